@@ -1,0 +1,124 @@
+"""The errors that a user can cause or meet; each is one clear line.
+
+A message says what happened, to which named thing, and what to do next. Bugs are not wrapped: they keep
+their traceback. The tree::
+
+    DurableError
+    ├── CommandError        a magic, a command or a call was written wrongly
+    ├── DeclarationError    a declaration cannot be right, whatever is live
+    │   └── SourceError     the script itself: it does not start, or does not export a class
+    ├── PlanRefused         the plan holds refusals; each names its choices
+    ├── StalePlan           something changed after the plan was shown; nothing was sent
+    ├── ConsentRequired     something would be lost and the typed phrase is missing
+    ├── StateError          the state file cannot be used as it is
+    │   ├── StateCorrupt    it is not what was written
+    │   └── StateLocked     somebody else is deploying with it
+    ├── TargetError         the target cannot be reached or used (network, credentials, local server)
+    │   ├── CredentialError no usable token or account
+    │   └── ToolchainError  workerd or esbuild cannot be had on this machine
+    ├── ApiError            Cloudflare answered, and the answer is no
+    └── DeployError         a deploy stopped; says what is done, not done, uncertain
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class DurableError(Exception):
+    """The root of all expected errors: one line for a person, no traceback in a notebook."""
+
+    def __init__(self, message: str, *, line: int | None = None) -> None:
+        """Keep the message; `line` is the 1-based line of the cell that the message is about."""
+        super().__init__(message)
+        self.message = message
+        self.line = line
+
+    def __str__(self) -> str:
+        return self.message if self.line is None else f"line {self.line}: {self.message}"
+
+    def _render_traceback_(
+        self,
+        etype: type[BaseException] | None = None,
+        evalue: BaseException | None = None,
+        tb: TracebackType | None = None,
+        tb_offset: int | None = None,
+    ) -> list[str]:
+        """Show the message only: IPython calls this in place of its traceback."""
+        del etype, evalue, tb, tb_offset
+        return [f"{type(self).__name__}: {self}"]
+
+
+class CommandError(DurableError):
+    """A magic, a command or a call was written wrongly."""
+
+
+class DeclarationError(DurableError):
+    """A declaration cannot be right, whatever is live."""
+
+
+class SourceError(DeclarationError):
+    """The script does not start, or does not export what its declarations need."""
+
+
+class PlanRefused(DurableError):  # noqa: N818 - the vocabulary's name
+    """The plan holds refusals, so nothing was sent."""
+
+
+class StalePlan(DurableError):  # noqa: N818 - the vocabulary's name
+    """Declarations, code, state, account or live facts changed after the plan was shown; nothing was sent."""
+
+
+class ConsentRequired(DurableError):  # noqa: N818 - the vocabulary's name
+    """The plan loses something and a typed phrase is missing; nothing was sent."""
+
+
+class StateError(DurableError):
+    """The state file cannot be used as it is; it was left untouched."""
+
+
+class StateCorrupt(StateError):  # noqa: N818 - the vocabulary's name
+    """The state file is not what was written; it was left untouched and is not read as empty."""
+
+
+class StateLocked(StateError):  # noqa: N818 - the vocabulary's name
+    """Another process is deploying with this state file."""
+
+
+class TargetError(DurableError):
+    """The target cannot be reached or used."""
+
+
+class CredentialError(TargetError):
+    """There is no usable API token or account."""
+
+
+class ToolchainError(TargetError):
+    """Workerd or esbuild cannot be had on this machine."""
+
+
+class ApiError(DurableError):
+    """Cloudflare answered no.
+
+    Holds the method, the path, the HTTP status and Cloudflare's own code; never a request, a header or a body,
+    because those can hold secrets.
+    """
+
+    def __init__(  # noqa: PLR0913 - the facts of one answer
+        self, message: str, *, code: int = 0, status: int = 0, method: str = "", path: str = "", line: int | None = None
+    ) -> None:
+        """Keep the facts; decisions are made on `code`, never on the text."""
+        super().__init__(message, line=line)
+        self.code, self.status, self.method, self.path = code, status, method, path
+
+    def __str__(self) -> str:
+        place = f" ({self.method} {self.path}, HTTP {self.status})" if self.method else ""
+        code = f" [code {self.code}]" if self.code else ""
+        return f"{super().__str__()}{code}{place}"
+
+
+class DeployError(DurableError):
+    """A deploy stopped; the message says what is done, what is not, and what is uncertain."""

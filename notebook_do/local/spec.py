@@ -1,0 +1,71 @@
+"""What the REST side hands to the runtime side: a deployed Worker, ready to be run, and what a probe found in it.
+
+`account.py`, `rules.py` and `server.py` produce these; `probe.py`, `config.py` and `runtime.py` consume them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleFile:
+    """One module of a version: its name in the Worker, its content type, and the file that holds its bytes."""
+
+    name: str
+    content_type: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostedNamespace:
+    """A Durable Object namespace that a Worker hosts. `namespace_id` is workerd's uniqueKey, always."""
+
+    namespace_id: str
+    class_name: str
+    sqlite: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnableWorker:
+    """One deployed version of one script.
+
+    `bindings` are Cloudflare's binding objects as uploaded; secret texts included, so never log or show this.
+    `version` changes whenever anything here changes: it is what makes an island stale.
+    """
+
+    name: str
+    version: str
+    main_module: str
+    modules: tuple[ModuleFile, ...]
+    bindings: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    namespaces: tuple[HostedNamespace, ...] = ()
+    compatibility_date: str = "2021-11-02"
+    compatibility_flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """A named export of the main module. `kind` is durable-object, worker-entrypoint, workflow, class, function or other.
+
+    `handlers` are the handler or method names found on it.
+    """
+
+    name: str
+    kind: str
+    handlers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeReport:
+    """What the main module really exports. `default_handlers` are fetch, scheduled, queue, tail, email, ..."""
+
+    exports: tuple[Export, ...]
+    default_handlers: tuple[str, ...]
+    startup_ms: int
+
+
+class ScriptInvalid(Exception):  # noqa: N818 - Cloudflare's own word for code 10021
+    """The script does not start; the message is workerd's, with its position, machine paths removed."""

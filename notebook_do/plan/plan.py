@@ -1,0 +1,290 @@
+"""The plan: what would be sent, why, and what it was computed from. Types only; nothing is decided here.
+
+`Plan.steps` is the one list of steps: the table shows it, the deployer runs it, the button holds this very value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field, fields, is_dataclass
+from enum import Enum, StrEnum
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.shown import Shown, frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from notebook_do.model import (
+        Json,
+        Migration,
+        Module,
+        NamespaceId,
+        Observed,
+        Recorded,
+        RecordedNamespace,
+        RecordedWorker,
+        ScriptBinding,
+        StableId,
+        Storage,
+        Target,
+    )
+
+
+class Action(StrEnum):
+    """What happens to a thing."""
+
+    NOOP = "noop"
+    CREATE = "create"
+    UPDATE = "update"
+    RENAME = "rename"
+    TRANSFER = "transfer"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One line of the plan. `kind` is worker, namespace, binding, code, setting, url or cron.
+
+    `detail` is one sentence for a person. `destructive` means that stored objects would be lost.
+    """
+
+    action: Action
+    kind: str
+    id: str
+    worker: str = ""
+    name: str = ""
+    field: str = ""
+    before: str = ""
+    after: str = ""
+    detail: str = ""
+    destructive: bool = False
+    namespace_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A reason for which the plan cannot be deployed, with what the user can choose instead.
+
+    `code` is a stable word such as `ambiguous-rename`; tests and tables use it. `line` is the cell's line.
+    """
+
+    code: str
+    subject: str
+    message: str
+    choices: tuple[str, ...] = ()
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """Something would be lost: the phrase that must be typed, and what it gives up.
+
+    `objects` is the live count of stored objects, None when it is not known (never shown as 0).
+    """
+
+    phrase: str
+    stable_id: StableId
+    namespace_id: NamespaceId
+    class_name: str
+    worker: str
+    objects: int | None = None
+    objects_more: bool = False
+
+
+# --- steps: about one API call each ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """Put one script with its migration: one multipart request. `worker` is the Worker id.
+
+    `worker_record` and `namespace_records` are what the state file holds after this step; a namespace that this
+    very step creates is recorded with an empty namespace_id, to be filled from what is live afterwards.
+    """
+
+    worker: str
+    script_name: str
+    main_module: str
+    modules: tuple[Module, ...]
+    bindings: tuple[ScriptBinding, ...]
+    compatibility_date: str | None
+    compatibility_flags: tuple[str, ...]
+    options: Json
+    tags: tuple[str, ...]
+    migration: Migration | None
+    creates: bool
+    line: int | None = field(default=None, compare=False)
+    body_line: int | None = field(default=None, compare=False)
+    worker_record: RecordedWorker | None = None
+    namespace_records: tuple[RecordedNamespace, ...] = ()
+    forgotten: tuple[StableId, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """Say in a few words what this step sends."""
+        count = len(self.migration.class_migrations) if self.migration else 0
+        extra = f" with {count} class migration{'s' * (count != 1)}" if count else ""
+        return f"{'create' if self.creates else 'upload'} Worker {self.script_name}{extra}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetUrl:
+    """Switch a script's workers.dev address on or off."""
+
+    worker: str
+    script_name: str
+    enabled: bool
+
+    @property
+    def summary(self) -> str:
+        """Say in a few words what this step sends."""
+        return f"{'open' if self.enabled else 'close'} the URL of Worker {self.script_name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetSchedules:
+    """Replace a script's cron triggers."""
+
+    worker: str
+    script_name: str
+    crons: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        """Say in a few words what this step sends."""
+        return f"set {len(self.crons)} cron trigger{'s' * (len(self.crons) != 1)} of Worker {self.script_name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteScript:
+    """Delete a script; every namespace in `namespace_ids` goes with it. Never forced."""
+
+    worker: str
+    script_name: str
+    namespace_ids: tuple[NamespaceId, ...] = ()
+    forgotten: tuple[StableId, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """Say in a few words what this step sends."""
+        return f"delete Worker {self.script_name}"
+
+
+Step = Upload | SetUrl | SetSchedules | DeleteScript
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """The facts that a plan was computed from; the deployer observes again and refuses if they differ."""
+
+    lineage: str
+    serial: int
+    account_id: str
+    api_origin: str
+    scripts: tuple[tuple[str, str | None, str | None, str | None], ...]
+    """(name, etag, lifecycle, migration tag) of the scripts concerned that are live, sorted."""
+    namespaces: tuple[tuple[NamespaceId, str, str, Storage], ...]
+    """(namespace id, script, class, storage) of the live namespaces concerned, sorted."""
+
+
+def take_baseline(
+    recorded: Recorded, observed: Observed, scripts: frozenset[str], namespace_ids: frozenset[str]
+) -> Baseline:
+    """Reduce what was recorded and observed to the facts about `scripts` and `namespace_ids`."""
+    return Baseline(
+        lineage=recorded.lineage,
+        serial=recorded.serial,
+        account_id=observed.account_id,
+        api_origin=observed.api_origin,
+        scripts=tuple(
+            sorted((s.name, s.etag, s.lifecycle, s.migration_tag) for s in observed.scripts if s.name in scripts)
+        ),
+        namespaces=tuple(
+            sorted(
+                (n.namespace_id, n.script_name, n.class_name, n.storage)
+                for n in observed.namespaces
+                if n.script_name in scripts or n.namespace_id in namespace_ids
+            )
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(Shown):
+    """What a deploy would do, exactly. Shows itself as a table; `df`, `bindings`, `migrations` are DataFrames.
+
+    `changes` explain, `steps` are sent, `drift` is what changed outside, `refusals` forbid, `consents` must be typed.
+    `scripts` and `namespace_ids` say which live facts `baseline` covers.
+    """
+
+    session: str
+    stage: str
+    target: Target
+    changes: tuple[Change, ...] = ()
+    drift: tuple[Change, ...] = ()
+    steps: tuple[Step, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    consents: tuple[Consent, ...] = ()
+    warnings: tuple[str, ...] = ()
+    baseline: Baseline
+    scripts: frozenset[str] = frozenset()
+    namespace_ids: frozenset[str] = frozenset()
+    binding_rows: tuple[dict[str, str], ...] = field(default=(), compare=False)
+    """One row a declared binding, with the columns of `plan.bindings`."""
+    migration_rows: tuple[dict[str, str], ...] = field(default=(), compare=False)
+    """One row a class migration, with the columns of `plan.migrations`."""
+
+    @property
+    def empty(self) -> bool:
+        """True when nothing would be sent."""
+        return not self.steps
+
+    @property
+    def can_deploy(self) -> bool:
+        """True when there is something to send and nothing forbids it; consents may still have to be typed."""
+        return bool(self.steps) and not self.refusals
+
+    @property
+    def digest(self) -> str:
+        """Name this very plan: 16 hex digits over everything in it, code included."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+    @property
+    def df(self) -> pd.DataFrame:
+        """All changes, drift after them, as a DataFrame: one row a change, text columns, `destructive` bool."""
+        return frame("plan", (*self.changes, *self.drift))
+
+    @property
+    def bindings(self) -> pd.DataFrame:
+        """Every declared binding as a DataFrame, with what it is bound to and what happens to it."""
+        return frame("bindings", self.binding_rows)
+
+    @property
+    def migrations(self) -> pd.DataFrame:
+        """Every class migration as a DataFrame, in the order in which they are sent."""
+        return frame("migrations", self.migration_rows)
+
+    def to_json(self) -> str:
+        """Write the plan as canonical JSON; a module's content appears as its sha256, a secret as its source."""
+        names = (f.name for f in fields(self) if f.compare)
+        return json.dumps({n: _plain(getattr(self, n)) for n in names}, sort_keys=True, separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:
+    """Reduce dataclasses, enums, bytes and sets to JSON values."""
+    if is_dataclass(value) and not isinstance(value, type):
+        body = {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.compare}
+        return {"is": type(value).__name__, **body}
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).hexdigest()
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, frozenset | set):
+        return sorted(_plain(v) for v in value)
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    return value

@@ -1,0 +1,33 @@
+"""Values that a notebook can show, without knowing how: the notebook floor is found at the first display.
+
+The lower floors must not import IPython or pandas, yet a plan has to display itself and has DataFrames. So a value
+inherits `Shown`, and only when it is really displayed is `notebook_do.notebook.views` loaded, by name. This is the one
+upward edge of the house, and it is taken at run time only.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def frame(name: str, rows: Any) -> pd.DataFrame:
+    """Make the DataFrame called `name` (its columns and dtypes are fixed in notebook/frames.py) of `rows`."""
+    made: pd.DataFrame = import_module("notebook_do.notebook.frames").frame(name, rows)
+    return made
+
+
+class Shown:
+    """Something a notebook can show as text and HTML."""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """Give text/plain and text/html; IPython calls this."""
+        del include, exclude
+        bundle: dict[str, str] = import_module("notebook_do.notebook.views").bundle(self)
+        return bundle
+
+    def __str__(self) -> str:
+        return self._repr_mimebundle_()["text/plain"]
