@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from notebook_do.declaring import DurableObjectNamespace, Worker
     from notebook_do.errors import (
         ApiError,
         CommandError,
@@ -34,11 +35,12 @@ if TYPE_CHECKING:
         ToolchainError,
     )
     from notebook_do.model import D1, KV, R2, Json, Queue, Resource, Secret
-    from notebook_do.session import DurableObjectNamespace, Session, Worker, current
+    from notebook_do.session import Session, current
     from notebook_do.session import open_session as session
 
 _HOMES = {
-    **dict.fromkeys(("Session", "DurableObjectNamespace", "Worker", "current"), "session"),
+    **dict.fromkeys(("Session", "current"), "session"),
+    **dict.fromkeys(("DurableObjectNamespace", "Worker"), "declaring"),
     **dict.fromkeys(("Json", "Secret", "Resource", "KV", "R2", "D1", "Queue"), "model"),
 }
 

@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from notebook_do.plan.plan import Plan
+
 
 class DurableError(Exception):
     """The root of all expected errors: one line for a person, no traceback in a notebook."""
@@ -69,7 +71,12 @@ class PlanRefused(DurableError):  # noqa: N818 - the vocabulary's name
 
 
 class StalePlan(DurableError):  # noqa: N818 - the vocabulary's name
-    """Declarations, code, state, account or live facts changed after the plan was shown; nothing was sent."""
+    """Declarations, code, state, account or live facts changed after the plan was shown; nothing was sent.
+
+    `plan` is the plan as it would be now, where it could be made.
+    """
+
+    plan: Plan | None = None
 
 
 class ConsentRequired(DurableError):  # noqa: N818 - the vocabulary's name
@@ -108,7 +115,14 @@ class ApiError(DurableError):
     """
 
     def __init__(  # noqa: PLR0913 - the facts of one answer
-        self, message: str, *, code: int = 0, status: int = 0, method: str = "", path: str = "", line: int | None = None
+        self,
+        message: str,
+        *,
+        code: int = 0,
+        status: int = 0,
+        method: str = "",
+        path: str = "",
+        line: int | None = None,
     ) -> None:
         """Keep the facts; decisions are made on `code`, never on the text."""
         super().__init__(message, line=line)

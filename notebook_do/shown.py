@@ -7,10 +7,13 @@ upward edge of the house, and it is taken at run time only.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
 
@@ -31,3 +34,17 @@ class Shown:
 
     def __str__(self) -> str:
         return self._repr_mimebundle_()["text/plain"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Shown):
+    """Rows under a title. `name` is the DataFrame's name in notebook/frames.py, which fixes its columns."""
+
+    name: str
+    title: str
+    rows: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def df(self) -> pd.DataFrame:
+        """The rows as a DataFrame with fixed columns and dtypes."""
+        return frame(self.name, self.rows)

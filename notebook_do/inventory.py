@@ -1,0 +1,105 @@
+"""Joins declared, recorded and observed into rows for a person: what there is, and how it stands. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from notebook_do.declare.catalog import Catalog
+    from notebook_do.model import Observed, Recorded
+
+
+def _status(declared: bool, *, recorded: bool, live: bool) -> str:  # noqa: FBT001 - the row's own fact
+    if live:
+        return ("live" if declared else "orphan") if recorded else "unmanaged"
+    return "gone" if recorded else "declared"
+
+
+def namespace_rows(catalog: Catalog, recorded: Recorded, observed: Observed) -> tuple[dict[str, Any], ...]:
+    """Join declared, recorded and live namespaces: recorded ones by namespace id, declared ones by stable ID."""
+    live = {n.namespace_id: n for n in observed.namespaces}
+    rows = []
+    for known in recorded.namespaces:
+        now = live.get(known.namespace_id)
+        rows.append(
+            {
+                "stable_id": known.stable_id,
+                "namespace_id": known.namespace_id,
+                "worker": now.script_name if now else known.script_name,
+                "class_name": now.class_name if now else known.class_name,
+                "storage": str(known.storage),
+                "protected": known.protected,
+                "objects": now.objects if now else None,
+                "status": _status(known.stable_id in catalog.namespaces, recorded=True, live=now is not None),
+            }
+        )
+    seen = {n.stable_id for n in recorded.namespaces}
+    rows += [
+        {
+            "stable_id": declared.id,
+            "class_name": declared.class_name,
+            "storage": "kv" if declared.sqlite is False else "sqlite",
+            "protected": declared.protect,
+            "status": "declared",
+        }
+        for declared in catalog.namespaces.values()
+        if declared.id not in seen
+    ]
+    ours, ids = {w.script_name for w in recorded.workers}, {n.namespace_id for n in recorded.namespaces}
+    rows += [
+        {
+            "namespace_id": now.namespace_id,
+            "worker": now.script_name,
+            "class_name": now.class_name,
+            "storage": str(now.storage),
+            "protected": True,
+            "objects": now.objects,
+            "status": "unmanaged",
+        }
+        for now in observed.namespaces
+        if now.script_name in ours and now.namespace_id not in ids
+    ]
+    return tuple(sorted(rows, key=lambda row: (row.get("stable_id") or "~", row.get("namespace_id") or "")))
+
+
+def state_rows(recorded: Recorded) -> tuple[dict[str, Any], ...]:
+    """Give the rows of the state file's namespaces, class history included."""
+    return tuple(
+        {
+            "stable_id": n.stable_id,
+            "namespace_id": n.namespace_id,
+            "worker": n.script_name,
+            "class_name": n.class_name,
+            "class_history": " → ".join(n.class_history or (n.class_name,)),
+            "storage": str(n.storage),
+            "serial": recorded.serial,
+        }
+        for n in recorded.namespaces
+    )
+
+
+def worker_rows(
+    catalog: Catalog,
+    names: Mapping[str, str],
+    recorded: Recorded,
+    observed: Observed,
+    urls: Mapping[str, str | None],
+) -> tuple[dict[str, Any], ...]:
+    """Join Workers by script name; `names` maps Worker id to script name, `urls` script name to URL."""
+    live = {s.name: s for s in observed.scripts}
+    known = {w.id for w in recorded.workers}
+    return tuple(
+        {
+            "id": id_,
+            "name": name,
+            "url": urls.get(name),
+            "etag": live[name].etag if name in live else None,
+            "modified_on": live[name].modified_on if name in live else None,
+            "lifecycle": live[name].lifecycle if name in live else None,
+            "migration_tag": live[name].migration_tag if name in live else None,
+            "status": _status(id_ in catalog.workers, recorded=id_ in known, live=name in live),
+        }
+        for id_, name in sorted(names.items())
+    )

@@ -1,0 +1,1 @@
+"""A Cloudflare for Workers and Durable Objects on this machine: a separate program, met only over HTTP."""

@@ -1,0 +1,211 @@
+"""What a person declares: namespaces, Workers, and everything that a Worker can bind."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from notebook_do.errors import CredentialError, DeclarationError
+from notebook_do.model.words import Module, NamespaceId, StableId, Where
+from notebook_do.shown import Shown
+
+# --- what a binding can be declared as -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamespaceBinding:
+    """A Durable Object namespace; `through` is the Worker id it was taken from (`worker.bindings.NAME`)."""
+
+    stable_id: StableId
+    through: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainText:
+    """A string in `env`."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Json:
+    """A JSON value in `env`; kept as canonical text, so that equal values are equal bindings."""
+
+    text: str
+
+    def __init__(self, value: Any) -> None:
+        """Take any JSON value; raises DeclarationError for one that JSON cannot carry (NaN included)."""
+        try:
+            text = json.dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":"))
+        except (TypeError, ValueError) as error:
+            raise DeclarationError(f"this is not a JSON value: {error}") from None
+        object.__setattr__(self, "text", text)
+
+    @property
+    def value(self) -> Any:
+        """Give the value back."""
+        return json.loads(self.text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """Where a secret binding's value comes from at deploy time; the value itself is never held.
+
+    Use `Secret.from_env("NAME")`.
+    """
+
+    source: Literal["env"]
+    key: str
+
+    @classmethod
+    def from_env(cls, key: str) -> Secret:
+        """Read the value from the environment variable `key` when the Worker is uploaded."""
+        return cls(source="env", key=key)
+
+    def reveal(self) -> str:
+        """Read the value; only cloudflare/wire.py calls this. Raises CredentialError if it is not set."""
+        value = os.environ.get(self.key)
+        if value is None:
+            raise CredentialError(
+                f"secret binding: the environment variable {self.key} is not set; set it and plan again."
+            )
+        return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceBinding:
+    """Another Worker; `worker` is a declared Worker's id or the name of a live script."""
+
+    worker: str
+    entrypoint: str | None = None
+    environment: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """Any other resource, by Cloudflare's own binding type and fields (kept as canonical JSON)."""
+
+    type: str
+    fields: Json
+
+
+BindingValue = NamespaceBinding | PlainText | Json | Secret | ServiceBinding | Resource
+
+
+def KV(namespace_id: str) -> Resource:  # noqa: N802 - reads like the binding it declares
+    """Bind a KV namespace by its id."""
+    return Resource(type="kv_namespace", fields=Json({"namespace_id": namespace_id}))
+
+
+def R2(bucket_name: str, *, jurisdiction: str | None = None) -> Resource:  # noqa: N802
+    """Bind an R2 bucket by its name."""
+    extra = {"jurisdiction": jurisdiction} if jurisdiction else {}
+    return Resource(type="r2_bucket", fields=Json({"bucket_name": bucket_name, **extra}))
+
+
+def D1(database_id: str) -> Resource:  # noqa: N802
+    """Bind a D1 database by its id."""
+    return Resource(type="d1", fields=Json({"id": database_id}))
+
+
+def Queue(queue_name: str) -> Resource:  # noqa: N802
+    """Bind a queue as a producer, by its name."""
+    return Resource(type="queue", fields=Json({"queue_name": queue_name}))
+
+
+# --- what a person declares ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace(Shown):
+    """A declared Durable Object namespace; `id` is the stable ID, its permanent name.
+
+    `sqlite=None` is SQLite for a new namespace and "as it is" for a live one. `protect` must be lifted before
+    the namespace can be destroyed.
+    """
+
+    id: StableId
+    class_name: str = field(kw_only=True)
+    sqlite: bool | None = field(default=None, kw_only=True)
+    script_name: str | None = field(default=None, kw_only=True)
+    environment: str | None = field(default=None, kw_only=True)
+    namespace_id: NamespaceId | None = field(default=None, kw_only=True)
+    renamed_from: StableId | None = field(default=None, kw_only=True)
+    transferred_from: str | None = field(default=None, kw_only=True)
+    protect: bool = field(default=True, kw_only=True)
+    where: Where | None = field(default=None, kw_only=True, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedBinding:
+    """`worker.bindings.NAME`: a binding of one Worker, to be used in another."""
+
+    worker: str
+    name: str
+    value: BindingValue
+
+
+class Bindings(Mapping[str, BindingValue]):
+    """A Worker's bindings by name; attribute access gives a binding to share with another Worker."""
+
+    __slots__ = ("_items", "_worker")
+
+    def __init__(self, worker: str, items: Mapping[str, BindingValue]) -> None:
+        """Hold `items` sorted by name."""
+        self._worker = worker
+        self._items = dict(sorted(items.items()))
+
+    def __getitem__(self, name: str) -> BindingValue:
+        return self._items[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getattr__(self, name: str) -> SharedBinding:
+        if name.startswith("__") or name not in self._items:
+            known = ", ".join(self._items) or "none"
+            raise AttributeError(f"Worker {self._worker!r} has no binding {name!r}; its bindings: {known}.")
+        return SharedBinding(worker=self._worker, name=name, value=self._items[name])
+
+    def __dir__(self) -> list[str]:
+        return [*self._items, *super().__dir__()]
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._items.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._items)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker(Shown):
+    """A declared Worker. `script` is the source of its main module, `entrypoint` a file instead of it.
+
+    `name` is the script name on Cloudflare; default: the id, with `-<stage>` appended for any stage but
+    `production`. `options` holds what is passed through: observability, placement, limits, logpush.
+    """
+
+    id: str
+    name: str | None = field(default=None, kw_only=True)
+    script: str | None = field(default=None, kw_only=True, repr=False)
+    entrypoint: str | None = field(default=None, kw_only=True)
+    modules: tuple[Module, ...] = field(default=(), kw_only=True, repr=False)
+    lang: Literal["js", "ts", "py"] = field(default="js", kw_only=True)
+    bindings: Bindings = field(kw_only=True)
+    compatibility_date: str | None = field(default=None, kw_only=True)
+    compatibility_flags: tuple[str, ...] = field(default=(), kw_only=True)
+    url: bool = field(default=True, kw_only=True)
+    crons: tuple[str, ...] = field(default=(), kw_only=True)
+    options: Json = field(default=Json({}), kw_only=True)
+    adopt: bool = field(default=False, kw_only=True)
+    lifecycle: Literal["auto", "exports", "migrations"] = field(default="auto", kw_only=True)
+    where: Where | None = field(default=None, kw_only=True, compare=False, repr=False)
+
+
+Declaration = Namespace | Worker

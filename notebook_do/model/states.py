@@ -1,0 +1,197 @@
+"""The three states: desired (what declarations resolve to), recorded (the state file), observed (what is live)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from notebook_do.model.declared import Json, PlainText, Resource, Secret, ServiceBinding
+from notebook_do.model.words import Lifecycle, MigrationTag, Module, NamespaceId, StableId, Storage, Where
+
+# --- bindings of one script, names resolved --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassBinding:
+    """A Durable Object binding of a script. `script_name` is None when the script itself hosts the class."""
+
+    name: str
+    class_name: str
+    script_name: str | None = None
+    environment: str | None = None
+    namespace_id: NamespaceId | None = None
+    stable_id: StableId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueBinding:
+    """Any other binding of a script: plain text, JSON, secret, service or resource."""
+
+    name: str
+    value: PlainText | Json | Secret | ServiceBinding | Resource
+
+
+ScriptBinding = ClassBinding | ValueBinding
+
+
+# --- desired ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredNamespace:
+    """A namespace that should exist, its host resolved.
+
+    `host` is the id of the declared Worker that hosts it; None when `script_name` names a script that is not
+    declared here (it then must be live). `script_name` is always the host's script name.
+    """
+
+    stable_id: StableId
+    class_name: str
+    script_name: str
+    host: str | None
+    storage: Storage | None = None
+    environment: str | None = None
+    namespace_id: NamespaceId | None = None
+    renamed_from: StableId | None = None
+    transferred_from: str | None = None
+    protect: bool = True
+    where: Where | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredWorker:
+    """A Worker that should exist. `script_name` is its name on Cloudflare; bindings are sorted by name."""
+
+    id: str
+    script_name: str
+    main_module: str
+    modules: tuple[Module, ...] = field(repr=False)
+    bindings: tuple[ScriptBinding, ...]
+    content_digest: str
+    compatibility_date: str | None = None
+    compatibility_flags: tuple[str, ...] = ()
+    url: bool = True
+    crons: tuple[str, ...] = ()
+    options: Json = field(default=Json({}))
+    adopt: bool = False
+    lifecycle: Literal["auto", "exports", "migrations"] = "auto"
+    where: Where | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """Everything declared, in one order whatever the order of the cells: by stable ID, by Worker id.
+
+    `destroy` holds the stable IDs and Worker ids that the user asked to delete, explicitly.
+    """
+
+    session: str
+    stage: str
+    namespaces: tuple[DesiredNamespace, ...] = ()
+    workers: tuple[DesiredWorker, ...] = ()
+    destroy: tuple[str, ...] = ()
+
+
+# --- recorded --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedWorker:
+    """What the state file knows of a Worker."""
+
+    id: str
+    script_name: str
+    etag: str | None = None
+    lifecycle: Lifecycle | None = None
+    migration_tag: MigrationTag | None = None
+    content_digest: str | None = None
+    settings_digest: str | None = None
+    """Digest of everything else that was uploaded (bindings, compatibility, options, url, crons); planner's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedNamespace:
+    """What the state file knows of a namespace; `class_history` lists its class names, oldest first."""
+
+    stable_id: StableId
+    namespace_id: NamespaceId
+    script_name: str
+    class_name: str
+    storage: Storage
+    protected: bool = True
+    class_history: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tombstone:
+    """A namespace that was destroyed; kept for ever. `at` is display only (ISO 8601, UTC)."""
+
+    stable_id: StableId
+    namespace_id: NamespaceId
+    class_name: str
+    script_name: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """The state file's content. `account_id` and `api_origin` bind it to one target; None until first used."""
+
+    lineage: str
+    serial: int = 0
+    account_id: str | None = None
+    api_origin: str | None = None
+    workers: tuple[RecordedWorker, ...] = ()
+    namespaces: tuple[RecordedNamespace, ...] = ()
+    tombstones: tuple[Tombstone, ...] = ()
+
+
+# --- observed --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedScript:
+    """A live script. `bindings` is None when its settings were not read (only lists were).
+
+    `lifecycle` is "exports" when the script was deployed with `exports`, "migrations" when it has a migration
+    tag, None when it shows neither.
+    """
+
+    name: str
+    etag: str | None = None
+    tag: str | None = None
+    lifecycle: Lifecycle | None = None
+    migration_tag: MigrationTag | None = None
+    tags: tuple[str, ...] = ()
+    handlers: tuple[str, ...] = ()
+    modified_on: str | None = None
+    last_deployed_from: str | None = None
+    split: bool = False
+    bindings: tuple[ScriptBinding, ...] | None = None
+    compatibility_date: str | None = None
+    compatibility_flags: tuple[str, ...] = ()
+    url: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedNamespace:
+    """A live namespace: what Cloudflare's namespace list says of it today."""
+
+    namespace_id: NamespaceId
+    script_name: str
+    class_name: str
+    storage: Storage
+    objects: int | None = None
+    """How many objects are stored, where that was asked; None: not asked or not known."""
+    objects_more: bool = False
+    """True when `objects` is only a lower bound (the list went on)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What is live in one account, sorted by name and by namespace id."""
+
+    account_id: str
+    api_origin: str
+    scripts: tuple[ObservedScript, ...] = ()
+    namespaces: tuple[ObservedNamespace, ...] = ()

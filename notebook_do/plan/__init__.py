@@ -1,0 +1,1 @@
+"""Pure: desired, recorded and observed become a plan. No clock, no randomness, no network."""

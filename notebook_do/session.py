@@ -1,0 +1,400 @@
+"""One session: declarations, a state file and a target, composed. All rooms are joined here and only here.
+
+`plan` reads, `deploy` sends exactly one plan, and nothing else in the package sends a mutation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from notebook_do.bridge import bridge
+from notebook_do.declare.catalog import Catalog
+from notebook_do.errors import CommandError, PlanRefused, StalePlan
+from notebook_do.inventory import namespace_rows, state_rows, worker_rows
+from notebook_do.model import NamespaceId, Target
+from notebook_do.plan.build import build_plan
+from notebook_do.shown import Shown, Table, frame
+from notebook_do.state import StateFile
+from notebook_do.target import Connection, connect_cloudflare, connect_local
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    import httpx
+    import pandas as pd
+
+    from notebook_do.deploy import DeployResult, Event
+    from notebook_do.local.launch import LocalTarget
+    from notebook_do.model import Declaration, Desired, Observed, Recorded
+    from notebook_do.plan.plan import Plan
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status(Shown):
+    """Where am I: the session, its target and state file, what is declared and recorded, and what to do next."""
+
+    session: str
+    stage: str
+    target: Target
+    account_id: str
+    api: str
+    state_path: Path
+    declared_workers: int
+    declared_namespaces: int
+    recorded_workers: int
+    recorded_namespaces: int
+    next_steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployed:
+    """A deployed Worker, ready to be called. `url` is None while the account has no workers.dev name."""
+
+    id: str
+    script_name: str
+    url: str | None
+    session: Session = field(repr=False)
+
+    def fetch(self, path: str = "/", method: str = "GET", **options: Any) -> httpx.Response:
+        """Call the Worker; `options` are those of `httpx.request`."""
+        return self.session.fetch(self.id, path, method=method, **options)
+
+
+class Session:
+    """Declarations of one session and stage, with their state file and target. Made by `open_session`."""
+
+    def __init__(self, name: str, *, stage: str, target: Target, account: str | None, state: StateFile) -> None:
+        self.name, self.stage, self.target = name, stage, target
+        self.catalog = Catalog()
+        self.auto_approve = False
+        self.progress: Callable[[int, int], None] | None = None
+        self._account, self._state = account, state
+        self._local: LocalTarget | None = None
+        self._cloudflare: Connection | None = None
+        self._desired: dict[str, Desired] = {}
+        self._spent: set[str] = set()
+        self._deploying = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"Session({self.name!r}, stage={self.stage!r}, target={self.target!r}, state={str(self.state_path)!r})"
+
+    @property
+    def state_path(self) -> Path:
+        """Where the state file is, or will be after the first deploy."""
+        return self._state.path
+
+    @property
+    def state(self) -> StateFile:
+        """The state file: its backups and its lock."""
+        return self._state
+
+    # --- declare: no effects
+
+    def declare(self, *items: Declaration) -> tuple[Declaration, ...]:
+        """Register declarations; the same kind and id again replaces the earlier one. Sends nothing."""
+        return self.catalog.declare(*items)
+
+    def forget(self, kind: Literal["namespace", "worker"], id: str) -> bool:  # noqa: A002 - the vocabulary's word
+        """Forget a declaration; what is live stays as it is. False when there was none."""
+        return self.catalog.forget(kind, id)
+
+    # --- plan: reads only
+
+    async def aplan(self, destroy: Iterable[str] = ()) -> Plan:
+        """Compare declared, recorded and live, and say what a deploy would do. Reads only."""
+        connection = await self._connect()
+        recorded = self._state.load(account_id=connection.account_id, api_origin=connection.origin)
+        desired = self._desire(tuple(destroy))
+        plan = await self._plan_on(connection, desired, recorded)
+        self._desired[plan.digest] = desired
+        return plan
+
+    def plan(self, destroy: Iterable[str] = ()) -> Plan:
+        """Compare declared, recorded and live, and say what a deploy would do. Reads only."""
+        return bridge.run(self.aplan(destroy))
+
+    def destroy(self, *ids: str) -> Plan:
+        """Plan the deletion of Workers and namespaces by id or stable ID. Deletes nothing: deploy the plan for that."""
+        return self.plan(destroy=ids)
+
+    # --- deploy: the only mutation
+
+    async def adeploy(
+        self,
+        plan: Plan,
+        *,
+        confirm: Collection[str] = (),
+        emit: Callable[[Event], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> DeployResult:
+        """Send exactly `plan`, once. `confirm` holds the phrases of its consents; `cancel` is asked between steps.
+
+        Raises PlanRefused, ConsentRequired, StalePlan (nothing was sent), or DeployError (says what was done).
+        """
+        from notebook_do.deploy import deploy
+
+        if plan.refusals:
+            raise PlanRefused("the plan is refused: " + " · ".join(r.message for r in plan.refusals))
+        if not self._deploying.acquire(blocking=False):
+            raise CommandError(f"session {self.name}: a deploy is already running; wait for it to end.")
+        try:
+            await self._must_be_current(plan)
+            connection = await self._connect()
+            async with connection.client() as client:
+                result = await deploy(
+                    plan,
+                    client=client,
+                    state=self._state,
+                    confirm=confirm,
+                    emit=emit or (lambda _: None),
+                    cancel=cancel or (lambda: False),
+                )
+            self._spent.add(plan.digest)
+            self._forget_destroyed(plan)
+            return await self._with_urls(result, connection)
+        except StalePlan as stale:
+            stale.plan = await self.aplan(self._desired[plan.digest].destroy if plan.digest in self._desired else ())
+            raise
+        finally:
+            self._deploying.release()
+
+    def deploy(
+        self,
+        plan: Plan,
+        *,
+        confirm: Collection[str] = (),
+        emit: Callable[[Event], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> DeployResult:
+        """Send exactly `plan`, once; see `adeploy`."""
+        return bridge.run(self.adeploy(plan, confirm=confirm, emit=emit, cancel=cancel))
+
+    # --- look
+
+    async def afetch(self, worker: str, path: str = "/", *, method: str = "GET", **options: Any) -> httpx.Response:
+        """Call a Worker by id or script name; `options` are those of `httpx.request`."""
+        connection = await self._connect()
+        return await connection.fetch(self.script_name(worker), path, method, options)
+
+    def fetch(self, worker: str, path: str = "/", *, method: str = "GET", **options: Any) -> httpx.Response:
+        """Call a Worker by id or script name; `options` are those of `httpx.request`."""
+        return bridge.run(self.afetch(worker, path, method=method, **options))
+
+    def script_name(self, worker: str) -> str:
+        """Give the script name of a Worker id, as declared or as recorded; a name that is neither stays as it is."""
+        if worker in self.catalog.workers:
+            return self.catalog.script_name(worker, self.stage)
+        return next((w.script_name for w in self._state.load().workers if w.id == worker), worker)
+
+    def recorded(self) -> Recorded:
+        """Read the state file; a session that never deployed has an empty one with serial 0."""
+        return self._state.load()
+
+    async def aobserve(self) -> tuple[Recorded, Observed, Connection]:
+        """Read the state file and what is live, object counts of the recorded namespaces included."""
+        from notebook_do.observe import observe
+
+        connection = await self._connect()
+        recorded = self._state.load()
+        async with connection.client() as client:
+            ids = tuple(n.namespace_id for n in recorded.namespaces)
+            return recorded, await observe(client, scripts=None, settings=False, objects_of=ids), connection
+
+    def namespaces(self) -> pd.DataFrame:
+        """List the namespaces, declared, recorded or live on our Workers: one row each, with `objects` stored now.
+
+        `status` is live, declared (not deployed yet), orphan (live, not declared now; never deleted for that),
+        gone (recorded, not live) or unmanaged (live on one of our scripts, not recorded).
+        """
+        return frame("namespaces", self.namespace_rows())
+
+    def workers(self) -> pd.DataFrame:
+        """List the Workers, declared or recorded: one row each, with what is live of them."""
+        return frame("workers", self.worker_rows())
+
+    def namespace_rows(self) -> tuple[dict[str, Any], ...]:
+        """Give the rows of `namespaces()`."""
+        recorded, observed, _ = bridge.run(self.aobserve())
+        return namespace_rows(self.catalog, recorded, observed)
+
+    def worker_rows(self) -> tuple[dict[str, Any], ...]:
+        """Give the rows of `workers()`."""
+        return bridge.run(self._worker_rows())
+
+    def show(self, what: str = "all") -> Shown:
+        """Give a table to display: namespaces, workers, bindings, migrations or state."""
+        match what:
+            case "namespaces":
+                return Table(name="namespaces", title="Namespaces", rows=self.namespace_rows())
+            case "workers":
+                return Table(name="workers", title="Workers", rows=self.worker_rows())
+            case "bindings":
+                return Table(name="bindings", title="Bindings", rows=self.plan().binding_rows)
+            case "migrations":
+                return Table(name="migrations", title="Class migrations to come", rows=self.plan().migration_rows)
+            case "state":
+                return Table(name="state", title=f"State file {self.state_path}", rows=state_rows(self._state.load()))
+        raise CommandError(f"show: unknown {what!r}; choose namespaces, workers, bindings, migrations or state.")
+
+    def status(self) -> Status:
+        """Say where we are. Starts the local target when it is not running, so that its address can be shown."""
+        connection = bridge.run(self._connect())
+        recorded = self._state.load()
+        declared = len(self.catalog.workers)
+        return Status(
+            session=self.name,
+            stage=self.stage,
+            target=self.target,
+            account_id=connection.account_id,
+            api=connection.base_url,
+            state_path=self.state_path,
+            declared_workers=declared,
+            declared_namespaces=len(self.catalog.namespaces),
+            recorded_workers=len(recorded.workers),
+            recorded_namespaces=len(recorded.namespaces),
+            next_steps=("%durable plan", "%durable deploy") if declared else _FIRST_STEPS,
+        )
+
+    def close(self) -> None:
+        """Let go of the local target; it ends when its last user is gone."""
+        if self._local is not None:
+            self._local.release()
+            self._local = None
+
+    # --- inside
+
+    async def _connect(self) -> Connection:
+        """Reach the target; the local one is looked up each time, so that a stopped server starts again."""
+        if self.target == "local":
+            connection, self._local = await asyncio.to_thread(connect_local, self.progress)
+            return connection
+        if self._cloudflare is None:
+            self._cloudflare = await connect_cloudflare(self._account)
+        return self._cloudflare
+
+    async def _worker_rows(self) -> tuple[dict[str, Any], ...]:
+        recorded, observed, connection = await self.aobserve()
+        names = {w.id: w.script_name for w in recorded.workers}
+        names |= {id_: self.catalog.script_name(id_, self.stage) for id_ in self.catalog.workers}
+        live = {s.name for s in observed.scripts}
+        urls = {name: await connection.url(name) for name in names.values() if name in live}
+        return worker_rows(self.catalog, names, recorded, observed, urls)
+
+    def _desire(self, destroy: tuple[str, ...]) -> Desired:
+        return self.catalog.desired(self.name, self.stage, destroy=destroy)
+
+    async def _plan_on(self, connection: Connection, desired: Desired, recorded: Recorded) -> Plan:
+        from notebook_do.observe import observe
+        from notebook_do.toolchain import NEWEST_COMPATIBILITY_DATE
+
+        scripts = {w.script_name for w in (*desired.workers, *recorded.workers)}
+        scripts |= {n.script_name for n in (*desired.namespaces, *recorded.namespaces)}
+
+        async def build(objects_of: tuple[NamespaceId, ...]) -> Plan:
+            async with connection.client() as client:
+                observed = await observe(client, scripts=sorted(scripts), settings=True, objects_of=objects_of)
+            return build_plan(
+                desired,
+                recorded,
+                observed,
+                target=self.target,
+                default_compatibility_date=NEWEST_COMPATIBILITY_DATE,
+            )
+
+        plan = await build(())
+        if plan.consents:  # what would be lost is counted before it is asked for
+            plan = await build(tuple(c.namespace_id for c in plan.consents))
+        return plan
+
+    async def _must_be_current(self, plan: Plan) -> None:
+        """Refuse a plan that was spent, is of another session, or whose declarations have changed."""
+        if plan.digest in self._spent:
+            raise StalePlan(f"plan {plan.digest} was already deployed; a plan is spent once.")
+        if plan.digest not in self._desired:
+            raise StalePlan(f"plan {plan.digest} was not made by this session ({self.name}, {self.stage}); plan again.")
+        shown = self._desired[plan.digest]
+        if self._desire(shown.destroy) != shown:
+            raise StalePlan(f"declarations changed after plan {plan.digest} was shown; nothing was sent.")
+
+    def _forget_destroyed(self, plan: Plan) -> None:
+        for id_ in self._desired[plan.digest].destroy:
+            self.catalog.forget("worker", id_)
+            self.catalog.forget("namespace", id_)
+
+    async def _with_urls(self, result: DeployResult, connection: Connection) -> DeployResult:
+        result.deployed = {
+            id_: Deployed(id=id_, script_name=name, url=await connection.url(name), session=self)
+            for id_, name in result.workers.items()
+        }
+        return result
+
+
+_FIRST_STEPS = (
+    "%durable namespace counter --class Counter",
+    "%%durable worker my-worker --bind COUNTER=counter",
+    "%durable plan",
+)
+_current: Session | None = None
+
+
+def open_session(
+    name: str,
+    *,
+    stage: str = "dev",
+    target: Target = "local",
+    account: str | None = None,
+    state: str | Path | None = None,
+) -> Session:
+    """Open a session and make it the current one; declarations register with it from now on.
+
+    The state file is `.notebook_do/<name>/<stage>/state.json` beside the notebook, or `state`. It is written by the
+    first deploy. Nothing is sent.
+    """
+    for word, value in (("session", name), ("stage", stage)):
+        if not _NAME.fullmatch(value):
+            raise CommandError(
+                f"{word} {value!r}: use letters, digits, - and _, at most 63, beginning with a letter or digit."
+            )
+    if target not in get_args(Target):
+        raise CommandError(f"target {target!r} is not known; choose local or cloudflare.")
+    path = Path(state) if state else Path.cwd() / ".notebook_do" / name / stage / "state.json"
+    global _current  # noqa: PLW0603 - "the current session" is the one piece of ambient state a notebook needs
+    if _current is not None:
+        _current.close()
+    _current = Session(name, stage=stage, target=target, account=account, state=StateFile(path))
+    return _current
+
+
+def current() -> Session:
+    """Give the session opened last; raises CommandError when there is none."""
+    if _current is None:
+        raise CommandError("no session is open; run %durable session NAME first, or nd.session('NAME') in Python.")
+    return _current
+
+
+def register(*items: Declaration) -> None:
+    """Declare `items` in the current session, where one is open; the last one always, the others when not known yet.
+
+    The others are the namespaces that a Worker binds: an older value that it still holds never undoes a newer cell.
+    """
+    if _current is not None:
+        known = _current.catalog.namespaces if len(items) > 1 else {}
+        _current.declare(*(item for item in items if item is items[-1] or item.id not in known))
+
+
+class _CallableModule(ModuleType):
+    """Lets `nd.session("chat")` work although importing this module binds `notebook_do.session` to the module."""
+
+    __call__ = staticmethod(open_session)
+
+
+sys.modules[__name__].__class__ = _CallableModule
