@@ -78,7 +78,7 @@ def Worker(  # noqa: N802, PLR0913 - Cloudflare's own name and its facts
     namespace, `worker.bindings.NAME` of another Worker, another Worker, a str, `nd.Json(value)`,
     `nd.Secret.from_env("K")`, or a resource such as `nd.KV(id)`. Raises DeclarationError for what can never be right.
     """
-    values: dict[str, BindingValue | Any] = dict(bindings or {})
+    values: dict[str, Any] = dict(bindings or {})
     passed = {"observability": observability, "placement": placement, "limits": limits, "logpush": logpush}
     declared = WorkerDeclaration(
         id,

@@ -6,11 +6,13 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from notebook_do.errors import CredentialError, DeclarationError
-from notebook_do.model.words import Module, NamespaceId, StableId, Where
 from notebook_do.shown import Shown
+
+if TYPE_CHECKING:
+    from notebook_do.model.words import Module, NamespaceId, StableId, Where
 
 # --- what a binding can be declared as -------------------------------------------------------------------
 

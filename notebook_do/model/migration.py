@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from notebook_do.model.words import Lifecycle, MigrationTag, NamespaceId, StableId, Storage
+if TYPE_CHECKING:
+    from notebook_do.model.words import Lifecycle, MigrationTag, NamespaceId, StableId, Storage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from notebook_do.model.declared import Json, PlainText, Resource, Secret, ServiceBinding
-from notebook_do.model.words import Lifecycle, MigrationTag, Module, NamespaceId, StableId, Storage, Where
+
+if TYPE_CHECKING:
+    from notebook_do.model.words import Lifecycle, MigrationTag, Module, NamespaceId, StableId, Storage, Where
 
 # --- bindings of one script, names resolved --------------------------------------------------------------
 
