@@ -1,0 +1,341 @@
+"""Finds or fetches the two programs that are not Python: workerd, which runs Workers, and esbuild.
+
+Order: the environment variable, this package's own cache, one download from the npm registry. The rule kept
+here: nothing is unpacked before its bytes have the sha512 that is pinned below, and nothing is put under its
+final name before it is whole. No import downloads anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+import httpx
+import platformdirs
+
+from notebook_do.errors import ToolchainError
+
+Progress = Callable[[int, int], None]
+
+PUBLIC_REGISTRY = "https://registry.npmjs.org"
+TARBALL_LIMIT = 256 * 2**20
+BINARY_LIMIT = 512 * 2**20
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """One program at one version for one platform: its npm package, the member to take, and its integrity."""
+
+    program: str
+    version: str
+    package: str
+    member: str
+    integrity: str
+    glibc: tuple[int, int] | None = None
+    """The oldest glibc it runs with; None for a static binary or another system."""
+
+    @property
+    def variable(self) -> str:
+        """Name the environment variable that overrides this program."""
+        return f"NOTEBOOK_DO_{self.program.upper()}"
+
+    @property
+    def file_name(self) -> str:
+        """Give the name of the binary in the cache."""
+        return Path(self.member).name
+
+    def url(self, registry: str) -> str:
+        """Say where `registry` serves the tarball."""
+        return f"{registry.rstrip('/')}/{self.package}/-/{self.package.partition('/')[2]}-{self.version}.tgz"
+
+
+# npm's sha512 of each tarball, in base64
+WORKERD_INTEGRITY: Mapping[str, Mapping[str, str]] = {
+    "1.20261117.1": {
+        "linux-64": "gZLA8X11m/luZwn+YA3+mDu61vdxNJzpksP/QZqjydKTQ+VUCulsK5gtn9Bqst1p3KJu2kafQpJ1nDQv4B23jA==",
+        "linux-arm64": "gxWngFojq41ULKNKb9rpWYvKotN5hT2I/xot+Bpy31cXzrwcTgtDLSMb2t75sW5BJxH7hihFvikgYb577kB3Zg==",
+    },
+    "1.20261023.1": {
+        "linux-64": "VHQ6jKFSihjR2+x1buby8XTdBLLJztVnYiB7OLOTYO8aDXB+c1Rd2410PdgFuFYc4AgFEk6PCJLyCLL5L1KBnw==",
+        "linux-arm64": "ilpRHzfDN8YFRM5CLRKuFw40x/LJBS89yVdhdQmxehlVDuBqjKpJB++zPFbTgKRRFaNupgnXc8RHktXAIhgCmQ==",
+        "darwin-64": "lsEx0i7nR0PNG/erUFFHmQmiidEhLfDE5uQmAL9421/y4/ycuxDDOSaxu3VGGYFFPK5sduyUeMmjIlX4CwOBFg==",
+        "darwin-arm64": "5e79fHgabdDD8EgmjOhJ1S+xMsf6DbC7fL7IgTBizMnzOp0P2isDn7pYmUxI9AJZE9FVQ4RUilH/I36YNg+GQQ==",
+        "windows-64": "279WLVjNsMycAwr0EZNiNEf0l2SY6NUtsN80NwZzbTHzakmiN+WSx4w38muxPm+PAU0oSPPAPXKVD+H6Hya8xw==",
+    },
+}
+WORKERD_GLIBC: Mapping[str, tuple[int, int]] = {"1.20261117.1": (2, 27), "1.20261023.1": (2, 35)}
+ESBUILD_VERSION = "0.28.2"
+ESBUILD_INTEGRITY: Mapping[str, str] = {
+    "linux-x64": "4xTZr1FUmSoQW4XIWmit3tzQrUTZM+N3P0XV8xROKYF50XfI7xeO90+1bZvNwxIufQ9hDQVRJH5YhgPVF8A/HQ==",
+    "linux-arm64": "pW4AC0P3it8c7do9MVM4p51FzHzdM/TZrerurgRcHJ2WTa1VQ1CIq18xncfpBJw4ojkiZZrKW2yIBWBP92j6Ug==",
+    "darwin-x64": "uq6suIWYP37qzGddBKPw5QEQPi6HiLGsO7UmkpfyaYNQ3D+rN6w6WfwH+nuqcGXWvawGwxOEroO4YGnFh95azw==",
+    "darwin-arm64": "n4KqkOQrraxHJcgjM1RvwbigfQKIKJVpM7xp+KsxiyUSrRdIXnt73VhrPAx0fV44hgfmIVKjxMN9J1t5jySVkw==",
+    "win32-x64": "5ebpxr3nWMzrL/rnUI755Jkuee0bHL/Gq0WTF9lvcpv73wAp5eu8MfBUgWK9bhWvZjj7yX8etf/8tI8Ney695g==",
+}
+
+WORKERD_VERSION = "1.20261117.1" if sys.platform == "linux" else "1.20261023.1"
+NEWEST_COMPATIBILITY_DATE = re.sub(r"\d+\.(\d{4})(\d\d)(\d\d)\..*", r"\1-\2-\3", WORKERD_VERSION)
+"""The newest compatibility date that the pinned workerd accepts on every day from its release on."""
+
+_PLATFORMS: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("linux", "x86_64"): ("linux-64", "linux-x64"),
+    ("linux", "aarch64"): ("linux-arm64", "linux-arm64"),
+    ("darwin", "x86_64"): ("darwin-64", "darwin-x64"),
+    ("darwin", "arm64"): ("darwin-arm64", "darwin-arm64"),
+    ("win32", "AMD64"): ("windows-64", "win32-x64"),
+}
+_verified: dict[Path, tuple[int, int, int]] = {}
+
+
+def find_workerd(progress: Progress | None = None, *, version: str = WORKERD_VERSION) -> Path:
+    """Give the path of workerd, downloading it once if it must be; raises ToolchainError."""
+    return _find(workerd_pin(version), progress)
+
+
+def find_esbuild(progress: Progress | None = None) -> Path:
+    """Give the path of esbuild, downloading it once if it must be; raises ToolchainError."""
+    return _find(esbuild_pin(), progress)
+
+
+def workerd_pin(version: str = WORKERD_VERSION) -> Pin:
+    """Look up what is pinned for workerd on this platform."""
+    name, _ = _platform("workerd")
+    integrity = WORKERD_INTEGRITY[version].get(name)
+    if integrity is None:
+        raise ToolchainError(
+            f"workerd {version} is not pinned for {name}; set NOTEBOOK_DO_WORKERD to a workerd binary."
+        )
+    return Pin(
+        program="workerd",
+        version=version,
+        package=f"@cloudflare/workerd-{name}",
+        member="package/bin/workerd.exe" if name.startswith("windows") else "package/bin/workerd",
+        integrity=f"sha512-{integrity}",
+        glibc=WORKERD_GLIBC[version] if name.startswith("linux") else None,
+    )
+
+
+def esbuild_pin() -> Pin:
+    """Look up what is pinned for esbuild on this platform."""
+    _, name = _platform("esbuild")
+    return Pin(
+        program="esbuild",
+        version=ESBUILD_VERSION,
+        package=f"@esbuild/{name}",
+        member="package/esbuild.exe" if name.startswith("win32") else "package/bin/esbuild",
+        integrity=f"sha512-{ESBUILD_INTEGRITY[name]}",
+    )
+
+
+def registry_for(package: str) -> str:
+    """Say which npm registry `package` comes from, as npm itself would: environment, ./.npmrc, ~/.npmrc."""
+    for variable in ("NPM_CONFIG_REGISTRY", "npm_config_registry"):
+        if value := os.environ.get(variable, "").strip():
+            return value
+    scope = package.partition("/")[0]
+    for npmrc in (Path(".npmrc"), Path.home() / ".npmrc"):
+        settings = _npmrc(npmrc)
+        if value := settings.get(f"{scope}:registry") or settings.get("registry"):
+            return value
+    return PUBLIC_REGISTRY
+
+
+def cache_dir() -> Path:
+    """Say where downloaded programs are kept."""
+    return platformdirs.user_cache_path("notebook-do", appauthor=False)
+
+
+def _npmrc(path: Path) -> dict[str, str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return {}  # npm too goes on without a file that it cannot read
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line and line.lstrip()[0] not in "#;")
+    return {key.strip(): os.path.expandvars(value.strip().strip("\"'")) for key, _, value in pairs}
+
+
+def _platform(program: str) -> tuple[str, str]:
+    key = (sys.platform, platform.machine())
+    if names := _PLATFORMS.get(key):
+        return names
+    raise ToolchainError(
+        f"there is no {program} for {key[0]} on {key[1]}; set NOTEBOOK_DO_{program.upper()} to a {program} binary."
+    )
+
+
+def _find(pin: Pin, progress: Progress | None) -> Path:
+    if override := os.environ.get(pin.variable):
+        return _usable(Path(override).expanduser(), pin.variable)
+    folder = cache_dir() / f"{pin.program}-{pin.version}-{pin.package.rpartition('/')[2]}"
+    binary = folder / pin.file_name
+    if _is_whole(binary):
+        return binary
+    _check_glibc(pin)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _exclusive(folder / "lock"):
+            if not _is_whole(binary):
+                _install(pin, binary, progress)
+    except OSError as error:
+        raise ToolchainError(
+            f"{pin.program} {pin.version} cannot be kept in {folder}: {error.strerror or error};"
+            f" set {pin.variable} to a {pin.program} binary."
+        ) from None
+    return binary
+
+
+def _usable(path: Path, variable: str) -> Path:
+    if not path.is_file() or not os.access(path, os.X_OK):
+        raise ToolchainError(f"{variable} is {str(path)!r}, which is not an executable file; correct or unset it.")
+    return path.resolve()
+
+
+def _check_glibc(pin: Pin) -> None:
+    if pin.glibc is None:
+        return
+    try:
+        name, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
+    except ValueError:
+        name, version = "", ""
+    needed = ".".join(map(str, pin.glibc))
+    advice = (
+        f"use a newer system (Debian 12, Ubuntu 22.04) or set {pin.variable} to a {pin.program} built for this one."
+    )
+    if name != "glibc":
+        raise ToolchainError(
+            f"{pin.program} {pin.version} needs glibc {needed} and this system has another C library; {advice}"
+        )
+    if tuple(map(int, version.split(".")[:2])) < pin.glibc:
+        raise ToolchainError(
+            f"{pin.program} {pin.version} needs glibc {needed} and this system has {version}; {advice}"
+        )
+
+
+@contextlib.contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    """Let one process at a time download; the second finds the first one's work."""
+    with path.open("w") as file:
+        if sys.platform != "win32":
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    facts = path.stat()
+    return facts.st_size, facts.st_mtime_ns, facts.st_ino
+
+
+def _is_whole(binary: Path) -> bool:
+    """Tell whether the cached binary is still what was unpacked.
+
+    Hashing takes up to half a second for workerd, so the hash is only compared when size, time or inode changed.
+    """
+    note = binary.with_name(f"{binary.name}.json")
+    try:
+        stamp = _stamp(binary)
+        if _verified.get(binary) == stamp:
+            return True
+        known = json.loads(note.read_text(encoding="utf-8"))
+        if known["stamp"] != list(stamp):
+            if known["sha256"] != _sha256(binary):
+                return False
+            _write(note, json.dumps({"sha256": known["sha256"], "stamp": stamp}).encode())
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # not there, or its note is unreadable: it is fetched anew
+    _verified[binary] = stamp
+    return True
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Put a small file in place at once."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(file.name).replace(path)
+
+
+def _install(pin: Pin, binary: Path, progress: Progress | None) -> None:
+    with tempfile.TemporaryFile(dir=binary.parent) as tarball:
+        _download(pin, tarball, progress)
+        tarball.seek(0)
+        with tempfile.NamedTemporaryFile(dir=binary.parent, delete=False) as file:
+            fresh = Path(file.name)
+            try:
+                _unpack(pin, tarball, file)
+                file.flush()
+                os.fsync(file.fileno())
+            except BaseException:
+                fresh.unlink()
+                raise
+    fresh.chmod(0o755)
+    digest = _sha256(fresh)
+    fresh.replace(binary)
+    _write(binary.with_name(f"{binary.name}.json"), json.dumps({"sha256": digest, "stamp": _stamp(binary)}).encode())
+    _verified[binary] = _stamp(binary)
+
+
+def _download(pin: Pin, target: IO[bytes], progress: Progress | None) -> None:
+    """Fetch the tarball into `target`; raises ToolchainError unless it is exactly the pinned one."""
+    registry = registry_for(pin.package)
+    place = urlsplit(registry).hostname or registry
+    digest = hashlib.sha512()
+    done = 0
+    try:
+        with httpx.stream("GET", pin.url(registry), follow_redirects=True, timeout=30) as answer:
+            if not answer.is_success:
+                raise _unreachable(pin, place, f"answered {answer.status_code} for {pin.package} {pin.version}")
+            total = int(answer.headers.get("content-length", 0))
+            for chunk in answer.iter_raw(_CHUNK):
+                done += len(chunk)
+                if done > TARBALL_LIMIT:
+                    raise _unreachable(pin, place, "sent more than this tarball can be")
+                digest.update(chunk)
+                target.write(chunk)
+                if progress is not None:
+                    progress(done, total)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise _unreachable(pin, place, f"cannot be reached: {str(error) or type(error).__name__}") from None
+    if "sha512-" + base64.b64encode(digest.digest()).decode() != pin.integrity:
+        raise _unreachable(pin, place, "sent other bytes than the pinned ones; nothing was unpacked")
+
+
+def _unreachable(pin: Pin, place: str, what: str) -> ToolchainError:
+    return ToolchainError(
+        f"{pin.program} {pin.version} is needed once and could not be downloaded: the npm registry {place} {what};"
+        f" connect and try again, or set {pin.variable} to a {pin.program} binary."
+    )
+
+
+def _unpack(pin: Pin, tarball: IO[bytes], target: IO[bytes]) -> None:
+    """Copy the one member that is wanted; no name in the archive is ever used as a path."""
+    with tarfile.open(fileobj=tarball, mode="r:gz") as archive:
+        for member in archive:
+            if member.name == pin.member and member.isreg() and member.size <= BINARY_LIMIT:
+                source = archive.extractfile(member)
+                if source is not None:
+                    shutil.copyfileobj(source, target, _CHUNK)
+                    return
+    raise ToolchainError(f"the package {pin.package} {pin.version} holds no {pin.member}; set {pin.variable}.")
