@@ -1,0 +1,240 @@
+"""The command line: run a runbook headless, open JupyterLab on the quickstart, look after the local Cloudflare.
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused (a plan that needs consent, a refused or a stale plan).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.errors import CommandError, ConsentRequired, DurableError, PlanRefused, StalePlan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from notebook_do.local.launch import LocalTarget
+
+_REFUSALS = (PlanRefused, StalePlan, ConsentRequired)
+_QUICKSTART = "quickstart.ipynb"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit status."""
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except DurableError as error:
+        print(f"notebook-do: {error}", file=sys.stderr)
+        return 3 if isinstance(error, _REFUSALS) else 2 if isinstance(error, CommandError) else 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="notebook-do", description="Cloudflare Durable Objects from a notebook.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="execute a runbook headless and print what happened")
+    run.add_argument("notebook", type=Path)
+    run.add_argument("--deploy", action="store_true", help="press Deploy for plans that delete nothing")
+    run.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    run.add_argument("--out", type=Path, metavar="FILE", help="write the executed notebook here")
+    run.add_argument("--timeout", type=float, default=600, metavar="SECONDS", help="the most that one cell may take")
+    run.set_defaults(command=_run)
+
+    lab = commands.add_parser("lab", help="open JupyterLab on the quickstart")
+    lab.add_argument("notebook", type=Path, nargs="?")
+    lab.add_argument("--no-browser", action="store_true", help="print the address, open nothing")
+    lab.set_defaults(command=_lab)
+
+    local = commands.add_parser("local", help="the local Cloudflare: run it here, start, status, stop")
+    local.add_argument(
+        "action", nargs="?", choices=("start", "status", "stop"), help="without one: run in the foreground"
+    )
+    local.add_argument("--data", type=Path, metavar="DIR", help="its data directory")
+    local.add_argument("--json", action="store_true", help="print one JSON object, for scripts")
+    local.add_argument("--api-port", type=int, default=0, metavar="PORT")
+    local.add_argument("--workers-port", type=int, default=0, metavar="PORT")
+    local.set_defaults(command=_local)
+    return parser
+
+
+# --- run -------------------------------------------------------------------------------------------------
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """Execute a notebook in a kernel of this Python, printing each cell and its text outputs as they come."""
+    try:
+        import nbclient
+        import nbformat
+    except ImportError:
+        raise CommandError("run needs nbclient and ipykernel: pip install 'notebook-do[lab]'.") from None
+    if not arguments.notebook.is_file():
+        raise CommandError(f"run: there is no notebook at {arguments.notebook}.")
+    notebook = nbformat.read(arguments.notebook, as_version=4)
+    _inject(notebook, [(name, _value(text)) for name, text in arguments.parameter])
+    started = time.monotonic()
+    client = nbclient.NotebookClient(
+        notebook,
+        timeout=arguments.timeout,
+        store_widget_state=False,
+        resources={"metadata": {"path": str(arguments.notebook.resolve().parent)}},
+        on_cell_execute=lambda cell, cell_index: _print_source(cell),  # noqa: ARG005 - nbclient's keyword
+        on_cell_executed=lambda cell, cell_index, execute_reply: _print_outputs(cell),  # noqa: ARG005
+    )
+    environment = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    if arguments.deploy:
+        environment["NOTEBOOK_DO_DEPLOY"] = "press"
+    status = 0
+    try:
+        client.execute(env=environment)
+    except nbclient.exceptions.CellExecutionError as error:
+        status = 3 if error.ename in {kind.__name__ for kind in _REFUSALS} else 1
+    if arguments.out:
+        nbformat.write(notebook, arguments.out)
+    verdict = "done" if status == 0 else "refused" if status == 3 else "failed"
+    print(f"\n{arguments.notebook}: {verdict} in {time.monotonic() - started:.1f} s", flush=True)
+    return status
+
+
+def _inject(notebook: Any, parameters: list[tuple[str, Any]]) -> None:
+    """Put assignments after the cell tagged `parameters` (papermill's convention), or first."""
+    if not parameters:
+        return
+    import nbformat
+
+    for name, _ in parameters:
+        if not name.isidentifier():
+            raise CommandError(f"run: parameter {name!r} is not a Python name.")
+    source = "\n".join(f"{name} = {value!r}" for name, value in parameters)
+    cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["injected-parameters"]})
+    tagged = (i for i, c in enumerate(notebook.cells) if "parameters" in c.metadata.get("tags", ()))
+    notebook.cells.insert(next(tagged, -1) + 1, cell)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _print_source(cell: Any) -> None:
+    if cell.cell_type == "code" and cell.source.strip():
+        print("\n" + "\n".join(f"> {line}" for line in cell.source.splitlines()), flush=True)
+
+
+def _print_outputs(cell: Any) -> None:
+    for output in cell.get("outputs", ()):
+        match output.output_type:
+            case "stream":
+                print(output.text.rstrip("\n"))
+            case "error":
+                print("\n".join(output.traceback))
+            case _:
+                print(output.data.get("text/plain", ""))
+    sys.stdout.flush()
+
+
+# --- lab -------------------------------------------------------------------------------------------------
+
+
+def _lab(arguments: argparse.Namespace) -> int:
+    """Start JupyterLab on a notebook and wait for it."""
+    try:
+        import jupyterlab  # noqa: F401 - only asked whether it is there
+    except ImportError:
+        raise CommandError("lab needs JupyterLab: pip install 'notebook-do[lab]'.") from None
+    notebook = arguments.notebook or _quickstart()
+    if not notebook.is_file():
+        raise CommandError(f"lab: there is no notebook at {notebook}.")
+    command = [sys.executable, "-m", "jupyterlab", str(notebook)]
+    if arguments.no_browser:
+        command.append("--no-browser")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")
+    with subprocess.Popen(command) as lab:  # noqa: S603 - our own interpreter
+        try:
+            return lab.wait()
+        except KeyboardInterrupt:
+            lab.send_signal(signal.SIGTERM)
+            return lab.wait()
+
+
+def _quickstart() -> Path:
+    """Find the quickstart: here, in the source tree, or the packaged one, of which a copy is made here."""
+    here = Path("notebooks") / _QUICKSTART
+    package = Path(__file__).parent
+    beside = package.parent / "notebooks" / _QUICKSTART
+    packaged = package / _QUICKSTART
+    if not here.is_file() and beside.is_file():
+        return beside
+    if not here.is_file() and packaged.is_file():
+        here.parent.mkdir(exist_ok=True)
+        shutil.copyfile(packaged, here)
+    return here
+
+
+# --- local -----------------------------------------------------------------------------------------------
+
+
+def _local(arguments: argparse.Namespace) -> int:
+    from notebook_do.local import launch
+
+    match arguments.action:
+        case "start":
+            _announce(launch.start(arguments.data, progress=_progress), as_json=arguments.json)
+        case "status":
+            found = launch.status(arguments.data)
+            if found is None:
+                print("{}" if arguments.json else "The local Cloudflare is not running.")
+                return 1
+            _announce(found, as_json=arguments.json)
+        case "stop":
+            stopped = launch.stop(arguments.data)
+            if not arguments.json:
+                print("The local Cloudflare has stopped." if stopped else "The local Cloudflare was not running.")
+        case _:
+            launch.run_foreground(
+                arguments.data,
+                api_port=arguments.api_port,
+                workers_port=arguments.workers_port,
+                announce=lambda target: _announce(target, as_json=arguments.json),
+            )
+    return 0
+
+
+def _announce(target: LocalTarget, *, as_json: bool) -> None:
+    """Print where the local Cloudflare listens and what other clients need, as shell lines or as JSON."""
+    facts = target.to_json()
+    if as_json:
+        print(json.dumps(facts), flush=True)
+        return
+    print(f"Local Cloudflare, process {facts['pid']}, data in {facts['data']}")
+    print(f"  API      {facts['api']}")
+    print(f"  Workers  http://<script name>.localhost:{facts['url'].rsplit(':', 1)[1].rstrip('/')}/")
+    print("\nFor wrangler, Alchemy, the SDK or curl:")
+    for name, value in facts["env"].items():
+        print(f"  export {name}={value}")
+    sys.stdout.flush()
+
+
+def _progress(done: int, total: int) -> None:
+    """Draw the one download that the local Cloudflare ever needs, on stderr."""
+    if sys.stderr.isatty():
+        end = "\n" if done >= total else "\r"
+        print(f"Fetching workerd {done / 1e6:.0f} of {total / 1e6:.0f} MB", end=end, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
