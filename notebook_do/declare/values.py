@@ -37,7 +37,7 @@ def binding_value(worker: str, name: str, value: Any) -> BindingValue:
         case SharedBinding(value=NamespaceBinding() as shared):
             return NamespaceBinding(stable_id=shared.stable_id, through=shared.through or value.worker)
         case SharedBinding():
-            return value.value
+            return value.value or value
         case Worker():
             return ServiceBinding(worker=value.id)
         case str():

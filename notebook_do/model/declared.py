@@ -94,7 +94,17 @@ class Resource:
     fields: Json
 
 
-BindingValue = NamespaceBinding | PlainText | Json | Secret | ServiceBinding | Resource
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedBinding:
+    """`worker.bindings.NAME`: a binding of one Worker, to be used in another."""
+
+    worker: str
+    name: str
+    value: BindingValue | None = None
+    """The binding as it was when it was taken; None when that Worker's cell need not have run yet."""
+
+
+BindingValue = NamespaceBinding | PlainText | Json | Secret | ServiceBinding | Resource | SharedBinding
 
 
 def KV(namespace_id: str) -> Resource:  # noqa: N802 - reads like the binding it declares
@@ -139,15 +149,6 @@ class Namespace(Shown):
     transferred_from: str | None = field(default=None, kw_only=True)
     protect: bool = field(default=True, kw_only=True)
     where: Where | None = field(default=None, kw_only=True, compare=False, repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SharedBinding:
-    """`worker.bindings.NAME`: a binding of one Worker, to be used in another."""
-
-    worker: str
-    name: str
-    value: BindingValue
 
 
 class Bindings(Mapping[str, BindingValue]):

@@ -101,7 +101,9 @@ class Upload:
     """Put one script with its migration: one multipart request. `worker` is the Worker id.
 
     `worker_record` and `namespace_records` are what the state file holds after this step; a namespace that this
-    very step creates is recorded with an empty namespace_id, to be filled from what is live afterwards.
+    very step creates is recorded with an empty namespace_id, to be filled from what is live afterwards; the record's
+    etag is the one that the upload answers. Records replace those of the same id. `forgotten` stable IDs leave the
+    state file; a tombstone follows only when no record keeps their namespace id under another stable ID.
     """
 
     worker: str
@@ -136,6 +138,8 @@ class SetUrl:
     worker: str
     script_name: str
     enabled: bool
+    settings_digest: str | None = None
+    """What the Worker's record holds after this step, everything else in it unchanged."""
 
     @property
     def summary(self) -> str:
@@ -150,6 +154,8 @@ class SetSchedules:
     worker: str
     script_name: str
     crons: tuple[str, ...]
+    settings_digest: str | None = None
+    """What the Worker's record holds after this step, everything else in it unchanged."""
 
     @property
     def summary(self) -> str:
@@ -172,7 +178,23 @@ class DeleteScript:
         return f"delete Worker {self.script_name}"
 
 
-Step = Upload | SetUrl | SetSchedules | DeleteScript
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forget:
+    """Drop records of what is no longer live; changes the state file only and sends nothing.
+
+    `stable_ids` leave with a tombstone, `workers` (Worker ids) without one.
+    """
+
+    stable_ids: tuple[StableId, ...] = ()
+    workers: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """Say in a few words what this step does."""
+        return f"forget {', '.join((*self.stable_ids, *self.workers))}, which is no longer live"
+
+
+Step = Upload | SetUrl | SetSchedules | DeleteScript | Forget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
