@@ -89,6 +89,11 @@ class Session:
         return f"Session({self.name!r}, stage={self.stage!r}, target={self.target!r}, state={str(self.state_path)!r})"
 
     @property
+    def identity(self) -> tuple[str, str, Target, str | None, Path]:
+        """What makes this session the same as another: name, stage, target, account and state path."""
+        return self.name, self.stage, self.target, self._account, self.state_path
+
+    @property
     def state_path(self) -> Path:
         """Where the state file is, or will be after the first deploy."""
         return self._state.path
@@ -358,7 +363,7 @@ def open_session(
     """Open a session and make it the current one; declarations register with it from now on.
 
     The state file is `.notebook_do/<name>/<stage>/state.json` beside the notebook, or `state`. It is written by the
-    first deploy. Nothing is sent.
+    first deploy. Opening the session that is open already gives it back, declarations included. Nothing is sent.
     """
     for word, value in (("session", name), ("stage", stage)):
         if not _NAME.fullmatch(value):
@@ -370,6 +375,8 @@ def open_session(
     path = Path(state) if state else Path.cwd() / ".notebook_do" / name / stage / "state.json"
     global _current  # noqa: PLW0603 - "the current session" is the one piece of ambient state a notebook needs
     if _current is not None:
+        if _current.identity == (name, stage, target, account, path):
+            return _current
         _current.close()
     _current = Session(name, stage=stage, target=target, account=account, state=StateFile(path))
     return _current

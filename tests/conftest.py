@@ -1,4 +1,4 @@
-"""Fixtures for the whole tree: a directory of one's own, and one local Cloudflare on real workerd per test that asks."""
+"""Fixtures for the whole tree: a directory of one's own, and a local Cloudflare on real workerd for whom asks."""
 
 from __future__ import annotations
 

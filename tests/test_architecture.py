@@ -103,7 +103,7 @@ def test_imports_point_down(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_outer_packages_stay_on_their_floor(path: Path) -> None:
-    """IPython, ipywidgets and pandas are met in notebook/ only, httpx where HTTP is done, the server parts in local/."""
+    """IPython, ipywidgets and pandas are met in notebook/ only, httpx where HTTP is done, Starlette in local/."""
     for module, type_only in imports(path):
         owner = module.split(".")[0]
         if owner in ONLY_IN and not type_only:

@@ -74,7 +74,7 @@ def test_create_with_sqlite_storage(cloud: Path) -> None:
 
 
 def test_create_in_production_environment(cloud: Path) -> None:
-    """In production the Worker's name is its id; a binding by script_name reaches the class that another Worker hosts."""
+    """In production a Worker's name is its id; a binding by script_name reaches what another Worker hosts."""
     session = nd.session("game", stage="production")
     state = nd.DurableObjectNamespace("game-state", class_name="GameState", script_name="game-worker")
     nd.Worker("game-worker", script=COUNTING.format(name="GameState", binding="GAME"), bindings={"GAME": state})
@@ -166,7 +166,7 @@ def test_the_stable_id_cannot_be_renamed(cloud: Path) -> None:
 
 @pytest.mark.parametrize("client_first", [False, True])
 def test_cross_script_method_1_reexported_binding(cloud: Path, client_first: bool) -> None:  # noqa: FBT001
-    """`host.bindings.SHARED_COUNTER` in another Worker reaches the host's objects, whatever the order of declaration."""
+    """`host.bindings.SHARED_COUNTER` in another Worker reaches the host's objects, in whatever order declared."""
     session = nd.session("shared")
     shared = nd.DurableObjectNamespace("shared-counter", class_name="SharedCounter", sqlite=True)
     host = nd.Worker(
