@@ -1,4 +1,4 @@
-"""Every notebook of notebooks/ runs headless from a fresh kernel against the local Cloudflare, as a user would run it."""
+"""Every notebook of notebooks/ runs headless, from a fresh kernel, against the local Cloudflare."""
 
 from __future__ import annotations
 
