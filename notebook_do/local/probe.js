@@ -1,0 +1,48 @@
+// Put in front of an uploaded Worker: imports its main module and says what that really exports, calling nothing.
+import { DurableObject, WorkerEntrypoint, WorkflowEntrypoint } from "cloudflare:workers";
+import * as main from "NOTEBOOK_DO_MAIN_MODULE";
+
+const HANDLERS = ["fetch", "scheduled", "queue", "tail", "tailStream", "email", "trace", "test", "connect", "alarm"];
+
+const isClass = (value) =>
+  typeof value === "function" && value.prototype !== undefined && /^class\b/.test(Function.prototype.toString.call(value));
+
+function methodsOf(prototype, end) {
+  const names = new Set();
+  for (let at = prototype; at && at !== end && at !== Object.prototype; at = Object.getPrototypeOf(at)) {
+    for (const name of Object.getOwnPropertyNames(at)) {
+      const own = Object.getOwnPropertyDescriptor(at, name);
+      if (name !== "constructor" && typeof own.value === "function") names.add(name);
+    }
+  }
+  return [...names];
+}
+
+function describe(value) {
+  for (const [kind, base] of [
+    ["durable-object", DurableObject],
+    ["worker-entrypoint", WorkerEntrypoint],
+    ["workflow", WorkflowEntrypoint],
+  ]) {
+    if (typeof value === "function" && value.prototype instanceof base) {
+      return { kind, handlers: methodsOf(value.prototype, base.prototype) };
+    }
+  }
+  if (isClass(value)) return { kind: "class", handlers: methodsOf(value.prototype) };
+  if (typeof value === "function") {
+    // A transpiled class is a plain function whose prototype has methods.
+    const methods = value.prototype ? methodsOf(value.prototype) : [];
+    return { kind: methods.length ? "class" : "function", handlers: methods };
+  }
+  if (typeof value === "object" && value !== null) {
+    return { kind: "other", handlers: HANDLERS.filter((name) => typeof value[name] === "function") };
+  }
+  return { kind: "other", handlers: [] };
+}
+
+export default {
+  fetch() {
+    const exports = Object.keys(main).map((name) => ({ name, ...describe(main[name]) }));
+    return Response.json(exports);
+  },
+};
