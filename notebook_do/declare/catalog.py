@@ -1,0 +1,138 @@
+"""Holds declarations by stable ID and Worker id, and resolves them to one `Desired`, whatever the order of the cells.
+
+Declaring the same (kind, id) again replaces the earlier declaration. Nothing here reads what is live.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, assert_never
+
+from notebook_do.declare.bundle import bundle
+from notebook_do.declare.check import check
+from notebook_do.declare.hosts import Hosts, default_script_name
+from notebook_do.errors import DeclarationError
+from notebook_do.model import Desired, DesiredNamespace, DesiredWorker, Namespace, Storage, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from notebook_do.model import Declaration
+
+
+class Catalog:
+    """The declarations of one session: any order and any repetition of cells give the same `Desired`."""
+
+    def __init__(self) -> None:
+        self._namespaces: dict[str, Namespace] = {}
+        self._workers: dict[str, Worker] = {}
+
+    @property
+    def namespaces(self) -> Mapping[str, Namespace]:
+        """The declared namespaces by stable ID."""
+        return MappingProxyType(self._namespaces)
+
+    @property
+    def workers(self) -> Mapping[str, Worker]:
+        """The declared Workers by id."""
+        return MappingProxyType(self._workers)
+
+    def declare(self, *items: Declaration) -> tuple[Declaration, ...]:
+        """Register declarations, all or none; raises DeclarationError for one that can never be right."""
+        seen: dict[tuple[type, str], Declaration] = {}
+        for item in items:
+            check(item)
+            earlier = seen.setdefault((type(item), item.id), item)
+            if earlier != item:
+                kind = "namespace" if isinstance(item, Namespace) else "Worker"
+                raise DeclarationError(
+                    f"{kind} {item.id} is declared twice in one go, and differently; keep one of the two.",
+                    line=item.where.line if item.where else None,
+                )
+        for item in items:
+            match item:
+                case Namespace():
+                    self._namespaces[item.id] = item
+                case Worker():
+                    self._workers[item.id] = item
+                case _:
+                    assert_never(item)
+        return items
+
+    def forget(self, kind: Literal["namespace", "worker"], id_: str) -> bool:
+        """Forget a declaration; what is live stays. False when there was none."""
+        known: dict[str, Namespace] | dict[str, Worker] = self._namespaces if kind == "namespace" else self._workers
+        return known.pop(id_, None) is not None
+
+    def script_name(self, worker: str, stage: str) -> str:
+        """Give the script name of a declared Worker."""
+        return default_script_name(self._workers[worker], stage)
+
+    def warnings(self) -> tuple[str, ...]:
+        """Say what looks like a changed stable ID: two declared namespaces of one class, with nothing to tell them apart."""
+        by_class: dict[tuple[str, str | None], list[str]] = {}
+        for item in self._namespaces.values():
+            by_class.setdefault((item.class_name, item.script_name), []).append(item.id)
+        return tuple(
+            f"class {class_name} is declared under the stable IDs {', '.join(sorted(ids))}: when the ID was changed, "
+            f"declare renamed_from= on the new one and `%durable rm namespace` the old one."
+            for (class_name, _), ids in sorted(by_class.items(), key=lambda entry: entry[0][0])
+            if len(ids) > 1
+        )
+
+    def desired(self, session: str, stage: str, *, destroy: Iterable[str] = (), base: Path | None = None) -> Desired:
+        """Resolve everything: script names, hosts, bindings, sources. `base` is where relative entrypoints start.
+
+        `destroy` holds the stable IDs and Worker ids that the user asked to delete. Raises DeclarationError naming
+        the cell's line, and SourceError for a source that cannot be bundled.
+        """
+        asked = tuple(sorted(set(destroy)))
+        hosts = Hosts(self._namespaces, self._workers, stage, frozenset(asked))
+        return Desired(
+            session=session,
+            stage=stage,
+            namespaces=tuple(_desired_namespace(self._namespaces[id_], hosts) for id_ in sorted(self._namespaces)),
+            workers=tuple(
+                _desired_worker(self._workers[id_], hosts, base or Path.cwd()) for id_ in sorted(self._workers)
+            ),
+            destroy=asked,
+        )
+
+
+def _desired_namespace(item: Namespace, hosts: Hosts) -> DesiredNamespace:
+    host = hosts.host_of(item)
+    storage = {None: None, True: Storage.SQLITE, False: Storage.KV}[item.sqlite]
+    return DesiredNamespace(
+        stable_id=item.id,
+        class_name=item.class_name,
+        script_name=host.script_name,
+        host=host.worker,
+        storage=storage,
+        environment=item.environment,
+        namespace_id=item.namespace_id,
+        renamed_from=item.renamed_from,
+        transferred_from=hosts.script_named(item.transferred_from) if item.transferred_from else None,
+        protect=item.protect,
+        where=item.where,
+    )
+
+
+def _desired_worker(item: Worker, hosts: Hosts, base: Path) -> DesiredWorker:
+    main_module, modules, content_digest = bundle(item, base=base)
+    return DesiredWorker(
+        id=item.id,
+        script_name=hosts.script_of[item.id],
+        main_module=main_module,
+        modules=modules,
+        bindings=hosts.bindings_of(item),
+        content_digest=content_digest,
+        compatibility_date=item.compatibility_date,
+        compatibility_flags=item.compatibility_flags,
+        url=item.url,
+        crons=item.crons,
+        options=item.options,
+        adopt=item.adopt,
+        lifecycle=item.lifecycle,
+        where=item.where,
+    )

@@ -1,0 +1,146 @@
+"""Says what is wrong with one declaration, from that declaration alone. Needs no network and no other declaration.
+
+Names are kept to what Cloudflare, JavaScript and every file system agree on; nothing is ever changed silently.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import TYPE_CHECKING, assert_never
+
+from notebook_do.errors import DeclarationError
+from notebook_do.model import Namespace, NamespaceBinding, SharedBinding, Worker
+
+if TYPE_CHECKING:
+    from notebook_do.model import Declaration, Where
+
+STABLE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+WORKER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+SCRIPT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]{0,254}")
+NAMESPACE_ID = re.compile(r"[0-9a-f]{32}")
+RESERVED = frozenset(
+    """arguments await break case catch class const continue debugger default delete do else enum eval export extends
+    false finally for function if implements import in instanceof interface let new null package private protected
+    public return static super switch this throw true try typeof undefined var void while with yield NaN Infinity
+    __proto__ __defineGetter__ __defineSetter__ __lookupGetter__ __lookupSetter__ constructor hasOwnProperty
+    isPrototypeOf propertyIsEnumerable prototype toLocaleString toString valueOf then""".split()  # noqa: SIM905 - a word list reads better without quotes
+)
+OPTION_NAMES = ("observability", "placement", "limits", "logpush")
+
+
+def check(item: Declaration) -> None:
+    """Raise DeclarationError for the first thing about `item` that can never be right."""
+    match item:
+        case Namespace():
+            check_namespace(item)
+        case Worker():
+            check_worker(item)
+        case _:
+            assert_never(item)
+
+
+def check_namespace(item: Namespace) -> None:
+    """Raise DeclarationError for a namespace with a name, an id or options that can never be right."""
+    what = f"namespace {item.id!r}" if not STABLE_ID.fullmatch(item.id) else f"namespace {item.id}"
+    for word, stable_id in (("its stable ID", item.id), ("renamed_from", item.renamed_from)):
+        if stable_id is not None and not STABLE_ID.fullmatch(stable_id):
+            raise _wrong(
+                item.where,
+                f"{what}: {word} {stable_id!r} must be 1 to 64 ASCII letters, digits, - or _, "
+                "beginning with a letter or digit.",
+            )
+    check_identifier(item.class_name, f"{what}: class name", item.where)
+    if item.namespace_id is not None and not NAMESPACE_ID.fullmatch(item.namespace_id):
+        raise _wrong(
+            item.where,
+            f"{what}: namespace_id {item.namespace_id!r} must be 32 hexadecimal digits, as Cloudflare shows it.",
+        )
+    if item.renamed_from == item.id:
+        raise _wrong(item.where, f"{what}: renamed_from names the namespace itself; give the stable ID it had before.")
+    if item.transferred_from is not None and item.transferred_from == item.script_name:
+        raise _wrong(
+            item.where,
+            f"{what}: transferred_from and script_name both name {item.script_name}; "
+            "transferred_from is the Worker it leaves.",
+        )
+
+
+def check_worker(item: Worker) -> None:
+    """Raise DeclarationError for a Worker with names, bindings or options that can never be right."""
+    if not WORKER_ID.fullmatch(item.id):
+        raise _wrong(
+            item.where,
+            f"Worker id {item.id!r} must be 1 to 64 ASCII letters, digits, -, _ or ., "
+            "beginning with a letter or digit.",
+        )
+    what = f"Worker {item.id}"
+    if item.name is not None:
+        check_script_name(item.name, what, item.where, url=item.url)
+    sources = [s for s in (item.script, item.entrypoint, item.modules or None) if s is not None]
+    if len(sources) != 1:
+        problem = "has no source" if not sources else "has more than one source"
+        raise _wrong(item.where, f"{what} {problem}; give exactly one of script, entrypoint or modules.")
+    _check_compatibility(item, what)
+    _check_bindings(item, what)
+    for option in item.options.value:
+        if option not in OPTION_NAMES:
+            raise _wrong(item.where, f"{what}: unknown option {option!r}; known are {', '.join(OPTION_NAMES)}.")
+    for cron in item.crons:
+        if len(cron.split()) != 5:
+            raise _wrong(item.where, f"{what}: cron {cron!r} must have five fields, such as '*/5 * * * *'.")
+
+
+def _check_bindings(item: Worker, what: str) -> None:
+    for name, value in item.bindings.items():
+        check_identifier(name, f"{what}: binding name", item.where)
+        if isinstance(value, NamespaceBinding) and not STABLE_ID.fullmatch(value.stable_id):
+            raise _wrong(item.where, f"{what}: binding {name}: {value.stable_id!r} is no stable ID of a namespace.")
+        if isinstance(value, SharedBinding) and value.worker == item.id:
+            raise _wrong(
+                item.where,
+                f"{what}: binding {name} is shared from the Worker itself; bind the namespace by its stable ID.",
+            )
+
+
+def check_identifier(name: str, what: str, where: Where | None) -> None:
+    """Raise DeclarationError unless `name` is an ASCII JavaScript identifier that nothing else claims."""
+    if not IDENTIFIER.fullmatch(name):
+        raise _wrong(
+            where,
+            f"{what} {name!r} must be an ASCII JavaScript identifier: letters, digits, _ or $, "
+            "not beginning with a digit.",
+        )
+    if name in RESERVED:
+        raise _wrong(where, f"{what} {name!r} is reserved by JavaScript; choose another.")
+
+
+def check_script_name(name: str, what: str, where: Where | None, *, url: bool) -> None:
+    """Raise DeclarationError unless `name` can be a script's name, and a host name when it has a URL."""
+    if not SCRIPT_NAME.fullmatch(name):
+        raise _wrong(
+            where,
+            f"{what}: name {name!r} must be 1 to 63 lower-case letters, digits or -, beginning with a letter or digit.",
+        )
+    if url and name.endswith("-"):
+        raise _wrong(
+            where, f"{what}: name {name!r} ends with -, which no workers.dev address can; drop it, or set url=False."
+        )
+
+
+def _check_compatibility(item: Worker, what: str) -> None:
+    if item.compatibility_date is not None:
+        try:
+            date.fromisoformat(item.compatibility_date)
+        except ValueError:
+            raise _wrong(
+                item.where, f"{what}: compatibility date {item.compatibility_date!r} must be a day such as 2026-11-01."
+            ) from None
+    for flag in item.compatibility_flags:
+        if not re.fullmatch(r"[a-z0-9_]{1,128}", flag):
+            raise _wrong(item.where, f"{what}: compatibility flag {flag!r} must be lower-case words joined by _.")
+
+
+def _wrong(where: Where | None, message: str) -> DeclarationError:
+    return DeclarationError(message, line=where.line if where else None)

@@ -1,0 +1,224 @@
+"""Resolves names between declarations: who hosts a namespace, what a shared binding is, what a script is called.
+
+A namespace is hosted by the Worker that its `script_name` names, by Worker name or else by Worker id; without one, by
+the only Worker that binds it directly. What cannot be resolved is an error that names both sides; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+from notebook_do.declare.check import check_script_name
+from notebook_do.declare.options import nearest
+from notebook_do.errors import DeclarationError
+from notebook_do.model import (
+    ClassBinding,
+    Json,
+    NamespaceBinding,
+    PlainText,
+    Resource,
+    Secret,
+    ServiceBinding,
+    SharedBinding,
+    ValueBinding,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from notebook_do.model import BindingValue, Namespace, ScriptBinding, Where, Worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """The script that hosts a namespace; `worker` is its Worker id, None when it is not declared here."""
+
+    script_name: str
+    worker: str | None
+
+
+def default_script_name(worker: Worker, stage: str) -> str:
+    """Give a Worker's script name: its `name`, or its id in lower case with `-<stage>` for any stage but production."""
+    if worker.name is not None:
+        return worker.name
+    plain = re.sub(r"[_.]", "-", worker.id.lower())
+    return plain if stage == "production" else f"{plain}-{stage.lower().replace('_', '-')}"
+
+
+class Hosts:
+    """The names of one set of declarations, checked against each other."""
+
+    def __init__(
+        self,
+        namespaces: Mapping[str, Namespace],
+        workers: Mapping[str, Worker],
+        stage: str,
+        destroyed: frozenset[str] = frozenset(),
+    ) -> None:
+        self.namespaces, self.workers, self.destroyed = namespaces, workers, destroyed
+        self.script_of = {id_: default_script_name(workers[id_], stage) for id_ in sorted(workers)}
+        self._worker_of: dict[str, str] = {}
+        for id_, script in self.script_of.items():
+            worker = workers[id_]
+            check_script_name(script, f"Worker {id_}", worker.where, url=worker.url)
+            other = self._worker_of.setdefault(script, id_)
+            if other != id_:
+                raise _wrong(
+                    worker.where, f"Workers {other} and {id_} are both called {script}; give one another name."
+                )
+        self._binders: dict[str, list[str]] = {}
+        self._bindings = {id_: self._resolved(workers[id_]) for id_ in sorted(workers)}
+        self._hosts = {id_: self._host(namespaces[id_]) for id_ in sorted(namespaces)}
+        self._check_together()
+
+    def script_named(self, name: str) -> str:
+        """Give the script that `name` means: a declared Worker's name, else a declared Worker's id, else itself."""
+        return name if name in self._worker_of else self.script_of.get(name, name)
+
+    def host_of(self, namespace: Namespace) -> Host:
+        """Give the host of a declared namespace."""
+        return self._hosts[namespace.id]
+
+    def bindings_of(self, worker: Worker) -> tuple[ScriptBinding, ...]:
+        """Give the Worker's bindings with every name resolved, sorted by binding name."""
+        return tuple(self._script_binding(worker, name, value) for name, value in self._bindings[worker.id].items())
+
+    def _resolved(self, worker: Worker) -> dict[str, BindingValue]:
+        """Follow shared bindings to what they share, and note who binds which namespace directly."""
+        resolved: dict[str, BindingValue] = {}
+        for name, declared in worker.bindings.items():
+            value = self._follow(worker, name, declared, ())
+            if isinstance(value, NamespaceBinding):
+                if value.stable_id not in self.namespaces:
+                    raise self._unknown_namespace(worker, name, value.stable_id)
+                if value.through is None:
+                    self._binders.setdefault(value.stable_id, []).append(worker.id)
+            resolved[name] = value
+        return resolved
+
+    def _follow(self, worker: Worker, name: str, value: BindingValue, passed: tuple[str, ...]) -> BindingValue:
+        if not isinstance(value, SharedBinding):
+            return value
+        source = f"{value.worker}.{value.name}"
+        if source in passed:
+            raise _wrong(
+                worker.where,
+                f"Worker {worker.id}: binding {name} is shared in a circle: {' -> '.join((*passed, source))}.",
+            )
+        owner = self.workers.get(value.worker)
+        if owner is None:
+            if value.value is not None:
+                return self._through(value.worker, value.value)
+            hint = nearest(value.worker, sorted(self.workers))
+            raise _wrong(
+                worker.where,
+                f"Worker {worker.id}: binding {name} is shared from Worker {value.worker}, "
+                f"which is not declared; run its cell. {hint.capitalize()}",
+            )
+        if value.name not in owner.bindings:
+            hint = nearest(value.name, list(owner.bindings)) if len(owner.bindings) else "it has none."
+            raise _wrong(
+                worker.where,
+                f"Worker {worker.id}: binding {name}: Worker {owner.id} has no binding {value.name}; {hint}",
+            )
+        return self._through(owner.id, self._follow(worker, name, owner.bindings[value.name], (*passed, source)))
+
+    def _through(self, owner: str, value: BindingValue) -> BindingValue:
+        if isinstance(value, NamespaceBinding):
+            return NamespaceBinding(stable_id=value.stable_id, through=value.through or owner)
+        return value
+
+    def _unknown_namespace(self, worker: Worker, name: str, stable_id: str) -> DeclarationError:
+        known = sorted(self.namespaces)
+        hint = f" {nearest(stable_id, known).capitalize()}" if known else ""
+        return _wrong(
+            worker.where,
+            f"Worker {worker.id}: binding {name} names namespace {stable_id}, which is not declared; "
+            f"run its cell (%durable namespace {stable_id} --class NAME).{hint}",
+        )
+
+    def _host(self, namespace: Namespace) -> Host:
+        if namespace.script_name is not None:
+            script = self.script_named(namespace.script_name)
+            return Host(script_name=script, worker=self._worker_of.get(script))
+        binders = self._binders.get(namespace.id, [])
+        if len(binders) == 1:
+            return Host(script_name=self.script_of[binders[0]], worker=binders[0])
+        if namespace.id in self.destroyed:
+            return Host(script_name="", worker=None)
+        if binders:
+            raise _wrong(
+                namespace.where,
+                f"namespace {namespace.id} is bound by the Workers {' and '.join(binders)}: which one "
+                f"hosts class {namespace.class_name}? Give script_name={binders[0]!r} "
+                f"(--script {binders[0]}) or share it as {binders[0]}.BINDING.",
+            )
+        raise _wrong(
+            namespace.where,
+            f"namespace {namespace.id} is bound by no Worker, so nothing can host class "
+            f"{namespace.class_name}; bind it (--bind NAME={namespace.id}) or name its host (--script WORKER).",
+        )
+
+    def _check_together(self) -> None:
+        """Refuse what two declarations cannot both say."""
+        slots: dict[tuple[str, str], str] = {}
+        for id_, host in self._hosts.items():
+            item = self.namespaces[id_]
+            if item.renamed_from is not None and item.renamed_from in self.namespaces:
+                raise _wrong(
+                    item.where,
+                    f"namespace {id_}: renamed_from names {item.renamed_from}, which is still declared; "
+                    f"`%durable rm namespace {item.renamed_from}` first.",
+                )
+            if host.script_name and id_ not in self.destroyed:
+                other = slots.setdefault((host.script_name, item.class_name), id_)
+                if other != id_:
+                    raise _wrong(
+                        item.where,
+                        f"class {item.class_name} of Worker {host.script_name} is declared under two stable "
+                        f"IDs, {other} and {id_}; a class has one. When the ID changed: "
+                        f"`%durable rm namespace` the old one and give renamed_from= on the new one.",
+                    )
+        adopted: dict[str, str] = {}
+        for id_ in sorted(self.namespaces):
+            item = self.namespaces[id_]
+            if item.namespace_id is not None:
+                other = adopted.setdefault(item.namespace_id, id_)
+                if other != id_:
+                    raise _wrong(
+                        item.where,
+                        f"namespaces {other} and {id_} both name namespace_id {item.namespace_id}; "
+                        "one namespace has one stable ID.",
+                    )
+
+    def _script_binding(self, worker: Worker, name: str, value: BindingValue) -> ScriptBinding:
+        match value:
+            case NamespaceBinding():
+                namespace = self.namespaces[value.stable_id]
+                host = self._hosts[value.stable_id]
+                own = host.script_name == self.script_of[worker.id]
+                return ClassBinding(
+                    name=name,
+                    class_name=namespace.class_name,
+                    script_name=None if own else host.script_name,
+                    environment=None if own else namespace.environment,
+                    stable_id=value.stable_id,
+                )
+            case ServiceBinding():
+                script = self.script_named(value.worker)
+                return ValueBinding(
+                    name=name,
+                    value=ServiceBinding(worker=script, entrypoint=value.entrypoint, environment=value.environment),
+                )
+            case PlainText() | Json() | Secret() | Resource():
+                return ValueBinding(name=name, value=value)
+            case SharedBinding():
+                raise AssertionError(f"binding {name} was not resolved")
+            case _:
+                assert_never(value)
+
+
+def _wrong(where: Where | None, message: str) -> DeclarationError:
+    return DeclarationError(message, line=where.line if where else None)

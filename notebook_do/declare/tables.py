@@ -1,0 +1,200 @@
+"""Turns the TOML body of a `%%durable` cell into declarations: `[namespaces.ID]` and `[workers.ID]` tables.
+
+Keys are those of the Python API. A binding is a string (plain text) or a table that says what it is:
+`{namespace = "ID"}`, `{worker = "ID", binding = "NAME"}`, `{service = "WORKER"}`, `{secret = "ENV"}`, `{json = ...}`,
+`{kv = "ID"}`, `{r2 = "BUCKET"}`, `{d1 = "ID"}`, `{queue = "NAME"}`, or `{type = "...", ...}` in Cloudflare's
+own fields.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.declare.check import OPTION_NAMES, check
+from notebook_do.declare.options import nearest
+from notebook_do.errors import DeclarationError
+from notebook_do.model import (
+    D1,
+    KV,
+    R2,
+    Bindings,
+    BindingValue,
+    Declaration,
+    Json,
+    Namespace,
+    NamespaceBinding,
+    PlainText,
+    Queue,
+    Resource,
+    Secret,
+    ServiceBinding,
+    SharedBinding,
+    StableId,
+    Where,
+    Worker,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+NAMESPACE_KEYS: Mapping[str, type] = {
+    "class_name": str,
+    "sqlite": bool,
+    "script_name": str,
+    "environment": str,
+    "namespace_id": str,
+    "renamed_from": str,
+    "transferred_from": str,
+    "protect": bool,
+}
+WORKER_KEYS: Mapping[str, type] = {
+    "name": str,
+    "script": str,
+    "entrypoint": str,
+    "lang": str,
+    "bindings": dict,
+    "compatibility_date": str,
+    "compatibility_flags": list,
+    "url": bool,
+    "crons": list,
+    "observability": dict,
+    "placement": dict,
+    "limits": dict,
+    "logpush": bool,
+    "adopt": bool,
+    "lifecycle": str,
+}
+CHOICES: Mapping[str, tuple[str, ...]] = {"lang": ("js", "ts", "py"), "lifecycle": ("auto", "exports", "migrations")}
+BINDING_FORMS: Mapping[str, Callable[[str], BindingValue]] = {
+    "namespace": lambda text: NamespaceBinding(stable_id=StableId(text)),
+    "service": lambda text: ServiceBinding(worker=text),
+    "secret": Secret.from_env,
+    "kv": KV,
+    "r2": R2,
+    "d1": D1,
+    "queue": Queue,
+}
+_VALUE = re.compile(r"\$\{py:([^}]*)\}")
+_POSITION = re.compile(r" ?\(at line (\d+), column (\d+)\)")
+
+
+def parse_tables(body: str, *, where: Where, values: Mapping[str, str]) -> tuple[Declaration, ...]:
+    """Read a TOML body; its first line is the one below `where.line`.
+
+    Raises DeclarationError with the cell's line for bad TOML, unknown tables, keys and types.
+    """
+    first = where.line + 1
+    try:
+        document = tomllib.loads(body)
+    except tomllib.TOMLDecodeError as error:
+        position = _POSITION.search(str(error))
+        line = first - 1 + int(position[1]) if position else None
+        text = _POSITION.sub("", str(error))
+        raise DeclarationError(f"the TOML cannot be read: {text[:1].lower()}{text[1:]}.", line=line) from None
+    declared: list[Declaration] = []
+    for kind, tables in document.items():
+        if kind not in {"namespaces", "workers"} or not isinstance(tables, dict):
+            hint = nearest(kind, ["namespaces", "workers"])
+            raise _wrong(_line_of(body, kind, None, first), f"unknown TOML table [{kind}]; {hint}")
+        for id_, table in tables.items():
+            place = replace(where, line=_line_of(body, kind, id_, first))
+            if not isinstance(table, dict):
+                raise _wrong(place.line, f"[{kind}.{id_}] must be a table of keys.")
+            plain = _Table(kind=kind[:-1], id=id_, line=place.line, keys=_filled(table, values, place.line))
+            item: Declaration = plain.namespace(place) if kind == "namespaces" else plain.worker(place)
+            check(item)
+            declared.append(item)
+    return tuple(declared)
+
+
+class _Table:
+    """One `[kind.id]` table, its keys and types checked on the way out."""
+
+    def __init__(self, *, kind: str, id: str, line: int, keys: dict[str, Any]) -> None:  # noqa: A002
+        self.kind, self.id, self.line, self.keys = kind, id, line, keys
+        known = NAMESPACE_KEYS if kind == "namespace" else WORKER_KEYS
+        for key, value in keys.items():
+            if key not in known:
+                raise self.wrong(f"unknown key {key}; {nearest(key, list(known))}")
+            if not isinstance(value, known[key]):
+                raise self.wrong(f"{key} must be {_WORDS[known[key]]}, not {value!r}.")
+            if key in CHOICES and value not in CHOICES[key]:
+                raise self.wrong(f"{key} {value!r}: {nearest(str(value), CHOICES[key])}")
+
+    def wrong(self, message: str) -> DeclarationError:
+        return _wrong(self.line, f"{self.kind} {self.id}: {message}")
+
+    def namespace(self, where: Where) -> Namespace:
+        if "class_name" not in self.keys:
+            raise self.wrong("class_name is missing; name the class that it runs.")
+        return Namespace(StableId(self.id), where=where, **self.keys)
+
+    def worker(self, where: Where) -> Worker:
+        keys = dict(self.keys)
+        passed = {k: keys.pop(k) for k in OPTION_NAMES if k in keys}
+        bindings = {name: self.binding(name, value) for name, value in keys.pop("bindings", {}).items()}
+        for key in ("compatibility_flags", "crons"):
+            keys[key] = tuple(self.strings(key, keys.get(key, [])))
+        return Worker(self.id, where=where, bindings=Bindings(self.id, bindings), options=Json(passed), **keys)
+
+    def strings(self, key: str, items: Iterable[Any]) -> list[str]:
+        listed = list(items)
+        if not all(isinstance(item, str) for item in listed):
+            raise self.wrong(f"{key} must be a list of strings.")
+        return listed
+
+    def binding(self, name: str, value: Any) -> BindingValue:
+        match value:
+            case str():
+                return PlainText(text=value)
+            case {"json": content, **rest} if not rest:
+                return Json(content)
+            case {"worker": str(worker), "binding": str(binding), **rest} if not rest:
+                return SharedBinding(worker=worker, name=binding)
+            case {"type": str(kind), **fields}:
+                return Resource(type=kind, fields=Json(fields))
+            case dict() if len(value) == 1:
+                [(form, text)] = value.items()
+                if form in BINDING_FORMS and isinstance(text, str):
+                    return BINDING_FORMS[form](text)
+        forms = ", ".join(f'{{{form} = "..."}}' for form in BINDING_FORMS)
+        raise self.wrong(
+            f'binding {name}: write a string, {{json = ...}}, {{worker = "...", binding = "..."}} or one of {forms}.'
+        )
+
+
+_WORDS: Mapping[type, str] = {str: "a string", bool: "true or false", dict: "a table", list: "a list"}
+
+
+def _filled(value: Any, values: Mapping[str, str], line: int) -> Any:
+    """Replace `${py:NAME}` in every string below `value`."""
+
+    def look_up(match: re.Match[str]) -> str:
+        name = match[1].strip()
+        if name not in values:
+            raise _wrong(line, f"${{py:{name}}}: there is no value of that name; define {name} in Python first.")
+        return str(values[name])
+
+    match value:
+        case str():
+            return _VALUE.sub(look_up, value)
+        case dict():
+            return {k: _filled(v, values, line) for k, v in value.items()}
+        case list():
+            return [_filled(v, values, line) for v in value]
+    return value
+
+
+def _line_of(body: str, kind: str, id_: str | None, first: int) -> int:
+    """Find the cell's line of the table's header; the first body line when it is written in another way."""
+    name = "" if id_ is None else rf"\s*\.\s*[\"']?{re.escape(id_)}[\"']?"
+    header = re.compile(rf"\s*\[\s*{re.escape(kind)}{name}\s*[\].]")
+    lines = body.splitlines()
+    return next((first + n for n, text in enumerate(lines) if header.match(text)), first)
+
+
+def _wrong(line: int, message: str) -> DeclarationError:
+    return DeclarationError(message, line=line)
