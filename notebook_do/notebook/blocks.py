@@ -1,0 +1,132 @@
+"""What a view consists of, before it becomes text or HTML.
+
+A view says everything once, as blocks; `text.py` and `html.py` draw the same blocks. So text and HTML can not tell
+different things.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Tone(Enum):
+    """What a row is about. The value is the symbol that stands beside the colour, never instead of words."""
+
+    ADD = "+"
+    CHANGE = "~"
+    DROP = "-"
+    ALERT = "!"
+    SAME = "="
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An address that may be followed; drawn as plain text unless it is http or https."""
+
+    url: str
+
+
+Cell = str | Link
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first line of a view: what it is, and where it applies."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One sentence. `role` is `status` or `alert` for what a screen reader should announce."""
+
+    text: str
+    tone: Tone | None = None
+    strong: bool = False
+    role: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under named columns. `hidden` rows are not drawn; `rest` says where all of them are."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    tones: tuple[Tone | None, ...] = ()
+    hidden: int = 0
+    rest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One entry of a list, with what can be chosen below it."""
+
+    text: str
+    tone: Tone | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A titled list."""
+
+    title: str
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """An arrow of the diagram: a Worker reaches `target` through `binding`."""
+
+    worker: str
+    binding: str
+    target: str
+    tone: Tone | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diagram:
+    """Workers on the left, what they reach on the right; edges to one target stand together."""
+
+    caption: str
+    edges: tuple[Edge, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Something to type or to read letter by letter, after a label."""
+
+    label: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """Blocks behind a summary that opens them; plain text shows them open."""
+
+    summary: str
+    blocks: tuple[Block, ...]
+
+
+Block = Header | Line | Table | Items | Diagram | Code | Folded
+Document = tuple[Block, ...]
+
+ROWS = 200
+"""How many rows of a table a view draws."""
+
+
+def capped(  # noqa: PLR0913 - a table has that many parts
+    caption: str,
+    columns: tuple[str, ...],
+    rows: tuple[tuple[Cell, ...], ...],
+    *,
+    total: int | None = None,
+    tones: tuple[Tone | None, ...] = (),
+    rest: str = "",
+) -> Table:
+    """Make a table of the first 200 rows and keep the count of the others; `total` counts rows never built."""
+    hidden = max((len(rows) if total is None else total) - ROWS, 0)
+    return Table(caption, columns, rows[:ROWS], tones[:ROWS], hidden, rest)

@@ -1,0 +1,189 @@
+"""Completes `%durable` lines and `%%durable` bodies: verbs, options, values, TOML keys, and names of the open session.
+
+One matcher is added to IPython's completer on load and taken away on unload. Nothing is sent to complete a word.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.completer import SimpleCompletion, context_matcher
+
+from notebook_do.errors import DurableError
+from notebook_do.notebook import verbs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from IPython.core.completer import CompletionContext
+
+_MAGIC = re.compile(r"^(?:%%|.*?%)durable(?P<words>\s.*)?$")
+_CLASS = re.compile(r"\bclass\s+([A-Za-z_$][\w$]*)\s+extends\s+DurableObject\b")
+_HEADER = re.compile(r"^\s*\[\s*(namespaces|workers)\s*\.\s*([^\].\s]+)\s*(\.\s*bindings\s*)?\]")
+
+
+class Names:
+    """The names that the open session knows, declared and recorded; none when no session is open."""
+
+    def __init__(self) -> None:
+        module = sys.modules.get("notebook_do.session")  # without it no session can be open
+        self.workers: list[str] = []
+        self.namespaces: list[str] = []
+        self.classes: list[str] = []
+        try:
+            session = module.current() if module else None
+        except DurableError:
+            session = None
+        if session is None:
+            return
+        catalog = session.catalog
+        workers, namespaces = set(catalog.workers), set(map(str, catalog.namespaces))
+        scripts = (worker.script or "" for worker in catalog.workers.values())
+        classes = {name for script in scripts for name in _CLASS.findall(script)}
+        classes |= {n.class_name for n in catalog.namespaces.values()}
+        try:
+            recorded = session.recorded()
+            workers |= {w.id for w in recorded.workers}
+            namespaces |= {str(n.stable_id) for n in recorded.namespaces}
+        except DurableError:
+            pass  # a bad state file is reported by the verb that uses it, not while a name is typed
+        self.workers, self.namespaces, self.classes = sorted(workers), sorted(namespaces), sorted(classes)
+
+
+def complete(text: str, line: str, *, in_body: bool, variables: Iterable[str] = ()) -> tuple[str, list[str]]:
+    """Give what is being typed and what it could become.
+
+    `line` is the line up to the cursor, `text` everything before it; `in_body` means below a bare `%%durable`.
+    """
+    if in_body:
+        return _in_toml(text, line)
+    found = _MAGIC.match(line)
+    if found is None or found["words"] is None:
+        return "", []
+    words = found["words"].split()
+    fragment = words.pop() if words and not line[-1].isspace() else ""
+    return fragment, [word for word in _in_line(words, fragment, list(variables)) if word.startswith(fragment)]
+
+
+def _in_line(words: list[str], fragment: str, variables: list[str]) -> list[str]:
+    if not words:
+        return [*verbs.BY_NAME, "-h"]
+    verb = verbs.BY_NAME.get(words[0])
+    if verb is None:
+        return []
+    options = {o.name: o for o in (*verb.options, *verbs.COMMON)}
+    behind = options.get(words[-1])
+    if behind is not None and behind.value and behind.name.startswith("-"):
+        return _values(behind, fragment, variables)
+    free = [name for name, o in options.items() if name.startswith("-") and (o.many or name not in words)]
+    if fragment.startswith("-"):
+        return free
+    taken = sum(not w.startswith("-") and not _is_value(words, at, options) for at, w in enumerate(words)) - 1
+    places = [o for o in verb.options if not o.name.startswith("-")]
+    place = places[min(taken, len(places) - 1)] if places and (taken < len(places) or places[-1].many) else None
+    return [*(_values(place, fragment, variables) if place else []), *(free if not fragment else [])]
+
+
+def _is_value(words: list[str], at: int, options: dict[str, verbs.Option]) -> bool:
+    before = options.get(words[at - 1]) if at else None
+    return before is not None and bool(before.value) and before.name.startswith("-")
+
+
+def _values(option: verbs.Option, fragment: str, variables: list[str]) -> list[str]:
+    if option.choices:
+        return list(option.choices)
+    names = Names()
+    if option.value.startswith(("BINDING=", "NAME=")) or (option.many and option.knows):
+        start, equals, _ = fragment.partition("=")
+        if option.name.startswith("-"):
+            return [f"{start}={name}" for name in _known(option.knows, names)] if equals else []
+    match option.knows:
+        case "variable":
+            return variables
+        case "path":
+            return glob.glob(f"{glob.escape(fragment)}*")  # noqa: PTH207 - completes what was typed as it was typed
+        case "date":
+            from notebook_do.toolchain import NEWEST_COMPATIBILITY_DATE
+
+            return [NEWEST_COMPATIBILITY_DATE]
+    return names.classes if option.name == "--class" else _known(option.knows, names)
+
+
+def _known(knows: str, names: Names) -> list[str]:
+    found = {"worker": names.workers, "namespace": names.namespaces, "declared": [*names.workers, *names.namespaces]}
+    return found.get(knows, [])
+
+
+def _in_toml(text: str, line: str) -> tuple[str, list[str]]:
+    """Complete a table header, a key, or the value behind a key."""
+    from notebook_do.declare.tables import BINDING_FORMS, NAMESPACE_KEYS, WORKER_KEYS
+
+    names = Names()
+    if line.lstrip().startswith("["):
+        fragment = line.lstrip()
+        tables = [*(f"[namespaces.{n}]" for n in names.namespaces), *(f"[workers.{n}]" for n in names.workers)]
+        return fragment, [t for t in ("[namespaces.", "[workers.", *tables) if t.startswith(fragment)]
+    headers = [found for found in map(_HEADER.match, text.split("\n")[:-1]) if found]
+    if not headers:
+        return "", []
+    kind, in_bindings = headers[-1][1], bool(headers[-1][3])
+    fragment = re.split(r"[\s=\"'{,]", line)[-1]
+    key, equals, value = line.rpartition("=")
+    if equals:
+        key = re.split(r"[\s{,]", key.rstrip())[-1]
+        words = _toml_values(key, names, quoted='"' in value or "'" in value)
+    elif in_bindings:
+        words = []
+    else:
+        words = list(NAMESPACE_KEYS if kind == "namespaces" else WORKER_KEYS)
+    if value.lstrip() in ("{", "{ ") or re.fullmatch(r"\s*\{\s*\w*", value):
+        words = list(BINDING_FORMS)
+    return fragment, [word for word in words if word.startswith(fragment)]
+
+
+def _toml_values(key: str, names: Names, *, quoted: bool) -> list[str]:
+    from notebook_do.declare.tables import CHOICES, NAMESPACE_KEYS, WORKER_KEYS
+
+    if bool in (NAMESPACE_KEYS.get(key), WORKER_KEYS.get(key)):
+        return ["true", "false"]
+    words = {
+        "namespace": names.namespaces,
+        "renamed_from": names.namespaces,
+        "class_name": names.classes,
+        **dict.fromkeys(("script_name", "transferred_from", "worker", "service"), names.workers),
+        **{name: list(choices) for name, choices in CHOICES.items()},
+    }.get(key, [])
+    return words if quoted else [f'"{word}"' for word in words]
+
+
+def load(ip: Any) -> None:
+    """Add the matcher to IPython's completer."""
+
+    def durable_matcher(context: CompletionContext) -> dict[str, Any]:
+        lines = context.full_text.split("\n")[: context.cursor_line + 1]
+        line = lines[-1][: context.cursor_position]
+        in_body = context.cursor_line > 0 and lines[0].split() == ["%%durable"]
+        if not in_body and "%durable" not in line:
+            return {"completions": []}
+        before = "\n".join([*lines[:-1], line])
+        variables = [name for name in ip.user_ns if not name.startswith("_")]
+        fragment, words = complete(before, line, in_body=in_body, variables=variables)
+        return {
+            "completions": [SimpleCompletion(text=word, type="param") for word in words],
+            "matched_fragment": fragment,
+            "suppress": bool(words),
+        }
+
+    if ip.Completer is not None:
+        ip.Completer.custom_matchers.append(context_matcher(identifier="notebook_do")(durable_matcher))
+
+
+def unload(ip: Any) -> None:
+    """Take the matcher away."""
+    if ip.Completer is not None:
+        ip.Completer.custom_matchers[:] = [
+            m for m in ip.Completer.custom_matchers if getattr(m, "matcher_identifier", "") != "notebook_do"
+        ]

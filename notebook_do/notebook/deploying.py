@@ -1,0 +1,121 @@
+"""The ways to a deploy: a button where a person can press it, a prompt in a terminal, an approved digest anywhere.
+
+Nothing else sends. Where nobody is there to press, the plan is shown with the line that would approve it.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from notebook_do.errors import ConsentRequired, PlanRefused, StalePlan
+from notebook_do.notebook import views
+from notebook_do.notebook.blocks import Block, Code, Line, Tone
+from notebook_do.notebook.plan_view import change_count, lost, number
+from notebook_do.notebook.progress import DeployLine
+from notebook_do.notebook.shells import display, shell_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from notebook_do.deploy import DeployResult
+    from notebook_do.notebook.commands import Call
+    from notebook_do.plan.plan import Plan
+    from notebook_do.session import Session
+    from notebook_do.shown import Shown
+
+
+def offer(call: Call, session: Session, plan: Plan, verb: str) -> Shown | None:
+    """Show `plan` and let it be deployed, as this shell can. `verb` is the line that would make this plan again."""
+    if call.options.approve:
+        return _approved(call, session, plan, verb)
+    if plan.empty and not plan.refusals:
+        return plan
+    display(plan)
+    if plan.refusals:
+        raise PlanRefused(refusal_text(plan))
+    if session.auto_approve:
+        if plan.consents:
+            raise ConsentRequired(f"Something would be lost, so a person must allow it: {_approval(plan, verb)}")
+        display(views.View((Line("Approved in advance for plans that lose nothing: deploying now."),)))
+        return run(call, session, plan)
+    match shell_of(call.ip):
+        case "notebook":
+            _panel(call, session, plan)
+            return None
+        case "terminal":
+            return _prompted(call, session, plan)
+        case "headless":
+            return views.View(not_deployed(plan, verb))
+
+
+def refusal_text(plan: Plan) -> str:
+    """Say on one line why a plan is refused."""
+    first = plan.refusals[0]
+    more = f" (and {number(len(plan.refusals) - 1, 'more refusal')}, see the plan)" if len(plan.refusals) > 1 else ""
+    choices = f" Choices: {'; '.join(first.choices)}." if first.choices else ""
+    return f"{first.subject}: {first.message}{choices}{more}"
+
+
+def _approval(plan: Plan, verb: str) -> str:
+    confirm = "".join(f" --confirm {shlex.quote(c.phrase)}" for c in plan.consents)
+    return f"{verb} --approve {plan.digest}{confirm}"
+
+
+def not_deployed(plan: Plan, verb: str) -> tuple[Block, ...]:
+    """Say that nothing was sent, and how to approve exactly this plan where no button can be pressed."""
+    return (
+        Line("Not deployed: no button can be pressed here. Nothing was sent.", Tone.CHANGE, strong=True),
+        Code("To send exactly this plan:", _approval(plan, verb)),
+    )
+
+
+def _approved(call: Call, session: Session, plan: Plan, verb: str) -> Shown:
+    digest = call.options.approve.strip().lower()
+    if plan.empty and not plan.refusals:
+        return plan
+    if plan.digest != digest:
+        display(plan)
+        stale = StalePlan(
+            f"the approved plan {digest} is not the plan as it is now; nothing was sent. "
+            f"Read the plan above, then: {_approval(plan, verb)}"
+        )
+        stale.plan = plan
+        raise stale
+    if plan.refusals:
+        display(plan)
+        raise PlanRefused(refusal_text(plan))
+    return run(call, session, plan, confirm=call.options.confirm)
+
+
+def run(call: Call, session: Session, plan: Plan, confirm: Collection[str] = ()) -> DeployResult:
+    """Send the plan, with a line of progress, and give the result."""
+    line = DeployLine(call.ip, f"Deploying {change_count(plan)} to {plan.stage} on {plan.target}.")
+    try:
+        result = session.deploy(plan, confirm=confirm, emit=line)
+    except BaseException:
+        line.end("Deploy stopped.", Tone.ALERT)
+        raise
+    line.end(
+        "Deploy finished." if result.ok else "Deploy stopped before its end.", Tone.ADD if result.ok else Tone.ALERT
+    )
+    return result
+
+
+def _panel(call: Call, session: Session, plan: Plan) -> None:
+    from notebook_do.notebook.panel import DeployPanel
+
+    name, ip = call.options.as_, call.ip
+    panel = DeployPanel(session, plan, finished=lambda result: ip.push({name: result}) if name else None)
+    display(panel)
+
+
+def _prompted(call: Call, session: Session, plan: Plan) -> Shown | None:
+    typed = []
+    for consent in plan.consents:
+        print(lost(consent))  # noqa: T201 - a terminal
+        typed.append(input(f"Type '{consent.phrase}' to allow it: ").strip())
+    question = f"Type 'deploy' to send {change_count(plan)} to {plan.stage} on {plan.target}: "
+    if typed != [c.phrase for c in plan.consents] or input(question).strip() != "deploy":
+        return views.View((Line("Not deployed. Nothing was sent."),))
+    return run(call, session, plan, confirm=typed)

@@ -1,0 +1,55 @@
+"""Rows -> DataFrames with fixed columns and dtypes, also when there are no rows. Frames are views, never state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import Any
+
+import pandas as pd
+
+_BOOLS = frozenset(("destructive", "protected"))
+_COUNTS = frozenset(("objects", "serial"))
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "plan": ("action", "kind", "id", "worker", "name", "field", "before", "after", "detail", "destructive"),
+    "bindings": (
+        *("worker", "binding", "type", "target", "class_name", "script_name", "environment", "namespace_id"),
+        "action",
+    ),
+    "migrations": (
+        *("worker", "step", "stable_id", "from_class", "to_class", "namespace_id", "storage", "wire"),
+        *("old_tag", "new_tag"),
+    ),
+    "namespaces": (
+        *("stable_id", "namespace_id", "worker", "class_name", "storage", "protected", "objects", "status"),
+    ),
+    "state": ("stable_id", "namespace_id", "worker", "class_name", "class_history", "storage", "serial"),
+    "workers": ("id", "name", "url", "etag", "modified_on", "lifecycle", "migration_tag", "status"),
+}
+
+
+def dtype_of(column: str) -> str:
+    """Give the dtype that a column has in every frame."""
+    return "bool" if column in _BOOLS else "Int64" if column in _COUNTS else "string"
+
+
+def frame(name: str, rows: Iterable[Any]) -> pd.DataFrame:
+    """Make the frame called `name`; a row is a dataclass or a mapping, and may lack columns."""
+    kept = list(rows)
+    columns = COLUMNS[name]
+    return pd.DataFrame(
+        {column: pd.Series([_value(row, column) for row in kept], dtype=dtype_of(column)) for column in columns},
+        columns=list(columns),
+    )
+
+
+def _value(row: Any, column: str) -> Any:
+    value = row.get(column) if isinstance(row, Mapping) else getattr(row, column, None)
+    if column in _BOOLS:
+        return bool(value) if value is not None else False
+    if column in _COUNTS:
+        return None if value in (None, "") else int(value)
+    if isinstance(value, Enum):
+        value = value.value
+    return "" if value is None else str(value)

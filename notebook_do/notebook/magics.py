@@ -1,0 +1,192 @@
+"""`%durable` and `%%durable`: words in, one verb run, its value out. Loading this must stay cheap.
+
+The rooms below (session, pandas, ipywidgets, httpx) are imported by the first verb that needs them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from argparse import Namespace
+from typing import Any
+
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand, output_can_be_silenced
+from traitlets import Bool, Enum, observe
+
+from notebook_do.errors import CommandError, DurableError
+from notebook_do.notebook import completion, verbs
+
+
+class JsonText(str):
+    """JSON that shows itself without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+@magics_class
+class Durable(Magics):
+    """The magic and its settings: `%config Durable` lists them."""
+
+    async_mode = Enum(
+        ("thread", "nest"),
+        default_value="thread",
+        help="how coroutines run: on a background thread, or on the cell's own loop with nest_asyncio",
+    ).tag(config=True)
+    short_errors = Bool(
+        default_value=True, help="show expected errors as one line; False prints the traceback as well"
+    ).tag(config=True)
+
+    @observe("async_mode")
+    def _use_async_mode(self, change: Any) -> None:
+        from notebook_do.bridge import bridge
+
+        bridge.mode = change["new"]
+
+    @no_var_expand
+    @output_can_be_silenced
+    @line_cell_magic
+    def durable(self, line: str, cell: str | None = None) -> Any:
+        """Stand in for the text that is made of the table of verbs."""
+        try:
+            return self._run(line, cell)
+        except DurableError:
+            if not self.short_errors:
+                traceback.print_exc()
+            raise
+
+    durable.__doc__ = verbs.overview()
+
+    def _run(self, line: str, body: str | None) -> Any:
+        words = verbs.split(line)
+        if words[:1] in (["-h"], ["--help"]):
+            print(verbs.overview())  # noqa: T201 - help is text
+            return None
+        name = words[0] if words and not words[0].startswith("-") else ""
+        rest = words[1:] if name else words
+        options = _options(name, rest, body)
+        if getattr(options, "help", False):
+            print(verbs.usage(verbs.find(name)))  # noqa: T201
+            return None
+        from notebook_do.notebook.commands import RUN, Call, declare
+
+        call = Call(
+            ip=self.shell,
+            verb=name,
+            words=tuple(options.rest) if hasattr(options, "rest") else tuple(rest),
+            body=body,
+            where=where(self.shell, in_cell=body is not None),
+            options=options,
+        )
+        act = declare if not name and body is not None else RUN[name]
+        return self._deliver(act(call), options)
+
+    def _deliver(self, value: Any, options: Namespace) -> Any:
+        if options.json:
+            value = JsonText(as_json(value))
+        if options.as_:
+            if value is not None:
+                self.shell.push({options.as_: value})
+            return None
+        return None if options.quiet else value
+
+
+def _options(name: str, rest: list[str], body: str | None) -> Namespace:
+    """Read the words after the verb; those of a declaration are left for declare/cell.py in `rest`."""
+    if not name:
+        common, left = _common(rest)
+        if left and body is None:
+            raise CommandError(f'%durable: "{left[0]}" is not a verb; see %durable -h.')
+        common.rest = left
+        return _checked(common)
+    verb = verbs.find(name)
+    if body is not None and verb.form == "line":
+        raise CommandError(
+            f"%%durable {name}: this verb takes no cell body; write %durable {name} on a line of its own."
+        )
+    if not verb.declares:
+        return _checked(verbs.parse(verb, rest))
+    common, left = _common(rest)
+    common.rest = left
+    return _checked(common)
+
+
+def _common(words: list[str]) -> tuple[Namespace, list[str]]:
+    """Take the options that every verb has out of `words`."""
+    found, left, at = Namespace(as_=None, json=False, quiet=False, help=False), [], 0
+    while at < len(words):
+        word = words[at]
+        if word == "--as" and at + 1 < len(words):
+            at += 1
+            found.as_ = words[at]
+        elif word == "--as":
+            raise CommandError("%durable: --as needs the name of a variable.")
+        elif word.startswith("--as="):
+            found.as_ = word[5:]
+        elif word == "--json" and "=" in "".join(words[at + 1 : at + 2]):
+            left.append(word)  # a Worker's `--json NAME=VALUE` is a binding
+        elif word in ("--json", "--quiet", "-h", "--help"):
+            setattr(found, {"--json": "json", "--quiet": "quiet"}.get(word, "help"), True)
+        else:
+            left.append(word)
+        at += 1
+    return found, left
+
+
+def _checked(options: Namespace) -> Namespace:
+    name = getattr(options, "as_", None)
+    if name is not None and not name.isidentifier():
+        raise CommandError(f'%durable: --as takes the name of a variable, not "{name}".')
+    return options
+
+
+def as_json(value: Any) -> str:
+    """Write any value of a verb as JSON."""
+    from notebook_do.notebook.as_json import plain
+
+    return json.dumps(plain(value), indent=2, ensure_ascii=False)
+
+
+def where(ip: Any, *, in_cell: bool) -> Any:
+    """Say which cell this is and on which of its lines the magic stands, as a person counts them."""
+    from notebook_do.model import Where
+
+    kernel = getattr(ip, "kernel", None)
+    parent = kernel.get_parent("shell") if kernel is not None else {}
+    cell = parent.get("metadata", {}).get("cellId") or f"In[{ip.execution_count}]"
+    code = parent.get("content", {}).get("code", "")
+    # IPython drops blank lines before the first word; a person's line numbers count them.
+    above = len(code) - len(code.lstrip("\n \t")) if code.strip() else 0
+    blank = code[:above].count("\n")
+    line = 1 + blank if in_cell else _line_in_cell(ip) + blank
+    return Where(cell=str(cell), line=line, body_line=line + 1 if in_cell else None)
+
+
+def _line_in_cell(ip: Any) -> int:
+    frame = sys._getframe()  # noqa: SLF001 - the frame that IPython runs for the cell
+    while frame is not None:
+        if frame.f_globals is ip.user_ns:
+            return frame.f_lineno
+        frame = frame.f_back  # type: ignore[assignment]
+    return 1
+
+
+def load(ip: Any) -> None:
+    """Register the magic, its settings and its completion."""
+    unload(ip)
+    magics = Durable(shell=ip, parent=ip)
+    ip.register_magics(magics)
+    ip.configurables.append(magics)
+    completion.load(ip)
+
+
+def unload(ip: Any) -> None:
+    """Take away everything that `load` put in."""
+    for kind in ("line", "cell"):
+        ip.magics_manager.magics[kind].pop("durable", None)
+    ip.magics_manager.registry.pop("Durable", None)
+    ip.configurables[:] = [c for c in ip.configurables if not isinstance(c, Durable)]
+    completion.unload(ip)

@@ -1,0 +1,127 @@
+"""The Deploy panel: core widgets around a `DeployController`. It shows the controller's state and passes presses on.
+
+The static view of the plan is an output of its own, before the panel: it stays readable when the kernel is gone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import ipywidgets as w
+
+from notebook_do.notebook import html, views
+from notebook_do.notebook.blocks import Block, Code, Folded, Header, Line, Tone
+from notebook_do.notebook.controller import DeployController, Phase
+from notebook_do.notebook.plan_view import lost, masked, plan_document, target_words
+from notebook_do.notebook.progress import event_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from notebook_do.deploy import DeployResult
+    from notebook_do.plan.plan import Plan
+    from notebook_do.session import Session
+
+_WIDE = {"description_width": "initial"}
+_last: WeakKeyDictionary[Session, DeployController] = WeakKeyDictionary()
+
+
+class DeployPanel:
+    """Header, confirmation fields, the Deploy button, progress, Cancel and result, in one box.
+
+    A newer panel of the same session switches the older ones off: at most one button of a session can be pressed.
+    """
+
+    def __init__(
+        self, session: Session, plan: Plan, *, finished: Callable[[DeployResult], None] = lambda _: None
+    ) -> None:
+        self.controller = DeployController(session, plan, changed=self.refresh, finished=finished)
+        self.header = w.HTML()
+        self.plan_now = w.HTML()
+        self.consents = w.VBox()
+        self.buttons = w.HBox()
+        self.button = w.Button()
+        self.cancel = w.Button(description="Cancel after this step", layout=w.Layout(width="auto", display="none"))
+        self.bar = w.IntProgress(min=0, max=1, description="Progress", layout=w.Layout(width="30em", display="none"))
+        self.step = w.HTML()
+        self.outcome = w.HTML()
+        self.note = w.HTML(
+            html.render((Line("The button works while this kernel runs; after a restart run the cell again."),))
+        )
+        self.cancel.on_click(lambda _: self.controller.cancel())
+        self._built = -1
+        self.refresh()
+        self.widget = w.VBox(
+            [
+                *(self.header, self.plan_now, self.consents, self.buttons),
+                *(self.bar, self.step, self.outcome, self.note),
+            ]
+        )
+        if (before := _last.get(session)) is not None:
+            before.retire("A newer plan is shown further on; this button is off.")
+        _last[session] = self.controller
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        return self.widget._repr_mimebundle_(**options)
+
+    def refresh(self) -> None:
+        """Draw the controller's state; called from any thread."""
+        now = self.controller
+        if self._built != now.generation:
+            self._build()
+        self.button.disabled = not now.can_press
+        if now.phase is not Phase.READY:
+            self.button.button_style = ""
+        running = now.phase is Phase.RUNNING
+        self.cancel.layout.display = "" if running else "none"
+        self.bar.layout.display = "" if running or now.event else "none"
+        self.note.layout.display = "" if now.phase is Phase.READY and now.plan.can_deploy else "none"
+        if now.event:
+            finished = now.event.kind in ("done", "finished")
+            self.bar.max, self.bar.value = max(now.event.total, 1), now.event.index - (not finished)
+            self.bar.bar_style = {Phase.DONE: "success", Phase.FAILED: "danger"}.get(now.phase, "info")
+            self.step.value = html.render((Line(event_text(now.event), role="status"),))
+        self.outcome.value = self._outcome()
+
+    def _build(self) -> None:
+        """Make a button and fields for the plan as it is now; the old button's clicks lead nowhere."""
+        now = self.controller
+        self._built = generation = now.generation
+        self.header.value = html.render((_header(now.plan),))
+        self.plan_now.value = html.render(plan_document(now.plan)) if generation else ""
+        self.consents.children = tuple(part for c in now.plan.consents for part in self._field(c.phrase, lost(c)))
+        self.button = w.Button(
+            description=now.label,
+            tooltip=now.label,
+            button_style="danger" if now.destructive else "primary",
+            layout=w.Layout(width="auto", display="" if now.plan.can_deploy else "none"),
+        )
+        self.button.on_click(lambda button: self._pressed(button, generation))
+        self.buttons.children = (self.button, self.cancel)
+
+    def _field(self, phrase: str, loses: str) -> tuple[Any, Any]:
+        field = w.Text(description=f"Type “{phrase}” to allow it:", style=_WIDE, layout=w.Layout(width="60em"))
+        field.observe(lambda change: self.controller.type(phrase, change["new"]), names="value")
+        return w.HTML(html.render((Line(loses, Tone.ALERT),))), field
+
+    def _pressed(self, button: Any, generation: int) -> None:
+        button.disabled = True
+        if not self.controller.press(generation):
+            self.refresh()
+
+    def _outcome(self) -> str:
+        now, blocks = self.controller, list[Block]()
+        if now.message:
+            tone = Tone.ALERT if now.alert else Tone.SAME
+            blocks.append(Line(now.message, tone, role="alert" if now.alert else "status"))
+        if now.details:
+            blocks.append(Folded("Details", (Code("", now.details),)))
+        if now.result is not None:
+            blocks += views.document_of(now.result)
+        return html.render(tuple(blocks)) if blocks else ""
+
+
+def _header(plan: Plan) -> Header:
+    facts = [("session", plan.session), ("stage", plan.stage), ("target", target_words(plan.target))]
+    return Header("Deploy", (*facts, ("account", masked(plan.baseline.account_id)), ("plan", plan.digest)))

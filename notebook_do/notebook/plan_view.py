@@ -1,0 +1,287 @@
+"""Plan -> blocks: what would happen in plain sentences, what forbids it, what would be lost, and how to go on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from notebook_do.notebook.blocks import (
+    ROWS,
+    Block,
+    Code,
+    Diagram,
+    Document,
+    Edge,
+    Folded,
+    Header,
+    Item,
+    Items,
+    Line,
+    Tone,
+    capped,
+)
+from notebook_do.plan.plan import Action
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from notebook_do.plan.plan import Change, Consent, Plan, Refusal
+
+TONES = {
+    Action.NOOP: Tone.SAME,
+    Action.CREATE: Tone.ADD,
+    Action.UPDATE: Tone.CHANGE,
+    Action.RENAME: Tone.CHANGE,
+    Action.TRANSFER: Tone.CHANGE,
+    Action.DELETE: Tone.DROP,
+}
+_EDGES = 40
+_NOUNS = {
+    "worker": ("Worker", "Workers"),
+    "namespace": ("class", "classes"),
+    "binding": ("binding", "bindings"),
+    "code": ("script", "scripts"),
+    "setting": ("setting", "settings"),
+    "url": ("URL", "URLs"),
+    "cron": ("cron list", "cron lists"),
+}
+_KINDS = tuple(_NOUNS)
+
+
+def number(count: int, one: str, many: str = "") -> str:
+    """Say a count with its noun."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def target_words(target: str) -> str:
+    """Say where a plan goes, so that nobody takes one for the other."""
+    return "local (this machine)" if target == "local" else f"{target} (LIVE)"
+
+
+def masked(account_id: str) -> str:
+    """Shorten an account id: enough to recognise it in a shared notebook."""
+    return account_id if len(account_id) <= 12 else f"{account_id[:4]}…{account_id[-4:]}"
+
+
+def effective(plan: Plan) -> tuple[Change, ...]:
+    """Give the changes that are no noop: what the Deploy button counts."""
+    return tuple(c for c in plan.changes if c.action is not Action.NOOP)
+
+
+def change_count(plan: Plan) -> str:
+    """Say how many changes a deploy makes, or steps, where a plan only repairs what was lost."""
+    count = len(effective(plan))
+    return number(count, "change") if count else number(len(plan.steps), "step")
+
+
+def counts(plan: Plan) -> str:
+    """Say in one sentence how much of what a deploy would do."""
+    tally = Counter((c.kind, c.action) for c in effective(plan))
+    order = sorted(
+        tally, key=lambda key: (_KINDS.index(key[0]) if key[0] in _KINDS else 99, list(Action).index(key[1]))
+    )
+    parts = [f"{number(tally[key], *_NOUNS.get(key[0], (key[0],)))} to {key[1].value}" for key in order]
+    lost = sum(c.destructive for c in plan.changes)
+    if lost:
+        parts.append(f"stored objects of {number(lost, 'namespace')} would be lost")
+    return ", ".join(parts) + "." if parts else "No change."
+
+
+def plan_document(plan: Plan) -> Document:
+    """Give the whole view of a plan."""
+    return (
+        _header(plan),
+        *_refusals(plan.refusals),
+        *_consents(plan.consents),
+        *_changes(plan),
+        *_drift(plan.drift),
+        *_warnings(plan.warnings),
+        *_migrations(plan.migration_rows),
+        *bindings_blocks(plan.binding_rows),
+        *_steps(plan),
+        *_next(plan),
+    )
+
+
+def _header(plan: Plan) -> Header:
+    facts = [("session", plan.session), ("stage", plan.stage), ("target", target_words(plan.target))]
+    if plan.target != "local":
+        facts.append(("account", masked(plan.baseline.account_id)))
+    return Header("Plan", (*facts, ("state serial", str(plan.baseline.serial))))
+
+
+def _changes(plan: Plan) -> tuple[Block, ...]:
+    changes, unchanged = effective(plan), len(plan.changes) - len(effective(plan))
+    same = f" {number(unchanged, 'thing')} as declared already." if unchanged else ""
+    if plan.empty and not plan.refusals and not changes:
+        return (Line(f"Nothing to do: everything declared is live.{same}", Tone.SAME, strong=True),)
+    if not changes:
+        return (Line(counts(plan) + same),)
+    return (_change_table(counts(plan) + same, changes, "plan.df has all."),)
+
+
+def _change_table(caption: str, changes: Sequence[Change], rest: str) -> Block:
+    rows = tuple((c.action.value, subject(c), c.worker, sentence(c)) for c in changes[:ROWS])
+    tones = tuple(_tone(c) for c in changes[:ROWS])
+    return capped(
+        caption, ("action", "what", "Worker", "what happens"), rows, total=len(changes), tones=tones, rest=rest
+    )
+
+
+def _tone(change: Change) -> Tone:
+    return Tone.ALERT if change.destructive else TONES[change.action]
+
+
+def subject(change: Change) -> str:
+    """Name the thing that a change is about."""
+    match change.kind:
+        case "worker":
+            return f"Worker {change.name or change.id}"
+        case "namespace":
+            return f"namespace {change.id}"
+        case "binding":
+            return f"binding {change.name or change.id}"
+        case _:
+            return " ".join(part for part in (change.kind, change.name or change.field) if part)
+
+
+def sentence(change: Change) -> str:
+    """Say what happens: the planner's sentence, with the values and the namespace id where it does not name them."""
+    said = _said(change)
+    if change.namespace_id and change.namespace_id not in said:
+        return f"{said.rstrip('.')} (namespace id {change.namespace_id})."
+    return said
+
+
+def _said(change: Change) -> str:
+    values = ""
+    if change.before and change.after and change.before != change.after:
+        values = f"{change.before} → {change.after}"
+    elif change.before or change.after:
+        values = change.after or f"was {change.before}"
+    named = all(value in change.detail for value in (change.before, change.after) if value)
+    if not change.detail:
+        return f"{change.field}: {values}" if change.field and values else values or change.action.value
+    return change.detail if named or not values else f"{change.detail} ({values})"
+
+
+def _drift(drift: Sequence[Change]) -> tuple[Block, ...]:
+    if not drift:
+        return ()
+    caption = f"Drift: {number(len(drift), 'thing')} changed outside since the last deploy."
+    return (_change_table(caption, drift, "plan.df has all."),)
+
+
+def _refusals(refusals: Sequence[Refusal]) -> tuple[Block, ...]:
+    if not refusals:
+        return ()
+    items = tuple(
+        Item(
+            f"{r.subject}: {r.message}" + (f" (line {r.line} of its cell)" if r.line else ""),
+            Tone.ALERT,
+            r.choices,
+        )
+        for r in refusals
+    )
+    return (
+        Items(f"Refused: {number(len(items), 'decision is', 'decisions are')} yours. Nothing can be sent yet.", items),
+    )
+
+
+def lost(consent: Consent) -> str:
+    """Say what one consent gives up."""
+    count = "an unknown number of objects"
+    if consent.objects is not None:
+        count = f"{'more than ' if consent.objects_more else ''}{number(consent.objects, 'stored object')}"
+    place = f"class {consent.class_name} of Worker {consent.worker}, namespace id {consent.namespace_id}"
+    return f"{consent.stable_id}: {count} would be deleted for ever ({place})."
+
+
+def _consents(consents: Sequence[Consent]) -> tuple[Block, ...]:
+    if not consents:
+        return ()
+    items = tuple(Item(lost(c), Tone.ALERT, (f"to allow it, type: {c.phrase}",)) for c in consents)
+    return (Items("Stored data would be lost.", items),)
+
+
+def _warnings(warnings: Sequence[str]) -> tuple[Block, ...]:
+    return (Items("Warnings", tuple(Item(text, Tone.ALERT) for text in warnings)),) if warnings else ()
+
+
+def _migrations(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:
+    if not rows:
+        return ()
+    columns = ("worker", "step", "stable_id", "from_class", "to_class", "storage", "namespace_id", "wire", "new_tag")
+    used = [c for c in columns if any(row.get(c) for row in rows)]
+    return (
+        capped(
+            f"Class migrations: {number(len(rows), 'step')}, in this order.",
+            tuple(c.replace("_", " ") for c in used),
+            tuple(tuple(str(row.get(c) or "") for c in used) for row in rows[:ROWS]),
+            total=len(rows),
+            rest="plan.migrations has all.",
+        ),
+    )
+
+
+def bindings_blocks(rows: Sequence[Mapping[str, str]], *, folded: bool = True) -> tuple[Block, ...]:
+    """Draw bindings: a diagram for the eye, and the table behind it."""
+    if not rows:
+        return ()
+    columns = ("worker", "binding", "type", "target", "class_name", "script_name", "environment", "namespace_id")
+    used = [c for c in columns if any(row.get(c) for row in rows)]
+    table = capped(
+        "" if folded else f"{number(len(rows), 'binding')}.",
+        tuple(c.replace("_", " ") for c in used),
+        tuple(tuple(str(row.get(c) or "") for c in used) for row in rows[:ROWS]),
+        total=len(rows),
+        tones=tuple(_row_tone(row) for row in rows[:ROWS]) if any(row.get("action") for row in rows) else (),
+        rest="plan.bindings has all.",
+    )
+    shown: Block = Folded(f"Bindings as a table ({len(rows)})", (table,)) if folded else table
+    if len(rows) > _EDGES:
+        return (shown,)
+    return (Diagram("Who reaches what:", tuple(_edges(rows))), shown)
+
+
+def _row_tone(row: Mapping[str, str]) -> Tone | None:
+    action = row.get("action")
+    return TONES[Action(action)] if action in set(Action) else None
+
+
+def _edges(rows: Iterable[Mapping[str, str]]) -> list[Edge]:
+    edges = []
+    for row in rows:
+        target = str(row.get("target") or row.get("type") or "")
+        if row.get("class_name"):
+            host = f" on {row['script_name']}" if row.get("script_name") else ""
+            target = f"{target} · class {row['class_name']}{host}"
+        elif row.get("type") and row["type"] != target:
+            target = f"{row['type']} {target}"
+        edges.append(Edge(str(row.get("worker") or ""), str(row.get("binding") or ""), target, _row_tone(row)))
+    return sorted(edges, key=lambda edge: (edge.target, edge.worker, edge.binding))
+
+
+def _steps(plan: Plan) -> tuple[Block, ...]:
+    if not plan.steps:
+        return ()
+    items = tuple(Item(f"{at}. {step.summary}") for at, step in enumerate(plan.steps[:ROWS], 1))
+    more = (Item(f"… {len(plan.steps) - ROWS} more"),) if len(plan.steps) > ROWS else ()
+    return (Folded(f"What is sent, in this order ({number(len(plan.steps), 'step')})", (Items("", items + more),)),)
+
+
+def deletes(plan: Plan) -> tuple[str, ...]:
+    """Give the ids that a plan deletes, as `%durable destroy` takes them."""
+    gone = (c.id for c in plan.changes if c.action is Action.DELETE and c.kind in ("worker", "namespace"))
+    return tuple(dict.fromkeys(gone))
+
+
+def _next(plan: Plan) -> tuple[Block, ...]:
+    digest = Code("Digest", plan.digest)
+    if plan.refusals:
+        return (digest, Code("Then plan again:", "%durable plan"))
+    if plan.empty:
+        return (digest,)
+    ids = deletes(plan)
+    verb = f"%durable destroy {' '.join(ids)}" if ids else "%durable deploy"
+    return (digest, Code("Next:", verb))

@@ -1,0 +1,201 @@
+"""Blocks -> plain text: at most 100 columns, no ANSI, nothing that could reorder or hide what is read."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from itertools import zip_longest
+from typing import assert_never
+
+from notebook_do.notebook.blocks import (
+    Block,
+    Cell,
+    Code,
+    Diagram,
+    Document,
+    Folded,
+    Header,
+    Item,
+    Items,
+    Line,
+    Link,
+    Table,
+    Tone,
+)
+
+WIDTH = 100
+
+_ANSI = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[@-Z\\\\^_])")
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_BLANKS = re.compile(r"\s+")
+
+
+def clean(value: str) -> str:
+    """Take out terminal sequences, control, bidirectional and invisible characters; lines stay."""
+    if value.isascii() and value.isprintable():
+        return value
+    value = _ANSI.sub("", value.replace("\r\n", "\n"))
+    return _SURROGATE.sub("\ufffd", _UNSEEN.sub("", value))
+
+
+def one_line(value: str) -> str:
+    """Clean `value` and put it on one line."""
+    return _BLANKS.sub(" ", clean(value)).strip()
+
+
+def cell_text(cell: Cell) -> str:
+    """Give what a cell says."""
+    return one_line(cell.url if isinstance(cell, Link) else cell)
+
+
+def render(document: Document) -> str:
+    """Draw the blocks below each other."""
+    text, after_large = "", False
+    for block in document:
+        if not (part := _block(block)):
+            continue
+        large = isinstance(block, Table | Items | Diagram | Folded)
+        text += ("\n\n" if large or after_large else "\n") * bool(text) + part
+        after_large = large
+    return text
+
+
+def _block(block: Block) -> str:
+    match block:
+        case Header():
+            facts = "  ".join(f"{name}: {one_line(value)}" for name, value in block.facts)
+            return _wrapped(f"{one_line(block.title)}{'  ' if facts else ''}{facts}", hang="    ")
+        case Line():
+            return _wrapped(f"{_symbol(block.tone)}{one_line(block.text)}", hang="  " if block.tone else "")
+        case Table():
+            return _table(block)
+        case Items():
+            return "\n".join([*([one_line(block.title)] if block.title else []), *map(_item, block.items)])
+        case Diagram():
+            return _diagram(block)
+        case Code():
+            return _code(block)
+        case Folded():
+            return f"{one_line(block.summary)}\n{render(block.blocks)}"
+        case _:
+            assert_never(block)
+
+
+def _symbol(tone: Tone | None) -> str:
+    return f"{tone.value} " if tone else ""
+
+
+def _item(item: Item) -> str:
+    first = _wrapped(f"  {_symbol(item.tone) or '- '}{one_line(item.text)}", hang="    ")
+    return "\n".join([first, *(_wrapped(f"      - {one_line(choice)}", hang="        ") for choice in item.choices)])
+
+
+def _code(block: Code) -> str:
+    lines = clean(block.text).split("\n")
+    if len(lines) == 1 and len(block.label) + len(lines[0]) < WIDTH:
+        return f"{one_line(block.label)} {lines[0]}".strip()
+    body = [piece for line in lines for piece in wrap(line, WIDTH - 2, words=False)]
+    return "\n".join([*([one_line(block.label)] if block.label else []), *(f"  {piece}" for piece in body)])
+
+
+def _diagram(diagram: Diagram) -> str:
+    workers = max((width_of(one_line(e.worker)) for e in diagram.edges), default=0)
+    names = max((width_of(one_line(e.binding)) for e in diagram.edges), default=0)
+    lines = [one_line(diagram.caption)] if diagram.caption else []
+    for edge in diagram.edges:
+        worker, name = one_line(edge.worker), one_line(edge.binding)
+        arrow = f"--{name}{'-' * (names - width_of(name))}-->"
+        start = f"  {_symbol(edge.tone) or '  '}{_padded(worker, workers)} {arrow} "
+        lines.append(_wrapped(start + one_line(edge.target), hang="      "))
+    return "\n".join(lines)
+
+
+def _table(table: Table) -> str:
+    caption = one_line(table.caption)
+    symbols = any(table.tones)
+    columns = (("", *table.columns) if symbols else table.columns) if table.rows else ()
+    rows = [
+        ((tone.value if tone else "", *map(cell_text, row)) if symbols else tuple(map(cell_text, row)))
+        for row, tone in zip_longest(table.rows, table.tones)
+    ]
+    lines = [_wrapped(caption)] if caption else []
+    lines += grid(columns, rows)
+    if table.hidden:
+        lines.append(_wrapped(f"... {table.hidden} more rows. {table.rest}".rstrip()))
+    return "\n".join(lines)
+
+
+def grid(columns: tuple[str, ...], rows: list[tuple[str, ...]], *, width: int = WIDTH) -> list[str]:
+    """Lay out rows under columns, within `width`; long cells go on below, in their own column."""
+    if not rows:
+        return []
+    widths = _widths([columns, *rows], width)
+    lines = _row(columns, widths) if any(columns) else []
+    if lines:
+        lines.append("  ".join("-" * w for w in widths))
+    for row in rows:
+        lines += _row(row, widths)
+    return [f"  {line}".rstrip() for line in lines]
+
+
+def _widths(rows: list[tuple[str, ...]], width: int) -> list[int]:
+    """Give each column its natural width, and take from the widest where all together are too wide."""
+    widths = [max(1, *(width_of(cell) for cell in column)) for column in zip(*rows, strict=True)]
+    room = width - 2 - 2 * (len(widths) - 1)
+    while sum(widths) > room and (widest := max(widths)) > 1:
+        # The widest column gives way down to the second widest, or to what fits.
+        at = widths.index(widest)
+        second = max((w for w in widths if w < widest), default=1)
+        widths[at] = max(second, widest - (sum(widths) - room), 1)
+    return widths
+
+
+def _row(cells: tuple[str, ...], widths: list[int]) -> list[str]:
+    pieces = [wrap(cell, width) for cell, width in zip(cells, widths, strict=True)]
+    return [
+        "  ".join(_padded(piece, width) for piece, width in zip(line, widths, strict=True))
+        for line in zip_longest(*pieces, fillvalue="")
+    ]
+
+
+def _padded(value: str, width: int) -> str:
+    return value + " " * (width - width_of(value))
+
+
+def _wrapped(value: str, *, hang: str = "") -> str:
+    return value if width_of(value) <= WIDTH else "\n".join(_hung(value, hang))
+
+
+def _hung(value: str, hang: str) -> list[str]:
+    lead = value[: len(value) - len(value.lstrip())]
+    pieces = wrap(value.lstrip(), WIDTH - max(len(hang), len(lead)))
+    return [lead + pieces[0], *(hang + piece for piece in pieces[1:])]
+
+
+def width_of(value: str) -> int:
+    """Count the columns that a terminal gives to `value`."""
+    if value.isascii():
+        return len(value)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in value)
+
+
+def wrap(value: str, width: int, *, words: bool = True) -> list[str]:
+    """Break `value` into lines of at most `width` columns, between words where that is possible."""
+    if width_of(value) <= width:
+        return [value]
+    lines, line = [], ""
+    for piece in _pieces(value, width, words=words):
+        if width_of(line) + width_of(piece.rstrip()) > width and line:
+            lines.append(line.rstrip())
+            line = ""
+        line += piece
+    return [*lines, line.rstrip()]
+
+
+def _pieces(value: str, width: int, *, words: bool) -> list[str]:
+    """Cut into words with their blanks, and into single characters where a word alone is too long."""
+    found = re.findall(r"\S+\s*|\s+", value) if words else list(value)
+    return [p for piece in found for p in ([piece] if width_of(piece.rstrip()) <= width else list(piece))]

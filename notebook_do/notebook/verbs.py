@@ -1,0 +1,318 @@
+"""The one table of verbs: the parser, `-h`, `%durable?` and completion are all made of it.
+
+Words are split by POSIX shell rules. A mistake raises CommandError with the nearest right word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Literal, NoReturn
+
+from notebook_do.declare.options import OPTIONS, Kind
+from notebook_do.errors import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Knows = Literal["", "worker", "namespace", "declared", "variable", "path", "date", "phrase"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """An option of a verb, or an argument when its name has no dashes. `knows` says what can complete its value."""
+
+    name: str
+    value: str = ""
+    help: str = ""
+    choices: tuple[str, ...] = ()
+    many: bool = False
+    required: bool = False
+    knows: Knows = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verb:
+    """One verb. `form` is which of line and cell it takes; the line of one that `declares` is read by declare/."""
+
+    name: str
+    summary: str
+    options: tuple[Option, ...] = ()
+    form: Literal["line", "cell", "both"] = "line"
+    declares: bool = False
+    example: str = ""
+    about: str = ""
+
+
+COMMON = (
+    Option(
+        name="--as", value="VAR", help="keep the result in the variable VAR instead of showing it", knows="variable"
+    ),
+    Option(name="--json", help="give the result as JSON"),
+    Option(name="--quiet", help="show nothing"),
+    Option(name="-h", help="show this help"),
+)
+
+_KNOWS: dict[str, Knows] = {"namespaces": "namespace", "workers": "worker", "files": "path"}
+
+
+def _declared(kind: Kind) -> tuple[Option, ...]:
+    """Give the options of a declaration line as declare/options.py has them."""
+    return tuple(
+        Option(
+            name=o.flag,
+            value=o.value,
+            help=o.help,
+            choices=o.choices,
+            many=o.many,
+            knows="date" if o.value == "DATE" else _KNOWS.get(o.completes, ""),
+        )
+        for o in OPTIONS[kind]
+    )
+
+
+_APPROVE = (
+    Option(name="--approve", value="DIGEST", help="send the plan with this digest, and no other, without a button"),
+    Option(
+        name="--confirm",
+        value="PHRASE",
+        many=True,
+        knows="phrase",
+        help="with --approve: a phrase that the plan asks for because something would be lost",
+    ),
+)
+
+VERBS = (
+    Verb(
+        name="session",
+        summary="open or create a session: its declarations, target and state file",
+        options=(
+            Option(name="name", value="NAME", required=True, help="letters, digits, - and _"),
+            Option(name="--stage", value="S", help="dev (default), production, or a name of yours"),
+            Option(
+                name="--target", value="T", choices=("local", "cloudflare"), help="local (default) needs no account"
+            ),
+            Option(name="--account", value="ID", help="Cloudflare account id, when the token reaches several"),
+            Option(
+                name="--state",
+                value="PATH",
+                knows="path",
+                help="state file; default .notebook_do/NAME/STAGE/state.json",
+            ),
+        ),
+        example="%durable session chat --stage dev --target local",
+    ),
+    Verb(
+        name="namespace",
+        summary="declare a Durable Object namespace by its stable ID",
+        form="both",
+        declares=True,
+        options=(
+            Option(name="id", value="ID", required=True, knows="namespace", help="stable ID: the permanent name"),
+            *_declared("namespace"),
+        ),
+        example="%durable namespace counter --class Counter",
+    ),
+    Verb(
+        name="worker",
+        summary="declare a Worker; the cell's body is the source of its main module",
+        form="both",
+        declares=True,
+        options=(
+            Option(name="id", value="ID", required=True, knows="worker", help="the Worker's id in this session"),
+            *_declared("worker"),
+        ),
+        example="%%durable worker my-worker --bind COUNTER=counter",
+    ),
+    Verb(
+        name="show",
+        summary="show a table of what is declared, recorded and live",
+        options=(
+            Option(
+                name="what",
+                choices=("namespaces", "workers", "bindings", "migrations", "state"),
+                help="which table; default namespaces",
+            ),
+        ),
+        example="%durable show namespaces",
+    ),
+    Verb(
+        name="plan",
+        summary="compare declared, recorded and live, and show what a deploy would do; sends nothing",
+        example="plan = %durable plan",
+    ),
+    Verb(
+        name="deploy",
+        summary="show the plan with its Deploy button; nothing is sent until you press it",
+        options=_APPROVE,
+        example="%durable deploy",
+        about="Where no button can be pressed, read the plan and approve its digest.",
+    ),
+    Verb(
+        name="destroy",
+        summary="show a plan that deletes Workers or namespaces, with its typed confirmation",
+        options=(
+            Option(name="ids", value="WORKER|ID", many=True, required=True, knows="declared", help="what to delete"),
+            *_APPROVE,
+        ),
+        example="%durable destroy my-worker",
+    ),
+    Verb(
+        name="rm",
+        summary="forget a declaration; what is live stays",
+        options=(
+            Option(name="kind", choices=("namespace", "worker"), required=True, help="what it declares"),
+            Option(name="id", value="ID", required=True, knows="declared", help="its id"),
+        ),
+        example="%durable rm worker my-worker",
+    ),
+    Verb(
+        name="form",
+        summary="declare or deploy with widgets",
+        options=(
+            Option(name="what", choices=("namespace", "worker", "deploy"), required=True, help="which form"),
+            Option(name="id", value="ID", knows="declared", help="declaration to begin with"),
+        ),
+        example="%durable form worker my-worker",
+    ),
+    Verb(
+        name="fetch",
+        summary="call a deployed Worker and show its answer",
+        options=(
+            Option(name="worker", value="WORKER", required=True, knows="worker", help="Worker id or script name"),
+            Option(name="path", value="PATH", help="path and query; default /"),
+            Option(name="--method", value="M", help="HTTP method; default GET, with --data POST"),
+            Option(name="--data", value="D", help="request body"),
+            Option(name="--header", value="K:V", many=True, help="request header"),
+        ),
+        example="%durable fetch my-worker /",
+    ),
+)
+
+BY_NAME = {verb.name: verb for verb in VERBS}
+
+
+def split(line: str) -> list[str]:
+    """Split a line into words by POSIX shell rules; a `;` at the end belongs to IPython."""
+    try:
+        return shlex.split(line.strip().removesuffix(";"), posix=True)
+    except ValueError as error:
+        raise CommandError(f"%durable: {str(error).lower()} in: {line.strip()}") from None
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Give `, did you mean "..."?`, or nothing when no word is near."""
+    found = get_close_matches(word, list(known), n=1, cutoff=0.55)
+    return f', did you mean "{found[0]}"?' if found else ""
+
+
+def find(word: str) -> Verb:
+    """Give the verb called `word`; raises CommandError with the nearest one."""
+    if word in BY_NAME:
+        return BY_NAME[word]
+    hint = nearest(word, BY_NAME) or f"; verbs: {', '.join(BY_NAME)}."
+    raise CommandError(f'%durable: unknown verb "{word}"{hint}')
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises CommandError where argparse would end the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise CommandError(f"%durable {self.prog}: {message}; see %durable {self.prog} -h.")
+
+
+def parse(verb: Verb, words: Sequence[str]) -> argparse.Namespace:
+    """Read the words after the verb. Options may stand anywhere; they can not be abbreviated."""
+    parser = _Parser(prog=verb.name, add_help=False, allow_abbrev=False)
+    for option in (*verb.options, *COMMON):
+        _add(parser, option)
+    if unknown := next((w for w in words if _is_unknown_option(w, verb)), None):
+        raise CommandError(_unknown(verb, unknown))
+    if "-h" in words or "--help" in words:
+        return argparse.Namespace(help=True)
+    found, extra = parser.parse_known_intermixed_args(list(words))
+    if extra:
+        raise CommandError(f'%durable {verb.name}: "{extra[0]}" is one word too many; see %durable {verb.name} -h.')
+    return found
+
+
+def _add(parser: argparse.ArgumentParser, option: Option) -> None:
+    if option.name == "-h":
+        parser.add_argument("-h", "--help", action="store_true", dest="help")
+    elif not option.name.startswith("-"):
+        nargs = ("+" if option.required else "*") if option.many else None if option.required else "?"
+        parser.add_argument(option.name, nargs=nargs, choices=option.choices or None)
+    elif option.value:
+        action = "append" if option.many else "store"
+        dest = "as_" if option.name == "--as" else None
+        choices = option.choices or None
+        parser.add_argument(option.name, action=action, default=[] if option.many else None, dest=dest, choices=choices)
+    else:
+        parser.add_argument(option.name, action="store_true")
+
+
+def names(verb: Verb) -> tuple[str, ...]:
+    """Give all options of a verb as they are written."""
+    return (*(o.name for o in (*verb.options, *COMMON) if o.name.startswith("-")), "--help")
+
+
+def _is_unknown_option(word: str, verb: Verb) -> bool:
+    return bool(re.match(r"--?[A-Za-z]", word)) and word.partition("=")[0] not in names(verb)
+
+
+def _unknown(verb: Verb, word: str) -> str:
+    flag = word.partition("=")[0]
+    hint = nearest(flag, names(verb)) or f"; see %durable {verb.name} -h."
+    return f'%durable {verb.name}: unknown option "{flag}"{hint}'
+
+
+def usage(verb: Verb) -> str:
+    """Write the help of one verb, as wide as a terminal."""
+    prefix = "%%durable" if verb.form == "cell" else "%durable"
+    flags = [option for option in verb.options if option.name.startswith("-")]
+    shown = [option for option in verb.options if option not in flags or len(flags) <= 5]
+    words = " ".join([*(_usage_word(option) for option in shown), *(["[options]"] if len(flags) > 5 else [])])
+    lines = [f"{prefix} {verb.name} {words}".rstrip(), f"  {verb.summary[0].upper()}{verb.summary[1:]}."]
+    lines += [f"  {verb.about}"] if verb.about else []
+    rows = [(_option_words(option), option) for option in (*verb.options, *COMMON)]
+    width = max(len(left) for left, _ in rows)
+    for left, option in rows:
+        more = f" ({', '.join(option.choices)})" if option.choices and not option.value else ""
+        lines.append(f"    {left.ljust(width)}  {option.help}{more}")
+    return "\n".join([*lines, *([f"  Example: {verb.example}"] if verb.example else [])])
+
+
+def _usage_word(option: Option) -> str:
+    word = option.name if not option.value else option.value
+    if option.name.startswith("-"):
+        word = f"{option.name} {_value(option)}".rstrip()
+    word = word if option.required else f"[{word}]"
+    return f"{word}..." if option.many else word
+
+
+def _value(option: Option) -> str:
+    return "|".join(option.choices) if option.choices else option.value
+
+
+def _option_words(option: Option) -> str:
+    if option.name == "-h":
+        return "-h, --help"
+    return f"{option.name} {_value(option)}".strip() if option.name.startswith("-") else option.value or option.name
+
+
+def overview() -> str:
+    """Write what `%durable?` shows: all verbs, and how line and cell differ."""
+    width = max(len(verb.name) for verb in VERBS)
+    verbs = "\n".join(f"    {verb.name.ljust(width)}  {verb.summary}" for verb in VERBS)
+    return (
+        "Declare Cloudflare Durable Objects, read the plan, press Deploy.\n\n"
+        "    %durable                 where am I, and what next\n"
+        "    %durable VERB ...        a line acts or shows\n"
+        "    %%durable worker ID ...  a cell declares: the body is the Worker's source\n"
+        "    %%durable                a cell of TOML declares several: [namespaces.ID], [workers.ID]\n\n"
+        f"Verbs (each has -h):\n{verbs}\n\n"
+        "Every verb takes --as VAR, --json and --quiet. Nothing is sent but by the Deploy button or --approve DIGEST."
+    )

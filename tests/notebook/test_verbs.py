@@ -1,0 +1,73 @@
+"""One table of verbs: parsing, mistakes and help."""
+
+from __future__ import annotations
+
+import pytest
+
+from notebook_do.errors import CommandError
+from notebook_do.notebook import verbs
+
+TABLE = [verb for verb in verbs.VERBS if not verb.declares]
+
+
+@pytest.mark.parametrize("verb", verbs.VERBS, ids=lambda v: v.name)
+def test_help_names_every_option_and_an_example(verb: verbs.Verb) -> None:
+    """Nothing that a verb takes is left out of its help."""
+    text = verbs.usage(verb)
+    assert all(option.name in text or option.value in text for option in verb.options)
+    assert "--as VAR" in text
+    assert verb.example in text
+    assert all(len(line) <= 120 for line in text.splitlines())
+
+
+@pytest.mark.parametrize("verb", TABLE, ids=lambda v: v.name)
+def test_every_verb_has_the_common_options(verb: verbs.Verb) -> None:
+    """--as, --json, --quiet and -h mean the same everywhere."""
+    places = [o.choices[0] if o.choices else "x" for o in verb.options if o.required]
+    found = verbs.parse(verb, [*places, "--as", "v", "--json", "--quiet"])
+    assert (found.as_, found.json, found.quiet, found.help) == ("v", True, True, False)
+    assert verbs.parse(verb, ["-h"]).help
+
+
+def test_words_follow_posix_shell_rules() -> None:
+    """Quotes are taken off, and a semicolon at the end is IPython's."""
+    assert verbs.split("""fetch w '/a b' --data "{\\"x\\": 1}";""") == ["fetch", "w", "/a b", "--data", '{"x": 1}']
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("plaan", 'unknown verb "plaan", did you mean "plan"?'),
+        ("xyzzy", "verbs: session, namespace"),
+    ],
+)
+def test_a_mistyped_verb_is_answered_with_the_nearest(words: str, said: str) -> None:
+    """A typo costs one look."""
+    with pytest.raises(CommandError, match="unknown verb") as error:
+        verbs.find(words)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("verb", "line", "said"),
+    [
+        ("session", "x --stag dev", 'unknown option "--stag", did you mean "--stage"?'),
+        ("session", "", "the following arguments are required: name"),
+        ("session", "x --target moon", "choose from"),
+        ("deploy", "now", '"now" is one word too many'),
+        ("show", "tables", "invalid choice: 'tables'"),
+        ("fetch", "w --sta", "unknown option"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(verb: str, line: str, said: str) -> None:
+    """Argparse never ends the process, and never abbreviates."""
+    with pytest.raises(CommandError) as error:
+        verbs.parse(verbs.BY_NAME[verb], line.split())
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_open_quote_is_said() -> None:
+    """The line is named, not a Python error."""
+    with pytest.raises(CommandError, match="no closing quotation"):
+        verbs.split("worker 'x")
