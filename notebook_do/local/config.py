@@ -11,16 +11,16 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from notebook_do.local import capnp
 from notebook_do.local.bindings import SYSTEM, bindings_of, unsupported, worker_service
 from notebook_do.local.spec import HostedNamespace, ModuleFile, RunnableWorker, ScriptInvalid
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["SYSTEM", "Faults", "Island", "config_text", "sockets", "unsupported", "worker_service"]
+__all__ = ["SYSTEM", "Faults", "Layout", "config_text", "unsupported", "worker_service"]
 
 SYSTEM_SCRIPT = Path(__file__).with_name("system.js")
 _INTERNAL_DATE = "2026-10-01"
@@ -55,28 +55,29 @@ class Faults:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Island:
-    """Everything one process needs to know.
+class Layout:
+    """Everything that one process is made of.
 
-    `storage` is the folder of all objects, None for memory only. `events` is the unix socket that takes tail
-    events, None for none. `sockets` says which Workers get a socket of their own.
+    `folder` is where its sockets appear. `storage` is the folder of all objects, None for memory only. `events` is
+    the unix socket that takes tail events, None for none.
     """
 
     workers: tuple[RunnableWorker, ...]
+    folder: Path
     storage: Path | None = None
     events: Path | None = None
     faults: Faults = field(default_factory=Faults)
 
+    def sockets(self) -> dict[str, Path]:
+        """Give a socket to each Worker and to the runtime's own; paths are numbers, never names."""
+        names = (*(worker_service(worker.name) for worker in self.workers), SYSTEM)
+        return {name: self.folder / str(number) for number, name in enumerate(names)}
 
-def sockets(island: Island) -> list[str]:
-    """List the sockets of an island: one for each Worker, one for the runtime's own."""
-    return [*(worker_service(worker.name) for worker in island.workers), SYSTEM]
 
-
-def config_text(island: Island) -> str:
-    """Write the configuration of a whole island. Raises ScriptInvalid for a Worker that cannot be configured."""
-    services = [_internet(), *_own_services(island), *(_worker_service(island, worker) for worker in island.workers)]
-    listening = [capnp.struct(name=capnp.text(name), http="()", service=capnp.text(name)) for name in sockets(island)]
+def config_text(layout: Layout) -> str:
+    """Write the configuration of a whole layout. Raises ScriptInvalid for a Worker that cannot be configured."""
+    services = [_internet(), *_own_services(layout), *(_worker_service(layout, worker) for worker in layout.workers)]
+    listening = [listener(name, path) for name, path in layout.sockets().items()]
     return document(services, listening)
 
 
@@ -84,6 +85,11 @@ def document(services: Sequence[str], listening: Sequence[str]) -> str:
     """Put services and sockets, written already, into one configuration."""
     body = capnp.struct(services=capnp.items(services), sockets=capnp.items(listening))
     return f'using Workerd = import "/workerd/workerd.capnp";\nconst config :Workerd.Config = {body};\n'
+
+
+def listener(name: str, path: Path) -> str:
+    """Write a unix socket that leads to the service of the same name."""
+    return capnp.struct(name=capnp.text(name), address=capnp.text(f"unix:{path}"), http="()", service=capnp.text(name))
 
 
 def service(name: str, **kind: str) -> str:
@@ -105,17 +111,17 @@ def nowhere() -> str:
     return service("internet", network="(allow = [])")
 
 
-def _own_services(island: Island) -> Iterator[str]:
+def _own_services(layout: Layout) -> Iterator[str]:
     bindings = [
         capnp.struct(name=capnp.text(name), service=capnp.text(name))
-        for name in (worker_service(worker.name) for worker in island.workers)
+        for name in (worker_service(worker.name) for worker in layout.workers)
     ]
-    if island.events is not None:
+    if layout.events is not None:
         bindings.append(capnp.struct(name=capnp.text("EVENTS"), service=capnp.text("events")))
-        address = capnp.text(f"unix:{island.events}")
+        address = capnp.text(f"unix:{layout.events}")
         yield service("events", external=capnp.struct(address=address, http="()"))
-    if island.storage is not None:
-        yield service("objects", disk=capnp.struct(path=capnp.text(str(island.storage)), writable="true"))
+    if layout.storage is not None:
+        yield service("objects", disk=capnp.struct(path=capnp.text(str(layout.storage)), writable="true"))
     yield system_service(bindings)
 
 
@@ -131,11 +137,11 @@ def system_service(bindings: Sequence[str] = ()) -> str:
     return service(SYSTEM, worker=worker)
 
 
-def _worker_service(island: Island, worker: RunnableWorker) -> str:
-    broken = island.faults.workers.get(worker.name)
-    peers = {peer.name: peer for peer in island.workers}
+def _worker_service(layout: Layout, worker: RunnableWorker) -> str:
+    broken = layout.faults.workers.get(worker.name)
+    peers = {peer.name: peer for peer in layout.workers}
     script = worker_fields(worker) if broken is None else _stand_in(broken)
-    bindings = () if broken is not None else bindings_of(worker, peers, island.faults.bindings)
+    bindings = () if broken is not None else bindings_of(worker, peers, layout.faults.bindings)
     props = capnp.struct(json=capnp.text(json.dumps({"script": worker.name})))
     tail = capnp.struct(name=capnp.text(SYSTEM), entrypoint=capnp.text("Tail"), props=props)
     fields = capnp.struct(
@@ -143,8 +149,8 @@ def _worker_service(island: Island, worker: RunnableWorker) -> str:
         bindings=capnp.items(bindings),
         cacheApiOutbound=capnp.struct(name=capnp.text(SYSTEM), entrypoint=capnp.text("NoCache")),
         durableObjectNamespaces=capnp.items(map(_namespace, worker.namespaces)),
-        durableObjectStorage="(inMemory = void)" if island.storage is None else '(localDisk = "objects")',
-        tails=None if island.events is None else capnp.items([tail]),
+        durableObjectStorage="(inMemory = void)" if layout.storage is None else '(localDisk = "objects")',
+        tails=None if layout.events is None else capnp.items([tail]),
     )
     return service(worker_service(worker.name), worker=fields)
 

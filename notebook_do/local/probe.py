@@ -14,9 +14,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from notebook_do.local import capnp, workerd as process
-from notebook_do.local.bindings import SYSTEM, bindings_of
-from notebook_do.local.config import document, nowhere, service, system_service, worker_fields
+from notebook_do.local import capnp
+from notebook_do.local import workerd as process
+from notebook_do.local.bindings import bindings_of
+from notebook_do.local.config import document, listener, nowhere, service, system_service, worker_fields
 from notebook_do.local.spec import Export, ProbeReport, RunnableWorker, ScriptInvalid
 from notebook_do.local.upstream import Upstream
 
@@ -25,7 +26,7 @@ _WRAPPER = "notebook-do-probe.js"
 TIMED_OUT = "Script startup exceeded CPU time limit."
 
 
-async def probe(worker: RunnableWorker, workerd: Path, *, timeout: float = 5.0) -> ProbeReport:  # noqa: ASYNC109
+async def probe(worker: RunnableWorker, workerd: Path, *, timeout: float = 5.0) -> ProbeReport:
     """Load the script and report its exports. Raises ScriptInvalid with workerd's words, or when it takes too long."""
     with tempfile.TemporaryDirectory(prefix="notebook-do-") as folder:
         listening = Path(folder) / "probe"
@@ -39,6 +40,8 @@ async def probe(worker: RunnableWorker, workerd: Path, *, timeout: float = 5.0) 
                     found = await _ask(listening)
             finally:
                 await running.stop(0)
+        except process.DidNotStart as error:
+            raise ScriptInvalid(str(error)) from None
         except TimeoutError:
             raise ScriptInvalid(TIMED_OUT) from None
     return _report(found, startup)
@@ -53,8 +56,7 @@ def _config(worker: RunnableWorker, listening: Path) -> str:
     fields = worker_fields(worker, before=[wrapper])
     bindings = capnp.items(bindings_of(worker, {}, {}))
     services = [nowhere(), system_service(), service("probe", worker=capnp.struct(**fields, bindings=bindings))]
-    address = capnp.text(f"unix:{listening}")
-    return document(services, [capnp.struct(name='"probe"', address=address, http="()", service='"probe"')])
+    return document(services, [listener("probe", listening)])
 
 
 async def _ask(listening: Path) -> list[dict[str, Any]]:

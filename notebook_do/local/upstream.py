@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-
-import h11
 from typing import TYPE_CHECKING
 
+import h11
+
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import AsyncIterator, Iterable
+    from pathlib import Path
 
 Headers = list[tuple[bytes, bytes]]
 _CHUNK = 1 << 16
@@ -46,21 +46,19 @@ class Exchange:
         idle = time.monotonic() - self.used
         return idle < _KEEP and not self.reader.at_eof() and not self.writer.is_closing()
 
-    async def begin(self, method: bytes, target: bytes, headers: Headers) -> None:
+    def begin(self, method: bytes, target: bytes, headers: Headers) -> None:
         """Send the head of the request."""
         request = h11.Request(method=method, target=target, headers=headers)
         self.writer.write(self.http.send(request) or b"")
-        await self.writer.drain()
 
     async def send(self, data: bytes) -> None:
         """Send a piece of the request's body."""
         self.writer.write(self.http.send(h11.Data(data=data)) or b"")
         await self.writer.drain()
 
-    async def end(self) -> None:
+    def end(self) -> None:
         """Say that the request is whole."""
         self.writer.write(self.http.send(h11.EndOfMessage()) or b"")
-        await self.writer.drain()
 
     async def _next(self) -> h11.Event | type[h11.PAUSED]:
         while (event := self.http.next_event()) is h11.NEED_DATA:
@@ -77,11 +75,14 @@ class Exchange:
             raise ConnectionResetError(str(error)) from None
         return event
 
-    async def body(self) -> AsyncIterator[bytes]:
-        """Give the pieces of the response's body as they come."""
+    async def body(self) -> AsyncIterator[tuple[bytes, bool]]:
+        """Give the pieces of the response's body as they come, each with whether more may follow."""
         try:
-            while isinstance(event := await self._next(), h11.Data):
-                yield bytes(event.data)
+            event = await self._next()
+            while isinstance(event, h11.Data):
+                following = self.http.next_event()  # often the end is here already
+                yield bytes(event.data), not isinstance(following, h11.EndOfMessage)
+                event = await self._next() if following is h11.NEED_DATA else following
         except h11.RemoteProtocolError as error:
             raise ConnectionResetError(str(error)) from None
 
@@ -136,12 +137,12 @@ class Upstream:
         head = [(b"host", host.encode()), (b"content-length", str(len(body)).encode()), *headers]
         exchange = await self.exchange()
         try:
-            await exchange.begin(method.encode(), path.encode(), head)
+            exchange.begin(method.encode(), path.encode(), head)
             if body:
                 await exchange.send(body)
-            await exchange.end()
+            exchange.end()
             response = await exchange.response()
-            content = b"".join([piece async for piece in exchange.body()])
+            content = b"".join([piece async for piece, _ in exchange.body()])
         except BaseException:
             self.drop(exchange)
             raise

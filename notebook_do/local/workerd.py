@@ -18,8 +18,6 @@ import sys
 import tempfile
 from collections import deque
 from pathlib import Path
-
-from notebook_do.local.spec import ScriptInvalid
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,6 +27,15 @@ OUTPUT_LINES = 200
 OUTPUT_LINE = 4096
 _PR_SET_PDEATHSIG = 1
 _FILES = 1 << 16
+
+
+class DidNotStart(Exception):
+    """workerd ended before it was ready; `lines` is what it said."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        """Keep what workerd said."""
+        self.lines = tuple(lines)
+        super().__init__(readable(self.lines))
 
 
 class Workerd:
@@ -64,29 +71,26 @@ class Workerd:
         await self.ended.wait()
 
 
-async def start(  # noqa: PLR0913 - the facts of one process
+async def start(
     workerd: Path,
     config: str,
     *,
     folder: Path,
     sockets: Iterable[str],
-    listeners: Mapping[str, int] | None = None,
     timeout: float = 30.0,
 ) -> Workerd:
     """Start workerd with `config` and return when every one of `sockets` listens.
 
-    `listeners` gives a listening descriptor for a socket; the others have an address in the configuration. Raises
-    ScriptInvalid with what workerd said when it ends before it is ready, TimeoutError when it is not ready in time.
+    Raises DidNotStart when it ends before it is ready, TimeoutError when it is not ready in time.
     """
-    descriptors = dict(listeners or {})
     ready, told = os.pipe()
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix="config-") as private:
             path = Path(private) / "config.capnp"
-            with open(path, "x", encoding="utf-8", opener=_private) as file:  # noqa: PTH123 - Path.open takes no opener
+            with open(path, "x", encoding="utf-8", opener=_private) as file:
                 file.write(config)
             try:
-                running = await _spawn(workerd, path, descriptors, told)
+                running = await _spawn(workerd, path, told)
             finally:
                 os.close(told)
             try:
@@ -98,7 +102,7 @@ async def start(  # noqa: PLR0913 - the facts of one process
         os.close(ready)
     if not running.ports:
         await running.stop(0)
-        raise ScriptInvalid(readable(running.errors))
+        raise DidNotStart(running.errors)
     return running
 
 
@@ -111,19 +115,17 @@ def _private(name: str, flags: int) -> int:
     return os.open(name, flags, 0o600)
 
 
-async def _spawn(workerd: Path, config: Path, descriptors: Mapping[str, int], told: int) -> Workerd:
-    sockets = [f"--socket-fd={name}={descriptor}" for name, descriptor in descriptors.items()]
+async def _spawn(workerd: Path, config: Path, told: int) -> Workerd:
     process = await asyncio.create_subprocess_exec(
         str(workerd),
         *("serve", "--experimental", "-I", "/", f"--control-fd={told}"),
-        *sockets,
         str(config),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={},
         cwd=str(config.parent),
-        pass_fds=[told, *descriptors.values()],
+        pass_fds=[told],
         start_new_session=True,
         preexec_fn=_tied_to_parent(),
     )
