@@ -22,7 +22,7 @@ their traceback. The tree::
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 
 
 class DurableError(Exception):
-    """The root of all expected errors: one line for a person, no traceback in a notebook."""
+    """The root of all expected errors: one line for a person, no traceback in a notebook.
+
+    `result` is the DeployResult so far, when it is a deploy that the error stopped.
+    """
+
+    result: Any = None
 
     def __init__(self, message: str, *, line: int | None = None) -> None:
         """Keep the message; `line` is the 1-based line of the cell that the message is about."""
@@ -127,6 +132,8 @@ class ApiError(DurableError):
         """Keep the facts; decisions are made on `code`, never on the text."""
         super().__init__(message, line=line)
         self.code, self.status, self.method, self.path = code, status, method, path
+        self.retry_after: float | None = None
+        """The seconds that the answer asked to wait, where it did."""
 
     def __str__(self) -> str:
         place = f" ({self.method} {self.path}, HTTP {self.status})" if self.method else ""
@@ -135,4 +142,9 @@ class ApiError(DurableError):
 
 
 class DeployError(DurableError):
-    """A deploy stopped; the message says what is done, what is not, and what is uncertain."""
+    """A deploy stopped; the message says what is done, what is not, and what is uncertain.
+
+    `error` is what stopped it, where there is such.
+    """
+
+    error: DurableError | None = None

@@ -1,0 +1,151 @@
+"""Turns one HTTP answer into Cloudflare's result, or into one typed error that holds nothing of the request.
+
+An answer that cannot be read (HTML, cut-off JSON, a redirect) is an `ApiError` without a code: it proves nothing
+about what the server did. Only `retry.is_definite` decides what an error proves.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.errors import ApiError, TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+LARGEST_ANSWER = 64 * 1024 * 1024
+_DEEPEST_JSON = 100
+_LONGEST_TEXT = 2000
+
+_HINTS = {
+    1000: "the API token is not valid; create one with the permission Workers Scripts: Edit",
+    6003: "the API token is malformed; copy it again",
+    9106: "this token cannot be used here; use one with the permission Workers Scripts: Edit",
+    9109: "the token is not allowed to do this; it needs the permission Workers Scripts: Edit",
+    10000: "the token lacks a permission or belongs to another account; it needs Workers Scripts: Edit on this account",
+    10063: "open Workers & Pages in the dashboard once to choose a workers.dev subdomain",
+    10079: "somebody else deployed this Worker meanwhile; plan again",
+    10097: "declare the namespace with sqlite=True",
+    10099: "declare the namespace with sqlite=True",
+}
+
+
+class NoAnswer(TargetError):  # noqa: N818 - what happened
+    """No answer arrived. `sent` is False when the request certainly never reached the server."""
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One HTTP answer, fully read: nothing of the request but its method and path."""
+
+    method: str
+    path: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def error(self, text: str, *, code: int = 0) -> ApiError:
+        """Make the error for this answer."""
+        error = ApiError(text, code=code, status=self.status, method=self.method, path=self.path)
+        error.retry_after = retry_after(self.headers)
+        return error
+
+
+def read(answer: Answer) -> tuple[Any, dict[str, Any]]:
+    """Give (result, result_info) of an answer that says yes; raises ApiError for every other."""
+    if 300 <= answer.status < 400:
+        raise answer.error("the API answered with a redirect, which is never followed; check the API's base URL.")
+    if answer.status < 300 and not answer.body.strip() and answer.method == "DELETE":
+        return None, {}  # the delete endpoint documents an empty body
+    envelope = _envelope(answer)
+    if envelope.get("success") is True and answer.status < 300:
+        info = envelope.get("result_info")
+        return envelope.get("result"), info if isinstance(info, dict) else {}
+    text, code = _refusal(envelope)
+    raise answer.error(text, code=code)
+
+
+def one_line(text: str, limit: int = _LONGEST_TEXT) -> str:
+    """Fold foreign text into one printable line: no control or bidi characters, not longer than `limit`."""
+    words = " ".join("".join(c if c.isprintable() else " " for c in text[: limit * 4]).split())
+    return words if len(words) <= limit else words[: limit - 1] + "…"
+
+
+def scrubbed(error: ApiError, secrets: Iterable[str]) -> ApiError:
+    """Mask every known secret in the error's text, in case the server echoed it."""
+    for secret in secrets:
+        if len(secret) >= 4 and secret in error.message:
+            error.message = error.message.replace(secret, "***")
+            error.args = (error.message,)
+    return error
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read Retry-After in seconds, in both forms; a date is read against the answer's own Date, not our clock."""
+    text = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d{1,12}(\.\d+)?", text):
+        return float(text)
+    try:
+        wait = parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("date", ""))
+    except (TypeError, ValueError, OverflowError):
+        return None  # absent, or a form that nobody defined: the caller's own pace applies
+    return max(0.0, wait.total_seconds())
+
+
+def _envelope(answer: Answer) -> dict[str, Any]:
+    kind = one_line(answer.headers.get("content-type", "no content type"), 60)
+    try:
+        value = parse_json(answer.body)
+    except ValueError as error:
+        raise answer.error(f"the answer is not Cloudflare's JSON ({kind}; {one_line(str(error), 100)}).") from None
+    if not isinstance(value, dict) or not isinstance(value.get("success"), bool):
+        raise answer.error(f"the answer is JSON, but not an answer of Cloudflare's API ({kind}).")
+    return value
+
+
+def parse_json(body: bytes) -> Any:
+    """Parse JSON of bounded depth, without NaN; raises ValueError for anything else, whatever it is."""
+    text = body.decode("utf-8")
+    depth = deepest = 0
+    for bracket in re.findall(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', text, re.DOTALL):
+        depth += 1 if bracket in "[{" else -1 if bracket in "]}" else 0
+        deepest = max(deepest, depth)
+    if deepest > _DEEPEST_JSON:
+        raise ValueError("JSON nested too deeply")
+    return json.loads(text, parse_constant=_no_constant)
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _refusal(envelope: dict[str, Any]) -> tuple[str, int]:
+    """Give the text and code of a refusal; all texts, because each may name another class."""
+    errors = [e for e in _list(envelope.get("errors")) if isinstance(e, dict)]
+    code = next((e["code"] for e in errors if type(e.get("code")) is int), 0)
+    texts = [one_line(str(e.get("message") or "no message")) for e in errors]
+    texts += [_detail(d) for e in errors if isinstance(e.get("meta"), dict) for d in _list(e["meta"].get("details"))]
+    hint = _HINTS.get(code)
+    text = "; ".join(dict.fromkeys(texts)) or "Cloudflare refused without a reason"
+    return (f"{one_line(text)} → {hint}." if hint else one_line(text)), code
+
+
+def _detail(detail: Any) -> str:
+    """Write one line of an exports reconciliation failure."""
+    if not isinstance(detail, dict):
+        return one_line(str(detail))
+    scripts = ", ".join(str(s) for s in _list(detail.get("referencing_scripts")))
+    parts = [str(detail.get("message") or detail.get("scenario") or "refused"), str(detail.get("suggestion") or "")]
+    return one_line(" ".join(p for p in parts if p) + (f" (bound by {scripts})" if scripts else ""))
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

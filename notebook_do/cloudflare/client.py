@@ -1,0 +1,265 @@
+"""One method an endpoint of Cloudflare's API: gives the decoded result, or raises ApiError or NoAnswer.
+
+Reads are repeated by `Pace`; a mutation is sent exactly once a call. Redirects, proxies and foreign origins are never
+followed, and no request, header or httpx exception can be reached from an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+from notebook_do.cloudflare.answer import LARGEST_ANSWER, Answer, NoAnswer, read, scrubbed
+from notebook_do.cloudflare.credentials import allowed_base_url, origin_of
+from notebook_do.cloudflare.retry import Pace
+from notebook_do.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    import httpx
+
+    from notebook_do.cloudflare.credentials import Token
+    from notebook_do.cloudflare.wire import UploadForm
+
+REQUEST_BUDGET = 600
+_PAGE = 1000
+_MOST_PAGES = 100
+_CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 60.0
+
+
+class Client:
+    """A client of one account at one base URL, used with `async with`. `requests_sent` counts every request.
+
+    `origin` names the account's home for the state file; by default it is the base URL's own.
+    """
+
+    def __init__(  # noqa: PLR0913 - where to, as whom, and two seams
+        self,
+        base_url: str,
+        account_id: str,
+        token: Token,
+        *,
+        origin: str | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        import httpx
+
+        self.base_url = allowed_base_url(base_url)
+        self.account_id = account_id
+        token.bind(origin_of(self.base_url))
+        self.origin = origin or origin_of(self.base_url)
+        self.pace = pace or Pace()
+        self.requests_sent = 0
+        self._token = token
+        self._http = httpx.AsyncClient(
+            transport=transport,
+            trust_env=False,
+            follow_redirects=False,
+            verify=_tls(self.base_url),
+            timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
+            headers={"User-Agent": "notebook-do", "Accept": "application/json"},
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    @contextlib.contextmanager
+    def waiting(self, emit: Callable[[str], None], cancel: Callable[[], bool]) -> Iterator[None]:
+        """Show waits through `emit` and end them on `cancel`, for the time of one operation."""
+        before = self.pace.emit, self.pace.cancel
+        self.pace.emit, self.pace.cancel = emit, cancel
+        try:
+            yield
+        finally:
+            self.pace.emit, self.pace.cancel = before
+
+    # --- scripts
+
+    async def list_scripts(self) -> list[Any]:
+        """List every script of the account."""
+        return _list_of(await self._get(self._workers("scripts")))
+
+    async def script_settings(self, script_name: str) -> dict[str, Any]:
+        """Read bindings and settings of one script."""
+        return _dict_of(await self._get(self._script(script_name, "settings")))
+
+    async def upload_script(self, script_name: str, form: UploadForm) -> dict[str, Any]:
+        """Create or replace one script and deploy it, with its migration. Sent once."""
+        query = {"excludeScript": "true", "bindings_inherit": "strict"}
+        try:
+            result, _ = await self._once(
+                "PUT", self._script(script_name), params=query, data={"metadata": form.metadata}, files=list(form.parts)
+            )
+        except ApiError as error:
+            scrubbed(error, form.secrets)
+            raise
+        return result if isinstance(result, dict) else {}
+
+    async def delete_script(self, script_name: str) -> None:
+        """Delete one script with every namespace that it hosts; never forced. Sent once."""
+        await self._once("DELETE", self._script(script_name))
+
+    async def script_url(self, script_name: str) -> bool:
+        """Say whether the script answers on workers.dev."""
+        return _dict_of(await self._get(self._script(script_name, "subdomain"))).get("enabled") is True
+
+    async def set_script_url(self, script_name: str, *, enabled: bool) -> None:
+        """Switch the script's workers.dev address. Sent once."""
+        await self._once("POST", self._script(script_name, "subdomain"), json={"enabled": enabled})
+
+    async def schedules(self, script_name: str) -> list[Any]:
+        """Read the script's cron triggers."""
+        return _list_of(_dict_of(await self._get(self._script(script_name, "schedules"))).get("schedules"))
+
+    async def set_schedules(self, script_name: str, crons: tuple[str, ...]) -> None:
+        """Replace the script's cron triggers. Sent once."""
+        await self._once("PUT", self._script(script_name, "schedules"), json=[{"cron": c} for c in crons])
+
+    async def list_deployments(self, script_name: str) -> list[Any]:
+        """List the script's deployments, newest first: the first one is live."""
+        return _list_of(_dict_of(await self._get(self._script(script_name, "deployments"))).get("deployments"))
+
+    # --- namespaces
+
+    async def list_namespaces(self) -> list[Any]:
+        """List every Durable Object namespace of the account, all pages."""
+        found: list[Any] = []
+        for page in range(1, _MOST_PAGES + 1):
+            result, info = await self._read(
+                self._workers("durable_objects", "namespaces"), {"page": page, "per_page": _PAGE}
+            )
+            items = _list_of(result)
+            found += items
+            pages = info.get("total_pages")
+            if not items or (page >= pages if type(pages) is int else len(items) < _PAGE):
+                break
+        return found
+
+    async def list_objects(self, namespace_id: str) -> tuple[list[Any], bool]:
+        """List the first 1,000 objects of a namespace; True when there are more."""
+        path = self._workers("durable_objects", "namespaces", namespace_id, "objects")
+        result, info = await self._read(path, {"limit": _PAGE})
+        return _list_of(result), bool(info.get("cursor"))
+
+    # --- account
+
+    async def list_accounts(self) -> list[dict[str, Any]]:
+        """List the accounts that the token can see."""
+        return [a for a in _list_of(await self._get("/accounts")) if isinstance(a, dict)]
+
+    async def get_account(self) -> dict[str, Any]:
+        """Read the account's name."""
+        return _dict_of(await self._get(f"/accounts/{quote(self.account_id, safe='')}"))
+
+    async def verify_token(self) -> dict[str, Any]:
+        """Ask what the token is; a user's token first, then an account's own."""
+        try:
+            return _dict_of(await self._get("/user/tokens/verify"))
+        except ApiError as error:
+            if error.code != 1000:
+                raise
+        return _dict_of(await self._get(f"/accounts/{quote(self.account_id, safe='')}/tokens/verify"))
+
+    async def account_subdomain(self) -> str | None:
+        """Give the account's workers.dev name, None while it has none."""
+        try:
+            found = _dict_of(await self._get(self._workers("subdomain"))).get("subdomain")
+        except ApiError as error:
+            if error.code != 10007:
+                raise
+            return None
+        return found if isinstance(found, str) else None
+
+    # --- one exchange
+
+    def _workers(self, *parts: str) -> str:
+        return "/".join(["/accounts", *(quote(p, safe="") for p in (self.account_id, "workers", *parts))])
+
+    def _script(self, script_name: str, *parts: str) -> str:
+        return self._workers("scripts", script_name, *parts)
+
+    async def _get(self, path: str) -> Any:
+        return (await self._read(path, None))[0]
+
+    async def _read(self, path: str, params: dict[str, Any] | None) -> tuple[Any, dict[str, Any]]:
+        return await self.pace.repeat(lambda: self._once("GET", path, params=params))
+
+    async def _once(self, method: str, path: str, **content: Any) -> tuple[Any, dict[str, Any]]:
+        """Send one request and read its answer; what httpx raised is left behind, with the request it holds."""
+        if self.requests_sent >= REQUEST_BUDGET:
+            raise NoAnswer(f"stopped after {REQUEST_BUDGET} requests, far under the API's rate limit.", sent=False)
+        self.requests_sent += 1
+        answer = await self._exchange(method, path, content)
+        if isinstance(answer, NoAnswer):
+            raise answer
+        try:
+            return read(answer)
+        except ApiError as error:
+            scrubbed(error, (self._token.reveal(),))
+            raise
+
+    async def _exchange(self, method: str, path: str, content: dict[str, Any]) -> Answer | NoAnswer:
+        import httpx
+
+        try:
+            async with self._http.stream(method, self.base_url + path, auth=self._sign, **content) as response:
+                body = await _capped(response)
+                return Answer(
+                    method=method, path=path, status=response.status_code, headers=dict(response.headers), body=body
+                )
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
+            return self._lost(method, path, type(error).__name__, sent=False)
+        except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+            return self._lost(method, path, type(error).__name__, sent=True)
+
+    def _lost(self, method: str, path: str, what: str, *, sent: bool) -> NoAnswer:
+        happened = f"the answer was lost ({what})" if sent else f"it cannot be reached ({what})"
+        return NoAnswer(f"{origin_of(self.base_url)}: {happened} at {method} {path}; check the network.", sent=sent)
+
+    def _sign(self, request: httpx.Request) -> httpx.Request:
+        """Add the token at the last moment, and only for our own origin."""
+        if not str(request.url).startswith(self.base_url + "/"):
+            raise AssertionError("a request was about to leave the API's base URL")
+        request.headers["Authorization"] = "Bearer " + self._token.reveal()
+        return request
+
+
+async def _capped(response: httpx.Response) -> bytes:
+    """Read the body, decompressed, up to the cap; what is cut off there cannot be parsed and proves nothing."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > LARGEST_ANSWER:
+            return b""
+    return bytes(body)
+
+
+def _tls(base_url: str) -> Any:
+    """Load the certificates only where TLS is spoken: it takes 30 ms."""
+    import ssl
+
+    return True if base_url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _list_of(value: Any) -> list[Any]:
+    """Insist on a list: another shape must never read as "there is nothing"."""
+    if not isinstance(value, list):
+        raise ApiError(f"Cloudflare's answer has an unexpected shape: a list was expected, not {type(value).__name__}.")
+    return value
+
+
+def _dict_of(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ApiError(
+            f"Cloudflare's answer has an unexpected shape: an object was expected, not {type(value).__name__}."
+        )
+    return value

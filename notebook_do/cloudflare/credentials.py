@@ -1,0 +1,209 @@
+"""Finds the API token and the account, and decides to which addresses a token may be sent.
+
+Order: environment, keyring, Colab's secrets, prompt. A token is checked before anything uses it, never shown, and
+belongs to the first origin it was used with: it is not sent to another.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlsplit
+
+from notebook_do.errors import CredentialError, TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from notebook_do.cloudflare.client import Client
+
+CLOUDFLARE_API = "https://api.cloudflare.com/client/v4"
+TOKEN_VARIABLE = "CLOUDFLARE_API_TOKEN"  # noqa: S105 - a name, not a token
+ACCOUNT_VARIABLE = "CLOUDFLARE_ACCOUNT_ID"
+BASE_URL_VARIABLE = "CLOUDFLARE_API_BASE_URL"
+_TOKEN = re.compile(r"[A-Za-z0-9._-]{20,512}")
+_ACCOUNT = re.compile(r"[0-9a-f]{32}")
+_CLOUDFLARE_HOSTS = frozenset({"api.cloudflare.com"})
+_LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Token:
+    """An API token that no repr, str, format, JSON, copy or pickle shows; `reveal()` is for the client only."""
+
+    __slots__ = ("_origin", "_text", "source")
+
+    def __init__(self, text: str, *, source: str = "given") -> None:
+        """Strip and check `text`; raises CredentialError, which says its length and nothing else of it."""
+        text = text.strip()
+        if not _TOKEN.fullmatch(text):
+            raise CredentialError(
+                f"the API token ({source}) has {len(text)} characters and cannot be one: "
+                "a token has 20 or more of A-Z a-z 0-9 . _ -; copy it again."
+            )
+        self._text, self._origin, self.source = text, "", source
+
+    def bind(self, origin: str) -> None:
+        """Tie the token to `origin`; raises CredentialError when it is tied to another."""
+        if self._origin not in ("", origin):
+            raise CredentialError(
+                f"the API token ({self.source}) is for {self._origin}; it is not sent to {origin}. "
+                "Open a session for that target with its own token."
+            )
+        self._origin = origin
+
+    def reveal(self) -> str:
+        """Give the token itself. Only cloudflare/client.py calls this."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"Token(from {self.source})"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return format(repr(self), spec)
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError("a Token is not copied or pickled")
+
+
+def find_token(environ: Mapping[str, str] | None = None, *, prompt: bool = True) -> tuple[Token, str]:
+    """Find the token; gives it and where it came from. The prompt is used only in an interactive process.
+
+    Raises CredentialError that names what to set.
+    """
+    environ = os.environ if environ is None else environ
+    if environ.get("CLOUDFLARE_API_KEY") and not environ.get(TOKEN_VARIABLE):
+        raise CredentialError(
+            "a global API key (CLOUDFLARE_API_KEY) is not used: it can do everything. "
+            f"Create a token and set {TOKEN_VARIABLE}."
+        )
+    sources: tuple[tuple[str, Callable[[], str | None]], ...] = (
+        (TOKEN_VARIABLE, lambda: environ.get(TOKEN_VARIABLE)),
+        ("keyring", _from_keyring),
+        ("Colab secrets", _from_colab),
+        ("prompt", _from_prompt if prompt else lambda: None),
+    )
+    for source, find in sources:
+        if text := find():
+            return Token(text, source=source), source
+    raise CredentialError(
+        f"no Cloudflare API token: set {TOKEN_VARIABLE} to a token with the permission Workers Scripts: Edit, "
+        "or use the local target, which needs none."
+    )
+
+
+def _from_keyring() -> str | None:
+    """Look in the system's keyring, where the keyring package is installed and works."""
+    try:
+        import keyring
+        from keyring.errors import KeyringError
+    except ImportError:
+        return None
+    try:
+        found: str | None = keyring.get_password("notebook_do", TOKEN_VARIABLE)
+    except KeyringError as error:
+        raise CredentialError(
+            f"the keyring cannot be read ({type(error).__name__}); unlock it or set {TOKEN_VARIABLE}."
+        ) from None
+    return found
+
+
+def _from_colab() -> str | None:
+    """Look in Colab's user secrets; they are asked for only inside Colab."""
+    try:
+        from google.colab import userdata
+    except ImportError:
+        return None
+    try:
+        found: str | None = userdata.get(TOKEN_VARIABLE)
+    except (userdata.SecretNotFoundError, userdata.NotebookAccessError):
+        return None  # there is no such secret for this notebook: the next source is asked
+    return found
+
+
+def _from_prompt() -> str | None:
+    """Ask without echo; None where nobody can answer."""
+    import getpass
+    import sys
+
+    kernel_asks = getpass.getpass.__module__ != "getpass"  # a kernel puts its own in place of the terminal's
+    if not kernel_asks and not (sys.stdin and sys.stdin.isatty()):
+        return None
+    try:
+        return getpass.getpass("Cloudflare API token: ") or None
+    except (EOFError, NotImplementedError):
+        return None  # a headless kernel: nobody can answer
+
+
+def api_base_url(environ: Mapping[str, str] | None = None) -> str:
+    """Give the API's base URL: Cloudflare's, or CLOUDFLARE_API_BASE_URL where that is allowed."""
+    environ = os.environ if environ is None else environ
+    return allowed_base_url(environ.get(BASE_URL_VARIABLE) or CLOUDFLARE_API)
+
+
+def allowed_base_url(url: str) -> str:
+    """Check an API base URL: https to Cloudflare's API host, or loopback. Raises TargetError for any other."""
+    problem = TargetError(
+        "the API base URL is not allowed: only https://api.cloudflare.com and loopback addresses are. "
+        f"Correct or unset {BASE_URL_VARIABLE}."
+    )
+    if not url.isascii() or any(c.isspace() or c in '\\"<>' or ord(c) < 33 for c in url):
+        raise problem
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise problem from None
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment or "@" in url:
+        raise problem
+    cloudflare = parts.scheme == "https" and host in _CLOUDFLARE_HOSTS and port in (None, 443)
+    loopback = parts.scheme in ("http", "https") and host in _LOOPBACK_HOSTS
+    if not (cloudflare or loopback):
+        raise problem
+    return url.rstrip("/")
+
+
+def origin_of(base_url: str) -> str:
+    """Give scheme://host[:port] of a base URL."""
+    parts = urlsplit(base_url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+async def find_account(base_url: str, token: Token, environ: Mapping[str, str] | None = None) -> str:
+    """Give CLOUDFLARE_ACCOUNT_ID, or the only account that the token can see; raises CredentialError otherwise."""
+    from notebook_do.cloudflare.client import Client
+
+    environ = os.environ if environ is None else environ
+    if named := environ.get(ACCOUNT_VARIABLE, "").strip():
+        return checked_account(named)
+    async with Client(base_url, "", token) as client:
+        accounts = await client.list_accounts()
+    ids = [str(a.get("id")) for a in accounts]
+    if len(ids) == 1:
+        return checked_account(ids[0])
+    found = "no account" if not ids else f"{len(ids)} accounts"
+    raise CredentialError(
+        f"the API token can see {found}; set {ACCOUNT_VARIABLE} or use %durable session ... --account ID."
+    )
+
+
+def checked_account(account_id: str) -> str:
+    """Give the id back when it is one: 32 hex digits; it becomes part of every path."""
+    if not _ACCOUNT.fullmatch(account_id):
+        raise CredentialError(f"an account id is 32 hex digits; this one has {len(account_id)} characters.")
+    return account_id
+
+
+async def whoami(client: Client, token: Token) -> dict[str, str]:
+    """Ask who the token is: source, account, account name, status, and the last four characters of the token's id."""
+    verified = await client.verify_token()
+    account = await client.get_account()
+    return {
+        "source": token.source,
+        "account_id": client.account_id,
+        "account": str(account.get("name") or ""),
+        "status": str(verified.get("status") or "unknown"),
+        "token_id": "…" + str(verified.get("id") or "")[-4:],
+    }

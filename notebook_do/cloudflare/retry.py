@@ -1,0 +1,90 @@
+"""Which failed request may be sent again, and when: bounded, cancellable, and seen by the user.
+
+A read may always be repeated. A mutation is repeated only by the deployer, after it has looked at what is live. No
+wall clock takes part: waits are measured with the injected monotonic clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from notebook_do.cloudflare.answer import NoAnswer
+from notebook_do.errors import ApiError, DeployError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+ATTEMPTS = 4
+LONGEST_WAIT = 300.0
+_ASK_AGAIN = frozenset({408, 409, 425, 429})
+_TICK = 0.1
+
+
+def is_definite(error: ApiError | NoAnswer) -> bool:
+    """Say whether the error proves that a mutation was not carried out.
+
+    Only a request that never left, or a 4xx in Cloudflare's own envelope, proves it; a timeout, a 5xx, an unreadable
+    answer and the "try again" statuses prove nothing.
+    """
+    if isinstance(error, NoAnswer):
+        return not error.sent
+    return bool(error.code) and 400 <= error.status < 500 and error.status not in _ASK_AGAIN
+
+
+def is_transient(error: ApiError | NoAnswer) -> bool:
+    """Say whether the same read may succeed when it is sent again."""
+    if isinstance(error, NoAnswer):
+        return True
+    unreadable = error.code == 0 and 200 <= error.status < 300
+    return unreadable or error.status >= 500 or error.status in _ASK_AGAIN or error.code == 10013
+
+
+class Cancelled(DeployError):  # noqa: N818 - what happened
+    """The user cancelled while a wait was going on."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Pace:
+    """How often and how long to wait. `emit` is shown what is waited for; `cancel` ends a wait within a tick."""
+
+    attempts: int = ATTEMPTS
+    longest: float = LONGEST_WAIT
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    emit: Callable[[str], None] = lambda _: None
+    cancel: Callable[[], bool] = lambda: False
+
+    async def repeat(self, send: Callable[[], Awaitable[T]]) -> T:
+        """Send a read until it is answered, at most `attempts` times and `longest` seconds of waiting."""
+        waited = 0.0
+        for attempt in range(1, self.attempts + 1):
+            try:
+                return await send()
+            except (ApiError, NoAnswer) as error:
+                pause = self.pause(error, attempt)
+                if attempt == self.attempts or not is_transient(error) or waited + pause > self.longest:
+                    raise
+                reason = str(error.status) if isinstance(error, ApiError) else "no answer"
+            await self.wait(pause, f"asking again, attempt {attempt + 1} of {self.attempts} ({reason})")
+            waited += pause
+        raise AssertionError("unreachable")
+
+    def pause(self, error: ApiError | NoAnswer, attempt: int) -> float:
+        """Give the seconds before the next attempt: what the server asks for, else 1, 2, 4, ..."""
+        asked = error.retry_after if isinstance(error, ApiError) else None
+        return asked if asked is not None else float(2 ** (attempt - 1))
+
+    async def wait(self, seconds: float, why: str) -> None:
+        """Sleep in short ticks with a countdown; raises Cancelled when the user cancels meanwhile."""
+        end, shown = self.clock() + seconds, -1
+        while (left := end - self.clock()) > 0:
+            if self.cancel():
+                raise Cancelled(f"cancelled while waiting: {why}.")
+            if (whole := int(left) + 1) != shown:
+                shown = whole
+                self.emit(f"waiting {whole} s: {why}")
+            await self.sleep(min(_TICK, left))

@@ -1,0 +1,266 @@
+"""Turns an Upload into the upload endpoint's form, and Cloudflare's JSON into observed values.
+
+With lifecycle.py the only file that knows Cloudflare's field names. Secrets are revealed here and nowhere else; a
+binding of a type that we have no word for is carried through unchanged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, assert_never
+
+from notebook_do.cloudflare.lifecycle import encode_migration
+from notebook_do.errors import ApiError
+from notebook_do.model import (
+    ClassBinding,
+    Json,
+    MigrationTag,
+    ModuleKind,
+    NamespaceId,
+    ObservedNamespace,
+    ObservedScript,
+    PlainText,
+    Resource,
+    ScriptBinding,
+    Secret,
+    ServiceBinding,
+    Storage,
+    ValueBinding,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from notebook_do.model import Lifecycle
+    from notebook_do.plan.plan import Upload
+
+OP_TAG = "notebook-do:op="
+"""The script tag that says which operation of ours uploaded what is live: it makes a lost answer decidable."""
+
+_CONTENT_TYPES = {
+    ModuleKind.ESM: "application/javascript+module",
+    ModuleKind.COMMONJS: "application/javascript",
+    ModuleKind.PYTHON: "text/x-python",
+    ModuleKind.WASM: "application/wasm",
+    ModuleKind.TEXT: "text/plain",
+    ModuleKind.DATA: "application/octet-stream",
+    ModuleKind.JSON: "application/json",
+    ModuleKind.SOURCE_MAP: "application/source-map",
+}
+_OURS = frozenset(
+    {
+        "main_module",
+        "body_part",
+        "bindings",
+        "compatibility_date",
+        "compatibility_flags",
+        "migrations",
+        "exports",
+        "tags",
+    }
+)
+
+Part = tuple[str, tuple[str, bytes, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadForm:
+    """The multipart form of one upload. `digest` covers all of it but the secrets' values."""
+
+    metadata: str = field(repr=False)
+    parts: tuple[Part, ...] = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+    digest: str
+
+
+# --- model -> wire ---------------------------------------------------------------------------------------
+
+
+def encode_upload(step: Upload, *, op: str) -> UploadForm:
+    """Write the form of one upload; raises CredentialError when a secret's value cannot be had.
+
+    `op` names this very attempt: it travels as a script tag.
+    """
+    parts = tuple((m.name, (m.name, m.content, _CONTENT_TYPES[m.kind])) for m in step.modules)
+    hidden = _metadata(step, op, lambda secret: f"{secret.source}:{secret.key}")
+    covered = [hidden, *(f"{name} {kind} {hashlib.sha256(body).hexdigest()}" for name, (_, body, kind) in parts)]
+    return UploadForm(
+        metadata=_metadata(step, op, Secret.reveal),
+        parts=parts,
+        secrets=tuple(s.reveal() for s in secrets_of(step)),
+        digest=hashlib.sha256("\n".join(covered).encode()).hexdigest(),
+    )
+
+
+def secrets_of(step: Upload) -> tuple[Secret, ...]:
+    """Give the secrets that an upload needs."""
+    return tuple(b.value for b in step.bindings if isinstance(b, ValueBinding) and isinstance(b.value, Secret))
+
+
+def _metadata(step: Upload, op: str, reveal: Callable[[Secret], str]) -> str:
+    metadata: dict[str, Any] = {
+        "main_module": step.main_module,
+        "bindings": [encode_binding(binding, reveal) for binding in step.bindings],
+    }
+    if step.compatibility_date is not None:
+        metadata["compatibility_date"] = step.compatibility_date
+    metadata["compatibility_flags"] = list(step.compatibility_flags)
+    if step.migration is not None:
+        metadata |= encode_migration(step.migration)
+    metadata |= {"keep_bindings": ["secret_text", "secret_key"]}
+    metadata["tags"] = [*(t for t in step.tags if not t.startswith(OP_TAG)), OP_TAG + op]
+    metadata |= {key: value for key, value in step.options.value.items() if key not in _OURS}
+    return json.dumps(metadata, allow_nan=False, separators=(",", ":"))
+
+
+def encode_binding(binding: ScriptBinding, reveal: Callable[[Secret], str]) -> dict[str, Any]:
+    """Write one binding of an upload."""
+    if isinstance(binding, ClassBinding):
+        item = {"name": binding.name, "type": "durable_object_namespace", "class_name": binding.class_name}
+        return item | _present(script_name=binding.script_name, environment=binding.environment)
+    name, value = binding.name, binding.value
+    match value:
+        case PlainText():
+            return {"name": name, "type": "plain_text", "text": value.text}
+        case Json():
+            return {"name": name, "type": "json", "json": value.value}
+        case Secret():
+            return {"name": name, "type": "secret_text", "text": reveal(value)}
+        case ServiceBinding():
+            item = {"name": name, "type": "service", "service": value.worker}
+            return item | _present(entrypoint=value.entrypoint, environment=value.environment)
+        case Resource():
+            return {**value.fields.value, "name": name, "type": value.type}
+        case _:
+            assert_never(value)
+
+
+def _present(**fields: str | None) -> dict[str, str]:
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+# --- wire -> model ---------------------------------------------------------------------------------------
+
+
+def decode_script(item: Any) -> ObservedScript:
+    """Read one item of the script list; raises ApiError when it has no name."""
+    fields = _fields(item, "script")
+    exports = fields.get("exports")
+    entries = exports.values() if isinstance(exports, dict) else ()
+    declared = any(isinstance(e, dict) and e.get("type") == "durable-object" for e in entries)
+    tag = _text(fields, "migration_tag")
+    lifecycle: Lifecycle | None = "exports" if declared else "migrations" if tag else None
+    return ObservedScript(
+        name=_named(fields, "id", "script"),
+        etag=_text(fields, "etag"),
+        tag=_text(fields, "tag"),
+        lifecycle=lifecycle,
+        migration_tag=MigrationTag(tag) if tag else None,
+        tags=_texts(fields, "tags"),
+        handlers=_texts(fields, "handlers"),
+        modified_on=_text(fields, "modified_on"),
+        last_deployed_from=_text(fields, "last_deployed_from"),
+        compatibility_date=_text(fields, "compatibility_date"),
+        compatibility_flags=_texts(fields, "compatibility_flags"),
+    )
+
+
+def decode_settings(item: Any, script_name: str) -> tuple[tuple[ScriptBinding, ...], str | None, tuple[str, ...]]:
+    """Read a script's settings: (bindings sorted by name, compatibility date, compatibility flags)."""
+    fields = _fields(item, "settings")
+    bindings = fields.get("bindings") or []
+    if not isinstance(bindings, list):
+        raise ApiError(f"the settings of script {script_name} have no list of bindings.")
+    decoded = sorted((decode_binding(b, script_name) for b in bindings), key=lambda b: b.name)
+    return tuple(decoded), _text(fields, "compatibility_date"), _texts(fields, "compatibility_flags")
+
+
+def decode_binding(item: Any, script_name: str) -> ScriptBinding:
+    """Read one live binding of `script_name`. A live secret shows no source: it is a Resource of its type."""
+    fields = _fields(item, "binding")
+    name, kind = _named(fields, "name", "binding"), _text(fields, "type") or ""
+    if kind == "durable_object_namespace":
+        host, namespace_id = _text(fields, "script_name"), _text(fields, "namespace_id")
+        return ClassBinding(
+            name=name,
+            class_name=_text(fields, "class_name") or "",
+            script_name=None if host == script_name else host,
+            environment=_text(fields, "environment"),
+            namespace_id=NamespaceId(namespace_id) if namespace_id else None,
+        )
+    if kind == "plain_text":
+        return ValueBinding(name=name, value=PlainText(text=_text(fields, "text") or ""))
+    if kind == "json":
+        return ValueBinding(name=name, value=Json(fields.get("json")))
+    if kind == "service":
+        worker = ServiceBinding(
+            worker=_text(fields, "service") or "",
+            entrypoint=_text(fields, "entrypoint"),
+            environment=_text(fields, "environment"),
+        )
+        return ValueBinding(name=name, value=worker)
+    shown = {
+        k: v
+        for k, v in fields.items()
+        if k not in ("name", "type") and not (kind.startswith("secret_") and k == "text")
+    }
+    return ValueBinding(name=name, value=Resource(type=kind, fields=Json(shown)))
+
+
+def decode_namespace(item: Any) -> ObservedNamespace:
+    """Read one item of the namespace list; raises ApiError when it has no id."""
+    fields = _fields(item, "namespace")
+    return ObservedNamespace(
+        namespace_id=NamespaceId(_named(fields, "id", "namespace")),
+        script_name=_text(fields, "script") or "",
+        class_name=_text(fields, "class") or "",
+        storage=Storage.SQLITE if fields.get("use_sqlite") is True else Storage.KV,
+    )
+
+
+def count_stored(items: list[Any]) -> int:
+    """Count the objects of an object list that hold data."""
+    return sum(1 for item in items if _fields(item, "object").get("hasStoredData") is not False)
+
+
+def decode_split(deployments: list[Any]) -> bool:
+    """Say whether the newest deployment sends part of the traffic to another version."""
+    newest = deployments[0] if deployments and isinstance(deployments[0], dict) else {}
+    versions = newest.get("versions")
+    return isinstance(versions, list) and len(versions) > 1
+
+
+def op_of(script: ObservedScript) -> str | None:
+    """Give the operation of ours that uploaded what is live, where it says so."""
+    return next((t.removeprefix(OP_TAG) for t in script.tags if t.startswith(OP_TAG)), None)
+
+
+def decode_upload(result: dict[str, Any]) -> tuple[str | None, MigrationTag | None]:
+    """Read (etag, migration tag) from the answer to an upload."""
+    tag = _text(result, "migration_tag")
+    return _text(result, "etag"), MigrationTag(tag) if tag else None
+
+
+def _fields(item: Any, what: str) -> dict[str, Any]:
+    if not isinstance(item, dict):
+        raise ApiError(f"Cloudflare's answer has an unexpected shape: a {what} is no object.")
+    return item
+
+
+def _named(fields: dict[str, Any], key: str, what: str) -> str:
+    value = fields.get(key)
+    if not isinstance(value, str) or not value:
+        raise ApiError(f"Cloudflare's answer has an unexpected shape: a {what} without {key}.")
+    return value
+
+
+def _text(fields: dict[str, Any], key: str) -> str | None:
+    value = fields.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def _texts(fields: dict[str, Any], key: str) -> tuple[str, ...]:
+    value = fields.get(key)
+    return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()

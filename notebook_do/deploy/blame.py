@@ -1,0 +1,27 @@
+"""Finds the script's own faults among Cloudflare's refusals, and the cell's line that each is about."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from notebook_do.errors import ApiError, SourceError
+
+if TYPE_CHECKING:
+    from notebook_do.errors import DurableError
+    from notebook_do.plan.plan import Step
+
+_SCRIPT_FAULTS = frozenset({10021, 10070, 10061, 10064, 10068})
+
+
+def blamed(error: DurableError, step: Step) -> DurableError:
+    """Give the SourceError of an upload that was refused for what is in the script; any other error as it is."""
+    from notebook_do.plan.plan import Upload
+
+    if not (isinstance(step, Upload) and isinstance(error, ApiError) and error.code in _SCRIPT_FAULTS):
+        return error
+    place = re.search(rf"\bat {re.escape(step.main_module)}:(\d{{1,9}}):\d{{1,9}}", error.message)
+    line = step.line
+    if place and step.body_line is not None:
+        line = step.body_line + int(place[1]) - 1
+    return SourceError(f"Worker {step.worker}: {error.message} [code {error.code}]", line=line)

@@ -1,0 +1,93 @@
+"""A plan's step -> the intent to journal, and what live facts say of an intent. Pure but for the op's name."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING, assert_never
+
+from notebook_do.cloudflare import wire
+from notebook_do.journal import Intent
+from notebook_do.model import CreateClass, DeleteClass, RenameClass, StableId, TransferClass, TransferredAway
+from notebook_do.plan.plan import DeleteScript, SetSchedules, SetUrl, Upload
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from notebook_do.journal import Status
+    from notebook_do.model import ClassMigration, Migration, ObservedScript
+
+Mutation = Upload | SetUrl | SetSchedules | DeleteScript
+
+
+def new_op() -> str:
+    """Name one attempt, uniquely."""
+    return secrets.token_hex(8)
+
+
+def intent_of(step: Mutation, *, op: str, serial: int, live: ObservedScript | None, digest: str = "") -> Intent:
+    """Say what is about to be sent, and what is live before it."""
+    common = Intent(
+        op=op,
+        kind="upload",
+        script_name=step.script_name,
+        worker=step.worker,
+        summary=step.summary,
+        serial=serial,
+        existed=live is not None,
+        etag=live.etag if live else None,
+        modified_on=live.modified_on if live else None,
+        tag=live.migration_tag if live else None,
+    )
+    match step:
+        case Upload():
+            return replace(
+                common,
+                new_tag=step.migration.new_tag if step.migration else None,
+                body_sha256=digest,
+                worker_record=step.worker_record,
+                namespace_records=step.namespace_records,
+                verify=_to_verify(step.migration),
+                forgotten=step.forgotten,
+            )
+        case SetUrl():
+            return replace(common, kind="url", enabled=step.enabled, settings_digest=step.settings_digest)
+        case SetSchedules():
+            return replace(common, kind="crons", crons=step.crons, settings_digest=step.settings_digest)
+        case DeleteScript():
+            return replace(common, kind="delete", forgotten=step.forgotten)
+        case _:
+            assert_never(step)
+
+
+def judge(intent: Intent, scripts: Mapping[str, ObservedScript]) -> Status:
+    """Say from the script list whether an upload or a deletion happened; `uncertain` after somebody else's change."""
+    live = scripts.get(intent.script_name)
+    if intent.kind == "delete":
+        return "done" if live is None else "not done"
+    if live is None:
+        return "uncertain" if intent.existed else "not done"
+    if wire.op_of(live) == intent.op or (intent.new_tag and live.migration_tag == intent.new_tag):
+        return "done"
+    before = intent.etag, intent.modified_on, intent.tag
+    untouched = intent.existed and (live.etag, live.modified_on, live.migration_tag) == before
+    return "not done" if untouched else "uncertain"
+
+
+def _to_verify(migration: Migration | None) -> tuple[StableId, ...]:
+    if migration is None:
+        return ()
+    return tuple(c.stable_id for c in migration.class_migrations if _shows(c, migration.wire == "exports"))
+
+
+def _shows(change: ClassMigration, exports: bool) -> bool:  # noqa: FBT001 - the wire form, one of two
+    """Say whether the namespace list shows the change as soon as the upload is accepted."""
+    match change:
+        case CreateClass() | RenameClass() | TransferredAway():
+            return True
+        case TransferClass():
+            return not exports  # there the source's upload commits it
+        case DeleteClass():
+            return False
+        case _:
+            assert_never(change)

@@ -1,0 +1,90 @@
+"""What the state file holds after a step: recorded x intent x live -> recorded. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from notebook_do.model import Recorded, RecordedNamespace, Tombstone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from notebook_do.journal import Intent
+    from notebook_do.model import NamespaceId, ObservedNamespace, StableId
+
+
+def after_intent(
+    recorded: Recorded, intent: Intent, *, etag: str | None, live: Mapping[NamespaceId, ObservedNamespace], at: str
+) -> Recorded:
+    """Record that `intent` was carried out. `live` are the namespaces seen after it, `at` the tombstones' date."""
+    workers = {w.id: w for w in recorded.workers}
+    if intent.kind == "delete":
+        workers.pop(intent.worker, None)
+    elif intent.worker_record is not None:
+        workers[intent.worker] = replace(intent.worker_record, etag=etag or intent.worker_record.etag)
+    elif intent.settings_digest is not None and intent.worker in workers:
+        workers[intent.worker] = replace(workers[intent.worker], settings_digest=intent.settings_digest)
+    records = tuple(_identified(n, live) for n in intent.namespace_records)
+    changed = replace(recorded, workers=tuple(workers[id_] for id_ in sorted(workers)))
+    return _with_namespaces(changed, records, intent.forgotten, at)
+
+
+def after_forget(recorded: Recorded, stable_ids: Iterable[StableId], workers: Iterable[str], at: str) -> Recorded:
+    """Drop records of what is no longer live."""
+    gone = frozenset(workers)
+    kept = replace(recorded, workers=tuple(w for w in recorded.workers if w.id not in gone))
+    return _with_namespaces(kept, (), tuple(stable_ids), at)
+
+
+def missing(intent: Intent, live: Mapping[NamespaceId, ObservedNamespace]) -> list[str]:
+    """Name the namespaces that should be live after `intent` and are not, or are not what they should be."""
+    concerned = (n for n in intent.namespace_records if n.stable_id in intent.verify)
+    return [problem for n in concerned if (problem := _mismatch(n, live))]
+
+
+def _mismatch(record: RecordedNamespace, live: Mapping[NamespaceId, ObservedNamespace]) -> str | None:
+    known = _identified(record, live)
+    there = live.get(known.namespace_id)
+    what = f"namespace {record.stable_id} (class {record.class_name} on {record.script_name})"
+    if there is None:
+        return f"{what} is not listed"
+    if (there.script_name, there.class_name) != (record.script_name, record.class_name):
+        return f"{what} is listed as class {there.class_name} on {there.script_name}"
+    if there.storage != record.storage:
+        return f"{what} is stored as {there.storage}, not {record.storage}"
+    return None
+
+
+def _identified(record: RecordedNamespace, live: Mapping[NamespaceId, ObservedNamespace]) -> RecordedNamespace:
+    """Give a namespace that was just created its id: the one of its class on its script."""
+    if record.namespace_id:
+        return record
+    place = record.script_name, record.class_name
+    ids = [n.namespace_id for n in live.values() if (n.script_name, n.class_name) == place]
+    return replace(record, namespace_id=ids[0]) if len(ids) == 1 else record
+
+
+def _with_namespaces(
+    recorded: Recorded, records: tuple[RecordedNamespace, ...], forgotten: tuple[StableId, ...], at: str
+) -> Recorded:
+    gone = [n for n in recorded.namespaces if n.stable_id in forgotten]
+    namespaces = {n.stable_id: n for n in recorded.namespaces if n.stable_id not in forgotten}
+    namespaces |= {n.stable_id: n for n in records if n.namespace_id}
+    kept = {n.namespace_id for n in namespaces.values()} | {t.namespace_id for t in recorded.tombstones}
+    graves = tuple(
+        Tombstone(
+            stable_id=n.stable_id,
+            namespace_id=n.namespace_id,
+            class_name=n.class_name,
+            script_name=n.script_name,
+            at=at,
+        )
+        for n in gone
+        if n.namespace_id not in kept
+    )
+    return replace(
+        recorded,
+        namespaces=tuple(namespaces[id_] for id_ in sorted(namespaces)),
+        tombstones=recorded.tombstones + graves,
+    )

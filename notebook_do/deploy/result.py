@@ -1,0 +1,55 @@
+"""What a deploy tells: events while it runs, and its result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from notebook_do.shown import Shown
+
+if TYPE_CHECKING:
+    from notebook_do.journal import Status
+
+EventKind = Literal["step", "done", "failed", "waiting", "finished"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something happened to step `index` (from 1) of `total`; `finished` is the last one, with index `total`."""
+
+    kind: EventKind
+    index: int
+    total: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one step ended. `detail` is one sentence for a person, empty when all went well."""
+
+    text: str
+    status: Status
+    detail: str = ""
+
+
+@dataclass(kw_only=True)
+class DeployResult(Shown):
+    """What a deploy did: one outcome a step, the script names and namespace ids, the number of requests.
+
+    `result["my-worker"]` is the deployed Worker, once the session has added the addresses.
+    """
+
+    plan_digest: str
+    outcomes: tuple[Outcome, ...] = ()
+    workers: dict[str, str] = field(default_factory=dict)
+    namespaces: dict[str, str] = field(default_factory=dict)
+    requests: int = 0
+    deployed: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """True when every step is done."""
+        return all(o.status == "done" for o in self.outcomes)
+
+    def __getitem__(self, worker: str) -> Any:
+        return self.deployed[worker]

@@ -1,0 +1,236 @@
+"""Runs one plan under the lock: recover, observe again, compare, ask for consents, then step after step."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from notebook_do.cloudflare import wire
+from notebook_do.deploy.blame import blamed
+from notebook_do.deploy.intents import intent_of, new_op
+from notebook_do.deploy.record import after_forget, after_intent
+from notebook_do.deploy.recover import bound, resolve, today
+from notebook_do.deploy.result import DeployResult, Event, EventKind, Outcome
+from notebook_do.deploy.send import Uncertain, send, verify
+from notebook_do.deploy.stale import differences
+from notebook_do.errors import (
+    ConsentRequired,
+    CredentialError,
+    DeployError,
+    DurableError,
+    PlanRefused,
+    SourceError,
+    StalePlan,
+)
+from notebook_do.journal import Journal
+from notebook_do.observe import observe
+from notebook_do.plan.plan import Forget, Upload, take_baseline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from notebook_do.cloudflare.client import Client
+    from notebook_do.journal import Intent, Status
+    from notebook_do.model import NamespaceId, ObservedNamespace, ObservedScript, Recorded
+    from notebook_do.plan.plan import Plan, Step
+    from notebook_do.state import StateFile
+
+GRACE_SECONDS = 8.0
+"""How long an interrupted deploy may take to finish the step that is under way."""
+
+
+async def deploy(  # noqa: PLR0913 - one plan, its surroundings, and three ways to talk
+    plan: Plan,
+    *,
+    client: Client,
+    state: StateFile,
+    confirm: Collection[str] = (),
+    emit: Callable[[Event], None] = lambda _: None,
+    cancel: Callable[[], bool] = lambda: False,
+) -> DeployResult:
+    """Send exactly `plan`. `confirm` holds the typed phrases of its consents; `cancel` is asked between steps.
+
+    Raises, with nothing sent: PlanRefused, StalePlan, ConsentRequired, CredentialError, StateError. Raises SourceError
+    for a fault of the script and DeployError for any other stop; both hold `result`, the outcome of every step.
+    """
+    if plan.refusals:
+        raise PlanRefused("the plan is refused: " + " · ".join(r.message for r in plan.refusals))
+    if plan.empty:
+        return DeployResult(plan_digest=plan.digest)
+    _check_secrets(plan)
+    with state.lock():
+        run = _Run(plan, client, state, emit, cancel)
+        with client.waiting(run.waiting, cancel):
+            await run.begin(frozenset(confirm))
+            return await run.steps()
+
+
+def _check_secrets(plan: Plan) -> None:
+    """Read every secret once before anything is sent; one that is missing names its cell's line."""
+    for step in plan.steps:
+        for secret in wire.secrets_of(step) if isinstance(step, Upload) else ():
+            try:
+                secret.reveal()
+            except CredentialError as error:
+                line = step.line if isinstance(step, Upload) else None
+                raise CredentialError(error.message, line=line) from None
+
+
+class _Run:
+    """One deploy under way. `recorded` is always what the state file holds."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        client: Client,
+        state: StateFile,
+        emit: Callable[[Event], None],
+        cancel: Callable[[], bool],
+    ) -> None:
+        self.plan, self.client, self.state = plan, client, state
+        self.emit, self.cancel = emit, cancel
+        self.journal = Journal(state.journal_path)
+        self.outcomes: list[Outcome] = []
+        self.sent_before = client.requests_sent
+        self.recorded: Recorded
+        self.scripts: dict[str, ObservedScript] = {}
+
+    async def begin(self, confirm: frozenset[str]) -> None:
+        """Recover, observe again, refuse a stale plan or a missing consent, and make sure that state can be written."""
+        recovered = await resolve(self.client, self.state)
+        self.recorded = self._load()
+        observed = await observe(self.client, scripts=(), settings=False)
+        now = take_baseline(self.recorded, observed, self.plan.scripts, self.plan.namespace_ids)
+        if changes := differences(self.plan.baseline, now):
+            done = [o.text for o in recovered if o.status == "done"]
+            what = f"an interrupted deploy was completed ({'; '.join(done)})" if done else "; ".join(changes)
+            raise StalePlan(f"plan {self.plan.digest} is stale: {what}. Nothing was sent; look at the new plan.")
+        if missing := [c for c in self.plan.consents if c.phrase not in confirm]:
+            raise ConsentRequired(
+                "this plan destroys data, and is deployed only with the typed phrase: "
+                + ", ".join(repr(c.phrase) for c in missing)
+                + ". Nothing was sent."
+            )
+        self.state.prepare()
+        self.recorded = bound(self.recorded, self.client)
+        self.scripts = {s.name: s for s in observed.scripts}
+
+    async def steps(self) -> DeployResult:
+        """Run every step in the plan's order; stops at the first that is not done."""
+        for index, step in enumerate(self.plan.steps):
+            if self.cancel():
+                self._event("failed", index, "cancelled")
+                return self._finished("cancelled before this")
+            self._event("step", index, step.summary)
+            try:
+                outcome = await self._unless_interrupted(step)
+            except DurableError as error:
+                raise self._stopped(index, step, blamed(error, step)) from None
+            except asyncio.CancelledError:
+                self._note(step, "uncertain", "interrupted; the next plan looks what became of it")
+                self._finished("interrupted before this")
+                raise
+            self.outcomes.append(outcome)
+            self._event("done", index, outcome.text)
+        self.journal.shorten()
+        return self._finished("")
+
+    def waiting(self, text: str) -> None:
+        """Show that the deploy waits."""
+        self._event("waiting", len(self.outcomes), text)
+
+    # --- one step
+
+    async def _unless_interrupted(self, step: Step) -> Outcome:
+        """Run a step; an interrupt lets the one under way finish, for a short time, and then goes on its way."""
+        task = asyncio.ensure_future(self._step(step))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait({task}, timeout=GRACE_SECONDS)
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+            elif not task.cancelled() and task.exception() is None:
+                self.outcomes.append(task.result())
+            raise
+
+    async def _step(self, step: Step) -> Outcome:
+        if isinstance(step, Forget):
+            self.recorded = self.state.save(after_forget(self.recorded, step.stable_ids, step.workers, today()))
+            return Outcome(text=step.summary, status="done")
+        op = new_op()
+        form = wire.encode_upload(step, op=op) if isinstance(step, Upload) else None
+        intent = intent_of(
+            step,
+            op=op,
+            serial=self.recorded.serial,
+            live=self.scripts.get(step.script_name),
+            digest=form.digest if form else "",
+        )
+        self.journal.begin(intent)
+        try:
+            sent = await send(self.client, step, intent, form)
+            live = await verify(self.client, intent) if intent.verify else {}
+        except Uncertain:
+            raise  # the intent stays open: the next plan looks first
+        except DurableError:
+            self.journal.end(op, "not done")
+            raise
+        self._record(intent, sent.etag, live)
+        return Outcome(text=step.summary, status="done")
+
+    def _record(self, intent: Intent, etag: str | None, live: Mapping[NamespaceId, ObservedNamespace]) -> None:
+        self.recorded = self.state.save(after_intent(self.recorded, intent, etag=etag, live=live, at=today()))
+        self.journal.end(intent.op, "done")
+
+    # --- how it ends
+
+    def _stopped(self, index: int, step: Step, error: DurableError) -> DurableError:
+        """Make the error that tells how far the deploy came."""
+        status: Status = "uncertain" if isinstance(error, Uncertain) else "not done"
+        self._note(step, status, error.message)
+        self._event("failed", index, error.message)
+        result = self._finished("stopped before this")
+        done = [o.text for o in result.outcomes if o.status == "done"]
+        tail = f" Done before: {'; '.join(done)}." if done else ""
+        rest = [o.text for o in result.outcomes[index + 1 :]]
+        tail += f" Not done: {'; '.join(rest)}." if rest else ""
+        if isinstance(error, SourceError):
+            fault = SourceError(error.message + tail, line=error.line)
+            fault.result = result
+            return fault
+        stop = DeployError(f"{step.summary} is {status}: {error}{tail}")
+        stop.result, stop.error = result, error
+        return stop
+
+    def _note(self, step: Step, status: Status, detail: str) -> None:
+        if len(self.outcomes) < len(self.plan.steps) and self.plan.steps[len(self.outcomes)] is step:
+            self.outcomes.append(Outcome(text=step.summary, status=status, detail=detail))
+
+    def _finished(self, rest: str) -> DeployResult:
+        """Give the result; steps that were not reached are not done, because of `rest`."""
+        self.outcomes += [
+            Outcome(text=s.summary, status="not done", detail=rest) for s in self.plan.steps[len(self.outcomes) :]
+        ]
+        result = DeployResult(
+            plan_digest=self.plan.digest,
+            outcomes=tuple(self.outcomes),
+            workers={w.id: w.script_name for w in self.recorded.workers},
+            namespaces={n.stable_id: n.namespace_id for n in self.recorded.namespaces},
+            requests=self.client.requests_sent - self.sent_before,
+        )
+        counts = [f"{sum(o.status == s for o in self.outcomes)} {s}" for s in ("done", "not done", "uncertain")]
+        self._event("finished", len(self.plan.steps) - 1, ", ".join(c for c in counts if not c.startswith("0 ")))
+        return result
+
+    def _event(self, kind: EventKind, index: int, text: str) -> None:
+        self.emit(Event(kind=kind, index=index + 1, total=len(self.plan.steps), text=text))
+
+    def _load(self) -> Recorded:
+        """Load the state; one that does not exist yet takes the lineage that the plan was made with."""
+        recorded = self.state.load(account_id=self.client.account_id, api_origin=self.client.origin)
+        if not self.state.exists and self.plan.baseline.serial == 0:
+            return replace(recorded, lineage=self.plan.baseline.lineage)
+        return recorded

@@ -1,0 +1,168 @@
+"""Sends one mutation until it is done, refused, or uncertain. After any unclear answer, live facts decide.
+
+The same body is sent again only after the script list has shown that it did not arrive; a migration is guarded twice,
+by that look and by its tag.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+from notebook_do.cloudflare import wire
+from notebook_do.cloudflare.answer import NoAnswer
+from notebook_do.cloudflare.retry import is_definite
+from notebook_do.deploy.intents import Mutation, judge
+from notebook_do.deploy.record import missing
+from notebook_do.errors import ApiError, DeployError
+from notebook_do.observe import observe_namespaces, observe_scripts
+from notebook_do.plan.plan import DeleteScript, SetSchedules, SetUrl, Upload
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from notebook_do.cloudflare.client import Client
+    from notebook_do.cloudflare.wire import UploadForm
+    from notebook_do.journal import Intent, Status
+    from notebook_do.model import NamespaceId, ObservedNamespace
+
+SENDS = 4
+LOOKS = 6
+_ECHOES = {
+    "upload": frozenset({10079, 10074}),
+    "delete": frozenset({10007, 10090}),
+    "url": frozenset(),
+    "crons": frozenset(),
+}
+"""Refusals that an own request causes when it arrived twice: the tag is set, the class exists, the script is gone."""
+
+
+class Uncertain(DeployError):  # noqa: N818 - what happened
+    """It cannot be told whether the mutation happened."""
+
+
+class Overtaken(Uncertain):
+    """Somebody else's change hides what became of the mutation; looking again will not tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A mutation that happened; the etag is known for an upload whose answer arrived, or that was seen live."""
+
+    etag: str | None = None
+
+
+async def send(client: Client, step: Mutation, intent: Intent, form: UploadForm | None) -> Sent:
+    """Carry out one mutation. Raises the error of a definite refusal, or Uncertain."""
+    doubt = False  # an earlier attempt may have arrived, or may still
+    for attempt in range(1, SENDS + 1):
+        try:
+            return await _once(client, step, form)
+        except (ApiError, NoAnswer) as error:
+            failure = error
+        if isinstance(failure, ApiError) and is_definite(failure):
+            if failure.code not in _ECHOES[intent.kind]:
+                raise failure
+            if sent := await look(client, intent, change_expected=doubt):
+                return sent
+            raise _unclear(intent, failure) if doubt else failure
+        doubt = doubt or not is_definite(failure)
+        await _pause(client, failure, attempt)
+        if doubt and (sent := await look(client, intent)):
+            return sent
+    raise _unclear(intent, failure) if doubt else failure
+
+
+async def look(client: Client, intent: Intent, *, change_expected: bool = False) -> Sent | None:
+    """Look whether `intent` happened; None when it did not. Raises Uncertain when that cannot be told.
+
+    With `change_expected`, looks several times while the lists lag behind.
+    """
+    for turn in range(1, LOOKS + 1):
+        try:
+            status, etag = await state_of(client, intent)
+        except (ApiError, NoAnswer) as error:
+            raise _unclear(intent, error) from None
+        if status == "done":
+            return Sent(etag=etag)
+        if status == "uncertain":
+            raise Overtaken(
+                f"script {intent.script_name} was changed by somebody else during the deploy; it cannot be told "
+                f"whether this happened: {intent.summary}. Nothing else was sent; plan again and compare."
+            )
+        if not change_expected:
+            break
+        await client.pace.wait(float(2 ** (turn - 1)), f"looking again whether this happened: {intent.summary}")
+    return None
+
+
+async def verify(client: Client, intent: Intent) -> Mapping[NamespaceId, ObservedNamespace]:
+    """Read the namespaces until those of `intent` are as they should be; raises Uncertain when they never are."""
+    for turn in range(1, LOOKS + 1):
+        try:
+            live = await observe_namespaces(client)
+        except (ApiError, NoAnswer) as error:
+            raise _unclear(intent, error) from None
+        problems = missing(intent, live)
+        if not problems:
+            return live
+        if turn < LOOKS:
+            await client.pace.wait(float(2 ** (turn - 1)), f"waiting for the namespace list: {problems[0]}")
+    raise Uncertain(
+        f"{intent.summary} was accepted, but {'; '.join(problems)}. Nothing else was sent; plan again, compare the ids."
+    )
+
+
+async def _once(client: Client, step: Mutation, form: UploadForm | None) -> Sent:
+    match step:
+        case Upload():
+            if form is None:
+                raise AssertionError("an upload without its form")
+            etag, _ = wire.decode_upload(await client.upload_script(step.script_name, form))
+            return Sent(etag=etag)
+        case SetUrl():
+            await client.set_script_url(step.script_name, enabled=step.enabled)
+        case SetSchedules():
+            await client.set_schedules(step.script_name, step.crons)
+        case DeleteScript():
+            await client.delete_script(step.script_name)
+        case _:
+            assert_never(step)
+    return Sent()
+
+
+async def state_of(client: Client, intent: Intent) -> tuple[Status, str | None]:
+    """Ask the live facts that tell about `intent`: (status, etag)."""
+    match intent.kind:
+        case "url":
+            return _told(await client.script_url(intent.script_name) == intent.enabled), None
+        case "crons":
+            live = {str(item.get("cron")) for item in await client.schedules(intent.script_name)}
+            return _told(live == set(intent.crons)), None
+        case "upload" | "delete":
+            scripts = await observe_scripts(client)
+            there = scripts.get(intent.script_name)
+            return judge(intent, scripts), there.etag if there else None
+        case _:
+            assert_never(intent.kind)
+
+
+def _told(happened: bool) -> Status:  # noqa: FBT001 - a comparison's outcome
+    return "done" if happened else "not done"
+
+
+async def _pause(client: Client, failure: ApiError | NoAnswer, attempt: int) -> None:
+    """Wait before looking or sending again; a wait longer than we are ready for ends the attempt."""
+    seconds = client.pace.pause(failure, attempt)
+    if seconds > client.pace.longest:
+        raise Uncertain(
+            f"Cloudflare asks to wait {seconds:.0f} s, longer than a deploy waits; plan again later. ({failure})"
+        )
+    await client.pace.wait(seconds, f"looking what became of the request, attempt {attempt} of {SENDS}")
+
+
+def _unclear(intent: Intent, failure: Exception) -> Uncertain:
+    return Uncertain(
+        f"it cannot be told whether this happened: {intent.summary} ({failure}). "
+        "Nothing else was sent; plan again: that looks first."
+    )

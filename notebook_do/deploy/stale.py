@@ -1,0 +1,36 @@
+"""Names what changed since a plan was made: its baseline against the facts of now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from notebook_do.plan.plan import Baseline
+
+
+def differences(planned: Baseline, now: Baseline) -> tuple[str, ...]:
+    """Say in words what differs; empty when the plan still holds."""
+    facts = (
+        ("the state file is another one (lineage)", planned.lineage, now.lineage),
+        (f"the state file went from serial {planned.serial} to {now.serial}", planned.serial, now.serial),
+        ("the account is another one", planned.account_id, now.account_id),
+        ("the API is another one", planned.api_origin, now.api_origin),
+    )
+    return (
+        *(text for text, before, after in facts if before != after),
+        *_changed("script", {s[0]: s[1:] for s in planned.scripts}, {s[0]: s[1:] for s in now.scripts}),
+        *_changed("namespace", {n[0]: n[1:] for n in planned.namespaces}, {n[0]: n[1:] for n in now.namespaces}),
+    )
+
+
+def _changed(kind: str, before: dict[str, tuple[object, ...]], after: dict[str, tuple[object, ...]]) -> list[str]:
+    words = []
+    for name in sorted(before.keys() | after.keys()):
+        if name not in after:
+            words.append(f"{kind} {name} is gone")
+        elif name not in before:
+            words.append(f"{kind} {name} is new")
+        elif before[name] != after[name]:
+            was, now = (", ".join(str(v) for v in facts if v is not None) for facts in (before[name], after[name]))
+            words.append(f"{kind} {name} changed ({was} → {now})")
+    return words

@@ -1,0 +1,156 @@
+"""The write-ahead journal: what a deploy is about to send, on the disk before it is sent.
+
+One JSON line an entry, each with its own checksum. An intent stays open until its end is written; an open one is
+resolved by looking at what is live, never by sending again. Holds no secret and no code. Written under the lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from notebook_do.errors import StateCorrupt
+from notebook_do.model import MigrationTag, RecordedNamespace, RecordedWorker, StableId
+from notebook_do.state import disk
+from notebook_do.state.document import decode_namespace, decode_worker, encode_namespace, encode_worker
+from notebook_do.state.strict import Damage, parse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Kind = Literal["upload", "url", "crons", "delete"]
+Status = Literal["done", "not done", "uncertain"]
+_LONG = 256 * 1024
+_KINDS = ("upload", "url", "crons", "delete")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """One mutation that is about to be sent, with all that is needed to tell later whether it happened.
+
+    `etag`, `modified_on` and `tag` are the live script's before it, `new_tag` the migration tag that it sets; the
+    records are what the state file holds when it is done.
+    """
+
+    op: str
+    kind: Kind
+    script_name: str
+    worker: str
+    summary: str
+    serial: int
+    existed: bool = False
+    etag: str | None = None
+    modified_on: str | None = None
+    tag: MigrationTag | None = None
+    new_tag: MigrationTag | None = None
+    body_sha256: str = ""
+    enabled: bool = False
+    crons: tuple[str, ...] = ()
+    worker_record: RecordedWorker | None = None
+    namespace_records: tuple[RecordedNamespace, ...] = ()
+    verify: tuple[StableId, ...] = ()
+    """The namespaces that this very mutation creates, renames or moves: they must be live as recorded after it."""
+    settings_digest: str | None = None
+    forgotten: tuple[StableId, ...] = ()
+
+
+class Journal:
+    """The journal file at `path`; a missing one is empty."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def begin(self, intent: Intent) -> None:
+        """Write an intent; it is on the disk when this returns."""
+        self._append({"is": "intent", **_encode(intent)})
+
+    def end(self, op: str, status: Status) -> None:
+        """Write how an intent ended. `uncertain` closes it too: it was looked at, and cannot be told."""
+        self._append({"is": "end", "op": op, "status": status})
+
+    def open_intents(self) -> tuple[Intent, ...]:
+        """Give the intents without an end, oldest first; raises StateCorrupt for a damaged journal."""
+        found: dict[str, Intent] = {}
+        for number, entry in self._entries():
+            try:
+                if entry.get("is") == "intent":
+                    intent = _decode(entry)
+                    found[intent.op] = intent
+                else:
+                    found.pop(str(entry.get("op")), None)
+            except (Damage, TypeError, KeyError) as error:
+                raise self._corrupt(number, str(error)) from None
+        return tuple(found.values())
+
+    def shorten(self) -> None:
+        """Begin anew when the journal is long and nothing is open."""
+        if self.path.exists() and self.path.stat().st_size > _LONG and not self.open_intents():
+            disk.replace(self.path, b"")
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        content = disk.read(self.path) or b""
+        if (whole := content.rfind(b"\n") + 1) != len(content):  # a killed process left half a line
+            disk.cut(self.path, whole)
+        disk.append(self.path, _line(entry))
+
+    def _entries(self) -> list[tuple[int, dict[str, Any]]]:
+        """Read the whole lines; half a line at the end was never on the disk, so nothing was sent after it."""
+        lines = (disk.read(self.path) or b"").split(b"\n")[:-1]
+        entries = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                entry = parse(line)
+            except Damage as damage:
+                raise self._corrupt(number, str(damage)) from None
+            if not isinstance(entry, dict) or line != _line({k: v for k, v in entry.items() if k != "sum"})[:-1]:
+                raise self._corrupt(number, "its checksum does not match")
+            entries.append((number, entry))
+        return entries
+
+    def _corrupt(self, number: int, why: str) -> StateCorrupt:
+        return StateCorrupt(
+            f"{self.path}, line {number} cannot be used: {why}. It was left untouched; when no deploy was interrupted, "
+            "move the journal away and plan again."
+        )
+
+
+def _line(entry: dict[str, Any]) -> bytes:
+    text = json.dumps(entry, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return json.dumps({**entry, "sum": digest}, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+
+def _encode(intent: Intent) -> dict[str, Any]:
+    record = intent.worker_record
+    return asdict(intent) | {
+        "worker_record": {"id": record.id, **encode_worker(record)} if record else None,
+        "namespace_records": [{"stable_id": n.stable_id, **encode_namespace(n)} for n in intent.namespace_records],
+    }
+
+
+def _decode(entry: dict[str, Any]) -> Intent:
+    """Read an intent of which the checksum holds; raises Damage, KeyError or TypeError when a newer one wrote it."""
+    kind, record = entry["kind"], entry["worker_record"]
+    if kind not in _KINDS:
+        raise Damage(f"{kind!r} is of a newer notebook_do")
+    texts: dict[str, str] = {key: str(entry[key]) for key in ("op", "script_name", "worker", "summary", "body_sha256")}
+    tag, new_tag = entry["tag"], entry["new_tag"]
+    return Intent(
+        kind=kind,
+        serial=int(entry["serial"]),
+        existed=bool(entry["existed"]),
+        etag=entry["etag"],
+        modified_on=entry["modified_on"],
+        tag=MigrationTag(tag) if tag else None,
+        new_tag=MigrationTag(new_tag) if new_tag else None,
+        enabled=bool(entry["enabled"]),
+        crons=tuple(entry["crons"]),
+        worker_record=decode_worker(record["id"], record) if record else None,
+        namespace_records=tuple(decode_namespace(n["stable_id"], n) for n in entry["namespace_records"]),
+        verify=tuple(entry["verify"]),
+        settings_digest=entry["settings_digest"],
+        forgotten=tuple(entry["forgotten"]),
+        **texts,
+    )

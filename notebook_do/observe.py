@@ -1,0 +1,72 @@
+"""Reads what is live in one account into `Observed`. Sends reads only, and no more of them than are asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from notebook_do.cloudflare import wire
+from notebook_do.model import Observed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from notebook_do.cloudflare.client import Client
+    from notebook_do.model import NamespaceId, ObservedNamespace, ObservedScript
+
+AT_ONCE = 4
+
+
+async def observe(
+    client: Client,
+    *,
+    scripts: Iterable[str] | None,
+    settings: bool,
+    objects_of: Iterable[NamespaceId] = (),
+) -> Observed:
+    """Read the script list and the namespace list: two requests, or one while the account has no script.
+
+    With `settings`, bindings and compatibility of `scripts` (None: of all) are read too, and of the namespaces
+    in `objects_of` the number of objects that hold data.
+    """
+    live = await observe_scripts(client)
+    names = frozenset(live if scripts is None else scripts)
+    namespaces = await observe_namespaces(client) if live else {}
+    limit = asyncio.Semaphore(AT_ONCE)
+
+    async def settled(script: ObservedScript) -> ObservedScript:
+        if not settings or script.name not in names:
+            return script
+        async with limit:
+            raw = await client.script_settings(script.name)
+        bindings, date, flags = wire.decode_settings(raw, script.name)
+        return replace(script, bindings=bindings, compatibility_date=date, compatibility_flags=flags)
+
+    wanted = frozenset(objects_of)
+
+    async def counted(namespace: ObservedNamespace) -> ObservedNamespace:
+        if namespace.namespace_id not in wanted:
+            return namespace
+        async with limit:
+            items, more = await client.list_objects(namespace.namespace_id)
+        return replace(namespace, objects=wire.count_stored(items), objects_more=more)
+
+    return Observed(
+        account_id=client.account_id,
+        api_origin=client.origin,
+        scripts=tuple(await asyncio.gather(*map(settled, live.values()))),
+        namespaces=tuple(await asyncio.gather(*map(counted, namespaces.values()))),
+    )
+
+
+async def observe_scripts(client: Client) -> dict[str, ObservedScript]:
+    """Read the script list: one request; by name, sorted."""
+    found = [wire.decode_script(item) for item in await client.list_scripts()]
+    return {s.name: s for s in sorted(found, key=lambda s: s.name)}
+
+
+async def observe_namespaces(client: Client) -> dict[NamespaceId, ObservedNamespace]:
+    """Read the namespace list: one request a thousand; by namespace id, sorted."""
+    found = [wire.decode_namespace(item) for item in await client.list_namespaces()]
+    return {n.namespace_id: n for n in sorted(found, key=lambda n: n.namespace_id)}

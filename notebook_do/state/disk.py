@@ -1,0 +1,156 @@
+"""Files that are private and whole: a reader sees the old content or the new, after any crash.
+
+Every failure is a StateError that names the file; an fsync that fails is a failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from typing import TYPE_CHECKING
+
+from notebook_do.errors import StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LARGEST_FILE = 64 * 1024 * 1024
+_NO_FOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@contextlib.contextmanager
+def explained(path: Path, doing: str) -> Iterator[None]:
+    """Turn an OSError into a StateError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise StateError(
+            f"{path}: {doing} failed ({reason}); make room or mend the permissions, "
+            "or choose another place with --state PATH."
+        ) from None
+
+
+def private_directory(path: Path) -> None:
+    """Make `path` and its missing parents, 0700 each, and refuse a directory that everyone may write."""
+    with explained(path, "making the directory"):
+        for missing in reversed([p for p in (path, *path.parents) if not p.exists()]):
+            with contextlib.suppress(FileExistsError):  # another process made it meanwhile
+                missing.mkdir(mode=0o700)
+                missing.chmod(0o700)
+            sync_directory(missing.parent)
+        mode = path.stat().st_mode
+    if not stat.S_ISDIR(mode):
+        raise StateError(f"{path} is not a directory; choose another place with --state PATH.")
+    if mode & stat.S_IWOTH:
+        raise StateError(
+            f"{path} can be written by everyone; run chmod o-w on it, or choose another place with --state PATH."
+        )
+
+
+def resolved(path: Path) -> Path:
+    """Follow symbolic links once; refuse what is there but is no regular file, a link to nothing included."""
+    with explained(path, "resolving"):
+        target = path.resolve()
+        if path.is_symlink() and not target.exists():
+            raise StateError(f"{path} is a link to {target}, which does not exist; mend or remove the link.")
+        if target.exists() and not target.is_file():
+            raise StateError(f"{path} is not a regular file; choose another place with --state PATH.")
+    return target
+
+
+def read(path: Path) -> bytes | None:
+    """Read a regular file whole; None when it does not exist."""
+    with explained(path, "reading"):
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _NO_FOLLOW)
+        except FileNotFoundError:
+            return None
+        with os.fdopen(fd, "rb") as file:
+            facts = os.fstat(fd)
+            if not stat.S_ISREG(facts.st_mode):
+                raise StateError(f"{path} is not a regular file; choose another place with --state PATH.")
+            if facts.st_size > LARGEST_FILE:
+                raise StateError(f"{path} has {facts.st_size} bytes, which no file of ours has; look at what wrote it.")
+            return file.read()
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Put `content` at `path`, 0600: written beside it, synced, renamed over it, the directory synced."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    with explained(path, "writing"):
+        try:
+            _write_new(temporary, content)
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):  # the first failure is the one to tell
+                temporary.unlink()
+            raise
+        sync_directory(path.parent)
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add `content` to the end of `path` (0600) and sync it; it is on the disk when this returns."""
+    with explained(path, "writing"):
+        new = not path.exists()
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_FOLLOW, 0o600)
+        try:
+            os.fchmod(fd, 0o600)
+            _write_all(fd, content)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        if new:
+            sync_directory(path.parent)
+
+
+def cut(path: Path, size: int) -> None:
+    """Shorten `path` to `size` bytes."""
+    with explained(path, "shortening"):
+        fd = os.open(path, os.O_WRONLY | _NO_FOLLOW)
+        try:
+            os.ftruncate(fd, size)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def remove(path: Path) -> None:
+    """Remove a file of ours, where it is there."""
+    with explained(path, "removing"):
+        path.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary files that a killed process left beside `path`."""
+    with explained(path, "removing leftovers"):
+        for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+            leftover.unlink(missing_ok=True)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory survive a power loss."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, 0o600)
+    try:
+        os.fchmod(fd, 0o600)
+        _write_all(fd, content)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _write_all(fd: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]

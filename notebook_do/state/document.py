@@ -1,0 +1,224 @@
+"""The state file's document: JSON <-> Recorded, with a checksum, schema upgrades, and unknown fields kept.
+
+Knows no file. A document that is not what was written raises `Damage`; one of a newer schema raises `NewerSchema`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+from notebook_do.model import (
+    MigrationTag,
+    NamespaceId,
+    Recorded,
+    RecordedNamespace,
+    RecordedWorker,
+    StableId,
+    Storage,
+    Tombstone,
+)
+from notebook_do.state.strict import Damage, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from notebook_do.model import Lifecycle
+
+SCHEMA = 1
+TOOL = "notebook_do"
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""Schema -> what turns a document of it into one of the next schema; every schema ever released stays here."""
+
+Document = dict[str, Any]
+
+
+class NewerSchema(Exception):  # noqa: N818 - what was found
+    """The document was written by a newer notebook_do."""
+
+
+def read_document(content: bytes) -> Document:
+    """Parse, verify and upgrade a document; raises Damage or NewerSchema."""
+    document = _object(parse(content), "the file")
+    schema = document.get("schema")
+    if type(schema) is not int or schema < 1:
+        raise Damage("it has no schema number")
+    if schema > SCHEMA:
+        raise NewerSchema(f"schema {schema}, and this notebook_do reads up to {SCHEMA}")
+    if document.get("checksum") != checksum(document):
+        raise Damage("its checksum does not match: it was edited by hand or damaged")
+    while schema < SCHEMA:
+        document, schema = UPGRADES[schema](document), schema + 1
+    return document
+
+
+def write_document(document: Document) -> bytes:
+    """Write a document as readable text with its checksum."""
+    sealed = {**document, "checksum": checksum(document)}
+    return (json.dumps(sealed, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def checksum(document: Document) -> str:
+    """Digest everything but the checksum itself, whatever the layout."""
+    body = {key: value for key, value in document.items() if key != "checksum"}
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+# --- Recorded -> document --------------------------------------------------------------------------------
+
+
+def encode(recorded: Recorded, before: Document) -> Document:
+    """Lay `recorded` over the document it came from, so that fields we do not know stay."""
+    workers, namespaces = _section(before, "workers"), _section(before, "namespaces")
+    graves = {t.get("namespace_id"): t for t in before.get("tombstones", ()) if isinstance(t, dict)}
+    return {
+        **before,
+        "schema": SCHEMA,
+        "tool": TOOL,
+        "lineage": recorded.lineage,
+        "serial": recorded.serial,
+        "target": {
+            **_section(before, "target"),
+            "account_id": recorded.account_id,
+            "api_origin": recorded.api_origin,
+        },
+        "workers": {w.id: {**workers.get(w.id, {}), **encode_worker(w)} for w in recorded.workers},
+        "namespaces": {
+            n.stable_id: {**namespaces.get(n.stable_id, {}), **encode_namespace(n)} for n in recorded.namespaces
+        },
+        "tombstones": [{**graves.get(t.namespace_id, {}), **_encode_tombstone(t)} for t in recorded.tombstones],
+    }
+
+
+def encode_worker(worker: RecordedWorker) -> Document:
+    """Write one Worker's record, without its id."""
+    return {
+        "name": worker.script_name,
+        "etag": worker.etag,
+        "lifecycle": worker.lifecycle,
+        "migration_tag": worker.migration_tag,
+        "content_digest": worker.content_digest,
+        "settings_digest": worker.settings_digest,
+    }
+
+
+def encode_namespace(namespace: RecordedNamespace) -> Document:
+    """Write one namespace's record, without its stable ID."""
+    return {
+        "namespace_id": namespace.namespace_id,
+        "worker": namespace.script_name,
+        "class_name": namespace.class_name,
+        "storage": namespace.storage.value,
+        "protected": namespace.protected,
+        "class_history": list(namespace.class_history),
+    }
+
+
+def _encode_tombstone(tombstone: Tombstone) -> Document:
+    return {
+        "stable_id": tombstone.stable_id,
+        "namespace_id": tombstone.namespace_id,
+        "class_name": tombstone.class_name,
+        "worker": tombstone.script_name,
+        "at": tombstone.at,
+    }
+
+
+# --- document -> Recorded --------------------------------------------------------------------------------
+
+
+def decode(document: Document) -> Recorded:
+    """Read a verified document; raises Damage that names the field."""
+    target = _object(document.get("target"), "target")
+    serial = document.get("serial")
+    if type(serial) is not int or serial < 0:
+        raise Damage("serial is not a number")
+    workers = _object(document.get("workers"), "workers")
+    namespaces = _object(document.get("namespaces"), "namespaces")
+    graves = document.get("tombstones")
+    if not isinstance(graves, list):
+        raise Damage("tombstones is not a list")
+    return Recorded(
+        lineage=_text(document, "lineage", "lineage"),
+        serial=serial,
+        account_id=_optional(target, "account_id", "target"),
+        api_origin=_optional(target, "api_origin", "target"),
+        workers=tuple(decode_worker(id_, w) for id_, w in sorted(workers.items())),
+        namespaces=tuple(decode_namespace(id_, n) for id_, n in sorted(namespaces.items())),
+        tombstones=tuple(_decode_tombstone(t) for t in graves),
+    )
+
+
+def decode_worker(id_: str, value: Any) -> RecordedWorker:
+    """Read one Worker's record."""
+    where = f"workers.{id_}"
+    fields = _object(value, where)
+    lifecycle, tag = _optional(fields, "lifecycle", where), _optional(fields, "migration_tag", where)
+    if lifecycle not in (None, "exports", "migrations"):
+        raise Damage(f"{where}.lifecycle is neither exports nor migrations")
+    return RecordedWorker(
+        id=id_,
+        script_name=_text(fields, "name", where),
+        etag=_optional(fields, "etag", where),
+        lifecycle=cast("Lifecycle | None", lifecycle),
+        migration_tag=MigrationTag(tag) if tag is not None else None,
+        content_digest=_optional(fields, "content_digest", where),
+        settings_digest=_optional(fields, "settings_digest", where),
+    )
+
+
+def decode_namespace(stable_id: str, value: Any) -> RecordedNamespace:
+    """Read one namespace's record."""
+    where = f"namespaces.{stable_id}"
+    fields = _object(value, where)
+    history, storage = fields.get("class_history"), _text(fields, "storage", where)
+    if not isinstance(history, list) or not all(isinstance(h, str) for h in history):
+        raise Damage(f"{where}.class_history is not a list of names")
+    if storage not in tuple(Storage):
+        raise Damage(f"{where}.storage is neither sqlite nor kv")
+    if not isinstance(fields.get("protected"), bool):
+        raise Damage(f"{where}.protected is neither true nor false")
+    return RecordedNamespace(
+        stable_id=StableId(stable_id),
+        namespace_id=NamespaceId(_text(fields, "namespace_id", where)),
+        script_name=_text(fields, "worker", where),
+        class_name=_text(fields, "class_name", where),
+        storage=Storage(storage),
+        protected=fields["protected"],
+        class_history=tuple(history),
+    )
+
+
+def _decode_tombstone(value: Any) -> Tombstone:
+    fields = _object(value, "tombstones")
+    return Tombstone(
+        stable_id=StableId(_text(fields, "stable_id", "tombstones")),
+        namespace_id=NamespaceId(_text(fields, "namespace_id", "tombstones")),
+        class_name=_text(fields, "class_name", "tombstones"),
+        script_name=_text(fields, "worker", "tombstones"),
+        at=_text(fields, "at", "tombstones"),
+    )
+
+
+def _object(value: Any, where: str) -> Document:
+    if not isinstance(value, dict):
+        raise Damage(f"{where} is not an object")
+    return value
+
+
+def _section(document: Document, key: str) -> Document:
+    value = document.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _text(fields: Document, key: str, where: str) -> str:
+    value = fields.get(key)
+    if not isinstance(value, str):
+        raise Damage(f"{where}: {key} is not a text")
+    return value
+
+
+def _optional(fields: Document, key: str, where: str) -> str | None:
+    return None if fields.get(key) is None else _text(fields, key, where)

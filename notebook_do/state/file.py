@@ -1,0 +1,233 @@
+"""The state file on disk: strict load, atomic save, a ring of backups, restore.
+
+Nothing is written before the first save; what cannot be read is refused with the next command and left untouched, and
+a file that is not there is never confused with one that is empty.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from notebook_do.errors import StateCorrupt, StateError
+from notebook_do.model import Recorded
+from notebook_do.state import disk
+from notebook_do.state import lock as locks
+from notebook_do.state.document import Document, NewerSchema, decode, encode, read_document, write_document
+from notebook_do.state.strict import Damage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+KEPT_BACKUPS = 20
+_BACKUP_NAME = re.compile(r"(\d{1,12})(?:\.[0-9a-f]{8})?\.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backup:
+    """An earlier state file. `serial` is what `%durable state restore` takes."""
+
+    serial: int
+    path: Path
+
+    @property
+    def readable(self) -> bool:
+        """True when it is whole and of a schema that we read."""
+        try:
+            decode(read_document(disk.read(self.path) or b""))
+        except (Damage, NewerSchema, StateError):
+            return False
+        return True
+
+
+class StateFile:
+    """One state file, with its lock, journal and backups beside it. Making one touches nothing."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).absolute()
+        self._fresh = Recorded(lineage=secrets.token_hex(16))
+
+    # --- where things are
+
+    @property
+    def exists(self) -> bool:
+        """True when there is a file, whatever is in it."""
+        return self._real.exists()
+
+    @property
+    def journal_path(self) -> Path:
+        """Where the journal of deploys is."""
+        return self._beside("journal.jsonl")
+
+    @property
+    def lock_path(self) -> Path:
+        """Where the lock is; the file is never replaced by a save."""
+        return self._beside("state.lock")
+
+    @property
+    def backup_directory(self) -> Path:
+        """Where the backups are."""
+        return self._beside("backups")
+
+    # --- load and save
+
+    def load(self, *, account_id: str | None = None, api_origin: str | None = None) -> Recorded:
+        """Read the state file; a missing one gives an empty Recorded of a new lineage and writes nothing.
+
+        With `account_id` and `api_origin`, a file that is bound to another account or API is refused. Raises
+        StateCorrupt, which names the place and the newest good backup, or StateError.
+        """
+        content = disk.read(self._real)
+        if content is None:
+            return self._fresh
+        recorded = decode_or_refuse(self.path, content, self._advice)
+        for word, ours, theirs in (
+            ("account", recorded.account_id, account_id),
+            ("API", recorded.api_origin, api_origin),
+        ):
+            if ours is not None and theirs is not None and ours != theirs:
+                raise StateError(
+                    f"{self.path} belongs to {word} {ours}, and this session is on {theirs}; "
+                    "open a session with another name, stage or --state PATH for that one."
+                )
+        return recorded
+
+    def save(self, recorded: Recorded) -> Recorded:
+        """Write `recorded` with the next serial, over the very file it was loaded from; gives what was written.
+
+        The lock must be held. Raises StateError when the file is not the one that `recorded` came from.
+        """
+        if not locks.is_held(self.lock_path):
+            raise StateError(
+                f"{self.lock_path}: the lock was taken away during this deploy; nothing was saved. Plan again."
+            )
+        content = disk.read(self._real)
+        before: Document = {}
+        if content is not None:
+            there = decode_or_refuse(self.path, content, self._advice)
+            if (there.lineage, there.serial) != (recorded.lineage, recorded.serial):
+                other = f"serial {there.serial}, not {recorded.serial}"
+                raise StateError(f"{self.path} was changed by somebody else ({other}); plan again.")
+            before = read_document(content)
+        newest = max((b.serial for b in self._backup_files()), default=0)
+        return self._write(replace(recorded, serial=max(recorded.serial, newest) + 1), before, content)
+
+    def prepare(self) -> None:
+        """Before anything is sent: make the directory and back up the current file, or fail now."""
+        disk.private_directory(self._real.parent)
+        disk.remove_leftovers(self._real)
+        if (content := disk.read(self._real)) is not None:
+            self._back_up(content)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[locks.Holder]:
+        """Hold the lock; raises StateLocked at once, naming the holder, when another deploy runs."""
+        disk.private_directory(self._real.parent)
+        if copies := sorted(p.name for p in self._real.parent.glob(f"{self._real.stem}*conflict*{self._real.suffix}")):
+            raise StateError(
+                f"{self.path.parent} holds a conflicting copy of the state file ({copies[0]}): a synchronised folder "
+                "is no place for it. Decide for one, remove the other, and move it with --state PATH."
+            )
+        with locks.hold(self.lock_path) as holder:
+            yield holder
+
+    # --- backups
+
+    def backups(self) -> tuple[Backup, ...]:
+        """List the backups, newest first."""
+        return tuple(sorted(self._backup_files(), key=lambda b: -b.serial))
+
+    def restore(self, serial: int) -> Recorded:
+        """Make a backup the state file again, under a serial higher than any before; what is replaced is kept.
+
+        Live names still win: the next plan compares by namespace id. Raises StateError when there is no such backup.
+        """
+        wanted = next((b for b in self.backups() if b.serial == serial and b.readable), None)
+        if wanted is None:
+            known = ", ".join(str(b.serial) for b in self.backups() if b.readable) or "none"
+            raise StateError(f"there is no readable backup {serial} of {self.path}; there are: {known}.")
+        content = disk.read(wanted.path) or b""
+        recorded = decode_or_refuse(wanted.path, content, lambda: "choose another backup.")
+        with self.lock():
+            current = disk.read(self._real)
+            if current is not None:
+                disk.private_directory(self.backup_directory)
+                disk.replace(self.backup_directory / f"replaced-{secrets.token_hex(4)}.json", current)
+            highest = max([b.serial for b in self.backups()] + [_serial_of(current)])
+            return self._write(replace(recorded, serial=highest + 1), read_document(content), None)
+
+    def unlock(self, lock_id: str) -> str:
+        """Release the lock of a holder that is gone; says what was done."""
+        return locks.break_lock(self.lock_path, lock_id)
+
+    def holder(self) -> locks.Holder | None:
+        """Say who holds the lock, None when nobody does."""
+        return locks.holder_of(self.lock_path)
+
+    # --- inside
+
+    @property
+    def _real(self) -> Path:
+        return disk.resolved(self.path)
+
+    def _beside(self, name: str) -> Path:
+        """Name a companion file; a state file with a name of its own has companions of its own."""
+        real = self._real
+        return real.with_name(name if real.name == "state.json" else f"{real.stem}.{name}")
+
+    def _write(self, recorded: Recorded, before: Document, current: bytes | None) -> Recorded:
+        if current is not None:
+            self._back_up(current)
+        disk.replace(self._real, write_document(encode(recorded, before)))
+        return recorded
+
+    def _back_up(self, content: bytes) -> None:
+        serial = _serial_of(content)
+        path = self.backup_directory / f"{serial}.json"
+        disk.private_directory(self.backup_directory)
+        there = disk.read(path)
+        if there == content:
+            return
+        if there is not None:  # an older file was put back and went on: both lines are kept
+            path = path.with_name(f"{serial}.{secrets.token_hex(4)}.json")
+        disk.replace(path, content)
+        for old in sorted(self._backup_files(), key=lambda b: -b.serial)[KEPT_BACKUPS:]:
+            disk.remove(old.path)
+
+    def _backup_files(self) -> list[Backup]:
+        directory = self.backup_directory
+        paths = directory.iterdir() if directory.is_dir() else ()
+        return [
+            Backup(serial=int(name[1]), path=path)
+            for path in paths
+            if (name := _BACKUP_NAME.fullmatch(path.name)) and path.is_file()
+        ]
+
+    def _advice(self) -> str:
+        good = next((b for b in self.backups() if b.readable), None)
+        if good is None:
+            return "there is no good backup; move it away and use %durable import to rebuild it from what is live."
+        return f"the newest good backup is {good.serial}: %durable state restore {good.serial}."
+
+
+def decode_or_refuse(path: Path, content: bytes, advice: Callable[[], str]) -> Recorded:
+    """Read a state file's content; raises StateCorrupt or StateError with what to do next."""
+    try:
+        return decode(read_document(content))
+    except Damage as damage:
+        raise StateCorrupt(f"{path} cannot be used: {damage}. It was left untouched; {advice()}") from None
+    except NewerSchema as newer:
+        raise StateError(
+            f"{path} was written by a newer notebook_do ({newer}); it was left untouched. "
+            "Run: pip install -U notebook-do"
+        ) from None
+
+
+def _serial_of(content: bytes | None) -> int:
+    """Find the serial even in a damaged file, so that a restored one never repeats it."""
+    found = re.search(rb'"serial":\s*(\d{1,12})\b', content or b"")
+    return int(found[1]) if found else 0

@@ -1,0 +1,93 @@
+"""Reads JSON text strictly: what is not exactly what we write is refused with its line and column.
+
+Python's json takes duplicate keys and NaN, and fails with foreign errors on deep or huge values. Here each of those,
+a byte order mark, a carriage return and a merge conflict marker is one `Damage`, at one place.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]:,]|[^\s"{}\[\]:,]+', re.DOTALL)
+_MARKER = re.compile(r"^(?:<{7}|={7}|>{7}|\|{7})(?: |$)", re.MULTILINE)
+_DEEPEST = 64
+_LONGEST_NUMBER = 32
+
+
+class Damage(Exception):  # noqa: N818 - it is what was found, not what went wrong here
+    """What is wrong with a text, and where."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """An object or array that the scan is inside of; `keys` is None for an array."""
+
+    keys: set[str] | None
+    awaits_key: bool = field(default=True)
+
+
+def parse(content: bytes) -> Any:
+    """Parse `content`; raises Damage that says what is wrong and where."""
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Damage(f"it is not UTF-8 text ({_place(content[: error.start].decode('utf-8'), error.start)})") from None
+    if not text.strip():
+        raise Damage("it is empty")
+    for what, at in (("a byte order mark", text.find("\ufeff")), ("a carriage return", text.find("\r"))):
+        if at >= 0 and (what != "a byte order mark" or at == 0):
+            raise Damage(f"it has {what} ({_place(text, at)})")
+    if marker := _MARKER.search(text):
+        raise Damage(f"it has a merge conflict marker ({_place(text, marker.start())})")
+    _scan(text)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise Damage(f"it is not JSON: {error.msg} (line {error.lineno} column {error.colno})") from None
+    except (ValueError, RecursionError) as error:
+        raise Damage(f"it is not JSON that we write ({type(error).__name__})") from None
+
+
+def _place(text: str, at: int) -> str:
+    before = text[:at]
+    return f"line {before.count(chr(10)) + 1} column {at - before.rfind(chr(10))}"
+
+
+def _scan(text: str) -> None:
+    """Walk the tokens once for what json lets through: depth, duplicate keys, NaN, huge numbers."""
+    inside: list[_Open] = []
+    for match in _TOKEN.finditer(text):
+        word, at = match[0], match.start()
+        if word[0] == '"':
+            _note_key(inside, word, text, at)
+        elif word in "{}[]:,":
+            _step(inside, word)
+            if len(inside) > _DEEPEST:
+                raise Damage(f"it is nested too deeply ({_place(text, at)})")
+        elif word in ("NaN", "Infinity", "-Infinity") or len(word) > _LONGEST_NUMBER:
+            raise Damage(f"it has {word[:12]}, which we never write ({_place(text, at)})")
+
+
+def _step(inside: list[_Open], word: str) -> None:
+    """Go into an object or array, out of one, or on to its next key or value."""
+    if word in "{[":
+        inside.append(_Open(set() if word == "{" else None))
+    elif inside and word in "}]":
+        inside.pop()
+    elif inside:
+        inside[-1].awaits_key = word == ","
+
+
+def _note_key(inside: list[_Open], word: str, text: str, at: int) -> None:
+    if not inside or inside[-1].keys is None or not inside[-1].awaits_key:
+        return
+    try:
+        key = json.loads(word)
+    except ValueError:
+        return  # json.loads of the whole text names this place
+    if key in inside[-1].keys:
+        raise Damage(f"the key {word[:60]} is there twice ({_place(text, at)})")
+    inside[-1].keys.add(key)
