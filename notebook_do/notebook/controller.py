@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import traceback
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from notebook_do.errors import DeployError, DurableError, StalePlan
 from notebook_do.notebook.plan_view import change_count
@@ -125,14 +125,21 @@ class DeployController:
             )
         except StalePlan as stale:
             self._replace(stale)
-        except DeployError as error:
-            self._end(Phase.FAILED, f"{error} Plan again to go on: %durable plan")
-        except DurableError as error:  # raised before anything was sent: the same plan may be pressed again
-            self._end(Phase.READY, f"{type(error).__name__}: {error}")
+        except DurableError as error:
+            self._fail(error)
         except BaseException as error:  # noqa: BLE001 - a bug must be seen in the panel, there is no other place
             self._end(Phase.FAILED, f"Unexpected {type(error).__name__}: {error}", details=traceback.format_exc())
         else:
             self._succeed(result)
+
+    def _fail(self, error: DurableError) -> None:
+        """Say an expected error. Where nothing was sent yet, the same plan may be pressed again."""
+        text = f"{type(error).__name__}: {error}"
+        if isinstance(error, DeployError) or error.result is not None:
+            self.result = error.result
+            self._end(Phase.FAILED, f"{text} To go on, plan again: %durable deploy")
+        else:
+            self._end(Phase.READY, text)
 
     def _emit(self, event: Event) -> None:
         self.event = event
@@ -143,7 +150,7 @@ class DeployController:
         if result.ok:
             self._end(Phase.DONE, "", alert=False)
         else:
-            self._end(Phase.FAILED, "The deploy stopped before its end. Plan again to go on: %durable plan")
+            self._end(Phase.FAILED, "The deploy stopped before its end. To go on, plan again: %durable deploy")
         try:
             self.finished(result)
         except Exception as error:  # noqa: BLE001 - shown, like everything else
@@ -163,8 +170,3 @@ class DeployController:
     def _end(self, phase: Phase, message: str, *, details: str = "", alert: bool = True) -> None:
         self.message, self.details, self.alert, self.phase = message, details, alert, phase
         self.changed()
-
-
-def phrases_of(plan: Any) -> tuple[str, ...]:
-    """Give the phrases that a plan asks for."""
-    return tuple(c.phrase for c in plan.consents)

@@ -93,8 +93,10 @@ def run(call: Call, session: Session, plan: Plan, confirm: Collection[str] = ())
     line = DeployLine(call.ip, f"Deploying {change_count(plan)} to {plan.stage} on {plan.target}.")
     try:
         result = session.deploy(plan, confirm=confirm, emit=line)
-    except BaseException:
+    except BaseException as error:
         line.end("Deploy stopped.", Tone.ALERT)
+        if (so_far := getattr(error, "result", None)) is not None:
+            display(so_far)
         raise
     line.end(
         "Deploy finished." if result.ok else "Deploy stopped before its end.", Tone.ADD if result.ok else Tone.ALERT
@@ -106,7 +108,7 @@ def _panel(call: Call, session: Session, plan: Plan) -> None:
     from notebook_do.notebook.panel import DeployPanel
 
     name, ip = call.options.as_, call.ip
-    panel = DeployPanel(session, plan, finished=lambda result: ip.push({name: result}) if name else None)
+    panel = DeployPanel(session, plan, finished=lambda result: ip.user_ns.update({name: result}) if name else None)
     display(panel)
 
 

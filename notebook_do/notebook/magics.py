@@ -88,8 +88,8 @@ class Durable(Magics):
         if options.json:
             value = JsonText(as_json(value))
         if options.as_:
-            if value is not None:
-                self.shell.push({options.as_: value})
+            if value is not None and self.shell is not None:
+                self.shell.user_ns[options.as_] = value
             return None
         return None if options.quiet else value
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable  # noqa: TC003 - a dataclass field
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from notebook_do.errors import DeployError, StalePlan, TargetError
 from notebook_do.notebook.controller import DeployController, Phase
-from notebook_do.plan.plan import Plan
+from notebook_do.plan.plan import Plan  # noqa: TC001 - a dataclass field
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Recorder:
     sent: list[tuple[Plan, tuple[str, ...]]] = field(default_factory=list)
 
     def deploy(self, plan: Plan, *, confirm: Any, emit: Any, cancel: Any) -> Any:
+        """Note the plan, then act."""
         self.sent.append((plan, tuple(confirm)))
         return self.act(emit=emit, cancel=cancel)
 

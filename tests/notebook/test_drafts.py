@@ -1,0 +1,69 @@
+"""Forms without widgets: faults field by field, and the very cell that is declared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notebook_do.model import Namespace, Worker
+from notebook_do.notebook.drafts import BindingRow, NamespaceDraft, WorkerDraft
+
+
+def test_an_empty_namespace_form_says_what_is_missing() -> None:
+    """Only what must be there is asked for."""
+    assert NamespaceDraft().faults() == {"id": "is missing.", "class_name": "is missing."}
+
+
+@pytest.mark.parametrize(
+    ("draft", "field", "said"),
+    [
+        (NamespaceDraft(id="a b", class_name="C"), "id", "stable ID"),
+        (NamespaceDraft(id="a", class_name="class"), "class_name", "reserved"),
+        (NamespaceDraft(id="a", class_name="C", renamed_from="é"), "renamed_from", "renamed_from"),
+        (WorkerDraft(id="a b", source="x"), "id", "Worker id"),
+        (WorkerDraft(id="a", source="x", name="Upper"), "name", "lower-case"),
+        (WorkerDraft(id="a", source="x", compat_date="soon"), "compat_date", "must be a day"),
+        (WorkerDraft(id="a", source=" \n"), "source", "is missing"),
+        (WorkerDraft(id="a", source="x", rows=[BindingRow(name="A-B", target="x")]), "row 0", "identifier"),
+        (WorkerDraft(id="a", source="x", rows=[BindingRow(name="A")]), "row 0", "say what"),
+        (WorkerDraft(id="a", source="x", rows=[BindingRow(name="A", kind="json", target="{")]), "row 0", "not JSON"),
+        (WorkerDraft(id="a", source="x", rows=[BindingRow(name="A", target="x")] * 2), "row 1", "two rows"),
+    ],
+)
+def test_a_fault_stands_at_its_field_and_nowhere_else(draft: Any, field: str, said: str) -> None:
+    """A person sees which field to mend."""
+    faults = draft.faults()
+    assert said in faults.pop(field)
+    assert all("row" in other for other in faults)
+
+
+def test_a_namespace_cell_declares_what_the_form_holds() -> None:
+    """Show as cell and Save are the same."""
+    draft = NamespaceDraft(
+        id="counter", class_name="Counter", legacy_kv=True, script="host", renamed_from="old", unprotected=True
+    )
+    (item,) = draft.declaration()
+    assert item == Namespace(
+        "counter", class_name="Counter", sqlite=False, script_name="host", renamed_from="old", protect=False
+    )
+    assert draft.cell() == (
+        "%durable namespace counter --class Counter --kv --script host --renamed-from old --unprotect"
+    )
+    assert NamespaceDraft.of(item) == draft
+
+
+@given(
+    source=st.text(min_size=1).filter(str.strip),
+    text=st.text(alphabet=st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1),
+)
+def test_any_source_and_text_come_back_untouched(source: str, text: str) -> None:
+    """Braces, dollars, quotes and line ends of a source or a value are nobody's syntax."""
+    draft = WorkerDraft(id="w", source=source, rows=[BindingRow(name="GREETING", kind="text", target=text)])
+    (item,) = draft.declaration()
+    assert isinstance(item, Worker)
+    assert item.script == source
+    assert item.bindings["GREETING"].text == text  # type: ignore[union-attr]
+    assert WorkerDraft.of(item) == draft
