@@ -150,8 +150,8 @@ def registry_for(package: str) -> str:
     scope = package.partition("/")[0]
     for npmrc in (Path(".npmrc"), Path.home() / ".npmrc"):
         settings = _npmrc(npmrc)
-        if value := settings.get(f"{scope}:registry") or settings.get("registry"):
-            return value
+        if found := settings.get(f"{scope}:registry") or settings.get("registry"):
+            return found
     return PUBLIC_REGISTRY
 
 

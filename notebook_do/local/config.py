@@ -177,7 +177,7 @@ def _module(module: ModuleFile) -> str | None:
     if content_type.startswith("text/x-python"):
         raise ScriptInvalid(
             f'"{module.name}" is Python: the local runtime cannot run Python Workers, because workerd would need a'
-            " Pyodide bundle from the network; write this Worker in JavaScript or TypeScript, or deploy it to Cloudflare."
+            " Pyodide bundle from the network; write it in JavaScript or TypeScript, or deploy it to Cloudflare."
         )
     field_name = _MODULE_FIELD.get(content_type)
     if field_name is None:

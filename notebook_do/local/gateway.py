@@ -16,9 +16,10 @@ from notebook_do.local.spec import ScriptInvalid
 from notebook_do.local.websocket import deny, relay
 
 if TYPE_CHECKING:
+    from notebook_do.local.http1 import Headers
     from notebook_do.local.island import Lease
     from notebook_do.local.runtime import Runtime
-    from notebook_do.local.upstream import Exchange, Headers
+    from notebook_do.local.upstream import Exchange
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -35,7 +36,7 @@ _HOP_BY_HOP = frozenset(
 )
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - an answer, not a failure
     """The request is not for a Worker here."""
 
     def __init__(self, status: int, line: str) -> None:
@@ -80,8 +81,8 @@ def script_of(scope: Scope) -> str:
 
 def target_of(scope: Scope) -> str:
     """Put path and query together as they were sent."""
-    path = scope.get("raw_path") or scope["path"].encode("latin-1", "replace")
-    query = scope.get("query_string", b"")
+    path: bytes = scope.get("raw_path") or scope["path"].encode("latin-1", "replace")
+    query: bytes = scope.get("query_string", b"")
     return (path + (b"?" + query if query else b"")).decode("latin-1")
 
 
@@ -123,12 +124,14 @@ async def _forward(lease: Lease, script: str, scope: Scope, receive: Receive, se
     """Send one request and give its answer back, both as streams."""
     started = whole = False
     exchange = await lease.upstream.exchange()
-    exchange.begin(scope["method"].encode(), target_of(scope).encode("latin-1"), headers_for(scope))
+    exchange.begin(
+        scope["method"].encode(), target_of(scope).encode("latin-1"), headers_for(scope), chunked=_chunked(scope)
+    )
     pump = asyncio.create_task(_send_body(exchange, receive, has_body=_has_body(scope)))
     try:
-        response = await exchange.response()
-        headers = [(name, value) for name, value in response.headers if name not in _HOP_BY_HOP]
-        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        status, answered = await exchange.response()
+        headers = [(name, value) for name, value in answered if name not in _HOP_BY_HOP]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         started, more = True, True
         if any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers):
             lease.outlast()
@@ -145,6 +148,10 @@ async def _forward(lease: Lease, script: str, scope: Scope, receive: Receive, se
             lease.upstream.done(exchange)
         else:
             lease.upstream.drop(exchange)
+
+
+def _chunked(scope: Scope) -> bool:
+    return any(name == b"transfer-encoding" for name, _ in scope["headers"])
 
 
 def _has_body(scope: Scope) -> bool:

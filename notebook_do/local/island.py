@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _AFTER_WEBSOCKETS = 0.5  # seconds; with a websocket open workerd never ends by itself
 
 
-class Retired(Exception):
+class Retired(Exception):  # noqa: N818 - what happened, not whose error it is
     """The island is gone; there may be a new one."""
 
 
@@ -63,7 +63,7 @@ class Lease:
         self.long_lived = False
 
     def outlast(self) -> None:
-        """Say that this is a stream without an end (a websocket, server-sent events): the island's end will not wait."""
+        """Say that this is a stream without an end (websocket, server-sent events): the island's end will not wait."""
         if not self.long_lived:
             self.long_lived = True
             self._island.streams += 1
@@ -106,7 +106,7 @@ class Island:
 
     @contextlib.asynccontextmanager
     async def lease(self, service: str) -> AsyncIterator[Lease]:
-        """Let a request in, starting the process if it must be. Raises Retired, or ScriptInvalid when it cannot start."""
+        """Let a request in, starting the process if need be. Raises Retired, or ScriptInvalid when it cannot start."""
         if self.closing.is_set():
             await self.gone.wait()
             raise Retired

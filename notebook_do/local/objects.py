@@ -77,7 +77,7 @@ def alarms(storage: Path, namespace_id: str) -> list[Alarm]:
             return []
         columns = {row[1] for row in database.execute("PRAGMA table_info(_cf_ALARM)")}
         name = "actor_name" if "actor_name" in columns else "NULL"  # older workerd keeps no names
-        rows = database.execute(f"SELECT actor_id, scheduled_time, {name} FROM _cf_ALARM ORDER BY 2").fetchall()
+        rows = database.execute(f"SELECT actor_id, scheduled_time, {name} FROM _cf_ALARM ORDER BY 2").fetchall()  # noqa: S608 - one of two words
     return [Alarm(object_id=found, at=at / 1e9, name=name) for found, at, name in rows]
 
 

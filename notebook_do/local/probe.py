@@ -26,7 +26,7 @@ _WRAPPER = "notebook-do-probe.js"
 TIMED_OUT = "Script startup exceeded CPU time limit."
 
 
-async def probe(worker: RunnableWorker, workerd: Path, *, timeout: float = 5.0) -> ProbeReport:
+async def probe(worker: RunnableWorker, workerd: Path, *, timeout: float = 5.0) -> ProbeReport:  # noqa: ASYNC109 - it ends a process, not only a wait
     """Load the script and report its exports. Raises ScriptInvalid with workerd's words, or when it takes too long."""
     with tempfile.TemporaryDirectory(prefix="notebook-do-") as folder:
         listening = Path(folder) / "probe"

@@ -42,7 +42,7 @@ _SOCKET_PATH_LIMIT = 90
 class Runtime:
     """All islands of one data directory. Make it inside a running event loop, or call `start` in one."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the facts of one data directory
         self,
         *,
         data: Path,

@@ -2,9 +2,20 @@
 // and stands in for what is bound but not deployed.
 import { WorkerEntrypoint } from "cloudflare:workers";
 
+// Events wait a few milliseconds for company: under load one message carries those of many requests.
+const COMPANY = 5;
+const OVERDUE = 1000;
+let waiting = [];
+let since = 0;
+
 export class Tail extends WorkerEntrypoint {
   async tail(items) {
-    const body = JSON.stringify({ script: this.ctx.props.script, items });
+    waiting.push(JSON.stringify({ script: this.ctx.props.script, items }));
+    if (waiting.length > 1 && Date.now() - since < OVERDUE) return;
+    since = Date.now();
+    await scheduler.wait(COMPANY);
+    const body = `[${waiting.join(",")}]`;
+    waiting = [];
     const answer = await this.env.EVENTS.fetch("http://events/", { method: "POST", body });
     await answer.arrayBuffer();
   }

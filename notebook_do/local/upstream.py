@@ -11,14 +11,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import h11
+from notebook_do.local import http1
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
     from pathlib import Path
 
-Headers = list[tuple[bytes, bytes]]
-_CHUNK = 1 << 16
+    from notebook_do.local.http1 import Headers
+
 _KEEP = 2.0  # seconds; workerd closes a connection that was idle for five
 
 
@@ -32,13 +32,15 @@ class Answer:
 
 
 class Exchange:
-    """One request and its response on one connection."""
+    """One request and its response on one connection; `begin` and `end` before `response`, then `body`."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Take over a connection; `begin` comes first."""
+        """Take over a connection."""
         self.reader, self.writer = reader, writer
-        self.http = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
         self.used = time.monotonic()
+        self._chunked = self._sent = self._received = self._closing = False
+        self._method = b""
+        self._length: int | None = None
 
     @property
     def fresh(self) -> bool:
@@ -46,53 +48,45 @@ class Exchange:
         idle = time.monotonic() - self.used
         return idle < _KEEP and not self.reader.at_eof() and not self.writer.is_closing()
 
-    def begin(self, method: bytes, target: bytes, headers: Headers) -> None:
-        """Send the head of the request."""
-        request = h11.Request(method=method, target=target, headers=headers)
-        self.writer.write(self.http.send(request) or b"")
+    def begin(self, method: bytes, target: bytes, headers: Headers, *, chunked: bool = False) -> None:
+        """Send the head of the request; `chunked` when its body has no length."""
+        self._method, self._chunked = method, chunked
+        self._sent = self._received = False
+        more = [(b"transfer-encoding", b"chunked")] if chunked else []
+        self.writer.write(http1.head(method, target, [*headers, *more]))
 
     async def send(self, data: bytes) -> None:
         """Send a piece of the request's body."""
-        self.writer.write(self.http.send(h11.Data(data=data)) or b"")
+        self.writer.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
         await self.writer.drain()
 
     def end(self) -> None:
         """Say that the request is whole."""
-        self.writer.write(self.http.send(h11.EndOfMessage()) or b"")
+        if self._chunked:
+            self.writer.write(b"0\r\n\r\n")
+        self._sent = True
 
-    async def _next(self) -> h11.Event | type[h11.PAUSED]:
-        while (event := self.http.next_event()) is h11.NEED_DATA:
-            self.http.receive_data(await self.reader.read(_CHUNK))
-        return event
-
-    async def response(self) -> h11.Response:
-        """Wait for the head of the response; raises ConnectionError when workerd goes away first."""
-        try:
-            while not isinstance(event := await self._next(), h11.Response):
-                if not isinstance(event, h11.InformationalResponse):
-                    raise ConnectionResetError("the runtime closed the connection without an answer")
-        except h11.RemoteProtocolError as error:
-            raise ConnectionResetError(str(error)) from None
-        return event
+    async def response(self) -> tuple[int, Headers]:
+        """Wait for status and headers; raises ConnectionError when workerd goes away first."""
+        status = 100
+        while status < 200:
+            start, headers = await http1.read_head(self.reader)
+            status = int(start.split(b" ", 2)[1])
+        self._closing = (b"connection", b"close") in headers
+        bodiless = self._method == b"HEAD" or status in {204, 304}
+        self._length = 0 if bodiless else http1.length_of(headers)
+        return status, headers
 
     async def body(self) -> AsyncIterator[tuple[bytes, bool]]:
         """Give the pieces of the response's body as they come, each with whether more may follow."""
-        try:
-            event = await self._next()
-            while isinstance(event, h11.Data):
-                following = self.http.next_event()  # often the end is here already
-                yield bytes(event.data), not isinstance(following, h11.EndOfMessage)
-                event = await self._next() if following is h11.NEED_DATA else following
-        except h11.RemoteProtocolError as error:
-            raise ConnectionResetError(str(error)) from None
+        async for piece in http1.read_body(self.reader, self._length):
+            yield piece
+        self._received = True
 
     def recycle(self) -> bool:
         """Make ready for another request; False when the connection is used up."""
-        if self.http.our_state is not h11.DONE or self.http.their_state is not h11.DONE:
-            return False
-        self.http.start_next_cycle()
         self.used = time.monotonic()
-        return True
+        return self._sent and self._received and not self._closing and self._length is not None
 
 
 class Upstream:
@@ -111,7 +105,7 @@ class Upstream:
             if known.fresh:
                 return known
             self.drop(known)
-        return Exchange(*await asyncio.open_unix_connection(self.path, limit=_CHUNK * 2))
+        return Exchange(*await asyncio.open_unix_connection(self.path, limit=http1.HEAD_LIMIT))
 
     def done(self, exchange: Exchange) -> None:
         """Take back a connection whose response was read to its end."""
@@ -141,10 +135,10 @@ class Upstream:
             if body:
                 await exchange.send(body)
             exchange.end()
-            response = await exchange.response()
+            status, answered = await exchange.response()
             content = b"".join([piece async for piece, _ in exchange.body()])
         except BaseException:
             self.drop(exchange)
             raise
         self.done(exchange)
-        return Answer(status=response.status_code, headers=list(response.headers), body=content)
+        return Answer(status=status, headers=answered, body=content)

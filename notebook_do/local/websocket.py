@@ -12,8 +12,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Subprotocol
 
 if TYPE_CHECKING:
+    from notebook_do.local.http1 import Headers
     from notebook_do.local.island import Lease
-    from notebook_do.local.upstream import Headers
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -38,7 +38,9 @@ async def _deny(scope: Scope, send: Send, status: int, headers: Headers, body: b
     await send({"type": "websocket.http.response.body", "body": body})
 
 
-async def relay(lease: Lease, target: str, headers: Headers, scope: Scope, receive: Receive, send: Send) -> None:
+async def relay(  # noqa: PLR0913, PLR0917 - the parts of one ASGI call
+    lease: Lease, target: str, headers: Headers, scope: Scope, receive: Receive, send: Send
+) -> None:
     """Open the Worker's side with the client's request, then carry messages until either side closes."""
     host = next(value.decode("latin-1") for name, value in headers if name == b"host")
     connect = unix_connect(

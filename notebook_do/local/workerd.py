@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
 OUTPUT_LINES = 200
 OUTPUT_LINE = 4096
@@ -29,7 +29,7 @@ _PR_SET_PDEATHSIG = 1
 _FILES = 1 << 16
 
 
-class DidNotStart(Exception):
+class DidNotStart(Exception):  # noqa: N818 - what happened, not whose error it is
     """workerd ended before it was ready; `lines` is what it said."""
 
     def __init__(self, lines: Iterable[str]) -> None:
@@ -77,7 +77,7 @@ async def start(
     *,
     folder: Path,
     sockets: Iterable[str],
-    timeout: float = 30.0,
+    timeout: float = 30.0,  # noqa: ASYNC109 - it ends a process, not only a wait
 ) -> Workerd:
     """Start workerd with `config` and return when every one of `sockets` listens.
 
@@ -87,7 +87,7 @@ async def start(
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix="config-") as private:
             path = Path(private) / "config.capnp"
-            with open(path, "x", encoding="utf-8", opener=_private) as file:
+            with open(path, "x", encoding="utf-8", opener=_private) as file:  # noqa: ASYNC230 - a few kilobytes
                 file.write(config)
             try:
                 running = await _spawn(workerd, path, told)
