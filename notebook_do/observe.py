@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from notebook_do.cloudflare import wire
 from notebook_do.model import Observed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Coroutine, Iterable
+    from typing import Any
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.model import NamespaceId, ObservedNamespace, ObservedScript
 
+T = TypeVar("T")
 AT_ONCE = 4
 
 
@@ -55,8 +57,8 @@ async def observe(
     return Observed(
         account_id=client.account_id,
         api_origin=client.origin,
-        scripts=tuple(await asyncio.gather(*map(settled, live.values()))),
-        namespaces=tuple(await asyncio.gather(*map(counted, namespaces.values()))),
+        scripts=await _all(map(settled, live.values())),
+        namespaces=await _all(map(counted, namespaces.values())),
     )
 
 
@@ -70,3 +72,15 @@ async def observe_namespaces(client: Client) -> dict[NamespaceId, ObservedNamesp
     """Read the namespace list: one request a thousand; by namespace id, sorted."""
     found = [wire.decode_namespace(item) for item in await client.list_namespaces()]
     return {n.namespace_id: n for n in sorted(found, key=lambda n: n.namespace_id)}
+
+
+async def _all(reads: Iterable[Coroutine[Any, Any, T]]) -> tuple[T, ...]:
+    """Run reads together; when one fails the others are ended before its error goes on."""
+    tasks = [asyncio.ensure_future(read) for read in reads]
+    try:
+        return tuple(await asyncio.gather(*tasks))
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise

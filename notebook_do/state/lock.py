@@ -111,15 +111,19 @@ def _acquire(path: Path) -> int:
     for _ in range(3):
         fd = _open(path)
         try:
-            if not _try_flock(fd):
-                raise _taken(path)
-            if _same_file(path, fd):
+            taken = not _try_flock(fd)
+            ours = not taken and _same_file(path, fd)
+            if ours:
                 _must_exclude(path)
-                return fd
         except BaseException:
             os.close(fd)
             raise
-        os.close(fd)  # the lock was broken between open and flock: the file at `path` is another one now
+        if ours:
+            return fd
+        os.close(fd)
+        if taken:
+            raise _taken(path)
+        # the lock was broken between open and flock: the file at `path` is another one now
     raise StateLocked(f"{path}: the lock file changes all the time; look at who replaces it.")
 
 
