@@ -1,0 +1,410 @@
+"""One plan run to its end: what is sent, what is recorded, and what is refused with nothing sent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from account_model import Account, client_of, first_deploy, plan_of, uploading
+from notebook_do.deploy import deploy
+from notebook_do.errors import ConsentRequired, CredentialError, DeployError, PlanRefused, SourceError, StalePlan
+from notebook_do.model import NamespaceId, PlainText, Recorded, Secret, StableId, ValueBinding
+from notebook_do.plan.plan import Consent, DeleteScript, Forget, Refusal, SetSchedules, SetUrl
+from notebook_do.state import StateFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from notebook_do.deploy import DeployResult, Event
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateFile:
+    """A state file of the test's own."""
+    return StateFile(tmp_path / "dev" / "state.json")
+
+
+def run(account: Account, state: StateFile, steps: Any, **options: Any) -> DeployResult:
+    """Plan `steps` and deploy them at once, with a client of their own."""
+
+    async def both() -> DeployResult:
+        async with client_of(account) as client:
+            plan = await plan_of(client, state, steps, options.pop("consents", ()))
+        async with client_of(account) as client:
+            return await deploy(plan, client=client, state=state, **options)
+
+    return asyncio.run(both())
+
+
+def mutations(account: Account) -> list[tuple[str, str]]:
+    """Give the requests that change something."""
+    return [(m, p.rsplit("/workers/", 1)[1]) for m, p in account.log if m != "GET"]
+
+
+def test_first_deploy_in_four_requests(state: StateFile) -> None:
+    """A first deploy of one Worker takes 4 requests, and records etag, tag, namespace id, account and API."""
+    account = Account()
+    result = run(account, state, first_deploy)
+    assert result.ok
+    assert result.requests == 4
+    (id_,) = account.namespaces
+    assert result.namespaces == {"counter": id_}
+    assert result.workers == {"w": "w"}
+    recorded = state.load()
+    assert recorded.serial == 2
+    assert (recorded.account_id, recorded.api_origin) == ("a" * 32, "https://api.cloudflare.com")
+    (worker,) = recorded.workers
+    assert worker.etag == account.scripts["w"]["etag"]
+    assert worker.settings_digest == "all"
+    assert account.scripts["w"]["enabled"] is True
+
+
+def test_update_in_three_requests(state: StateFile) -> None:
+    """A code update takes 3 requests and keeps the namespace."""
+    account = Account()
+    run(account, state, first_deploy)
+    before = dict(account.namespaces)
+    result = run(account, state, lambda r, o: (uploading(recorded=r, observed=o, source=b"export class Counter{}//2"),))
+    assert result.requests == 3
+    assert account.namespaces == before
+
+
+def test_f01_rename_keeps_the_id(state: StateFile) -> None:
+    """F01: a rename sends one renamed class, and the same namespace id is recorded under the new class."""
+    account = Account()
+    run(account, state, first_deploy)
+    (id_,) = account.namespaces
+    result = run(
+        account, state, lambda r, o: (uploading(recorded=r, observed=o, class_name="MyCounter", rename_from="Counter"),)
+    )
+    assert result.namespaces == {"counter": id_}
+    assert account.namespaces[id_]["class"] == "MyCounter"
+    assert account.migrations_applied[-1]["steps"] == [{"renamed_classes": [{"from": "Counter", "to": "MyCounter"}]}]
+
+
+def test_an_empty_plan_sends_nothing(state: StateFile) -> None:
+    """Unchanged declarations: not one request, no lock, no file."""
+    account = Account()
+    result = run(account, state, lambda _r, _o: ())
+    assert result.ok
+    assert result.requests == 0
+    assert not state.path.parent.exists()
+
+
+def test_refusals_forbid(state: StateFile) -> None:
+    """A plan with a refusal is not sent."""
+    account = Account()
+
+    async def both() -> None:
+        async with client_of(account) as client:
+            plan = await plan_of(client, state, first_deploy)
+            plan = replace(plan, refusals=(Refusal(code="x", subject="y", message="two hosts"),))
+            await deploy(plan, client=client, state=state)
+
+    with pytest.raises(PlanRefused, match="two hosts"):
+        asyncio.run(both())
+    assert mutations(account) == []
+
+
+CONSENTS = tuple(
+    Consent(
+        phrase=f"destroy {id_} {number * 8}",
+        stable_id=StableId(id_),
+        namespace_id=NamespaceId(number * 32),
+        class_name="C",
+        worker="w",
+    )
+    for id_, number in (("a", "1"), ("b", "2"))
+)
+
+
+@pytest.mark.parametrize("typed", [(), (CONSENTS[0].phrase,), (CONSENTS[0].phrase, CONSENTS[1].phrase + " ")])
+def test_f04_every_phrase_exactly(state: StateFile, typed: tuple[str, ...]) -> None:
+    """F04: one missing or inexact phrase refuses the whole plan with nothing sent; the missing ones are named."""
+    account = Account()
+    run(account, state, first_deploy)
+    account.log.clear()
+    with pytest.raises(ConsentRequired, match="destroy b 22222222"):
+        run(account, state, lambda _r, _o: (DeleteScript(worker="w", script_name="w"),), consents=CONSENTS, confirm=typed)
+    assert mutations(account) == []
+
+
+def test_f17_delete_leaves_a_tombstone(state: StateFile) -> None:
+    """F17, F65: a consented deletion is never forced, forgets the Worker and keeps a tombstone of each namespace."""
+    account = Account()
+    run(account, state, first_deploy)
+    (id_,) = account.namespaces
+    delete = DeleteScript(
+        worker="w", script_name="w", namespace_ids=(NamespaceId(id_),), forgotten=(StableId("counter"),)
+    )
+    result = run(account, state, lambda _r, _o: (delete,), consents=CONSENTS, confirm=[c.phrase for c in CONSENTS])
+    assert result.ok
+    assert mutations(account)[-1] == ("DELETE", "scripts/w")
+    recorded = state.load()
+    assert (recorded.workers, recorded.namespaces) == ((), ())
+    assert [t.namespace_id for t in recorded.tombstones] == [id_]
+
+
+def test_forget_sends_nothing(state: StateFile) -> None:
+    """Forgetting what is no longer live changes the state file only, with a tombstone."""
+    account = Account()
+    run(account, state, first_deploy)
+    account.log.clear()
+    result = run(account, state, lambda _r, _o: (Forget(stable_ids=(StableId("counter"),), workers=("w",)),))
+    assert result.ok
+    assert mutations(account) == []
+    assert len(state.load().tombstones) == 1
+
+
+def change_state(account: Account, state: StateFile) -> None:
+    """Save the state once more."""
+    with state.lock():
+        state.save(state.load())
+
+
+def change_code(account: Account, state: StateFile) -> None:
+    """Upload other code behind the planner's back."""
+    account.scripts["w"]["etag"] = "other"
+
+
+def change_tag(account: Account, state: StateFile) -> None:
+    """Deploy a migration elsewhere."""
+    account.scripts["w"]["migration_tag"] = "theirs"
+
+
+def drop_script(account: Account, state: StateFile) -> None:
+    """Delete the Worker in the dashboard."""
+    account._delete("w")
+
+
+def rename_live(account: Account, state: StateFile) -> None:
+    """Rename the class elsewhere."""
+    for namespace in account.namespaces.values():
+        namespace["class"] = "Elsewhere"
+
+
+def add_namespace(account: Account, state: StateFile) -> None:
+    """Create another namespace on the script elsewhere."""
+    account.namespaces["f" * 32] = {"script": "w", "class": "New", "use_sqlite": True}
+
+
+def restore_backup(account: Account, state: StateFile) -> None:
+    """Put an old state back."""
+    state.restore(1)
+
+
+def other_lineage(account: Account, state: StateFile) -> None:
+    """Replace the state file by another project's."""
+    recorded = replace(state.load(), lineage="another", serial=state.load().serial - 1)
+    state.path.unlink()
+    for backup in state.backups():
+        backup.path.unlink()
+    with state.lock():
+        state.save(recorded)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (change_state, "serial 2 to 3"),
+        (change_code, "script w changed"),
+        (change_tag, "theirs"),
+        (drop_script, "script w is gone"),
+        (rename_live, "Elsewhere"),
+        (add_namespace, "namespace ffffffffffffffffffffffffffffffff is new"),
+        (restore_backup, "serial"),
+        (other_lineage, "lineage"),
+    ],
+)
+def test_f43_a_stale_plan_is_refused(state: StateFile, change: Any, words: str) -> None:
+    """F43: whatever of state or live facts changed since the plan, it is refused, named, and nothing is sent."""
+    account = Account()
+    run(account, state, first_deploy)
+
+    async def both() -> None:
+        async with client_of(account) as client:
+            plan = await plan_of(
+                client, state, lambda r, o: (uploading(recorded=r, observed=o, source=b"export class Counter{}//2"),)
+            )
+            change(account, state)
+            account.log.clear()
+            await deploy(plan, client=client, state=state)
+
+    with pytest.raises(StalePlan, match=words):
+        asyncio.run(both())
+    assert mutations(account) == []
+    with state.lock():
+        pass
+
+
+def test_f60_another_account_is_refused(state: StateFile) -> None:
+    """F60: a state file of one API is not used with another."""
+    account = Account()
+    run(account, state, first_deploy)
+
+    async def elsewhere() -> None:
+        async with client_of(account) as client:
+            plan = await plan_of(client, state, lambda r, o: (uploading(recorded=r, observed=o),))
+            client.origin = "local:other"
+            await deploy(plan, client=client, state=state)
+
+    with pytest.raises(Exception, match="belongs to API"):
+        asyncio.run(elsewhere())
+
+
+def test_secrets_are_read_before_anything_is_sent(state: StateFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret that is not set stops the deploy before its first request, and names variable and cell line."""
+    monkeypatch.delenv("NOT_SET", raising=False)
+    account = Account()
+    secret = ValueBinding(name="KEY", value=Secret(source="env", key="NOT_SET"))
+
+    async def both() -> None:
+        async with client_of(account) as client:
+            plan = await plan_of(client, state, lambda r, o: (uploading(recorded=r, observed=o, bindings=(secret,)),))
+            account.log.clear()
+            await deploy(plan, client=client, state=state)
+
+    with pytest.raises(CredentialError, match=r"line 1.*NOT_SET"):
+        asyncio.run(both())
+    assert account.log == []
+
+
+def test_f22_a_fault_of_the_script_names_the_cells_line(state: StateFile) -> None:
+    """F22: a refused script is a SourceError on the line of the cell, with the runtime's text and position in one line."""
+    account = Account()
+    with pytest.raises(SourceError) as caught:
+        run(account, state, lambda r, o: (uploading(recorded=r, observed=o, source=b"x\nsyntax error"),))
+    assert caught.value.line == 4
+    assert "Uncaught SyntaxError: oops at index.js:2:7" in caught.value.message
+    assert "\n" not in str(caught.value)
+    assert caught.value.result.outcomes[0].status == "not done"
+    assert state.load().serial == 0
+
+
+@pytest.mark.parametrize("k", range(5))
+def test_f38_partial_success(state: StateFile, k: int) -> None:
+    """F38: when the k-th of five Workers fails, those before are recorded, those after are not sent; the next run ends it."""
+    account = Account()
+
+    def five(broken: int | None, recorded: Recorded, observed: Any) -> Any:
+        live = {s.name for s in observed.scripts}
+        return tuple(
+            uploading(
+                f"w{i}",
+                stable_id=f"c{i}",
+                recorded=recorded,
+                observed=observed,
+                source=b"syntax error" if i == broken else b"export class Counter {}",
+            )
+            for i in range(5)
+            if f"w{i}" not in live
+        )
+
+    with pytest.raises(SourceError) as caught:
+        run(account, state, lambda r, o: five(k, r, o))
+    statuses = [o.status for o in caught.value.result.outcomes]
+    assert statuses == ["done"] * k + ["not done"] * (5 - k)
+    assert {w.id for w in state.load().workers} == set(account.scripts) == {f"w{i}" for i in range(k)}
+    sent = len(mutations(account))
+    assert run(account, state, lambda r, o: five(None, r, o)).ok
+    assert len(mutations(account)) - sent == 5 - k
+    assert len(state.load().namespaces) == len(account.namespaces) == 5
+
+
+def test_f39_a_later_setting_fails_alone(state: StateFile) -> None:
+    """F39: when the address cannot be opened, the upload stays recorded without the settings that did not happen."""
+    account = Account()
+
+    async def no_address(request: Any, _deliver: Any) -> Any:
+        import httpx
+
+        if request.method == "POST":
+            return httpx.Response(403, json={"success": False, "errors": [{"code": 10063, "message": "no subdomain"}]})
+        return None
+
+    async def both() -> None:
+        async with client_of(account, no_address) as client:
+            await deploy(await plan_of(client, state, first_deploy), client=client, state=state)
+
+    with pytest.raises(DeployError, match=r"open the URL.*Done before: create Worker w"):
+        asyncio.run(both())
+    (worker,) = state.load().workers
+    assert worker.settings_digest == "upload"
+    again = run(account, state, lambda _r, _o: (SetUrl(worker="w", script_name="w", enabled=True, settings_digest="all"),))
+    assert again.ok
+    assert len(account.migrations_applied) == 1
+    assert state.load().workers[0].settings_digest == "all"
+
+
+def test_cancel_between_steps(state: StateFile) -> None:
+    """Cancel stops between steps: the step before is done and recorded, the one after is not sent."""
+    account = Account()
+    events: list[Event] = []
+
+    def cancelled() -> bool:
+        return any(e.kind == "done" for e in events)
+
+    result = run(account, state, first_deploy, emit=events.append, cancel=cancelled)
+    assert [o.status for o in result.outcomes] == ["done", "not done"]
+    assert not result.ok
+    assert events[-1].kind == "finished"
+    assert account.scripts["w"]["enabled"] is False
+
+
+def test_events_of_a_deploy(state: StateFile) -> None:
+    """Each step begins and ends with an event that counts from 1; one `finished` is last."""
+    events: list[Event] = []
+    run(Account(), state, first_deploy, emit=events.append)
+    assert [(e.kind, e.index, e.total) for e in events] == [
+        ("step", 1, 2),
+        ("done", 1, 2),
+        ("step", 2, 2),
+        ("done", 2, 2),
+        ("finished", 2, 2),
+    ]
+
+
+def test_schedules(state: StateFile) -> None:
+    """Cron triggers are replaced as a whole."""
+    account = Account()
+    run(account, state, first_deploy)
+    crons = SetSchedules(worker="w", script_name="w", crons=("0 * * * *",), settings_digest="crons")
+    assert run(account, state, lambda _r, _o: (crons,)).ok
+    assert account.scripts["w"]["crons"] == [{"cron": "0 * * * *"}]
+
+
+def test_f40_a_hundred_presses_deploy_once(state: StateFile) -> None:
+    """F40: of a hundred simultaneous deploys of one plan exactly one is applied; the others are refused."""
+    account = Account()
+
+    async def press() -> list[Any]:
+        async with client_of(account) as client:
+            plan = await plan_of(client, state, first_deploy)
+
+        async def once() -> Any:
+            async with client_of(account) as own:
+                return await deploy(plan, client=own, state=state)
+
+        return await asyncio.gather(*(once() for _ in range(100)), return_exceptions=True)
+
+    results = asyncio.run(press())
+    assert sum(not isinstance(r, Exception) and r.ok for r in results) == 1
+    assert len(account.migrations_applied) == 1
+
+
+def test_the_state_file_holds_no_secret_and_no_code(state: StateFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S06: neither the state file nor the journal holds a secret's value, its plain hash, or a line of code."""
+    import hashlib
+
+    monkeypatch.setenv("A_SECRET", "hunter2-hunter2")
+    secret = ValueBinding(name="KEY", value=Secret(source="env", key="A_SECRET"))
+    plain = ValueBinding(name="P", value=PlainText(text="plain"))
+    account = Account()
+    run(account, state, lambda r, o: (uploading(recorded=r, observed=o, bindings=(secret, plain)),))
+    assert json.dumps(account.scripts["w"]["bindings"]).count("hunter2-hunter2") == 1
+    written = state.path.read_text() + state.journal_path.read_text()
+    for bad in ("hunter2", hashlib.sha256(b"hunter2-hunter2").hexdigest(), "export class"):
+        assert bad not in written
