@@ -81,10 +81,11 @@ def _run_nested(coroutine: Coroutine[Any, Any, T]) -> T:
     try:
         import nest_asyncio2 as nest
     except ImportError:
-        import ipykernel
+        from importlib.metadata import version
+
         import nest_asyncio as nest
 
-        if ipykernel.version_info[0] >= 7:
+        if int(version("ipykernel").split(".")[0]) >= 7:
             coroutine.close()
             raise CommandError(
                 "async_mode 'nest' with nest_asyncio 1.x would freeze queued cells on ipykernel 7; "

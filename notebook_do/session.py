@@ -302,8 +302,8 @@ class Session:
         from notebook_do.observe import observe
         from notebook_do.toolchain import NEWEST_COMPATIBILITY_DATE
 
-        scripts = {w.script_name for w in (*desired.workers, *recorded.workers)}
-        scripts |= {n.script_name for n in (*desired.namespaces, *recorded.namespaces)}
+        scripts = {w.script_name for w in desired.workers} | {w.script_name for w in recorded.workers}
+        scripts |= {n.script_name for n in desired.namespaces} | {n.script_name for n in recorded.namespaces}
 
         async def build(objects_of: tuple[NamespaceId, ...]) -> Plan:
             async with connection.client() as client:
