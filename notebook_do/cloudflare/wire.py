@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     from notebook_do.model import Lifecycle
     from notebook_do.plan.plan import Upload
 
-OP_TAG = "notebook-do:op="
+OP_TAG = "ndo:op:"
 """The script tag that says which operation of ours uploaded what is live: it makes a lost answer decidable."""
 
+_MOST_TAGS = 10
 _CONTENT_TYPES = {
     ModuleKind.ESM: "application/javascript+module",
     ModuleKind.COMMONJS: "application/javascript",
@@ -110,7 +111,8 @@ def _metadata(step: Upload, op: str, reveal: Callable[[Secret], str]) -> str:
     if step.migration is not None:
         metadata |= encode_migration(step.migration)
     metadata |= {"keep_bindings": ["secret_text", "secret_key"]}
-    metadata["tags"] = [*(t for t in step.tags if not t.startswith(OP_TAG)), OP_TAG + op]
+    tags = [t for t in step.tags if not t.startswith(OP_TAG)]
+    metadata["tags"] = [*tags, OP_TAG + op] if len(tags) < _MOST_TAGS else tags
     metadata |= {key: value for key, value in step.options.value.items() if key not in _OURS}
     return json.dumps(metadata, allow_nan=False, separators=(",", ":"))
 
