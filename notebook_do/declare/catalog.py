@@ -70,7 +70,7 @@ class Catalog:
         return default_script_name(self._workers[worker], stage)
 
     def warnings(self) -> tuple[str, ...]:
-        """Say what looks like a changed stable ID: two declared namespaces of one class, with nothing to tell them apart."""
+        """Say what looks like a changed stable ID: two declared namespaces of one class and one host."""
         by_class: dict[tuple[str, str | None], list[str]] = {}
         for item in self._namespaces.values():
             by_class.setdefault((item.class_name, item.script_name), []).append(item.id)

@@ -1,0 +1,315 @@
+"""Turns desired, recorded and observed into a plan: changes that explain, steps that are sent, refusals that forbid.
+
+The rules kept here: a delete only from an explicit destroy, a rename only because one stable ID changed its class, a
+transfer only when it was declared. A plan with a refusal has no steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from notebook_do.model import ClassBinding, ServiceBinding
+from notebook_do.plan.alias import can_alias
+from notebook_do.plan.destroy import Doom, check_binders, check_hosts, condemn, deletions
+from notebook_do.plan.diff import WorkerDiff, compare
+from notebook_do.plan.explain import doom_changes, kept_changes, namespace_changes
+from notebook_do.plan.facts import Facts, Findings, Slot, gather
+from notebook_do.plan.identity import Held, identify
+from notebook_do.plan.migrations import check_arrivals, check_missing, check_slots, unit_of
+from notebook_do.plan.plan import Action, Change, Forget, Plan, take_baseline
+from notebook_do.plan.rows import binding_rows, migration_rows
+from notebook_do.plan.schedule import CrossedTransfer, Plot, Schedule, Stage, Unit
+from notebook_do.plan.standing import Standing, stand
+from notebook_do.plan.uploads import Uploads
+
+if TYPE_CHECKING:
+    from notebook_do.model import Desired, Observed, Recorded, Target
+    from notebook_do.plan.plan import Step
+
+
+def build_plan(
+    desired: Desired, recorded: Recorded, observed: Observed, *, target: Target, default_compatibility_date: str
+) -> Plan:
+    """Compare the three states and give the plan; the same three give a byte-equal plan.
+
+    `default_compatibility_date` is for Workers that are not live yet and declare none.
+    """
+    facts, findings = gather(desired, recorded, observed), Findings()
+    _check_account(facts, findings)
+    doom = condemn(facts, findings)
+    work = _survey(facts, doom, findings)
+    steps: list[Step] = []
+    if not findings.refusals:
+        steps = _steps(work, default_compatibility_date)
+    if findings.refusals:  # ordering found one more
+        steps = []
+    scripts = _scripts(facts)
+    namespace_ids: dict[str, str] = {h.desired.stable_id: h.live.namespace_id for h in work.held if h.live}
+    ids = frozenset((*namespace_ids.values(), *doom.by_id(), *(r.namespace_id for r in recorded.namespaces)))
+    return Plan(
+        session=desired.session,
+        stage=desired.stage,
+        target=target,
+        changes=_changes(work),
+        drift=tuple(findings.drift),
+        steps=tuple(steps),
+        refusals=tuple(sorted(findings.refusals, key=lambda r: (r.subject, r.code))),
+        consents=doom.consents(),
+        warnings=tuple(findings.warnings),
+        baseline=take_baseline(recorded, observed, scripts, ids),
+        scripts=scripts,
+        namespace_ids=ids,
+        binding_rows=binding_rows(facts, work.diffs, namespace_ids),
+        migration_rows=migration_rows(steps),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """What was found about everything declared, before any order is made."""
+
+    facts: Facts
+    findings: Findings
+    doom: Doom
+    standings: dict[str, Standing]
+    held: list[Held]
+    units: list[Unit]
+    diffs: dict[str, WorkerDiff]
+    relabelled: dict[str, str]
+    """Recorded Worker ids whose script is now declared under another id, by script."""
+
+
+def _check_account(facts: Facts, findings: Findings) -> None:
+    recorded, observed = facts.recorded, facts.observed
+    if recorded.account_id not in {None, observed.account_id} or recorded.api_origin not in {None, observed.api_origin}:
+        findings.refuse(
+            "other-account",
+            str(recorded.account_id),
+            f"the state file belongs to account {recorded.account_id} at {recorded.api_origin}; this is account "
+            f"{observed.account_id} at {observed.api_origin}.",
+            "use the account that it belongs to",
+            "open a session with another state file for this account",
+        )
+
+
+def _survey(facts: Facts, doom: Doom, findings: Findings) -> _Work:
+    """Look at every declared Worker and namespace that is not to be destroyed."""
+    workers = [w for w in facts.desired.workers if w.id not in doom.workers]
+    standings = {w.script_name: stand(w, facts, findings) for w in workers}
+    held = identify(facts, standings, doom.stable_ids, findings)
+    standings |= _following_sources(held, standings, facts)
+    units = [unit_of(h, facts, standings, findings) for h in held]
+    relabelled = {
+        script: s.record.id for script, s in standings.items() if s.record and s.record.id != s.worker.id and s.live
+    }
+    renamed = {h.desired.script_name for h in held if h.formerly}
+    diffs = {script: compare(s, relabelled=script in relabelled.keys() | renamed) for script, s in standings.items()}
+    for diff in diffs.values():
+        findings.drift += diff.drift
+    work = _Work(
+        facts=facts,
+        findings=findings,
+        doom=doom,
+        standings=standings,
+        held=held,
+        units=[*units, *doom.units()],
+        diffs=diffs,
+        relabelled=relabelled,
+    )
+    _check_together(work)
+    return work
+
+
+def _following_sources(held: list[Held], standings: dict[str, Standing], facts: Facts) -> dict[str, Standing]:
+    """Let a new Worker speak the form of the Worker that hands it a namespace."""
+    changed = {}
+    for one in held:
+        standing = standings.get(one.desired.script_name)
+        moves = one.live and one.live.script_name != one.desired.script_name
+        if standing is None or not moves or standing.live or standing.worker.lifecycle != "auto" or one.live is None:
+            continue
+        here = standings.get(one.live.script_name)
+        script = facts.scripts.get(one.live.script_name)
+        form = here.form if here else (script.lifecycle if script else None) or "migrations"
+        changed[one.desired.script_name] = replace(standing, form=form)
+    return changed
+
+
+def _busy_scripts(work: _Work) -> set[str]:
+    """Name the scripts that are uploaded by this plan."""
+    busy = {script for script, diff in work.diffs.items() if diff.changed}
+    for unit in work.units:
+        if unit.at != unit.goal:
+            busy |= {slot.script for slot in (unit.at, unit.goal) if slot} & work.diffs.keys()
+    return busy
+
+
+def _check_together(work: _Work) -> None:
+    """Refuse what only shows when everything declared is seen at once."""
+    facts, findings, doom = work.facts, work.findings, work.doom
+    busy = _busy_scripts(work)
+    check_slots(work.units, doom.by_id(), facts, findings)
+    check_arrivals(work.units, work.standings, facts, findings)
+    known = frozenset(u.namespace_id for u in work.units if u.namespace_id)
+    new: dict[str, list[Unit]] = {}
+    for unit in work.units:
+        if unit.at is None and unit.goal:
+            new.setdefault(unit.goal.script, []).append(unit)
+    for script in sorted(busy):
+        check_missing(script, known, new.get(script, []), facts, findings)
+    moving = {slot.script for u in work.units if u.at != u.goal for slot in (u.at, u.goal) if slot}
+    for script in sorted(busy):
+        _check_split(work.standings[script], findings, lifecycle=script in moving)
+    check_binders(doom, frozenset(busy), facts, findings)
+    check_hosts(doom, facts, findings)
+    _check_foreign_hosts(work)
+
+
+def _check_split(standing: Standing, findings: Findings, *, lifecycle: bool) -> None:
+    live = standing.live
+    if live is None or not live.split:
+        return
+    if lifecycle or standing.converts or standing.retags:
+        findings.refuse(
+            "split-deployment",
+            standing.worker.id,
+            f"Worker {live.name} runs two versions at once (a gradual deployment), and classes cannot change meanwhile.",
+            "bring one version to 100 % first, then plan again",
+            where=standing.worker.where,
+        )
+    else:
+        findings.warnings.append(
+            f"Worker {live.name} runs two versions at once; this plan ends that at 100 % of the new code."
+        )
+
+
+def _check_foreign_hosts(work: _Work) -> None:
+    """Refuse a namespace on a Worker that is neither declared nor live with that class."""
+    facts, doom = work.facts, work.doom
+    for namespace in facts.desired.namespaces:
+        if namespace.host is not None or namespace.stable_id in doom.stable_ids:
+            continue
+        record = facts.records.get(namespace.stable_id)
+        slot = Slot(namespace.script_name, namespace.class_name)
+        live = facts.slots.get(slot)
+        if live is None or (record and record.namespace_id != live.namespace_id):
+            known = ", ".join(n.class_name for n in facts.hosted.get(slot.script, [])) or "none"
+            work.findings.refuse(
+                "host-missing",
+                namespace.stable_id,
+                f"namespace {namespace.stable_id} is declared on Worker {slot.script}, which is not declared here and has "
+                f"no class {slot.class_name} of that identity in the account; its classes: {known}.",
+                "run the cell of that Worker",
+                "correct script_name (--script) or the class name",
+                where=namespace.where,
+            )
+
+
+# --- steps
+
+
+def _steps(work: _Work, default_compatibility_date: str) -> list[Step]:
+    """Order everything into steps; a refusal that only the order shows goes to the findings."""
+    schedule = Schedule(
+        [replace(u) for u in work.units],
+        {script: _plot(work, script) for script in work.diffs},
+        {name for name in work.facts.scripts if name in work.diffs},
+    )
+    try:
+        stages = schedule.run()
+    except CrossedTransfer as crossed:
+        _refuse_crossed(work, crossed)
+        return []
+    _check_aliases(work, stages)
+    uploads = Uploads(
+        facts=work.facts,
+        diffs=work.diffs,
+        held={h.desired.stable_id: h for h in work.held},
+        units={u.stable_id: u for u in work.units},
+        default_compatibility_date=default_compatibility_date,
+    )
+    steps = uploads.steps(stages)
+    if work.relabelled:
+        steps.append(Forget(workers=tuple(sorted(work.relabelled.values()))))
+    return [*steps, *deletions(work.doom, work.facts)]
+
+
+def _plot(work: _Work, script: str) -> Plot:
+    diff = work.diffs[script]
+    worker = diff.standing.worker
+    classes = frozenset(b.stable_id for b in worker.bindings if isinstance(b, ClassBinding) and b.stable_id)
+    services = {
+        b.value.worker
+        for b in worker.bindings
+        if not isinstance(b, ClassBinding) and isinstance(b.value, ServiceBinding)
+    }
+    return Plot(
+        script=script,
+        form=diff.standing.form,
+        changed=diff.changed or _must_unbind(work, script),
+        converts=diff.standing.converts,
+        binds=classes,
+        serves=frozenset(services & work.diffs.keys()) - {script},
+    )
+
+
+def _must_unbind(work: _Work, script: str) -> bool:
+    """Say whether the live script still binds, or may still bind, a class of its own that is to be deleted."""
+    doomed = {u.at.class_name for u in work.doom.units() if u.at and u.at.script == script}
+    live = work.facts.scripts.get(script)
+    if not doomed or live is None:
+        return False
+    if live.bindings is None:
+        return True
+    return any(isinstance(b, ClassBinding) and b.class_name in doomed for b in live.bindings)
+
+
+def _refuse_crossed(work: _Work, crossed: CrossedTransfer) -> None:
+    names = " and ".join(crossed.scripts)
+    work.findings.refuse(
+        "crossed-transfer",
+        ",".join(crossed.scripts),
+        f"the Workers {names} hand namespaces to each other, and each upload needs the other one first.",
+        "move the namespaces of one direction in one plan, and of the other direction in the next",
+    )
+
+
+def _check_aliases(work: _Work, stages: list[Stage]) -> None:
+    for script in sorted({s.script for s in stages if any(a != b for a, b in s.exports.items())}):
+        worker = work.diffs[script].standing.worker
+        if not can_alias(worker.main_module, worker.modules):
+            work.findings.refuse(
+                "alias-impossible",
+                worker.id,
+                f"Worker {worker.script_name} must export a class under a second name for a moment, which can be generated "
+                "for JavaScript modules only.",
+                "change the class names one at a time, over a name that is in no use, each in a plan of its own",
+                where=worker.where,
+            )
+
+
+# --- what the plan says and covers
+
+
+def _changes(work: _Work) -> tuple[Change, ...]:
+    changes: list[Change] = []
+    for script, diff in sorted(work.diffs.items()):
+        if not diff.changes:
+            worker = diff.standing.worker
+            detail = f"Worker {script} stays as it is."
+            changes.append(
+                Change(action=Action.NOOP, kind="worker", id=worker.id, worker=worker.id, name=script, detail=detail)
+            )
+        changes += diff.changes
+    changes += namespace_changes(work.held)
+    changes += doom_changes(work.doom)
+    changes += kept_changes(work.facts, work.doom, work.held)
+    return tuple(changes)
+
+
+def _scripts(facts: Facts) -> frozenset[str]:
+    """Name the scripts whose live facts the plan rests on."""
+    names = {w.script_name for w in facts.desired.workers} | {w.script_name for w in facts.recorded.workers}
+    names |= {n.script_name for n in facts.desired.namespaces} | {n.script_name for n in facts.recorded.namespaces}
+    return frozenset(names - {""})

@@ -1,0 +1,294 @@
+"""Turns what the user asked to destroy into deletions: each namespace with its consent, binders named, protection kept.
+
+A namespace whose Worker stays is deleted by an upload; a Worker is deleted whole, with every namespace that it hosts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from notebook_do.model import ClassBinding, ServiceBinding, StableId
+from notebook_do.plan.facts import Slot
+from notebook_do.plan.mark import read_mark
+from notebook_do.plan.plan import Consent, DeleteScript, Forget
+from notebook_do.plan.schedule import CrossedTransfer, Unit, order_of
+
+if TYPE_CHECKING:
+    from notebook_do.model import ObservedNamespace, ScriptBinding
+    from notebook_do.plan.facts import Facts, Findings
+    from notebook_do.plan.plan import Step
+
+
+@dataclass(slots=True)
+class Doom:
+    """What is to go."""
+
+    namespaces: dict[StableId, ObservedNamespace] = field(default_factory=dict)
+    """Live namespaces to be lost, however they go."""
+    workers: dict[str, str] = field(default_factory=dict)
+    """Worker ids to their live scripts, to be deleted."""
+    forgotten: list[StableId] = field(default_factory=list)
+    """Recorded namespaces that are no longer live."""
+    forgotten_workers: list[str] = field(default_factory=list)
+    stable_ids: frozenset[str] = frozenset()
+    """Every stable ID asked for, and those that go with a Worker."""
+
+    @property
+    def scripts(self) -> frozenset[str]:
+        """The scripts to be deleted."""
+        return frozenset(self.workers.values())
+
+    def by_id(self) -> dict[str, str]:
+        """Give stable IDs by namespace id."""
+        return {n.namespace_id: stable_id for stable_id, n in self.namespaces.items()}
+
+    def units(self) -> list[Unit]:
+        """Give the namespaces that go by an upload of their Worker, which stays."""
+        return [
+            Unit(
+                stable_id=stable_id,
+                namespace_id=live.namespace_id,
+                storage=live.storage,
+                at=Slot(live.script_name, live.class_name),
+                goal=None,
+            )
+            for stable_id, live in sorted(self.namespaces.items())
+            if live.script_name not in self.scripts
+        ]
+
+    def consents(self) -> tuple[Consent, ...]:
+        """Give what must be typed: one phrase a namespace."""
+        return tuple(
+            Consent(
+                phrase=f"destroy {stable_id} {live.namespace_id[-8:]}",
+                stable_id=stable_id,
+                namespace_id=live.namespace_id,
+                class_name=live.class_name,
+                worker=live.script_name,
+                objects=live.objects,
+                objects_more=live.objects_more,
+            )
+            for stable_id, live in sorted(self.namespaces.items())
+        )
+
+
+def condemn(facts: Facts, findings: Findings) -> Doom:
+    """Resolve what was asked for; refusals go to `findings`."""
+    doom = Doom()
+    for asked in facts.desired.destroy:
+        kind, _, name = asked.rpartition(":")
+        is_namespace = name in facts.records or name in facts.namespaces
+        is_worker = name in facts.worker_records or any(w.id == name for w in facts.desired.workers)
+        if kind not in {"", "namespace", "worker"} or not (is_namespace or is_worker):
+            _refuse_unknown(asked, facts, findings)
+        elif not kind and is_namespace and is_worker:
+            findings.refuse(
+                "ambiguous-destroy",
+                asked,
+                f"{asked} is both a namespace and a Worker.",
+                f"destroy namespace:{asked}",
+                f"destroy worker:{asked}",
+            )
+        elif is_worker and kind != "namespace":
+            _condemn_worker(name, facts, doom, findings)
+        else:
+            _condemn_namespace(StableId(name), facts, doom, findings)
+    doom.stable_ids = frozenset((*doom.namespaces, *doom.forgotten, *doom.stable_ids))
+    return doom
+
+
+def _refuse_unknown(asked: str, facts: Facts, findings: Findings) -> None:
+    known = sorted({*facts.records, *facts.worker_records})
+    findings.refuse(
+        "unknown-destroy",
+        asked,
+        f"destroy {asked}: nothing of that name was deployed by this session; deployed are {', '.join(known) or 'none'}.",
+    )
+
+
+def _condemn_namespace(stable_id: StableId, facts: Facts, doom: Doom, findings: Findings) -> None:
+    live = live_of(stable_id, facts)
+    doom.stable_ids |= {stable_id}
+    if live is not None:
+        _check_protected(stable_id, live, facts, findings)
+        doom.namespaces[stable_id] = live
+    elif stable_id in facts.records:
+        doom.forgotten.append(stable_id)
+    else:
+        _refuse_unknown(stable_id, facts, findings)
+
+
+def live_of(stable_id: StableId, facts: Facts) -> ObservedNamespace | None:
+    """Find the live namespace of a stable ID: as recorded, as adopted by id, or as our mark on its host says."""
+    record, desired = facts.records.get(stable_id), facts.namespaces.get(stable_id)
+    if record is not None:
+        return facts.live.get(record.namespace_id)
+    if desired is None:
+        return None
+    if desired.namespace_id is not None:
+        return facts.live.get(desired.namespace_id)
+    script = facts.scripts.get(desired.script_name)
+    mark = read_mark(script.tags) if script else None
+    if mark is None or (mark.session, mark.stage) != (facts.desired.session, facts.desired.stage):
+        return None
+    return facts.slots.get(Slot(desired.script_name, mark.classes.get(stable_id, "")))
+
+
+def _check_protected(stable_id: StableId, live: ObservedNamespace, facts: Facts, findings: Findings) -> None:
+    desired, record = facts.namespaces.get(stable_id), facts.records.get(stable_id)
+    protected = desired.protect if desired else record.protected if record else True
+    if protected:
+        findings.refuse(
+            "protected",
+            stable_id,
+            f"namespace {stable_id} ({live.namespace_id}) is protected.",
+            f"lift it first: declare protect=False (%durable namespace {stable_id} --class {live.class_name} --unprotect), "
+            "then destroy again",
+            where=desired.where if desired else None,
+        )
+
+
+def _condemn_worker(id_: str, facts: Facts, doom: Doom, findings: Findings) -> None:
+    record = facts.worker_records.get(id_)
+    declared = next((w for w in facts.desired.workers if w.id == id_), None)
+    script = record.script_name if record else declared.script_name if declared else ""
+    live = facts.scripts.get(script)
+    if live is None:
+        if record is None:
+            _refuse_unknown(id_, facts, findings)
+            return
+        doom.forgotten_workers.append(id_)
+        doom.forgotten += [n.stable_id for n in facts.recorded.namespaces if n.script_name == script]
+        return
+    mark = read_mark(live.tags)
+    if record is None and (mark is None or (mark.session, mark.stage) != (facts.desired.session, facts.desired.stage)):
+        findings.refuse(
+            "worker-exists",
+            id_,
+            f"Worker {script} was not made by this session, so it is not deleted.",
+            "take it over first (adopt=True) and deploy that",
+        )
+        return
+    doom.workers[id_] = script
+    ids = {live_.namespace_id: i for i in _known_ids(facts) if (live_ := live_of(i, facts))}
+    for hosted in facts.hosted.get(script, []):
+        stable_id = ids.get(hosted.namespace_id)
+        if stable_id is None:
+            findings.refuse(
+                "unmanaged-namespace",
+                id_,
+                f"Worker {script} hosts class {hosted.class_name} ({hosted.namespace_id}), which has no stable ID here; "
+                "its objects would be lost with the Worker.",
+                f"declare it: %durable namespace ID --class {hosted.class_name} --script {script} "
+                f"--namespace-id {hosted.namespace_id} --unprotect",
+            )
+            continue
+        doom.stable_ids |= {stable_id}
+        doom.namespaces[stable_id] = hosted
+        _check_protected(stable_id, hosted, facts, findings)
+
+
+def _known_ids(facts: Facts) -> list[StableId]:
+    return [StableId(i) for i in sorted({*facts.records, *facts.namespaces})]
+
+
+# --- who still needs what is to go
+
+
+def check_binders(doom: Doom, rewritten: frozenset[str], facts: Facts, findings: Findings) -> None:
+    """Refuse to destroy what something that stays still binds; name it. `rewritten` scripts get new bindings by this plan."""
+    slots = {Slot(n.script_name, n.class_name): i for i, n in doom.namespaces.items()}
+    binders: dict[str, set[str]] = {}
+    for worker in facts.desired.workers:
+        if worker.id in doom.workers:
+            continue
+        for binding in worker.bindings:
+            subject = _declared_subject(binding, doom)
+            if subject:
+                binders.setdefault(subject, set()).add(f"{binding.name} of {worker.script_name} (declared)")
+    for script in facts.observed.scripts:
+        if script.name in doom.scripts or script.name in rewritten:
+            continue
+        for binding in script.bindings or ():
+            subject = _live_subject(binding, script.name, slots, doom)
+            if subject and not (
+                subject in slots.values() and doom.namespaces[StableId(subject)].script_name == script.name
+            ):
+                binders.setdefault(subject, set()).add(f"{binding.name} of {script.name} (live)")
+    for subject, names in sorted(binders.items()):
+        findings.refuse(
+            "still-bound",
+            subject,
+            f"{subject} cannot be destroyed: it is still bound by {', '.join(sorted(names))}.",
+            "take the binding out of that Worker's cell and deploy it, then destroy",
+            "destroy that Worker too",
+        )
+    unread = [s.name for s in facts.observed.scripts if s.bindings is None and s.name not in rewritten | doom.scripts]
+    if unread and (doom.namespaces or doom.workers):
+        findings.warnings.append(
+            f"the bindings of {len(unread)} other Worker{'s were' if len(unread) > 1 else ' was'} not read; "
+            "one of them may still bind what is destroyed."
+        )
+
+
+def _declared_subject(binding: ScriptBinding, doom: Doom) -> str | None:
+    if isinstance(binding, ClassBinding):
+        return binding.stable_id if binding.stable_id in doom.namespaces else None
+    if isinstance(binding.value, ServiceBinding):
+        return next((i for i, script in doom.workers.items() if script == binding.value.worker), None)
+    return None
+
+
+def _live_subject(binding: ScriptBinding, script: str, slots: dict[Slot, StableId], doom: Doom) -> str | None:
+    if isinstance(binding, ClassBinding):
+        return slots.get(Slot(binding.script_name or script, binding.class_name))
+    if isinstance(binding.value, ServiceBinding):
+        return next((i for i, name in doom.workers.items() if name == binding.value.worker), None)
+    return None
+
+
+def check_hosts(doom: Doom, facts: Facts, findings: Findings) -> None:
+    """Refuse to delete a namespace whose Worker stays but is not declared: there is nothing to upload without it."""
+    for unit in doom.units():
+        if unit.at and unit.at.script not in facts.workers:
+            findings.refuse(
+                "host-not-declared",
+                unit.stable_id,
+                f"namespace {unit.stable_id} is deleted by an upload of Worker {unit.at.script}, which is not declared.",
+                f"run the cell of Worker {unit.at.script}, without class {unit.at.class_name}",
+                "destroy the Worker with everything in it",
+            )
+
+
+def deletions(doom: Doom, facts: Facts) -> list[Step]:
+    """Give the steps that delete scripts, clients before those they bind, and forget what is gone already."""
+    before: dict[str, set[str]] = {script: set() for script in doom.scripts}
+    for script in doom.scripts:
+        for binding in facts.scripts[script].bindings or ():
+            target = binding.script_name if isinstance(binding, ClassBinding) else None
+            if not isinstance(binding, ClassBinding) and isinstance(binding.value, ServiceBinding):
+                target = binding.value.worker
+            if target in before and target != script:
+                before[target].add(script)
+    try:
+        order = order_of(before, {})
+    except CrossedTransfer:  # they bind each other: no order is right, any is as good
+        order = sorted(before)
+    ids = {script: worker for worker, script in doom.workers.items()}
+    steps: list[Step] = []
+    for script in order:
+        hosted = {i: n for i, n in sorted(doom.namespaces.items()) if n.script_name == script}
+        steps.append(
+            DeleteScript(
+                worker=ids[script],
+                script_name=script,
+                namespace_ids=tuple(n.namespace_id for n in hosted.values()),
+                forgotten=tuple(i for i in hosted if i in facts.records),
+            )
+        )
+    if doom.forgotten or doom.forgotten_workers:
+        steps.append(
+            Forget(stable_ids=tuple(sorted(set(doom.forgotten))), workers=tuple(sorted(doom.forgotten_workers)))
+        )
+    return steps

@@ -1,0 +1,267 @@
+"""Compares one declared Worker with what is recorded and live: what changes, and what changed outside (drift)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from notebook_do.model import ClassBinding, Json, PlainText, Resource, Secret, ServiceBinding
+from notebook_do.plan.fingerprint import Fingerprint, fingerprint, read_fingerprint
+from notebook_do.plan.plan import Action, Change
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from notebook_do.model import ScriptBinding
+    from notebook_do.plan.standing import Standing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerDiff:
+    """What is different about one Worker. `changed`: it must be uploaded, whatever happens to its namespaces."""
+
+    standing: Standing
+    wanted: Fingerprint
+    before: Fingerprint
+    changed: bool
+    changes: tuple[Change, ...] = ()
+    drift: tuple[Change, ...] = ()
+    binding_actions: Mapping[str, Action] = field(default_factory=dict)
+
+    @property
+    def sets_url(self) -> bool:
+        """True when the workers.dev address must be switched."""
+        worker, live = self.standing.worker, self.standing.live
+        if live is None or (live.url is None and self.before.url == "-"):
+            return worker.url
+        known = live.url if live.url is not None else self.before.url == "open"
+        return known != worker.url
+
+    @property
+    def sets_crons(self) -> bool:
+        """True when the cron triggers must be replaced."""
+        return self.wanted.crons != self.before.crons
+
+
+def compare(standing: Standing, *, relabelled: bool) -> WorkerDiff:
+    """Compare a declared Worker; `relabelled`: a stable ID or the Worker id changed, which our mark must tell."""
+    worker, live, record = standing.worker, standing.live, standing.record
+    wanted, before = fingerprint(worker), read_fingerprint(record.settings_digest if record and live else None)
+    binding_changes, binding_drift = _binding_changes(standing, same=wanted.upload == before.upload)
+    changes, drift = list(binding_changes), list(binding_drift)
+    if live is None:
+        changes.insert(0, _change(standing, Action.CREATE, "worker", f"Worker {worker.script_name} is created."))
+    else:
+        drift += _outside(standing, same=wanted.upload == before.upload)
+        changes += _code_and_settings(standing, wanted, before, bindings=bool(binding_changes))
+    result = WorkerDiff(
+        standing=standing,
+        wanted=wanted,
+        before=before,
+        changed=bool(changes or drift) or relabelled or standing.retags or standing.converts,
+        drift=tuple(drift),
+        binding_actions={c.name: c.action for c in (*binding_changes, *binding_drift)},
+    )
+    changes += _around(result)
+    return WorkerDiff(
+        standing=standing,
+        wanted=wanted,
+        before=before,
+        changed=result.changed,
+        changes=tuple(changes),
+        drift=result.drift,
+        binding_actions=result.binding_actions,
+    )
+
+
+def _change(
+    standing: Standing, action: Action, kind: str, detail: str, *, field_: str = "", before: str = "", after: str = ""
+) -> Change:
+    worker = standing.worker
+    return Change(
+        action=action,
+        kind=kind,
+        id=worker.id,
+        worker=worker.id,
+        name=worker.script_name,
+        field=field_,
+        before=before,
+        after=after,
+        detail=detail,
+    )
+
+
+def _code_and_settings(standing: Standing, wanted: Fingerprint, before: Fingerprint, *, bindings: bool) -> list[Change]:
+    worker, record = standing.worker, standing.record
+    changes = []
+    if standing.adopts:
+        changes.append(
+            _change(
+                standing,
+                Action.UPDATE,
+                "worker",
+                f"The live Worker {worker.script_name} is taken over.",
+                field_="adopt",
+            )
+        )
+    old = record.content_digest if record else None
+    if old != worker.content_digest:
+        detail = (
+            f"The code of {worker.script_name} is replaced." if old else f"The code of {worker.script_name} is sent."
+        )
+        changes.append(
+            _change(
+                standing,
+                Action.UPDATE,
+                "code",
+                detail,
+                field_="modules",
+                before=(old or "")[:12],
+                after=worker.content_digest[:12],
+            )
+        )
+    if wanted.upload != before.upload and not bindings:
+        detail = f"The settings of {worker.script_name} are sent."
+        changes.append(_change(standing, Action.UPDATE, "setting", detail, field_="settings"))
+    if standing.retags and standing.live:
+        detail = f"The migration tag {standing.live.migration_tag} of {worker.script_name} is replaced by one of this session."
+        changes.append(_change(standing, Action.UPDATE, "setting", detail, field_="migration_tag"))
+    if standing.converts:
+        detail = f"Worker {worker.script_name} switches from `migrations` to `exports`. This is one-way: it can never go back."
+        changes.append(
+            _change(
+                standing, Action.UPDATE, "setting", detail, field_="lifecycle", before="migrations", after="exports"
+            )
+        )
+    return changes
+
+
+def _around(diff: WorkerDiff) -> list[Change]:
+    """Say what happens beside the upload: URL and cron triggers."""
+    standing, worker = diff.standing, diff.standing.worker
+    changes = []
+    if diff.sets_url:
+        word = "opened" if worker.url else "closed"
+        detail = f"The URL of {worker.script_name} is {word}."
+        after = "open" if worker.url else "closed"
+        changes.append(_change(standing, Action.UPDATE, "url", detail, field_="workers.dev", after=after))
+    if diff.sets_crons:
+        detail = f"The cron triggers of {worker.script_name} are replaced."
+        changes.append(_change(standing, Action.UPDATE, "cron", detail, field_="crons", after=", ".join(worker.crons)))
+    return changes
+
+
+def _outside(standing: Standing, *, same: bool) -> list[Change]:
+    """Find what somebody else changed since the last deploy."""
+    worker, live, record = standing.worker, standing.live, standing.record
+    if live is None or record is None:
+        return []
+    drift = []
+    if record.etag and live.etag and record.etag != live.etag:
+        by = f" by {live.last_deployed_from}" if live.last_deployed_from else ""
+        detail = f"The code of {live.name} was replaced outside{by}; this plan puts the declared code back."
+        drift.append(
+            _change(standing, Action.UPDATE, "code", detail, field_="etag", before=record.etag, after=live.etag)
+        )
+    declared, found = worker.compatibility_date, live.compatibility_date
+    if same and declared and found and declared != found:
+        detail = f"The compatibility date of {live.name} was set to {found} outside; this plan puts {declared} back."
+        drift.append(
+            _change(
+                standing, Action.UPDATE, "setting", detail, field_="compatibility_date", before=declared, after=found
+            )
+        )
+    return drift
+
+
+# --- bindings
+
+
+def _binding_changes(standing: Standing, *, same: bool) -> tuple[list[Change], list[Change]]:
+    """Give the changes of bindings: first those that the declarations ask for, then those made outside."""
+    worker, live = standing.worker, standing.live
+    if live is None:
+        made = [_binding_change(standing, Action.CREATE, b.name, "", describe(b), "") for b in worker.bindings]
+        return made, []
+    if live.bindings is None:
+        return [], []
+    found = {b.name: b for b in live.bindings}
+    wanted = {b.name: b for b in worker.bindings}
+    changes = []
+    outside = " It was changed outside." if same else ""
+    for name in sorted(found.keys() | wanted.keys()):
+        was, now = found.get(name), wanted.get(name)
+        if was is None and now is not None:
+            changes.append(_binding_change(standing, Action.CREATE, name, "", describe(now), outside))
+        elif now is None and was is not None and not is_secret(was):
+            changes.append(_binding_change(standing, Action.DELETE, name, describe(was), "", outside))
+        elif was is not None and now is not None and not same_binding(was, now, live.name):
+            changes.append(_binding_change(standing, Action.UPDATE, name, describe(was), describe(now), outside))
+    return ([], changes) if same else (changes, [])
+
+
+def _binding_change(standing: Standing, action: Action, name: str, before: str, after: str, outside: str) -> Change:
+    worker = standing.worker
+    verb = {Action.CREATE: "added", Action.DELETE: "removed"}.get(action, "changed")
+    return Change(
+        action=action,
+        kind="binding",
+        id=f"{worker.id}.{name}",
+        worker=worker.id,
+        name=name,
+        before=before,
+        after=after,
+        detail=f"Binding {name} of {worker.script_name} is {verb}.{outside}",
+    )
+
+
+def is_secret(binding: ScriptBinding) -> bool:
+    """Say whether a binding is a secret; a live one that is not declared is kept by every upload."""
+    return not isinstance(binding, ClassBinding) and isinstance(binding.value, Secret)
+
+
+def describe(binding: ScriptBinding) -> str:
+    """Say in a few words what a binding is bound to; never a value."""
+    kind, target = kind_and_target(binding)
+    return f"{kind} {target}".strip()
+
+
+def kind_and_target(binding: ScriptBinding) -> tuple[str, str]:
+    """Give Cloudflare's word for the kind of binding, and what it is bound to; never a value."""
+    if isinstance(binding, ClassBinding):
+        target = f"{binding.script_name}.{binding.class_name}" if binding.script_name else binding.class_name
+        return "durable_object_namespace", target
+    match binding.value:
+        case PlainText():
+            return "plain_text", ""
+        case Json():
+            return "json", ""
+        case Secret(key=key):
+            return "secret_text", key
+        case ServiceBinding(worker=worker):
+            return "service", worker
+        case Resource(type=kind, fields=fields):
+            return kind, next((str(v) for v in fields.value.values() if isinstance(v, str)), "")
+
+
+def same_binding(live: ScriptBinding, wanted: ScriptBinding, script: str) -> bool:
+    """Say whether a live binding is the wanted one, as far as Cloudflare tells: it shows no secret."""
+    if isinstance(live, ClassBinding) or isinstance(wanted, ClassBinding):
+        if not (isinstance(live, ClassBinding) and isinstance(wanted, ClassBinding)):
+            return False
+        return (live.class_name, live.script_name or script) == (wanted.class_name, wanted.script_name or script)
+    match live.value, wanted.value:
+        case Secret(), Secret():
+            return True
+        case ServiceBinding() as was, ServiceBinding() as now:
+            return (was.worker, was.entrypoint) == (now.worker, now.entrypoint)
+        case Resource() as was, Resource() as now:
+            there = was.fields.value
+            return was.type == now.type and all(there.get(k, v) == v for k, v in now.fields.value.items())
+        case was, now:
+            return was == now
+
+
+def unbound(diffs: Iterable[WorkerDiff]) -> frozenset[str]:
+    """Give the names of the live scripts whose next upload is made by this plan."""
+    return frozenset(d.standing.worker.script_name for d in diffs if d.changed)

@@ -1,0 +1,78 @@
+"""Names what was sent of a Worker besides its code, so that an unchanged Worker is known without reading it back.
+
+The text kept in the state file has three parts, `<upload>.<url>.<crons>`: what the upload carries, whether the URL is
+open, and the cron triggers; `-` stands for a part that was never set. It is compared with itself only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.model import ClassBinding, Json, PlainText, Resource, Secret, ServiceBinding
+
+if TYPE_CHECKING:
+    from notebook_do.model import DesiredWorker, ScriptBinding
+
+UNSET = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprint:
+    """The three parts."""
+
+    upload: str = UNSET
+    url: str = UNSET
+    crons: str = UNSET
+
+    def __str__(self) -> str:
+        return f"{self.upload}.{self.url}.{self.crons}"
+
+
+def read_fingerprint(text: str | None) -> Fingerprint:
+    """Read a recorded fingerprint; anything unknown counts as never set, which only causes one more upload."""
+    match (text or "").split("."):
+        case [upload, url, crons]:
+            return Fingerprint(upload=upload, url=url, crons=crons)
+    return Fingerprint()
+
+
+def fingerprint(worker: DesiredWorker) -> Fingerprint:
+    """Name the declared settings. An undeclared compatibility date counts as undeclared, whatever is live."""
+    upload = [
+        worker.main_module,
+        [plain_binding(b) for b in worker.bindings],
+        worker.compatibility_date,
+        worker.compatibility_flags,
+        worker.options.text,
+    ]
+    return Fingerprint(upload=_short(upload), url="open" if worker.url else "closed", crons=crons_part(worker.crons))
+
+
+def crons_part(crons: tuple[str, ...]) -> str:
+    """Name a set of cron triggers; none at all is like never set."""
+    return _short(sorted(crons)) if crons else UNSET
+
+
+def plain_binding(binding: ScriptBinding) -> list[Any]:
+    """Reduce a binding to JSON values; a secret to where it comes from."""
+    if isinstance(binding, ClassBinding):
+        return [binding.name, "class", binding.class_name, binding.script_name, binding.environment]
+    match binding.value:
+        case PlainText(text=text):
+            return [binding.name, "text", text]
+        case Json(text=text):
+            return [binding.name, "json", text]
+        case Secret(source=source, key=key):
+            return [binding.name, "secret", source, key]
+        case ServiceBinding(worker=worker, entrypoint=entrypoint, environment=environment):
+            return [binding.name, "service", worker, entrypoint, environment]
+        case Resource(type=kind, fields=fields):
+            return [binding.name, kind, fields.text]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,243 @@
+"""Turns identified namespaces into what must happen to them: create, rename, transfer, delete. Never by a guess.
+
+What is missing among the declarations is kept, never deleted; what could be a rename or a move but was not declared as
+one is a refusal that names both sides and the choices.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from notebook_do.model import NamespaceId, Storage
+from notebook_do.plan.facts import Slot
+from notebook_do.plan.schedule import Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from notebook_do.model import DesiredNamespace, ObservedNamespace, RecordedNamespace
+    from notebook_do.plan.facts import Facts, Findings
+    from notebook_do.plan.identity import Held
+    from notebook_do.plan.standing import Standing
+
+
+def unit_of(held: Held, facts: Facts, standings: Mapping[str, Standing], findings: Findings) -> Unit:
+    """Give the way of one namespace from where it lives to where it is declared."""
+    desired, live = held.desired, held.live
+    goal = Slot(desired.script_name, desired.class_name)
+    if live is None:
+        _check_new_storage(desired, findings)
+        storage = desired.storage or Storage.SQLITE
+        return Unit(stable_id=desired.stable_id, namespace_id=NamespaceId(""), storage=storage, at=None, goal=goal)
+    if desired.storage is not None and desired.storage is not live.storage:
+        _refuse_flip(desired, live, findings)
+    if live.script_name != desired.script_name:
+        _check_transfer(held, live, facts, standings, findings)
+    return Unit(
+        stable_id=desired.stable_id,
+        namespace_id=live.namespace_id,
+        storage=live.storage,
+        at=Slot(live.script_name, live.class_name),
+        goal=goal,
+    )
+
+
+def _check_new_storage(desired: DesiredNamespace, findings: Findings) -> None:
+    if desired.storage is Storage.KV:
+        findings.warnings.append(
+            f"namespace {desired.stable_id}: Cloudflare takes new key-value namespaces from few accounts only; "
+            "leave sqlite=False (--kv) out unless yours is one."
+        )
+
+
+def _refuse_flip(desired: DesiredNamespace, live: ObservedNamespace, findings: Findings) -> None:
+    findings.refuse(
+        "storage-flip",
+        desired.stable_id,
+        f"namespace {desired.stable_id} ({live.namespace_id}) is stored as {live.storage}, and Cloudflare cannot convert it "
+        f"to {desired.storage}.",
+        f"leave sqlite out (or --kv{' in' if live.storage is Storage.KV else ' out'}) to keep it as it is",
+        "declare a new namespace under a new stable ID and copy the objects through a Worker that binds both",
+        where=desired.where,
+    )
+
+
+def _check_transfer(
+    held: Held, live: ObservedNamespace, facts: Facts, standings: Mapping[str, Standing], findings: Findings
+) -> None:
+    """Refuse a move that was not declared, or that Cloudflare has no way for."""
+    desired = held.desired
+    source = _script_named(desired.transferred_from, facts)
+    if source != live.script_name:
+        _refuse_move(desired, live, held.record, findings)
+        return
+    here, there = standings.get(live.script_name), standings.get(desired.script_name)
+    live_source = facts.scripts.get(live.script_name)
+    source_form = here.form if here else (live_source.lifecycle if live_source else None) or "migrations"
+    if there and there.form != source_form:
+        findings.refuse(
+            "mixed-lifecycle-transfer",
+            desired.stable_id,
+            f"namespace {desired.stable_id} would move from {live.script_name}, which uses `{source_form}`, to "
+            f"{desired.script_name}, which uses `{there.form}`; a transfer needs the same form on both.",
+            f"declare lifecycle={source_form!r} on Worker {desired.host}"
+            if there.live is None
+            else "declare lifecycle='exports' on the one that uses `migrations` and deploy that first",
+            where=desired.where,
+        )
+    elif here is None and source_form == "exports":
+        findings.refuse(
+            "transfer-source-missing",
+            desired.stable_id,
+            f"namespace {desired.stable_id} would move from {live.script_name}, whose upload hands it over in the `exports` "
+            "form, and that Worker is not declared here.",
+            f"run the cell of Worker {live.script_name}, without class {live.class_name}",
+            where=desired.where,
+        )
+    elif (here and here.converts) or (there and there.converts):
+        findings.refuse(
+            "convert-first",
+            desired.stable_id,
+            f"namespace {desired.stable_id} would move between Workers of which one is switched to `exports` in this plan.",
+            "deploy the switch (lifecycle='exports') first, then declare transferred_from",
+            where=desired.where,
+        )
+
+
+def _script_named(name: str | None, facts: Facts) -> str | None:
+    """Resolve a Worker's name or id; a source that is no longer declared is known by its record."""
+    if name is None or name in facts.scripts:
+        return name
+    record = facts.worker_records.get(name)
+    return record.script_name if record else name
+
+
+def _refuse_move(
+    desired: DesiredNamespace, live: ObservedNamespace, record: RecordedNamespace | None, findings: Findings
+) -> None:
+    del record
+    said = f", and transferred_from names {desired.transferred_from}" if desired.transferred_from else ""
+    findings.refuse(
+        "host-changed",
+        desired.stable_id,
+        f"namespace {desired.stable_id} ({live.namespace_id}) lives on Worker {live.script_name} and is declared on "
+        f"{desired.script_name}{said}. Without a transfer it would begin empty there.",
+        f"move it with its objects: declare transferred_from={live.script_name!r} (--transferred-from {live.script_name})",
+        f"keep it where it is: declare script_name={live.script_name!r} (--script {live.script_name})",
+        where=desired.where,
+    )
+
+
+def check_slots(units: Iterable[Unit], doomed: Mapping[str, str], facts: Facts, findings: Findings) -> None:
+    """Refuse a goal that a namespace to be destroyed, or one that nobody declared, still holds.
+
+    `doomed` gives the stable ID by namespace id. Also refuses a transfer that Cloudflare's forms have no way for.
+    """
+    listed = list(units)
+    moving = {u.namespace_id for u in listed if u.namespace_id}
+    for unit in listed:
+        occupant = facts.slots.get(unit.goal) if unit.goal else None
+        if occupant is None or unit.goal is None or occupant.namespace_id in moving:
+            continue
+        where = facts.namespaces[unit.stable_id].where
+        if occupant.namespace_id in doomed:
+            findings.refuse(
+                "destroy-first",
+                unit.stable_id,
+                f"namespace {unit.stable_id} would take class {unit.goal.class_name} of {unit.goal.script}, which "
+                f"{doomed[occupant.namespace_id]} still has until it is destroyed.",
+                f"deploy a plan that only destroys {doomed[occupant.namespace_id]}, then plan again",
+                where=where,
+            )
+
+
+def check_missing(script: str, known: frozenset[str], new: Iterable[Unit], facts: Facts, findings: Findings) -> None:
+    """Refuse to upload a script that hosts live namespaces which nothing declares now.
+
+    `known` are the namespace ids that this plan holds or destroys; `new` are the namespaces to be created on the script.
+    """
+    records = {r.namespace_id: r for r in facts.recorded.namespaces}
+    missing = [n for n in facts.hosted.get(script, []) if n.namespace_id not in known]
+    created = sorted(new, key=lambda u: u.stable_id)
+    if not missing:
+        return
+    names = [_name(n, records.get(n.namespace_id)) for n in missing]
+    for unit in created:
+        _refuse_ambiguous(unit, missing, records, facts, findings)
+    if created:
+        return
+    for namespace, name in zip(missing, names, strict=True):
+        record = records.get(namespace.namespace_id)
+        stable_id = record.stable_id if record else "ID"
+        extra = "" if record else f" --namespace-id {namespace.namespace_id}"
+        line = f"%durable namespace {stable_id} --class {namespace.class_name} --script {script}{extra}"
+        findings.refuse(
+            "missing-declaration",
+            record.stable_id if record else namespace.namespace_id,
+            f"Worker {script} hosts {name}, which is not declared in this session. It is kept, so the Worker cannot be "
+            "uploaded without it.",
+            f"run its cell: {line}",
+            f"destroy it: %durable destroy {record.stable_id}" if record else "declare it first to destroy it",
+            where=facts.workers[script].where if script in facts.workers else None,
+        )
+
+
+def _refuse_ambiguous(
+    unit: Unit,
+    missing: list[ObservedNamespace],
+    records: Mapping[NamespaceId, RecordedNamespace],
+    facts: Facts,
+    findings: Findings,
+) -> None:
+    """Refuse a new stable ID beside a live one that is no longer declared: it may be the same thing, renamed."""
+    desired = facts.namespaces[unit.stable_id]
+    same = [n for n in missing if n.class_name == desired.class_name]
+    likely = same or missing
+    names = " and ".join(_name(n, records.get(n.namespace_id)) for n in likely)
+    ids = [r.stable_id for n in likely if (r := records.get(n.namespace_id))]
+    choices = [
+        f"the same under a new name: declare renamed_from={i!r} (--renamed-from {i}) on {unit.stable_id}" for i in ids
+    ]
+    choices += [
+        f"the same, not known here yet: declare namespace_id={n.namespace_id!r} on {unit.stable_id}"
+        for n in likely
+        if n.namespace_id not in records
+    ]
+    choices += [
+        f"keep both: run the cell of {i} too" if not same else f"keep {i}: declare it, and not {unit.stable_id}"
+        for i in ids
+    ]
+    choices += [f"lose its objects: destroy {i} first, then plan again" for i in ids]
+    findings.refuse(
+        "stable-id-changed" if same else "ambiguous-rename",
+        unit.stable_id,
+        f"stable ID {unit.stable_id} (class {desired.class_name}) is new on Worker {desired.script_name}, while {names} "
+        "is live there and no longer declared. Is it the same namespace?",
+        *choices,
+        where=desired.where,
+    )
+
+
+def _name(namespace: ObservedNamespace, record: RecordedNamespace | None) -> str:
+    known = f"namespace {record.stable_id}" if record else "an unknown namespace"
+    return f"{known} (class {namespace.class_name}, {namespace.namespace_id})"
+
+
+def check_arrivals(units: Iterable[Unit], standings: Mapping[str, Standing], facts: Facts, findings: Findings) -> None:
+    """Refuse a transfer with a rename whose way is barred: in the `exports` form a class keeps its name on the way."""
+    listed = list(units)
+    slots = {slot for u in listed for slot in (u.at, u.goal) if slot}
+    for unit in listed:
+        if unit.at is None or unit.goal is None or unit.at.script == unit.goal.script:
+            continue
+        there = standings.get(unit.goal.script)
+        arrival = Slot(unit.goal.script, unit.at.class_name)
+        if there and there.form == "exports" and arrival != unit.goal and arrival in slots:
+            findings.refuse(
+                "transfer-and-rename",
+                unit.stable_id,
+                f"namespace {unit.stable_id} arrives on {unit.goal.script} as class {unit.at.class_name}, a name that is in "
+                "use there; it cannot move and take another name in one plan.",
+                f"rename it to {unit.goal.class_name} first, on {unit.at.script}, and move it in the next plan",
+                where=facts.namespaces[unit.stable_id].where,
+            )

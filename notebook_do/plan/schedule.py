@@ -1,0 +1,371 @@
+"""Orders what must happen to namespaces into uploads, each of them legal by Cloudflare's rules on its own.
+
+A namespace goes from where it is to its goal by renames, transfers and creation. The rules kept by every upload:
+a name is taken only when it was free before the upload; no name is both source and destination in one upload; a
+script is not uploaded while it hosts a namespace that is leaving it (its new source no longer has the class), except
+by the very upload that hands it over; a swap goes over a temporary name. Deletions come last, each in its own upload.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING
+
+from notebook_do.model import (
+    CreateClass,
+    DeleteClass,
+    NamespaceId,
+    RenameClass,
+    StableId,
+    TransferClass,
+    TransferredAway,
+)
+from notebook_do.plan.facts import Slot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from notebook_do.model import ClassMigration, Lifecycle, Storage
+
+
+TEMPORARY = "NotebookDoTemporary"
+"""How a name begins that a namespace bears only while a swap is on its way."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Unit:
+    """A namespace on its way. `at` is None before it exists; `goal` is None when it is to be deleted."""
+
+    stable_id: StableId
+    namespace_id: NamespaceId
+    storage: Storage
+    at: Slot | None
+    goal: Slot | None
+    landing: Slot | None = None
+    """Where an announced transfer (`exports` form) will arrive, until the source's upload hands it over."""
+
+    @property
+    def leaves(self) -> str | None:
+        """The script that it is still to leave."""
+        moving = self.at and self.goal and self.at.script != self.goal.script
+        return self.at.script if self.at and moving else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plot:
+    """What is asked of one declared script: how it speaks, what it binds, and whether it changes anyway."""
+
+    script: str
+    form: Lifecycle
+    changed: bool
+    converts: bool = False
+    binds: frozenset[StableId] = frozenset()
+    serves: frozenset[str] = frozenset()
+    """Declared scripts that it binds as services."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One upload of one script."""
+
+    script: str
+    class_migrations: tuple[ClassMigration, ...]
+    hosted: tuple[tuple[str, Storage, StableId], ...]
+    """(class, storage, stable ID) of every namespace that the script hosts after the upload."""
+    exports: Mapping[str, str | None]
+    """The class names that the upload must export, and the source's class for each; None: an empty class."""
+    places: Mapping[StableId, Slot]
+    """Where each namespace that the script binds can be bound now; the others are left out for now."""
+    services: frozenset[str]
+    """The declared scripts that exist now."""
+    moved: tuple[StableId, ...]
+    """Namespaces that are on another script than this one through this upload."""
+    final: bool
+    """True when nothing of the script is left for a later upload."""
+
+
+class CrossedTransfer(Exception):  # noqa: N818 - caught at once and turned into a refusal
+    """Scripts hand namespaces to each other in a circle."""
+
+    def __init__(self, scripts: tuple[str, ...]) -> None:
+        super().__init__(scripts)
+        self.scripts = scripts
+
+
+@dataclass(slots=True)
+class Schedule:
+    """Computes the stages; `stages` are complete after `run`."""
+
+    units: list[Unit]
+    plots: dict[str, Plot]
+    existing: set[str]
+    """Scripts that exist now."""
+    stages: list[Stage] = field(default_factory=list)
+    _by_id: dict[StableId, Unit] = field(default_factory=dict)
+    _on: dict[str, dict[StableId, Unit]] = field(default_factory=dict)
+    """The units that concern a script: on it, coming to it, landing on it."""
+    _dirty: set[str] = field(default_factory=set)
+    _converted: set[str] = field(default_factory=set)
+    _forced: set[str] = field(default_factory=set)
+    _occupied: dict[Slot, Unit] = field(default_factory=dict)
+
+    def run(self) -> list[Stage]:
+        """Give the stages in order. Raises CrossedTransfer."""
+        for unit in sorted(self.units, key=lambda u: u.stable_id):
+            self._by_id[unit.stable_id] = unit
+            for slot in {unit.at, unit.goal} - {None}:
+                self._on.setdefault(slot.script, {})[unit.stable_id] = unit  # type: ignore[union-attr]
+            if unit.at:
+                self._occupied[unit.at] = unit
+        self._dirty = {plot.script for plot in self.plots.values() if plot.changed}
+        order = [s for s in self._order() if self._dirty_or_moving(s)]
+        while any(self._dirty_or_moving(s) for s in order):
+            before = len(self.stages)
+            for script in order:
+                self._advance(script)
+            if len(self.stages) == before:
+                self._force(order)
+        for script in order:
+            self._delete(script)
+        return self.stages
+
+    # --- order
+
+    def _order(self) -> list[str]:
+        """Sort scripts: the destination of a transfer before its source, then hosts before those who bind them."""
+        hard: dict[str, set[str]] = {s: set() for s in self.plots}
+        soft: dict[str, set[str]] = {s: set() for s in self.plots}
+        for unit in self.units:
+            source = unit.leaves
+            if source in hard and unit.goal:
+                hard[source].add(unit.goal.script)
+        for plot in self.plots.values():
+            bound = [self._by_id[b] for b in plot.binds if b in self._by_id]
+            hosts = {slot.script for u in bound for slot in (u.at, u.goal) if slot}
+            soft[plot.script] = ((hosts | plot.serves) & self.plots.keys()) - {plot.script}
+        return order_of(hard, soft)
+
+    # --- one script
+
+    def _dirty_or_moving(self, script: str) -> bool:
+        if script in self._dirty:
+            return True
+        units = self._on.get(script, {}).values()
+        return any(
+            u.goal is not None and u.at != u.goal and script in {u.goal.script, u.at and u.at.script} for u in units
+        )
+
+    def _advance(self, script: str) -> None:
+        plot = self.plots[script]
+        if plot.converts and script not in self._converted and self._busy(script):
+            self._upload(script, [])
+        self._converted.add(script)
+        while operations := self._legal(plot):
+            self._upload(script, operations)
+        if script in self._dirty and self._final(script):
+            self._upload(script, [])
+
+    def _busy(self, script: str) -> bool:
+        return any(u.at != u.goal for u in self._on.get(script, {}).values())
+
+    def _legal(self, plot: Plot) -> list[tuple[Unit, ClassMigration]]:
+        """Find what the next upload of the script can do: everything whose name is free before it."""
+        script, units = plot.script, self._on.get(plot.script, {}).values()
+        leaving = [u for u in units if u.leaves == script]
+        if leaving and (plot.form == "migrations" or not all(u.landing for u in leaving)):
+            return []  # the destinations take them over first
+        operations: list[tuple[Unit, ClassMigration]] = [(u, _away(u)) for u in leaving]
+        taken: set[Slot] = set()
+        for unit in units:
+            arrival = self._arrival(unit, plot)
+            if arrival and arrival not in taken and arrival not in self._occupied:
+                taken.add(arrival)
+                operations.append((unit, _migration(unit, arrival)))
+        if not operations and (swapped := self._swapped(script)):
+            operations.append((swapped, _migration(swapped, self._temporary(script))))
+        return operations
+
+    def _arrival(self, unit: Unit, plot: Plot) -> Slot | None:
+        """Give the slot that the unit would take by the next upload of the script; None when it stays."""
+        if unit.goal is None or unit.at == unit.goal or unit.goal.script != plot.script or unit.landing:
+            return None
+        if unit.leaves and plot.form == "exports":  # a transfer keeps its class name in this form
+            return Slot(plot.script, unit.at.class_name) if unit.at else None
+        return unit.goal
+
+    def _swapped(self, script: str) -> Unit | None:
+        """Find a namespace in a circle of renames on the script."""
+        for unit in self._on.get(script, {}).values():
+            seen: set[StableId] = set()
+            step: Unit | None = unit
+            while step and step.at and step.goal and step.at.script == script and step.stable_id not in seen:
+                seen.add(step.stable_id)
+                step = self._occupied.get(step.goal) if step.at != step.goal else None
+                if step is unit:
+                    return unit
+        return None
+
+    def _temporary(self, script: str) -> Slot:
+        taken = {
+            slot.class_name for u in self.units for slot in (u.at, u.goal, u.landing) if slot and slot.script == script
+        }
+        number = 1
+        while f"{TEMPORARY}{number}" in taken:
+            number += 1
+        return Slot(script, f"{TEMPORARY}{number}")
+
+    def _final(self, script: str) -> bool:
+        """Say whether an upload now would be the last of the script."""
+        plot = self.plots[script]
+        if any(
+            u.goal and u.at != u.goal and script in {u.goal.script, u.leaves} for u in self._on.get(script, {}).values()
+        ):
+            return False
+        bound = (self._by_id.get(b) for b in plot.binds)
+        return all(u is None or u.at == u.goal for u in bound) and plot.serves <= self.existing | {script}
+
+    def _force(self, order: Iterable[str]) -> None:
+        """Break a circle of bindings: upload a script without those that cannot be bound yet."""
+        for script in order:
+            if script in self._dirty and script not in self._forced:
+                self._forced.add(script)
+                self._upload(script, [])
+                return
+        raise AssertionError("no upload can be next")
+
+    # --- uploads
+
+    def _upload(self, script: str, operations: list[tuple[Unit, ClassMigration]]) -> None:
+        for unit, migration in operations:
+            self._apply(unit, migration)
+        self.existing.add(script)
+        moved = frozenset(m.stable_id for _, m in operations if isinstance(m, TransferredAway))
+        settled = self._final(script) and not moved & self.plots[script].binds
+        self._emit(script, tuple(m for _, m in operations), moved, settled=settled)
+        if settled:
+            self._dirty.discard(script)
+        else:
+            self._dirty.add(script)
+
+    def _apply(self, unit: Unit, migration: ClassMigration) -> None:
+        """Move the unit as the migration says."""
+        match migration:
+            case CreateClass(class_name=class_name) | RenameClass(to_class=class_name) if unit.goal:
+                self._place(unit, Slot(unit.goal.script, class_name))
+            case TransferClass(to_class=class_name) if unit.goal:
+                arrival = Slot(unit.goal.script, class_name)
+                if self.plots[arrival.script].form == "migrations":
+                    self._place(unit, arrival)
+                else:
+                    unit.landing = arrival
+                    self._occupied[arrival] = unit
+            case TransferredAway() if unit.landing:
+                self._dirty.add(unit.landing.script)
+                self._place(unit, unit.landing)
+                unit.landing = None
+            case DeleteClass():
+                self._place(unit, None)
+
+    def _place(self, unit: Unit, slot: Slot | None) -> None:
+        if unit.at:
+            self._occupied.pop(unit.at, None)
+        unit.at = slot
+        if slot:
+            self._occupied[slot] = unit
+
+    def _emit(
+        self, script: str, migrations: tuple[ClassMigration, ...], moved: frozenset[StableId], *, settled: bool
+    ) -> None:
+        units = self._on.get(script, {}).values()
+        here = [u for u in units if u.at and u.at.script == script]
+        landing = [u for u in units if u.landing and u.landing.script == script]
+        exports = {u.at.class_name: u.goal.class_name if u.goal else None for u in here if u.at}
+        exports |= {u.landing.class_name: u.goal.class_name for u in landing if u.landing and u.goal}
+        bound = [self._by_id[b] for b in self.plots[script].binds if b in self._by_id]
+        self.stages.append(
+            Stage(
+                script=script,
+                class_migrations=migrations,
+                hosted=tuple(sorted((u.at.class_name, u.storage, u.stable_id) for u in here if u.at)),
+                exports=exports,
+                places={u.stable_id: u.at for u in bound if u.at and u.stable_id not in moved and u not in landing},
+                services=frozenset(self.existing),
+                moved=tuple(sorted(moved)),
+                final=settled and all(u.goal for u in here),
+            )
+        )
+
+    def _delete(self, script: str) -> None:
+        doomed = [u for u in self._on.get(script, {}).values() if u.goal is None and u.at and u.at.script == script]
+        if doomed:
+            self._upload(script, [(u, _deletion(u)) for u in doomed])
+
+
+def _migration(unit: Unit, arrival: Slot) -> ClassMigration:
+    if unit.at is None:
+        return CreateClass(stable_id=unit.stable_id, class_name=arrival.class_name, storage=unit.storage)
+    if unit.at.script == arrival.script:
+        return RenameClass(
+            stable_id=unit.stable_id,
+            namespace_id=unit.namespace_id,
+            from_class=unit.at.class_name,
+            to_class=arrival.class_name,
+            storage=unit.storage,
+        )
+    return TransferClass(
+        stable_id=unit.stable_id,
+        namespace_id=unit.namespace_id,
+        from_script=unit.at.script,
+        from_class=unit.at.class_name,
+        to_class=arrival.class_name,
+        storage=unit.storage,
+    )
+
+
+def _away(unit: Unit) -> TransferredAway:
+    if unit.at is None or unit.goal is None:
+        raise AssertionError(f"{unit.stable_id} has nowhere to leave")
+    return TransferredAway(
+        stable_id=unit.stable_id,
+        namespace_id=unit.namespace_id,
+        class_name=unit.at.class_name,
+        to_script=unit.goal.script,
+    )
+
+
+def _deletion(unit: Unit) -> DeleteClass:
+    if unit.at is None:
+        raise AssertionError(f"{unit.stable_id} is not there to be deleted")
+    return DeleteClass(
+        stable_id=unit.stable_id, namespace_id=unit.namespace_id, class_name=unit.at.class_name, storage=unit.storage
+    )
+
+
+def order_of(hard: Mapping[str, set[str]], soft: Mapping[str, set[str]]) -> list[str]:
+    """Sort by both kinds of edges (node -> what comes before it); a circle of soft ones is broken by name."""
+    waiting = {node: hard[node] | soft.get(node, set()) for node in hard}
+    followers: dict[str, list[str]] = {node: [] for node in hard}
+    for node, before in waiting.items():
+        for earlier in before:
+            followers[earlier].append(node)
+    ready = [node for node, before in waiting.items() if not before]
+    heapify(ready)
+    order: list[str] = []
+    done: set[str] = set()
+    while len(order) < len(waiting):
+        if not ready:
+            able = [n for n in sorted(waiting) if n not in done and hard[n] <= done]
+            if not able:
+                raise CrossedTransfer(tuple(n for n in sorted(waiting) if n not in done and hard[n] - done))
+            heappush(ready, able[0])
+        node = heappop(ready)
+        if node in done:
+            continue
+        done.add(node)
+        order.append(node)
+        for follower in followers[node]:
+            waiting[follower].discard(node)
+            if not waiting[follower] and follower not in done:
+                heappush(ready, follower)
+    return order

@@ -1,0 +1,211 @@
+"""Turns the stages of one script into uploads: modules, bindings, tags, migration, and the records that follow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from notebook_do.model import (
+    ClassBinding,
+    DeleteClass,
+    Migration,
+    MigrationTag,
+    NamespaceId,
+    RecordedNamespace,
+    RecordedWorker,
+    ServiceBinding,
+    StableId,
+    TransferredAway,
+)
+from notebook_do.plan.alias import with_exports
+from notebook_do.plan.fingerprint import UNSET, Fingerprint
+from notebook_do.plan.mark import marked_tags, write_mark
+from notebook_do.plan.plan import SetSchedules, SetUrl, Upload
+from notebook_do.plan.schedule import TEMPORARY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from notebook_do.model import ScriptBinding
+    from notebook_do.plan.diff import WorkerDiff
+    from notebook_do.plan.facts import Facts
+    from notebook_do.plan.identity import Held
+    from notebook_do.plan.plan import Step
+    from notebook_do.plan.schedule import Stage, Unit
+
+
+@dataclass(slots=True, kw_only=True)
+class Uploads:
+    """Makes the steps; remembers what earlier steps left behind (tags, class histories)."""
+
+    facts: Facts
+    diffs: dict[str, WorkerDiff]
+    """By script name."""
+    held: dict[StableId, Held]
+    units: dict[StableId, Unit]
+    default_compatibility_date: str
+    _tags: dict[str, MigrationTag | None] = field(default_factory=dict)
+    _started: set[str] = field(default_factory=set)
+    _history: dict[StableId, tuple[str, ...]] = field(default_factory=dict)
+
+    def steps(self, stages: Iterable[Stage]) -> list[Step]:
+        """Give the steps of all stages, each script's URL and cron triggers after its last upload."""
+        listed = list(stages)
+        last = {stage.script: n for n, stage in enumerate(listed)}
+        steps: list[Step] = []
+        for number, stage in enumerate(listed):
+            steps.append(self._upload(stage))
+            if last[stage.script] == number:
+                steps += self.settings(stage.script)
+        for script in self.diffs:
+            if script not in last:
+                steps += self.settings(script)
+        return steps
+
+    def settings(self, script: str) -> list[Step]:
+        """Give the steps that set a script's URL and cron triggers where they are not as declared."""
+        diff = self.diffs[script]
+        worker = diff.standing.worker
+        steps: list[Step] = []
+        reached = replace(diff.wanted, url=diff.before.url, crons=diff.before.crons)
+        if diff.sets_url:
+            reached = replace(reached, url=diff.wanted.url)
+            steps.append(SetUrl(worker=worker.id, script_name=script, enabled=worker.url, settings_digest=str(reached)))
+        if diff.sets_crons:
+            reached = replace(reached, crons=diff.wanted.crons)
+            steps.append(
+                SetSchedules(worker=worker.id, script_name=script, crons=worker.crons, settings_digest=str(reached))
+            )
+        return steps
+
+    def _upload(self, stage: Stage) -> Upload:
+        diff = self.diffs[stage.script]
+        worker, live = diff.standing.worker, diff.standing.live
+        creates = live is None and stage.script not in self._started
+        self._started.add(stage.script)
+        main_module, modules = with_exports(worker.main_module, worker.modules, stage.exports)
+        migration = self._migration(stage, diff)
+        desired = self.facts.desired
+        mark = write_mark(desired.session, desired.stage, {i: c for c, _, i in stage.hosted})
+        found_date = live.compatibility_date if live else self.default_compatibility_date
+        records = self._namespace_records(stage)
+        return Upload(
+            worker=worker.id,
+            script_name=stage.script,
+            main_module=main_module,
+            modules=modules,
+            bindings=tuple(b for b in (self._binding(b, stage) for b in worker.bindings) if b),
+            compatibility_date=worker.compatibility_date or found_date or self.default_compatibility_date,
+            compatibility_flags=worker.compatibility_flags,
+            options=worker.options,
+            tags=marked_tags(live.tags if live else (), mark),
+            migration=migration,
+            creates=creates,
+            line=worker.where.line if worker.where else None,
+            body_line=worker.where.body_line if worker.where else None,
+            worker_record=self._worker_record(stage, diff, migration),
+            namespace_records=records,
+            forgotten=self._forgotten(stage, records),
+        )
+
+    # --- migration
+
+    def _migration(self, stage: Stage, diff: WorkerDiff) -> Migration | None:
+        standing = diff.standing
+        classes = tuple((class_name, storage) for class_name, storage, _ in stage.hosted)
+        if standing.form == "exports":
+            spoke_before = standing.live is not None and standing.live.lifecycle == "exports"
+            if not (classes or stage.class_migrations or spoke_before):
+                return None
+            return Migration(wire="exports", class_migrations=stage.class_migrations, classes=classes)
+        old_tag = self._tags.get(stage.script, standing.old_tag)
+        retags = standing.retags and stage.script not in self._tags
+        if not stage.class_migrations and not retags:
+            return None
+        new_tag = self._new_tag(stage, old_tag)
+        self._tags[stage.script] = new_tag
+        return Migration(
+            wire="migrations",
+            class_migrations=stage.class_migrations,
+            classes=classes,
+            old_tag=old_tag,
+            new_tag=new_tag,
+        )
+
+    def _new_tag(self, stage: Stage, old_tag: MigrationTag | None) -> MigrationTag:
+        """Name this very migration: the same plan gives the same tag, any other one another."""
+        recorded = self.facts.recorded
+        worker = self.diffs[stage.script].standing.worker
+        classes = [repr(m) for m in stage.class_migrations]
+        text = json.dumps([stage.script, old_tag, classes, worker.content_digest, len(self._started)])
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        return MigrationTag(f"ndo-{recorded.lineage[:8]}-{recorded.serial + 1}-{digest}")
+
+    # --- bindings
+
+    def _binding(self, binding: ScriptBinding, stage: Stage) -> ScriptBinding | None:
+        """Give the binding as it can be bound in this upload; None when what it binds does not exist yet."""
+        if isinstance(binding, ClassBinding):
+            if binding.stable_id is None or binding.stable_id not in self.units:
+                return binding
+            place = stage.places.get(binding.stable_id)
+            if place is None:
+                return None
+            script = None if place.script == stage.script else place.script
+            return replace(
+                binding,
+                class_name=place.class_name,
+                script_name=script,
+                environment=binding.environment if script else None,
+            )
+        if isinstance(binding.value, ServiceBinding) and binding.value.worker in self.diffs:
+            return binding if binding.value.worker in stage.services else None
+        return binding
+
+    # --- records
+
+    def _worker_record(self, stage: Stage, diff: WorkerDiff, migration: Migration | None) -> RecordedWorker:
+        standing = diff.standing
+        upload = diff.wanted.upload if stage.final else UNSET
+        reached = Fingerprint(upload=upload, url=diff.before.url, crons=diff.before.crons)
+        was = standing.live.lifecycle if standing.live else None
+        return RecordedWorker(
+            id=standing.worker.id,
+            script_name=stage.script,
+            lifecycle=migration.wire if migration else was,
+            migration_tag=self._tags.get(stage.script, standing.old_tag) if standing.form == "migrations" else None,
+            content_digest=standing.worker.content_digest if stage.final else None,
+            settings_digest=str(reached),
+        )
+
+    def _namespace_records(self, stage: Stage) -> tuple[RecordedNamespace, ...]:
+        here = [(i, stage.script, class_name) for class_name, _, i in stage.hosted]
+        away = [m for m in stage.class_migrations if isinstance(m, TransferredAway)]
+        here += [(m.stable_id, m.to_script, m.class_name) for m in away]
+        return tuple(self._record(*place) for place in sorted(here) if place[0] in self.held)
+
+    def _record(self, stable_id: StableId, script: str, class_name: str) -> RecordedNamespace:
+        held, unit = self.held[stable_id], self.units[stable_id]
+        history = self._history.get(stable_id)
+        if history is None:
+            history = held.record.class_history if held.record else ()
+            history = history or ((held.live.class_name,) if held.live else ())
+        if not class_name.startswith(TEMPORARY) and (not history or history[-1] != class_name):
+            history = (*history, class_name)
+        self._history[stable_id] = history
+        return RecordedNamespace(
+            stable_id=stable_id,
+            namespace_id=unit.namespace_id or NamespaceId(""),
+            script_name=script,
+            class_name=class_name,
+            storage=unit.storage,
+            protected=held.desired.protect,
+            class_history=history,
+        )
+
+    def _forgotten(self, stage: Stage, records: tuple[RecordedNamespace, ...]) -> tuple[StableId, ...]:
+        formerly = {f for r in records if (f := self.held[r.stable_id].formerly)}
+        deleted = {m.stable_id for m in stage.class_migrations if isinstance(m, DeleteClass)}
+        return tuple(sorted((formerly | deleted) & self.facts.records.keys()))
