@@ -174,7 +174,8 @@ def _check_split(standing: Standing, findings: Findings, *, lifecycle: bool) -> 
         findings.refuse(
             "split-deployment",
             standing.worker.id,
-            f"Worker {live.name} runs two versions at once (a gradual deployment), and classes cannot change meanwhile.",
+            f"Worker {live.name} runs two versions at once (a gradual deployment), and classes cannot "
+            "change meanwhile.",
             "bring one version to 100 % first, then plan again",
             where=standing.worker.where,
         )
@@ -198,7 +199,8 @@ def _check_foreign_hosts(work: _Work) -> None:
             work.findings.refuse(
                 "host-missing",
                 namespace.stable_id,
-                f"namespace {namespace.stable_id} is declared on Worker {slot.script}, which is not declared here and has "
+                f"namespace {namespace.stable_id} is declared on Worker {slot.script}, which is not "
+                "declared here and has "
                 f"no class {slot.class_name} of that identity in the account; its classes: {known}.",
                 "run the cell of that Worker",
                 "correct script_name (--script) or the class name",
@@ -282,7 +284,8 @@ def _check_aliases(work: _Work, stages: list[Stage]) -> None:
             work.findings.refuse(
                 "alias-impossible",
                 worker.id,
-                f"Worker {worker.script_name} must export a class under a second name for a moment, which can be generated "
+                f"Worker {worker.script_name} must export a class under a second name for a moment, which "
+                "can be generated "
                 "for JavaScript modules only.",
                 "change the class names one at a time, over a name that is in no use, each in a plan of its own",
                 where=worker.where,

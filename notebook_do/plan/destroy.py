@@ -103,7 +103,8 @@ def _refuse_unknown(asked: str, facts: Facts, findings: Findings) -> None:
     findings.refuse(
         "unknown-destroy",
         asked,
-        f"destroy {asked}: nothing of that name was deployed by this session; deployed are {', '.join(known) or 'none'}.",
+        f"destroy {asked}: nothing of that name was deployed by this session; deployed are "
+        f"{', '.join(known) or 'none'}.",
     )
 
 
@@ -143,7 +144,8 @@ def _check_protected(stable_id: StableId, live: ObservedNamespace, facts: Facts,
             "protected",
             stable_id,
             f"namespace {stable_id} ({live.namespace_id}) is protected.",
-            f"lift it first: declare protect=False (%durable namespace {stable_id} --class {live.class_name} --unprotect), "
+            f"lift it first: declare protect=False (%durable namespace {stable_id} --class "
+            f"{live.class_name} --unprotect), "
             "then destroy again",
             where=desired.where if desired else None,
         )
@@ -178,7 +180,8 @@ def _condemn_worker(id_: str, facts: Facts, doom: Doom, findings: Findings) -> N
             findings.refuse(
                 "unmanaged-namespace",
                 id_,
-                f"Worker {script} hosts class {hosted.class_name} ({hosted.namespace_id}), which has no stable ID here; "
+                f"Worker {script} hosts class {hosted.class_name} ({hosted.namespace_id}), which has no "
+                "stable ID here; "
                 "its objects would be lost with the Worker.",
                 f"declare it: %durable namespace ID --class {hosted.class_name} --script {script} "
                 f"--namespace-id {hosted.namespace_id} --unprotect",
@@ -197,25 +200,13 @@ def _known_ids(facts: Facts) -> list[StableId]:
 
 
 def check_binders(doom: Doom, rewritten: frozenset[str], facts: Facts, findings: Findings) -> None:
-    """Refuse to destroy what something that stays still binds; name it. `rewritten` scripts get new bindings by this plan."""
-    slots = {Slot(n.script_name, n.class_name): i for i, n in doom.namespaces.items()}
-    binders: dict[str, set[str]] = {}
-    for worker in facts.desired.workers:
-        if worker.id in doom.workers:
-            continue
-        for binding in worker.bindings:
-            subject = _declared_subject(binding, doom)
-            if subject:
-                binders.setdefault(subject, set()).add(f"{binding.name} of {worker.script_name} (declared)")
-    for script in facts.observed.scripts:
-        if script.name in doom.scripts or script.name in rewritten:
-            continue
-        for binding in script.bindings or ():
-            subject = _live_subject(binding, script.name, slots, doom)
-            if subject and not (
-                subject in slots.values() and doom.namespaces[StableId(subject)].script_name == script.name
-            ):
-                binders.setdefault(subject, set()).add(f"{binding.name} of {script.name} (live)")
+    """Refuse to destroy what something that stays still binds, and name it.
+
+    `rewritten` are the scripts that this plan uploads, with the declared bindings and no others.
+    """
+    binders = _declared_binders(doom, facts)
+    for subject, name in _live_binders(doom, rewritten, facts):
+        binders.setdefault(subject, set()).add(name)
     for subject, names in sorted(binders.items()):
         findings.refuse(
             "still-bound",
@@ -230,6 +221,34 @@ def check_binders(doom: Doom, rewritten: frozenset[str], facts: Facts, findings:
             f"the bindings of {len(unread)} other Worker{'s were' if len(unread) > 1 else ' was'} not read; "
             "one of them may still bind what is destroyed."
         )
+
+
+def _declared_binders(doom: Doom, facts: Facts) -> dict[str, set[str]]:
+    """Name the declared bindings to what is to go, by stable ID or Worker id."""
+    binders: dict[str, set[str]] = {}
+    for worker in facts.desired.workers:
+        if worker.id in doom.workers:
+            continue
+        for binding in worker.bindings:
+            subject = _declared_subject(binding, doom)
+            if subject:
+                binders.setdefault(subject, set()).add(f"{binding.name} of {worker.script_name} (declared)")
+    return binders
+
+
+def _live_binders(doom: Doom, rewritten: frozenset[str], facts: Facts) -> list[tuple[str, str]]:
+    """Name the live bindings to what is to go; a Worker's binding to a class of its own does not hold it."""
+    slots = {Slot(n.script_name, n.class_name): i for i, n in doom.namespaces.items()}
+    found = []
+    for script in facts.observed.scripts:
+        if script.name in doom.scripts or script.name in rewritten:
+            continue
+        for binding in script.bindings or ():
+            own = isinstance(binding, ClassBinding) and binding.script_name in {None, script.name}
+            subject = None if own else _live_subject(binding, script.name, slots, doom)
+            if subject:
+                found.append((subject, f"{binding.name} of {script.name} (live)"))
+    return found
 
 
 def _declared_subject(binding: ScriptBinding, doom: Doom) -> str | None:
@@ -255,7 +274,8 @@ def check_hosts(doom: Doom, facts: Facts, findings: Findings) -> None:
             findings.refuse(
                 "host-not-declared",
                 unit.stable_id,
-                f"namespace {unit.stable_id} is deleted by an upload of Worker {unit.at.script}, which is not declared.",
+                f"namespace {unit.stable_id} is deleted by an upload of Worker {unit.at.script}, which is "
+                "not declared.",
                 f"run the cell of Worker {unit.at.script}, without class {unit.at.class_name}",
                 "destroy the Worker with everything in it",
             )

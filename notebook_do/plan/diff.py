@@ -74,7 +74,7 @@ def compare(standing: Standing, *, relabelled: bool) -> WorkerDiff:
     )
 
 
-def _change(
+def _change(  # noqa: PLR0913 - the cells of a row
     standing: Standing, action: Action, kind: str, detail: str, *, field_: str = "", before: str = "", after: str = ""
 ) -> Change:
     worker = standing.worker
@@ -124,10 +124,16 @@ def _code_and_settings(standing: Standing, wanted: Fingerprint, before: Fingerpr
         detail = f"The settings of {worker.script_name} are sent."
         changes.append(_change(standing, Action.UPDATE, "setting", detail, field_="settings"))
     if standing.retags and standing.live:
-        detail = f"The migration tag {standing.live.migration_tag} of {worker.script_name} is replaced by one of this session."
+        detail = (
+            f"The migration tag {standing.live.migration_tag} of {worker.script_name} is replaced by "
+            "one of this session."
+        )
         changes.append(_change(standing, Action.UPDATE, "setting", detail, field_="migration_tag"))
     if standing.converts:
-        detail = f"Worker {worker.script_name} switches from `migrations` to `exports`. This is one-way: it can never go back."
+        detail = (
+            f"Worker {worker.script_name} switches from `migrations` to `exports`. This is one-way: it "
+            "can never go back."
+        )
         changes.append(
             _change(
                 standing, Action.UPDATE, "setting", detail, field_="lifecycle", before="migrations", after="exports"
@@ -200,7 +206,9 @@ def _binding_changes(standing: Standing, *, same: bool) -> tuple[list[Change], l
     return ([], changes) if same else (changes, [])
 
 
-def _binding_change(standing: Standing, action: Action, name: str, before: str, after: str, outside: str) -> Change:
+def _binding_change(  # noqa: PLR0913, PLR0917 - the cells of a row
+    standing: Standing, action: Action, name: str, before: str, after: str, outside: str
+) -> Change:
     worker = standing.worker
     verb = {Action.CREATE: "added", Action.DELETE: "removed"}.get(action, "changed")
     return Change(

@@ -40,13 +40,18 @@ def _change_of(held: Held) -> Change:
     if was == now:
         return _row(held, Action.NOOP, f"Namespace {desired.stable_id} stays as it is.")
     if was.script == now.script:
-        detail = f"Namespace {desired.stable_id} keeps its id and its objects; class {was.class_name} becomes {now.class_name}."
+        detail = (
+            f"Namespace {desired.stable_id} keeps its id and its objects; class {was.class_name} "
+            f"becomes {now.class_name}."
+        )
         return _row(held, Action.RENAME, detail, field="class", before=was.class_name, after=now.class_name)
     detail = f"Namespace {desired.stable_id} moves with its objects from Worker {was.script} to {now.script}."
     return _row(held, Action.TRANSFER, detail, field="worker", before=".".join(was), after=".".join(now))
 
 
-def _row(held: Held, action: Action, detail: str, *, field: str = "", before: str = "", after: str = "") -> Change:
+def _row(  # noqa: PLR0913 - the cells of a row
+    held: Held, action: Action, detail: str, *, field: str = "", before: str = "", after: str = ""
+) -> Change:
     return Change(
         action=action,
         kind="namespace",
@@ -87,7 +92,9 @@ def kept_changes(facts: Facts, doom: Doom, held: Iterable[Held]) -> list[Change]
     return changes
 
 
-def _kept(kind: str, id_: str, worker: str, name: str, detail: str, namespace_id: str) -> Change:
+def _kept(  # noqa: PLR0913, PLR0917 - the cells of a row
+    kind: str, id_: str, worker: str, name: str, detail: str, namespace_id: str
+) -> Change:
     return Change(
         action=Action.NOOP, kind=kind, id=id_, worker=worker, name=name, detail=detail, namespace_id=namespace_id
     )

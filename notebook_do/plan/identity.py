@@ -95,7 +95,8 @@ class _Search:
             self.findings.refuse(
                 "namespace-id-conflict",
                 desired.stable_id,
-                f"namespace {desired.stable_id} is recorded as {record.namespace_id} and declared as {desired.namespace_id}.",
+                f"namespace {desired.stable_id} is recorded as {record.namespace_id} and declared as "
+                f"{desired.namespace_id}.",
                 "leave namespace_id out to keep the recorded one",
                 "declare the other namespace under a stable ID of its own",
                 where=desired.where,
@@ -219,7 +220,8 @@ def _refuse_claimed(desired: DesiredNamespace, live: ObservedNamespace, other: s
     findings.refuse(
         "namespace-claimed",
         desired.stable_id,
-        f"namespace {live.namespace_id} already belongs to the stable ID {other}, so {desired.stable_id} cannot be it too.",
+        f"namespace {live.namespace_id} already belongs to the stable ID {other}, so "
+        f"{desired.stable_id} cannot be it too.",
         f"rename the stable ID: declare renamed_from={other!r} on {desired.stable_id}",
         f"keep the stable ID {other}",
         where=desired.where,

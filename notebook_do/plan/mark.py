@@ -1,8 +1,8 @@
 """Turns script tags into who made a script and which stable ID each of its classes has, and back.
 
-Our mark is `ndo:<session>:<stage>:<id>=<Class>;<id>=<Class>`, every part percent-encoded, in as many tags as it needs.
-It lets a lost state file be rebuilt from what is live. Cloudflare takes 10 tags a script of 1,024 bytes, without `,`
-and `&` (measured by others, github.com/alchemy-run/alchemy/pull/824). Alchemy's own tags are read, never written.
+Our mark is `ndo:do:<session>:<stage>:<id>=<Class>;<id>=<Class>`, every part percent-encoded, in as many tags as it
+needs. It lets a lost state file be rebuilt from what is live. Cloudflare takes 10 tags a script of 1,024 bytes,
+without `,` and `&` (measured by others, github.com/alchemy-run/alchemy/pull/824). Alchemy's tags are read, never written.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
     from notebook_do.model import ObservedScript
 
-MAX_TAGS = 10
+MAX_TAGS = 9
+"""One of the ten is left to the deployer, which names its operation in it."""
 MAX_TAG_BYTES = 1024
-_PREFIX = "ndo:"
+_OURS = "ndo:"
+_PREFIX = f"{_OURS}do:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,7 @@ def read_mark(tags: Iterable[str]) -> Mark | None:
     owner: tuple[str, str] | None = None
     classes: dict[str, str] = {}
     for tag in sorted(tags):
-        if not tag.startswith(_PREFIX) or tag.count(":") != 3:
+        if not tag.startswith(_PREFIX) or tag.count(":") != 4:
             continue
         session, stage, body = tag.removeprefix(_PREFIX).split(":")
         found = (unquote(session), unquote(stage))
@@ -86,5 +88,5 @@ def write_mark(session: str, stage: str, classes: Mapping[str, str]) -> tuple[st
 
 def marked_tags(live: Iterable[str], mark: tuple[str, ...]) -> tuple[str, ...]:
     """Give the tags to upload: the live ones of others, and of our mark what fits beside them."""
-    foreign = sorted({tag for tag in live if not tag.startswith(_PREFIX)})
+    foreign = sorted({tag for tag in live if not tag.startswith(_OURS)})
     return (*foreign, *mark[: max(0, MAX_TAGS - len(foreign))])

@@ -54,7 +54,8 @@ def _refuse_flip(desired: DesiredNamespace, live: ObservedNamespace, findings: F
     findings.refuse(
         "storage-flip",
         desired.stable_id,
-        f"namespace {desired.stable_id} ({live.namespace_id}) is stored as {live.storage}, and Cloudflare cannot convert it "
+        f"namespace {desired.stable_id} ({live.namespace_id}) is stored as {live.storage}, and "
+        "Cloudflare cannot convert it "
         f"to {desired.storage}.",
         f"leave sqlite out (or --kv{' in' if live.storage is Storage.KV else ' out'}) to keep it as it is",
         "declare a new namespace under a new stable ID and copy the objects through a Worker that binds both",
@@ -89,7 +90,8 @@ def _check_transfer(
         findings.refuse(
             "transfer-source-missing",
             desired.stable_id,
-            f"namespace {desired.stable_id} would move from {live.script_name}, whose upload hands it over in the `exports` "
+            f"namespace {desired.stable_id} would move from {live.script_name}, whose upload hands it "
+            "over in the `exports` "
             "form, and that Worker is not declared here.",
             f"run the cell of Worker {live.script_name}, without class {live.class_name}",
             where=desired.where,
@@ -98,7 +100,8 @@ def _check_transfer(
         findings.refuse(
             "convert-first",
             desired.stable_id,
-            f"namespace {desired.stable_id} would move between Workers of which one is switched to `exports` in this plan.",
+            f"namespace {desired.stable_id} would move between Workers of which one is switched to "
+            "`exports` in this plan.",
             "deploy the switch (lifecycle='exports') first, then declare transferred_from",
             where=desired.where,
         )
@@ -122,7 +125,8 @@ def _refuse_move(
         desired.stable_id,
         f"namespace {desired.stable_id} ({live.namespace_id}) lives on Worker {live.script_name} and is declared on "
         f"{desired.script_name}{said}. Without a transfer it would begin empty there.",
-        f"move it with its objects: declare transferred_from={live.script_name!r} (--transferred-from {live.script_name})",
+        f"move it with its objects: declare transferred_from={live.script_name!r} "
+        f"(--transferred-from {live.script_name})",
         f"keep it where it is: declare script_name={live.script_name!r} (--script {live.script_name})",
         where=desired.where,
     )
@@ -154,7 +158,7 @@ def check_slots(units: Iterable[Unit], doomed: Mapping[str, str], facts: Facts, 
 def check_missing(script: str, known: frozenset[str], new: Iterable[Unit], facts: Facts, findings: Findings) -> None:
     """Refuse to upload a script that hosts live namespaces which nothing declares now.
 
-    `known` are the namespace ids that this plan holds or destroys; `new` are the namespaces to be created on the script.
+    `known` are the namespace ids that this plan holds or destroys; `new` are the namespaces to be created there.
     """
     records = {r.namespace_id: r for r in facts.recorded.namespaces}
     missing = [n for n in facts.hosted.get(script, []) if n.namespace_id not in known]
@@ -211,7 +215,8 @@ def _refuse_ambiguous(
     findings.refuse(
         "stable-id-changed" if same else "ambiguous-rename",
         unit.stable_id,
-        f"stable ID {unit.stable_id} (class {desired.class_name}) is new on Worker {desired.script_name}, while {names} "
+        f"stable ID {unit.stable_id} (class {desired.class_name}) is new on Worker "
+        f"{desired.script_name}, while {names} "
         "is live there and no longer declared. Is it the same namespace?",
         *choices,
         where=desired.where,
@@ -236,7 +241,8 @@ def check_arrivals(units: Iterable[Unit], standings: Mapping[str, Standing], fac
             findings.refuse(
                 "transfer-and-rename",
                 unit.stable_id,
-                f"namespace {unit.stable_id} arrives on {unit.goal.script} as class {unit.at.class_name}, a name that is in "
+                f"namespace {unit.stable_id} arrives on {unit.goal.script} as class {unit.at.class_name}, a "
+                "name that is in "
                 "use there; it cannot move and take another name in one plan.",
                 f"rename it to {unit.goal.class_name} first, on {unit.at.script}, and move it in the next plan",
                 where=facts.namespaces[unit.stable_id].where,
