@@ -67,7 +67,7 @@ async def read_json(request: Request, *, what: str = "The request body", empty: 
     body = await read_body(request)
     if not body.strip() and empty is not None:
         return empty
-    if kind not in ("application/json", "application/merge-patch+json", ""):
+    if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
         raise refuse("content_type", wanted="application/json")
     return parse_json(body, what)
 

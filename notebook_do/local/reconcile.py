@@ -68,7 +68,7 @@ class _Work:
 
     def problem(self, name: str, scenario: str, **more: Any) -> None:
         """Note one problem of one class; `more` fills the text and may add fields of the answer."""
-        facts = {key: more[key] for key in ("referencing_scripts", "namespace_id") if key in more}
+        facts: dict[str, Any] = {key: more[key] for key in ("referencing_scripts", "namespace_id") if key in more}
         message = message_of(scenario, name=name, **more)
         detail: dict[str, Any] = {"class": name, "scenario": scenario, "message": message, **facts}
         if suggestion := suggestion_of(scenario, name=name, **more):

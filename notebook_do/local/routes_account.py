@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from notebook_do.local.namespaces import Namespace
     from notebook_do.local.publish import Cloud
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
@@ -97,21 +98,30 @@ async def put_subdomain(request: Request) -> Response:
     return answer({"subdomain": wanted})
 
 
+def _namespace_item(namespace: Namespace) -> dict[str, Any]:
+    return {
+        "id": namespace.id,
+        "name": f"{namespace.script}_{namespace.class_name}",
+        "script": namespace.script,
+        "class": namespace.class_name,
+        "use_sqlite": namespace.sqlite,
+    }
+
+
 async def list_namespaces(request: Request) -> Response:
     """Give the Durable Object namespaces of the account."""
     namespaces = sorted(cloud_of(request).account.namespaces.values(), key=lambda n: (n.script, n.class_name))
-    items = [
-        {
-            "id": n.id,
-            "name": f"{n.script}_{n.class_name}",
-            "script": n.script,
-            "class": n.class_name,
-            "use_sqlite": n.sqlite,
-        }
-        for n in namespaces
-    ]
-    shown, info = paged(request, items)
-    return answer(shown, info=info)
+    shown, info = paged(request, namespaces)
+    return answer([_namespace_item(namespace) for namespace in shown], info=info)
+
+
+async def get_namespace(request: Request) -> Response:
+    """Give one namespace."""
+    namespace_id = request.path_params["namespace_id"]
+    namespace = cloud_of(request).account.namespaces.get(namespace_id)
+    if namespace is None:
+        raise refuse("no_namespace", id=namespace_id[:64])
+    return answer(_namespace_item(namespace))
 
 
 async def list_objects(request: Request) -> Response:
@@ -164,6 +174,7 @@ def routes(account: str) -> list[Route]:
         Route(account + "/workers/subdomain", get_subdomain, methods=["GET"]),
         Route(account + "/workers/subdomain", put_subdomain, methods=["PUT"]),
         Route(objects, list_namespaces, methods=["GET"]),
+        Route(objects + "/{namespace_id}", get_namespace, methods=["GET"]),
         Route(objects + "/{namespace_id}/objects", list_objects, methods=["GET"]),
         Route(tails, list_tails, methods=["GET"]),
         Route(tails, open_tail, methods=["POST"]),

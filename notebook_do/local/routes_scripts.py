@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 from starlette.routing import Route
 
-from notebook_do.local.envelope import answer, as_object, paged, parse_json, query_flag, read_object
+from notebook_do.local.envelope import answer, as_object, paged, parse_json, query_flag
 from notebook_do.local.metadata import Upload, check_modules, check_script_name, entry_of, read_upload
 from notebook_do.local.multipart import Form, read_form
 from notebook_do.local.publish import Cloud, forget, publish
@@ -272,22 +272,6 @@ async def get_service(request: Request) -> Response:
     )
 
 
-async def rename_service(request: Request) -> Response:
-    """Give a script another name; its namespaces keep their ids and objects."""
-    cloud, _ = existing(request, "no_service")
-    to = (await read_object(request)).get("id")
-    check_script_name(str(to))
-    async with cloud.lock:
-        _, script = existing(request, "no_service")
-        if to != script.name:
-            if to in cloud.account.scripts:
-                raise refuse("script_exists", name=to)
-            cloud.account.rename_script(script.name, str(to))
-            others = {w.name for w in cloud.account.runnable()}
-            await cloud.runtime.changed(sorted({script.name, str(to)} | others))
-    return answer({"id": to})
-
-
 def routes(account: str) -> list[Route]:
     """Give the routes under one account's path."""
     script = account + "/workers/scripts/{script_name}"
@@ -303,6 +287,5 @@ def routes(account: str) -> list[Route]:
         Route(script + "/references", references, methods=["GET"]),
         Route(account + "/workers/tails/by-consumer/{script_name}", tails_by_consumer, methods=["GET"]),
         Route(service, get_service, methods=["GET"]),
-        Route(service, rename_service, methods=["PATCH"]),
         Route(service, delete_script, methods=["DELETE"]),
     ]

@@ -68,19 +68,18 @@ async def delete_secret(request: Request) -> Response:
 async def patch_secrets(request: Request) -> Response:
     """Set and remove several secrets as one version; `null` removes."""
     wanted = as_object((await read_object(request)).get("secrets"), "secrets")
-    changes = {
-        name: None if value is None else _checked({**as_object(value, name), "name": name})
-        for name, value in wanted.items()
-    }
-
-    def changed(bindings: Bindings) -> Bindings:
-        for name, secret in changes.items():
-            kept = tuple(b for b in bindings if b["name"] != name or b["type"] not in SECRET_TYPES)
-            bindings = kept if secret is None else _with(bindings, secret)
-        return bindings
-
-    after = await _change(request, changed)
+    after = await _change(request, lambda bindings: changed_secrets(bindings, wanted))
     return answer({secret["name"]: secret for secret in _secrets(after)})
+
+
+def changed_secrets(bindings: Bindings, wanted: dict[str, Any]) -> Bindings:
+    """Set and remove secrets by name; `None` removes."""
+    for name, value in wanted.items():
+        if value is None:
+            bindings = tuple(b for b in bindings if b["name"] != name or b["type"] not in SECRET_TYPES)
+        else:
+            bindings = _with(bindings, _checked({**as_object(value, name), "name": name}))
+    return bindings
 
 
 def _checked(secret: dict[str, Any]) -> dict[str, Any]:

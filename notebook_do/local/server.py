@@ -17,7 +17,6 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route, WebSocketRoute
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from notebook_do.errors import TargetError
 from notebook_do.local import (
@@ -37,6 +36,7 @@ from notebook_do.local.publish import Cloud, forget
 from notebook_do.local.refusals import Refused, refuse
 from notebook_do.local.runtime import Runtime
 from notebook_do.local.tails import Tails
+from notebook_do.local.transport import Deadline, LenientFrames
 from notebook_do.toolchain import find_workerd
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
 ROOT = "/client/v4"
-HEADER_SECONDS = 20.0
 HEADER_BYTES = 64 << 10
 LOG_BYTES = 1 << 20
 _ACCOUNT_ID = re.compile(r"[0-9a-f]{32}\Z")
@@ -110,19 +109,6 @@ async def _failed(_request: Request, _error: Exception) -> Response:
     return no(refuse("unknown"))
 
 
-class Deadline(H11Protocol):
-    """HTTP whose headers must arrive in time: a connection that only trickles is closed."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the clock with the connection."""
-        super().connection_made(transport)
-        self._clock = self.loop.call_later(HEADER_SECONDS, self._too_slow)
-
-    def _too_slow(self) -> None:
-        if self.cycle is None and self.transport.get_protocol() is self:
-            self.transport.abort()
-
-
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Any:
@@ -130,11 +116,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _uvicorn(app: ASGIApp) -> _Server:
+def _uvicorn(app: ASGIApp, *, api: bool) -> _Server:
     config = uvicorn.Config(
         app,
         http=Deadline,
-        ws="websockets-sansio",
+        ws=LenientFrames if api else "websockets-sansio",
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -222,7 +208,7 @@ async def _running(
         token = home.token()
         servers = []
         for app, listener in ((app_of(cloud, token), api), (workers_app(runtime), workers)):
-            server = _uvicorn(app)
+            server = _uvicorn(app, api=listener is api)
             task = asyncio.create_task(server.serve(sockets=[listener]))
             servers.append((server, task))
         while not all(server.started for server, _ in servers):  # noqa: ASYNC110 - uvicorn has no event for it
