@@ -175,6 +175,7 @@ def load(ip: Any) -> None:
             "completions": [SimpleCompletion(text=word, type="param") for word in words],
             "matched_fragment": fragment,
             "suppress": bool(words),
+            "ordered": True,
         }
 
     if ip.Completer is not None:

@@ -15,7 +15,7 @@ from notebook_do.model import (
     SharedBinding,
 )
 from notebook_do.notebook.blocks import Code, Document, Header, Line, Tone
-from notebook_do.notebook.plan_view import bindings_blocks
+from notebook_do.notebook.plan_view import bindings_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,14 +46,14 @@ def declared_document(
         Header(title, facts),
         *(Line(_sentence(item), Tone.ADD) for item in kept),
         *unbound,
-        *bindings_blocks(rows, folded=False),
+        *bindings_table(rows),
         Code("Nothing was sent. Next:", "%durable plan"),
     )
 
 
 def _sentence(item: Declaration) -> str:
     if isinstance(item, Namespace):
-        storage = {None: "SQLite, or as it is", True: "SQLite", False: "legacy KV"}[item.sqlite]
+        storage = {None: "SQLite (as it is, where it is live)", True: "SQLite", False: "legacy KV"}[item.sqlite]
         extras = [
             f"hosted by {item.script_name}" if item.script_name else "",
             f"environment {item.environment}" if item.environment else "",

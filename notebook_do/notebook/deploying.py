@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from notebook_do.errors import ConsentRequired, PlanRefused, StalePlan
 from notebook_do.notebook import views
 from notebook_do.notebook.blocks import Block, Code, Line, Tone
-from notebook_do.notebook.plan_view import change_count, lost, number
+from notebook_do.notebook.plan_view import change_count, lost, number, plan_document
 from notebook_do.notebook.progress import DeployLine
 from notebook_do.notebook.shells import display, shell_of
 
@@ -31,7 +31,7 @@ def offer(call: Call, session: Session, plan: Plan, verb: str) -> Shown | None:
         return _approved(call, session, plan, verb)
     if plan.empty and not plan.refusals:
         return plan
-    display(plan)
+    display(plan if plan.refusals else views.View(plan_document(plan, offered=True)))
     if plan.refusals:
         raise PlanRefused(refusal_text(plan))
     if session.auto_approve:
@@ -75,7 +75,7 @@ def _approved(call: Call, session: Session, plan: Plan, verb: str) -> Shown:
     if plan.empty and not plan.refusals:
         return plan
     if plan.digest != digest:
-        display(plan)
+        display(views.View(plan_document(plan, offered=True)))
         stale = StalePlan(
             f"the approved plan {digest} is not the plan as it is now; nothing was sent. "
             f"Read the plan above, then: {_approval(plan, verb)}"

@@ -36,6 +36,13 @@ TONES = {
     Action.DELETE: Tone.DROP,
 }
 _EDGES = 40
+_TYPES = {
+    "durable_object_namespace": "Durable Object",
+    "plain_text": "text",
+    "secret_text": "secret",
+    "kv_namespace": "KV",
+    "r2_bucket": "R2 bucket",
+}
 _NOUNS = {
     "worker": ("Worker", "Workers"),
     "namespace": ("class", "classes"),
@@ -46,6 +53,11 @@ _NOUNS = {
     "cron": ("cron list", "cron lists"),
 }
 _KINDS = tuple(_NOUNS)
+
+
+def _rank(kind: str) -> int:
+    """Order kinds as a person thinks of them: the Worker, its classes, its bindings, the rest."""
+    return _KINDS.index(kind) if kind in _KINDS else len(_KINDS)
 
 
 def number(count: int, one: str, many: str = "") -> str:
@@ -77,18 +89,15 @@ def change_count(plan: Plan) -> str:
 def counts(plan: Plan) -> str:
     """Say in one sentence how much of what a deploy would do."""
     tally = Counter((c.kind, c.action) for c in effective(plan))
-    order = sorted(
-        tally, key=lambda key: (_KINDS.index(key[0]) if key[0] in _KINDS else 99, list(Action).index(key[1]))
-    )
+    order = sorted(tally, key=lambda key: (_rank(key[0]), list(Action).index(key[1])))
     parts = [f"{number(tally[key], *_NOUNS.get(key[0], (key[0],)))} to {key[1].value}" for key in order]
-    lost = sum(c.destructive for c in plan.changes)
-    if lost:
-        parts.append(f"stored objects of {number(lost, 'namespace')} would be lost")
+    if plan.consents:
+        parts.append(f"stored objects of {number(len(plan.consents), 'namespace')} would be lost")
     return ", ".join(parts) + "." if parts else "No change."
 
 
-def plan_document(plan: Plan) -> Document:
-    """Give the whole view of a plan."""
+def plan_document(plan: Plan, *, offered: bool = False) -> Document:
+    """Give the whole view of a plan; an `offered` one names no next command, because its button stands below."""
     return (
         _header(plan),
         *_refusals(plan.refusals),
@@ -97,9 +106,9 @@ def plan_document(plan: Plan) -> Document:
         *_drift(plan.drift),
         *_warnings(plan.warnings),
         *_migrations(plan.migration_rows),
-        *bindings_blocks(plan.binding_rows),
+        *(bindings_diagram(plan.binding_rows) if plan.steps or plan.refusals else ()),
         *_steps(plan),
-        *_next(plan),
+        *_next(plan, offered=offered),
     )
 
 
@@ -111,10 +120,11 @@ def _header(plan: Plan) -> Header:
 
 
 def _changes(plan: Plan) -> tuple[Block, ...]:
-    changes, unchanged = effective(plan), len(plan.changes) - len(effective(plan))
-    same = f" {number(unchanged, 'thing')} as declared already." if unchanged else ""
+    changes = sorted(effective(plan), key=lambda c: (c.worker, _rank(c.kind)))
+    unchanged = len(plan.changes) - len(changes)
+    same = f" {unchanged} unchanged." if unchanged else ""
     if plan.empty and not plan.refusals and not changes:
-        return (Line(f"Nothing to do: everything declared is live.{same}", Tone.SAME, strong=True),)
+        return (Line("Nothing to do: everything declared is live.", Tone.SAME, strong=True),)
     if not changes:
         return (Line(counts(plan) + same),)
     return (_change_table(counts(plan) + same, changes, "plan.df has all."),)
@@ -146,23 +156,18 @@ def subject(change: Change) -> str:
 
 
 def sentence(change: Change) -> str:
-    """Say what happens: the planner's sentence, with the values and the namespace id where it does not name them."""
-    said = _said(change)
-    if change.namespace_id and change.namespace_id not in said:
-        return f"{said.rstrip('.')} (namespace id {change.namespace_id})."
-    return said
-
-
-def _said(change: Change) -> str:
-    values = ""
+    """Say what happens: the planner's sentence, and what it does not name of the values and the namespace id."""
+    said, extras = change.detail.rstrip("."), []
     if change.before and change.after and change.before != change.after:
-        values = f"{change.before} → {change.after}"
-    elif change.before or change.after:
-        values = change.after or f"was {change.before}"
-    named = all(value in change.detail for value in (change.before, change.after) if value)
-    if not change.detail:
-        return f"{change.field}: {values}" if change.field and values else values or change.action.value
-    return change.detail if named or not values else f"{change.detail} ({values})"
+        if change.before not in said or change.after not in said:
+            extras.append(f"{change.before} → {change.after}")
+    elif (value := change.after or change.before) and value not in said:
+        extras.append(value if change.after else f"was {value}")
+    if change.namespace_id and change.namespace_id not in said:
+        extras.append(f"namespace id {change.namespace_id}")
+    if not said:
+        return f"{change.field}: {'; '.join(extras)}" if change.field else "; ".join(extras) or change.action.value
+    return f"{said} ({'; '.join(extras)})." if extras else f"{said}."
 
 
 def _drift(drift: Sequence[Change]) -> tuple[Block, ...]:
@@ -224,24 +229,28 @@ def _migrations(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:
     )
 
 
-def bindings_blocks(rows: Sequence[Mapping[str, str]], *, folded: bool = True) -> tuple[Block, ...]:
-    """Draw bindings: a diagram for the eye, and the table behind it."""
+def bindings_table(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:
+    """Give the table of bindings, empty columns left out."""
     if not rows:
         return ()
     columns = ("worker", "binding", "type", "target", "class_name", "script_name", "environment", "namespace_id")
     used = [c for c in columns if any(row.get(c) for row in rows)]
     table = capped(
-        "" if folded else f"{number(len(rows), 'binding')}.",
+        f"{number(len(rows), 'binding')}.",
         tuple(c.replace("_", " ") for c in used),
-        tuple(tuple(str(row.get(c) or "") for c in used) for row in rows[:ROWS]),
+        tuple(tuple(_TYPES.get(str(row.get(c)), str(row.get(c) or "")) for c in used) for row in rows[:ROWS]),
         total=len(rows),
         tones=tuple(_row_tone(row) for row in rows[:ROWS]) if any(row.get("action") for row in rows) else (),
         rest="plan.bindings has all.",
     )
-    shown: Block = Folded(f"Bindings as a table ({len(rows)})", (table,)) if folded else table
-    if len(rows) > _EDGES:
-        return (shown,)
-    return (Diagram("Who reaches what:", tuple(_edges(rows))), shown)
+    return (table,)
+
+
+def bindings_diagram(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:
+    """Draw bindings for the eye; more than fit a drawing become the table."""
+    if not rows or len(rows) > _EDGES:
+        return bindings_table(rows)
+    return (Diagram("Who reaches what:", tuple(_edges(rows))),)
 
 
 def _row_tone(row: Mapping[str, str]) -> Tone | None:
@@ -255,9 +264,10 @@ def _edges(rows: Iterable[Mapping[str, str]]) -> list[Edge]:
         target = str(row.get("target") or row.get("type") or "")
         if row.get("class_name"):
             host = f" on {row['script_name']}" if row.get("script_name") else ""
-            target = f"{target} · class {row['class_name']}{host}"
+            which = f" · {row['namespace_id']}" if row.get("namespace_id") else ""
+            target = f"{target} · class {row['class_name']}{host}{which}"
         elif row.get("type") and row["type"] != target:
-            target = f"{row['type']} {target}"
+            target = f"{_TYPES.get(row['type'], row['type'])} {target}"
         edges.append(Edge(str(row.get("worker") or ""), str(row.get("binding") or ""), target, _row_tone(row)))
     return sorted(edges, key=lambda edge: (edge.target, edge.worker, edge.binding))
 
@@ -276,11 +286,11 @@ def deletes(plan: Plan) -> tuple[str, ...]:
     return tuple(dict.fromkeys(gone))
 
 
-def _next(plan: Plan) -> tuple[Block, ...]:
+def _next(plan: Plan, *, offered: bool) -> tuple[Block, ...]:
     digest = Code("Digest", plan.digest)
     if plan.refusals:
         return (digest, Code("Then plan again:", "%durable plan"))
-    if plan.empty:
+    if plan.empty or offered:
         return (digest,)
     ids = deletes(plan)
     verb = f"%durable destroy {' '.join(ids)}" if ids else "%durable deploy"

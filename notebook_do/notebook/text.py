@@ -24,6 +24,7 @@ from notebook_do.notebook.blocks import (
 )
 
 WIDTH = 100
+_LONGEST_WORD = 40
 
 _ANSI = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[@-Z\\\\^_])")
 _UNSEEN = re.compile(
@@ -66,20 +67,20 @@ def render(document: Document) -> str:
 def _block(block: Block) -> str:
     match block:
         case Header():
-            facts = "  ".join(f"{name}: {one_line(value)}" for name, value in block.facts)
+            facts = "  ".join(f"{one_line(name)}: {one_line(value)}" for name, value in block.facts)
             return _wrapped(f"{one_line(block.title)}{'  ' if facts else ''}{facts}", hang="    ")
         case Line():
             return _wrapped(f"{_symbol(block.tone)}{one_line(block.text)}", hang="  " if block.tone else "")
         case Table():
             return _table(block)
         case Items():
-            return "\n".join([*([one_line(block.title)] if block.title else []), *map(_item, block.items)])
+            return "\n".join([*([_wrapped(one_line(block.title))] if block.title else []), *map(_item, block.items)])
         case Diagram():
             return _diagram(block)
         case Code():
             return _code(block)
         case Folded():
-            return f"{one_line(block.summary)}\n{render(block.blocks)}"
+            return f"{_wrapped(one_line(block.summary))}\n{render(block.blocks)}"
         case _:
             assert_never(block)
 
@@ -98,13 +99,13 @@ def _code(block: Code) -> str:
     if len(lines) == 1 and len(block.label) + len(lines[0]) < WIDTH:
         return f"{one_line(block.label)} {lines[0]}".strip()
     body = [piece for line in lines for piece in wrap(line, WIDTH - 2, words=False)]
-    return "\n".join([*([one_line(block.label)] if block.label else []), *(f"  {piece}" for piece in body)])
+    return "\n".join([*([_wrapped(one_line(block.label))] if block.label else []), *(f"  {piece}" for piece in body)])
 
 
 def _diagram(diagram: Diagram) -> str:
     workers = max((width_of(one_line(e.worker)) for e in diagram.edges), default=0)
     names = max((width_of(one_line(e.binding)) for e in diagram.edges), default=0)
-    lines = [one_line(diagram.caption)] if diagram.caption else []
+    lines = [_wrapped(one_line(diagram.caption))] if diagram.caption else []
     for edge in diagram.edges:
         worker, name = one_line(edge.worker), one_line(edge.binding)
         arrow = f"--{name}{'-' * (names - width_of(name))}-->"
@@ -116,7 +117,8 @@ def _diagram(diagram: Diagram) -> str:
 def _table(table: Table) -> str:
     caption = one_line(table.caption)
     symbols = any(table.tones)
-    columns = (("", *table.columns) if symbols else table.columns) if table.rows else ()
+    heads = tuple(map(one_line, table.columns))
+    columns = (("", *heads) if symbols else heads) if table.rows else ()
     rows = [
         ((tone.value if tone else "", *map(cell_text, row)) if symbols else tuple(map(cell_text, row)))
         for row, tone in zip_longest(table.rows, table.tones)
@@ -124,7 +126,7 @@ def _table(table: Table) -> str:
     lines = [_wrapped(caption)] if caption else []
     lines += grid(columns, rows)
     if table.hidden:
-        lines.append(_wrapped(f"... {table.hidden} more rows. {table.rest}".rstrip()))
+        lines.append(_wrapped(f"... {table.hidden} more rows. {one_line(table.rest)}".rstrip()))
     return "\n".join(lines)
 
 
@@ -143,13 +145,19 @@ def grid(columns: tuple[str, ...], rows: list[tuple[str, ...]], *, width: int = 
 
 def _widths(rows: list[tuple[str, ...]], width: int) -> list[int]:
     """Give each column its natural width, and take from the widest where all together are too wide."""
-    widths = [max(1, *(width_of(cell) for cell in column)) for column in zip(*rows, strict=True)]
+    columns = list(zip(*rows, strict=True))
+    widths = [max(1, *map(width_of, column)) for column in columns]
+    words = [max((width_of(word) for cell in column for word in cell.split()), default=1) for column in columns]
     room = width - 2 - 2 * (len(widths) - 1)
-    while sum(widths) > room and (widest := max(widths)) > 1:
-        # The widest column gives way down to the second widest, or to what fits.
-        at = widths.index(widest)
-        second = max((w for w in widths if w < widest), default=1)
-        widths[at] = max(second, widest - (sum(widths) - room), 1)
+    # Columns of sentences give way first, down to their longest word, so that an id stays whole; then any column.
+    for least in ([min(w, _LONGEST_WORD) for w in words], [1] * len(words)):
+        while sum(widths) > room:
+            loose = [at for at in range(len(widths)) if widths[at] > least[at]]
+            if not loose:
+                break
+            widest = max(loose, key=widths.__getitem__)
+            second = max((widths[at] for at in loose if widths[at] < widths[widest]), default=1)
+            widths[widest] = max(second, widths[widest] - (sum(widths) - room), least[widest])
     return widths
 
 

@@ -10,7 +10,7 @@ from notebook_do.model import Namespace, Worker
 from notebook_do.notebook import html, text
 from notebook_do.notebook.blocks import ROWS, Block, Cell, Code, Document, Header, Item, Items, Line, Link, Tone, capped
 from notebook_do.notebook.declaration_view import declared_document
-from notebook_do.notebook.plan_view import bindings_blocks, masked, number, plan_document, target_words
+from notebook_do.notebook.plan_view import bindings_diagram, bindings_table, masked, number, plan_document, target_words
 from notebook_do.plan.plan import Plan
 from notebook_do.shown import Shown, Table
 
@@ -99,10 +99,9 @@ def table_document(table: Table) -> Document:
     if not table.rows:
         return (Header(table.title), Line("There are none."))
     if table.name == "bindings":
-        return (
-            Header(table.title),
-            *bindings_blocks([{k: str(v) for k, v in r.items()} for r in table.rows], folded=False),
-        )
+        found = [{k: str(v) for k, v in r.items()} for r in table.rows]
+        diagram = bindings_diagram(found)
+        return (Header(table.title), *diagram, *(bindings_table(found) if len(found) > 1 else ()))
     columns = [c for c in COLUMNS[table.name] if any(row.get(c) not in (None, "") for row in table.rows)]
     rows = tuple(tuple(_cell(c, row) for c in columns) for row in table.rows[:ROWS])
     caption = f"{number(len(table.rows), 'row')}."
@@ -114,6 +113,10 @@ def _cell(column: str, row: Mapping[str, Any]) -> Cell:
     value = row.get(column)
     if value is None or value == "":
         return "not known" if column == "objects" and row.get("namespace_id") else ""
+    if column == "etag" and len(str(value)) > 12:
+        return f"{str(value)[:12]}…"
+    if column == "modified_on":
+        return str(value)[:19].replace("T", " ")
     if isinstance(value, bool):
         return "yes" if value else "no"
     return Link(str(value)) if column == "url" else str(value)
@@ -125,9 +128,8 @@ def status_document(status: Status) -> Document:
     if status.target != "local":
         facts.append(("account", masked(status.account_id)))
     declared = (
-        f"{number(status.declared_workers, 'Worker')} and {number(status.declared_namespaces, 'namespace')} declared; "
-        f"{number(status.recorded_workers, 'Worker')} and {number(status.recorded_namespaces, 'namespace')} deployed "
-        f"as recorded in the state file."
+        f"{number(status.declared_workers, 'Worker')} and {number(status.declared_namespaces, 'namespace')} declared, "
+        f"{number(status.recorded_workers, 'Worker')} and {number(status.recorded_namespaces, 'namespace')} deployed."
     )
     return (
         Header("Durable Objects", tuple(facts)),

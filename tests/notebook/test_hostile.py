@@ -1,0 +1,213 @@
+"""200 hostile strings in every name and value, through every view: what comes out is text, and nothing but."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import fields, is_dataclass, replace
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from notebook_do.deploy import DeployResult, Outcome
+from notebook_do.model import Bindings, Json, Namespace, NamespaceBinding, PlainText, ServiceBinding, Worker
+from notebook_do.notebook import html, text, views
+from notebook_do.notebook.blocks import (
+    Code,
+    Diagram,
+    Document,
+    Edge,
+    Folded,
+    Header,
+    Item,
+    Items,
+    Line,
+    Link,
+    Table,
+    Tone,
+)
+from notebook_do.notebook.declaration_view import declared_document
+from notebook_do.shown import Table as Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from notebook_do.plan.plan import Plan
+
+TAGS = (
+    "script",
+    "img",
+    "svg",
+    "iframe",
+    "style",
+    "a",
+    "details",
+    "math",
+    "object",
+    "base",
+    "form",
+    "textarea",
+    "td",
+    "video",
+    "body",
+    "link",
+)
+ENDS = ("", "</td>", "</table></div>", "-->", "]]>", "</pre></code>", "\x00", "\u202e", "\x1b[31m")
+HOSTILE = (
+    *(
+        f"{end}<{tag} src=x onerror=alert(1) href=javascript:alert(1) id=x>"
+        for tag, end in itertools.product(TAGS, ENDS)
+    ),
+    *(f'"{q} onmouseover={q}alert(1){q} x={q}' for q in ("'", '"', "`", "", "&quot;")),
+    *(f"{scheme}alert(1)" for scheme in ("javascript:", "data:text/html,<script>", "vbscript:", "JaVaScRiPt:\t")),
+    *(chr(code) * 3 for code in (*range(32), 0x7F, 0x85, 0xAD, 0x200B, 0x200E, 0x202A, 0x202E, 0x2066, 0xFEFF, 0xD800)),
+    *("&lt;script&gt;", "{{7*7}}", "${alert(1)}", "%s%n", "$(id)", "`id`", "<![CDATA[<x>]]>", "<!--", "\\u003cscript"),
+    *(
+        "𝕏" * 40,
+        "e" + "\u0301" * 60,
+        "ط" * 50,
+        "a" * 5000,
+        "<" * 300,
+        "'; DROP TABLE x; --",
+        "\r\n\r\n",
+        "\u2028\u2029",
+    ),
+    *("style=background:url(x)", 'x" style="position:fixed', "[x](javascript:alert(1))", "$$\\href{x}{y}$$"),
+)
+
+
+class Reader(HTMLParser):
+    """Notes every tag, attribute and piece of text."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag."""
+        self.tags.add(tag)
+        self.open.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        """Every end fits its start."""
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        """Note text."""
+        self.text.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        """Refuse comments: views write none."""
+        raise AssertionError(data)
+
+    handle_decl = handle_pi = unknown_decl = handle_comment
+
+
+STYLE = re.compile(r"[a-z-]+:[A-Za-z0-9 .,()%#-]+(;[a-z-]+:[A-Za-z0-9 .,()%#-]+)*;?")
+UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+
+def check(document: Document) -> None:
+    """Both drawings hold only what they may."""
+    reader = Reader()
+    drawn = html.render(document)
+    reader.feed(drawn)
+    reader.close()
+    assert reader.open == []
+    assert reader.tags <= html.TAGS
+    for name, value in reader.attributes:
+        assert name in {"class", "colspan", "href", "rel", "role", "rowspan", "scope", "style", "target"}
+        assert name != "style" or STYLE.fullmatch(value), value
+        assert name != "href" or value.startswith(("http://", "https://")), value
+    plain = text.render(document)
+    assert not UNSEEN.search(plain + drawn)
+    plain.encode()
+    drawn.encode()
+    assert max(map(text.width_of, plain.split("\n"))) <= text.WIDTH
+
+
+def poisoned(value: Any, evil: str) -> Any:
+    """Put `evil` in place of every string below `value`."""
+    match value:
+        case bool() | None:
+            return value
+        case str() if type(value) is str:
+            return evil
+        case tuple():
+            return tuple(poisoned(item, evil) for item in value)
+        case dict():
+            return {key: item if key == "action" else poisoned(item, evil) for key, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        names = [f.name for f in fields(value) if f.name not in {"target", "kind", "wire", "modules", "options"}]
+        return replace(value, **{name: poisoned(getattr(value, name), evil) for name in names})
+    return value
+
+
+def test_there_are_enough() -> None:
+    """The list is what it says."""
+    assert len(set(HOSTILE)) >= 200
+
+
+@pytest.mark.parametrize("which", ["make_plan", "deletion", "refused"])
+def test_plans(which: str, request: pytest.FixtureRequest) -> None:
+    """Every string of a plan."""
+    found = request.getfixturevalue(which)
+    plan = found() if callable(found) else found
+    for evil in HOSTILE:
+        bad = poisoned(plan, evil)
+        check(views.document_of(replace(bad, drift=bad.changes, warnings=(evil,))))
+
+
+def test_every_block() -> None:
+    """Every string of every kind of block."""
+    for evil in HOSTILE:
+        for tone in (None, *Tone):
+            check(
+                (
+                    Header(evil, ((evil, evil),)),
+                    Line(evil, tone, strong=True, role="alert"),
+                    Table(evil, (evil, evil), ((evil, Link(evil)),), (tone,), 3, evil),
+                    Items(evil, (Item(evil, tone, (evil,)),)),
+                    Diagram(evil, (Edge(evil, evil, evil, tone), Edge("b", evil, evil))),
+                    Code(evil, f"{evil}\n{evil}"),
+                    Folded(evil, (Line(evil),)),
+                )
+            )
+
+
+def test_declarations() -> None:
+    """Names, values and targets of what is declared, however it came to be."""
+    for evil in HOSTILE:
+        space = Namespace(evil, class_name=evil, script_name=evil, environment=evil)  # type: ignore[arg-type]
+        bindings = {
+            evil: NamespaceBinding(stable_id=evil),  # type: ignore[arg-type]
+            "A": PlainText(text=evil),
+            "B": ServiceBinding(worker=evil),
+            "C": Json("\ufffd" if evil.encode(errors="replace") == b"???" else evil),
+        }
+        worker = Worker(evil, name=evil, entrypoint=evil, bindings=Bindings(evil, bindings), compatibility_date=evil)
+        check(declared_document((space, worker), namespaces={evil: space}, workers={evil: worker}, session=evil))
+
+
+def test_tables_and_results() -> None:
+    """Rows from the account, and outcomes of a deploy."""
+    for evil in HOSTILE:
+        check(views.document_of(Rows(name="workers", title=evil, rows=({"id": evil, "url": evil, "status": evil},))))
+        outcome = Outcome(text=evil, status="done", detail=evil)
+        check(
+            views.document_of(
+                DeployResult(plan_digest=evil, outcomes=(outcome,), workers={evil: evil}, namespaces={evil: evil})
+            )
+        )
+
+
+def test_a_plan_is_still_readable_when_poisoned(make_plan: Callable[..., Plan]) -> None:
+    """What was written is shown, letter by letter."""
+    reader = Reader()
+    reader.feed(html.render(views.document_of(make_plan(warnings=("<script>alert(1)</script>",)))))
+    assert any("<script>alert(1)</script>" in piece for piece in reader.text)
