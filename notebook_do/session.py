@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -118,9 +118,11 @@ class Session:
     async def aplan(self, destroy: Iterable[str] = ()) -> Plan:
         """Compare declared, recorded and live, and say what a deploy would do. Reads only."""
         connection = await self._connect()
+        found = await self._recover(connection)
         recorded = self._state.load(account_id=connection.account_id, api_origin=connection.origin)
         desired = self._desire(tuple(destroy))
         plan = await self._plan_on(connection, desired, recorded)
+        plan = replace(plan, warnings=(*found, *plan.warnings)) if found else plan
         self._desired[plan.digest] = desired
         return plan
 
@@ -295,6 +297,13 @@ class Session:
         urls = {name: await connection.url(name) for name in names.values() if name in live}
         return worker_rows(self.catalog, names, recorded, observed, urls)
 
+    async def _recover(self, connection: Connection) -> tuple[str, ...]:
+        """Look what became of a deploy that was interrupted, and say it; sends nothing when none was."""
+        from notebook_do.deploy import recover
+
+        async with connection.client() as client:
+            return tuple(f"{o.text}: {o.detail}" for o in await recover(client=client, state=self._state))
+
     def _desire(self, destroy: tuple[str, ...]) -> Desired:
         return self.catalog.desired(self.name, self.stage, destroy=destroy)
 
@@ -335,6 +344,8 @@ class Session:
         for id_ in self._desired[plan.digest].destroy:
             self.catalog.forget("worker", id_)
             self.catalog.forget("namespace", id_)
+        for consent in plan.consents:
+            self.catalog.forget("namespace", consent.stable_id)
 
     async def _with_urls(self, result: DeployResult, connection: Connection) -> DeployResult:
         result.deployed = {

@@ -239,10 +239,9 @@ def op_of(script: ObservedScript) -> str | None:
     return next((t.removeprefix(OP_TAG) for t in script.tags if t.startswith(OP_TAG)), None)
 
 
-def decode_upload(result: dict[str, Any]) -> tuple[str | None, MigrationTag | None]:
-    """Read (etag, migration tag) from the answer to an upload."""
-    tag = _text(result, "migration_tag")
-    return _text(result, "etag"), MigrationTag(tag) if tag else None
+def decode_upload(result: dict[str, Any], script_name: str) -> ObservedScript:
+    """Read the answer to an upload: the script as it is now."""
+    return decode_script({**result, "id": script_name})
 
 
 def _fields(item: Any, what: str) -> dict[str, Any]:

@@ -12,13 +12,17 @@ if TYPE_CHECKING:
     from notebook_do.plan.plan import Step
 
 _SCRIPT_FAULTS = frozenset({10021, 10070, 10061, 10064, 10068})
+_MISSING_CLASS = frozenset({"config_references_nonexistent_class", "config_export_not_in_code"})
+"""The scenarios of 100402 (exports reconciliation) that the script is to blame for: it does not export the class."""
 
 
 def blamed(error: DurableError, step: Step) -> DurableError:
     """Give the SourceError of an upload that was refused for what is in the script; any other error as it is."""
     from notebook_do.plan.plan import Upload
 
-    if not (isinstance(step, Upload) and isinstance(error, ApiError) and error.code in _SCRIPT_FAULTS):
+    if not (isinstance(step, Upload) and isinstance(error, ApiError)):
+        return error
+    if error.code not in _SCRIPT_FAULTS and not error.scenarios & _MISSING_CLASS:
         return error
     place = re.search(rf"\bat {re.escape(step.main_module)}:(\d{{1,9}}):\d{{1,9}}", error.message)
     line = step.line

@@ -53,7 +53,11 @@ async def _resolve_one(client: Client, state: StateFile, recorded: Recorded, int
             text=intent.summary, status="not done", detail="an earlier deploy was interrupted before it happened."
         )
     live = await verify(client, intent) if intent.verify else {}
-    state.save(after_intent(bound(recorded, client), intent, etag=sent.etag, live=live, at=today()))
+    state.save(
+        after_intent(
+            bound(recorded, client), intent, etag=sent.script.etag if sent.script else None, live=live, at=today()
+        )
+    )
     return Outcome(
         text=intent.summary, status="done", detail="an earlier deploy was interrupted after it; it is recorded now."
     )

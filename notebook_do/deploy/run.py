@@ -178,10 +178,15 @@ class _Run:
         except DurableError:
             self.journal.end(op, "not done")
             raise
-        self._record(intent, sent.etag, live)
+        self._record(intent, sent.script, live)
         return Outcome(text=step.summary, status="done")
 
-    def _record(self, intent: Intent, etag: str | None, live: Mapping[NamespaceId, ObservedNamespace]) -> None:
+    def _record(
+        self, intent: Intent, script: ObservedScript | None, live: Mapping[NamespaceId, ObservedNamespace]
+    ) -> None:
+        if script is not None:  # what a second upload of the same script finds before it
+            self.scripts[intent.script_name] = script
+        etag = script.etag if script else None
         self.recorded = self.state.save(after_intent(self.recorded, intent, etag=etag, live=live, at=today()))
         self.journal.end(intent.op, "done")
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from notebook_do.cloudflare.client import Client
     from notebook_do.cloudflare.wire import UploadForm
     from notebook_do.journal import Intent, Status
-    from notebook_do.model import NamespaceId, ObservedNamespace
+    from notebook_do.model import NamespaceId, ObservedNamespace, ObservedScript
 
 SENDS = 4
 LOOKS = 6
@@ -47,9 +47,9 @@ class Overtaken(Uncertain):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """A mutation that happened; the etag is known for an upload whose answer arrived, or that was seen live."""
+    """A mutation that happened; after an upload, the script as it was answered or seen live."""
 
-    etag: str | None = None
+    script: ObservedScript | None = None
 
 
 async def send(client: Client, step: Mutation, intent: Intent, form: UploadForm | None) -> Sent:
@@ -80,11 +80,11 @@ async def look(client: Client, intent: Intent, *, change_expected: bool = False)
     """
     for turn in range(1, LOOKS + 1):
         try:
-            status, etag = await state_of(client, intent)
+            status, script = await state_of(client, intent)
         except (ApiError, NoAnswer) as error:
             raise _unclear(intent, error) from None
         if status == "done":
-            return Sent(etag=etag)
+            return Sent(script=script)
         if status == "uncertain":
             raise Overtaken(
                 f"script {intent.script_name} was changed by somebody else during the deploy; it cannot be told "
@@ -118,8 +118,8 @@ async def _once(client: Client, step: Mutation, form: UploadForm | None) -> Sent
         case Upload():
             if form is None:
                 raise AssertionError("an upload without its form")
-            etag, _ = wire.decode_upload(await client.upload_script(step.script_name, form))
-            return Sent(etag=etag)
+            result = await client.upload_script(step.script_name, form)
+            return Sent(script=wire.decode_upload(result, step.script_name))
         case SetUrl():
             await client.set_script_url(step.script_name, enabled=step.enabled)
         case SetSchedules():
@@ -131,8 +131,8 @@ async def _once(client: Client, step: Mutation, form: UploadForm | None) -> Sent
     return Sent()
 
 
-async def state_of(client: Client, intent: Intent) -> tuple[Status, str | None]:
-    """Ask the live facts that tell about `intent`: (status, etag)."""
+async def state_of(client: Client, intent: Intent) -> tuple[Status, ObservedScript | None]:
+    """Ask the live facts that tell about `intent`: how it stands, and the script where an upload tells."""
     match intent.kind:
         case "url":
             return _told(await client.script_url(intent.script_name) == intent.enabled), None
@@ -141,8 +141,7 @@ async def state_of(client: Client, intent: Intent) -> tuple[Status, str | None]:
             return _told(live == set(intent.crons)), None
         case "upload" | "delete":
             scripts = await observe_scripts(client)
-            there = scripts.get(intent.script_name)
-            return judge(intent, scripts), there.etag if there else None
+            return judge(intent, scripts), scripts.get(intent.script_name)
         case _:
             assert_never(intent.kind)
 

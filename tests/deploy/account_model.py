@@ -18,7 +18,6 @@ import httpx
 from notebook_do.cloudflare.client import Client
 from notebook_do.cloudflare.credentials import Token
 from notebook_do.cloudflare.retry import Pace
-from notebook_do.errors import ApiError
 from notebook_do.model import (
     ClassBinding,
     CreateClass,
@@ -39,7 +38,7 @@ from notebook_do.observe import observe
 from notebook_do.plan.plan import Plan, SetUrl, Upload, take_baseline
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from notebook_do.plan.plan import Consent, Step
     from notebook_do.state import StateFile
@@ -111,7 +110,10 @@ class Account:
 
     def _listed(self, name: str) -> dict[str, Any]:
         script = self.scripts[name]
-        return {"id": name, **{k: script[k] for k in ("etag", "tags", "modified_on", "migration_tag") if script[k]}}
+        return {
+            "id": name,
+            **{k: script[k] for k in ("etag", "tags", "modified_on", "migration_tag", "exports") if script[k]},
+        }
 
     def _page(self, query: dict[str, str]) -> Any:
         items = [{"id": i, **n, "name": f"{n['script']}_{n['class']}"} for i, n in sorted(self.namespaces.items())]
@@ -129,6 +131,8 @@ class Account:
         migration = metadata.get("migrations")
         if migration:
             self._migrate(name, migration, before)
+        if "exports" in metadata:
+            self._reconcile(name, metadata["exports"])
         self._check_bindings(name, metadata["bindings"], namespaces)
         self.changes += 1
         digest = hashlib.sha256(b"".join(files.values())).hexdigest()
@@ -138,6 +142,7 @@ class Account:
             "modified_on": f"t{self.changes}",
             "migration_tag": (migration or {}).get("new_tag") or (before or {}).get("migration_tag"),
             "bindings": metadata["bindings"],
+            "exports": {k: e for k, e in metadata.get("exports", {}).items() if e.get("state", "created") == "created"},
             "enabled": (before or {}).get("enabled", False),
             "crons": (before or {}).get("crons", []),
         }
@@ -162,6 +167,26 @@ class Account:
             self.namespaces = undo
             raise
         self.migrations_applied.append(migration)
+
+    def _reconcile(self, name: str, exports: dict[str, Any]) -> None:
+        """Apply declarative exports: an entry that holds already changes nothing."""
+        there = {n["class"]: n for n in self.namespaces.values() if n["script"] == name}
+        changed = []
+        for class_, entry in exports.items():
+            if entry.get("state") == "renamed" and class_ in there:
+                there[class_]["class"] = entry["renamed_to"]
+                there[entry["renamed_to"]] = there.pop(class_)
+                changed.append(("renamed", class_))
+        for class_, entry in exports.items():
+            if entry.get("state") == "deleted" and class_ in there:
+                del self.namespaces[self._of(name, class_)]
+                changed.append(("deleted", class_))
+            elif entry.get("state", "created") == "created" and class_ not in there:
+                self.ids += 1
+                self.namespaces[f"{self.ids:032x}"] = {"script": name, "class": class_, "use_sqlite": True}
+                changed.append(("created", class_))
+        if changed:
+            self.migrations_applied.append({"changed": changed})
 
     def _apply(self, name: str, step: dict[str, Any]) -> None:
         for class_ in step.get("deleted_classes", []):
@@ -238,9 +263,7 @@ def answer(account: Account, request: httpx.Request) -> httpx.Response:
         )
     except Refused as refused:
         errors = [{"code": refused.code, "message": str(refused)}]
-        return httpx.Response(
-            refused.status, json={"success": False, "errors": errors, "messages": [], "result": None}
-        )
+        return httpx.Response(refused.status, json={"success": False, "errors": errors, "messages": [], "result": None})
     return httpx.Response(
         200, json={"success": True, "errors": [], "messages": [], "result": result, "result_info": info}
     )
@@ -336,7 +359,11 @@ def uploading(
         options=Json({}),
         tags=(),
         migration=Migration(
-            wire="migrations", class_migrations=changes, classes=((class_name, Storage.SQLITE),), old_tag=old_tag, new_tag=new_tag
+            wire="migrations",
+            class_migrations=changes,
+            classes=((class_name, Storage.SQLITE),),
+            old_tag=old_tag,
+            new_tag=new_tag,
         )
         if changes
         else None,
@@ -385,6 +412,3 @@ def first_deploy(recorded: Recorded, observed: Observed) -> tuple[Step, ...]:
         uploading(recorded=recorded, observed=observed),
         SetUrl(worker="w", script_name="w", enabled=True, settings_digest="all"),
     )
-
-
-__all__ = ["ACCOUNT", "Account", "ApiError", "Awaitable", "Clock", "Network", "client_of", "first_deploy", "plan_of"]

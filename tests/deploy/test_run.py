@@ -128,7 +128,13 @@ def test_f04_every_phrase_exactly(state: StateFile, typed: tuple[str, ...]) -> N
     run(account, state, first_deploy)
     account.log.clear()
     with pytest.raises(ConsentRequired, match="destroy b 22222222"):
-        run(account, state, lambda _r, _o: (DeleteScript(worker="w", script_name="w"),), consents=CONSENTS, confirm=typed)
+        run(
+            account,
+            state,
+            lambda _r, _o: (DeleteScript(worker="w", script_name="w"),),
+            consents=CONSENTS,
+            confirm=typed,
+        )
     assert mutations(account) == []
 
 
@@ -333,7 +339,9 @@ def test_f39_a_later_setting_fails_alone(state: StateFile) -> None:
         asyncio.run(both())
     (worker,) = state.load().workers
     assert worker.settings_digest == "upload"
-    again = run(account, state, lambda _r, _o: (SetUrl(worker="w", script_name="w", enabled=True, settings_digest="all"),))
+    again = run(
+        account, state, lambda _r, _o: (SetUrl(worker="w", script_name="w", enabled=True, settings_digest="all"),)
+    )
     assert again.ok
     assert len(account.migrations_applied) == 1
     assert state.load().workers[0].settings_digest == "all"

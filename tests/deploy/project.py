@@ -1,0 +1,79 @@
+"""A project that wants something and gets there: recover, plan with the real planner, deploy; as a person would."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.declare.catalog import Catalog
+from notebook_do.deploy import DeployResult, deploy, recover
+from notebook_do.model import Bindings, Namespace, NamespaceBinding, Secret, StableId, Worker
+from notebook_do.observe import observe
+from notebook_do.plan.build import build_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from notebook_do.cloudflare.client import Client
+    from notebook_do.plan.plan import Plan
+    from notebook_do.state import StateFile
+
+
+def source_of(classes: tuple[str, ...], note: str = "") -> str:
+    """Write a Worker that exports `classes`."""
+    bodies = "\n".join(
+        f"export class {c} extends DurableObject {{ async fetch() {{ return new Response('{c}') }} }}" for c in classes
+    )
+    return (
+        "import { DurableObject } from 'cloudflare:workers'\n"
+        f"{bodies}\nexport default {{ async fetch() {{ return new Response('ok {note}') }} }}\n"
+    )
+
+
+def worker_of(
+    id_: str, classes: Mapping[str, str], *, note: str = "", uses: tuple[str, ...] = (), **options: Any
+) -> tuple[Any, ...]:
+    """Declare a Worker with its classes by stable ID; `uses` are namespaces of other Workers, `secret` a variable."""
+    spaces = tuple(
+        Namespace(StableId(s), class_name=c, script_name=f"{id_}", protect=False) for s, c in classes.items()
+    )
+    bound: dict[str, Any] = {s.upper(): NamespaceBinding(stable_id=StableId(s)) for s in (*classes, *uses)}
+    if secret := options.pop("secret", None):
+        bound["SECRET"] = Secret.from_env(secret)
+    worker = Worker(
+        id_, name=id_, script=source_of(tuple(classes.values()), note), bindings=Bindings(id_, bound), **options
+    )
+    return (*spaces, worker)
+
+
+@dataclass
+class Project:
+    """What is declared, the state file, and how a client is made."""
+
+    state: StateFile
+    client: Callable[[], Client]
+    declared: tuple[Any, ...] = ()
+    destroy: tuple[str, ...] = ()
+    found: list[Any] = field(default_factory=list)
+
+    async def plan(self) -> Plan:
+        """Recover and plan, as a session does."""
+        async with self.client() as client:
+            self.found += await recover(client=client, state=self.state)
+            recorded = self.state.load(account_id=client.account_id, api_origin=client.origin)
+            catalog = Catalog()
+            catalog.declare(*self.declared)
+            desired = catalog.desired("p", "production", destroy=self.destroy)
+            scripts = {w.script_name for w in (*desired.workers, *recorded.workers)}
+            observed = await observe(client, scripts=sorted(scripts), settings=True)
+        return build_plan(desired, recorded, observed, target="cloudflare", default_compatibility_date="2026-01-01")
+
+    async def deploy(self, plan: Plan, **options: Any) -> DeployResult:
+        """Deploy with every consent given."""
+        async with self.client() as client:
+            phrases = [c.phrase for c in plan.consents]
+            return await deploy(plan, client=client, state=self.state, confirm=phrases, **options)
+
+    async def run(self) -> DeployResult:
+        """Plan and deploy."""
+        return await self.deploy(await self.plan())
