@@ -134,6 +134,8 @@ class ApiError(DurableError):
         self.code, self.status, self.method, self.path = code, status, method, path
         self.retry_after: float | None = None
         """The seconds that the answer asked to wait, where it did."""
+        self.scenarios: frozenset[str] = frozenset()
+        """Cloudflare's tags of what was wrong with `exports`, for code 100402."""
 
     def __str__(self) -> str:
         place = f" ({self.method} {self.path}, HTTP {self.status})" if self.method else ""

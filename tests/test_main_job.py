@@ -42,7 +42,7 @@ def shell(cloud: Path) -> Iterator[InteractiveShell]:
     shell.run_line_magic("load_ext", "notebook_do")
     yield shell
     shell.run_line_magic("unload_ext", "notebook_do")
-    shell.atexit_operations()
+    shell.history_manager.end_session()
 
 
 def run(shell: InteractiveShell, source: str) -> Any:
@@ -105,7 +105,8 @@ def test_from_cell_to_live_object_and_back(shell: InteractiveShell, cloud: Path)
     plan = run(shell, "p = %durable plan\np")
     assert plan.empty
     serial = nd.current().recorded().serial
-    assert press(shell).outcomes == ()
+    assert press(shell).empty, "nothing is sent, and the plan says so"
+    assert nd.current().deploy(plan).outcomes == ()
     assert nd.current().recorded().serial == serial
 
 

@@ -113,7 +113,7 @@ def test_bind_to_a_worker_whose_script_lacks_the_class(cloud: Path) -> None:
     session = nd.session("app")
     counter = nd.DurableObjectNamespace("counter", class_name="Counter")
     nd.Worker("my-worker", script="console.log('Hello, world!')", bindings={"COUNTER": counter})
-    with pytest.raises(nd.SourceError, match="Counter"):
+    with pytest.raises(nd.SourceError, match=r"my-worker.*(Counter|event handlers)"):
         session.deploy(session.plan())
     assert set(session.workers()["status"]) == {"declared"}
 

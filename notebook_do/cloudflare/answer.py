@@ -70,7 +70,9 @@ def read(answer: Answer) -> tuple[Any, dict[str, Any]]:
         info = envelope.get("result_info")
         return envelope.get("result"), info if isinstance(info, dict) else {}
     text, code = _refusal(envelope)
-    raise answer.error(text, code=code)
+    error = answer.error(text, code=code)
+    error.scenarios = _scenarios(envelope)
+    raise error
 
 
 def one_line(text: str, limit: int = _LONGEST_TEXT) -> str:
@@ -136,6 +138,15 @@ def _refusal(envelope: dict[str, Any]) -> tuple[str, int]:
     hint = _HINTS.get(code)
     text = "; ".join(dict.fromkeys(texts)) or "Cloudflare refused without a reason"
     return (f"{one_line(text)} → {hint}." if hint else one_line(text)), code
+
+
+def _scenarios(envelope: dict[str, Any]) -> frozenset[str]:
+    """Give Cloudflare's own tags of what was wrong with `exports`, class by class (code 100402)."""
+    metas = [
+        e["meta"] for e in _list(envelope.get("errors")) if isinstance(e, dict) and isinstance(e.get("meta"), dict)
+    ]
+    details = [d for meta in metas for d in _list(meta.get("details")) if isinstance(d, dict)]
+    return frozenset(str(d["scenario"]) for d in details if "scenario" in d)
 
 
 def _detail(detail: Any) -> str:

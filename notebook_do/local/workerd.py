@@ -187,7 +187,7 @@ async def _listening(ready: int, wanted: set[str]) -> dict[str, int]:
 
 _NOISE = re.compile(r"^(?:workerd/|\*\*\* |stack: |.*\bwarning: ).*")
 _PLACE = re.compile(r"(?:(?:/[^\s:\"']+)*/)?config\.capnp:[\d:-]+\s*(?:error: )?")
-_SERVICE = re.compile(r"^service \S+?: ")
+_SERVICE = re.compile(r"^service \S+?: |file:///bundle/")
 
 
 def readable(output: Iterable[str]) -> str:
