@@ -88,6 +88,7 @@ def _run(arguments: argparse.Namespace) -> int:
         notebook,
         timeout=arguments.timeout,
         store_widget_state=False,
+        extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(arguments.notebook.resolve().parent)}},
         on_cell_execute=lambda cell, cell_index: _print_source(cell),  # noqa: ARG005 - nbclient's keyword
         on_cell_executed=lambda cell, cell_index, execute_reply: _print_outputs(cell),  # noqa: ARG005

@@ -11,7 +11,7 @@ import traceback
 from argparse import Namespace
 from typing import Any
 
-from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand, output_can_be_silenced
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from traitlets import Bool, Enum, observe
 
 from notebook_do.errors import CommandError, DurableError
@@ -47,12 +47,14 @@ class Durable(Magics):
         bridge.mode = change["new"]
 
     @no_var_expand
-    @output_can_be_silenced
     @line_cell_magic
     def durable(self, line: str, cell: str | None = None) -> Any:
         """Stand in for the text that is made of the table of verbs."""
+        # A script may end with a semicolon, so only the line form is silenced by one.
+        silenced = cell is None and line.rstrip().endswith(";")
         try:
-            return self._run(line, cell)
+            value = self._run(line.rstrip().removesuffix(";") if silenced else line, cell)
+            return None if silenced else value
         except DurableError:
             if not self.short_errors:
                 traceback.print_exc()
