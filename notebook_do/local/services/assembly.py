@@ -1,0 +1,61 @@
+"""All services of one data directory, behind one socket."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from notebook_do.local.services.cache import CacheService
+from notebook_do.local.services.d1 import D1Service
+from notebook_do.local.services.delivery import Deliver, Delivery
+from notebook_do.local.services.kv import KvService
+from notebook_do.local.services.queues import QueueService
+from notebook_do.local.services.r2 import R2Service
+from notebook_do.local.services.ratelimit import RateLimitService
+from notebook_do.local.services.server import ServiceServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class Services:
+    """What bindings of deployed Workers reach; everything kept lies in `folder`."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+        self.kv = KvService(folder / "kv.sqlite", clock)
+        self.r2 = R2Service(folder / "r2", clock)
+        self.d1 = D1Service(folder / "d1")
+        self.queues = QueueService(folder / "queues.sqlite", clock)
+        self.cache = CacheService(folder / "cache.sqlite", clock)
+        self.rate_limits = RateLimitService(clock)
+        self._server: ServiceServer | None = None
+        self._delivery: Delivery | None = None
+
+    async def start(self, socket: Path, deliver: Deliver) -> None:
+        """Begin to answer at `socket`, and to carry messages of queues to `deliver`."""
+        handlers = {
+            "kv": self.kv.handle,
+            "r2": self.r2.handle,
+            "d1": self.d1.handle,
+            "queue": self.queues.handle,
+            "cache": self.cache.handle,
+            "ratelimit": self.rate_limits.handle,
+        }
+        self._server = ServiceServer(socket, handlers)
+        await self._server.start()
+        self._delivery = Delivery(self.queues, deliver)
+        self._delivery.start()
+
+    async def stop_delivery(self) -> None:
+        """Carry no more messages; the bindings still answer."""
+        if self._delivery is not None:
+            await self._delivery.close()
+
+    async def close(self) -> None:
+        """Stop answering and close every file."""
+        await self.stop_delivery()
+        if self._server is not None:
+            await self._server.close()
+        for service in (self.kv, self.r2, self.d1, self.queues, self.cache, self.rate_limits):
+            service.close()

@@ -1,0 +1,248 @@
+"""R2 buckets, in the protocol that workerd's own R2 binding speaks: rows in SQLite, bytes in files of random names.
+
+The order of a put keeps every object whole: bytes to a file, then one transaction that names it, then the old file
+goes. A file that no row names, left by a killed process, is removed at the next start.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from notebook_do.local.services.database import after
+from notebook_do.local.services.exchange import Answer, Refusal, Request
+from notebook_do.local.services.r2_files import HASHES, Files
+from notebook_do.local.services.r2_rows import (
+    COLUMNS,
+    MAX_KEY,
+    MAX_LIST,
+    METADATA_SIZE,
+    R2Object,
+    R2Refusal,
+    check_condition,
+    check_metadata,
+    metadata_answer,
+    no_such_key,
+    span_of,
+)
+from notebook_do.local.services.r2_store import NAMED, find, open_tables, replace_object
+from notebook_do.local.services.r2_uploads import Uploads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+class R2Service:
+    """All R2 buckets of one data directory. A bucket begins with its first object."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+        self.clock = clock
+        self._files = Files(folder / "files")
+        self._db = open_tables(folder / "r2.sqlite")
+        self._uploads = Uploads(self._db, self._files, clock)
+        with self._db.reading() as db:
+            self._files.sweep({name for (name,) in db.execute(NAMED)})
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    def handle(self, request: Request) -> Answer:
+        """Answer one request of an R2 binding; the resource is the bucket's name."""
+        try:
+            asked = _asked(request)
+            _check_names(asked)
+            return self._method(request, asked)
+        except R2Refusal as refusal:
+            return refusal.answer()
+
+    def _method(self, request: Request, asked: dict[str, Any]) -> Answer:
+        bucket = request.resource
+        match asked["method"]:
+            case "head":
+                return self._found(bucket, asked["object"]).answer()
+            case "get":
+                return self._get(bucket, asked)
+            case "list":
+                return self._list(bucket, asked)
+            case "put":
+                return self._put(bucket, asked, request.body)
+            case "delete":
+                return self._delete(bucket, asked.get("objects") or [asked["object"]])
+            case "createMultipartUpload":
+                return self._uploads.begin(bucket, asked)
+            case "uploadPart":
+                return self._uploads.put_part(bucket, asked, request.body)
+            case "completeMultipartUpload":
+                return self._uploads.complete(bucket, asked)
+            case "abortMultipartUpload":
+                return self._uploads.abort(bucket, asked)
+        raise R2Refusal(501, 10029, f"the local runtime does not serve {asked['method']}")
+
+    # --- objects
+
+    def _found(self, bucket: str, key: str) -> R2Object:
+        with self._db.reading() as db:
+            found = find(db, bucket, key)
+        if found is None:
+            raise no_such_key()
+        return found
+
+    def _get(self, bucket: str, asked: dict[str, Any]) -> Answer:
+        with self._db.reading() as db:
+            found = find(db, bucket, asked["object"])
+            if found is None:
+                raise no_such_key()
+            check_condition(asked.get("onlyIf"), found)
+            offset, length = span_of(asked, found.size)
+            # Opened before anybody can replace the object: the open file outlives its name.
+            file = self._files.open(found.file)
+        file.seek(offset)
+        answer = metadata_answer(found.to_json(span=(offset, length)))
+        return replace(answer, file=file, file_size=length)
+
+    def _put(self, bucket: str, asked: dict[str, Any], body: BinaryIO) -> Answer:
+        check_metadata(asked)
+        stored = self._files.store(body)
+        try:
+            checksums = _checksums(asked, stored.digests)
+            fresh = R2Object.fresh(
+                asked,
+                size=stored.size,
+                etag=stored.digests["md5"],
+                checksums=checksums,
+                file=stored.file,
+                now=self.clock(),
+            )
+            with self._db.writing() as db:
+                check_condition(asked.get("onlyIf"), find(db, bucket, fresh.key))
+                old = replace_object(db, bucket, fresh)
+        except BaseException:
+            self._files.remove([stored.file])
+            raise
+        self._files.remove(old)
+        return fresh.answer()
+
+    def _delete(self, bucket: str, keys: list[str]) -> Answer:
+        query = "DELETE FROM object WHERE bucket = ? AND key = ? RETURNING file"
+        with self._db.writing() as db:
+            old = [file for key in keys for (file,) in db.execute(query, (bucket, key.encode())).fetchall()]
+        self._files.remove(old)
+        return metadata_answer({})
+
+    # --- lists
+
+    def _list(self, bucket: str, asked: dict[str, Any]) -> Answer:
+        limit = asked.get("limit", MAX_LIST)
+        if not 1 <= limit <= MAX_LIST:
+            raise R2Refusal(400, 10022, f"MaxKeys params must be positive integer <= {MAX_LIST}.")
+        included = asked.get("include", [] if asked.get("newRuntime") else [0, 1])
+        objects: list[R2Object] = []
+        prefixes: list[str] = []
+        last, truncated = b"", False
+        for key, found in self._groups(bucket, asked):
+            if len(objects) + len(prefixes) == limit:
+                truncated = True
+                break
+            last = key
+            if found is None:
+                prefixes.append(key.decode())
+            else:
+                objects.append(found)
+        answer = {
+            "objects": [one.to_json(http=0 in included, custom=1 in included) for one in objects],
+            "delimitedPrefixes": prefixes,
+            "truncated": truncated,
+        }
+        cursor = {"cursor": base64.urlsafe_b64encode(last).decode()} if truncated else {}
+        return metadata_answer({**answer, **cursor})
+
+    def _groups(self, bucket: str, asked: dict[str, Any]) -> Iterator[tuple[bytes, R2Object | None]]:
+        """Give objects, and None for each prefix that `delimiter` makes of several, in order of their keys."""
+        prefix, delimiter = asked.get("prefix", "").encode(), asked.get("delimiter", "").encode()
+        start = max(prefix, _past(_cursor(asked.get("cursor")), delimiter, prefix), _past_key(asked.get("startAfter")))
+        end = after(prefix)
+        query = f"""
+            SELECT {COLUMNS} FROM object WHERE bucket = :bucket AND key >= :start AND (:end IS NULL OR key < :end)
+            ORDER BY key LIMIT 200
+        """  # noqa: S608 - our own columns
+        while True:
+            with self._db.reading() as db:
+                rows = db.execute(query, {"bucket": bucket, "start": start, "end": end}).fetchall()
+            for row in rows:
+                key: bytes = row[0]
+                if key < start:
+                    continue
+                cut = key.find(delimiter, len(prefix)) if delimiter else -1
+                if cut < 0:
+                    start = key + b"\x00"
+                    yield key, R2Object.from_row(row)
+                else:
+                    shared = key[: cut + len(delimiter)]
+                    yield shared, None
+                    beyond = after(shared)
+                    if beyond is None:
+                        return
+                    start = beyond
+            if not rows:
+                return
+
+
+def _asked(request: Request) -> dict[str, Any]:
+    """Read what is asked: from a header with a GET, from the first bytes of the body with a PUT."""
+    if request.method == "GET":
+        text = request.headers.get("cf-r2-request", "")
+    else:
+        text = request.body.read(int(request.headers.get(METADATA_SIZE.lower(), "0"))).decode()
+    if not text:
+        raise Refusal(400, "Metadata missing or invalid")
+    asked: dict[str, Any] = json.loads(text)
+    return asked
+
+
+def _check_names(asked: dict[str, Any]) -> None:
+    """Refuse keys that are too long, and what the local runtime does not have."""
+    keys = [asked["object"]] if "object" in asked else asked.get("objects", [])
+    if any(len(key.encode()) > MAX_KEY for key in keys):
+        raise R2Refusal(400, 10020, "The specified object name is not valid.")
+    if "ssec" in asked:
+        raise R2Refusal(501, 10029, "customer-provided encryption keys are not served by the local runtime")
+
+
+def _checksums(asked: dict[str, Any], digests: dict[str, str]) -> dict[str, str]:
+    """Compare the checksums that were given, and name those to be kept: these, and MD5 always."""
+    kept = {"0": digests["md5"]}
+    for number, kind in HASHES.items():
+        if kind not in asked:
+            continue
+        given = base64.b64decode(asked[kind]).hex() if kind == "md5" else asked[kind].lower()
+        if given != digests[kind]:
+            text = f"The {kind} checksum {given} that you gave is not that of what was received, {digests[kind]}."
+            raise R2Refusal(400, 10037, text)
+        kept[number] = digests[kind]
+    return kept
+
+
+def _cursor(text: str | None) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(text or "")
+    except binascii.Error:
+        raise R2Refusal(400, 10001, "the cursor is not one of this bucket") from None
+
+
+def _past(cursor: bytes, delimiter: bytes, prefix: bytes) -> bytes:
+    """Give where a list goes on: behind a key, or behind all keys that share the prefix it stopped at."""
+    if not cursor:
+        return b""
+    if delimiter and cursor.endswith(delimiter) and len(cursor) > len(prefix):
+        return after(cursor) or cursor + b"\xff"
+    return cursor + b"\x00"
+
+
+def _past_key(key: str | None) -> bytes:
+    return key.encode() + b"\x00" if key else b""

@@ -1,0 +1,144 @@
+"""A small HTTP server on a unix socket, for workerd alone: it takes what bindings ask and hands it to their service.
+
+A body waits in a temporary file until it is whole, then the service handles it in a thread; so a service is plain
+blocking code, and neither a large object nor a slow query holds up the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import tempfile
+from typing import TYPE_CHECKING, BinaryIO, cast
+from urllib.parse import parse_qsl, unquote
+
+import h11
+
+from notebook_do.local.services.exchange import (
+    RESOURCE_HEADER,
+    SERVICE_HEADER,
+    Answer,
+    Handler,
+    Refusal,
+    Request,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+_CHUNK = 1 << 18
+_IN_MEMORY = 1 << 20
+_LARGEST = 5 << 30
+_LOG = logging.getLogger(__name__)
+
+
+class ServiceServer:
+    """Listens at `path` and gives every request to the handler of the service that workerd's configuration named."""
+
+    def __init__(self, path: Path, handlers: Mapping[str, Handler]) -> None:
+        self.path = path
+        self._handlers = handlers
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Begin to listen."""
+        self._server = await asyncio.start_unix_server(self._accept, self.path, limit=_CHUNK)
+        self.path.chmod(0o600)
+
+    async def close(self) -> None:
+        """Stop listening; what is being answered is dropped."""
+        if self._server is not None:
+            self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.path.unlink(missing_ok=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        http = h11.Connection(h11.SERVER, max_incomplete_event_size=_IN_MEMORY)
+        with contextlib.suppress(ConnectionError, h11.RemoteProtocolError, asyncio.CancelledError):
+            while await self._exchange(http, reader, writer):
+                http.start_next_cycle()
+        writer.close()
+
+    async def _exchange(self, http: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Handle one request; False when the connection is over."""
+        head = await _event(http, reader)
+        if not isinstance(head, h11.Request):
+            return False
+        with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as body:
+            size = 0
+            async for piece in _body(http, reader):
+                size += len(piece)
+                if size > _LARGEST:
+                    return False
+                body.write(piece)
+            body.seek(0)
+            answer = await asyncio.to_thread(self._answer, head, cast("BinaryIO", body), size)
+            await _send(http, writer, answer)
+        return http.our_state is h11.DONE
+
+    def _answer(self, head: h11.Request, body: BinaryIO, size: int) -> Answer:
+        headers = {name.decode(): value.decode("utf-8", "replace") for name, value in head.headers}
+        path, _, query = head.target.decode("latin-1").partition("?")
+        service, resource = headers.get(SERVICE_HEADER, ""), unquote(headers.get(RESOURCE_HEADER, ""))
+        try:
+            return self._handlers[service](
+                Request(
+                    method=head.method.decode(),
+                    path=path,
+                    query_text=query,
+                    query=dict(parse_qsl(query, keep_blank_values=True)),
+                    headers=headers,
+                    body=body,
+                    size=size,
+                    resource=resource,
+                )
+            )
+        except Refusal as refusal:
+            return refusal.answer()
+        except Exception:  # noqa: BLE001 - a service must not take the others with it
+            # A bug of ours: the Worker sees a failure, and the terminal the traceback.
+            _LOG.exception("the local %s service failed", service)
+            return Answer(status=500, reason="the local service failed; its terminal says why")
+
+
+async def _event(http: h11.Connection, reader: asyncio.StreamReader) -> h11.Event | None:
+    """Wait for the next event; None when nothing more can come."""
+    while (event := http.next_event()) is h11.NEED_DATA:
+        http.receive_data(await reader.read(_CHUNK))
+    return event if isinstance(event, h11.Event) else None
+
+
+async def _body(http: h11.Connection, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    while isinstance(event := await _event(http, reader), h11.Data):
+        yield bytes(event.data)
+    if not isinstance(event, h11.EndOfMessage):
+        raise ConnectionResetError
+
+
+async def _send(http: h11.Connection, writer: asyncio.StreamWriter, answer: Answer) -> None:
+    size = len(answer.body) + answer.file_size
+    own = [(name.encode(), value.encode()) for name, value in answer.headers if name.lower() != "content-length"]
+    reason = answer.reason.encode("ascii", "replace").replace(b"\n", b" ")
+    head = h11.Response(
+        status_code=answer.status, reason=reason, headers=[*own, (b"content-length", str(size).encode())]
+    )
+    writer.write((http.send(head) or b"") + (http.send(h11.Data(data=answer.body)) or b""))
+    with contextlib.ExitStack() as stack:
+        if answer.file is not None:
+            file = stack.enter_context(answer.file)
+            rest = answer.file_size
+            while rest > 0 and (piece := await asyncio.to_thread(file.read, min(_CHUNK, rest))):
+                rest -= len(piece)
+                writer.write(http.send(h11.Data(data=piece)) or b"")
+                await writer.drain()
+    writer.write(http.send(h11.EndOfMessage()) or b"")
+    await writer.drain()
