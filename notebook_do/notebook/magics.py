@@ -179,9 +179,7 @@ def _line_in_cell(ip: Any) -> int:
 def load(ip: Any) -> None:
     """Register the magic, its settings and its completion."""
     unload(ip)
-    magics = Durable(shell=ip, parent=ip)
-    ip.register_magics(magics)
-    ip.configurables.append(magics)
+    ip.register_magics(Durable(shell=ip, parent=ip))
     completion.load(ip)
 
 

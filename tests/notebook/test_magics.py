@@ -1,0 +1,265 @@
+"""Every verb in a real shell, on the real local Cloudflare."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from notebook_do.errors import CommandError, ConsentRequired, DeclarationError, DurableError, PlanRefused, StalePlan
+from notebook_do.notebook import verbs
+from notebook_do.session import current
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+COUNTER = """import { DurableObject } from "cloudflare:workers";
+export class Counter extends DurableObject {
+  async fetch(request) {
+    const n = ((await this.ctx.storage.get("n")) ?? 0) + 1;
+    await this.ctx.storage.put("n", n);
+    return Response.json({ n, method: request.method, said: await request.text() });
+  }
+}
+export default {
+  fetch(request, env) { return env.COUNTER.get(env.COUNTER.idFromName("a")).fetch(request); }
+};
+"""
+
+
+def run(ip: InteractiveShell, code: str) -> Any:
+    """Run a cell and give its result; an error is raised as it was."""
+    result = ip.run_cell(code)
+    result.raise_error()
+    return result.result
+
+
+def declare(ip: InteractiveShell, source: str = COUNTER, class_name: str = "Counter") -> None:
+    """Open the session where none is open, and declare the counter."""
+    if "session" not in ip.user_ns:
+        run(ip, "%durable session tour --as session")
+    run(ip, f"%durable namespace counter --class {class_name} --quiet")
+    body = source.replace("class Counter", f"class {class_name}")
+    run(ip, f"%%durable worker my-worker --bind COUNTER=counter --quiet\n{body}")
+
+
+def approve(ip: InteractiveShell, verb: str = "deploy", confirm: str = "") -> Any:
+    """Make the plan and approve it, as a person would who read it."""
+    plan = current().plan() if verb == "deploy" else current().destroy(*verb.split()[1:])
+    return run(ip, f"%durable {verb} --approve {plan.digest} {confirm}")
+
+
+def test_loading_is_cheap_and_brings_no_heavy_library() -> None:
+    """pandas, ipywidgets and httpx wait for the first verb that needs them."""
+    code = (
+        "import sys; from IPython.core.interactiveshell import InteractiveShell as S; ip = S.instance();"
+        "ip.run_line_magic('load_ext', 'notebook_do');"
+        "heavy = ('pandas', 'ipywidgets', 'httpx', 'starlette', 'notebook_do.session', 'notebook_do.plan.plan');"
+        "print([m for m in heavy if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("verb", verbs.BY_NAME)
+def test_every_verb_has_help(ip: InteractiveShell, capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    """-h prints and succeeds, without a session."""
+    run(ip, f"%durable {verb} -h")
+    assert f"durable {verb}" in capsys.readouterr().out
+    assert run(ip, "%durable -h") is None
+
+
+def test_the_docstring_lists_every_verb(ip: InteractiveShell) -> None:
+    """`%durable?` shows the table of verbs."""
+    shown = ip.object_inspect_text("%durable")
+    assert all(verb.summary in shown for verb in verbs.VERBS)
+
+
+def test_without_a_session_the_bare_magic_shows_how_to_begin(ip: InteractiveShell, cloud: Path) -> None:
+    """Nobody has to look up the first line."""
+    assert "%durable session tour" in str(run(ip, "%durable"))
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "said"),
+    [
+        ("%durable plaan", CommandError, 'did you mean "plan"?'),
+        ("%durable plan", CommandError, "no session is open"),
+        ("%durable session x --stge dev", CommandError, 'did you mean "--stage"?'),
+        ("%durable session 'a b'", CommandError, "use letters, digits"),
+        ("%%durable plan\nx", CommandError, "takes no cell body"),
+        ("%durable session x --as 1x", CommandError, "name of a variable"),
+        ("%durable namespace", CommandError, "no id is given"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    ip: InteractiveShell, cloud: Path, capsys: pytest.CaptureFixture[str], *, code: str, kind: type, said: str
+) -> None:
+    """No traceback, and the cell has failed, so that a runner stops."""
+    with pytest.raises(kind) as error:
+        run(ip, code)
+    assert said in str(error.value)
+    printed = capsys.readouterr().out.strip()
+    assert printed == f"{kind.__name__}: {error.value}"
+
+
+def test_short_errors_can_be_switched_off(ip: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    """`%config Durable.short_errors = False` shows where an error came from."""
+    run(ip, "%config Durable.short_errors = False")
+    with pytest.raises(CommandError):
+        run(ip, "%durable plaan")
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_async_mode_is_a_setting(ip: InteractiveShell) -> None:
+    """The setting reaches the bridge."""
+    from notebook_do.bridge import bridge
+
+    try:
+        run(ip, "%config Durable.async_mode = 'nest'")
+        assert bridge.mode == "nest"
+    finally:
+        run(ip, "%config Durable.async_mode = 'thread'")
+    assert bridge.mode == "thread"
+
+
+def test_unloading_leaves_nothing_behind(ip: InteractiveShell) -> None:
+    """After unload and reload there is one magic, one setting; after unload none."""
+    ip.run_line_magic("reload_ext", "notebook_do")
+    assert sum(type(c).__name__ == "Durable" for c in ip.configurables) == 1
+    ip.run_line_magic("unload_ext", "notebook_do")
+    assert not any(type(c).__name__ == "Durable" for c in ip.configurables)
+    assert ip.find_magic("durable", "line") is None
+    assert ip.find_magic("durable", "cell") is None
+    assert "Durable" not in ip.magics_manager.registry
+
+
+def test_braces_and_dollars_arrive_untouched(ip: InteractiveShell, cloud: Path) -> None:
+    """IPython's expansion never touches a line or a source."""
+    run(ip, "%durable session tour --quiet")
+    source = "export default { fetch() { return new Response(`{x} ${1 + 1} $HOME {{y}}`) } }\n"
+    run(ip, "x = 'oops'")
+    worker = run(ip, f"%%durable worker w --var 'A={{x}} $HOME $x'\n{source}")
+    assert worker.script == source
+    assert worker.bindings["A"].text == "{x} $HOME $x"
+
+
+def test_only_py_references_in_toml_values_are_filled(ip: InteractiveShell, cloud: Path) -> None:
+    """`${py:NAME}` takes a variable; everything else stays."""
+    run(ip, "%durable session tour --quiet")
+    run(ip, "greeting = 'hello'")
+    declared = run(
+        ip, "%%durable\n[workers.w]\nscript = '''x ${y}'''\n[workers.w.bindings]\nG = '${py:greeting}'\nH = '{z}'\n"
+    )
+    assert declared.script == "x ${y}"
+    assert (declared.bindings["G"].text, declared.bindings["H"].text) == ("hello", "{z}")
+
+
+def test_errors_count_lines_as_a_person_does(ip: InteractiveShell, cloud: Path) -> None:
+    """The line is that of the cell, for a line among others and for a body."""
+    run(ip, "%durable session tour --quiet")
+    with pytest.raises(DurableError) as first:
+        run(ip, "x = 1\n\n%durable namespace 'a b' --class Counter")
+    assert first.value.line == 3
+    with pytest.raises(DeclarationError) as second:
+        run(ip, "%%durable\n[namespaces.a]\nclass_name = 'A'\n[namespaces.b]\nclas_name = 'B'\n")
+    assert second.value.line in (4, 5)
+    assert "class_name" in str(second.value)
+
+
+def test_as_keeps_json_writes_and_quiet_hides(ip: InteractiveShell, cloud: Path) -> None:
+    """The three options of every verb."""
+    assert run(ip, "%durable session tour --as where") is None
+    assert ip.user_ns["where"].session == "tour"
+    assert run(ip, "%durable session tour --quiet") is None
+    assert json.loads(run(ip, "%durable --json"))["stage"] == "dev"
+    declare(ip)
+    plan = json.loads(run(ip, "text = %durable plan --json\ntext"))
+    assert plan["digest"] == current().plan().digest
+    assert run(ip, "%durable namespace counter --class Counter").class_name == "Counter"
+
+
+def test_the_whole_way(ip: InteractiveShell, cloud: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Declare, plan, approve, fetch; rename and keep the data; nothing to do; destroy only with its phrase."""
+    declare(ip)
+    plan = run(ip, "plan = %durable plan\nplan")
+    assert plan.df["action"].tolist().count("create") == 3
+    assert run(ip, "%durable deploy") is not None
+    assert f"--approve {plan.digest}" in capsys.readouterr().out
+    assert current().recorded().serial == 0
+    with pytest.raises(StalePlan, match=plan.digest) as stale:
+        run(ip, "%durable deploy --approve 0123456789abcdef")
+    assert stale.value.plan is not None
+    result = approve(ip)
+    assert result.ok
+    assert str(result["my-worker"].url).endswith(
+        f"my-worker-dev.localhost:{str(result['my-worker'].url).rsplit(':', 1)[1]}"
+    )
+    assert run(ip, "%durable fetch my-worker /").json()["n"] == 1
+    answer = run(ip, """%durable fetch my-worker /x --data '{"a": 1}' --header X-A:b""")
+    assert answer.json() == {"n": 2, "method": "POST", "said": '{"a": 1}'}
+    assert '"n": 2' in str(answer)
+    declare(ip, class_name="MyCounter")
+    assert approve(ip).ok
+    assert run(ip, "%durable fetch my-worker / --method put").json() == {"n": 3, "method": "PUT", "said": ""}
+    assert "Nothing to do" in str(run(ip, "%durable deploy"))
+    assert approve(ip).empty
+    for what in ("namespaces", "workers", "bindings", "migrations", "state"):
+        assert str(run(ip, f"%durable show {what}"))
+    with pytest.raises(PlanRefused, match="protected"):
+        run(ip, "%durable destroy my-worker")
+    run(ip, "%durable namespace counter --class MyCounter --unprotect --quiet")
+    phrase = current().destroy("my-worker").consents[0].phrase
+    with pytest.raises(ConsentRequired, match="Nothing was sent"):
+        approve(ip, "destroy my-worker")
+    assert approve(ip, "destroy my-worker", f"--confirm '{phrase}'").ok
+    assert current().recorded().namespaces == ()
+
+
+def test_a_fault_of_the_script_is_one_line_with_its_place(ip: InteractiveShell, cloud: Path) -> None:
+    """A syntax error is told with workerd's message; the plan stays undeployed."""
+    declare(ip, COUNTER.replace("Response.json(", "Response json("))
+    with pytest.raises(DurableError) as error:
+        approve(ip)
+    assert "SyntaxError" in str(error.value)
+    assert error.value._render_traceback_() == [f"{type(error.value).__name__}: {error.value}"]
+
+
+def test_approval_in_advance_presses_for_plans_that_lose_nothing(
+    ip: InteractiveShell, cloud: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`notebook-do run --deploy` deploys creations, and never a deletion."""
+    monkeypatch.setenv("NOTEBOOK_DO_DEPLOY", "press")
+    declare(ip)
+    assert run(ip, "%durable deploy").ok
+    run(ip, "%durable namespace counter --class Counter --unprotect --quiet")
+    with pytest.raises(ConsentRequired, match="--confirm"):
+        run(ip, "%durable destroy my-worker")
+    assert len(current().recorded().workers) == 1
+
+
+def test_rm_forgets_a_declaration_and_nothing_live(ip: InteractiveShell, cloud: Path) -> None:
+    """A wrong id is answered with the nearest one."""
+    declare(ip)
+    with pytest.raises(CommandError, match='did you mean "my-worker"'):
+        run(ip, "%durable rm worker my-wrker")
+    assert "stays as it is" in str(run(ip, "%durable rm worker my-worker"))
+    assert not current().catalog.workers
+
+
+def test_destroy_of_an_unknown_thing_is_answered_with_the_nearest(ip: InteractiveShell, cloud: Path) -> None:
+    """Nothing is planned for a typo."""
+    declare(ip)
+    with pytest.raises(CommandError, match='did you mean "counter"'):
+        run(ip, "%durable destroy conter")
+
+
+def test_a_form_needs_widgets(ip: InteractiveShell, cloud: Path) -> None:
+    """Without a person in front of it, a form says how to do without."""
+    declare(ip)
+    assert "%durable worker -h" in str(run(ip, "%durable form worker"))
