@@ -7,6 +7,7 @@ wall clock takes part: waits are measured with the injected monotonic clock.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -84,7 +85,7 @@ class Pace:
         while (left := end - self.clock()) > 0:
             if self.cancel():
                 raise Cancelled(f"cancelled while waiting: {why}.")
-            if (whole := int(left) + 1) != shown:
+            if (whole := math.ceil(left)) != shown:
                 shown = whole
                 self.emit(f"waiting {whole} s: {why}")
             await self.sleep(min(_TICK, left))
