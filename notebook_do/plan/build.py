@@ -20,6 +20,7 @@ from notebook_do.plan.migrations import check_arrivals, check_missing, check_slo
 from notebook_do.plan.plan import Action, Change, Forget, Plan, take_baseline
 from notebook_do.plan.rows import binding_rows, migration_rows
 from notebook_do.plan.schedule import CrossedTransfer, Plot, Schedule, Stage, Unit
+from notebook_do.plan.forms import settle_forms
 from notebook_do.plan.standing import Standing, stand
 from notebook_do.plan.uploads import Uploads
 
@@ -98,7 +99,7 @@ def _survey(facts: Facts, doom: Doom, findings: Findings) -> _Work:
     workers = [w for w in facts.desired.workers if w.id not in doom.workers]
     standings = {w.script_name: stand(w, facts, findings) for w in workers}
     held = identify(facts, standings, doom.stable_ids, findings)
-    standings |= _following_sources(held, standings, facts)
+    settle_forms(held, standings, facts, findings)
     units = [unit_of(h, facts, standings, findings) for h in held]
     relabelled = {
         script: s.record.id for script, s in standings.items() if s.record and s.record.id != s.worker.id and s.live
@@ -119,21 +120,6 @@ def _survey(facts: Facts, doom: Doom, findings: Findings) -> _Work:
     )
     _check_together(work)
     return work
-
-
-def _following_sources(held: list[Held], standings: dict[str, Standing], facts: Facts) -> dict[str, Standing]:
-    """Let a new Worker speak the form of the Worker that hands it a namespace."""
-    changed = {}
-    for one in held:
-        standing = standings.get(one.desired.script_name)
-        moves = one.live and one.live.script_name != one.desired.script_name
-        if standing is None or not moves or standing.live or standing.worker.lifecycle != "auto" or one.live is None:
-            continue
-        here = standings.get(one.live.script_name)
-        script = facts.scripts.get(one.live.script_name)
-        form = here.form if here else (script.lifecycle if script else None) or "migrations"
-        changed[one.desired.script_name] = replace(standing, form=form)
-    return changed
 
 
 def _busy_scripts(work: _Work) -> set[str]:
@@ -252,6 +238,7 @@ def _plot(work: _Work, script: str) -> Plot:
         changed=diff.changed or _must_unbind(work, script),
         converts=diff.standing.converts,
         binds=classes,
+        bound_classes=frozenset(b.class_name for b in worker.bindings if isinstance(b, ClassBinding)),
         serves=frozenset(services & work.diffs.keys()) - {script},
     )
 

@@ -187,6 +187,16 @@ def _condemn_worker(id_: str, facts: Facts, doom: Doom, findings: Findings) -> N
                 f"--namespace-id {hosted.namespace_id} --unprotect",
             )
             continue
+        wanted = facts.namespaces.get(stable_id)
+        if wanted and wanted.script_name not in {"", script}:
+            findings.refuse(
+                "transfer-first",
+                stable_id,
+                f"namespace {stable_id} is still on Worker {script}, which is to be deleted, and declared on "
+                f"{wanted.script_name}.",
+                f"deploy its move first (transferred_from={script!r}), then destroy {id_}",
+                where=wanted.where,
+            )
         doom.stable_ids |= {stable_id}
         doom.namespaces[stable_id] = hosted
         _check_protected(stable_id, hosted, facts, findings)

@@ -40,7 +40,7 @@ def identify(facts: Facts, standings: Mapping[str, Standing], doomed: frozenset[
         if r.namespace_id and r.stable_id not in facts.namespaces
     }
     for desired in facts.desired.namespaces:
-        if desired.host is None or desired.stable_id in doomed:
+        if desired.host is None or desired.stable_id in doomed or desired.script_name not in standings:
             continue
         found = _Search(facts, standings, findings, desired).find()
         if found is None:

@@ -2,7 +2,7 @@
 
 Our mark is `ndo:do:<session>:<stage>:<id>=<Class>;<id>=<Class>`, every part percent-encoded, in as many tags as it
 needs. It lets a lost state file be rebuilt from what is live. Cloudflare takes 10 tags a script of 1,024 bytes,
-without `,` and `&` (measured by others, github.com/alchemy-run/alchemy/pull/824). Alchemy's tags are read, never written.
+without `,` and `&` (measured by others, github.com/alchemy-run/alchemy/pull/824). Alchemy's are read only.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from notebook_do.model import NamespaceId, Storage
 from notebook_do.plan.facts import Slot
+from notebook_do.plan.forms import form_of
 from notebook_do.plan.schedule import Unit
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from notebook_do.plan.standing import Standing
 
 
-def unit_of(held: Held, facts: Facts, standings: Mapping[str, Standing], findings: Findings) -> Unit:
+def unit_of(held: Held, facts: Facts, standings: dict[str, Standing], findings: Findings) -> Unit:
     """Give the way of one namespace from where it lives to where it is declared."""
     desired, live = held.desired, held.live
     goal = Slot(desired.script_name, desired.class_name)
@@ -64,7 +65,7 @@ def _refuse_flip(desired: DesiredNamespace, live: ObservedNamespace, findings: F
 
 
 def _check_transfer(
-    held: Held, live: ObservedNamespace, facts: Facts, standings: Mapping[str, Standing], findings: Findings
+    held: Held, live: ObservedNamespace, facts: Facts, standings: dict[str, Standing], findings: Findings
 ) -> None:
     """Refuse a move that was not declared, or that Cloudflare has no way for."""
     desired = held.desired
@@ -73,8 +74,7 @@ def _check_transfer(
         _refuse_move(desired, live, held.record, findings)
         return
     here, there = standings.get(live.script_name), standings.get(desired.script_name)
-    live_source = facts.scripts.get(live.script_name)
-    source_form = here.form if here else (live_source.lifecycle if live_source else None) or "migrations"
+    source_form = form_of(live.script_name, standings, facts)
     if there and there.form != source_form:
         findings.refuse(
             "mixed-lifecycle-transfer",
@@ -138,7 +138,7 @@ def check_slots(units: Iterable[Unit], doomed: Mapping[str, str], facts: Facts, 
     `doomed` gives the stable ID by namespace id. Also refuses a transfer that Cloudflare's forms have no way for.
     """
     listed = list(units)
-    moving = {u.namespace_id for u in listed if u.namespace_id}
+    moving = {u.namespace_id for u in listed if u.goal}
     for unit in listed:
         occupant = facts.slots.get(unit.goal) if unit.goal else None
         if occupant is None or unit.goal is None or occupant.namespace_id in moving:

@@ -290,8 +290,10 @@ class Plan(Shown):
 
     def to_json(self) -> str:
         """Write the plan as canonical JSON; a module's content appears as its sha256, a secret as its source."""
-        names = (f.name for f in fields(self) if f.compare)
-        return json.dumps({n: _plain(getattr(self, n)) for n in names}, sort_keys=True, separators=(",", ":"))
+        body = {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.compare}
+        if self.baseline.serial == 0:  # never written: its lineage is new in every process, and tells nothing
+            del body["baseline"]["lineage"]
+        return json.dumps(body, sort_keys=True, separators=(",", ":"))
 
 
 def _plain(value: Any) -> Any:

@@ -48,8 +48,9 @@ class Unit:
     @property
     def leaves(self) -> str | None:
         """The script that it is still to leave."""
-        moving = self.at and self.goal and self.at.script != self.goal.script
-        return self.at.script if self.at and moving else None
+        if self.at is None or self.goal is None or self.at.script == self.goal.script:
+            return None
+        return self.at.script
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,8 @@ class Plot:
     changed: bool
     converts: bool = False
     binds: frozenset[StableId] = frozenset()
+    bound_classes: frozenset[str] = frozenset()
+    """The class names in its bindings, whichever script hosts them."""
     serves: frozenset[str] = frozenset()
     """Declared scripts that it binds as services."""
 
@@ -77,6 +80,9 @@ class Stage:
     """The class names that the upload must export, and the source's class for each; None: an empty class."""
     places: Mapping[StableId, Slot]
     """Where each namespace that the script binds can be bound now; the others are left out for now."""
+    barred: frozenset[str]
+    """Class names that no binding may have yet: Cloudflare refuses to delete a class while the script binds that name,
+    be it another script's class (code 10061, github.com/alchemy-run/alchemy/issues/800)."""
     services: frozenset[str]
     """The declared scripts that exist now."""
     moved: tuple[StableId, ...]
@@ -175,24 +181,21 @@ class Schedule:
         leaving = [u for u in units if u.leaves == script]
         if leaving and (plot.form == "migrations" or not all(u.landing for u in leaving)):
             return []  # the destinations take them over first
+        if any(u.landing and u.landing.script == script for u in units):
+            return []  # an upload without the announcement would take it back
+        coming = [u for u in units if u.goal and u.goal.script == script and u.at != u.goal]
+        announced = [u for u in coming if u.leaves and plot.form == "exports"]
         operations: list[tuple[Unit, ClassMigration]] = [(u, _away(u)) for u in leaving]
-        taken: set[Slot] = set()
-        for unit in units:
-            arrival = self._arrival(unit, plot)
-            if arrival and arrival not in taken and arrival not in self._occupied:
-                taken.add(arrival)
-                operations.append((unit, _migration(unit, arrival)))
+        operations += [
+            (u, _migration(u, u.goal)) for u in coming if u.goal and u not in announced and u.goal not in self._occupied
+        ]
         if not operations and (swapped := self._swapped(script)):
             operations.append((swapped, _migration(swapped, self._temporary(script))))
+        if not operations:
+            arrivals = [(u, Slot(script, u.at.class_name)) for u in announced if u.at]
+            if not any(slot in self._occupied for _, slot in arrivals):
+                operations = [(u, _migration(u, slot)) for u, slot in arrivals]
         return operations
-
-    def _arrival(self, unit: Unit, plot: Plot) -> Slot | None:
-        """Give the slot that the unit would take by the next upload of the script; None when it stays."""
-        if unit.goal is None or unit.at == unit.goal or unit.goal.script != plot.script or unit.landing:
-            return None
-        if unit.leaves and plot.form == "exports":  # a transfer keeps its class name in this form
-            return Slot(plot.script, unit.at.class_name) if unit.at else None
-        return unit.goal
 
     def _swapped(self, script: str) -> Unit | None:
         """Find a namespace in a circle of renames on the script."""
@@ -280,6 +283,8 @@ class Schedule:
         units = self._on.get(script, {}).values()
         here = [u for u in units if u.at and u.at.script == script]
         landing = [u for u in units if u.landing and u.landing.script == script]
+        barred = {u.at.class_name for u in here if u.at and not u.goal}
+        barred |= {m.class_name for m in migrations if isinstance(m, DeleteClass)}
         exports = {u.at.class_name: u.goal.class_name if u.goal else None for u in here if u.at}
         exports |= {u.landing.class_name: u.goal.class_name for u in landing if u.landing and u.goal}
         bound = [self._by_id[b] for b in self.plots[script].binds if b in self._by_id]
@@ -289,10 +294,11 @@ class Schedule:
                 class_migrations=migrations,
                 hosted=tuple(sorted((u.at.class_name, u.storage, u.stable_id) for u in here if u.at)),
                 exports=exports,
+                barred=frozenset(barred),
                 places={u.stable_id: u.at for u in bound if u.at and u.stable_id not in moved and u not in landing},
                 services=frozenset(self.existing),
                 moved=tuple(sorted(moved)),
-                final=settled and all(u.goal for u in here),
+                final=settled and not barred & self.plots[script].bound_classes and all(u.goal for u in here),
             )
         )
 
@@ -300,6 +306,8 @@ class Schedule:
         doomed = [u for u in self._on.get(script, {}).values() if u.goal is None and u.at and u.at.script == script]
         if doomed:
             self._upload(script, [(u, _deletion(u)) for u in doomed])
+            if not self.stages[-1].final:
+                self._upload(script, [])
 
 
 def _migration(unit: Unit, arrival: Slot) -> ClassMigration:

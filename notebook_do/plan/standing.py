@@ -27,6 +27,8 @@ class Standing:
     """The mark that the live script bears, ours or taken over with `adopt`."""
     form: Lifecycle
     converts: bool = False
+    free: bool = False
+    """Nothing has fixed the form yet: neither what is live nor the declaration."""
     adopts: bool = False
     retags: bool = False
     """The live migration tag is not ours and is taken over with `adopt`."""
@@ -60,7 +62,7 @@ def stand(worker: DesiredWorker, facts: Facts, findings: Findings) -> Standing:
                 detail=detail,
             )
         )
-    form, converts = _form(worker, live, record, facts, findings)
+    form, converts, free = _form(worker, live, record, facts, findings)
     known_tag = _tag_is_known(worker, live, record, facts)
     if not known_tag and not worker.adopt:
         _refuse_tag(worker, live, record, findings)
@@ -71,6 +73,7 @@ def stand(worker: DesiredWorker, facts: Facts, findings: Findings) -> Standing:
         mark=mark if mine or worker.adopt else None,
         form=form,
         converts=converts,
+        free=free,
         adopts=bool(live) and not record and not mine,
         retags=not known_tag,
     )
@@ -111,8 +114,8 @@ def _refuse_foreign(worker: DesiredWorker, live: ObservedScript, mark: Mark | No
 
 def _form(
     worker: DesiredWorker, live: ObservedScript | None, record: RecordedWorker | None, facts: Facts, findings: Findings
-) -> tuple[Lifecycle, bool]:
-    """Choose the wire form; a live Worker keeps its own. Gives whether it is converted by this plan."""
+) -> tuple[Lifecycle, bool, bool]:
+    """Choose the wire form; a live Worker keeps its own. Gives also whether it is converted, and whether it is free."""
     has_classes = worker.script_name in facts.hosted
     now: Lifecycle | None = None
     if live:
@@ -133,7 +136,7 @@ def _form(
                 )
             )
     if worker.lifecycle == "auto":
-        return now or "exports", False
+        return now or "exports", False, now is None
     if now == "exports" and worker.lifecycle == "migrations":
         findings.refuse(
             "lifecycle-mix",
@@ -142,8 +145,8 @@ def _form(
             "declare lifecycle='exports' or leave it out",
             where=worker.where,
         )
-        return "exports", False
-    return worker.lifecycle, now is not None and now != worker.lifecycle
+        return "exports", False, False
+    return worker.lifecycle, now is not None and now != worker.lifecycle, False
 
 
 def _tag_is_known(

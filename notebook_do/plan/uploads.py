@@ -149,9 +149,9 @@ class Uploads:
         """Give the binding as it can be bound in this upload; None when what it binds does not exist yet."""
         if isinstance(binding, ClassBinding):
             if binding.stable_id is None or binding.stable_id not in self.units:
-                return binding
+                return None if binding.class_name in stage.barred else binding
             place = stage.places.get(binding.stable_id)
-            if place is None:
+            if place is None or place.class_name in stage.barred:
                 return None
             script = None if place.script == stage.script else place.script
             return replace(

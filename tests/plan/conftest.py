@@ -1,0 +1,8 @@
+"""Lets the tests of the planner import the models that stand beside them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

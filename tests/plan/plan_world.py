@@ -1,0 +1,259 @@
+"""Carries plans out on the reference model, and derives from it what a state file and an account would hold.
+
+It holds every plan to what may never happen: an illegal request, a namespace that runs another one's class at any
+moment, an object that ends up under another stable ID, a deletion without its consent.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, assert_never
+
+from reference_model import Account, Space
+
+from notebook_do.cloudflare.lifecycle import encode_migration
+from notebook_do.model import (
+    ClassBinding,
+    Desired,
+    DesiredNamespace,
+    DesiredWorker,
+    Module,
+    NamespaceId,
+    Observed,
+    ObservedNamespace,
+    ObservedScript,
+    Recorded,
+    StableId,
+    Storage,
+)
+from notebook_do.plan.build import build_plan
+from notebook_do.plan.plan import DeleteScript, Forget, Plan, SetSchedules, SetUrl, Upload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from notebook_do.model import Lifecycle
+
+ACCOUNT, ORIGIN = "a" * 32, "http://127.0.0.1:1"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a namespace is declared: script, class, storage."""
+
+    script: str
+    class_name: str
+    kv: bool = False
+
+    @property
+    def storage(self) -> Storage:
+        """Its storage, as the planner names it."""
+        return Storage.KV if self.kv else Storage.SQLITE
+
+
+Configuration = dict[str, Place]
+"""Stable ID -> place."""
+
+
+def source_of(script: str, configuration: Configuration) -> str:
+    """Write a Worker's source: one line for each class, naming the stable ID that the class belongs to."""
+    lines = [f"export class {p.class_name} {{}} // {i}" for i, p in sorted(configuration.items()) if p.script == script]
+    return "\n".join([*lines, "export default {};"]) + "\n"
+
+
+def declare(
+    configuration: Configuration,
+    *,
+    scripts: Iterable[str] = ("w1", "w2"),
+    transfers: Mapping[str, str] | None = None,
+    destroy: Iterable[str] = (),
+    lifecycle: Lifecycle | str = "auto",
+    protect: bool = True,
+) -> Desired:
+    """Declare a configuration: each Worker binds what it hosts, and the first one also what the others host."""
+    names = tuple(scripts)
+    namespaces = tuple(
+        DesiredNamespace(
+            stable_id=StableId(i),
+            class_name=p.class_name,
+            script_name=p.script,
+            host=p.script,
+            storage=p.storage,
+            transferred_from=(transfers or {}).get(i),
+            protect=protect,
+        )
+        for i, p in sorted(configuration.items())
+    )
+    workers = []
+    for script in names:
+        bound = {i: p for i, p in configuration.items() if p.script == script or script == names[0]}
+        source = source_of(script, configuration)
+        workers.append(
+            DesiredWorker(
+                id=script,
+                script_name=script,
+                main_module="index.js",
+                modules=(Module(name="index.js", content=source.encode()),),
+                bindings=tuple(
+                    ClassBinding(
+                        name=i.upper(),
+                        class_name=p.class_name,
+                        script_name=None if p.script == script else p.script,
+                        stable_id=StableId(i),
+                    )
+                    for i, p in sorted(bound.items())
+                ),
+                content_digest=source,
+                url=False,
+                lifecycle=lifecycle,  # type: ignore[arg-type]
+            )
+        )
+    return Desired(
+        session="s", stage="dev", namespaces=namespaces, workers=tuple(workers), destroy=tuple(sorted(destroy))
+    )
+
+
+def exported(step: Upload) -> dict[str, str]:
+    """Give, for each class that the uploaded modules export, the stable ID whose class it is (empty for a stub)."""
+    modules = {m.name: m.content.decode() for m in step.modules}
+    main = modules[step.main_module]
+    own = dict(re.findall(r"^export class (\w+) \{\} // (\S+)$", modules["index.js"], re.MULTILINE))
+    if step.main_module == "index.js":
+        return own
+    aliases = re.search(r"^export \{ (.*) \} from", main, re.MULTILINE)
+    pairs = [pair.split(" as ") for pair in aliases[1].split(", ")] if aliases else []
+    stubs = re.findall(r"^export class (\w+) extends DurableObject \{\}$", main, re.MULTILINE)
+    return own | {alias: own[name] for name, alias in pairs} | dict.fromkeys(stubs, "")
+
+
+@dataclass
+class World:
+    """One account with the state file of one session."""
+
+    account: Account = field(default_factory=Account)
+    recorded: Recorded = field(default_factory=lambda: Recorded(lineage="f" * 32))
+    tags: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    requests: int = 0
+
+    def copy(self) -> World:
+        """Give a world that can go on separately."""
+        account = Account(
+            scripts={k: replace(v) for k, v in self.account.scripts.items()},
+            spaces={k: replace(v) for k, v in self.account.spaces.items()},
+            pending=dict(self.account.pending),
+            made=self.account.made,
+        )
+        return World(account=account, recorded=self.recorded, tags=dict(self.tags))
+
+    def observed(self) -> Observed:
+        """See what is live."""
+        scripts = tuple(
+            ObservedScript(
+                name=s.name,
+                etag=f"{s.name}-{s.uploads}",
+                lifecycle=s.form,  # type: ignore[arg-type]
+                migration_tag=s.tag,  # type: ignore[arg-type]
+                tags=self.tags.get(s.name, ()),
+                bindings=tuple(
+                    ClassBinding(name=n, class_name=c, script_name=h) for n, c, h in sorted(s.bindings, key=str)
+                ),
+                url=False,
+            )
+            for s in sorted(self.account.scripts.values(), key=lambda s: s.name)
+        )
+        spaces = tuple(_observed(s) for s in sorted(self.account.spaces.values(), key=lambda s: s.id))
+        return Observed(account_id=ACCOUNT, api_origin=ORIGIN, scripts=scripts, namespaces=spaces)
+
+    def plan(self, desired: Desired) -> Plan:
+        """Plan against this world."""
+        return build_plan(
+            desired, self.recorded, self.observed(), target="local", default_compatibility_date="2026-01-01"
+        )
+
+    def apply(self, plan: Plan) -> None:
+        """Carry the plan out; fails where something happens that may not."""
+        assert not plan.refusals
+        consented = {c.namespace_id for c in plan.consents}
+        before = set(self._ids())
+        for step in plan.steps:
+            match step:
+                case Upload():
+                    self._upload(step, doomed=consented)
+                case DeleteScript():
+                    self.requests += 1
+                    self.account.delete(step.script_name)
+                    self._record(forgotten=step.forgotten, without=(step.worker,))
+                case Forget():
+                    self._record(forgotten=step.stable_ids, without=step.workers)
+                case SetUrl() | SetSchedules():
+                    raise AssertionError("these Workers have neither URL nor cron triggers")
+                case _:
+                    assert_never(step)
+        assert before - set(self._ids()) == consented, "a namespace went without consent, or a consent was not used"
+
+    def _ids(self) -> list[str]:
+        return [s.id for s in self.account.spaces.values()]
+
+    def _upload(self, step: Upload, *, doomed: set[str]) -> None:
+        self.requests += 1
+        code = exported(step)
+        bindings = frozenset(
+            (b.name, b.class_name, b.script_name) for b in step.bindings if isinstance(b, ClassBinding)
+        )
+        lifecycle = encode_migration(step.migration) if step.migration else {}
+        assert step.creates == (step.script_name not in self.account.scripts)
+        self.account.upload(step.script_name, frozenset(code), bindings, lifecycle)
+        self.tags[step.script_name] = step.tags
+        records = []
+        for record in step.namespace_records:
+            space = self.account.spaces[record.script_name, record.class_name]
+            assert record.namespace_id in {"", space.id}, "a record names another namespace than the live one"
+            assert space.storage == record.storage.value
+            records.append(replace(record, namespace_id=NamespaceId(space.id)))
+        assert step.worker_record is not None
+        etag = f"{step.script_name}-{self.account.scripts[step.script_name].uploads}"
+        self._record(records=records, worker=replace(step.worker_record, etag=etag), forgotten=step.forgotten)
+        owner = {r.namespace_id: r.stable_id for r in self.recorded.namespaces}
+        for (script, class_name), space in self.account.spaces.items():
+            if script == step.script_name and space.id not in doomed:
+                assert code[class_name] == owner[NamespaceId(space.id)], "a namespace runs the class of another one"
+
+    def _record(self, *, records=(), worker=None, forgotten=(), without=()) -> None:  # type: ignore[no-untyped-def]
+        namespaces = {r.stable_id: r for r in self.recorded.namespaces if r.stable_id not in forgotten}
+        workers = {w.id: w for w in self.recorded.workers if w.id not in without}
+        namespaces |= {r.stable_id: r for r in records}
+        if worker is not None:
+            workers[worker.id] = worker
+        self.recorded = replace(
+            self.recorded,
+            serial=self.recorded.serial + 1,
+            account_id=ACCOUNT,
+            api_origin=ORIGIN,
+            workers=tuple(sorted(workers.values(), key=lambda w: w.id)),
+            namespaces=tuple(sorted(namespaces.values(), key=lambda n: n.stable_id)),
+        )
+
+    def identities(self) -> dict[str, str]:
+        """Give the recorded namespace id by stable ID."""
+        return {r.stable_id: r.namespace_id for r in self.recorded.namespaces}
+
+
+def _observed(space: Space) -> ObservedNamespace:
+    return ObservedNamespace(
+        namespace_id=NamespaceId(space.id),
+        script_name=space.script,
+        class_name=space.class_name,
+        storage=Storage(space.storage),
+    )
+
+
+def reach(configuration: Configuration, lifecycle: str = "auto") -> World:
+    """Give the world after a first deploy of a configuration; `exports` converts what had to begin otherwise."""
+    world = World()
+    begins_kv = any(p.kv for p in configuration.values())
+    first = "migrations" if lifecycle == "exports" and begins_kv else lifecycle
+    world.apply(world.plan(declare(configuration, lifecycle=first)))
+    if first != lifecycle:
+        world.apply(world.plan(declare(configuration, lifecycle=lifecycle)))
+    return world
