@@ -1,0 +1,159 @@
+"""Where nobody can press: a kernel run by nbclient, and a terminal with a prompt."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+import pexpect
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BODY = """import { DurableObject } from "cloudflare:workers";
+export class Counter extends DurableObject {
+  async fetch() {
+    const n = ((await this.ctx.storage.get("n")) ?? 0) + 1;
+    await this.ctx.storage.put("n", n);
+    return new Response(String(n));
+  }
+}
+export default { fetch(request, env) { return env.COUNTER.get(env.COUNTER.idFromName("a")).fetch(request); } };
+"""
+DECLARE = (
+    "%load_ext notebook_do",
+    "%durable session tour",
+    "%durable namespace counter --class Counter",
+    f"%%durable worker my-worker --bind COUNTER=counter\n{BODY}",
+)
+
+
+@pytest.fixture
+def kernel_home(cloud: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a directory in which a kernel finds this package, with settings of its own."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    monkeypatch.setenv("IPYTHONDIR", str(cloud / "ipython"))
+    monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    return cloud
+
+
+def execute(home: Path, *cells: str) -> Any:
+    """Run the cells as a notebook in a kernel of this Python, and give the notebook."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    client = NotebookClient(
+        notebook,
+        timeout=60,
+        resources={"metadata": {"path": str(home)}},
+        store_widget_state=True,
+        kernel_name="python3",
+    )
+    try:
+        client.execute()
+    finally:
+        nbformat.validate(notebook)
+        nbformat.write(notebook, home / "run.ipynb")
+    return notebook
+
+
+def texts(cell: Any) -> list[str]:
+    """Give the text of each output."""
+    return [o.get("text") or o.get("data", {}).get("text/plain", "") for o in cell.outputs]
+
+
+def test_run_all_sends_nothing_and_builds_no_widget(kernel_home: Path) -> None:
+    """A deploy without approval is a summary with the line that would approve it; the cell succeeds."""
+    notebook = execute(kernel_home, *DECLARE, "%durable plan", "%durable deploy", "%durable show workers")
+    plan, offer = texts(notebook.cells[5])
+    assert plan.startswith("Plan")
+    assert re.search(r"%durable deploy --approve [0-9a-f]{16}", offer)
+    assert "declared" in texts(notebook.cells[6])[0]
+    assert not (kernel_home / ".notebook_do").exists()
+    written = (kernel_home / "run.ipynb").read_text()
+    assert "widget" not in written
+    assert "\\u001b[" not in written
+
+
+def test_an_approved_digest_deploys_in_the_next_run(kernel_home: Path) -> None:
+    """The digest read in one run approves that plan in another; run again, it has nothing left to do."""
+    digest = re.search(r"Digest (\w{16})", texts(execute(kernel_home, *DECLARE, "%durable plan").cells[4])[0])
+    assert digest
+    notebook = execute(
+        kernel_home, *DECLARE, f"result = %durable deploy --approve {digest[1]}", "%durable fetch my-worker /", "result"
+    )
+    assert texts(notebook.cells[4]) == ["+ Deploy finished."]
+    assert texts(notebook.cells[5])[0].endswith("\n1")
+    assert texts(notebook.cells[6])[0].startswith("Deployed")
+
+
+def test_the_press_in_advance_deploys(kernel_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `notebook-do run --deploy` does, and that it says so."""
+    monkeypatch.setenv("NOTEBOOK_DO_DEPLOY", "press")
+    notebook = execute(kernel_home, *DECLARE, "%durable deploy", "%durable fetch my-worker /")
+    assert "Approved in advance" in texts(notebook.cells[4])[1]
+    assert texts(notebook.cells[5])[0].endswith("\n1")
+
+
+def test_a_mistake_stops_the_run_with_one_line(kernel_home: Path) -> None:
+    """The reply has status error, and the stored traceback is the message only."""
+    with pytest.raises(CellExecutionError) as error:
+        execute(kernel_home, *DECLARE[:2], "%durable nmespace counter", "1 / 0")
+    assert error.value.ename == "CommandError"
+    stored = nbformat.read(kernel_home / "run.ipynb", as_version=4).cells[2].outputs[0]
+    assert stored.traceback == ['CommandError: %durable: unknown verb "nmespace", did you mean "namespace"?']
+
+
+def test_a_declaration_knows_its_cell(kernel_home: Path) -> None:
+    """Blank lines above are counted, as the front-end counts them."""
+    notebook = execute(
+        kernel_home,
+        *DECLARE[:2],
+        "\n\n%%durable worker w\nexport default {}",
+        "import notebook_do as nd\nw = nd.current().catalog.workers['w'].where\nprint(w.line, w.body_line, w.cell)",
+    )
+    line, body_line, cell = texts(notebook.cells[3])[0].split()
+    assert (line, body_line) == ("3", "4")
+    assert cell.startswith("In[") or len(cell) >= 8
+
+
+@pytest.fixture
+def terminal(kernel_home: Path) -> Iterator[pexpect.spawn]:
+    """Give a terminal IPython."""
+    child = pexpect.spawn(
+        sys.executable,
+        ["-m", "IPython", "--simple-prompt", "--no-banner", "--no-confirm-exit", "--colors=NoColor"],
+        cwd=str(kernel_home),
+        timeout=60,
+        encoding="utf-8",
+        dimensions=(200, 200),
+    )
+    child.expect(r"In \[1\]:")
+    yield child
+    child.sendeof()
+    child.close(force=True)
+
+
+def test_a_terminal_asks_and_deploys_only_what_was_typed(terminal: pexpect.spawn, kernel_home: Path) -> None:
+    """Anything but the word sends nothing."""
+    (kernel_home / "w.js").write_text(BODY)
+    for line in (*DECLARE[:3], "%durable worker my-worker --entrypoint ./w.js --bind COUNTER=counter"):
+        terminal.sendline(line)
+        terminal.expect(r"In \[\d+\]:")
+    terminal.sendline("%durable deploy")
+    terminal.expect("Type 'deploy' to send 4 changes to dev on local:")
+    terminal.sendline("yes")
+    terminal.expect("Not deployed. Nothing was sent.")
+    terminal.expect(r"In \[\d+\]:")
+    terminal.sendline("%durable deploy")
+    terminal.expect("Type 'deploy'")
+    terminal.sendline("deploy")
+    terminal.expect("2 of 2 steps done")
+    terminal.expect(r"In \[\d+\]:")
+    terminal.sendline("%durable fetch my-worker /")
+    terminal.expect("200 OK.*\r\n1\r\n")
