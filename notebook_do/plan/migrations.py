@@ -160,11 +160,11 @@ def check_missing(script: str, known: frozenset[str], new: Iterable[Unit], facts
 
     `known` are the namespace ids that this plan holds or destroys; `new` are the namespaces to be created there.
     """
-    records = {r.namespace_id: r for r in facts.recorded.namespaces}
     missing = [n for n in facts.hosted.get(script, []) if n.namespace_id not in known]
-    created = sorted(new, key=lambda u: u.stable_id)
     if not missing:
         return
+    records = {r.namespace_id: r for r in facts.recorded.namespaces}
+    created = sorted(new, key=lambda u: u.stable_id)
     names = [_name(n, records.get(n.namespace_id)) for n in missing]
     for unit in created:
         _refuse_ambiguous(unit, missing, records, facts, findings)

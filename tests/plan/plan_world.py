@@ -24,6 +24,8 @@ from notebook_do.model import (
     ObservedNamespace,
     ObservedScript,
     Recorded,
+    RecordedNamespace,
+    RecordedWorker,
     StableId,
     Storage,
 )
@@ -219,7 +221,14 @@ class World:
             if script == step.script_name and space.id not in doomed:
                 assert code[class_name] == owner[NamespaceId(space.id)], "a namespace runs the class of another one"
 
-    def _record(self, *, records=(), worker=None, forgotten=(), without=()) -> None:  # type: ignore[no-untyped-def]
+    def _record(
+        self,
+        *,
+        records: Iterable[RecordedNamespace] = (),
+        worker: RecordedWorker | None = None,
+        forgotten: Iterable[StableId] = (),
+        without: Iterable[str] = (),
+    ) -> None:
         namespaces = {r.stable_id: r for r in self.recorded.namespaces if r.stable_id not in forgotten}
         workers = {w.id: w for w in self.recorded.workers if w.id not in without}
         namespaces |= {r.stable_id: r for r in records}

@@ -7,6 +7,7 @@ transitions. The normal run takes one representative of each orbit under renamin
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations, permutations, product
 from typing import TYPE_CHECKING
 
@@ -29,8 +30,10 @@ def configurations() -> list[Configuration]:
     for size in range(len(IDS) + 1):
         for ids in combinations(IDS, size):
             for slots in permutations(SLOTS, size):
-                for kinds in product((False, True), repeat=size):
-                    found.append({i: Place(*s, kv) for i, s, kv in zip(ids, slots, kinds, strict=True)})
+                found += [
+                    {i: Place(*s, kv) for i, s, kv in zip(ids, slots, kinds, strict=True)}
+                    for kinds in product((False, True), repeat=size)
+                ]
     return found
 
 
@@ -117,8 +120,6 @@ def check(world: World, start: Configuration, goal: Configuration, form: str) ->
 
 def _unprotected(world: World, gone: set[str]) -> set[str]:
     """Lift the protection of what is to be destroyed, as an earlier deploy would have."""
-    from dataclasses import replace
-
     namespaces = tuple(replace(n, protected=n.stable_id not in gone) for n in world.recorded.namespaces)
     world.recorded = replace(world.recorded, namespaces=namespaces)
     return gone

@@ -1,0 +1,117 @@
+"""How long a plan takes, from declarations to steps, as sessions grow tenfold."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+
+from notebook_do.declare.catalog import Catalog
+from notebook_do.model import (
+    Bindings,
+    Namespace,
+    NamespaceBinding,
+    NamespaceId,
+    Observed,
+    ObservedNamespace,
+    ObservedScript,
+    Recorded,
+    RecordedNamespace,
+    StableId,
+    Storage,
+    Worker,
+)
+from notebook_do.plan.build import build_plan
+from notebook_do.plan.plan import Plan, Upload
+
+ACCOUNT, ORIGIN = "a" * 32, "http://127.0.0.1:1"
+PER_WORKER = 10
+
+
+def catalog_of(workers: int, prefix: str = "Class") -> Catalog:
+    """Declare Workers with ten namespaces each; every Worker also binds one of its neighbour's."""
+    catalog = Catalog()
+    for number in range(workers):
+        ids = [StableId(f"ns-{number}-{n}") for n in range(PER_WORKER)]
+        catalog.declare(
+            *(Namespace(i, class_name=f"{prefix}{n}", script_name=f"w-{number}") for n, i in enumerate(ids))
+        )
+        bound = {f"B{n}": NamespaceBinding(stable_id=i) for n, i in enumerate(ids)}
+        neighbour = NamespaceBinding(stable_id=StableId(f"ns-{(number + 1) % workers}-0"), through=None)
+        bindings = Bindings(f"w-{number}", {**bound, "NEIGHBOUR": neighbour})
+        catalog.declare(Worker(f"w-{number}", script=f"// {number}", bindings=bindings, url=False))
+    return catalog
+
+
+def plan_of(catalog: Catalog, recorded: Recorded, observed: Observed) -> Plan:
+    """Plan from declarations."""
+    desired = catalog.desired("s", "production")
+    return build_plan(desired, recorded, observed, target="local", default_compatibility_date="2026-01-01")
+
+
+def deployed(first: Plan) -> tuple[Recorded, Observed]:
+    """Give what is recorded and live after the first plan was deployed."""
+    workers, scripts, namespaces, live = {}, {}, [], []
+    for step in first.steps:
+        if not isinstance(step, Upload) or step.worker_record is None:
+            continue
+        workers[step.worker] = step.worker_record
+        scripts[step.script_name] = ObservedScript(
+            name=step.script_name, lifecycle="exports", tags=step.tags, bindings=step.bindings, url=False
+        )
+        for record in step.namespace_records if step.creates else ():
+            id_ = NamespaceId(f"{len(live):032x}")
+            live.append(
+                ObservedNamespace(
+                    namespace_id=id_,
+                    script_name=record.script_name,
+                    class_name=record.class_name,
+                    storage=Storage.SQLITE,
+                )
+            )
+            namespaces.append(
+                RecordedNamespace(
+                    stable_id=record.stable_id,
+                    namespace_id=id_,
+                    script_name=record.script_name,
+                    class_name=record.class_name,
+                    storage=Storage.SQLITE,
+                    class_history=record.class_history,
+                )
+            )
+    recorded = Recorded(
+        lineage="f" * 32,
+        serial=1,
+        account_id=ACCOUNT,
+        api_origin=ORIGIN,
+        workers=tuple(workers.values()),
+        namespaces=tuple(namespaces),
+    )
+    scripts_live = tuple(scripts.values())
+    return recorded, Observed(account_id=ACCOUNT, api_origin=ORIGIN, scripts=scripts_live, namespaces=tuple(live))
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize("workers", [10, 100, 1000])
+def test_plan_speed(workers: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Planning grows in proportion: a first deploy, no change, and every class renamed."""
+    empty = Observed(account_id=ACCOUNT, api_origin=ORIGIN)
+    catalog = catalog_of(workers)
+    times = {}
+
+    def timed(name: str, catalog: Catalog, recorded: Recorded, observed: Observed) -> Plan:
+        started = time.process_time()
+        plan = plan_of(catalog, recorded, observed)
+        times[name] = time.process_time() - started
+        return plan
+
+    first = timed("create", catalog, Recorded(lineage="f" * 32), empty)
+    assert len(first.migration_rows) == workers * PER_WORKER
+    recorded, observed = deployed(first)
+    assert timed("no change", catalog, recorded, observed).empty
+    renamed = timed("rename", catalog_of(workers, "Renamed"), recorded, observed)
+    assert len(renamed.migration_rows) == workers * PER_WORKER
+    measured = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in times.items())
+    with capsys.disabled():
+        sys.stdout.write(f"\n{workers} Workers, {workers * PER_WORKER} namespaces: {measured} of CPU time\n")
