@@ -93,7 +93,9 @@ class _Reader:
                 raise refuse("bad_multipart", why=f"there are two `{name}` parts")
             self._field, self._field_name = bytearray(), name
             return
-        self._form.parts.append(Part(name, _media_type(self._headers), self._blobs.receive()))
+        # The official SDKs call every part `files[]` and put the module's name where a file's name goes.
+        module = options.get(b"filename", b"").decode("utf-8", "replace") or name
+        self._form.parts.append(Part(module, _media_type(self._headers), self._blobs.receive()))
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._field is None:

@@ -64,7 +64,9 @@ def fresh_script(name: str) -> Script:
     return Script(name=name, tag=new_hex_id(), created_on=now(), modified_on=now())
 
 
-async def publish(cloud: Cloud, name: str, upload: Upload, *, source: str) -> Published:
+async def publish(
+    cloud: Cloud, name: str, upload: Upload, *, source: str, trigger: str = "upload"
+) -> Published:
     """Make an upload the deployed version of a script, at 100 %."""
     script = cloud.account.scripts.get(name) or fresh_script(name)
     report = await probed(cloud, name, upload.code)
@@ -79,7 +81,7 @@ async def publish(cloud: Cloud, name: str, upload: Upload, *, source: str) -> Pu
         created_on=version.created_on,
         source=source,
         versions=((version.id, 100.0),),
-        annotations={"workers/triggered_by": "upload", **_message(upload.options)},
+        annotations={"workers/triggered_by": trigger, **_message(upload.options)},
     )
     await _trial(cloud, name, version, after)
     await commit(cloud, facts, after, Change(script=script, version=version, deployment=deployment))

@@ -98,6 +98,12 @@ async def put_subdomain(request: Request) -> Response:
     return answer({"subdomain": wanted})
 
 
+async def no_kv_namespaces(request: Request) -> Response:
+    """Say that there are no KV namespaces, which wrangler asks after every delete."""
+    shown, info = paged(request, [])
+    return answer(shown, info=info)
+
+
 def _namespace_item(namespace: Namespace) -> dict[str, Any]:
     return {
         "id": namespace.id,
@@ -173,6 +179,7 @@ def routes(account: str) -> list[Route]:
         Route(account + "/workers/account-settings", account_settings, methods=["GET"]),
         Route(account + "/workers/subdomain", get_subdomain, methods=["GET"]),
         Route(account + "/workers/subdomain", put_subdomain, methods=["PUT"]),
+        Route(account + "/storage/kv/namespaces", no_kv_namespaces, methods=["GET"]),
         Route(objects, list_namespaces, methods=["GET"]),
         Route(objects + "/{namespace_id}", get_namespace, methods=["GET"]),
         Route(objects + "/{namespace_id}/objects", list_objects, methods=["GET"]),

@@ -105,7 +105,7 @@ async def _change(request: Request, change: Callable[[Bindings], Bindings]) -> B
         if active is None or active.serving != latest.id:
             raise refuse("latest_not_deployed")
         upload = replace(carried(latest), bindings=change(latest.bindings))
-        done = await publish(cloud, script.name, upload, source=source_of(request))
+        done = await publish(cloud, script.name, upload, source=source_of(request), trigger="secret")
     return done.version.bindings
 
 

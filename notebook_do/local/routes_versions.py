@@ -109,7 +109,7 @@ async def post_deployment(request: Request) -> Response:
             created_on=now(),
             source=source_of(request),
             versions=tuple(shares),
-            annotations={"workers/triggered_by": "deployment", **_annotations(body)},
+            annotations={"workers/triggered_by": _trigger(cloud, script, versions), **_annotations(body)},
         )
         done = await redeploy(cloud, script.name, deployment)
     item = deployment_item(deployment)
@@ -142,6 +142,13 @@ def _annotations(body: dict[str, Any]) -> dict[str, str]:
     if not isinstance(message, str) or len(message.encode()) > MOST_MESSAGE:
         raise refuse("deployment_form", why=f"`workers/message` has at most {MOST_MESSAGE} bytes")
     return {"workers/message": message}
+
+
+def _trigger(cloud: Cloud, script: Script, versions: list[Version]) -> str:
+    """Tell a step back from a step forward."""
+    serving = cloud.account.serving.get(script.name)
+    back = serving is not None and all(version.number < serving.number for version in versions)
+    return "rollback" if back else "promotion"
 
 
 def _exports(version: Version) -> str:
