@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from notebook_do.local import capnp
+from notebook_do.local.services.wiring import SERVED, rate_limit
 from notebook_do.local.spec import RunnableWorker
 
 SYSTEM = "notebook-do"
@@ -120,6 +121,14 @@ def _durable_object_namespace(binding: Binding, worker: RunnableWorker, peers: P
     return {"durableObjectNamespace": designator}
 
 
+def _served(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
+    return SERVED[binding["type"]](binding)
+
+
+def _rate_limit(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
+    return rate_limit(binding, SYSTEM)
+
+
 _WRITERS: Mapping[str, Callable[[Binding, RunnableWorker, Peers], dict[str, str]]] = {
     "plain_text": _text,
     "secret_text": _text,
@@ -130,22 +139,19 @@ _WRITERS: Mapping[str, Callable[[Binding, RunnableWorker, Peers], dict[str, str]
     "worker_loader": _worker_loader,
     "service": _service,
     "durable_object_namespace": _durable_object_namespace,
+    "ratelimit": _rate_limit,
+    **dict.fromkeys(SERVED, _served),
 }
 _ELSEWHERE = {
     "ai": "Workers AI",
     "analytics_engine": "Analytics Engine",
     "assets": "static assets",
     "browser": "Browser Rendering",
-    "d1": "a D1 database",
     "dispatch_namespace": "Workers for Platforms",
     "hyperdrive": "Hyperdrive",
     "images": "Images",
-    "kv_namespace": "a KV namespace",
     "mtls_certificate": "an mTLS certificate",
     "pipelines": "a pipeline",
-    "queue": "a queue",
-    "r2_bucket": "an R2 bucket",
-    "ratelimit": "a rate limit",
     "secret_key": "a secret key",
     "secrets_store_secret": "a Secrets Store secret",
     "send_email": "email sending",

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebook_do.local import capnp
-from notebook_do.local.bindings import SYSTEM, bindings_of, unsupported, worker_service
+from notebook_do.local.bindings import SYSTEM, bindings_of, worker_service
+from notebook_do.local.services.wiring import RATE_LIMITS, cache_of, externals
 from notebook_do.local.spec import HostedNamespace, ModuleFile, RunnableWorker, ScriptInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-__all__ = ["SYSTEM", "Faults", "Layout", "config_text", "unsupported", "worker_service"]
 
 SYSTEM_SCRIPT = Path(__file__).with_name("system.js")
 _INTERNAL_DATE = "2026-10-01"
@@ -59,13 +58,14 @@ class Layout:
     """Everything that one process is made of.
 
     `folder` is where its sockets appear. `storage` is the folder of all objects, None for memory only. `events` is
-    the unix socket that takes tail events, None for none.
+    the unix socket that takes tail events, `resources` the one where KV, R2 and the like answer; None for none.
     """
 
     workers: tuple[RunnableWorker, ...]
     folder: Path
     storage: Path | None = None
     events: Path | None = None
+    resources: Path | None = None
     faults: Faults = field(default_factory=Faults)
 
     def sockets(self) -> dict[str, Path]:
@@ -122,6 +122,8 @@ def _own_services(layout: Layout) -> Iterator[str]:
         yield service("events", external=capnp.struct(address=address, http="()"))
     if layout.storage is not None:
         yield service("objects", disk=capnp.struct(path=capnp.text(str(layout.storage)), writable="true"))
+    bindings.append(capnp.struct(name=capnp.text("RATE_LIMITS"), service=capnp.text(RATE_LIMITS)))
+    yield from externals(layout.workers, layout.resources or layout.folder / "none")
     yield system_service(bindings)
 
 
@@ -147,7 +149,7 @@ def _worker_service(layout: Layout, worker: RunnableWorker) -> str:
     fields = capnp.struct(
         **script,
         bindings=capnp.items(bindings),
-        cacheApiOutbound=capnp.struct(name=capnp.text(SYSTEM), entrypoint=capnp.text("NoCache")),
+        cacheApiOutbound=capnp.text(cache_of(worker.name)),
         durableObjectNamespaces=capnp.items(map(_namespace, worker.namespaces)),
         durableObjectStorage="(inMemory = void)" if layout.storage is None else '(localDisk = "objects")',
         tails=None if layout.events is None else capnp.items([tail]),

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebook_do.local import workerd as process
-from notebook_do.local.bindings import SYSTEM, targets, worker_service
+from notebook_do.local.bindings import targets
 from notebook_do.local.config import Faults, Layout, config_text
 from notebook_do.local.spec import RunnableWorker, ScriptInvalid
 from notebook_do.local.upstream import Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
 _AFTER_WEBSOCKETS = 0.5  # seconds; with a websocket open workerd never ends by itself
 
@@ -74,9 +74,12 @@ class Island:
     """A process that is started by its first lease. `gone` is set when it is over, for whatever reason."""
 
     def __init__(
-        self, workers: tuple[RunnableWorker, ...], *, workerd: Path, folder: Path, storage: Path, events: Path
+        self, workers: tuple[RunnableWorker, ...], *, workerd: Path, plan: Layout, over: Callable[[Island], None]
     ) -> None:
-        """Plan an island; nothing is started. `folder` holds sockets and, for a moment, the configuration."""
+        """Plan an island; nothing is started. It is laid out as `plan`, with its own Workers, in `plan.folder`.
+
+        `over` is called once, when the process is gone or could not be started.
+        """
         self.workers = workers
         self.names = frozenset(worker.name for worker in workers)
         self.namespaces = frozenset(one.namespace_id for worker in workers for one in worker.namespaces)
@@ -87,7 +90,8 @@ class Island:
         self.last_used = time.monotonic()
         self.faults = Faults()
         self.process: process.Workerd | None = None
-        self._workerd, self._folder, self._storage, self._events = workerd, folder, storage, events
+        self.born = self.last_used
+        self._workerd, self._plan, self._when_over = workerd, plan, over
         self._upstreams: dict[str, Upstream] = {}
         self._settled = asyncio.Event()
         self._boot: asyncio.Task[None] | None = None
@@ -130,9 +134,9 @@ class Island:
         await asyncio.shield(self._boot)
 
     async def _start(self) -> None:
-        sockets = Path(tempfile.mkdtemp(dir=self._folder, prefix=""))
+        sockets = Path(tempfile.mkdtemp(dir=self._plan.folder, prefix=""))
         try:
-            layout = Layout(workers=self.workers, folder=sockets, storage=self._storage, events=self._events)
+            layout = replace(self._plan, workers=self.workers, folder=sockets)
             self.process = await self._start_somehow(layout)
         except (ScriptInvalid, process.DidNotStart, TimeoutError, OSError) as error:
             shutil.rmtree(sockets, ignore_errors=True)
@@ -146,7 +150,7 @@ class Island:
         while True:
             try:
                 return await process.start(
-                    self._workerd, config_text(layout), folder=self._folder, sockets=layout.sockets()
+                    self._workerd, config_text(layout), folder=self._plan.folder, sockets=layout.sockets()
                 )
             except process.DidNotStart as error:
                 faults = blame(error.lines, layout)
@@ -165,7 +169,9 @@ class Island:
         self.closing.set()
         for upstream in self._upstreams.values():
             upstream.close()
-        self.gone.set()
+        if not self.gone.is_set():
+            self.gone.set()
+            self._when_over(self)
 
     async def retire(self, grace: float) -> None:
         """End the island: nobody new, `grace` seconds for those inside, then the process. Safe to call again."""
@@ -211,11 +217,3 @@ def blame(lines: Iterable[str], layout: Layout) -> Faults:
         elif current is not None and line.startswith("  "):
             workers[current] += f"\n{line}"
     return Faults(workers=workers, bindings=bindings)
-
-
-def check_layout(worker: RunnableWorker, folder: Path) -> Layout:
-    """Lay out one Worker alone, in memory, its neighbours stood in for."""
-    return Layout(workers=(worker,), folder=folder)
-
-
-__all__ = ["SYSTEM", "Island", "Lease", "Retired", "blame", "check_layout", "neighbours", "worker_service"]

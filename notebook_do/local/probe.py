@@ -18,6 +18,7 @@ from notebook_do.local import capnp
 from notebook_do.local import workerd as process
 from notebook_do.local.bindings import bindings_of
 from notebook_do.local.config import document, listener, nowhere, service, system_service, worker_fields
+from notebook_do.local.services.wiring import externals
 from notebook_do.local.spec import Export, ProbeReport, RunnableWorker, ScriptInvalid
 from notebook_do.local.upstream import Upstream
 
@@ -55,7 +56,8 @@ def _config(worker: RunnableWorker, listening: Path) -> str:
     # Only values are bound: objects and other Workers are stand-ins, which a script may hold but not call at start.
     fields = worker_fields(worker, before=[wrapper])
     bindings = capnp.items(bindings_of(worker, {}, {}))
-    services = [nowhere(), system_service(), service("probe", worker=capnp.struct(**fields, bindings=bindings))]
+    probed = service("probe", worker=capnp.struct(**fields, bindings=bindings))
+    services = [nowhere(), system_service(), *externals([worker], listening.with_name("none")), probed]
     return document(services, [listener("probe", listening)])
 
 

@@ -24,6 +24,7 @@ from notebook_do.local.bindings import SYSTEM, worker_service
 from notebook_do.local.config import Layout, config_text
 from notebook_do.local.events import EventServer, Sink
 from notebook_do.local.island import Island, Lease, Retired, neighbours
+from notebook_do.local.services.assembly import Services
 from notebook_do.local.spec import RunnableWorker, ScriptInvalid
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Runtime:
         events: Sink,
         idle: float = IDLE,
         grace: float = GRACE,
+        check_timeout: float = CHECK_TIMEOUT,
     ) -> None:
         """Take the data directory; raises TargetError when another process has it.
 
@@ -65,12 +67,20 @@ class Runtime:
         self._folder = _fresh_folder(data / "run")
         self._workerd, self._workers, self._idle, self._grace = workerd, workers, idle, grace
         self._events = EventServer(self._folder / "events", events)
+        self.services = Services(data / "services")
+        self._plan = Layout(
+            workers=(),
+            folder=self._folder,
+            storage=self.storage,
+            events=self._events.path,
+            resources=self._folder / "resources",
+        )
         self._by_script: dict[str, Island] = {}
         self._crashes: dict[frozenset[str], tuple[int, float]] = {}
         self._wakes: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._started: asyncio.Task[None] | None = None
-        self._closed = False
+        self._closed, self._check_timeout = False, check_timeout
         with contextlib.suppress(RuntimeError):
             self._started = asyncio.get_running_loop().create_task(self._start())
 
@@ -84,6 +94,7 @@ class Runtime:
 
     async def _start(self) -> None:
         await self._events.start()
+        await self.services.start(self._folder / "resources", self.run_queue)
         await asyncio.to_thread(files.sweep, self.storage)
         await self._plan_wakes(one.namespace_id for worker in self._workers() for one in worker.namespaces)
 
@@ -115,9 +126,8 @@ class Runtime:
         island = Island(
             neighbours(script_name, self._workers()),
             workerd=self._workerd,
-            folder=self._folder,
-            storage=self.storage,
-            events=self._events.path,
+            plan=self._plan,
+            over=self._lay_down,
         )
         if in_the_way := self._overlapping(island):
             await asyncio.gather(*(other.retire(self._grace) for other in in_the_way))
@@ -140,25 +150,29 @@ class Runtime:
         ]
 
     async def _tend(self, island: Island) -> None:
-        """See an island through: end it when it is idle, note when it is over, wake it for its alarms."""
-        born, pause = time.monotonic(), self._idle
+        """End an island when it is idle."""
+        pause = self._idle
         while not island.gone.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(island.gone.wait(), pause)
-                break
+                return
             pause = await self._pause(island)
             if pause <= 0:
                 await island.retire(self._grace)
+
+    def _lay_down(self, island: Island) -> None:
+        """Forget an island that is over, remember whether it crashed, and see to its alarms."""
         for name in island.names:
             if self._by_script.get(name) is island:
                 del self._by_script[name]
+        now = time.monotonic()
         if island.crashed:
             count, _ = self._crashes.get(island.names, (0, 0.0))
-            now = time.monotonic()
-            self._crashes[island.names] = (1 if now - born > _STABLE else count + 1, now)
+            self._crashes[island.names] = (1 if now - island.born > _STABLE else count + 1, now)
         else:
             self._crashes.pop(island.names, None)
-        await self._plan_wakes(island.namespaces)
+        if not self._closed:
+            self._background(self._plan_wakes(island.namespaces))
 
     async def _pause(self, island: Island) -> float:
         """Say how long to leave an island alone; 0 when it can end."""
@@ -201,7 +215,11 @@ class Runtime:
         layout = Layout(workers=(worker,), folder=sockets)
         try:
             running = await process.start(
-                self._workerd, config_text(layout), folder=sockets, sockets=layout.sockets(), timeout=CHECK_TIMEOUT
+                self._workerd,
+                config_text(layout),
+                folder=sockets,
+                sockets=layout.sockets(),
+                timeout=self._check_timeout,
             )
             await running.stop(0)
         except process.DidNotStart as error:
@@ -262,14 +280,26 @@ class Runtime:
         result: dict[str, Any] = json.loads(answer.body)
         return result
 
+    async def run_queue(self, script_name: str, queue: str, messages: list[dict[str, Any]]) -> dict[str, Any]:
+        """Give a batch to a Worker's `queue` handler; gives workerd's result. Raises as `lease` does."""
+        body = json.dumps({"script": script_name, "queue": queue, "messages": messages}).encode()
+        async with self._lease(script_name, SYSTEM) as lease:
+            answer = await lease.upstream.fetch("POST", "/", host=SYSTEM, body=body)
+        if answer.status != 200:
+            raise ScriptInvalid(f'the queue handler of Worker "{script_name}" could not be run')
+        result: dict[str, Any] = json.loads(answer.body)
+        return result
+
     async def close(self) -> None:
         """End every island, after the requests inside, and give the data directory back."""
         self._closed = True
+        await self.services.stop_delivery()
         for timer in self._wakes.values():
             timer.cancel()
         await asyncio.gather(*(island.retire(self._grace) for island in set(self._by_script.values())))
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._events.close()
+        await self.services.close()
         shutil.rmtree(self._folder, ignore_errors=True)
         os.close(self._lock)
 

@@ -40,23 +40,32 @@ export class Missing extends WorkerEntrypoint {
   }
 }
 
-// The Cache API as it is on workers.dev: accepted, and never a hit.
-export class NoCache extends WorkerEntrypoint {
-  fetch(request) {
-    switch (request.method) {
-      case "PUT":
-        return new Response(null, { status: 204 });
-      case "PURGE":
-        return new Response(null, { status: 404 });
-      default:
-        return new Response(null, { status: 504, headers: { "CF-Cache-Status": "MISS" } });
-    }
+// A rate limit: `props` say which counters and how much, the service counts.
+export class RateLimit extends WorkerEntrypoint {
+  async limit(options) {
+    if (typeof options?.key !== "string") throw new TypeError("limit() needs { key: string }");
+    const body = JSON.stringify({ ...this.ctx.props, key: options.key });
+    const answer = await this.env.RATE_LIMITS.fetch("http://rate-limits/", { method: "POST", body });
+    return answer.json();
   }
+}
+
+// Messages as the service keeps them (base64, with their content type) to what a queue() handler gets.
+function message({ id, timestamp, attempts, kind, body }) {
+  const bytes = Uint8Array.from(atob(body), (letter) => letter.charCodeAt(0));
+  const head = { id, attempts, timestamp: new Date(timestamp) };
+  if (kind === "v8") return { ...head, serializedBody: bytes };
+  if (kind === "bytes") return { ...head, body: bytes };
+  const text = new TextDecoder().decode(bytes);
+  return { ...head, body: kind === "json" ? JSON.parse(text) : text };
 }
 
 export default {
   async fetch(request, env) {
-    const { script, cron, time } = await request.json();
+    const { script, cron, time, queue, messages } = await request.json();
+    if (queue !== undefined) {
+      return Response.json(await env[`worker:${script}`].queue(queue, messages.map(message)));
+    }
     const result = await env[`worker:${script}`].scheduled({ scheduledTime: new Date(time), cron });
     return Response.json({ outcome: result.outcome, noRetry: result.noRetry });
   },
