@@ -10,11 +10,15 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, assert_never
 
-from reference_model import Account, Space
+from reference_model import Account, Script, Space
 
 from notebook_do.cloudflare.lifecycle import encode_migration
+from notebook_do.declare.catalog import Catalog
+from notebook_do.declare.cell import parse_cell
 from notebook_do.model import (
     ClassBinding,
+    CreateClass,
+    DeleteClass,
     Desired,
     DesiredNamespace,
     DesiredWorker,
@@ -26,16 +30,20 @@ from notebook_do.model import (
     Recorded,
     RecordedNamespace,
     RecordedWorker,
+    RenameClass,
     StableId,
     Storage,
+    TransferClass,
+    TransferredAway,
 )
 from notebook_do.plan.build import build_plan
-from notebook_do.plan.plan import DeleteScript, Forget, Plan, SetSchedules, SetUrl, Upload
+from notebook_do.plan.plan import DeleteScript, Forget, SetSchedules, SetUrl, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from notebook_do.model import Lifecycle
+    from notebook_do.model import ClassMigration, Lifecycle, ScriptBinding
+    from notebook_do.plan.plan import Plan, Refusal
 
 ACCOUNT, ORIGIN = "a" * 32, "http://127.0.0.1:1"
 
@@ -136,6 +144,10 @@ class World:
     account: Account = field(default_factory=Account)
     recorded: Recorded = field(default_factory=lambda: Recorded(lineage="f" * 32))
     tags: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    urls: dict[str, bool] = field(default_factory=dict)
+    values: dict[str, tuple[ScriptBinding, ...]] = field(default_factory=dict)
+    """The bindings of each script that are no Durable Objects."""
+    splits: set[str] = field(default_factory=set)
     requests: int = 0
 
     def copy(self) -> World:
@@ -146,7 +158,13 @@ class World:
             pending=dict(self.account.pending),
             made=self.account.made,
         )
-        return World(account=account, recorded=self.recorded, tags=dict(self.tags))
+        return World(
+            account=account,
+            recorded=self.recorded,
+            tags=dict(self.tags),
+            urls=dict(self.urls),
+            values=dict(self.values),
+        )
 
     def observed(self) -> Observed:
         """See what is live."""
@@ -157,10 +175,9 @@ class World:
                 lifecycle=s.form,  # type: ignore[arg-type]
                 migration_tag=s.tag,  # type: ignore[arg-type]
                 tags=self.tags.get(s.name, ()),
-                bindings=tuple(
-                    ClassBinding(name=n, class_name=c, script_name=h) for n, c, h in sorted(s.bindings, key=str)
-                ),
-                url=False,
+                bindings=(*_class_bindings(s), *self.values.get(s.name, ())),
+                url=self.urls.get(s.name, False),
+                split=s.name in self.splits,
             )
             for s in sorted(self.account.scripts.values(), key=lambda s: s.name)
         )
@@ -189,10 +206,18 @@ class World:
                 case Forget():
                     self._record(forgotten=step.stable_ids, without=step.workers)
                 case SetUrl() | SetSchedules():
-                    raise AssertionError("these Workers have neither URL nor cron triggers")
+                    self._settings(step)
                 case _:
                     assert_never(step)
         assert before - set(self._ids()) == consented, "a namespace went without consent, or a consent was not used"
+
+    def _settings(self, step: SetUrl | SetSchedules) -> None:
+        self.requests += 1
+        assert step.script_name in self.account.scripts
+        if isinstance(step, SetUrl):
+            self.urls[step.script_name] = step.enabled
+        (record,) = (w for w in self.recorded.workers if w.id == step.worker)
+        self._record(worker=replace(record, settings_digest=step.settings_digest))
 
     def _ids(self) -> list[str]:
         return [s.id for s in self.account.spaces.values()]
@@ -207,6 +232,7 @@ class World:
         assert step.creates == (step.script_name not in self.account.scripts)
         self.account.upload(step.script_name, frozenset(code), bindings, lifecycle)
         self.tags[step.script_name] = step.tags
+        self.values[step.script_name] = tuple(b for b in step.bindings if not isinstance(b, ClassBinding))
         records = []
         for record in step.namespace_records:
             space = self.account.spaces[record.script_name, record.class_name]
@@ -248,6 +274,10 @@ class World:
         return {r.stable_id: r.namespace_id for r in self.recorded.namespaces}
 
 
+def _class_bindings(script: Script) -> list[ClassBinding]:
+    return [ClassBinding(name=n, class_name=c, script_name=h) for n, c, h in sorted(script.bindings, key=str)]
+
+
 def _observed(space: Space) -> ObservedNamespace:
     return ObservedNamespace(
         namespace_id=NamespaceId(space.id),
@@ -266,3 +296,74 @@ def reach(configuration: Configuration, lifecycle: str = "auto") -> World:
     if first != lifecycle:
         world.apply(world.plan(declare(configuration, lifecycle=lifecycle)))
     return world
+
+
+def body(**classes: str) -> str:
+    """Write the source of a cell: the stable ID that each class belongs to."""
+    return (
+        "".join(f"export class {name} {{}} // {stable_id}\n" for name, stable_id in classes.items())
+        + "export default {};\n"
+    )
+
+
+class Book:
+    """A notebook: cells declare, plans are made against a world, and deployed on it."""
+
+    def __init__(self, world: World | None = None) -> None:
+        self.catalog, self.world = Catalog(), world or World()
+
+    def cell(self, line: str, source: str | None = None) -> None:
+        """Run a cell."""
+        self.catalog.declare(*parse_cell(line, source))
+
+    def plan(self, *destroy: str) -> Plan:
+        """Plan what is declared."""
+        return self.world.plan(self.catalog.desired("s", "production", destroy=destroy))
+
+    def deploy(self, *destroy: str) -> Plan:
+        """Plan, carry it out, and check that nothing is left to do."""
+        plan = self.plan(*destroy)
+        assert [r.code for r in plan.refusals] == []
+        self.world.apply(plan)
+        return plan
+
+    def refused(self, *destroy: str) -> dict[str, Refusal]:
+        """Plan, and give the refusals by code; there are some, and nothing would be sent."""
+        plan = self.plan(*destroy)
+        assert plan.refusals
+        assert not plan.steps
+        return {r.code: r for r in plan.refusals}
+
+    def namespace_id(self, stable_id: str) -> str:
+        """Give the namespace id that is recorded now, and live."""
+        id_ = self.world.identities()[stable_id]
+        assert id_ in {s.id for s in self.world.account.spaces.values()}
+        return id_
+
+
+def words(plan: Plan) -> list[str]:
+    """Say in a line each what the steps of a plan do."""
+    said = []
+    for step in plan.steps:
+        if not isinstance(step, Upload):
+            said.append(step.summary)
+            continue
+        migrations = step.migration.class_migrations if step.migration else ()
+        said.append(f"{'create' if step.creates else 'upload'} {step.script_name}{''.join(map(_said, migrations))}")
+    return said
+
+
+def _said(migration: ClassMigration) -> str:
+    match migration:
+        case CreateClass():
+            return f", create {migration.class_name}"
+        case RenameClass():
+            return f", rename {migration.from_class} to {migration.to_class}"
+        case TransferClass():
+            return f", take {migration.from_script}.{migration.from_class} as {migration.to_class}"
+        case TransferredAway():
+            return f", hand {migration.class_name} to {migration.to_script}"
+        case DeleteClass():
+            return f", delete {migration.class_name}"
+        case _:
+            assert_never(migration)

@@ -1,0 +1,56 @@
+"""F21: the order and the repetition of cells do not matter: the same declarations give a byte-equal plan."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plan_world import Book, body
+
+CELLS: tuple[tuple[str, str | None], ...] = (
+    ("namespace counter --class Counter", None),
+    ("namespace room --class Room --script chat", None),
+    ("namespace shared --class Shared --script api", None),
+    ("worker api --bind COUNTER=counter --bind SHARED=shared --no-url", body(Counter="counter", Shared="shared")),
+    ("worker chat --bind ROOM=room --bind COUNTER=api.COUNTER --service API=api --no-url", body(Room="room")),
+    ("worker client --bind ROOM=chat.ROOM --bind SHARED=shared --var A=1 --no-url", body()),
+    (
+        "",
+        '[workers.loose]\nscript = "export default {}"\nurl = false\nbindings = {R = {worker = "chat", binding = "ROOM"}}\n',
+    ),
+)
+
+
+def plan_after(order: list[int]) -> tuple[str, str]:
+    """Run the cells in an order; give the plan's digest and its whole text."""
+    book = Book()
+    for number in order:
+        book.cell(*CELLS[number])
+    plan = book.plan()
+    book.world.apply(plan)
+    assert book.plan().empty
+    return plan.digest, plan.to_json()
+
+
+FIRST = plan_after(list(range(len(CELLS))))
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.permutations(range(len(CELLS))), st.lists(st.integers(0, len(CELLS) - 1), max_size=8))
+def test_f21_any_order_any_repetition(order: list[int], again: list[int]) -> None:
+    """F21: every permutation of the cells, with any of them run again, gives the same plan and digest."""
+    assert plan_after([*order, *again]) == FIRST
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.data())
+def test_f21_an_earlier_version_of_a_cell_leaves_no_trace(data: st.DataObject) -> None:
+    """F21: a cell that ran before with other content does not show in the plan."""
+    order = data.draw(st.permutations(range(len(CELLS))))
+    book = Book()
+    for class_name in data.draw(st.lists(st.sampled_from(["Old", "Older", "Counter"]), max_size=3)):
+        book.cell(f"namespace counter --class {class_name} --unprotect")
+    book.cell("worker client --var OLD=1", "export default {}")
+    for number in order:
+        book.cell(*CELLS[number])
+    plan = book.plan()
+    assert (plan.digest, plan.to_json()) == FIRST
