@@ -305,7 +305,7 @@ class Session:
             return tuple(f"{o.text}: {o.detail}" for o in await recover(client=client, state=self._state))
 
     def _desire(self, destroy: tuple[str, ...]) -> Desired:
-        return self.catalog.desired(self.name, self.stage, destroy=destroy)
+        return self.catalog.desired(self.name, self.stage, destroy=destroy, base=str(Path.cwd()))
 
     async def _plan_on(self, connection: Connection, desired: Desired, recorded: Recorded) -> Plan:
         from notebook_do.observe import observe

@@ -31,7 +31,7 @@ _FROM = re.compile(r"""(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)["']([^"
 _ESBUILD_SECONDS = 60
 
 
-def bundle(worker: Worker, *, base: Path) -> tuple[str, tuple[Module, ...], str]:
+def bundle(worker: Worker, *, base: str) -> tuple[str, tuple[Module, ...], str]:
     """Give the main module's name, all modules, and one digest of them.
 
     Relative entrypoints start at `base`. Raises SourceError with file, line and column where the source cannot be used.
@@ -57,7 +57,7 @@ def digest(modules: tuple[Module, ...]) -> str:
     return whole.hexdigest()
 
 
-def _modules(worker: Worker, base: Path) -> tuple[Module, ...]:
+def _modules(worker: Worker, base: str) -> tuple[Module, ...]:
     if worker.modules:
         return worker.modules
     if worker.entrypoint is not None:
@@ -69,15 +69,15 @@ def _modules(worker: Worker, base: Path) -> tuple[Module, ...]:
         case "py":
             return (Module(name="index.py", content=source, kind=ModuleKind.PYTHON),)
         case "ts":
-            return _esbuild(worker, None, source, base)
+            return _esbuild(worker, None, source, Path(base))
 
 
-def _path(worker: Worker, base: Path) -> Path:
+def _path(worker: Worker, base: str) -> Path:
     path = Path(worker.entrypoint or "").expanduser()
-    path = path if path.is_absolute() else base / path
+    path = path if path.is_absolute() else Path(base) / path
     if not path.is_file():
         raise SourceError(
-            f"Worker {worker.id}: entrypoint {worker.entrypoint} is no file in {base.resolve()}; "
+            f"Worker {worker.id}: entrypoint {worker.entrypoint} is no file in {Path(base).resolve()}; "
             "give a path relative to the notebook.",
             line=_line(worker),
         )

@@ -5,7 +5,6 @@ Declaring the same (kind, id) again replaces the earlier declaration. Nothing he
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, assert_never
 
@@ -81,7 +80,7 @@ class Catalog:
             if len(ids) > 1
         )
 
-    def desired(self, session: str, stage: str, *, destroy: Iterable[str] = (), base: Path | None = None) -> Desired:
+    def desired(self, session: str, stage: str, *, destroy: Iterable[str] = (), base: str = ".") -> Desired:
         """Resolve everything: script names, hosts, bindings, sources. `base` is where relative entrypoints start.
 
         `destroy` holds the stable IDs and Worker ids that the user asked to delete. Raises DeclarationError naming
@@ -93,9 +92,7 @@ class Catalog:
             session=session,
             stage=stage,
             namespaces=tuple(_desired_namespace(self._namespaces[id_], hosts) for id_ in sorted(self._namespaces)),
-            workers=tuple(
-                _desired_worker(self._workers[id_], hosts, base or Path.cwd()) for id_ in sorted(self._workers)
-            ),
+            workers=tuple(_desired_worker(self._workers[id_], hosts, base) for id_ in sorted(self._workers)),
             destroy=asked,
         )
 
@@ -118,7 +115,7 @@ def _desired_namespace(item: Namespace, hosts: Hosts) -> DesiredNamespace:
     )
 
 
-def _desired_worker(item: Worker, hosts: Hosts, base: Path) -> DesiredWorker:
+def _desired_worker(item: Worker, hosts: Hosts, base: str) -> DesiredWorker:
     main_module, modules, content_digest = bundle(item, base=base)
     return DesiredWorker(
         id=item.id,
