@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from notebook_do.cloudflare.client import Client
-    from notebook_do.model import NamespaceId, ObservedNamespace, ObservedScript
+    from notebook_do.model import NamespaceId, ObservedNamespace, ObservedObject, ObservedScript
 
 T = TypeVar("T")
 AT_ONCE = 4
@@ -72,6 +72,12 @@ async def observe_namespaces(client: Client) -> dict[NamespaceId, ObservedNamesp
     """Read the namespace list: one request a thousand; by namespace id, sorted."""
     found = [wire.decode_namespace(item) for item in await client.list_namespaces()]
     return {n.namespace_id: n for n in sorted(found, key=lambda n: n.namespace_id)}
+
+
+async def observe_objects(client: Client, namespace_id: NamespaceId) -> tuple[ObservedObject, ...]:
+    """List the first 1,000 objects of a namespace, by id."""
+    items, _ = await client.list_objects(namespace_id)
+    return tuple(sorted(map(wire.decode_object, items), key=lambda o: o.object_id))
 
 
 async def _all(reads: Iterable[Coroutine[Any, Any, T]]) -> tuple[T, ...]:

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -19,7 +19,7 @@ from notebook_do.bridge import bridge
 from notebook_do.declare.catalog import Catalog
 from notebook_do.errors import CommandError, PlanRefused, StalePlan
 from notebook_do.inventory import namespace_rows, state_rows, worker_rows
-from notebook_do.model import NamespaceId, Target
+from notebook_do.model import NamespaceId, StableId, Target
 from notebook_do.plan.build import build_plan
 from notebook_do.shown import Shown, Table, frame
 from notebook_do.state import StateFile
@@ -229,6 +229,13 @@ class Session:
         """List the Workers, declared or recorded: one row each, with what is live of them."""
         return frame("workers", self.worker_rows())
 
+    def objects(self, stable_id: str) -> pd.DataFrame:
+        """List the objects of a namespace, at most 1,000: one row each; `stored` says whether it holds data.
+
+        `name` is known on the local target for objects that were reached by name; Cloudflare lists ids only.
+        """
+        return frame("objects", bridge.run(self._object_rows(stable_id)))
+
     def namespace_rows(self) -> tuple[dict[str, Any], ...]:
         """Give the rows of `namespaces()`."""
         recorded, observed, _ = bridge.run(self.aobserve())
@@ -296,6 +303,17 @@ class Session:
         live = {s.name for s in observed.scripts}
         urls = {name: await connection.url(name) for name in names.values() if name in live}
         return worker_rows(self.catalog, names, recorded, observed, urls)
+
+    async def _object_rows(self, stable_id: str) -> tuple[dict[str, Any], ...]:
+        from notebook_do.observe import observe_objects
+
+        connection = await self._connect()
+        ids = {n.stable_id: n.namespace_id for n in self._state.load().namespaces}
+        if stable_id not in ids:
+X
+        async with connection.client() as client:
+            found = await observe_objects(client, ids[StableId(stable_id)])
+        return tuple({"stable_id": stable_id, **asdict(one)} for one in found)
 
     async def _recover(self, connection: Connection) -> tuple[str, ...]:
         """Look what became of a deploy that was interrupted, and say it; sends nothing when none was."""

@@ -20,6 +20,7 @@ from notebook_do.model import (
     ModuleKind,
     NamespaceId,
     ObservedNamespace,
+    ObservedObject,
     ObservedScript,
     PlainText,
     Resource,
@@ -220,6 +221,14 @@ def decode_namespace(item: Any) -> ObservedNamespace:
         class_name=_text(fields, "class") or "",
         storage=Storage.SQLITE if fields.get("use_sqlite") is True else Storage.KV,
     )
+
+
+def decode_object(item: Any) -> ObservedObject:
+    """Give an object of an object list; a local Cloudflare adds the name where it knows it."""
+    fields = _fields(item, "object")
+    name = fields.get("name")
+    stored = fields.get("hasStoredData") is not False
+    return ObservedObject(object_id=str(fields.get("id", "")), name=str(name) if name else None, stored=stored)
 
 
 def count_stored(items: list[Any]) -> int:

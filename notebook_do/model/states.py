@@ -190,6 +190,15 @@ class ObservedNamespace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedObject:
+    """One object of a namespace. `name` is None where the target does not tell it (Cloudflare never does)."""
+
+    object_id: str
+    name: str | None
+    stored: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """What is live in one account, sorted by name and by namespace id."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-_BOOLS = frozenset(("destructive", "protected"))
+_BOOLS = frozenset(("destructive", "protected", "stored"))
 _COUNTS = frozenset(("objects", "serial"))
 
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -24,6 +24,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "namespaces": (
         *("stable_id", "namespace_id", "worker", "class_name", "storage", "protected", "objects", "status"),
     ),
+    "objects": ("stable_id", "object_id", "name", "stored"),
     "state": ("stable_id", "namespace_id", "worker", "class_name", "class_history", "storage", "serial"),
     "workers": ("id", "name", "url", "etag", "modified_on", "lifecycle", "migration_tag", "status"),
 }
