@@ -137,7 +137,8 @@ def _check_together(work: _Work) -> None:
     busy = _busy_scripts(work)
     check_slots(work.units, doom.by_id(), facts, findings)
     check_arrivals(work.units, work.standings, facts, findings)
-    known = frozenset(u.namespace_id for u in work.units if u.namespace_id)
+    declared = {r.namespace_id for i, r in facts.records.items() if i in facts.namespaces}
+    known = frozenset(u.namespace_id for u in work.units) | declared
     new: dict[str, list[Unit]] = {}
     for unit in work.units:
         if unit.at is None and unit.goal:

@@ -6,6 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_world import Book, body
 
+LOOSE = """
+[workers.loose]
+script = "export default {}"
+url = false
+bindings = {R = {worker = "chat", binding = "ROOM"}}
+"""
 CELLS: tuple[tuple[str, str | None], ...] = (
     ("namespace counter --class Counter", None),
     ("namespace room --class Room --script chat", None),
