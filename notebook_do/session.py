@@ -310,7 +310,8 @@ class Session:
         connection = await self._connect()
         ids = {n.stable_id: n.namespace_id for n in self._state.load().namespaces}
         if stable_id not in ids:
-X
+            known = ", ".join(ids) or "none"
+            raise CommandError(f"objects: no namespace {stable_id!r} is deployed; deployed are: {known}.")
         async with connection.client() as client:
             found = await observe_objects(client, ids[StableId(stable_id)])
         return tuple({"stable_id": stable_id, **asdict(one)} for one in found)
