@@ -257,7 +257,7 @@ class Session:
             case "migrations":
                 return Table(name="migrations", title="Class migrations to come", rows=self.plan().migration_rows)
             case "state":
-                return Table(name="state", title=f"State file {self.state_path}", rows=state_rows(self._state.load()))
+                return Table(name="state", title=f"State file {_short(self.state_path)}", rows=state_rows(self._state.load()))
         raise CommandError(f"show: unknown {what!r}; choose namespaces, workers, bindings, migrations or state.")
 
     def status(self) -> Status:
@@ -271,7 +271,7 @@ class Session:
             target=self.target,
             account_id=connection.account_id,
             api=connection.base_url,
-            state_path=self.state_path,
+            state_path=_short(self.state_path),
             declared_workers=declared,
             declared_namespaces=len(self.catalog.namespaces),
             recorded_workers=len(recorded.workers),
@@ -417,6 +417,11 @@ def current() -> Session:
     if _current is None:
         raise CommandError("no session is open; run %durable session NAME first, or nd.session('NAME') in Python.")
     return _current
+
+
+def _short(path: Path) -> Path:
+    """Write a path as a person in this directory would."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def register(*items: Declaration) -> None:
