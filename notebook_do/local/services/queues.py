@@ -10,7 +10,7 @@ import base64
 import json
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.local.services.database import Database
@@ -26,6 +26,7 @@ MAX_BATCH = 100
 MAX_BATCH_BYTES = 256_000
 MAX_DELAY = 86_400
 KEPT_SECONDS = 4 * 86_400
+_CODE = "15000"  # the code of an error without one of its own
 _KINDS = frozenset({"text", "bytes", "json", "v8"})
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS queue (name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, created_on REAL NOT NULL);
@@ -94,6 +95,14 @@ class QueueService:
 
     def handle(self, request: Request) -> Answer:
         """Answer one request of a queue binding; the resource is the queue's name."""
+        try:
+            return self._answer(request)
+        except Refusal as refusal:
+            # Newer Workers are shown these headers, older ones the reason phrase.
+            said = (("CF-Queues-Error-Code", _CODE), ("CF-Queues-Error-Cause", refusal.text))
+            return replace(refusal.answer(), headers=said)
+
+    def _answer(self, request: Request) -> Answer:
         match request.method, request.path:
             case "POST", "/message":
                 delay = _delay(request.headers.get("x-msg-delay-secs"))
