@@ -1,7 +1,7 @@
 """A small model of one Cloudflare account behind an httpx transport, with faults, delays and a virtual clock.
 
 It knows only what a deploy touches: scripts with tags, class migrations guarded by a tag, namespaces, addresses and
-cron triggers. It exists beside the real local Cloudflare because it can fail at any point, and thousands of times a second.
+cron triggers. It stands beside the real local Cloudflare because it fails where it is told, thousands of times a second.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import httpx
+
 from notebook_do.cloudflare.client import Client
 from notebook_do.cloudflare.credentials import Token
 from notebook_do.cloudflare.retry import Pace
@@ -56,14 +57,16 @@ class Clock:
     slept: float = 0.0
 
     def __call__(self) -> float:
+        """Tell the time."""
         return self.now
 
     async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
         self.now += seconds
         self.slept += seconds
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - what happened
     """The account says no."""
 
     def __init__(self, code: int, message: str, status: int = 400) -> None:
@@ -79,6 +82,7 @@ class Account:
     namespaces: dict[str, dict[str, Any]] = field(default_factory=dict)
     log: list[tuple[str, str]] = field(default_factory=list)
     migrations_applied: list[dict[str, Any]] = field(default_factory=list)
+    awaited: dict[tuple[str, str], str] = field(default_factory=dict)
     changes: int = 0
     ids: int = 0
 
@@ -173,6 +177,12 @@ class Account:
         there = {n["class"]: n for n in self.namespaces.values() if n["script"] == name}
         changed = []
         for class_, entry in exports.items():
+            if entry.get("state") == "expecting-transfer":
+                self.awaited[(name, class_)] = entry["transfer_from"]
+            if entry.get("state") == "transferred" and class_ in there:
+                self._hand_over(name, class_, entry["transferred_to"], there)
+                changed.append(("transferred", class_))
+        for class_, entry in exports.items():
             if entry.get("state") == "renamed" and class_ in there:
                 there[class_]["class"] = entry["renamed_to"]
                 there[entry["renamed_to"]] = there.pop(class_)
@@ -187,6 +197,11 @@ class Account:
                 changed.append(("created", class_))
         if changed:
             self.migrations_applied.append({"changed": changed})
+
+    def _hand_over(self, name: str, class_: str, to: str, there: dict[str, dict[str, Any]]) -> None:
+        if self.awaited.pop((to, class_), None) != name:
+            raise Refused(100402, "transferred_pending_not_found")
+        there.pop(class_)["script"] = to
 
     def _apply(self, name: str, step: dict[str, Any]) -> None:
         for class_ in step.get("deleted_classes", []):
@@ -277,6 +292,7 @@ class Network(httpx.AsyncBaseTransport):
         self.requests: list[tuple[str, str]] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer, unless the fault does."""
         await request.aread()
         self.requests.append((request.method, request.url.path))
         if request.headers.get("authorization") != f"Bearer {TOKEN}":

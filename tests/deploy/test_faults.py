@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from account_model import ACCOUNT, TOKEN, Account, Clock, client_of
 from faults import FAULTS
+from project import Project, worker_of
+
 from notebook_do.errors import DurableError
 from notebook_do.state import StateFile
-from project import Project, worker_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,7 +109,8 @@ async def live_through(account: Account, state: StateFile, weather: Weather | No
 @pytest.mark.parametrize("fault", FAULTS)
 def test_f31_f32_f33_f37_every_fault_at_every_endpoint(tmp_path: Path, fault: str, endpoint: str, times: int) -> None:
     """F31-F33, F36, F37, P4, P5: with any fault once or for good, no migration is applied twice, state tells the truth, and
-    when the fault is over one run reaches a clean plan; each error is typed, one line, and holds no token."""
+    when the fault is over one run reaches a clean plan; each error is typed, one line, and holds no token.
+    """
     account, state = Account(), StateFile(tmp_path / "s" / "state.json")
     errors = asyncio.run(live_through(account, state, Weather(ENDPOINTS[endpoint], FAULTS[fault], times)))
     applied = [str(m) for m in account.migrations_applied]
@@ -252,7 +254,9 @@ def test_f34_stale_script_list_and_a_lost_answer(tmp_path: Path) -> None:
         return await Project(state, lambda: client_of(account, stale, clock), then).run()
 
     assert asyncio.run(both()).ok
-    assert [m.get("steps") for m in account.migrations_applied[1:]] == [[{"renamed_classes": [{"from": "A", "to": "B"}]}]]
+    assert [m.get("steps") for m in account.migrations_applied[1:]] == [
+        [{"renamed_classes": [{"from": "A", "to": "B"}]}]
+    ]
     assert sum(m == "PUT" for m, _ in account.log) == 3
 
 

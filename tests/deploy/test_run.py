@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from account_model import Account, client_of, first_deploy, plan_of, uploading
+
 from notebook_do.deploy import deploy
 from notebook_do.errors import ConsentRequired, CredentialError, DeployError, PlanRefused, SourceError, StalePlan
 from notebook_do.model import NamespaceId, PlainText, Recorded, Secret, StableId, ValueBinding

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from notebook_do.errors import StateCorrupt, StateError
 from notebook_do.model import (
     MigrationTag,
@@ -31,7 +32,12 @@ CONTENT = {
     "api_origin": "https://api.cloudflare.com",
     "workers": (
         RecordedWorker(
-            id="w", script_name="w-dev", etag="e", lifecycle="migrations", migration_tag=MigrationTag("t"), content_digest="c"
+            id="w",
+            script_name="w-dev",
+            etag="e",
+            lifecycle="migrations",
+            migration_tag=MigrationTag("t"),
+            content_digest="c",
         ),
     ),
     "namespaces": (
@@ -46,7 +52,11 @@ CONTENT = {
     ),
     "tombstones": (
         Tombstone(
-            stable_id=StableId("gone"), namespace_id=NamespaceId("2" * 32), class_name="G", script_name="w-dev", at="2026-01-01"
+            stable_id=StableId("gone"),
+            namespace_id=NamespaceId("2" * 32),
+            class_name="G",
+            script_name="w-dev",
+            at="2026-01-01",
         ),
     ),
 }

@@ -1,0 +1,247 @@
+"""A real process, killed at every one of its effects: one rerun reaches a clean plan, and no object is lost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from account_model import ACCOUNT, TOKEN, Account, Refused
+
+from notebook_do.state import StateFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass
+class Served:
+    """The account model behind a real socket; `account` can be replaced between runs."""
+
+    account: Account = field(default_factory=Account)
+    url: str = ""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Speaks for the account that is served now."""
+
+    served: Served
+    lock = threading.Lock()
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = 1 << 16
+
+    def answer(self) -> None:
+        """Let the account act, then answer: whoever is gone meanwhile does not undo it."""
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        split = urlsplit(self.path)
+        with self.lock:
+            try:
+                result, info = self.served.account.handle(
+                    self.command, split.path, dict(parse_qsl(split.query)), body, self.headers.get("content-type", "")
+                )
+                status, told = 200, {"success": True, "errors": [], "result": result, "result_info": info}
+            except Refused as no:
+                status, told = no.status, {"success": False, "errors": [{"code": no.code, "message": str(no)}]}
+        content = json.dumps(told).encode()
+        try:
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+        except OSError:
+            self.close_connection = True  # the client was killed: that is what these tests do
+
+    do_GET = do_PUT = do_POST = do_DELETE = answer  # noqa: N815 - the base class's names
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    """Serve the account model on loopback."""
+    served = Served()
+    handler = type("Bound", (Handler,), {"served": served})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    served.url = f"http://127.0.0.1:{server.server_address[1]}/client/v4"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield served
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class Runner:
+    """Gives orders to the process that forks the children to be killed."""
+
+    def __init__(self) -> None:
+        here = Path(__file__).parent
+        self.process = subprocess.Popen(
+            [sys.executable, str(here / "crashing.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def run(self, order: dict[str, Any]) -> int:
+        """Give the exit code of one child, negative for a signal."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def close(self) -> None:
+        """End it."""
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait(timeout=10)
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[Runner]:
+    """One forking process for all trials of this file."""
+    runner = Runner()
+    try:
+        yield runner
+    finally:
+        runner.close()
+
+
+@dataclass
+class Trial:
+    """One directory, one account, and the orders to run on them."""
+
+    path: Path
+    served: Served
+    runner: Runner
+    form: str
+
+    def run(self, *, at: int = 0, phase: str = "before", stage: int = 0, **more: Any) -> int:
+        """Go through the stages, killed at effect `at`."""
+        return self.runner.run(
+            {
+                "state": str(self.path / "p" / "state.json"),
+                "log": str(self.path / "log"),
+                "progress": str(self.path / "progress"),
+                "error": str(self.path / "error"),
+                "base": self.served.url,
+                "account": ACCOUNT,
+                "token": TOKEN,
+                "form": self.form,
+                "at": at,
+                "phase": phase,
+                "stage": stage,
+                **more,
+            }
+        )
+
+    def effects(self) -> list[str]:
+        """Give the effects of the last run, in order."""
+        return (self.path / "log").read_text().splitlines()
+
+    def told(self) -> str:
+        """Give the error of a child that did not end well."""
+        error = self.path / "error"
+        return error.read_text() if error.exists() else ""
+
+    def check(self, first_ids: dict[str, str]) -> None:
+        """P1, P4: every namespace is live under the id that it was created with, and each migration ran once."""
+        account = self.served.account
+        recorded = StateFile(self.path / "p" / "state.json").load()
+        live = {n.stable_id: str(n.namespace_id) for n in recorded.namespaces}
+        assert {n["script"] + "/" + n["class"] for n in account.namespaces.values()} == {"one/A2", "one/D", "two/C"}
+        assert set(live.values()) == set(account.namespaces)
+        assert len(account.namespaces) + 1 == account.ids == 4, "a namespace was created twice, or lost"
+        assert [t.stable_id for t in recorded.tombstones] == ["b"]
+        applied = [json.dumps(m, sort_keys=True) for m in account.migrations_applied]
+        assert len(applied) == len(set(applied))
+        assert live.items() <= first_ids.items() or not first_ids
+
+
+def trial_of(path: Path, served: Served, runner: Runner, form: str) -> Trial:
+    """Begin with an empty account and directory."""
+    path.mkdir()
+    served.account = Account()
+    return Trial(path, served, runner, form)
+
+
+def points_of(effects: list[str]) -> list[tuple[int, str]]:
+    """List every (effect, phase): before and after each, and each write torn at several lengths."""
+    torn = ("torn1", "torn64", "torn512")
+    return [
+        (number, phase)
+        for number, what in enumerate(effects, start=1)
+        for phase in ("before", "after", *(torn if what == "disk write" else ()))
+    ]
+
+
+def survive(path: Path, served: Served, runner: Runner, form: str, points: list[tuple[int, str]]) -> None:
+    """Kill at each point, then go on from the stage that was under way: one rerun has to reach a clean plan."""
+    for at, phase in points:
+        trial = trial_of(path / f"{at}-{phase}", served, runner, form)
+        assert trial.run(at=at, phase=phase) == -9, (at, phase, trial.told())
+        stage = int((trial.path / "progress").read_text()) if (trial.path / "progress").exists() else 0
+        assert trial.run(stage=stage) == 0, (at, phase, stage, trial.told())
+        trial.check({})
+
+
+@pytest.fixture(params=["migrations", "exports"])
+def form(request: pytest.FixtureRequest) -> str:
+    """Both forms of class migrations."""
+    return str(request.param)
+
+
+def test_f30_killed_at_every_request(tmp_path: Path, served: Served, runner: Runner, form: str) -> None:
+    """F30, F41, P1, P4, P5: killed before any request, or between its commit and its answer, one rerun ends it."""
+    reference = trial_of(tmp_path / "reference", served, runner, form)
+    assert reference.run() == 0, reference.told()
+    reference.check({})
+    effects = reference.effects()
+    points = [(n, p) for n, p in points_of(effects) if effects[n - 1].startswith("net ")]
+    changing = [(n, p) for n, p in points if not effects[n - 1].startswith("net GET")]
+    assert len(changing) >= 2 * 9
+    survive(tmp_path, served, runner, form, changing + [p for p in points if p not in changing][::5])
+
+
+def test_f30_killed_at_some_writes(tmp_path: Path, served: Served, runner: Runner, form: str) -> None:
+    """F30, F50: killed at every seventh effect on the disk, torn writes included, one rerun ends it."""
+    reference = trial_of(tmp_path / "reference", served, runner, form)
+    assert reference.run() == 0, reference.told()
+    effects = reference.effects()
+    points = [(n, p) for n, p in points_of(effects) if effects[n - 1].startswith("disk ")]
+    survive(tmp_path, served, runner, form, points[:: max(1, len(points) // 40)])
+
+
+@pytest.mark.exhaustive
+def test_f30_killed_everywhere(tmp_path: Path, served: Served, runner: Runner, form: str) -> None:
+    """F30: the whole enumeration: every effect, before and after, every write torn at three lengths."""
+    reference = trial_of(tmp_path / "reference", served, runner, form)
+    assert reference.run() == 0, reference.told()
+    survive(tmp_path, served, runner, form, points_of(reference.effects()))
+
+
+@pytest.mark.exhaustive
+def test_f30_killed_twice(tmp_path: Path, served: Served, runner: Runner, form: str) -> None:
+    """F30: killed again while it recovers, at points spread over both runs, one more rerun still ends it."""
+    reference = trial_of(tmp_path / "reference", served, runner, form)
+    assert reference.run() == 0, reference.told()
+    count = len(reference.effects())
+    for first in range(1, count + 1, 23):
+        for second in range(1, 60, 7):
+            trial = trial_of(tmp_path / f"{first}-{second}", served, runner, form)
+            assert trial.run(at=first, phase="after") == -9
+            stage = int((trial.path / "progress").read_text()) if (trial.path / "progress").exists() else 0
+            code = trial.run(at=second, phase="before", stage=stage)
+            assert code in (0, -9), trial.told()
+            stage = int((trial.path / "progress").read_text())
+            assert trial.run(stage=stage) == 0, (first, second, trial.told())
+            trial.check({})
