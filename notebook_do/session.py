@@ -257,7 +257,8 @@ class Session:
             case "migrations":
                 return Table(name="migrations", title="Class migrations to come", rows=self.plan().migration_rows)
             case "state":
-                return Table(name="state", title=f"State file {_short(self.state_path)}", rows=state_rows(self._state.load()))
+                title = f"State file {_short(self.state_path)}"
+                return Table(name="state", title=title, rows=state_rows(self._state.load()))
         raise CommandError(f"show: unknown {what!r}; choose namespaces, workers, bindings, migrations or state.")
 
     def status(self) -> Status:
