@@ -78,7 +78,7 @@ BINDING_FORMS: Mapping[str, Callable[[str], BindingValue]] = {
     "queue": Queue,
 }
 _VALUE = re.compile(r"\$\{py:([^}]*)\}")
-_POSITION = re.compile(r" ?\(at line (\d+), column (\d+)\)")
+_POSITION = re.compile(r" ?\((?:at line (\d+), column \d+|at end of document)\)")
 
 
 def parse_tables(body: str, *, where: Where, values: Mapping[str, str]) -> tuple[Declaration, ...]:
@@ -91,7 +91,7 @@ def parse_tables(body: str, *, where: Where, values: Mapping[str, str]) -> tuple
         document = tomllib.loads(body)
     except tomllib.TOMLDecodeError as error:
         position = _POSITION.search(str(error))
-        line = first - 1 + int(position[1]) if position else None
+        line = first - 1 + int(position[1] or len(body.splitlines())) if position else None
         text = _POSITION.sub("", str(error))
         raise DeclarationError(f"the TOML cannot be read: {text[:1].lower()}{text[1:]}.", line=line) from None
     declared: list[Declaration] = []

@@ -1,7 +1,7 @@
 """Planner cases as data: each file in cases/ says what is declared, recorded and live, and what the plan must be.
 
 To add a case, add a file. Keys: `claim` (one sentence), `cells` (lines, or [line, body]), `destroy`, `recorded` and
-`observed` (fields of the model; `"as declared"` stands for a digest of the declarations, so that nothing differs there),
+`observed` (fields of the model; `"as declared"` stands for a digest of the declarations, so that nothing differs),
 and what is expected: `steps`, `refusals` (code -> words of the message or a choice), `drift` and `warnings` (words),
 `consents` (phrases), `changes` (action, kind, id). What is not named is expected to be empty, `changes` excepted.
 """

@@ -66,7 +66,7 @@ def test_f02_class_and_stable_id_changed_together() -> None:
 
 
 def test_f03_missing_declaration_is_kept() -> None:
-    """F03: a live namespace that nothing declares blocks the upload of its Worker; the refusal gives the missing cell."""
+    """F03: a live namespace that nothing declares blocks the upload of its Worker; the refusal gives the cell."""
     book = Book()
     book.cell("namespace a --class A --script api")
     book.cell("namespace b --class B --script api")

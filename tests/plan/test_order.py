@@ -19,10 +19,7 @@ CELLS: tuple[tuple[str, str | None], ...] = (
     ("worker api --bind COUNTER=counter --bind SHARED=shared --no-url", body(Counter="counter", Shared="shared")),
     ("worker chat --bind ROOM=room --bind COUNTER=api.COUNTER --service API=api --no-url", body(Room="room")),
     ("worker client --bind ROOM=chat.ROOM --bind SHARED=shared --var A=1 --no-url", body()),
-    (
-        "",
-        '[workers.loose]\nscript = "export default {}"\nurl = false\nbindings = {R = {worker = "chat", binding = "ROOM"}}\n',
-    ),
+    ("", LOOSE),
 )
 
 

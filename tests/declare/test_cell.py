@@ -1,0 +1,186 @@
+"""Lines and bodies become declarations; whatever is wrong is told in one line that names the cell's line."""
+
+from __future__ import annotations
+
+import pytest
+
+from notebook_do.declare.cell import parse_cell
+from notebook_do.declare.options import OPTIONS, usage
+from notebook_do.errors import CommandError, DeclarationError, DurableError
+from notebook_do.model import (
+    Json,
+    Namespace,
+    NamespaceBinding,
+    PlainText,
+    Secret,
+    ServiceBinding,
+    SharedBinding,
+    StableId,
+    Where,
+    Worker,
+)
+
+SOURCE = "export default {}\n"
+
+
+def test_namespace_line() -> None:
+    """Every option of a namespace line ends up in its declaration."""
+    line = (
+        "namespace counter --class Counter --kv --script host --environment production --renamed-from old "
+        f"--transferred-from other --namespace-id {'0' * 32} --unprotect"
+    )
+    (found,) = parse_cell(line, None)
+    assert found == Namespace(
+        StableId("counter"),
+        class_name="Counter",
+        sqlite=False,
+        script_name="host",
+        environment="production",
+        namespace_id="0" * 32,
+        renamed_from=StableId("old"),
+        transferred_from="other",
+        protect=False,
+    )
+
+
+def test_worker_cell() -> None:
+    """Every option of a Worker cell ends up in its declaration; values may be quoted and written with `=`."""
+    line = (
+        "worker api --name my-api --bind COUNTER=counter --bind FAR=host.COUNTER --var GREETING='hello world' "
+        """--json 'LIMITS={"a": [1]}' --secret TOKEN --secret KEY=OTHER_KEY --service AUTH=auth """
+        "--compat-date=2026-01-02 --compat-flag nodejs_compat --no-url --cron '*/5 * * * *' --adopt --lifecycle migrations"
+    )
+    (found,) = parse_cell(line, SOURCE)
+    assert isinstance(found, Worker)
+    assert dict(found.bindings) == {
+        "COUNTER": NamespaceBinding(stable_id=StableId("counter")),
+        "FAR": SharedBinding(worker="host", name="COUNTER"),
+        "GREETING": PlainText(text="hello world"),
+        "LIMITS": Json({"a": [1]}),
+        "TOKEN": Secret.from_env("TOKEN"),
+        "KEY": Secret.from_env("OTHER_KEY"),
+        "AUTH": ServiceBinding(worker="auth"),
+    }
+    assert (found.name, found.script, found.compatibility_date) == ("my-api", SOURCE, "2026-01-02")
+    assert (found.compatibility_flags, found.crons) == (("nodejs_compat",), ("*/5 * * * *",))
+    assert (found.url, found.adopt, found.lifecycle) == (False, True, "migrations")
+
+
+def test_positions() -> None:
+    """A declaration knows its cell and line, and a Worker the line on which its source begins."""
+    (namespace,) = parse_cell("namespace counter --class Counter", None, where=Where(cell="7", line=3))
+    assert namespace.where == Where(cell="7", line=3)
+    (worker,) = parse_cell("worker api", SOURCE, where=Where(cell="8"))
+    assert worker.where == Where(cell="8", line=1, body_line=2)
+
+
+@pytest.mark.parametrize(
+    ("line", "body", "message"),
+    [
+        ("namespac x", None, "line 1: namespac declares nothing; did you mean namespace?"),
+        ("namespace", None, "line 1: namespace: no id is given; write %durable namespace ID [options]"),
+        ("namespace a b --class C", None, "line 1: namespace: b is one word too many"),
+        ("namespace a", None, "line 1: namespace a: --class NAME is missing"),
+        ("namespace a --clas C", None, "line 1: namespace: unknown option --clas; did you mean --class?"),
+        ("namespace a --class", None, "line 1: namespace: --class needs a value: --class NAME"),
+        ("namespace a --class --kv", None, "line 1: namespace: --class needs a value"),
+        ("namespace a --class C --class D", None, "line 1: namespace: --class is given twice"),
+        ("namespace a --kv=1 --class C", None, "line 1: namespace: --kv takes no value"),
+        ("namespace a --class C", "class C {}", "line 2: namespace takes no body"),
+        ("namespace a --class 'C", None, "line 1: cannot read the line: no closing quotation"),
+        ("namespace a --class 9C", None, "line 1: namespace a: class name '9C' must be an ASCII JavaScript identifier"),
+        ("namespace a --class C --namespace-id 12", None, "32 hexadecimal digits"),
+        ("namespace a --class C --renamed-from a", None, "renamed_from names the namespace itself"),
+        ("namespace a --class C --script w --transferred-from w", None, "transferred_from and script_name both name w"),
+        ("worker api", "  \n", "line 1: worker api: the cell has no body"),
+        ("worker api --entrypoint x.js", SOURCE, "line 2: worker api: --entrypoint and a body are given"),
+        ("worker api --bind COUNTER", SOURCE, "line 1: worker: --bind COUNTER: write --bind BINDING=ID"),
+        ("worker api --bind A=a --var A=b", SOURCE, "line 1: worker api: binding A is given twice"),
+        ("worker api --json A={", SOURCE, "line 1: worker: --json A: '{' is not JSON"),
+        ("worker api --lang jss", SOURCE, "line 1: worker: --lang jss: did you mean js?"),
+        ("worker api --bind A=b.c.d.A --bind class=b", SOURCE, "binding name 'class' is reserved"),
+        ("worker api --bind A=api.B", SOURCE, "binding A is shared from the Worker itself"),
+        ("worker api --compat-date 2026-13-01", SOURCE, "compatibility date '2026-13-01' must be a day"),
+        ("worker api --cron 'every day'", SOURCE, "cron 'every day' must have five fields"),
+        ("worker api --name Api", SOURCE, "name 'Api' must be 1 to 63 lower-case letters"),
+        ("worker api --name api-", SOURCE, "ends with -, which no workers.dev address can"),
+        ("", None, "nothing to declare"),
+    ],
+)
+def test_errors(line: str, body: str | None, message: str) -> None:
+    """A mistake is one line that says what to write instead."""
+    with pytest.raises((CommandError, DeclarationError)) as caught:
+        parse_cell(line, body)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_errors_count_from_the_line_of_the_magic() -> None:
+    """A magic that stands further down in its cell reports that line."""
+    with pytest.raises(CommandError, match=r"^line 5: "):
+        parse_cell("namespace a --clas C", None, where=Where(line=5))
+
+
+def test_usage_names_every_option() -> None:
+    """The help comes from the same table as the parser."""
+    for kind, options in OPTIONS.items():
+        assert all(option.flag in usage(kind) for option in options)
+        with pytest.raises(CommandError, match="options"):
+            parse_cell(f"{kind} -h", None)
+
+
+TABLES = """\
+[namespaces.counter]
+class_name = "Counter"
+protect = false
+
+[workers.api]
+script = "export default {}"
+compatibility_flags = ["nodejs_compat"]
+observability = {enabled = true}
+
+[workers.api.bindings]
+COUNTER = {namespace = "counter"}
+FAR = {worker = "host", binding = "COUNTER"}
+NAME = "${py:name}"
+LIMITS = {json = {a = 1}}
+KEY = {secret = "KEY"}
+FILES = {r2 = "files"}
+AI = {type = "ai"}
+"""
+
+
+def test_tables() -> None:
+    """TOML tables have the keys of the Python API; `${py:NAME}` in a value is replaced; tables know their line."""
+    namespace, worker = parse_cell("", TABLES, values={"name": "Ada"})
+    assert namespace == Namespace(StableId("counter"), class_name="Counter", protect=False)
+    assert isinstance(worker, Worker)
+    assert worker.bindings["NAME"] == PlainText(text="Ada")
+    assert worker.bindings["COUNTER"] == NamespaceBinding(stable_id=StableId("counter"))
+    assert worker.bindings["FAR"] == SharedBinding(worker="host", name="COUNTER")
+    assert worker.bindings["LIMITS"] == Json({"a": 1})
+    assert worker.options.value == {"observability": {"enabled": True}}
+    assert [d.where.line for d in (namespace, worker) if d.where] == [2, 6]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("[namespaces.a]\nclass_name = 1\n", "line 2: namespace a: class_name must be a string, not 1"),
+        ("\n[namespaces.a]\nclas_name = 'A'\n", "line 3: namespace a: unknown key clas_name; did you mean class_name?"),
+        ("[namespace.a]\nclass_name = 'A'\n", "line 2: unknown TOML table [namespace]; did you mean namespaces?"),
+        ("[namespaces.a]\nclass_name = 'A\n", "line 3: the TOML cannot be read"),
+        ("[namespaces.a]\nsqlite = true\n", "line 2: namespace a: class_name is missing"),
+        ("[workers.a]\nscript = ''\nlang = 'c'\n", "lang 'c': known are js, ts, py"),
+        ("[workers.a]\nscript = ''\ncrons = [1]\n", "crons must be a list of strings"),
+        ("[workers.a]\nscript = ''\nbindings = {B = {kvv = 'x'}}\n", "binding B: write a string"),
+        ("[workers.a]\nscript = '${py:missing}'\n", "there is no value of that name; define missing in Python first"),
+        ("[workers.a]\nname = 'a'\n", "Worker a has no source; give exactly one of script, entrypoint or modules"),
+        ("[namespaces.a]\nclass_name='A'\n[namespaces.a]\nclass_name='A'\n", "line 4: the TOML cannot be read"),
+    ],
+)
+def test_table_errors(body: str, message: str) -> None:
+    """A mistake in TOML is one line that names the cell's line; line 1 is the magic."""
+    with pytest.raises(DurableError) as caught:
+        parse_cell("", body)
+    assert message in str(caught.value)
