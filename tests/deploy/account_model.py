@@ -1,7 +1,7 @@
 """A small model of one Cloudflare account behind an httpx transport, with faults, delays and a virtual clock.
 
 It knows only what a deploy touches: scripts with tags, class migrations guarded by a tag, namespaces, addresses and
-cron triggers. It stands beside the real local Cloudflare because it fails where it is told, thousands of times a second.
+cron triggers. It stands beside the real local Cloudflare because it fails where it is told, and in microseconds.
 """
 
 from __future__ import annotations

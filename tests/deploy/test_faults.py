@@ -47,6 +47,7 @@ class Weather:
         self.pattern, self.fault, self.left, self.hits = re.compile(endpoint + "$"), fault, times, 0
 
     async def __call__(self, request: httpx.Request, deliver: Any) -> Any:
+        """Spoil the request when it is one of those."""
         if self.left and self.pattern.fullmatch(f"{request.method} {request.url.path}"):
             self.left, self.hits = self.left - 1, self.hits + 1
             return await self.fault(request, deliver)
@@ -54,7 +55,7 @@ class Weather:
 
 
 def check_truth(error: DurableError, account: Account, state: StateFile) -> None:
-    """What is told as done is live and recorded; what is told as not done is not live."""
+    """Check that what is told as done is live and recorded, and that what is told as not done is not live."""
     result = error.result
     if result is None:
         return
@@ -108,8 +109,9 @@ async def live_through(account: Account, state: StateFile, weather: Weather | No
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_f31_f32_f33_f37_every_fault_at_every_endpoint(tmp_path: Path, fault: str, endpoint: str, times: int) -> None:
-    """F31-F33, F36, F37, P4, P5: with any fault once or for good, no migration is applied twice, state tells the truth, and
-    when the fault is over one run reaches a clean plan; each error is typed, one line, and holds no token.
+    """F31-F33, F36, F37, P4, P5: with any fault, once or for good, no migration is applied twice and state is true.
+
+    When the fault is over one run reaches a clean plan; each error is typed, one line, and holds no token.
     """
     account, state = Account(), StateFile(tmp_path / "s" / "state.json")
     errors = asyncio.run(live_through(account, state, Weather(ENDPOINTS[endpoint], FAULTS[fault], times)))
@@ -154,7 +156,7 @@ def test_s03_nothing_of_the_request_is_reachable(tmp_path: Path, fault: str) -> 
 
 
 def test_f36_a_storm_of_429_is_bounded_and_shown(tmp_path: Path) -> None:
-    """F36: under 429 for good a read is sent 4 times, waits what is asked, shows a countdown, and gives up within 5 minutes."""
+    """F36: under 429 for good a read is sent 4 times, waits what is asked with a countdown, and then gives up."""
     clock, waits = Clock(), []
 
     async def ask() -> int:
@@ -194,7 +196,7 @@ def test_f36_a_wait_is_cancelled_at_once(tmp_path: Path) -> None:
 
 
 def test_f36_requests_of_ten_workers(tmp_path: Path) -> None:
-    """F36: a first deploy of 10 Workers with a class and an address each takes at most 60 requests, planning included."""
+    """F36: a first deploy of 10 Workers with a class and an address each takes at most 60 requests in all."""
     account, state = Account(), StateFile(tmp_path / "s" / "state.json")
     declared = sum((worker_of(f"w{i}", {f"c{i}": "C"}) for i in range(10)), ())
     asyncio.run(Project(state, lambda: client_of(account), declared).run())
@@ -226,7 +228,7 @@ def test_f34_stale_lists_are_waited_for(tmp_path: Path) -> None:
 
 
 def test_f34_stale_script_list_and_a_lost_answer(tmp_path: Path) -> None:
-    """F34, P4: the answer to the upload is lost and the script list lags: the resend is refused by its tag, not applied."""
+    """F34, P4: when an answer is lost and the script list lags, the resend is refused by its tag, not applied."""
     account, clock = Account(), Clock()
     old: dict[str, Any] = {}
     lags = {"until": 0.0}
@@ -261,7 +263,7 @@ def test_f34_stale_script_list_and_a_lost_answer(tmp_path: Path) -> None:
 
 
 def test_f35_somebody_else_deploys_meanwhile(tmp_path: Path) -> None:
-    """F35, F45: when another client's migration lands between look and upload, the tag refuses ours; nothing is recorded."""
+    """F35, F45: when another client's migration lands between look and upload, the tag refuses ours."""
     account = Account()
     state = StateFile(tmp_path / "s" / "state.json")
 

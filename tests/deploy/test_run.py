@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def state(tmp_path: Path) -> StateFile:
-    """A state file of the test's own."""
+    """Give a state file of the test's own."""
     return StateFile(tmp_path / "dev" / "state.json")
 
 
@@ -280,7 +280,7 @@ def test_secrets_are_read_before_anything_is_sent(state: StateFile, monkeypatch:
 
 
 def test_f22_a_fault_of_the_script_names_the_cells_line(state: StateFile) -> None:
-    """F22: a refused script is a SourceError on the line of the cell, with the runtime's text and position in one line."""
+    """F22: a refused script is a SourceError on the cell's line, with the runtime's text and position in one line."""
     account = Account()
     with pytest.raises(SourceError) as caught:
         run(account, state, lambda r, o: (uploading(recorded=r, observed=o, source=b"x\nsyntax error"),))
@@ -293,7 +293,7 @@ def test_f22_a_fault_of_the_script_names_the_cells_line(state: StateFile) -> Non
 
 @pytest.mark.parametrize("k", range(5))
 def test_f38_partial_success(state: StateFile, k: int) -> None:
-    """F38: when the k-th of five Workers fails, those before are recorded, those after are not sent; the next run ends it."""
+    """F38: when the k-th of five Workers fails, those before are recorded, those after not sent; a rerun ends it."""
     account = Account()
 
     def five(broken: int | None, recorded: Recorded, observed: Any) -> Any:
