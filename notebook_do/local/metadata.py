@@ -37,8 +37,13 @@ _REQUIRED = {
     "secret_text": ("text", str),
     "json": ("json", object),
     "service": ("service", str),
+    "ratelimit": ("simple", dict),
     "text_blob": ("part", str),
     "data_blob": ("part", str),
+    "kv_namespace": ("namespace_id", str),
+    "r2_bucket": ("bucket_name", str),
+    "queue": ("queue_name", str),
+    "d1": ("id", str),
 }
 
 
@@ -211,6 +216,9 @@ def _resolved(binding: dict[str, Any], before: Mapping[str, dict[str, Any]]) -> 
         return binding if old is None else {**old, "name": name}
     if binding["type"] in SECRET_TYPES and set(binding) == {"name", "type"} and name in before:
         return before[name]
+    if binding["type"] == "d1" and (database := binding.get("id") or binding.get("database_id")):
+        # Two spellings are in use: uploads mostly have `id`, the published type of reads has `database_id`.
+        return {**binding, "id": database, "database_id": database}
     return binding
 
 

@@ -111,6 +111,12 @@ RULES: dict[str, Rule] = {
     "no_secret": Rule(10056, 404, "Secret '{name}' not found.", "emulated"),
     "no_tail": Rule(10057, 404, "Tail '{id}' not found.", "emulated"),
     "subdomain_taken": Rule(10032, 409, "subdomain_unavailable", "documented"),
+    # --- queues
+    "no_queue": Rule(11000, 404, "Queue '{id}' does not exist.", "emulated"),
+    "queue_exists": Rule(11009, 409, "Queue name '{name}' is already taken.", "emulated"),
+    "no_consumer": Rule(11003, 404, "Queue consumer '{id}' does not exist.", "emulated"),
+    "consumer_exists": Rule(11004, 400, "Queue '{queue}' already has the consumer '{script}'.", "emulated"),
+    "no_queue_handler": Rule(11001, 400, "Worker '{script}' has no queue() handler.", "emulated"),
     # --- bindings
     "unsupported_binding": Rule(10021, 400, "binding {name} of type {type} is not supported here: {why}", "emulated"),
     "binding_form": Rule(10021, 400, "binding {name} of type {type} must have a valid `{key}` specified", "observed"),

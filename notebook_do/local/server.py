@@ -21,6 +21,7 @@ from starlette.routing import Route, WebSocketRoute
 from notebook_do.errors import TargetError
 from notebook_do.local import (
     routes_account,
+    routes_queues,
     routes_scripts,
     routes_secrets,
     routes_settings,
@@ -58,7 +59,10 @@ _log = logging.getLogger(__name__)
 def app_of(cloud: Cloud, token: str) -> ASGIApp:
     """Build the API's application with its gate."""
     account = f"{ROOT}/accounts/{cloud.account.id}"
-    groups = (routes_account, routes_scripts, routes_settings, routes_secrets, routes_versions, routes_workers)
+    groups = (
+        *(routes_account, routes_scripts, routes_settings, routes_secrets, routes_versions, routes_workers),
+        routes_queues,
+    )
     routes = [route for group in groups for route in group.routes(account)]
     other = [
         Route(ROOT + "/accounts/{account_id}", _other_account, methods=_METHODS),
