@@ -42,12 +42,8 @@ def is_class(entry: Any) -> bool:
 
 
 def live_entries(exports: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Give the entries that reads give back: live ones, without the fields that are write-only."""
-    return {
-        name: {k: v for k, v in entry.items() if k != "transfer_from"}
-        for name, entry in exports.items()
-        if not is_class(entry) or state_of(entry) in _LIVE
-    }
+    """Give the entries that reads show: live ones, no tombstones."""
+    return {n: dict(e) for n, e in exports.items() if not is_class(e) or state_of(e) in _LIVE}
 
 
 def _no_outcome() -> dict[str, list[Any]]:

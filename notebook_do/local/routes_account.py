@@ -19,6 +19,7 @@ from notebook_do.local.envelope import (
 )
 from notebook_do.local.refusals import refuse
 from notebook_do.local.routes_scripts import cloud_of, existing
+from notebook_do.local.spec import ScriptInvalid
 from notebook_do.local.views import AUTHOR
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 _NAME = "Local account"
 DEFAULT_SUBDOMAIN = "local"
+SWITCHES = ("free_plan", "kv_closed")
 
 
 async def verify_token(request: Request) -> Response:
@@ -96,6 +98,29 @@ async def put_subdomain(request: Request) -> Response:
         raise refuse("bad_field", where="subdomain", why="must be a host name label")
     cloud_of(request).account.set_setting("subdomain", wanted)
     return answer({"subdomain": wanted})
+
+
+async def switches(request: Request) -> Response:
+    """Show or set the properties of the account that change what is allowed; only this Cloudflare has this."""
+    cloud = cloud_of(request)
+    if request.method == "PATCH":
+        for name, value in (await read_object(request)).items():
+            if name not in SWITCHES or not isinstance(value, bool):
+                raise refuse("bad_field", where=name, why=f"switches are {', '.join(SWITCHES)}; on or off")
+            cloud.account.set_setting(name, "yes" if value else "no")
+    return answer({name: cloud.account.setting(name) == "yes" for name in SWITCHES})
+
+
+async def run_cron(request: Request) -> Response:
+    """Run the `scheduled` handler of a Worker now; only this Cloudflare has this."""
+    cloud, script = existing(request)
+    cron = as_object(await read_json(request, empty={}), "body").get("cron", "* * * * *")
+    if script.name not in cloud.account.serving:
+        raise refuse("no_versions")
+    try:
+        return answer(await cloud.runtime.run_cron(script.name, str(cron)))
+    except ScriptInvalid as invalid:
+        raise refuse("startup", text=invalid) from None
 
 
 async def no_kv_namespaces(request: Request) -> Response:
@@ -179,6 +204,8 @@ def routes(account: str) -> list[Route]:
         Route(account + "/workers/account-settings", account_settings, methods=["GET"]),
         Route(account + "/workers/subdomain", get_subdomain, methods=["GET"]),
         Route(account + "/workers/subdomain", put_subdomain, methods=["PUT"]),
+        Route(account + "/local/switches", switches, methods=["GET", "PATCH"]),
+        Route(account + "/local/scripts/{script_name}/cron", run_cron, methods=["POST"]),
         Route(account + "/storage/kv/namespaces", no_kv_namespaces, methods=["GET"]),
         Route(objects, list_namespaces, methods=["GET"]),
         Route(objects + "/{namespace_id}", get_namespace, methods=["GET"]),
