@@ -67,6 +67,9 @@ class Token:
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("a Token is not copied or pickled")
 
+    def __getstate__(self) -> NoReturn:
+        raise TypeError("a Token is not copied or pickled")
+
 
 def find_token(environ: Mapping[str, str] | None = None, *, prompt: bool = True) -> tuple[Token, str]:
     """Find the token; gives it and where it came from. The prompt is used only in an interactive process.
