@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from notebook_do.errors import DurableError
 from notebook_do.local.server import serve
+from notebook_do.local.transport import PATIENCE
 
 if TYPE_CHECKING:
     from notebook_do.local.home import LocalTarget
@@ -22,6 +23,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--api-port", type=int, default=0)
     parser.add_argument("--workers-port", type=int, default=0)
+    parser.add_argument("--patience", type=float, default=PATIENCE)
     parser.add_argument("--linger", type=float, default=None)
     parser.add_argument("--ready-fd", type=int, default=None)
     options = parser.parse_args()
@@ -43,6 +45,7 @@ def main() -> int:
         api_port=options.api_port,
         workers_port=options.workers_port,
         linger=options.linger,
+        patience=options.patience,
         announce=ready,
     )
     try:

@@ -13,8 +13,6 @@ from starlette.responses import Response
 from notebook_do.local.refusals import Refused, refuse
 
 JSON_BYTES = 8 << 20
-READ_SECONDS = 30.0
-"""How long a client may stay silent in the middle of a body."""
 
 
 def answer(result: Any, *, info: dict[str, Any] | None = None, messages: list[Any] | None = None) -> Response:
@@ -51,7 +49,7 @@ async def chunks(request: Request) -> Any:
     stream = request.stream()
     while True:
         try:
-            chunk = await asyncio.wait_for(anext(stream), READ_SECONDS)
+            chunk = await asyncio.wait_for(anext(stream), request.app.state.patience)
         except StopAsyncIteration:
             return
         except TimeoutError:

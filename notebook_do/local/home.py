@@ -15,7 +15,7 @@ import stat
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from notebook_do.errors import TargetError
 
@@ -194,6 +194,10 @@ class Home:
             (self._users / _KEEP).touch(mode=0o600)
         else:
             (self._users / _KEEP).unlink(missing_ok=True)
+
+    def open_private(self, name: str) -> BinaryIO:
+        """Open an emptied file that only this user can read."""
+        return os.fdopen(os.open(self.data / name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb")
 
     def _open(self, name: str) -> int:
         return os.open(self.data / name, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)

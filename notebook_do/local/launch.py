@@ -145,7 +145,7 @@ def _launch(home: Home, progress: Progress | None, options: list[str]) -> LocalT
     home.keep(on=False)
     ready, told = os.pipe()
     try:
-        with (home.data / "server.err").open("wb") as errors:
+        with home.open_private("server.err") as errors:
             process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
                 [
                     sys.executable,

@@ -79,7 +79,7 @@ class _Reader:
         return data[start:end]
 
     def on_header_end(self) -> None:
-        self._headers[self._name.decode("latin-1").lower()] = self._value.decode("utf-8", "replace")
+        self._headers[self._name.decode("latin-1").lower()] = self._value.decode("latin-1")
         self._name, self._value = bytearray(), bytearray()
 
     def on_headers_finished(self) -> None:

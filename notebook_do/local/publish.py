@@ -64,9 +64,7 @@ def fresh_script(name: str) -> Script:
     return Script(name=name, tag=new_hex_id(), created_on=now(), modified_on=now())
 
 
-async def publish(
-    cloud: Cloud, name: str, upload: Upload, *, source: str, trigger: str = "upload"
-) -> Published:
+async def publish(cloud: Cloud, name: str, upload: Upload, *, source: str, trigger: str = "upload") -> Published:
     """Make an upload the deployed version of a script, at 100 %."""
     script = cloud.account.scripts.get(name) or fresh_script(name)
     report = await probed(cloud, name, upload.code)

@@ -37,7 +37,7 @@ from notebook_do.local.publish import Cloud, forget
 from notebook_do.local.refusals import Refused, refuse
 from notebook_do.local.runtime import Runtime
 from notebook_do.local.tails import Tails
-from notebook_do.local.transport import Deadline, LenientFrames
+from notebook_do.local.transport import PATIENCE, LenientFrames, impatient
 from notebook_do.toolchain import find_workerd
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ _ACCOUNT_ID = re.compile(r"[0-9a-f]{32}\Z")
 _log = logging.getLogger(__name__)
 
 
-def app_of(cloud: Cloud, token: str) -> ASGIApp:
+def app_of(cloud: Cloud, token: str, *, patience: float = PATIENCE) -> ASGIApp:
     """Build the API's application with its gate."""
     account = f"{ROOT}/accounts/{cloud.account.id}"
     groups = (
@@ -79,6 +79,7 @@ def app_of(cloud: Cloud, token: str) -> ASGIApp:
     )
     app.router.redirect_slashes = False
     app.state.cloud = cloud
+    app.state.patience = patience
     return NoTraceback(Guard(app, port=cloud.api_port, token=token, opens_tail=cloud.tails.opens))
 
 
@@ -95,7 +96,13 @@ async def _other_account(request: Request) -> Response:
     ours = request.app.state.cloud.account.id
     if given != ours and _ACCOUNT_ID.match(given):
         raise refuse("wrong_account")
-    raise refuse("no_route", path=request.url.path.removeprefix(ROOT)[:200])
+    path = request.url.path
+    if any(
+        isinstance(r, Route) and r.endpoint is not _other_account and r.path_regex.match(path)
+        for r in request.app.routes
+    ):
+        raise refuse("no_method", method=request.method)
+    raise refuse("no_route", path=path.removeprefix(ROOT)[:200])
 
 
 async def _refused(_request: Request, refused: Exception) -> Response:
@@ -120,10 +127,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _uvicorn(app: ASGIApp, *, api: bool) -> _Server:
+def _uvicorn(app: ASGIApp, *, api: bool, patience: float) -> _Server:
     config = uvicorn.Config(
         app,
-        http=Deadline,
+        http=impatient(patience),
         ws=LenientFrames if api else "websockets-sansio",
         lifespan="off",
         log_config=None,
@@ -149,12 +156,13 @@ def bind(port: int, *, remembered: int = 0) -> socket.socket:
     raise AssertionError
 
 
-async def serve(
+async def serve(  # noqa: PLR0913 - the facts of one server
     data: Path,
     *,
     api_port: int = 0,
     workers_port: int = 0,
     linger: float | None = None,
+    patience: float = PATIENCE,
     announce: Callable[[LocalTarget], None] | None = None,
 ) -> None:
     """Serve a data directory until a signal, or for `linger` seconds after its last user left.
@@ -165,7 +173,7 @@ async def serve(
     with home.server_lock():
         _log_to(home)
         stop = _stop_event()
-        async with _running(home, api_port, workers_port) as (cloud, servers):
+        async with _running(home, api_port, workers_port, patience) as (cloud, servers):
             target = _target(home, cloud)
             home.write_target(target)
             if announce:
@@ -183,7 +191,7 @@ async def serve(
 
 @contextlib.asynccontextmanager
 async def _running(
-    home: Home, api_port: int, workers_port: int
+    home: Home, api_port: int, workers_port: int, patience: float
 ) -> AsyncIterator[tuple[Cloud, list[tuple[_Server, asyncio.Task[None]]]]]:
     """Give the account, the runtime and both listening servers."""
     async with contextlib.AsyncExitStack() as stack:
@@ -211,8 +219,8 @@ async def _running(
         await forget(cloud, account.doomed())
         token = home.token()
         servers = []
-        for app, listener in ((app_of(cloud, token), api), (workers_app(runtime), workers)):
-            server = _uvicorn(app, api=listener is api)
+        for app, listener in ((app_of(cloud, token, patience=patience), api), (workers_app(runtime), workers)):
+            server = _uvicorn(app, api=listener is api, patience=patience)
             task = asyncio.create_task(server.serve(sockets=[listener]))
             servers.append((server, task))
         while not all(server.started for server, _ in servers):  # noqa: ASYNC110 - uvicorn has no event for it

@@ -8,7 +8,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,6 +170,28 @@ def _api(data: Path) -> Iterator[Api]:
 def make_api() -> Callable[[Path], contextlib.AbstractContextManager[Api]]:
     """Give a maker of servers: one for each data directory."""
     return _api
+
+
+@contextlib.contextmanager
+def _impatient_api(data: Path, *, patience: float) -> Iterator[Api]:
+    command = [sys.executable, "-m", "notebook_do.local", "--data", str(data), "--patience", str(patience)]
+    ready, told = os.pipe()
+    with subprocess.Popen([*command, "--ready-fd", str(told)], pass_fds=[told]) as process:
+        os.close(told)
+        with os.fdopen(ready) as said:
+            assert json.loads(said.readline())["pid"] == process.pid
+        target = launch.status(data)
+        assert target is not None
+        try:
+            yield Api(target)
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+def impatient_api() -> Callable[..., contextlib.AbstractContextManager[Api]]:
+    """Give a maker of servers that wait only as long as they are told for a silent client."""
+    return _impatient_api
 
 
 @pytest.fixture(scope="session")
