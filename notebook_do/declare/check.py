@@ -9,8 +9,9 @@ import re
 from datetime import date
 from typing import TYPE_CHECKING, assert_never
 
+from notebook_do.declare.settings import setting_problem
 from notebook_do.errors import DeclarationError
-from notebook_do.model import Namespace, NamespaceBinding, SharedBinding, Worker
+from notebook_do.model import Namespace, NamespaceBinding, Resource, SharedBinding, Worker, resource_problem
 
 if TYPE_CHECKING:
     from notebook_do.model import Declaration, Where
@@ -27,7 +28,6 @@ RESERVED = frozenset(
     __proto__ __defineGetter__ __defineSetter__ __lookupGetter__ __lookupSetter__ constructor hasOwnProperty
     isPrototypeOf propertyIsEnumerable prototype toLocaleString toString valueOf then""".split()  # noqa: SIM905 - a word list reads better without quotes
 )
-OPTION_NAMES = ("observability", "placement", "limits", "logpush")
 
 
 def check(item: Declaration) -> None:
@@ -84,9 +84,9 @@ def check_worker(item: Worker) -> None:
         raise _wrong(item.where, f"{what} {problem}; give exactly one of script, entrypoint or modules.")
     _check_compatibility(item, what)
     _check_bindings(item, what)
-    for option in item.options.value:
-        if option not in OPTION_NAMES:
-            raise _wrong(item.where, f"{what}: unknown option {option!r}; known are {', '.join(OPTION_NAMES)}.")
+    for option, setting in item.options.value.items():
+        if problem := setting_problem(option, setting):
+            raise _wrong(item.where, f"{what}: {problem}")
     for cron in item.crons:
         if len(cron.split()) != 5:
             raise _wrong(item.where, f"{what}: cron {cron!r} must have five fields, such as '*/5 * * * *'.")
@@ -97,6 +97,8 @@ def _check_bindings(item: Worker, what: str) -> None:
         check_identifier(name, f"{what}: binding name", item.where)
         if isinstance(value, NamespaceBinding) and not STABLE_ID.fullmatch(value.stable_id):
             raise _wrong(item.where, f"{what}: binding {name}: {value.stable_id!r} is no stable ID of a namespace.")
+        if isinstance(value, Resource) and (problem := resource_problem(value)):
+            raise _wrong(item.where, f"{what}: binding {name}: {problem}")
         if isinstance(value, SharedBinding) and value.worker == item.id:
             raise _wrong(
                 item.where,

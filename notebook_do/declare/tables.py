@@ -2,8 +2,7 @@
 
 Keys are those of the Python API. A binding is a string (plain text) or a table that says what it is:
 `{namespace = "ID"}`, `{worker = "ID", binding = "NAME"}`, `{service = "WORKER"}`, `{secret = "ENV"}`, `{json = ...}`,
-`{kv = "ID"}`, `{r2 = "BUCKET"}`, `{d1 = "ID"}`, `{queue = "NAME"}`, or `{type = "...", ...}` in Cloudflare's
-own fields.
+`{kv = "ID"}`, `{r2 = "BUCKET"}` and the like (BINDING_FORMS), or `{type = "...", ...}` in Cloudflare's own fields.
 """
 
 from __future__ import annotations
@@ -11,30 +10,43 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import replace
+from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.declare.check import OPTION_NAMES, check
+from notebook_do.declare.check import check
 from notebook_do.declare.options import nearest
+from notebook_do.declare.settings import NOT_CARRIED, SETTING_TYPES
 from notebook_do.errors import DeclarationError
 from notebook_do.model import (
     D1,
     KV,
     R2,
+    AiSearch,
+    AnalyticsEngine,
+    Artifacts,
     Bindings,
     BindingValue,
     Declaration,
+    DispatchNamespace,
+    Hyperdrive,
     Json,
+    MtlsCertificate,
     Namespace,
     NamespaceBinding,
+    Pipeline,
     PlainText,
     Queue,
+    RateLimit,
     Resource,
     Secret,
-    ServiceBinding,
+    Service,
     SharedBinding,
     StableId,
+    Vectorize,
+    VpcService,
     Where,
     Worker,
+    Workflow,
 )
 
 if TYPE_CHECKING:
@@ -60,23 +72,32 @@ WORKER_KEYS: Mapping[str, type] = {
     "compatibility_flags": list,
     "url": bool,
     "crons": list,
-    "observability": dict,
-    "placement": dict,
-    "limits": dict,
-    "logpush": bool,
+    **SETTING_TYPES,
     "adopt": bool,
     "lifecycle": str,
 }
 CHOICES: Mapping[str, tuple[str, ...]] = {"lang": ("js", "ts", "py"), "lifecycle": ("auto", "exports", "migrations")}
-BINDING_FORMS: Mapping[str, Callable[[str], BindingValue]] = {
+BINDING_FORMS: Mapping[str, Callable[..., BindingValue]] = {
     "namespace": lambda text: NamespaceBinding(stable_id=StableId(text)),
-    "service": lambda text: ServiceBinding(worker=text),
     "secret": Secret.from_env,
+    "service": Service,
     "kv": KV,
     "r2": R2,
     "d1": D1,
     "queue": Queue,
+    "hyperdrive": Hyperdrive,
+    "vectorize": Vectorize,
+    "analytics_engine": AnalyticsEngine,
+    "ratelimit": RateLimit,
+    "workflow": Workflow,
+    "pipeline": Pipeline,
+    "dispatch_namespace": DispatchNamespace,
+    "mtls_certificate": MtlsCertificate,
+    "ai_search": AiSearch,
+    "vpc_service": VpcService,
+    "artifacts": Artifacts,
 }
+"""By the key that says what a binding is: what makes it of the key's value, and of the other keys by name."""
 _VALUE = re.compile(r"\$\{py:([^}]*)\}")
 _POSITION = re.compile(r" ?\((?:at line (\d+), column \d+|at end of document)\)")
 
@@ -117,6 +138,8 @@ class _Table:
         self.kind, self.id, self.line, self.keys = kind, id, line, keys
         known = NAMESPACE_KEYS if kind == "namespace" else WORKER_KEYS
         for key, value in keys.items():
+            if key in NOT_CARRIED and kind == "worker":
+                raise self.wrong(f"{key} cannot be declared: {NOT_CARRIED[key]}")
             if key not in known:
                 raise self.wrong(f"unknown key {key}; {nearest(key, list(known))}")
             if not isinstance(value, known[key]):
@@ -134,7 +157,7 @@ class _Table:
 
     def worker(self, where: Where) -> Worker:
         keys = dict(self.keys)
-        passed = {k: keys.pop(k) for k in OPTION_NAMES if k in keys}
+        passed = {k: keys.pop(k) for k in SETTING_TYPES if k in keys}
         bindings = {name: self.binding(name, value) for name, value in keys.pop("bindings", {}).items()}
         for key in ("compatibility_flags", "crons"):
             keys[key] = tuple(self.strings(key, keys.get(key, [])))
@@ -156,14 +179,30 @@ class _Table:
                 return SharedBinding(worker=worker, name=binding)
             case {"type": str(kind), **fields}:
                 return Resource(type=kind, fields=Json(fields))
-            case dict() if len(value) == 1:
-                [(form, text)] = value.items()
-                if form in BINDING_FORMS and isinstance(text, str):
-                    return BINDING_FORMS[form](text)
+            case dict() if (form := next((key for key in value if key in BINDING_FORMS), None)) is not None:
+                return self.form(name, form, value)
         forms = ", ".join(f'{{{form} = "..."}}' for form in BINDING_FORMS)
         raise self.wrong(
-            f'binding {name}: write a string, {{json = ...}}, {{worker = "...", binding = "..."}} or one of {forms}.'
+            f'binding {name}: write a string, {{json = ...}}, {{worker = "...", binding = "..."}}, {{type = "..."}} '
+            f"or one of {forms}."
         )
+
+    def form(self, name: str, form: str, value: Mapping[str, Any]) -> BindingValue:
+        """Make the binding that one key names, with the other keys by name."""
+        make, rest = BINDING_FORMS[form], {key: other for key, other in value.items() if key != form}
+        takes = [p.name for p in signature(make).parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
+        if unknown := [key for key in rest if key not in takes]:
+            known = f"takes {', '.join(takes)} besides it" if takes else "takes nothing besides it"
+            raise self.wrong(f"binding {name}: unknown key {unknown[0]}; {form} {known}.")
+        if not isinstance(value[form], str):
+            raise self.wrong(f"binding {name}: {form} must be a string, not {value[form]!r}.")
+        try:
+            return make(value[form], **rest)
+        except DeclarationError as error:
+            raise self.wrong(f"binding {name}: {error.message}") from None
+        except TypeError:
+            missing = ", ".join(key for key in takes if key not in rest)
+            raise self.wrong(f"binding {name}: {form} needs {missing} besides it.") from None
 
 
 _WORDS: Mapping[type, str] = {str: "a string", bool: "true or false", dict: "a table", list: "a list"}

@@ -1,0 +1,222 @@
+"""Turns live Workers and namespaces into cells to paste: declarations that describe exactly what is live.
+
+A Worker of one JavaScript or Python module becomes a `%%durable worker` cell; one of several modules, or with bindings
+that the line has no option for, becomes a Python cell beside its files. Secrets are not readable: they are left out and
+kept by every upload.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.declare.check import STABLE_ID
+from notebook_do.errors import CommandError
+from notebook_do.model import (
+    ClassBinding,
+    Json,
+    Module,
+    ModuleKind,
+    ObservedNamespace,
+    ObservedScript,
+    PlainText,
+    Resource,
+    Secret,
+    ServiceBinding,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from notebook_do.model import Observed, ScriptBinding, ValueBinding
+
+_LANGUAGES = {ModuleKind.ESM: "", ModuleKind.PYTHON: " --lang py"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """Cells in the order in which to paste them, the files they name, and what a person should know."""
+
+    cells: tuple[str, ...]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def import_cells(
+    observed: Observed,
+    scripts: Iterable[str],
+    sources: Mapping[str, Sequence[Module]],
+    *,
+    stable_ids: Mapping[str, str] | None = None,
+) -> Imported:
+    """Write the declarations of live scripts.
+
+    `sources` holds the modules of each script, the main one first; `stable_ids` the known stable ID of namespaces by
+    namespace id (from a mark on the script), the others get one from their class name. Raises CommandError for a script
+    that is not live or whose settings were not read.
+    """
+    wanted = sorted(set(scripts))
+    live = {s.name: s for s in observed.scripts}
+    for name in wanted:
+        if name not in live:
+            raise CommandError(f"import {name}: no Worker of that name is in the account; there are {', '.join(live)}.")
+        if live[name].bindings is None or not sources.get(name):
+            raise CommandError(f"import {name}: its settings or its source could not be read.")
+    names = _stable_ids(observed, [live[n] for n in wanted], stable_ids or {})
+    cells = [_namespace_cell(names[n], n) for n in sorted(names, key=lambda n: names[n])]
+    files: dict[str, bytes] = {}
+    notes: list[str] = []
+    slots = {(n.script_name, n.class_name): stable_id for n, stable_id in names.items()}
+    for name in wanted:
+        cell, beside = _worker_cell(live[name], tuple(sources[name]), slots)
+        cells.append(cell)
+        files |= beside
+        secrets = [b.name for b in live[name].bindings or () if _is_secret(b)]
+        if secrets:
+            notes.append(
+                f"Worker {name}: its secrets ({', '.join(secrets)}) are not readable; every upload keeps them."
+            )
+    return Imported(cells=tuple(cells), files=files, notes=tuple(notes))
+
+
+def _stable_ids(
+    observed: Observed, scripts: list[ObservedScript], known: Mapping[str, str]
+) -> dict[ObservedNamespace, str]:
+    """Name every namespace that the scripts host or bind; names of the same class are told apart by their script."""
+    hosts = {s.name for s in scripts}
+    bound = {
+        (b.script_name or s.name, b.class_name)
+        for s in scripts
+        for b in s.bindings or ()
+        if isinstance(b, ClassBinding)
+    }
+    needed = [n for n in observed.namespaces if n.script_name in hosts or (n.script_name, n.class_name) in bound]
+    names: dict[ObservedNamespace, str] = {}
+    taken = {known[n.namespace_id] for n in needed if n.namespace_id in known}
+    for namespace in sorted(needed, key=lambda n: (n.script_name, n.class_name)):
+        stable_id = known.get(namespace.namespace_id)
+        if stable_id is None or not STABLE_ID.fullmatch(stable_id):
+            stable_id = _free_name(namespace, taken)
+        taken.add(stable_id)
+        names[namespace] = stable_id
+    return names
+
+
+def _free_name(namespace: ObservedNamespace, taken: set[str]) -> str:
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[_$]+", "-", namespace.class_name).strip("-").lower() or "namespace"
+    short = words[:64].rstrip("-")
+    if short not in taken:
+        return short
+    return f"{words[:31].rstrip('-')}-{namespace.namespace_id}"[:64]
+
+
+def _namespace_cell(stable_id: str, namespace: ObservedNamespace) -> str:
+    return (
+        f"%durable namespace {stable_id} --class {shlex.quote(namespace.class_name)} --script {namespace.script_name} "
+        f"--namespace-id {namespace.namespace_id}"
+    )
+
+
+def _worker_cell(
+    script: ObservedScript, modules: tuple[Module, ...], slots: Mapping[tuple[str, str], str]
+) -> tuple[str, dict[str, bytes]]:
+    """Give the cell of a Worker, and the files that it reads."""
+    bindings = [b for b in script.bindings or () if not _is_secret(b)]
+    options = [_option(b, script.name, slots) for b in bindings]
+    main = modules[0]
+    if len(modules) > 1 or main.kind not in _LANGUAGES or None in options or not _is_text(main.content):
+        return _python_cell(script, modules, bindings, slots)
+    words = [f"%%durable worker {script.name} --name {script.name}{_LANGUAGES[main.kind]}"]
+    words += [text for text in options if text]
+    if script.compatibility_date:
+        words.append(f"--compat-date {script.compatibility_date}")
+    words += [f"--compat-flag {flag}" for flag in script.compatibility_flags]
+    if script.url is False:
+        words.append("--no-url")
+    return " ".join(words) + "\n" + main.content.decode(), {}
+
+
+def _is_secret(binding: ScriptBinding) -> bool:
+    return not isinstance(binding, ClassBinding) and isinstance(binding.value, Secret)
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return False
+    return bool(text.strip()) and "\r" not in text and not text.startswith("\ufeff")
+
+
+def _option(binding: ScriptBinding, script: str, slots: Mapping[tuple[str, str], str]) -> str | None:
+    """Write a binding as an option of the line; None when there is no option for it."""
+    if isinstance(binding, ClassBinding):
+        stable_id = slots.get((binding.script_name or script, binding.class_name))
+        return f"--bind {shlex.quote(f'{binding.name}={stable_id}')}" if stable_id else None
+    match binding.value:
+        case PlainText(text=text) if "\n" not in text:
+            return f"--var {shlex.quote(f'{binding.name}={text}')}"
+        case Json(text=text):
+            return f"--json {shlex.quote(f'{binding.name}={text}')}"
+        case ServiceBinding(worker=worker, entrypoint=None, environment=None):
+            return f"--service {shlex.quote(f'{binding.name}={worker}')}"
+    return None
+
+
+# --- Python cells
+
+
+def _python_cell(
+    script: ObservedScript,
+    modules: tuple[Module, ...],
+    bindings: list[ScriptBinding],
+    slots: Mapping[tuple[str, str], str],
+) -> tuple[str, dict[str, bytes]]:
+    files = {f"{script.name}/{m.name}": m.content for m in modules}
+    lines = ["from pathlib import Path", "", "import notebook_do as nd", "from notebook_do import model", ""]
+    lines += ["nd.Worker(", f"    {script.name!r},", f"    name={script.name!r},", "    modules=("]
+    for module in modules:
+        path = f"{script.name}/{module.name}"
+        kind = f"model.ModuleKind({module.kind.value!r})"
+        lines.append(f"        model.Module(name={module.name!r}, content=Path({path!r}).read_bytes(), kind={kind}),")
+    lines += ["    ),", "    bindings={"]
+    lines += [f"        {b.name!r}: {_expression(b, script.name, slots)}," for b in bindings]
+    lines += ["    },"]
+    if script.compatibility_date:
+        lines.append(f"    compatibility_date={script.compatibility_date!r},")
+    if script.compatibility_flags:
+        lines.append(f"    compatibility_flags={script.compatibility_flags!r},")
+    if script.url is False:
+        lines.append("    url=False,")
+    return "\n".join([*lines, ")"]) + "\n", files
+
+
+def _expression(binding: ScriptBinding, script: str, slots: Mapping[tuple[str, str], str]) -> str:
+    """Write a binding as Python."""
+    if isinstance(binding, ClassBinding):
+        slot = (binding.script_name or script, binding.class_name)
+        if slot not in slots:
+            raise CommandError(f"import {script}: binding {binding.name} names {'.'.join(slot)}, which is not live.")
+        return f"model.NamespaceBinding(stable_id={slots[slot]!r})"
+    return _value_expression(binding)
+
+
+def _value_expression(binding: ValueBinding) -> str:
+    match binding.value:
+        case PlainText(text=text):
+            return repr(text)
+        case Json(text=text):
+            return f"nd.Json({_literal(json.loads(text))})"
+        case ServiceBinding(worker=worker, entrypoint=entrypoint, environment=environment):
+            return f"model.ServiceBinding(worker={worker!r}, entrypoint={entrypoint!r}, environment={environment!r})"
+        case Resource(type=kind, fields=fields):
+            return f"nd.Resource(type={kind!r}, fields=nd.Json({_literal(fields.value)}))"
+        case Secret():
+            raise AssertionError(f"secret {binding.name} is left out")
+
+
+def _literal(value: Any) -> str:
+    return repr(value)
