@@ -68,18 +68,31 @@ def Worker(  # noqa: N802, PLR0913 - Cloudflare's own name and its facts
     placement: Mapping[str, Any] | None = None,
     limits: Mapping[str, Any] | None = None,
     logpush: bool | None = None,
+    tail_consumers: Iterable[str | Mapping[str, Any]] = (),
+    tags: Iterable[str] = (),
     adopt: bool = False,
     lifecycle: Literal["auto", "exports", "migrations"] = "auto",
     where: Where | None = None,
+    **more: Any,
 ) -> WorkerDeclaration:
     """Declare a Worker from its source (`script`) or a file (`entrypoint`), with its bindings by name.
 
     Registers with the current session where one is open, together with the namespaces it binds. A binding is a
     namespace, `worker.bindings.NAME` of another Worker, another Worker, a str, `nd.Json(value)`,
-    `nd.Secret.from_env("K")`, or a resource such as `nd.KV(id)`. Raises DeclarationError for what can never be right.
+    `nd.Secret.from_env("K")`, or a resource such as `nd.KV(id)`. `tail_consumers` are Workers by id or name; `more` are
+    other settings in Cloudflare's own words. Raises DeclarationError for what can never be right.
     """
     values: dict[str, Any] = dict(bindings or {})
-    passed = {"observability": observability, "placement": placement, "limits": limits, "logpush": logpush}
+    consumers = [{"service": one} if isinstance(one, str) else dict(one) for one in tail_consumers]
+    passed = {
+        "observability": observability,
+        "placement": placement,
+        "limits": limits,
+        "logpush": logpush,
+        "tail_consumers": consumers or None,
+        "tags": sorted(set(tags)) or None,
+        **more,
+    }
     declared = WorkerDeclaration(
         id,
         name=name,

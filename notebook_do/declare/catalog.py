@@ -12,7 +12,7 @@ from notebook_do.declare.bundle import bundle
 from notebook_do.declare.check import check
 from notebook_do.declare.hosts import Hosts, default_script_name
 from notebook_do.errors import DeclarationError
-from notebook_do.model import Desired, DesiredNamespace, DesiredWorker, Namespace, Storage, Worker
+from notebook_do.model import Desired, DesiredNamespace, DesiredWorker, Json, Namespace, Storage, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -115,6 +115,15 @@ def _desired_namespace(item: Namespace, hosts: Hosts) -> DesiredNamespace:
     )
 
 
+def _settings(item: Worker, hosts: Hosts) -> Json:
+    """Give the settings with the Workers that they name called by their script names."""
+    settings = item.options.value
+    if "tail_consumers" not in settings:
+        return item.options
+    consumers = [{**one, "service": hosts.script_named(one["service"])} for one in settings["tail_consumers"]]
+    return Json({**settings, "tail_consumers": consumers})
+
+
 def _desired_worker(item: Worker, hosts: Hosts, base: str) -> DesiredWorker:
     main_module, modules, content_digest = bundle(item, base=base)
     return DesiredWorker(
@@ -128,7 +137,7 @@ def _desired_worker(item: Worker, hosts: Hosts, base: str) -> DesiredWorker:
         compatibility_flags=item.compatibility_flags,
         url=item.url,
         crons=item.crons,
-        options=item.options,
+        options=_settings(item, hosts),
         adopt=item.adopt,
         lifecycle=item.lifecycle,
         where=item.where,

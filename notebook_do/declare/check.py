@@ -85,8 +85,8 @@ def check_worker(item: Worker) -> None:
     _check_compatibility(item, what)
     _check_bindings(item, what)
     for option, setting in item.options.value.items():
-        if problem := setting_problem(option, setting):
-            raise _wrong(item.where, f"{what}: {problem}")
+        if wrong := setting_problem(option, setting):
+            raise _wrong(item.where, f"{what}: {wrong}")
     for cron in item.crons:
         if len(cron.split()) != 5:
             raise _wrong(item.where, f"{what}: cron {cron!r} must have five fields, such as '*/5 * * * *'.")

@@ -107,27 +107,6 @@ class SharedBinding:
 BindingValue = NamespaceBinding | PlainText | Json | Secret | ServiceBinding | Resource | SharedBinding
 
 
-def KV(namespace_id: str) -> Resource:  # noqa: N802 - reads like the binding it declares
-    """Bind a KV namespace by its id."""
-    return Resource(type="kv_namespace", fields=Json({"namespace_id": namespace_id}))
-
-
-def R2(bucket_name: str, *, jurisdiction: str | None = None) -> Resource:  # noqa: N802
-    """Bind an R2 bucket by its name."""
-    extra = {"jurisdiction": jurisdiction} if jurisdiction else {}
-    return Resource(type="r2_bucket", fields=Json({"bucket_name": bucket_name, **extra}))
-
-
-def D1(database_id: str) -> Resource:  # noqa: N802
-    """Bind a D1 database by its id."""
-    return Resource(type="d1", fields=Json({"id": database_id}))
-
-
-def Queue(queue_name: str) -> Resource:  # noqa: N802
-    """Bind a queue as a producer, by its name."""
-    return Resource(type="queue", fields=Json({"queue_name": queue_name}))
-
-
 # --- what a person declares ------------------------------------------------------------------------------
 
 

@@ -100,7 +100,7 @@ class Uploads:
             compatibility_date=worker.compatibility_date or found_date or self.default_compatibility_date,
             compatibility_flags=worker.compatibility_flags,
             options=worker.options,
-            tags=marked_tags(live.tags if live else (), mark),
+            tags=marked_tags((*(live.tags if live else ()), *worker.options.value.get("tags", ())), mark),
             migration=migration,
             creates=creates,
             line=worker.where.line if worker.where else None,
