@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from notebook_do.cloudflare import wire
 from notebook_do.deploy.blame import blamed
 from notebook_do.deploy.intents import intent_of, new_op
+from notebook_do.deploy.order import waits_for
 from notebook_do.deploy.record import after_forget, after_intent
 from notebook_do.deploy.recover import bound, resolve, today
 from notebook_do.deploy.result import DeployResult, Event, EventKind, Outcome
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from notebook_do.plan.plan import Plan, Step
     from notebook_do.state import StateFile
 
+AT_ONCE = 4
+"""How many steps of independent Workers are under way together."""
 GRACE_SECONDS = 8.0
 """How long an interrupted deploy may take to finish the step that is under way."""
 
@@ -91,7 +94,9 @@ class _Run:
         self.plan, self.client, self.state = plan, client, state
         self.emit, self.cancel = emit, cancel
         self.journal = Journal(state.journal_path)
-        self.outcomes: list[Outcome] = []
+        self.outcomes: dict[int, Outcome] = {}
+        self.failed: tuple[int, DurableError] | None = None
+        self.cancelled = False
         self.sent_before = client.requests_sent
         self.recorded: Recorded
         self.scripts: dict[str, ObservedScript] = {}
@@ -117,44 +122,73 @@ class _Run:
         self.scripts = {s.name: s for s in observed.scripts}
 
     async def steps(self) -> DeployResult:
-        """Run every step in the plan's order; stops at the first that is not done."""
-        for index, step in enumerate(self.plan.steps):
-            if self.cancel():
-                self._event("failed", index, "cancelled")
-                return self._finished("cancelled before this")
-            self._event("step", index, step.summary)
-            try:
-                outcome = await self._unless_interrupted(step)
-            except DurableError as error:
-                raise self._stopped(index, step, blamed(error, step)) from None
-            except asyncio.CancelledError:
-                self._note(step, "uncertain", "interrupted; the next plan looks what became of it")
-                self._finished("interrupted before this")
-                raise
-            self.outcomes.append(outcome)
-            self._event("done", index, outcome.text)
+        """Run the steps, each after those it waits for, a few at once; nothing new begins after a failure."""
+        waits = waits_for(self.plan.steps)
+        running: dict[asyncio.Task[Outcome], int] = {}
+        try:
+            while True:
+                for index in self._ready(waits, frozenset(running.values()))[: AT_ONCE - len(running)]:
+                    self._event("step", index, self.plan.steps[index].summary)
+                    running[asyncio.ensure_future(self._step(self.plan.steps[index]))] = index
+                if not running:
+                    break
+                ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in ended:
+                    self._note(running.pop(task), task)
+        except BaseException:
+            await self._let_finish(running)
+            self._finished("interrupted before this")
+            raise
+        if self.failed is not None:
+            raise self._stopped(*self.failed)
         self.journal.shorten()
-        return self._finished("")
+        return self._finished("cancelled before this")
 
     def waiting(self, text: str) -> None:
         """Show that the deploy waits."""
-        self._event("waiting", len(self.outcomes), text)
+        self._event("waiting", min(len(self.outcomes), len(self.plan.steps) - 1), text)
+
+    def _ready(self, waits: tuple[frozenset[int], ...], running: frozenset[int]) -> list[int]:
+        """Give the steps that can begin now; none after a failure or a cancel."""
+        if self.failed is not None or self.cancelled:
+            return []
+        left = [i for i in range(len(self.plan.steps)) if i not in self.outcomes and i not in running]
+        if left and self.cancel():
+            self.cancelled = True
+            self._event("failed", left[0], "cancelled")
+            return []
+        return [i for i in left if waits[i] <= self.outcomes.keys()]
+
+    def _note(self, index: int, task: asyncio.Task[Outcome]) -> None:
+        """Note how a step ended; an error that is none of ours is a bug and goes on."""
+        step = self.plan.steps[index]
+        try:
+            self.outcomes[index] = task.result()
+        except DurableError as caught:
+            error = blamed(caught, step)
+            status: Status = "uncertain" if isinstance(error, Uncertain) else "not done"
+            self.outcomes[index] = Outcome(text=step.summary, status=status, detail=error.message)
+            self.failed = self.failed or (index, error)
+            self._event("failed", index, error.message)
+        except asyncio.CancelledError:
+            detail = "interrupted; the next plan looks what became of it"
+            self.outcomes[index] = Outcome(text=step.summary, status="uncertain", detail=detail)
+        else:
+            self._event("done", index, step.summary)
+
+    async def _let_finish(self, running: dict[asyncio.Task[Outcome], int]) -> None:
+        """Let the steps under way finish for a short time, then end them: an open intent says what to look at."""
+        try:
+            if running:
+                await asyncio.wait(running, timeout=GRACE_SECONDS)
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            for task, index in running.items():
+                self._note(index, task)
 
     # --- one step
-
-    async def _unless_interrupted(self, step: Step) -> Outcome:
-        """Run a step; an interrupt lets the one under way finish, for a short time, and then goes on its way."""
-        task = asyncio.ensure_future(self._step(step))
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await asyncio.wait({task}, timeout=GRACE_SECONDS)
-            if not task.done():
-                task.cancel()
-                await asyncio.wait({task})
-            elif not task.cancelled() and task.exception() is None:
-                self.outcomes.append(task.result())
-            raise
 
     async def _step(self, step: Step) -> Outcome:
         if isinstance(step, Forget):
@@ -192,42 +226,38 @@ class _Run:
 
     # --- how it ends
 
-    def _stopped(self, index: int, step: Step, error: DurableError) -> DurableError:
+    def _stopped(self, index: int, error: DurableError) -> DurableError:
         """Make the error that tells how far the deploy came."""
-        status: Status = "uncertain" if isinstance(error, Uncertain) else "not done"
-        self._note(step, status, error.message)
-        self._event("failed", index, error.message)
         result = self._finished("stopped before this")
-        done = [o.text for o in result.outcomes if o.status == "done"]
-        tail = f" Done before: {'; '.join(done)}." if done else ""
-        rest = [o.text for o in result.outcomes[index + 1 :]]
-        tail += f" Not done: {'; '.join(rest)}." if rest else ""
+        stopped = result.outcomes[index]
+        rest = [(o.text, o.status) for o in result.outcomes if o is not stopped]
+        tails = [
+            (word, [text for text, status in rest if status == word]) for word in ("done", "not done", "uncertain")
+        ]
+        tail = "".join(f" {word.capitalize()}: {'; '.join(texts)}." for word, texts in tails if texts)
         if isinstance(error, SourceError):
             fault = SourceError(error.message + tail, line=error.line)
             fault.result = result
             return fault
-        stop = DeployError(f"{step.summary} is {status}: {error}{tail}")
+        stop = DeployError(f"{stopped.text} is {stopped.status}: {error}{tail}")
         stop.result, stop.error = result, error
         return stop
 
-    def _note(self, step: Step, status: Status, detail: str) -> None:
-        if len(self.outcomes) < len(self.plan.steps) and self.plan.steps[len(self.outcomes)] is step:
-            self.outcomes.append(Outcome(text=step.summary, status=status, detail=detail))
-
     def _finished(self, rest: str) -> DeployResult:
         """Give the result; steps that were not reached are not done, because of `rest`."""
-        self.outcomes += [
-            Outcome(text=s.summary, status="not done", detail=rest) for s in self.plan.steps[len(self.outcomes) :]
-        ]
+        outcomes = tuple(
+            self.outcomes.get(i) or Outcome(text=s.summary, status="not done", detail=rest)
+            for i, s in enumerate(self.plan.steps)
+        )
         result = DeployResult(
             plan_digest=self.plan.digest,
-            outcomes=tuple(self.outcomes),
+            outcomes=outcomes,
             workers={w.id: w.script_name for w in self.recorded.workers},
             namespaces={n.stable_id: n.namespace_id for n in self.recorded.namespaces},
             requests=self.client.requests_sent - self.sent_before,
         )
-        counts = [f"{sum(o.status == s for o in self.outcomes)} {s}" for s in ("done", "not done", "uncertain")]
-        self._event("finished", len(self.plan.steps) - 1, ", ".join(c for c in counts if not c.startswith("0 ")))
+        counts = [f"{sum(o.status == s for o in outcomes)} {s}" for s in ("done", "not done", "uncertain")]
+        self._event("finished", len(outcomes) - 1, ", ".join(c for c in counts if not c.startswith("0 ")))
         return result
 
     def _event(self, kind: EventKind, index: int, text: str) -> None:

@@ -12,7 +12,7 @@ from account_model import Account, client_of, first_deploy, plan_of, uploading
 
 from notebook_do.deploy import deploy
 from notebook_do.errors import ConsentRequired, CredentialError, DeployError, PlanRefused, SourceError, StalePlan
-from notebook_do.model import NamespaceId, PlainText, Recorded, Secret, StableId, ValueBinding
+from notebook_do.model import ClassBinding, NamespaceId, PlainText, Recorded, Secret, StableId, ValueBinding
 from notebook_do.plan.plan import Consent, DeleteScript, Forget, Refusal, SetSchedules, SetUrl
 from notebook_do.state import StateFile
 
@@ -291,34 +291,81 @@ def test_f22_a_fault_of_the_script_names_the_cells_line(state: StateFile) -> Non
     assert state.load().serial == 0
 
 
+def five(broken: int | None, recorded: Recorded, observed: Any, *, chained: bool) -> Any:
+    """Write the uploads of five Workers, those that are not live yet; `chained` binds each to the one before."""
+    live = {s.name for s in observed.scripts}
+    return tuple(
+        uploading(
+            f"w{i}",
+            stable_id=f"c{i}",
+            recorded=recorded,
+            observed=observed,
+            source=b"syntax error" if i == broken else b"export class Counter {}",
+            bindings=(ClassBinding(name="B", class_name="Counter", script_name=f"w{i - 1}"),) if chained and i else (),
+        )
+        for i in range(5)
+        if f"w{i}" not in live
+    )
+
+
 @pytest.mark.parametrize("k", range(5))
 def test_f38_partial_success(state: StateFile, k: int) -> None:
     """F38: when the k-th of five Workers fails, those before are recorded, those after not sent; a rerun ends it."""
     account = Account()
-
-    def five(broken: int | None, recorded: Recorded, observed: Any) -> Any:
-        live = {s.name for s in observed.scripts}
-        return tuple(
-            uploading(
-                f"w{i}",
-                stable_id=f"c{i}",
-                recorded=recorded,
-                observed=observed,
-                source=b"syntax error" if i == broken else b"export class Counter {}",
-            )
-            for i in range(5)
-            if f"w{i}" not in live
-        )
-
     with pytest.raises(SourceError) as caught:
-        run(account, state, lambda r, o: five(k, r, o))
+        run(account, state, lambda r, o: five(k, r, o, chained=True))
     statuses = [o.status for o in caught.value.result.outcomes]
     assert statuses == ["done"] * k + ["not done"] * (5 - k)
     assert {w.id for w in state.load().workers} == set(account.scripts) == {f"w{i}" for i in range(k)}
     sent = len(mutations(account))
-    assert run(account, state, lambda r, o: five(None, r, o)).ok
+    assert run(account, state, lambda r, o: five(None, r, o, chained=True)).ok
     assert len(mutations(account)) - sent == 5 - k
     assert len(state.load().namespaces) == len(account.namespaces) == 5
+
+
+@pytest.mark.parametrize("k", range(5))
+def test_f38_independent_workers_are_sent_together(state: StateFile, k: int) -> None:
+    """F38: of independent Workers some are sent at once; what is told as done is what is live and recorded."""
+    account = Account()
+    with pytest.raises(SourceError) as caught:
+        run(account, state, lambda r, o: five(k, r, o, chained=False))
+    outcomes = caught.value.result.outcomes
+    done = {f"w{i}" for i, o in enumerate(outcomes) if o.status == "done"}
+    assert done == set(account.scripts) == {w.id for w in state.load().workers}
+    assert outcomes[k].status == "not done"
+    assert run(account, state, lambda r, o: five(None, r, o, chained=False)).ok
+    assert len(state.load().namespaces) == len(account.namespaces) == len(account.migrations_applied) == 5
+
+
+def test_at_most_four_at_once(state: StateFile) -> None:
+    """Independent uploads overlap, four at most; a client's waits for its host's."""
+    account = Account()
+    under_way, most = 0, 0
+
+    async def slow(request: Any, deliver: Any) -> Any:
+        nonlocal under_way, most
+        if request.method == "PUT":
+            under_way += 1
+            most = max(most, under_way)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            under_way -= 1
+            return deliver()
+        return None
+
+    async def both(*, chained: bool) -> None:
+        async with client_of(account, slow) as client:
+            plan = await plan_of(client, state, lambda r, o: five(None, r, o, chained=chained))
+            assert (await deploy(plan, client=client, state=state)).ok
+
+    asyncio.run(both(chained=False))
+    assert most == 4
+    account.scripts.clear()
+    account.namespaces.clear()
+    state.path.unlink()
+    most = 0
+    asyncio.run(both(chained=True))
+    assert most == 1
 
 
 def test_f39_a_later_setting_fails_alone(state: StateFile) -> None:
@@ -336,7 +383,7 @@ def test_f39_a_later_setting_fails_alone(state: StateFile) -> None:
         async with client_of(account, no_address) as client:
             await deploy(await plan_of(client, state, first_deploy), client=client, state=state)
 
-    with pytest.raises(DeployError, match=r"open the URL.*Done before: create Worker w"):
+    with pytest.raises(DeployError, match=r"open the URL.*Done: create Worker w"):
         asyncio.run(both())
     (worker,) = state.load().workers
     assert worker.settings_digest == "upload"

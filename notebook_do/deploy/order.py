@@ -1,0 +1,49 @@
+"""Which steps have to wait for which: the plan's order, loosened where Workers have nothing to do with each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from notebook_do.model import ClassBinding, CreateClass, ServiceBinding, ValueBinding
+from notebook_do.plan.plan import DeleteScript, Forget, Upload
+
+if TYPE_CHECKING:
+    from notebook_do.plan.plan import Step
+
+
+def waits_for(steps: tuple[Step, ...]) -> tuple[frozenset[int], ...]:
+    """Give for each step the indexes of the earlier steps that must be done before it.
+
+    A step that renames, moves or deletes anything waits for all before it, and all after wait for it: what it must
+    follow (an unbinding, say) does not show in the steps themselves.
+    """
+    return tuple(frozenset(i for i in range(j) if _ordered(steps[i], steps[j])) for j in range(len(steps)))
+
+
+def _ordered(earlier: Step, later: Step) -> bool:
+    if _stands_alone(earlier) or _stands_alone(later):
+        return True
+    one, two = _script(earlier), _script(later)
+    return one == two or one in _reaches(later) or two in _reaches(earlier)
+
+
+def _stands_alone(step: Step) -> bool:
+    if isinstance(step, Upload):
+        changes = step.migration.class_migrations if step.migration else ()
+        return not all(isinstance(c, CreateClass) for c in changes)
+    return isinstance(step, DeleteScript | Forget)
+
+
+def _script(step: Step) -> str:
+    return "" if isinstance(step, Forget) else step.script_name
+
+
+def _reaches(step: Step) -> frozenset[str]:
+    """Give the other scripts that an upload binds."""
+    found = set()
+    for binding in step.bindings if isinstance(step, Upload) else ():
+        if isinstance(binding, ClassBinding) and binding.script_name:
+            found.add(binding.script_name)
+        elif isinstance(binding, ValueBinding) and isinstance(binding.value, ServiceBinding):
+            found.add(binding.value.worker)
+    return frozenset(found)
