@@ -44,11 +44,18 @@ def parse(content: bytes) -> Any:
         raise Damage(f"it has a merge conflict marker ({_place(text, marker.start())})")
     _scan(text)
     try:
-        return json.loads(text)
+        return json.loads(text, parse_float=_finite)
     except json.JSONDecodeError as error:
         raise Damage(f"it is not JSON: {error.msg} (line {error.lineno} column {error.colno})") from None
     except (ValueError, RecursionError) as error:
         raise Damage(f"it is not JSON that we write ({type(error).__name__})") from None
+
+
+def _finite(word: str) -> float:
+    value = float(word)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError("a number that no float holds")
+    return value
 
 
 def _place(text: str, at: int) -> str:

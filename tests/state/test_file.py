@@ -132,6 +132,7 @@ DAMAGED: dict[str, tuple[Any, str]] = {
     "edited": (lambda b: b.replace(b'"protected": true', b'"protected": false'), "its checksum does not match"),
     "not an object": (lambda _: b"[1]", "the file is not an object"),
     "no schema": (lambda _: b"{}", "it has no schema number"),
+    "more than a float": (lambda b: b.replace(b'"serial": 1', b'"serial": 1e999'), "not JSON that we write"),
     "surrogate": (lambda b: b.replace(b'"w-dev"', b'"\\ud800"'), "checksum"),
 }
 

@@ -1,0 +1,149 @@
+"""Any bytes in the place of the state file: a record, or one typed error; never something else, never a change."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from notebook_do.errors import StateError
+from notebook_do.model import NamespaceId, Recorded, RecordedNamespace, RecordedWorker, StableId, Storage
+from notebook_do.state import StateFile
+from notebook_do.state.document import checksum, encode, write_document
+from notebook_do.state.strict import Damage, parse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GOOD = write_document(
+    encode(
+        Recorded(
+            lineage="0" * 32,
+            serial=7,
+            workers=(RecordedWorker(id="w", script_name="w"),),
+            namespaces=(
+                RecordedNamespace(
+                    stable_id=StableId("c"),
+                    namespace_id=NamespaceId("1" * 32),
+                    script_name="w",
+                    class_name="C",
+                    storage=Storage.SQLITE,
+                ),
+            ),
+        ),
+        {},
+    )
+)
+PIECES = [
+    b"",
+    b"[",
+    b"{",
+    b'"',
+    b"\\u0000",
+    b"\\ud800",
+    b"NaN",
+    b"1e999",
+    b"9" * 400,
+    b"\xff",
+    b"\r",
+    b"<<<<<<< ",
+    b"null",
+    b"-",
+]
+
+
+@st.composite
+def mangled(draw: st.DrawFn) -> bytes:
+    """Take the good file and put pieces into it."""
+    content = GOOD
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(content)))
+        until = min(len(content), at + draw(st.integers(0, 40)))
+        content = content[:at] + draw(st.sampled_from(PIECES) | st.binary(max_size=6)) + content[until:]
+    return content
+
+
+@st.composite
+def resealed(draw: st.DrawFn) -> bytes:
+    """Take the good document, change any value, and give it a right checksum."""
+    document = json.loads(GOOD)
+    value = draw(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.text(max_size=5)
+        | st.lists(st.integers(), max_size=2)
+        | st.just({})
+    )
+    inner = document
+    while True:
+        key = draw(st.sampled_from(sorted(inner)))
+        if isinstance(inner[key], dict) and inner[key] and draw(st.booleans()):
+            inner = inner[key]
+            continue
+        inner[key] = value
+        break
+    document["checksum"] = checksum(document)
+    return json.dumps(document).encode()
+
+
+def load(path: Path, content: bytes) -> Recorded | None:
+    """Load `content` as a state file; None when it is refused."""
+    path.write_bytes(content)
+    begun = time.monotonic()
+    try:
+        found = StateFile(path).load()
+    except StateError as error:
+        told = str(error)
+    else:
+        return found
+    finally:
+        assert time.monotonic() - begun < 1
+        assert path.read_bytes() == content
+    assert str(path) in told
+    assert "\n" not in told
+    return None
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give one path for all examples."""
+    return tmp_path_factory.mktemp("fuzz") / "state.json"
+
+
+@given(content=mangled())
+@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_f54_mangled_bytes(place: Path, content: bytes) -> None:
+    """F54: a mangled file is refused, or, when only its layout changed, read as what was written."""
+    found = load(place, content)
+    assert found is None or found == load(place, GOOD)
+
+
+@given(content=resealed())
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_f54_any_value_under_a_right_checksum(place: Path, content: bytes) -> None:
+    """F54: a value of any kind in any field is read or refused with a typed error."""
+    load(place, content)
+
+
+@given(content=st.binary(max_size=200))
+@settings(max_examples=300, deadline=None)
+def test_f54_parse_is_strict_json(content: bytes) -> None:
+    """F54: what the strict parser accepts is JSON, and the same value."""
+    try:
+        value = parse(content)
+    except Damage:
+        return
+    assert json.dumps(json.loads(content)) == json.dumps(value)
+
+
+@pytest.mark.parametrize(
+    "content", [b'{"a":' * 200_000, b"[" * 5_000_000, b'"' * 999_999, b"\\" * 999_999, b'{"k":1,' * 99_999]
+)
+def test_f54_large_garbage_is_quick(place: Path, content: bytes) -> None:
+    """F54: megabytes of garbage are refused within a second."""
+    assert load(place, content) is None

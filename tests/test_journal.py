@@ -1,0 +1,143 @@
+"""The journal: an intent is on the disk before it is acted on, and half a line was never written."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from notebook_do.errors import DurableError, StateCorrupt, StateError
+from notebook_do.journal import Intent, Journal
+from notebook_do.model import MigrationTag, NamespaceId, RecordedNamespace, RecordedWorker, StableId, Storage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+INTENT = Intent(
+    op="0123456789abcdef",
+    kind="upload",
+    script_name="w",
+    worker="w",
+    summary="upload Worker w · é\n",
+    serial=3,
+    existed=True,
+    etag="e",
+    modified_on="t1",
+    tag=MigrationTag("old"),
+    new_tag=MigrationTag("new"),
+    body_sha256="ab",
+    crons=("* * * * *",),
+    worker_record=RecordedWorker(id="w", script_name="w", lifecycle="exports", settings_digest="s"),
+    namespace_records=(
+        RecordedNamespace(
+            stable_id=StableId("c"),
+            namespace_id=NamespaceId(""),
+            script_name="w",
+            class_name="C",
+            storage=Storage.SQLITE,
+            class_history=("B", "C"),
+        ),
+    ),
+    verify=(StableId("c"),),
+    settings_digest="d",
+    forgotten=(StableId("x"),),
+)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    """Give an empty journal."""
+    return Journal(tmp_path / "journal.jsonl")
+
+
+def test_round_trip(journal: Journal) -> None:
+    """An open intent is read back by another process as it was written; an ended one is not open."""
+    other = replace(INTENT, op="f" * 16, kind="delete", worker_record=None, new_tag=None)
+    journal.begin(INTENT)
+    journal.begin(other)
+    assert Journal(journal.path).open_intents() == (INTENT, other)
+    journal.end(INTENT.op, "done")
+    assert Journal(journal.path).open_intents() == (other,)
+    assert journal.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_missing_journal_is_empty(journal: Journal) -> None:
+    """Where nothing was ever sent, nothing is open."""
+    assert journal.open_intents() == ()
+    assert not journal.path.exists()
+
+
+def test_f30_half_a_line_was_never_written(journal: Journal) -> None:
+    """F30: cut off at every byte, the last line counts as not written, and the next entry goes after the whole ones."""
+    journal.begin(INTENT)
+    first = journal.path.read_bytes()
+    second = replace(INTENT, op="f" * 16)
+    journal.begin(second)
+    both = journal.path.read_bytes()
+    for size in range(len(first), len(both)):
+        journal.path.write_bytes(both[:size])
+        assert journal.open_intents() == (INTENT,)
+        journal.end(INTENT.op, "not done")
+        assert journal.open_intents() == ()
+        assert journal.path.read_bytes().startswith(first)
+        assert journal.path.read_bytes().count(b"\n") == 2
+
+
+def test_f54_a_damaged_line_is_told(journal: Journal) -> None:
+    """F54: a changed byte in a whole line is found, whatever byte it is, and the line is named."""
+    journal.begin(INTENT)
+    journal.end("f" * 16, "done")
+    whole = journal.path.read_bytes()
+    line = whole.index(b"\n")
+    for at in range(0, line, 7):
+        damaged = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+        journal.path.write_bytes(damaged)
+        with pytest.raises(StateCorrupt, match="line 1"):
+            journal.open_intents()
+        assert journal.path.read_bytes() == damaged
+
+
+@given(
+    content=st.binary(max_size=400)
+    | st.sampled_from([b"{}\n", b"[1]\n", b"null\n", b'{"is":"intent"}\n', b"[" * 99999 + b"\n"])
+)
+@settings(max_examples=300, deadline=None)
+def test_f54_any_content_gives_a_typed_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    """F54: whatever is in the file, reading it gives intents or a typed error, and leaves it as it is."""
+    path = tmp_path_factory.mktemp("fuzz") / "journal.jsonl"
+    path.write_bytes(content)
+    try:
+        Journal(path).open_intents()
+    except DurableError as error:
+        assert str(path) in str(error)  # noqa: PT017 - most contents are refused, an unfinished line is not
+    assert path.read_bytes() == content
+
+
+def test_f51_a_full_disk_fails_before_anything_is_sent(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """F51: when the intent cannot be written or synced, `begin` fails; whoever calls it has not sent anything yet."""
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    for call in ("write", "fsync"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, full)
+            with pytest.raises(StateError, match="No space left"):
+                journal.begin(INTENT)
+
+
+def test_a_long_journal_begins_anew_when_nothing_is_open(journal: Journal) -> None:
+    """The journal does not grow for ever, and never loses an open intent."""
+    while not journal.path.exists() or journal.path.stat().st_size < 300_000:
+        journal.begin(replace(INTENT, summary="x" * 50_000))
+        journal.end(INTENT.op, "done")
+    journal.begin(replace(INTENT, op="open"))
+    journal.shorten()
+    assert len(journal.open_intents()) == 1
+    journal.end("open", "done")
+    journal.shorten()
+    assert journal.path.stat().st_size == 0
