@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 KEPT_VERSIONS = 100
 """How many versions and deployments of a script are kept, besides those that serve."""
 
-_UPGRADES = (
+UPGRADES = (
     """
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE script (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
@@ -399,11 +399,11 @@ def _open(path: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         db.close()
         raise TargetError(f"{path} cannot be read ({error}): move it away to start with an empty account") from None
-    if found > len(_UPGRADES):
+    if found > len(UPGRADES):
         db.close()
         raise TargetError(
             f"{path} was written by a newer notebook_do: update notebook_do or use another data directory"
         )
-    for number, script in enumerate(_UPGRADES[found:], start=found + 1):
+    for number, script in enumerate(UPGRADES[found:], start=found + 1):
         db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
     return db

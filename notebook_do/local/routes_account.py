@@ -170,10 +170,11 @@ async def list_objects(request: Request) -> Response:
     return answer(items, info={"count": len(shown), "cursor": cursor})
 
 
-async def list_tails(request: Request) -> Response:
-    """Give the open tails of a script."""
+async def get_tail(request: Request) -> Response:
+    """Give the newest open tail of a script: the published form of this answer is one tail, not a list."""
     cloud, script = existing(request)
-    return answer([tail.to_json(cloud.api_port) for tail in cloud.tails.of(script.name)])
+    tails = cloud.tails.of(script.name)
+    return answer(tails[-1].to_json(cloud.api_port) if tails else None)
 
 
 async def open_tail(request: Request) -> Response:
@@ -210,7 +211,7 @@ def routes(account: str) -> list[Route]:
         Route(objects, list_namespaces, methods=["GET"]),
         Route(objects + "/{namespace_id}", get_namespace, methods=["GET"]),
         Route(objects + "/{namespace_id}/objects", list_objects, methods=["GET"]),
-        Route(tails, list_tails, methods=["GET"]),
+        Route(tails, get_tail, methods=["GET"]),
         Route(tails, open_tail, methods=["POST"]),
         Route(tails + "/{tail_id}", close_tail, methods=["DELETE"]),
     ]

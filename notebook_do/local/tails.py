@@ -56,9 +56,11 @@ class Tails:
         self._expire()
         if len(self._tails) >= MOST:
             raise refuse("bad_field", where="tails", why=f"there are {MOST} open tails already; delete some")
-        for item in filters:
-            if set(item) - set(_FILTERS):
-                raise refuse("bad_field", where="filters", why=f"unknown filter `{min(set(item) - set(_FILTERS))}`")
+        for key, value in (pair for item in filters for pair in item.items()):
+            if key not in _FORMS:
+                raise refuse("bad_field", where="filters", why=f"unknown filter `{key[:100]}`")
+            if not _FORMS[key](value):
+                raise refuse("bad_field", where="filters", why=f"`{key}` has the wrong form")
         expires = datetime.now(UTC) + _LIFE
         tail = Tail(
             id=secrets.token_hex(16), script=script, secret=secrets.token_hex(32), expires=expires, filters=filters
@@ -158,6 +160,31 @@ def _query(want: str, item: dict[str, Any]) -> bool:
     return any(want in json.dumps(log.get("message"), ensure_ascii=False) for log in item.get("logs") or [])
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _is_header(value: Any) -> bool:
+    return isinstance(value, dict) and _is_text(value.get("key")) and isinstance(value.get("query", ""), str | None)
+
+
+_FORMS: dict[str, Callable[[Any], bool]] = {
+    "sampling_rate": _is_number,
+    "outcome": _is_texts,
+    "method": _is_texts,
+    "header": _is_header,
+    "client_ip": _is_texts,
+    "query": _is_text,
+    "scriptVersion": _is_text,
+}
 _FILTERS: dict[str, Callable[[Any, dict[str, Any]], bool]] = {
     "sampling_rate": lambda want, _item: random.random() < float(want),  # noqa: S311 - a sample, not a secret
     "outcome": lambda want, item: item.get("outcome") in want,

@@ -105,9 +105,8 @@ def test_a_history_replayed_on_a_new_script_needs_only_its_last_names() -> None:
 
 def test_empty_lists_are_no_migration() -> None:
     """Five empty lists and no tag, which some clients always send, do nothing."""
-    empty: dict[str, Any] = dict.fromkeys(
-        ["new_classes", "new_sqlite_classes", "renamed_classes", "deleted_classes", "transferred_classes"], []
-    )
+    lists = ("new_classes", "new_sqlite_classes", "renamed_classes", "deleted_classes", "transferred_classes")
+    empty: dict[str, Any] = {key: [] for key in lists}
     assert run(account(namespace("A")), empty).namespaces == (namespace("A"),)
 
 
@@ -180,7 +179,7 @@ def test_refusals(rule: str, facts: AccountFacts, migrations: dict[str, Any] | N
 
 def test_a_rename_to_itself_is_refused() -> None:
     """A class renamed to its own name is refused, and not taken for two migrations of one class."""
-    with pytest.raises(Refused, match="target of more than one migration|are the same"):
+    with pytest.raises(Refused, match=r"target of more than one migration|are the same"):
         run(HOSTED, {"renamed_classes": [move("A", "A")]}, "A")
 
 
@@ -241,13 +240,11 @@ STEP = st.one_of(
 )
 
 
-@given(
-    own=st.sets(NAMES), other=st.sets(NAMES), steps=st.lists(STEP, max_size=4), exported=st.sets(NAMES, min_size=1)
-)
+@given(own=st.sets(NAMES), other=st.sets(NAMES), steps=st.lists(STEP, max_size=4), exported=st.sets(NAMES, min_size=1))
 def test_whatever_is_sent_the_account_stays_sound(
     own: set[str], other: set[str], steps: list[dict[str, Any]], exported: set[str]
 ) -> None:
-    """After any accepted migrations no two namespaces share a place, none is lost unsaid, and all own ones are exported."""
+    """After accepted migrations no two namespaces share a place, none is lost unsaid, all own ones are exported."""
     facts = account(*(namespace(n) for n in sorted(own)), *(namespace(n, "other") for n in sorted(other)))
     try:
         after = run(facts, {"steps": steps}, " ".join(exported))

@@ -52,7 +52,8 @@ def test_a_transfer_keeps_id_and_data(server: Any, script: str) -> None:
     (before,) = server.namespaces(script).values()
     move = {"transferred_classes": [{"from": "Counter", "from_script": script, "to": "Moved"}]}
     to = f"{script}-to"
-    assert server.upload(to, server.counter("Moved"), bindings=server.bound("Moved"), migrations=move).status_code == 200
+    done = server.upload(to, server.counter("Moved"), bindings=server.bound("Moved"), migrations=move)
+    assert done.status_code == 200
     assert (server.namespaces(script), server.namespaces(to)) == ({}, {"Moved": before})
     assert [server.call(to).text, server.call(script).text] == ["2", "3"]
     assert server.upload(script).status_code == 200

@@ -32,7 +32,8 @@ def test_secrets_go_in_and_never_come_out(server: Any, script: str) -> None:
     worker = f"{server.account}/workers/workers/{script}"
     paths = ["", "/settings", "/secrets", "/secrets/KEY", "/versions", f"/versions/{version}", "/deployments"]
     seen += [server.http.get(base + path) for path in paths]
-    seen += [server.http.get(url) for url in (server.scripts, worker, f"{worker}/versions", f"{worker}/versions/latest")]
+    urls = (server.scripts, worker, f"{worker}/versions", f"{worker}/versions/latest")
+    seen += [server.http.get(url) for url in urls]
     seen += [server.upload(script, SHOW, bindings=[secret("OTHER", CANARY * 2)], keep_bindings=["secret_text"])]
     seen += [server.upload(script, "throw new Error(1)", bindings=[secret("OTHER")])]
     assert all(CANARY not in answer.text for answer in seen)
@@ -137,7 +138,8 @@ def test_patched_settings_make_a_version(server: Any, script: str) -> None:
 def test_patched_settings_can_carry_a_migration(server: Any, script: str) -> None:
     """A class can be provisioned and bound by PATCH alone."""
     server.upload(script, server.counter("Counter"))
-    done = patch(server, script, bindings=server.bound(), migrations={"new_tag": "v1", "new_sqlite_classes": ["Counter"]})
+    created = {"migrations": {"new_tag": "v1", "new_sqlite_classes": ["Counter"]}}
+    done = patch(server, script, bindings=server.bound(), **created)
     assert done.status_code == 200, done.text
     assert server.call(script).text == "1"
     assert server.code_of(patch(server, script, migrations={"deleted_classes": ["Counter"], "old_tag": "v1"})) == 10079
@@ -166,7 +168,8 @@ def test_the_subdomain_is_remembered(server: Any, script: str) -> None:
     assert server.http.delete(url).json()["result"] == {"enabled": False, "previews_enabled": False}
     assert server.code_of(server.http.post(url, json={"enabled": "yes"})) == 10001
     label = f"{server.account}/workers/subdomain"
-    assert server.http.put(label, json={"subdomain": "me"}).json()["result"] == server.result(label) == {"subdomain": "me"}
+    me = {"subdomain": "me"}
+    assert server.http.put(label, json=me).json()["result"] == server.result(label) == me
     assert server.code_of(server.http.put(label, json={"subdomain": "not a label"})) == 10001
 
 

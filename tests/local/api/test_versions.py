@@ -76,7 +76,7 @@ def test_no_rollback_over_a_class_lifecycle(server: Any, script: str) -> None:
 
 
 def test_versions_cannot_carry_migrations(server: Any, script: str) -> None:
-    """10211 for migrations, 10123 for a binding that needs one, 10064 for a class that is dropped, 10007 for no script."""
+    """10211 for migrations, 10123 for a binding that needs one, 10064 for a dropped class, 10007 for no script."""
     url = f"{server.scripts}/{script}/versions"
     assert server.code_of(server.send("POST", url)) == 10007
     server.upload(script, server.counter("Counter"), bindings=server.bound(), **CREATE)
