@@ -109,6 +109,7 @@ def _worker(words: Words, body: str | None, where: Where) -> Worker:
         name=words.one("--name"),
         script=body if entrypoint is None else None,
         entrypoint=entrypoint,
+        no_bundle=words.has("--no-bundle"),
         lang=lang,  # type: ignore[arg-type]  # one of the option's choices
         bindings=Bindings(words.id, _bindings(words)),
         compatibility_date=words.one("--compat-date"),

@@ -82,6 +82,8 @@ def check_worker(item: Worker) -> None:
     if len(sources) != 1:
         problem = "has no source" if not sources else "has more than one source"
         raise _wrong(item.where, f"{what} {problem}; give exactly one of script, entrypoint or modules.")
+    if item.no_bundle and item.entrypoint is None:
+        raise _wrong(item.where, f"{what}: no_bundle is about an entrypoint; give one, or leave no_bundle out.")
     _check_compatibility(item, what)
     _check_bindings(item, what)
     for option, setting in item.options.value.items():

@@ -56,6 +56,7 @@ OPTIONS: dict[Kind, tuple[Option, ...]] = {
         Option(flag="--service", value="BINDING=WORKER", help="another Worker", many=True, completes="workers"),
         Option(flag="--lang", value="LANG", help="the language of the body", choices=("js", "ts", "py")),
         Option(flag="--entrypoint", value="FILE", help="a file instead of a body", completes="files"),
+        Option(flag="--no-bundle", help="upload that file and what it imports as they are"),
         Option(flag="--compat-date", value="DATE", help="compatibility date, YYYY-MM-DD"),
         Option(flag="--compat-flag", value="FLAG", help="compatibility flag", many=True),
         Option(flag="--no-url", help="no workers.dev address"),

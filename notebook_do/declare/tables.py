@@ -66,6 +66,7 @@ WORKER_KEYS: Mapping[str, type] = {
     "name": str,
     "script": str,
     "entrypoint": str,
+    "no_bundle": bool,
     "lang": str,
     "bindings": dict,
     "compatibility_date": str,

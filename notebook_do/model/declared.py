@@ -169,6 +169,8 @@ class Bindings(Mapping[str, BindingValue]):
 class Worker(Shown):
     """A declared Worker. `script` is the source of its main module, `entrypoint` a file instead of it.
 
+    `no_bundle` uploads that file, and the files that it imports, as they are.
+
     `name` is the script name on Cloudflare; default: the id, with `-<stage>` appended for any stage but
     `production`. `options` holds what is passed through: observability, placement, limits, logpush.
     """
@@ -177,6 +179,7 @@ class Worker(Shown):
     name: str | None = field(default=None, kw_only=True)
     script: str | None = field(default=None, kw_only=True, repr=False)
     entrypoint: str | None = field(default=None, kw_only=True)
+    no_bundle: bool = field(default=False, kw_only=True)
     modules: tuple[Module, ...] = field(default=(), kw_only=True, repr=False)
     lang: Literal["js", "ts", "py"] = field(default="js", kw_only=True)
     bindings: Bindings = field(kw_only=True)

@@ -6,6 +6,7 @@ A type that is not in the table is not judged: Cloudflare grows new ones, and th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import DeclarationError
@@ -23,7 +24,7 @@ class ResourceType:
     optional: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     one_of: tuple[str, ...] = ()
-    """Optional fields of which exactly one must be there."""
+    """Optional fields of which one must be there."""
 
 
 _NOTHING = ResourceType()
@@ -42,7 +43,7 @@ RESOURCE_TYPES: Mapping[str, ResourceType] = {
     "artifacts": _text("namespace"),
     "assets": _NOTHING,
     "browser": _NOTHING,
-    "d1": _text("id", optional={"database_id": "string"}),
+    "d1": ResourceType(optional={"id": "string", "database_id": "string"}, one_of=("id", "database_id")),
     "data_blob": _PART,
     "dispatch_namespace": _text("namespace", optional={"outbound": "object"}),
     "flagship": _text("app_id"),
@@ -112,7 +113,11 @@ def _fields_problem(kind: str, known: ResourceType, fields: Mapping[str, Any]) -
     takes = {**known.required, **known.optional}
     for name, value in fields.items():
         if name not in takes:
-            return f"type {kind} takes no field {name}; it takes {', '.join(takes) or 'none'}."
+            # Cloudflare grows fields as it grows types; what looks like a known one misspelt is a mistake.
+            near = get_close_matches(name, [t for t in takes if t not in fields], n=1, cutoff=0.75)
+            if near:
+                return f"type {kind} takes no field {name}; did you mean {near[0]}?"
+            continue
         if not _is(value, takes[name]):
             return f"{name} of type {kind} must be a {takes[name]}, not {value!r}."
         if name in known.choices and value not in known.choices[name]:
@@ -120,8 +125,8 @@ def _fields_problem(kind: str, known: ResourceType, fields: Mapping[str, Any]) -
     for name in known.required:
         if not fields.get(name):
             return f"type {kind} needs {name}."
-    if known.one_of and sum(name in fields for name in known.one_of) != 1:
-        return f"type {kind} needs exactly one of {' and '.join(known.one_of)}."
+    if known.one_of and not any(fields.get(name) for name in known.one_of):
+        return f"type {kind} needs {' or '.join(known.one_of)}."
     return None
 
 

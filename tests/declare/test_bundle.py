@@ -71,7 +71,8 @@ def test_typescript_in_a_cell(tmp_path: Path) -> None:
         "export class Counter extends DurableObject<{ A: string }> { n: number = 1 }\n"
         "export default { fetch(r: Request): Response { return new Response('x') } }\n"
     )
-    name, (module,), _ = bundle(worker_of("--lang ts", body), base=tmp_path)
+    name, (module, source_map), _ = bundle(worker_of("--lang ts", body), base=tmp_path)
+    assert (source_map.name, source_map.kind) == ("index.js.map", ModuleKind.SOURCE_MAP)
     text = module.content.decode()
     assert name == "index.js"
     assert '"cloudflare:workers"' in text

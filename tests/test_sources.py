@@ -1,0 +1,305 @@
+"""Sources in every form, from the file on the disk to the answer of the deployed Worker on real workerd."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import notebook_do as nd
+from notebook_do.declare import esbuild
+from notebook_do.declare.bundle import bundle
+from notebook_do.model import Bindings, ModuleKind
+from notebook_do.model import Worker as Declared
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# (module (func (export "f") (result i32) i32.const 42))
+WASM = bytes.fromhex("0061736d010000000105016000017f03020100070501016600000a06010400412a0b")
+PROVIDER = """
+import { DurableObject } from "cloudflare:workers";
+import { step } from "./lib/step";
+
+interface Env { SHARED_COUNTER: DurableObjectNamespace<SharedCounter> }
+
+export class SharedCounter extends DurableObject<Env> {
+  private count: number = 0;
+  async increment(): Promise<number> {
+    this.count = ((await this.ctx.storage.get<number>("count")) ?? 0) + step;
+    await this.ctx.storage.put("count", this.count);
+    return this.count;
+  }
+}
+
+export default {
+  async fetch(_request: Request, env: Env): Promise<Response> {
+    const stub = env.SHARED_COUNTER.get(env.SHARED_COUNTER.idFromName("one"));
+    return new Response(String(await stub.increment()));
+  },
+};
+"""
+CLIENT = """
+import type { SharedCounter } from "./do-provider";
+
+export default {
+  async fetch(_request: Request, env: { SHARED_COUNTER: DurableObjectNamespace<SharedCounter> }) {
+    const stub = env.SHARED_COUNTER.get(env.SHARED_COUNTER.idFromName("one"));
+    return Response.json({ seen: await stub.increment() });
+  },
+};
+"""
+
+
+def write(folder: Path, files: dict[str, str | bytes]) -> None:
+    """Write files below a folder."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def deployed(worker: Any) -> str:
+    """Deploy what is declared and give the Worker's answer."""
+    session = nd.current()
+    plan = session.plan()
+    assert not plan.refusals, plan
+    return str(session.deploy(plan)[worker.id].fetch("/").text)
+
+
+def modules_of(folder: Path, **worker: Any) -> dict[str, Any]:
+    """Bundle a Worker and give its modules by name."""
+    declared = Declared("w", bindings=Bindings("w", {}), **worker)
+    return {module.name: module for module in bundle(declared, base=folder)[1]}
+
+
+# --- the seed's cross-script examples, their TypeScript files as they are
+
+
+def test_a_client_uses_the_providers_binding(cloud: Path) -> None:
+    """Method 1: two TypeScript entrypoints, the client bound by `host.bindings.SHARED_COUNTER`."""
+    write(cloud, {"do-provider.ts": PROVIDER, "lib/step.ts": "export const step = 1;", "client-worker.ts": CLIENT})
+    session = nd.session("app")
+    counter = nd.DurableObjectNamespace("shared-counter", class_name="SharedCounter", sqlite=True)
+    host = nd.Worker("Host", entrypoint="./do-provider.ts", bindings={"SHARED_COUNTER": counter})
+    nd.Worker("client", entrypoint="./client-worker.ts", bindings={"SHARED_COUNTER": host.bindings.SHARED_COUNTER})
+    result = session.deploy(session.plan())
+    assert result["Host"].fetch("/").text == "1"
+    assert result["client"].fetch("/").json() == {"seen": 2}
+
+
+def test_a_client_names_the_host_script(cloud: Path) -> None:
+    """Method 2: the same files, the namespace declared with the name of the Worker that hosts it."""
+    write(cloud, {"do-provider.ts": PROVIDER, "lib/step.ts": "export const step = 2;", "client-worker.ts": CLIENT})
+    session = nd.session("app")
+    shared = nd.DurableObjectNamespace("shared-counter", class_name="SharedCounter", script_name="host", sqlite=True)
+    nd.Worker("host", entrypoint="./do-provider.ts", name="host", bindings={"SHARED_COUNTER": shared})
+    nd.Worker("client", entrypoint="./client-worker.ts", bindings={"SHARED_COUNTER": shared})
+    result = session.deploy(session.plan())
+    assert result["client"].fetch("/").json() == {"seen": 2}
+    assert result["host"].fetch("/").text == "4"
+
+
+# --- what esbuild is asked for
+
+
+def test_packages_json_text_wasm_and_data_are_bundled(cloud: Path) -> None:
+    """A package of node_modules, JSON, text, WebAssembly and bytes that a source imports are there when it runs."""
+    write(
+        cloud,
+        {
+            "worker.ts": """
+                import { shout } from "shouting";
+                import settings from "./settings.json";
+                import page from "./page.html";
+                import module from "./answer.wasm";
+                import data from "./data.bin";
+                export default { async fetch() {
+                  const instance = await WebAssembly.instantiate(module);
+                  return Response.json([shout("hi"), settings.name, page, instance.exports.f(),
+                    [...new Uint8Array(data)]]);
+                } };
+            """,
+            "node_modules/shouting/package.json": '{"name": "shouting", "main": "wrong.js", "module": "right.mjs"}',
+            "node_modules/shouting/right.mjs": "export const shout = (text) => text.toUpperCase();",
+            "settings.json": '{"name": "ü"}',
+            "page.html": "<p>hello</p>",
+            "answer.wasm": WASM,
+            "data.bin": b"\x00\xff",
+        },
+    )
+    nd.session("app")
+    worker = nd.Worker("w", entrypoint="worker.ts")
+    assert json.loads(deployed(worker)) == ["HI", "ü", "<p>hello</p>", 42, [0, 255]]
+
+
+def test_a_cell_may_import_files(cloud: Path) -> None:
+    """A script that was written in a cell imports a file beside the notebook."""
+    write(cloud, {"greeting.js": "export const greeting = 'from a file';"})
+    nd.session("app")
+    script = "import { greeting } from './greeting.js'; export default { fetch: () => new Response(greeting) };"
+    assert deployed(nd.Worker("w", script=script)) == "from a file"
+
+
+def test_node_modules_of_the_runtime_win_when_asked_for(cloud: Path) -> None:
+    """With nodejs_compat a bare `path` is Node's own; without, it is the package of that name."""
+    write(
+        cloud,
+        {
+            "worker.js": "import path from 'path'; export default { fetch: () => new Response(path.join('a', 'b')) };",
+            "node_modules/path/index.js": "export default { join: () => 'polyfill' };",
+        },
+    )
+    nd.session("app")
+    assert deployed(nd.Worker("plain", entrypoint="worker.js")) == "polyfill"
+    assert deployed(nd.Worker("node", entrypoint="worker.js", compatibility_flags=["nodejs_compat"])) == "a/b"
+
+
+def test_the_source_map_leads_back_to_the_sources(tmp_path: Path) -> None:
+    """A bundle's source map names the sources from the entrypoint's folder; no path of the machine is in it."""
+    write(
+        tmp_path, {"src/worker.ts": "import './lib/x'; export default {};", "src/lib/x.ts": "console.log(1 as number);"}
+    )
+    made = modules_of(tmp_path, entrypoint="src/worker.ts")
+    assert made["index.js"].content.rstrip().endswith(b"//# sourceMappingURL=index.js.map")
+    assert made["index.js.map"].kind is ModuleKind.SOURCE_MAP
+    assert json.loads(made["index.js.map"].content)["sources"] == ["lib/x.ts", "worker.ts"]
+    assert str(tmp_path).encode() not in b"".join(m.content for m in made.values())
+
+
+def test_the_same_sources_give_the_same_bytes(tmp_path: Path) -> None:
+    """Two copies of a project in two places make one digest, so that a move is no change."""
+    files: dict[str, str | bytes] = {
+        "worker.ts": "import { a } from './a'; export default a;",
+        "a.ts": "export const a = {};",
+    }
+    for place in ("one", "two/deeper"):
+        write(tmp_path / place, files)
+    digests = {
+        bundle(Declared("w", entrypoint="worker.ts", bindings=Bindings("w", {})), base=tmp_path / place)[2]
+        for place in ("one", "two/deeper")
+    }
+    assert len(digests) == 1
+
+
+def test_an_unchanged_source_is_not_bundled_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundle is made again only when a source, a package or a setting that it read has other content, or is new."""
+    runs: list[Any] = []
+    run = subprocess.run
+
+    def counted(*given: Any, **more: Any) -> Any:
+        runs.append(given)
+        return run(*given, **more)
+
+    monkeypatch.setattr(esbuild.subprocess, "run", counted)
+    write(tmp_path, {"worker.ts": "import './a'; export default {};", "a.ts": "console.log(1);"})
+    changes: list[tuple[dict[str, str | bytes], int]] = [
+        ({}, 1),
+        ({}, 1),
+        ({"a.ts": "console.log(1);"}, 1),
+        ({"a.ts": "console.log(2);"}, 2),
+        ({"unrelated.ts": "x"}, 2),
+        ({"tsconfig.json": '{"compilerOptions": {"target": "es2022"}}'}, 3),
+    ]
+    for change, expected in changes:
+        write(tmp_path, change)
+        modules_of(tmp_path, entrypoint="worker.ts")
+        assert len(runs) == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"worker.ts": "export default {\n  fetch( {} \n"}, "worker.ts:3:1: "),
+        ({"worker.ts": "import './lib';", "lib.ts": "const a = ;"}, "lib.ts:1:11: Unexpected"),
+        (
+            {"worker.ts": "import './b.js';", "b.js": "import { x } from './c.js';\nx();", "c.js": "export {};"},
+            "b.js:1:10: No ",
+        ),
+        ({"worker.ts": "import 'nowhere';"}, 'worker.ts:1:8: Could not resolve "nowhere"'),
+        ({"worker.ts": "import './x.json';", "x.json": "{"}, "x.json:1:2: "),
+    ],
+)
+def test_an_error_names_file_line_and_column(tmp_path: Path, files: dict[str, str | bytes], message: str) -> None:
+    """Whatever is wrong in whichever file, one line says where."""
+    write(tmp_path, files)
+    with pytest.raises(nd.SourceError) as caught:
+        modules_of(tmp_path, entrypoint="worker.ts")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+# --- without a bundle
+
+
+def test_modules_go_up_as_they_are(cloud: Path) -> None:
+    """With no_bundle every imported file is a module: JavaScript, CommonJS, WebAssembly, text, data and JSON."""
+    write(
+        cloud,
+        {
+            "src/main.js": """
+                import { name } from "./lib/name.js";
+                import old from "./old.cjs";
+                import settings from "./settings.json";
+                import text from "./notes.txt";
+                import data from "./data.bin";
+                import wasm from "./answer.wasm";
+                export default { async fetch() {
+                  const { exports } = await WebAssembly.instantiate(wasm);
+                  return Response.json([name, old.old, settings.a, text, data.byteLength, exports.f()]);
+                } };
+            """,
+            "src/lib/name.js": "import '../side.js'; export const name = 'n';",
+            "src/side.js": "globalThis.side = 1;",
+            "src/old.cjs": "exports.old = true;",
+            "src/settings.json": '{"a": [1]}',
+            "src/notes.txt": "notes",
+            "src/data.bin": b"\x00\x01\x02",
+            "src/answer.wasm": WASM,
+            "src/unused.js": "nobody imports this",
+        },
+    )
+    nd.session("app")
+    worker = nd.Worker("w", entrypoint="src/main.js", no_bundle=True)
+    assert json.loads(deployed(worker)) == ["n", True, [1], "notes", 3, 42]
+    names = list(modules_of(cloud, entrypoint="src/main.js", no_bundle=True))
+    assert names[0] == "main.js"
+    assert set(names) == {
+        *("main.js", "lib/name.js", "side.js", "old.cjs", "settings.json", "notes.txt", "data.bin", "answer.wasm"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import 'lodash';", "main.js imports lodash, a package"),
+        ("import '../outside.js';", "outside the entrypoint's folder"),
+        ("import './gone.js';", "main.js imports gone.js, which is no file"),
+        ("import './a.css';", "no_bundle cannot upload"),
+    ],
+)
+def test_what_cannot_go_up_as_it_is_is_refused(tmp_path: Path, source: str, message: str) -> None:
+    """An import that no_bundle cannot follow is one line that names both files."""
+    write(tmp_path, {"src/main.js": source, "src/a.css": "", "outside.js": ""})
+    with pytest.raises(nd.SourceError) as caught:
+        modules_of(tmp_path, entrypoint="src/main.js", no_bundle=True)
+    assert message in str(caught.value)
+
+
+def test_a_directory_of_python_is_a_worker(tmp_path: Path) -> None:
+    """A directory's Python files go up by their paths, the main one first, and nothing else of it."""
+    write(tmp_path, {"py/entry.py": "import lib.a", "py/lib/a.py": "", "py/.venv/x.py": "", "py/readme.md": ""})
+    made = modules_of(tmp_path, entrypoint="py")
+    assert list(made) == ["entry.py", "lib/a.py"]
+    assert {module.kind for module in made.values()} == {ModuleKind.PYTHON}
+    write(tmp_path, {"empty/readme.md": ""})
+    with pytest.raises(nd.SourceError, match=r"has none of entry\.py"):
+        modules_of(tmp_path, entrypoint="empty")
+
+
+def test_no_bundle_needs_an_entrypoint(home: Path) -> None:
+    """no_bundle without a file is refused at once."""
+    with pytest.raises(nd.DeclarationError, match="no_bundle is about an entrypoint"):
+        nd.session("app").declare(nd.Worker("w", script="export default {}", no_bundle=True))
