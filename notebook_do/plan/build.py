@@ -98,7 +98,7 @@ def _survey(facts: Facts, doom: Doom, findings: Findings) -> _Work:
     """Look at every declared Worker and namespace that is not to be destroyed."""
     workers = [w for w in facts.desired.workers if w.id not in doom.workers]
     standings = {w.script_name: stand(w, facts, findings) for w in workers}
-    held = identify(facts, standings, doom.stable_ids, findings)
+    held = identify(facts, standings, doom, findings)
     settle_forms(held, standings, facts, findings)
     units = [unit_of(h, facts, standings, findings) for h in held]
     relabelled = {

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from notebook_do.model import DesiredNamespace, ObservedNamespace, RecordedNamespace, StableId
+    from notebook_do.plan.destroy import Doom
     from notebook_do.plan.facts import Facts, Findings
     from notebook_do.plan.standing import Standing
 
@@ -31,7 +32,7 @@ class Held:
     """The stable ID that it had until now."""
 
 
-def identify(facts: Facts, standings: Mapping[str, Standing], doomed: frozenset[str], findings: Findings) -> list[Held]:
+def identify(facts: Facts, standings: Mapping[str, Standing], doom: Doom, findings: Findings) -> list[Held]:
     """Give every declared namespace that a declared Worker hosts, those to be destroyed left out."""
     held: list[Held] = []
     owner: dict[str, StableId] = {
@@ -39,19 +40,39 @@ def identify(facts: Facts, standings: Mapping[str, Standing], doomed: frozenset[
         for r in facts.recorded.namespaces
         if r.namespace_id and r.stable_id not in facts.namespaces
     }
+    marked, doomed = _marked_slots(facts), doom.by_id()
     for desired in facts.desired.namespaces:
-        if desired.host is None or desired.stable_id in doomed or desired.script_name not in standings:
+        if desired.host is None or desired.stable_id in doom.stable_ids or desired.script_name not in standings:
             continue
-        found = _Search(facts, standings, findings, desired).find()
+        found = _Search(facts, standings, findings, desired, marked).find()
         if found is None:
             continue
         if found.live is not None:
+            if found.live.namespace_id in doomed:
+                _refuse_doomed(desired, found.live, doomed[found.live.namespace_id], findings)
+                continue
             other = owner.setdefault(found.live.namespace_id, desired.stable_id)
-            if other not in {desired.stable_id, found.formerly}:
+            renamed = other == found.formerly and other not in facts.namespaces
+            if other != desired.stable_id and not renamed:
                 _refuse_claimed(desired, found.live, other, findings)
                 continue
         held.append(found)
     return held
+
+
+def _marked_slots(facts: Facts) -> dict[str, Slot]:
+    """Give where the marks of this session and stage say that each stable ID lives, as far as it is live there."""
+    ours = (facts.desired.session, facts.desired.stage)
+    found: dict[str, Slot] = {}
+    for name in sorted(facts.scripts):
+        mark = read_mark(facts.scripts[name].tags)
+        if mark is None or (mark.session, mark.stage) != ours:
+            continue
+        for stable_id, class_name in mark.classes.items():
+            slot = Slot(name, class_name)
+            if slot in facts.slots:
+                found.setdefault(stable_id, slot)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +83,7 @@ class _Search:
     standings: Mapping[str, Standing]
     findings: Findings
     desired: DesiredNamespace
+    marked: Mapping[str, Slot]
 
     def find(self) -> Held | None:
         """Try record, former record, explicit id, mark, adoption; None after a refusal."""
@@ -181,19 +203,14 @@ class _Search:
         return Held(desired=desired, live=live, record=None)
 
     def _marked(self, stable_id: str) -> Slot | None:
-        """Find where the marks on the host, or on the Worker it comes from, say that the stable ID lives."""
+        """Find where the mark on the host says that the stable ID lives, or else the one on any Worker of ours."""
         standing = self.standings.get(self.desired.script_name)
         if standing and standing.live:
             classes = dict(alchemy_classes(standing.live)) if standing.worker.adopt else {}
             classes |= standing.mark.classes if standing.mark else {}
             if stable_id in classes:
                 return Slot(standing.live.name, classes[stable_id])
-        source = self.facts.scripts.get(self.desired.transferred_from or "")
-        mark = read_mark(source.tags) if source else None
-        ours = mark and (mark.session, mark.stage) == (self.facts.desired.session, self.facts.desired.stage)
-        if source and mark and ours and stable_id in mark.classes:
-            return Slot(source.name, mark.classes[stable_id])
-        return None
+        return self.marked.get(stable_id)
 
     def _held_by_mark(self, slot: Slot, formerly: StableId | None) -> Held | None:
         desired, live = self.desired, self.facts.slots.get(slot)
@@ -214,6 +231,17 @@ class _Search:
         if standing and standing.worker.adopt and standing.live:
             return self.facts.slots.get(Slot(standing.live.name, self.desired.class_name))
         return None
+
+
+def _refuse_doomed(desired: DesiredNamespace, live: ObservedNamespace, doomed: str, findings: Findings) -> None:
+    findings.refuse(
+        "destroy-conflict",
+        desired.stable_id,
+        f"namespace {live.namespace_id} is declared as {desired.stable_id} and to be destroyed as {doomed}.",
+        f"keep it: do not destroy {doomed}",
+        f"lose it: `%durable rm namespace {desired.stable_id}`, then destroy {doomed}",
+        where=desired.where,
+    )
 
 
 def _refuse_claimed(desired: DesiredNamespace, live: ObservedNamespace, other: str, findings: Findings) -> None:
