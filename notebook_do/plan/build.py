@@ -219,6 +219,7 @@ def _steps(work: _Work, default_compatibility_date: str) -> list[Step]:
         default_compatibility_date=default_compatibility_date,
     )
     steps = uploads.steps(stages)
+    work.findings.warnings += uploads.warnings
     if work.relabelled:
         steps.append(Forget(workers=tuple(sorted(work.relabelled.values()))))
     return [*steps, *deletions(work.doom, work.facts)]

@@ -46,6 +46,7 @@ class Uploads:
     held: dict[StableId, Held]
     units: dict[StableId, Unit]
     default_compatibility_date: str
+    warnings: list[str] = field(default_factory=list)
     _tags: dict[str, MigrationTag | None] = field(default_factory=dict)
     _started: set[str] = field(default_factory=set)
     _history: dict[StableId, tuple[str, ...]] = field(default_factory=dict)
@@ -89,6 +90,12 @@ class Uploads:
         migration = self._migration(stage, diff)
         desired = self.facts.desired
         mark = write_mark(desired.session, desired.stage, {i: c for c, _, i in stage.hosted})
+        tags = marked_tags((*(live.tags if live else ()), *worker.options.value.get("tags", ())), mark)
+        if stage.final and not set(mark) <= set(tags):
+            self.warnings.append(
+                f"Worker {stage.script} has too many tags or namespaces for our mark: the state file alone knows its "
+                "stable IDs; keep a copy of it."
+            )
         found_date = live.compatibility_date if live else self.default_compatibility_date
         records = self._namespace_records(stage)
         return Upload(
@@ -100,7 +107,7 @@ class Uploads:
             compatibility_date=worker.compatibility_date or found_date or self.default_compatibility_date,
             compatibility_flags=worker.compatibility_flags,
             options=worker.options,
-            tags=marked_tags((*(live.tags if live else ()), *worker.options.value.get("tags", ())), mark),
+            tags=tags,
             migration=migration,
             creates=creates,
             line=worker.where.line if worker.where else None,

@@ -8,9 +8,10 @@ and what is expected: `steps`, `refusals` (code -> words of the message or a cho
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import pytest
 from plan_world import words
@@ -113,6 +114,21 @@ def binding_of(name: str, fields: dict[str, Any]) -> ClassBinding | ValueBinding
 def test_there_are_cases() -> None:
     """The directory of cases is found."""
     assert len(CASES) >= 15
+
+
+def test_every_refusal_is_shown() -> None:
+    """Each refusal of the planner is the outcome of some case or failure test."""
+    here = Path(__file__).parent
+    package = here.parent.parent / "notebook_do" / "plan"
+    calls = [call for path in package.glob("*.py") for call in ast.walk(ast.parse(path.read_text())) if _refuses(call)]
+    codes = {c.value for call in calls for c in ast.walk(call.args[0]) if isinstance(c, ast.Constant)}
+    assert len(codes) > 30
+    shown = "".join(path.read_text() for path in (*CASES, here / "test_failures.py"))
+    assert {code for code in codes if f'"{code}"' not in shown} == set()
+
+
+def _refuses(node: ast.AST) -> TypeGuard[ast.Call]:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "refuse"
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda p: p.stem)
