@@ -40,8 +40,15 @@ function describe(value) {
   return { kind: "other", handlers: [] };
 }
 
+// workerd itself says this when it starts a script for good; the probe, which imports it, would let it pass.
+const misfit = (value) => value === null || !["object", "function"].includes(typeof value);
+const trouble = (name) =>
+  `Uncaught TypeError: Incorrect type for map entry '${name}': the provided value is not of type 'function or ExportedHandler'.`;
+
 export default {
   fetch() {
+    const wrong = Object.keys(main).find((name) => misfit(main[name]));
+    if (wrong !== undefined) return new Response(trouble(wrong), { status: 500 });
     const exports = Object.keys(main).map((name) => ({ name, ...describe(main[name]) }));
     return Response.json(exports);
   },
