@@ -7,19 +7,22 @@ about what the server did. Only `retry.is_definite` decides what an error proves
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from notebook_do.errors import ApiError, TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 LARGEST_ANSWER = 64 * 1024 * 1024
 _DEEPEST_JSON = 100
 _LONGEST_TEXT = 2000
+_SHORTEST_SECRET = 4
 
 _HINTS = {
     1000: "the API token is not valid; create one with the permission Workers Scripts: Edit",
@@ -59,20 +62,27 @@ class Answer:
         return error
 
 
-def read(answer: Answer) -> tuple[Any, dict[str, Any]]:
-    """Give (result, result_info) of an answer that says yes; raises ApiError for every other."""
+Result = tuple[Any, dict[str, Any]]
+"""(result, result_info) of an answer that says yes."""
+
+
+def read(answer: Answer, secrets: tuple[str, ...] = ()) -> Result | ApiError:
+    """Give the result of an answer that says yes, the error of any other. It is returned, not raised: no frame of it.
+
+    `secrets` were part of the request: an error text that echoes one is masked.
+    """
     if 300 <= answer.status < 400:
-        raise answer.error("the API answered with a redirect, which is never followed; check the API's base URL.")
+        return answer.error("the API answered with a redirect, which is never followed; check the API's base URL.")
     if answer.status < 300 and not answer.body.strip() and answer.method == "DELETE":
         return None, {}  # the delete endpoint documents an empty body
     envelope = _envelope(answer)
-    if envelope.get("success") is True and answer.status < 300:
+    if isinstance(envelope, ApiError):
+        return envelope
+    if envelope["success"] is True and answer.status < 300:
         info = envelope.get("result_info")
         return envelope.get("result"), info if isinstance(info, dict) else {}
-    text, code = _refusal(envelope)
-    error = answer.error(text, code=code)
-    error.scenarios = _scenarios(envelope)
-    raise error
+    text, code = _refusal(_masked(envelope, secrets))
+    return answer.error(text, code=code)
 
 
 def one_line(text: str, limit: int = _LONGEST_TEXT) -> str:
@@ -81,13 +91,23 @@ def one_line(text: str, limit: int = _LONGEST_TEXT) -> str:
     return words if len(words) <= limit else words[: limit - 1] + "…"
 
 
-def scrubbed(error: ApiError, secrets: Iterable[str]) -> ApiError:
-    """Mask every known secret in the error's text, in case the server echoed it."""
-    for secret in secrets:
-        if len(secret) >= 4 and secret in error.message:
-            error.message = error.message.replace(secret, "***")
-            error.args = (error.message,)
-    return error
+def _masked(value: Any, secrets: tuple[str, ...]) -> Any:
+    """Mask the secrets in every text of a JSON value, before anything is folded or cut."""
+    if isinstance(value, dict):
+        return {key: _masked(inner, secrets) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_masked(inner, secrets) for inner in value]
+    if isinstance(value, str):
+        for secret in secrets:
+            for form in _forms(secret) if len(secret) >= _SHORTEST_SECRET else ():
+                value = value.replace(form, "***")
+    return value
+
+
+def _forms(secret: str) -> tuple[str, ...]:
+    """Give the forms in which a server that echoes a request shows a secret, longest first."""
+    told = {secret, quote(secret, safe=""), *(json.dumps(secret, ensure_ascii=a)[1:-1] for a in (True, False))}
+    return tuple(sorted(told, key=lambda form: (-len(form), form)))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -102,14 +122,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return max(0.0, wait.total_seconds())
 
 
-def _envelope(answer: Answer) -> dict[str, Any]:
+def _envelope(answer: Answer) -> dict[str, Any] | ApiError:
     kind = one_line(answer.headers.get("content-type", "no content type"), 60)
     try:
         value = parse_json(answer.body)
     except ValueError as error:
-        raise answer.error(f"the answer is not Cloudflare's JSON ({kind}; {one_line(str(error), 100)}).") from None
+        return answer.error(f"the answer is not Cloudflare's JSON ({kind}; {type(error).__name__}).")
     if not isinstance(value, dict) or not isinstance(value.get("success"), bool):
-        raise answer.error(f"the answer is JSON, but not an answer of Cloudflare's API ({kind}).")
+        return answer.error(f"the answer is JSON, but not an answer of Cloudflare's API ({kind}).")
     return value
 
 
@@ -122,7 +142,13 @@ def parse_json(body: bytes) -> Any:
         deepest = max(deepest, depth)
     if deepest > _DEEPEST_JSON:
         raise ValueError("JSON nested too deeply")
-    return json.loads(text, parse_constant=_no_constant)
+    return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+
+
+def _finite(word: str) -> float:
+    if not math.isfinite(value := float(word)):
+        raise ValueError("a number that no float holds")
+    return value
 
 
 def _no_constant(word: str) -> None:

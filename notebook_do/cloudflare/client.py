@@ -10,13 +10,13 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
-from notebook_do.cloudflare.answer import LARGEST_ANSWER, Answer, NoAnswer, read, scrubbed
+from notebook_do.cloudflare.answer import LARGEST_ANSWER, Answer, NoAnswer, read
 from notebook_do.cloudflare.credentials import allowed_base_url, origin_of
 from notebook_do.cloudflare.retry import Pace
 from notebook_do.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
     import httpx
@@ -88,6 +88,11 @@ class Client:
         """List every script of the account."""
         return _list_of(await self._get(self._workers("scripts")))
 
+    async def script_modules(self, script_name: str) -> tuple[Mapping[str, str], bytes]:
+        """Download the modules of one script: the headers and the multipart body of the answer."""
+        answer = await self.pace.repeat(lambda: self._download(self._script(script_name, "content", "v2")))
+        return answer.headers, answer.body
+
     async def script_settings(self, script_name: str) -> dict[str, Any]:
         """Read bindings and settings of one script."""
         return _dict_of(await self._get(self._script(script_name, "settings")))
@@ -95,13 +100,7 @@ class Client:
     async def upload_script(self, script_name: str, form: UploadForm) -> dict[str, Any]:
         """Create or replace one script and deploy it, with its migration. Sent once."""
         query = {"excludeScript": "true", "bindings_inherit": "strict"}
-        try:
-            result, _ = await self._once(
-                "PUT", self._script(script_name), params=query, data={"metadata": form.metadata}, files=list(form.parts)
-            )
-        except ApiError as error:
-            scrubbed(error, form.secrets)
-            raise
+        result, _ = await self._once("PUT", self._script(script_name), form=form, params=query)
         return result if isinstance(result, dict) else {}
 
     async def delete_script(self, script_name: str) -> None:
@@ -193,23 +192,42 @@ class Client:
     async def _read(self, path: str, params: dict[str, Any] | None) -> tuple[Any, dict[str, Any]]:
         return await self.pace.repeat(lambda: self._once("GET", path, params=params))
 
-    async def _once(self, method: str, path: str, **content: Any) -> tuple[Any, dict[str, Any]]:
-        """Send one request and read its answer; what httpx raised is left behind, with the request it holds."""
+    async def _once(
+        self, method: str, path: str, *, form: UploadForm | None = None, **content: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """Send one request and read its answer; what httpx raised is left behind, with the request it holds.
+
+        An error keeps this frame and those above it: none of them has a name for a secret.
+        """
+        answer = await self._send(method, path, form=form, **content)
+        outcome = read(answer, (*(form.secrets if form else ()), self._token.reveal()))
+        if isinstance(outcome, ApiError):
+            raise outcome
+        return outcome
+
+    async def _send(self, method: str, path: str, *, form: UploadForm | None = None, **content: Any) -> Answer:
         if self.requests_sent >= REQUEST_BUDGET:
             raise NoAnswer(f"stopped after {REQUEST_BUDGET} requests, far under the API's rate limit.", sent=False)
         self.requests_sent += 1
-        answer = await self._exchange(method, path, content)
+        answer = await self._exchange(method, path, form, content)
         if isinstance(answer, NoAnswer):
             raise answer
-        try:
-            return read(answer)
-        except ApiError as error:
-            scrubbed(error, (self._token.reveal(),))
-            raise
+        return answer
 
-    async def _exchange(self, method: str, path: str, content: dict[str, Any]) -> Answer | NoAnswer:
+    async def _download(self, path: str) -> Answer:
+        """Send one read whose good answer is no JSON."""
+        answer = await self._send("GET", path)
+        if answer.status != 200 and isinstance(outcome := read(answer, (self._token.reveal(),)), ApiError):
+            raise outcome
+        return answer
+
+    async def _exchange(
+        self, method: str, path: str, form: UploadForm | None, content: dict[str, Any]
+    ) -> Answer | NoAnswer:
         import httpx
 
+        if form is not None:
+            content = {**content, "data": {"metadata": form.metadata}, "files": list(form.parts)}
         try:
             async with self._http.stream(method, self.base_url + path, auth=self._sign, **content) as response:
                 body = await _capped(response)

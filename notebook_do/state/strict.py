@@ -7,6 +7,7 @@ a byte order mark, a carriage return and a merge conflict marker is one `Damage`
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,8 +53,7 @@ def parse(content: bytes) -> Any:
 
 
 def _finite(word: str) -> float:
-    value = float(word)
-    if value in (float("inf"), float("-inf")):
+    if not math.isfinite(value := float(word)):
         raise ValueError("a number that no float holds")
     return value
 

@@ -318,9 +318,9 @@ def test_s31_any_body_gives_a_typed_error(body: bytes) -> None:
     """S31: whatever an answer holds, reading it gives a result or an ApiError of one line, and never anything else."""
     for status in (200, 400, 500):
         reply = Answer(method="GET", path="/x", status=status, headers={}, body=body)
-        with pytest.raises(ApiError) as caught:
-            answers.read(reply)
-        assert "\n" not in str(caught.value)
+        error = answers.read(reply)
+        assert isinstance(error, ApiError)
+        assert "\n" not in str(error)
 
 
 @given(
@@ -335,7 +335,7 @@ def test_parse_json_is_json(value: Any) -> None:
     assert parse_json(json.dumps(value).encode()) == value
 
 
-@pytest.mark.parametrize("body", [b"NaN", b"[Infinity]", b"[" * 101 + b"]" * 101, b"9" * 5000, b"\xff"])
+@pytest.mark.parametrize("body", [b"NaN", b"[Infinity]", b"1e999", b"[" * 101 + b"]" * 101, b"9" * 5000, b"\xff"])
 def test_parse_json_refuses(body: bytes) -> None:
     """NaN, deep, huge and undecodable JSON is a ValueError, whatever Python makes of it."""
     with pytest.raises(ValueError, match=r".+"):

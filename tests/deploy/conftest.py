@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 sys.path.insert(0, str(Path(__file__).parent))
+from processes import Runner, Served, serve
+
 MEMORY = Path("/dev/shm")
 
 
@@ -25,3 +27,25 @@ def tmp_path() -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    """Serve an account model on loopback."""
+    served = Served()
+    server = serve(served)
+    try:
+        yield served
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[Runner]:
+    """One forking process for all trials of this file."""
+    runner = Runner()
+    try:
+        yield runner
+    finally:
+        runner.close()

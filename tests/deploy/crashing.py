@@ -115,12 +115,20 @@ async def go(order: dict[str, Any], killer: Killer) -> None:
     state = StateFile(order["state"])
 
     def client() -> Client:
-        return Client(order["base"], order["account"], Token(order["token"]), origin="model", transport=Wire(killer))
+        return Client(
+            order["base"],
+            order["account"],
+            Token(order["token"]),
+            origin=order.get("origin", "model"),
+            transport=Wire(killer),
+        )
 
     project = Project(state, client)
     for number, (declared, destroy) in enumerate(stages(order["form"])):
         if number < order["stage"]:
             continue
+        if number > order.get("last", 9):
+            break
         Path(order["progress"]).write_text(str(number))  # noqa: ASYNC240 - nothing else runs
         project.declared = declared
         async with client() as one:

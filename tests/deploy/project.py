@@ -20,14 +20,27 @@ if TYPE_CHECKING:
 
 
 def source_of(classes: tuple[str, ...], note: str = "") -> str:
-    """Write a Worker that exports `classes`."""
+    """Write a Worker that exports `classes`; a request to /BINDING counts in that namespace's object and answers it."""
     bodies = "\n".join(
-        f"export class {c} extends DurableObject {{ async fetch() {{ return new Response('{c}') }} }}" for c in classes
+        f"""export class {c} extends DurableObject {{
+  async fetch() {{
+    const count = (await this.ctx.storage.get('count') ?? 0) + 1
+    await this.ctx.storage.put('count', count)
+    return new Response(String(count))
+  }}
+}}"""
+        for c in classes
     )
-    return (
-        "import { DurableObject } from 'cloudflare:workers'\n"
-        f"{bodies}\nexport default {{ async fetch() {{ return new Response('ok {note}') }} }}\n"
-    )
+    return f"""import {{ DurableObject }} from 'cloudflare:workers'
+{bodies}
+export default {{
+  async fetch(request, env) {{
+    const space = env[new URL(request.url).pathname.slice(1)]
+    return space ? space.get(space.idFromName('x')).fetch(request) : new Response('ok {note}')
+  }},
+  scheduled() {{}},
+}}
+"""
 
 
 def worker_of(
