@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from notebook_do.plan.standing import Standing
 
 
+LIVE_SECRETS = frozenset({"secret_text", "secret_key"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerDiff:
     """What is different about one Worker. `changed`: it must be uploaded, whatever happens to its namespaces."""
@@ -225,7 +228,12 @@ def _binding_change(  # noqa: PLR0913, PLR0917 - the cells of a row
 
 def is_secret(binding: ScriptBinding) -> bool:
     """Say whether a binding is a secret; a live one that is not declared is kept by every upload."""
-    return not isinstance(binding, ClassBinding) and isinstance(binding.value, Secret)
+    if isinstance(binding, ClassBinding):
+        return False
+    # A live secret shows no source: it is known by its type alone.
+    return isinstance(binding.value, Secret) or (
+        isinstance(binding.value, Resource) and binding.value.type in LIVE_SECRETS
+    )
 
 
 def describe(binding: ScriptBinding) -> str:
@@ -259,6 +267,8 @@ def same_binding(live: ScriptBinding, wanted: ScriptBinding, script: str) -> boo
             return False
         return (live.class_name, live.script_name or script) == (wanted.class_name, wanted.script_name or script)
     match live.value, wanted.value:
+        case Resource(type="secret_text"), Secret():
+            return True
         case Secret(), Secret():
             return True
         case ServiceBinding() as was, ServiceBinding() as now:
