@@ -173,6 +173,8 @@ def worker_fields(worker: RunnableWorker, *, before: Sequence[str] = ()) -> dict
 
 
 def _module(module: ModuleFile) -> str | None:
+    if module.name.startswith("/") or ".." in module.name.split("/"):
+        raise ScriptInvalid(f'module "{module.name}": a module name must not begin with "/" or contain ".."')
     content_type = module.content_type.partition(";")[0].strip().lower()
     if content_type in _NO_MODULE:
         return None

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from notebook_do.local import workerd as process
 from notebook_do.local.bindings import targets
-from notebook_do.local.config import Faults, Layout, config_text
+from notebook_do.local.config import Faults, Layout, config_text, worker_fields
 from notebook_do.local.spec import RunnableWorker, ScriptInvalid
 from notebook_do.local.upstream import Upstream
 
@@ -136,7 +136,7 @@ class Island:
     async def _start(self) -> None:
         sockets = Path(tempfile.mkdtemp(dir=self._plan.folder, prefix=""))
         try:
-            layout = replace(self._plan, workers=self.workers, folder=sockets)
+            layout = replace(self._plan, workers=self.workers, folder=sockets, faults=unwritable(self.workers))
             self.process = await self._start_somehow(layout)
         except (ScriptInvalid, process.DidNotStart, TimeoutError, OSError) as error:
             shutil.rmtree(sockets, ignore_errors=True)
@@ -148,6 +148,8 @@ class Island:
     async def _start_somehow(self, layout: Layout) -> process.Workerd:
         """Start, and start again without each Worker or binding that workerd finds fault with."""
         while True:
+            for path in layout.sockets().values():
+                path.unlink(missing_ok=True)  # an attempt that failed may have bound it
             try:
                 return await process.start(
                     self._workerd, config_text(layout), folder=self._plan.folder, sockets=layout.sockets()
@@ -200,6 +202,17 @@ class Island:
 
 _BAD_BINDING = re.compile(r'Worker "worker:(?P<worker>[^"]+)"\'s binding "(?P<binding>[^"]*)" (?P<what>.*)')
 _BAD_WORKER = re.compile(r"service worker:(?P<worker>[^\s:]+): (?P<what>.*)")
+
+
+def unwritable(workers: Iterable[RunnableWorker]) -> Faults:
+    """Find the Workers that cannot even be configured, such as those in Python."""
+    found = {}
+    for worker in workers:
+        try:
+            worker_fields(worker)
+        except ScriptInvalid as error:
+            found[worker.name] = f'Worker "{worker.name}" does not start: {error}'
+    return Faults(workers=found)
 
 
 def blame(lines: Iterable[str], layout: Layout) -> Faults:

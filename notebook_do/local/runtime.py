@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 IDLE = 60.0
 GRACE = 5.0
 CHECK_TIMEOUT = 10.0
-_STABLE = 10.0  # seconds of life after which a crash is no longer held against the next start
+_STABLE = 2.0  # seconds of life after which a crash is no longer held against the next start
 _SLOWEST_RESTART = 5.0
 _SOCKET_PATH_LIMIT = 90
 
@@ -302,6 +302,11 @@ class Runtime:
         await self.services.close()
         shutil.rmtree(self._folder, ignore_errors=True)
         os.close(self._lock)
+
+    async def _quiet(self) -> None:
+        """Wait until nothing is being planned or started in the background."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -48,6 +48,22 @@ HOST = {"hosts": {"Counter": NS}, "bindings": (BOUND,)}
 HELLO = 'export default { fetch() { return new Response("hello"); } };'
 
 
+def wait(milliseconds: int) -> str:
+    """Write JavaScript that waits."""
+    return f"new Promise((done) => setTimeout(done, {milliseconds}))"
+
+
+async def a_request_inside(stage: Any, name: str, then: str) -> asyncio.Task[Any]:
+    """Send a request to a Worker that first rings a bell and then goes on with `then`; return when it has rung."""
+    ring = "await (await env.BELL.fetch(request.url)).text()"
+    source = f"export default {{ async fetch(request, env) {{ {ring}; {then}; }} }};"
+    stage.put("bell", HELLO)
+    stage.put(name, source, bindings=({"type": "service", "name": "BELL", "service": "bell"},))
+    asking = asyncio.create_task(stage.call(name))
+    await stage.event("bell", bool)
+    return asking
+
+
 def test_a_counter_counts_for_each_name(play: Callable[..., None]) -> None:
     """A Durable Object with SQLite keeps a count of its own for each name."""
 
@@ -136,23 +152,14 @@ def test_acknowledged_writes_survive_kill_9(play: Callable[..., None]) -> None:
 
 def test_a_request_that_dies_with_workerd_says_so(play: Callable[..., None]) -> None:
     """A request inside when workerd is killed gets one line and status 502; it is not sent twice."""
-    source = """
-    let runs = 0;
-    export default { async fetch() { console.log("inside"); await new Promise((r) => setTimeout(r, 60000)); } };
-    """
 
     async def story(stage: Any) -> None:
-        stage.put("slow", source)
-        asking = asyncio.create_task(stage.call("slow"))
-        while "slow" not in stage.runtime._by_script or not stage.runtime._by_script["slow"].process:
-            await asyncio.sleep(0)
-        island = stage.runtime._by_script["slow"]
-        while island.quiet_for() or not island._upstreams:
-            await asyncio.sleep(0)
-        os.kill(stage.pid("slow"), signal.SIGKILL)
+        asking = await a_request_inside(stage, "page", f"await {wait(60_000)}")
+        os.kill(stage.pid("page"), signal.SIGKILL)
         answer = await asking
         assert answer.status_code == 502
-        assert answer.text == 'Worker "slow": the runtime ended while it was answering; try again.\n'
+        assert answer.text == 'Worker "page": the runtime ended while it was answering; try again.\n'
+        assert len(stage.events["bell"]) == 1
 
     play(story)
 
@@ -242,21 +249,13 @@ def test_a_removed_worker_is_gone(play: Callable[..., None]) -> None:
 
 def test_a_request_inside_finishes_before_the_swap(play: Callable[..., None]) -> None:
     """A request that was let in gets the old code's answer; one that comes during the swap gets the new code's."""
-    slow = """
-    export default {
-      async fetch() { console.log("inside"); await new Promise((r) => setTimeout(r, 400)); return new Response("old"); },
-    };
-    """
 
     async def story(stage: Any) -> None:
-        stage.put("page", slow)
-        asking = asyncio.create_task(stage.text("page"))
-        while "page" not in stage.runtime._by_script or not stage.runtime._by_script["page"]._upstreams:
-            await asyncio.sleep(0)
+        asking = await a_request_inside(stage, "page", f'await {wait(400)}; return new Response("old")')
         swap = asyncio.create_task(stage.deploy("page", HELLO))
         await asyncio.sleep(0)
         later = asyncio.create_task(stage.text("page"))
-        assert await asking == "old"
+        assert (await asking).text == "old"
         assert await later == "hello"
         await swap
 
@@ -288,13 +287,9 @@ def test_no_request_fails_while_code_is_replaced(play: Callable[..., None]) -> N
 
 def test_a_request_without_end_is_given_its_grace_only(play: Callable[..., None]) -> None:
     """A deploy waits for a request that never ends for as long as it is told, then goes on."""
-    endless = "export default { async fetch() { await new Promise((r) => setTimeout(r, 60000)); } };"
 
     async def story(stage: Any) -> None:
-        stage.put("page", endless)
-        asking = asyncio.create_task(stage.call("page"))
-        while "page" not in stage.runtime._by_script or not stage.runtime._by_script["page"]._upstreams:
-            await asyncio.sleep(0)
+        asking = await a_request_inside(stage, "page", f"await {wait(60_000)}")
         async with asyncio.timeout(5):
             await stage.deploy("page", HELLO)
         assert (await asking).status_code == 502
@@ -362,7 +357,7 @@ def test_ids_are_computed_as_workerd_does(play: Callable[..., None]) -> None:
 
 def test_a_name_is_shown_while_an_alarm_is_set(play: Callable[..., None]) -> None:
     """An object with a pending alarm is listed with its name."""
-    source = COUNTER.replace("touch() {", "touch() { this.ctx.storage.setAlarm(Date.now() + 3600e3);")
+    source = COUNTER.replace("touch() {", "alarm() {} touch() { this.ctx.storage.setAlarm(Date.now() + 3600e3);")
 
     async def story(stage: Any) -> None:
         stage.put("counter", source, **HOST)
