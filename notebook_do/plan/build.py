@@ -18,9 +18,10 @@ from notebook_do.plan.facts import Facts, Findings, Slot, gather
 from notebook_do.plan.forms import settle_forms
 from notebook_do.plan.identity import Held, identify
 from notebook_do.plan.migrations import check_arrivals, check_missing, check_slots, unit_of
+from notebook_do.plan.order import CrossedTransfer
 from notebook_do.plan.plan import Action, Change, Forget, Plan, take_baseline
 from notebook_do.plan.rows import binding_rows, migration_rows
-from notebook_do.plan.schedule import CrossedTransfer, Plot, Schedule, Stage, Unit
+from notebook_do.plan.schedule import Plot, Schedule, Stage, Unit
 from notebook_do.plan.standing import Standing, stand
 from notebook_do.plan.uploads import Uploads
 

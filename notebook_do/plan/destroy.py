@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from notebook_do.model import ClassBinding, ServiceBinding, StableId
 from notebook_do.plan.facts import Slot
 from notebook_do.plan.mark import read_mark
+from notebook_do.plan.order import CrossedTransfer, order_of
 from notebook_do.plan.plan import Consent, DeleteScript, Forget
-from notebook_do.plan.schedule import CrossedTransfer, Unit, order_of
+from notebook_do.plan.schedule import Unit
 
 if TYPE_CHECKING:
     from notebook_do.model import ObservedNamespace, ScriptBinding
@@ -173,15 +174,19 @@ def _condemn_worker(id_: str, facts: Facts, doom: Doom, findings: Findings) -> N
         )
         return
     doom.workers[id_] = script
-    ids = {live_.namespace_id: i for i in _known_ids(facts) if (live_ := live_of(i, facts))}
+    _condemn_hosted(id_, script, facts, doom, findings)
+
+
+def _condemn_hosted(id_: str, script: str, facts: Facts, doom: Doom, findings: Findings) -> None:
+    """Condemn every namespace of a script that is to be deleted; each needs a stable ID to be asked for."""
+    ids = {live.namespace_id: i for i in _known_ids(facts) if (live := live_of(i, facts))}
     for hosted in facts.hosted.get(script, []):
         stable_id = ids.get(hosted.namespace_id)
         if stable_id is None:
             findings.refuse(
                 "unmanaged-namespace",
                 id_,
-                f"Worker {script} hosts class {hosted.class_name} ({hosted.namespace_id}), which has no "
-                "stable ID here; "
+                f"Worker {script} hosts class {hosted.class_name} ({hosted.namespace_id}), which has no stable ID; "
                 "its objects would be lost with the Worker.",
                 f"declare it: %durable namespace ID --class {hosted.class_name} --script {script} "
                 f"--namespace-id {hosted.namespace_id} --unprotect",

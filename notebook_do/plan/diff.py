@@ -126,22 +126,20 @@ def _code_and_settings(standing: Standing, wanted: Fingerprint, before: Fingerpr
     if wanted.upload != before.upload and not bindings:
         detail = f"The settings of {worker.script_name} are sent."
         changes.append(_change(standing, Action.UPDATE, "setting", detail, field_="settings"))
+    return changes + _lifecycle(standing)
+
+
+def _lifecycle(standing: Standing) -> list[Change]:
+    """Say what becomes of the migration tag and of the form."""
+    name = standing.worker.script_name
+    changes = []
     if standing.retags and standing.live:
-        detail = (
-            f"The migration tag {standing.live.migration_tag} of {worker.script_name} is replaced by "
-            "one of this session."
-        )
+        detail = f"The migration tag {standing.live.migration_tag} of {name} is replaced by one of this session."
         changes.append(_change(standing, Action.UPDATE, "setting", detail, field_="migration_tag"))
     if standing.converts:
-        detail = (
-            f"Worker {worker.script_name} switches from `migrations` to `exports`. This is one-way: it "
-            "can never go back."
-        )
-        changes.append(
-            _change(
-                standing, Action.UPDATE, "setting", detail, field_="lifecycle", before="migrations", after="exports"
-            )
-        )
+        forms = {"before": "migrations", "after": "exports"}
+        detail = f"Worker {name} switches from `migrations` to `exports`. This is one-way: it can never go back."
+        changes.append(_change(standing, Action.UPDATE, "setting", detail, field_="lifecycle", **forms))
     return changes
 
 

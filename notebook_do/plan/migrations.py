@@ -69,30 +69,27 @@ def _check_transfer(
 ) -> None:
     """Refuse a move that was not declared, or that Cloudflare has no way for."""
     desired = held.desired
-    source = _script_named(desired.transferred_from, facts)
-    if source != live.script_name:
-        _refuse_move(desired, live, held.record, findings)
+    if _script_named(desired.transferred_from, facts) != live.script_name:
+        _refuse_move(desired, live, findings)
         return
     here, there = standings.get(live.script_name), standings.get(desired.script_name)
     source_form = form_of(live.script_name, standings, facts)
+    would = f"namespace {desired.stable_id} would move from {live.script_name}"
     if there and there.form != source_form:
+        switch = "declare lifecycle='exports' on the one that uses `migrations` and deploy that first"
         findings.refuse(
             "mixed-lifecycle-transfer",
             desired.stable_id,
-            f"namespace {desired.stable_id} would move from {live.script_name}, which uses `{source_form}`, to "
-            f"{desired.script_name}, which uses `{there.form}`; a transfer needs the same form on both.",
-            f"declare lifecycle={source_form!r} on Worker {desired.host}"
-            if there.live is None
-            else "declare lifecycle='exports' on the one that uses `migrations` and deploy that first",
+            f"{would}, which uses `{source_form}`, to {desired.script_name}, which uses `{there.form}`; a move needs "
+            "the same form on both.",
+            switch if there.live else f"declare lifecycle={source_form!r} on Worker {desired.host}",
             where=desired.where,
         )
     elif here is None and source_form == "exports":
         findings.refuse(
             "transfer-source-missing",
             desired.stable_id,
-            f"namespace {desired.stable_id} would move from {live.script_name}, whose upload hands it "
-            "over in the `exports` "
-            "form, and that Worker is not declared here.",
+            f"{would}, whose upload hands it over in the `exports` form, and that Worker is not declared here.",
             f"run the cell of Worker {live.script_name}, without class {live.class_name}",
             where=desired.where,
         )
@@ -100,8 +97,7 @@ def _check_transfer(
         findings.refuse(
             "convert-first",
             desired.stable_id,
-            f"namespace {desired.stable_id} would move between Workers of which one is switched to "
-            "`exports` in this plan.",
+            f"{would}, while one of the two Workers is switched to `exports` in this plan.",
             "deploy the switch (lifecycle='exports') first, then declare transferred_from",
             where=desired.where,
         )
@@ -115,10 +111,7 @@ def _script_named(name: str | None, facts: Facts) -> str | None:
     return record.script_name if record else name
 
 
-def _refuse_move(
-    desired: DesiredNamespace, live: ObservedNamespace, record: RecordedNamespace | None, findings: Findings
-) -> None:
-    del record
+def _refuse_move(desired: DesiredNamespace, live: ObservedNamespace, findings: Findings) -> None:
     said = f", and transferred_from names {desired.transferred_from}" if desired.transferred_from else ""
     findings.refuse(
         "host-changed",
