@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.model import Module, ModuleKind
-from notebook_do.toolchain import find_esbuild
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -115,6 +114,8 @@ def _cached(folder: Path, arguments: list[str], text: bytes, name: str) -> tuple
 
 
 def _run(arguments: list[str], text: bytes, folder: Path) -> None:
+    from notebook_do.toolchain import find_esbuild
+
     try:
         done = subprocess.run(  # noqa: S603 - the pinned binary, no shell
             [str(find_esbuild()), *arguments],
