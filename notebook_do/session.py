@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import httpx
     import pandas as pd
 
+    from notebook_do.declare.importing import Imported
     from notebook_do.deploy import DeployResult, Event
     from notebook_do.local.launch import LocalTarget
     from notebook_do.model import Declaration, Desired, Observed, Recorded
@@ -261,6 +262,20 @@ class Session:
                 return Table(name="state", title=title, rows=state_rows(self._state.load()))
         raise CommandError(f"show: unknown {what!r}; choose namespaces, workers, bindings, migrations or state.")
 
+    def import_(self, *workers: str, from_account: bool = False) -> Imported:
+        """Write the cells that declare live Workers as they are; `from_account` takes all of them. Reads only."""
+        if not workers and not from_account:
+            raise CommandError("import: name the live Workers, or ask for all of them with --from-account.")
+        return bridge.run(self._import(workers))
+
+    def export_wrangler(self, directory: str | Path = "wrangler") -> tuple[Path, ...]:
+        """Write a wrangler project for each declared Worker; wrangler, deploying it over what is live, changes nothing."""
+        return bridge.run(self._export(Path(directory)))
+
+    def whoami(self) -> Table:
+        """Say which token is used: where it was found, its account, and the last four characters of its id."""
+        return Table(name="whoami", title="Token in use", rows=(bridge.run(self._whoami()),))
+
     def status(self) -> Status:
         """Say where we are. Starts the local target when it is not running, so that its address can be shown."""
         connection = bridge.run(self._connect())
@@ -304,6 +319,27 @@ class Session:
         live = {s.name for s in observed.scripts}
         urls = {name: await connection.url(name) for name in names.values() if name in live}
         return worker_rows(self.catalog, names, recorded, observed, urls)
+
+    async def _import(self, workers: tuple[str, ...]) -> Imported:
+        from notebook_do.exchange import import_workers
+
+        connection = await self._connect()
+        async with connection.client() as client:
+            return await import_workers(client, self._state.load(), workers)
+
+    async def _export(self, directory: Path) -> tuple[Path, ...]:
+        from notebook_do.exchange import export_wrangler
+
+        connection = await self._connect()
+        async with connection.client() as client:
+            return await export_wrangler(client, self._desire(()), self._state.load(), directory)
+
+    async def _whoami(self) -> dict[str, str]:
+        from notebook_do.cloudflare.credentials import whoami
+
+        connection = await self._connect()
+        async with connection.client() as client:
+            return await whoami(client, connection.token)
 
     async def _object_rows(self, stable_id: str) -> tuple[dict[str, Any], ...]:
         from notebook_do.observe import observe_objects

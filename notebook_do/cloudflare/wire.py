@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from email.parser import BytesParser
+from email.policy import HTTP
 from typing import TYPE_CHECKING, Any, assert_never
 
 from notebook_do.cloudflare.lifecycle import encode_migration
@@ -17,6 +19,7 @@ from notebook_do.model import (
     ClassBinding,
     Json,
     MigrationTag,
+    Module,
     ModuleKind,
     NamespaceId,
     ObservedNamespace,
@@ -32,7 +35,8 @@ from notebook_do.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from email.message import MIMEPart
 
     from notebook_do.model import Lifecycle
     from notebook_do.plan.plan import Upload
@@ -50,6 +54,10 @@ _CONTENT_TYPES = {
     ModuleKind.DATA: "application/octet-stream",
     ModuleKind.JSON: "application/json",
     ModuleKind.SOURCE_MAP: "application/source-map",
+}
+_KINDS = {content_type: kind for kind, content_type in _CONTENT_TYPES.items()} | {
+    "text/javascript+module": ModuleKind.ESM,
+    "text/javascript": ModuleKind.COMMONJS,
 }
 _OURS = frozenset(
     {
@@ -221,6 +229,27 @@ def decode_namespace(item: Any) -> ObservedNamespace:
         class_name=_text(fields, "class") or "",
         storage=Storage.SQLITE if fields.get("use_sqlite") is True else Storage.KV,
     )
+
+
+def decode_modules(headers: Mapping[str, str], body: bytes) -> tuple[Module, ...]:
+    """Give the modules of a downloaded script, the main one first; raises ApiError for another shape.
+
+    The header `cf-entrypoint` names the main module (emulated: known from no document); without it, it is the first.
+    """
+    content_type = headers.get("content-type", "")
+    parsed = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)
+    modules = [_module(part) for part in parsed.iter_parts()] if parsed.is_multipart() else []
+    if not modules:
+        raise ApiError(f"the script's source came as {content_type or 'nothing'}; only module Workers can be read.")
+    entry = headers.get("cf-entrypoint", modules[0].name)
+    return tuple(sorted(modules, key=lambda m: (m.name != entry, m.name)))
+
+
+def _module(part: MIMEPart) -> Module:
+    name = part.get_filename() or str(part.get_param("name", "", header="content-disposition"))
+    content = part.get_payload(decode=True)
+    kind = _KINDS.get(part.get_content_type(), ModuleKind.DATA)
+    return Module(name=name, content=content if isinstance(content, bytes) else b"", kind=kind)
 
 
 def decode_object(item: Any) -> ObservedObject:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from notebook_do.declare.check import check
 from notebook_do.declare.options import Kind, Words, nearest, pair, parse_words, split_line
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def parse_cell(
-    line: str, body: str | None, *, where: Where | None = None, values: Mapping[str, str] | None = None
+    line: str, body: str | None, *, where: Where | None = None, values: Mapping[str, Any] | None = None
 ) -> tuple[Declaration, ...]:
     """Read `namespace ID ...`, `worker ID ...` with its body, or (empty line) a TOML body.
 
@@ -51,7 +51,7 @@ def parse_cell(
         raise
 
 
-def _parse(line: str, body: str | None, place: Where, values: Mapping[str, str]) -> tuple[Declaration, ...]:
+def _parse(line: str, body: str | None, place: Where, values: Mapping[str, Any]) -> tuple[Declaration, ...]:
     words = split_line(line)
     if not words:
         if body is None:

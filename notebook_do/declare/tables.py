@@ -103,7 +103,7 @@ _VALUE = re.compile(r"\$\{py:([^}]*)\}")
 _POSITION = re.compile(r" ?\((?:at line (\d+), column \d+|at end of document)\)")
 
 
-def parse_tables(body: str, *, where: Where, values: Mapping[str, str]) -> tuple[Declaration, ...]:
+def parse_tables(body: str, *, where: Where, values: Mapping[str, Any]) -> tuple[Declaration, ...]:
     """Read a TOML body; its first line is the one below `where.line`.
 
     Raises DeclarationError with the cell's line for bad TOML, unknown tables, keys and types.
@@ -209,20 +209,24 @@ class _Table:
 _WORDS: Mapping[type, str] = {str: "a string", bool: "true or false", dict: "a table", list: "a list"}
 
 
-def _filled(value: Any, values: Mapping[str, str], line: int) -> Any:
-    """Replace `${py:NAME}` in every string below `value`."""
+def _filled(value: Any, values: Mapping[str, Any], line: int) -> Any:
+    """Replace `${py:NAME}` in every string, but not inside a script; alone in a string it keeps its type."""
 
-    def look_up(match: re.Match[str]) -> str:
+    def look_up(match: re.Match[str]) -> Any:
         name = match[1].strip()
         if name not in values:
             raise _wrong(line, f"${{py:{name}}}: there is no value of that name; define {name} in Python first.")
-        return str(values[name])
+        return values[name]
 
     match value:
         case str():
-            return _VALUE.sub(look_up, value)
+            whole = _VALUE.fullmatch(value)
+            return look_up(whole) if whole else _VALUE.sub(lambda found: str(look_up(found)), value)
         case dict():
-            return {k: _filled(v, values, line) for k, v in value.items()}
+            return {
+                k: v if k == "script" and not _VALUE.fullmatch(str(v)) else _filled(v, values, line)
+                for k, v in value.items()
+            }
         case list():
             return [_filled(v, values, line) for v in value]
     return value

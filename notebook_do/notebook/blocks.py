@@ -97,10 +97,11 @@ class Diagram:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Something to type or to read letter by letter, after a label."""
+    """Something to type or to read letter by letter, after a label. `paste`: lines keep their length, to be copied."""
 
     label: str
     text: str
+    paste: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-_BOOLS = frozenset(("destructive", "protected", "stored"))
+_BOOLS = frozenset(("destructive", "protected", "readable", "stored"))
 _COUNTS = frozenset(("objects", "serial"))
 
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -26,6 +26,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "objects": ("stable_id", "object_id", "name", "stored"),
     "state": ("stable_id", "namespace_id", "worker", "class_name", "class_history", "storage", "serial"),
+    "whoami": ("source", "account_id", "account", "status", "token_id"),
+    "backups": ("serial", "readable", "path"),
     "workers": ("id", "name", "url", "etag", "modified_on", "lifecycle", "migration_tag", "status"),
 }
 

@@ -96,6 +96,8 @@ def _item(item: Item) -> str:
 
 def _code(block: Code) -> str:
     lines = clean(block.text).split("\n")
+    if block.paste:
+        return "\n".join(lines)
     if len(lines) == 1 and len(block.label) + len(lines[0]) < WIDTH:
         return f"{one_line(block.label)} {lines[0]}".strip()
     body = [piece for line in lines for piece in wrap(line, WIDTH - 2, words=False)]

@@ -190,6 +190,43 @@ VERBS = (
         ),
         example="%durable fetch my-worker /",
     ),
+    Verb(
+        name="import",
+        summary="write the cells that declare live Workers as they are, sources included; sends nothing",
+        options=(
+            Option(name="workers", value="WORKER", many=True, help="script names of live Workers"),
+            Option(name="--from-account", help="all Workers of the account"),
+        ),
+        example="%durable import my-worker-dev",
+    ),
+    Verb(
+        name="export",
+        summary="write a wrangler project for each declared Worker, to leave at any time",
+        options=(
+            Option(name="format", value="FORMAT", choices=("wrangler",), required=True, help="wrangler"),
+            Option(name="directory", value="DIR", knows="path", help="where to; default wrangler"),
+        ),
+        example="%durable export wrangler out",
+    ),
+    Verb(
+        name="state",
+        summary="look after the state file: what it holds, its backups, its lock",
+        options=(
+            Option(
+                name="action",
+                value="ACTION",
+                choices=("list", "backups", "restore", "unlock"),
+                help="list (default), backups, restore SERIAL, unlock LOCKID",
+            ),
+            Option(name="value", value="VALUE", help="the serial to restore, or the id of the lock to release"),
+        ),
+        example="%durable state backups",
+    ),
+    Verb(
+        name="whoami",
+        summary="say which token is used: where it was found, its account, the last four characters of its id",
+        example="%durable whoami",
+    ),
 )
 
 BY_NAME = {verb.name: verb for verb in VERBS}

@@ -48,7 +48,8 @@ def test_worker_cell() -> None:
     line = (
         "worker api --name my-api --bind COUNTER=counter --bind FAR=host.COUNTER --var GREETING='hello world' "
         """--json 'LIMITS={"a": [1]}' --secret TOKEN --secret KEY=OTHER_KEY --service AUTH=auth """
-        "--compat-date=2026-01-02 --compat-flag nodejs_compat --no-url --cron '*/5 * * * *' --adopt --lifecycle migrations"
+        "--compat-date=2026-01-02 --compat-flag nodejs_compat --no-url --cron '*/5 * * * *' --adopt "
+        "--lifecycle migrations"
     )
     (found,) = parse_cell(line, SOURCE)
     assert isinstance(found, Worker)
@@ -184,3 +185,23 @@ def test_table_errors(body: str, message: str) -> None:
     with pytest.raises(DurableError) as caught:
         parse_cell("", body)
     assert message in str(caught.value)
+
+
+def test_python_values_keep_their_type_and_leave_scripts_alone() -> None:
+    """`${py:NAME}` alone is the value itself, inside a string its text; the body of a script is never touched."""
+    body = """
+[workers.gate]
+bindings.LIMIT = { json = "${py:limit}" }
+bindings.NOTE = "at most ${py:limit}"
+script = "export default { fetch: () => new Response(`${py:limit} {limit}`) }"
+
+[workers.other]
+script = "${py:source}"
+"""
+    gate, other = parse_cell("", body, values={"limit": 5, "source": "export default {}"})
+    assert isinstance(gate, Worker)
+    assert isinstance(other, Worker)
+    assert gate.bindings["LIMIT"] == Json(5)
+    assert gate.bindings["NOTE"] == PlainText(text="at most 5")
+    assert "`${py:limit} {limit}`" in (gate.script or "")
+    assert other.script == "export default {}"

@@ -1,0 +1,73 @@
+"""The verbs about what is kept elsewhere: live Workers as cells, declarations as a wrangler project, the state file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from notebook_do.errors import CommandError
+from notebook_do.notebook.blocks import Code, Header, Item, Items, Line, Tone
+from notebook_do.notebook.views import View
+from notebook_do.session import current
+from notebook_do.shown import Table
+
+if TYPE_CHECKING:
+    from notebook_do.notebook.commands import Call
+    from notebook_do.shown import Shown
+
+
+def import_(call: Call) -> Shown:
+    """Show the cells that declare live Workers; files that the cells name are written beside the notebook."""
+    from notebook_do.exchange import write_files
+
+    o = call.options
+    imported = current().import_(*o.workers, from_account=o.from_account)
+    written = write_files(Path.cwd(), imported.files)
+    return View(
+        (
+            Header("Cells to paste", (("cells", str(len(imported.cells))),)),
+            *(Code("", cell, paste=True) for cell in imported.cells),
+            *(Line(note, Tone.CHANGE) for note in imported.notes),
+            *([Items("Files written", tuple(Item(str(p)) for p in written))] if written else []),
+            Line("Nothing was sent. Paste and run the cells, then: %durable plan"),
+        )
+    )
+
+
+def export(call: Call) -> Shown:
+    """Write a wrangler project for each declared Worker."""
+    o = call.options
+    written = current().export_wrangler(o.directory or "wrangler")
+    files = Items("Files", tuple(Item(str(path)) for path in written))
+    return View((Header("Exported for wrangler"), files, Line("Nothing was sent. In each directory: wrangler deploy")))
+
+
+def state(call: Call) -> Shown:
+    """Look after the state file: what it holds, its backups, its lock."""
+    o, file = call.options, current().state
+    match o.action or "list":
+        case "backups":
+            rows = tuple({"serial": b.serial, "readable": b.readable, "path": str(b.path)} for b in file.backups())
+            return Table(name="backups", title="Backups of the state file", rows=rows)
+        case "restore":
+            recorded = file.restore(_serial(o.value))
+            return View((Line(f"Restored serial {o.value} as serial {recorded.serial}. Next: %durable plan"),))
+        case "unlock":
+            if not o.value:
+                holder = file.holder()
+                text = f"Held: {holder}" if holder else "Nobody holds the lock."
+                return View((Line(text),))
+            return View((Line(file.unlock(o.value)),))
+    return current().show("state")
+
+
+def _serial(text: str | None) -> int:
+    if not text or not text.isdigit():
+        raise CommandError("%durable state restore: give the serial of a backup; %durable state backups lists them.")
+    return int(text)
+
+
+def whoami(call: Call) -> Shown:
+    """Say which token is used, without the token."""
+    del call
+    return current().whoami()
