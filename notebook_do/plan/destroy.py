@@ -233,7 +233,7 @@ def check_binders(doom: Doom, rewritten: frozenset[str], facts: Facts, findings:
     unread = [s.name for s in facts.observed.scripts if s.bindings is None and s.name not in rewritten | doom.scripts]
     if unread and (doom.namespaces or doom.workers):
         findings.warnings.append(
-            f"the bindings of {len(unread)} other Worker{'s were' if len(unread) > 1 else ' was'} not read; "
+            f"the bindings of {len(unread)} other Worker{'s' * (len(unread) > 1)} were not read; "
             "one of them may still bind what is destroyed."
         )
 

@@ -535,3 +535,20 @@ def test_f29_split_deployment() -> None:
     book.cell("namespace counter --class Tally")
     book.cell("worker api --bind COUNTER=counter --no-url", body(Tally="counter"))
     assert set(book.refused()) == {"split-deployment"}
+
+
+def test_only_the_last_upload_of_a_worker_counts_as_deployed() -> None:
+    """An upload that another one of the same Worker follows is recorded without digests: it is not taken as done."""
+    book = Book()
+    book.cell("namespace a --class A --script one")
+    book.cell("namespace b --class B --script two")
+    book.cell("worker one --bind A=a --bind B=b --no-url", body(A="a"))
+    book.cell("worker two --bind A=a --bind B=b --no-url", body(B="b"))
+    plan = book.plan()
+    assert words(plan) == ["create one, create A", "create two, create B", "upload one"]
+    book.world.apply(replace(plan, steps=plan.steps[:2]))
+    recorded = {w.id: w for w in book.world.recorded.workers}
+    assert recorded["one"].content_digest is None
+    assert recorded["one"].settings_digest == "-.-.-"
+    assert recorded["two"].content_digest is not None
+    assert words(book.deploy()) == ["upload one"]
