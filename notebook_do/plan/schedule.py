@@ -117,14 +117,15 @@ class Schedule:
             if unit.at:
                 self._occupied[unit.at] = unit
         self._dirty = {plot.script for plot in self.plots.values() if plot.changed}
-        order = [s for s in self._order() if self._dirty_or_moving(s)]
+        everything = self._order()
+        order = [s for s in everything if self._dirty_or_moving(s)]
         while any(self._dirty_or_moving(s) for s in order):
             before = len(self.stages)
             for script in order:
                 self._advance(script)
             if len(self.stages) == before:
                 self._force(order)
-        for script in order:
+        for script in everything:
             self._delete(script)
         return self.stages
 
