@@ -62,7 +62,7 @@ def build_plan(
         baseline=take_baseline(recorded, observed, scripts, ids),
         scripts=scripts,
         namespace_ids=ids,
-        binding_rows=binding_rows(facts, work.diffs, namespace_ids),
+        binding_rows=binding_rows(facts, work.diffs, _elsewhere(facts) | namespace_ids),
         migration_rows=migration_rows(steps),
     )
 
@@ -299,6 +299,13 @@ def _changes(work: _Work) -> tuple[Change, ...]:
     changes += doom_changes(work.doom)
     changes += kept_changes(work.facts, work.doom, work.held)
     return tuple(changes)
+
+
+def _elsewhere(facts: Facts) -> dict[str, str]:
+    """Give the live ids of the declared namespaces whose Worker is not declared here."""
+    foreign = (n for n in facts.desired.namespaces if n.host is None)
+    found = ((n.stable_id, facts.slots.get(Slot(n.script_name, n.class_name))) for n in foreign)
+    return {stable_id: live.namespace_id for stable_id, live in found if live}
 
 
 def _scripts(facts: Facts) -> frozenset[str]:
