@@ -186,3 +186,52 @@ def test_lost_state_file(cloud: Path) -> None:
     deploy()
     assert ids() == before
     assert ask("api", "A", "eve") == "a:ada"
+
+
+HEAD = 'import { DurableObject } from "cloudflare:workers";\n'
+FETCH = "export default { fetch() { return new Response('ok') } };\n"
+EXPORTED = {
+    "declaration": "export class Room extends DurableObject {}",
+    "list": "class Room extends DurableObject {}\nexport { Room };",
+    "alias": "class Other extends DurableObject {}\nexport { Other as Room };",
+    "string-alias": 'class Other extends DurableObject {}\nexport { Other as "Room" };',
+    "constant": "export const Room = class extends DurableObject {};",
+    "variable": "export let Room = class Named extends DurableObject {};",
+    "destructured": "export const { Room } = { Room: class extends DurableObject {} };",
+    "computed": "const make = () => class extends DurableObject {};\nexport const Room = make();",
+    "grandchild": "class Base extends DurableObject {}\nexport class Room extends Base {}",
+    "twice": "export class Room extends DurableObject {}\nexport { Room as Second };",
+}
+NOT_EXPORTED = {
+    "missing": "",
+    "not-exported": "class Room extends DurableObject {}",
+    "misspelt": "export class Rooom extends DurableObject {}",
+    "other-case": "export class room extends DurableObject {}",
+    "as-another-name": "class Room extends DurableObject {}\nexport { Room as Chat };",
+    "in-a-comment": "// export class Room extends DurableObject {}",
+    "in-a-string": "const text = 'export class Room extends DurableObject {}';",
+    "on-the-default-export": "FETCH.Room = 1;",
+    "plain-value": "export const Room = 1;",
+}
+
+
+def test_f22_every_form_of_export(cloud: Path) -> None:
+    """F22: a class is found in whatever way it is exported."""
+    nd.session("app")
+    for number, (form, text) in enumerate(EXPORTED.items()):
+        room = namespace(f"room-{number}", "Room", script_name=form)
+        nd.Worker(form, script=f"{HEAD}{text}\n{FETCH}", bindings={"ROOM": room})
+    plan = deploy()
+    assert len(plan.migration_rows) == len(EXPORTED)
+
+
+@pytest.mark.parametrize("form", NOT_EXPORTED)
+def test_f22_a_class_that_is_not_exported(cloud: Path, form: str) -> None:
+    """F22: a class that is missing, misspelt or hidden is one line that names it; nothing begins."""
+    session = nd.session("app")
+    text = NOT_EXPORTED[form].replace("FETCH", "globalThis")
+    nd.Worker("api", script=f"{HEAD}{text}\n{FETCH}", bindings={"ROOM": namespace("room", "Room")})
+    with pytest.raises(nd.DurableError, match="Room") as caught:
+        session.deploy(session.plan())
+    assert "\n" not in str(caught.value)
+    assert ids() == {}
