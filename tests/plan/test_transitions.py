@@ -176,10 +176,18 @@ def test_configurations() -> None:
     assert len({key(c) for c in configurations()}) == 1357
 
 
+def _flips(start: Configuration, goal: Configuration) -> bool:
+    return any(start[i].kv != goal[i].kv for i in start.keys() & goal.keys())
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_representatives(form: str) -> None:
-    """One transition of each orbit is carried out with all data under its stable ID, or refused for a listed reason."""
-    outcomes = run(representatives(configurations()), form)
+    """One transition of each orbit is carried out with all data under its stable ID, or refused for a listed reason.
+
+    Those that flip a storage are refused whatever the form; they are tried in one form only.
+    """
+    pairs = representatives(configurations())
+    outcomes = run((p for p in pairs if form == "auto" or not _flips(*p)), form)
     assert outcomes["done"] > 2000
 
 
