@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from notebook_do.cloudflare.wire import decode_modules
 from notebook_do.declare.exporting import wrangler_files
 from notebook_do.declare.importing import import_cells
 from notebook_do.errors import CommandError
+from notebook_do.model import RecordedNamespace, RecordedWorker
 from notebook_do.observe import observe
+from notebook_do.plan.fingerprint import fingerprint
 from notebook_do.plan.mark import alchemy_classes, read_mark
 
 if TYPE_CHECKING:
@@ -17,16 +20,78 @@ if TYPE_CHECKING:
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.declare.importing import Imported
-    from notebook_do.model import Desired, Observed, Recorded
+    from notebook_do.model import (
+        Desired,
+        DesiredNamespace,
+        DesiredWorker,
+        Observed,
+        ObservedNamespace,
+        ObservedScript,
+        Recorded,
+    )
 
 
-async def import_workers(client: Client, recorded: Recorded, scripts: Sequence[str]) -> Imported:
-    """Write the cells that declare `scripts` (none: all of the account) exactly as they are live, sources included."""
+async def import_workers(client: Client, recorded: Recorded, scripts: Sequence[str]) -> tuple[Imported, Observed]:
+    """Write the cells that declare `scripts` (none: all of the account) exactly as they are live, sources included.
+
+    Gives what was observed too, so that it can be recorded with `adopted`.
+    """
     observed = await observe(client, scripts=scripts or None, settings=True)
     names = list(scripts or [s.name for s in observed.scripts])
-    live = {s.name for s in observed.scripts}
+    read = tuple([await _completed(client, s) if s.name in names else s for s in observed.scripts])
+    observed = replace(observed, scripts=read)
+    live = {s.name for s in read}
     sources = {name: decode_modules(*await client.script_modules(name)) for name in names if name in live}
-    return import_cells(observed, names, sources, stable_ids=_known_stable_ids(recorded, observed))
+    return import_cells(observed, names, sources, stable_ids=_known_stable_ids(recorded, observed)), observed
+
+
+async def _completed(client: Client, script: ObservedScript) -> ObservedScript:
+    """Read what a plan does not need to know, and a declaration does: the URL and the cron triggers."""
+    crons = tuple(str(entry.get("cron")) for entry in await client.schedules(script.name))
+    return replace(script, url=await client.script_url(script.name), crons=crons)
+
+
+def adopted(recorded: Recorded, desired: Desired, observed: Observed) -> Recorded:
+    """Record the Workers and namespaces of `desired` as they are live, as if this session had deployed them.
+
+    What is recorded already stays as it is: only what is not known yet is added.
+    """
+    live = {s.name: s for s in observed.scripts}
+    known, ids = {w.id for w in recorded.workers}, {n.namespace_id for n in recorded.namespaces}
+    workers = [_worker_record(w, live[w.script_name]) for w in desired.workers if w.id not in known]
+    by_class = {(n.script_name, n.class_name): n for n in observed.namespaces}
+    hosted = [(n, by_class.get((n.script_name, n.class_name))) for n in desired.namespaces if n.host is not None]
+    namespaces = [_namespace_record(n, there) for n, there in hosted if there and there.namespace_id not in ids]
+    return replace(
+        recorded,
+        account_id=observed.account_id,
+        api_origin=observed.api_origin,
+        workers=tuple(sorted((*recorded.workers, *workers), key=lambda w: w.id)),
+        namespaces=tuple(sorted((*recorded.namespaces, *namespaces), key=lambda n: n.stable_id)),
+    )
+
+
+def _worker_record(worker: DesiredWorker, live: ObservedScript) -> RecordedWorker:
+    return RecordedWorker(
+        id=worker.id,
+        script_name=live.name,
+        etag=live.etag,
+        lifecycle=live.lifecycle,
+        migration_tag=live.migration_tag,
+        content_digest=worker.content_digest,
+        settings_digest=str(fingerprint(worker)),
+    )
+
+
+def _namespace_record(namespace: DesiredNamespace, live: ObservedNamespace) -> RecordedNamespace:
+    return RecordedNamespace(
+        stable_id=namespace.stable_id,
+        namespace_id=live.namespace_id,
+        script_name=live.script_name,
+        class_name=live.class_name,
+        storage=live.storage,
+        class_history=(live.class_name,),
+    )
 
 
 def _known_stable_ids(recorded: Recorded, observed: Observed) -> dict[str, str]:

@@ -263,13 +263,16 @@ class Session:
         raise CommandError(f"show: unknown {what!r}; choose namespaces, workers, bindings, migrations or state.")
 
     def import_(self, *workers: str, from_account: bool = False) -> Imported:
-        """Write the cells that declare live Workers as they are; `from_account` takes all of them. Reads only."""
+        """Adopt live Workers as they are, all of them with `from_account`: declares them, and writes the cells to keep.
+
+        The state file then knows them and their namespaces, so that the next plan is empty. Sends nothing.
+        """
         if not workers and not from_account:
             raise CommandError("import: name the live Workers, or ask for all of them with --from-account.")
         return bridge.run(self._import(workers))
 
     def export_wrangler(self, directory: str | Path = "wrangler") -> tuple[Path, ...]:
-        """Write a wrangler project for each declared Worker; wrangler, deploying it over what is live, changes nothing."""
+        """Write a wrangler project for each declared Worker: what `wrangler deploy` finds live already, unchanged."""
         return bridge.run(self._export(Path(directory)))
 
     def whoami(self) -> Table:
@@ -321,11 +324,20 @@ class Session:
         return worker_rows(self.catalog, names, recorded, observed, urls)
 
     async def _import(self, workers: tuple[str, ...]) -> Imported:
-        from notebook_do.exchange import import_workers
+        from notebook_do.exchange import adopted, import_workers
 
         connection = await self._connect()
-        async with connection.client() as client:
-            return await import_workers(client, self._state.load(), workers)
+        with self._state.lock():
+            recorded = self._state.load(account_id=connection.account_id, api_origin=connection.origin)
+            async with connection.client() as client:
+                imported, observed = await import_workers(client, recorded, workers)
+            book = Catalog()
+            book.declare(*imported.declarations)
+            desired = book.desired(self.name, self.stage, base=str(Path.cwd()))
+            if (known := adopted(recorded, desired, observed)) != recorded:
+                self._state.save(known)
+        self.declare(*imported.declarations)
+        return imported
 
     async def _export(self, directory: Path) -> tuple[Path, ...]:
         from notebook_do.exchange import export_wrangler

@@ -81,8 +81,11 @@ def read(answer: Answer, secrets: tuple[str, ...] = ()) -> Result | ApiError:
     if envelope["success"] is True and answer.status < 300:
         info = envelope.get("result_info")
         return envelope.get("result"), info if isinstance(info, dict) else {}
-    text, code = _refusal(_masked(envelope, secrets))
-    return answer.error(text, code=code)
+    refusal = _masked(envelope, secrets)
+    text, code = _refusal(refusal)
+    error = answer.error(text, code=code)
+    error.scenarios = _scenarios(refusal)
+    return error
 
 
 def one_line(text: str, limit: int = _LONGEST_TEXT) -> str:
@@ -160,7 +163,7 @@ def _refusal(envelope: dict[str, Any]) -> tuple[str, int]:
     errors = [e for e in _list(envelope.get("errors")) if isinstance(e, dict)]
     code = next((e["code"] for e in errors if type(e.get("code")) is int), 0)
     texts = [one_line(str(e.get("message") or "no message")) for e in errors]
-    texts += [_detail(d) for e in errors if isinstance(e.get("meta"), dict) for d in _list(e["meta"].get("details"))]
+    texts += [_detail(d) for d in _details(envelope)]
     hint = _HINTS.get(code)
     text = "; ".join(dict.fromkeys(texts)) or "Cloudflare refused without a reason"
     return (f"{one_line(text)} → {hint}." if hint else one_line(text)), code
@@ -168,11 +171,13 @@ def _refusal(envelope: dict[str, Any]) -> tuple[str, int]:
 
 def _scenarios(envelope: dict[str, Any]) -> frozenset[str]:
     """Give Cloudflare's own tags of what was wrong with `exports`, class by class (code 100402)."""
-    metas = [
-        e["meta"] for e in _list(envelope.get("errors")) if isinstance(e, dict) and isinstance(e.get("meta"), dict)
-    ]
-    details = [d for meta in metas for d in _list(meta.get("details")) if isinstance(d, dict)]
-    return frozenset(str(d["scenario"]) for d in details if "scenario" in d)
+    return frozenset(str(d["scenario"]) for d in _details(envelope) if isinstance(d, dict) and "scenario" in d)
+
+
+def _details(envelope: dict[str, Any]) -> list[Any]:
+    """Give the details of an exports reconciliation failure: one for each class that does not fit."""
+    metas = (e.get("meta") for e in _list(envelope.get("errors")) if isinstance(e, dict))
+    return [d for meta in metas if isinstance(meta, dict) for d in _list(meta.get("details"))]
 
 
 def _detail(detail: Any) -> str:

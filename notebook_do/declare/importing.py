@@ -16,31 +16,40 @@ from typing import TYPE_CHECKING, Any
 from notebook_do.declare.check import STABLE_ID
 from notebook_do.errors import CommandError
 from notebook_do.model import (
+    Bindings,
     ClassBinding,
     Json,
     Module,
     ModuleKind,
+    Namespace,
+    NamespaceBinding,
     ObservedNamespace,
     ObservedScript,
     PlainText,
     Resource,
     Secret,
     ServiceBinding,
+    StableId,
+    Worker,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from notebook_do.model import Observed, ScriptBinding, ValueBinding
+    from notebook_do.model import BindingValue, Declaration, Observed, ScriptBinding, ValueBinding
 
 _LANGUAGES = {ModuleKind.ESM: "", ModuleKind.PYTHON: " --lang py"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """Cells in the order in which to paste them, the files they name, and what a person should know."""
+    """Cells in the order in which to paste them, the files they name, and what a person should know.
+
+    `declarations` are what the cells declare when they run.
+    """
 
     cells: tuple[str, ...]
+    declarations: tuple[Declaration, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -67,19 +76,21 @@ def import_cells(
             raise CommandError(f"import {name}: its settings or its source could not be read.")
     names = _stable_ids(observed, [live[n] for n in wanted], stable_ids or {})
     cells = [_namespace_cell(names[n], n) for n in sorted(names, key=lambda n: names[n])]
+    declarations: list[Declaration] = [_namespace(names[n], n) for n in sorted(names, key=lambda n: names[n])]
     files: dict[str, bytes] = {}
     notes: list[str] = []
     slots = {(n.script_name, n.class_name): stable_id for n, stable_id in names.items()}
     for name in wanted:
         cell, beside = _worker_cell(live[name], tuple(sources[name]), slots)
         cells.append(cell)
+        declarations.append(_worker(live[name], tuple(sources[name]), slots, in_cell=not beside))
         files |= beside
         secrets = [b.name for b in live[name].bindings or () if _is_secret(b)]
         if secrets:
             notes.append(
                 f"Worker {name}: its secrets ({', '.join(secrets)}) are not readable; every upload keeps them."
             )
-    return Imported(cells=tuple(cells), files=files, notes=tuple(notes))
+    return Imported(cells=tuple(cells), declarations=tuple(declarations), files=files, notes=tuple(notes))
 
 
 def _stable_ids(
@@ -120,6 +131,48 @@ def _namespace_cell(stable_id: str, namespace: ObservedNamespace) -> str:
     )
 
 
+def _namespace(stable_id: str, namespace: ObservedNamespace) -> Namespace:
+    return Namespace(
+        StableId(stable_id),
+        class_name=namespace.class_name,
+        script_name=namespace.script_name,
+        namespace_id=namespace.namespace_id,
+    )
+
+
+def _worker(
+    script: ObservedScript, modules: tuple[Module, ...], slots: Mapping[tuple[str, str], str], *, in_cell: bool
+) -> Worker:
+    """Give what the Worker's cell declares."""
+    bindings: dict[str, BindingValue] = {}
+    for binding in (b for b in script.bindings or () if not _is_secret(b)):
+        if isinstance(binding, ClassBinding):
+            stable_id = StableId(_slot(binding, script.name, slots))
+            bindings[binding.name] = NamespaceBinding(stable_id=stable_id)
+        else:
+            bindings[binding.name] = binding.value
+    return Worker(
+        script.name,
+        name=script.name,
+        script=modules[0].content.decode() if in_cell else None,
+        modules=() if in_cell else modules,
+        lang="py" if in_cell and modules[0].kind is ModuleKind.PYTHON else "js",
+        bindings=Bindings(script.name, bindings),
+        compatibility_date=script.compatibility_date,
+        compatibility_flags=script.compatibility_flags,
+        url=script.url is not False,
+        crons=script.crons,
+    )
+
+
+def _slot(binding: ClassBinding, script: str, slots: Mapping[tuple[str, str], str]) -> str:
+    """Give the stable ID of what a binding reaches."""
+    slot = (binding.script_name or script, binding.class_name)
+    if slot not in slots:
+        raise CommandError(f"import {script}: binding {binding.name} names {'.'.join(slot)}, which is not live.")
+    return slots[slot]
+
+
 def _worker_cell(
     script: ObservedScript, modules: tuple[Module, ...], slots: Mapping[tuple[str, str], str]
 ) -> tuple[str, dict[str, bytes]]:
@@ -136,6 +189,7 @@ def _worker_cell(
     words += [f"--compat-flag {flag}" for flag in script.compatibility_flags]
     if script.url is False:
         words.append("--no-url")
+    words += [f"--cron {shlex.quote(cron)}" for cron in script.crons]
     return " ".join(words) + "\n" + main.content.decode(), {}
 
 
@@ -191,16 +245,15 @@ def _python_cell(
         lines.append(f"    compatibility_flags={script.compatibility_flags!r},")
     if script.url is False:
         lines.append("    url=False,")
+    if script.crons:
+        lines.append(f"    crons={script.crons!r},")
     return "\n".join([*lines, ")"]) + "\n", files
 
 
 def _expression(binding: ScriptBinding, script: str, slots: Mapping[tuple[str, str], str]) -> str:
     """Write a binding as Python."""
     if isinstance(binding, ClassBinding):
-        slot = (binding.script_name or script, binding.class_name)
-        if slot not in slots:
-            raise CommandError(f"import {script}: binding {binding.name} names {'.'.join(slot)}, which is not live.")
-        return f"model.NamespaceBinding(stable_id={slots[slot]!r})"
+        return f"model.NamespaceBinding(stable_id={_slot(binding, script, slots)!r})"
     return _value_expression(binding)
 
 

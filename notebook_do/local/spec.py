@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,9 @@ class RunnableWorker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
-    """A named export of the main module. `kind` is durable-object, worker-entrypoint, workflow, class, function or other.
+    """A named export of the main module.
+
+    `kind` is durable-object, worker-entrypoint, workflow, class, function or other.
 
     `handlers` are the handler or method names found on it.
     """

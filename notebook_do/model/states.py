@@ -173,6 +173,8 @@ class ObservedScript:
     compatibility_date: str | None = None
     compatibility_flags: tuple[str, ...] = ()
     url: bool | None = None
+    crons: tuple[str, ...] = ()
+    """Read only where the script is imported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

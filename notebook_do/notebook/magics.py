@@ -54,11 +54,11 @@ class Durable(Magics):
         silenced = cell is None and line.rstrip().endswith(";")
         try:
             value = self._run(line.rstrip().removesuffix(";") if silenced else line, cell)
-            return None if silenced else value
         except DurableError:
             if not self.short_errors:
                 traceback.print_exc()
             raise
+        return None if silenced else value
 
     durable.__doc__ = verbs.overview()
 

@@ -1,0 +1,124 @@
+"""Live Workers become declarations whose plan is empty; declarations become a wrangler project."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+import notebook_do as nd
+from notebook_do.declare.cell import parse_cell
+from notebook_do.exchange import write_files
+from notebook_do.model import Module, ModuleKind
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COUNTER = """import { DurableObject } from "cloudflare:workers";
+export class Counter extends DurableObject {
+  async increment() {
+    const value = ((await this.ctx.storage.get("value")) ?? 0) + 1;
+    await this.ctx.storage.put("value", value);
+    return value;
+  }
+}
+export default {
+  async fetch(request, env) {
+    return new Response(String(await env.COUNTER.getByName("one").increment()) + (env.SUFFIX ?? ""));
+  },
+};
+"""
+
+
+def deploy_counter(lifecycle: str = "auto") -> nd.Session:
+    """Deploy a counter by one session, and call it once."""
+    session = nd.session("first")
+    counter = nd.DurableObjectNamespace("visits", class_name="Counter")
+    nd.Worker("w", script=COUNTER, bindings={"COUNTER": counter, "SUFFIX": "!"}, lifecycle=lifecycle)
+    session.deploy(session.plan())
+    assert session.fetch("w").text == "1!"
+    return session
+
+
+@pytest.mark.parametrize("lifecycle", ["exports", "migrations"])
+def test_an_imported_worker_has_an_empty_plan(cloud: Path, lifecycle: str) -> None:
+    """After `import_` the session knows the Worker and its namespace: nothing would be sent, all objects are there."""
+    before = deploy_counter(lifecycle).namespaces()["namespace_id"].tolist()
+    session = nd.session("second")
+    imported = session.import_("w-dev")
+    assert session.plan().empty
+    assert session.namespaces()["namespace_id"].tolist() == before
+    assert session.namespaces()["stable_id"].tolist() == ["visits"], "the mark on the Worker names the stable ID"
+    assert session.fetch("w-dev").text == "2!"
+    pasted = [d for cell in imported.cells for d in parse_cell(*_split(cell))]
+    assert pasted == list(imported.declarations)
+
+
+def _split(cell: str) -> tuple[str, str | None]:
+    """Take a magic cell apart as IPython does."""
+    line, newline, body = cell.partition("\n")
+    return line.removeprefix("%%durable ").removeprefix("%durable "), body if newline else None
+
+
+def test_a_lost_state_file_is_rebuilt_from_what_is_live(cloud: Path) -> None:
+    """The state file is deleted: the plan refuses to begin anew, and an import finds every stable ID again."""
+    session = deploy_counter()
+    declared = list(session.catalog.namespaces.values()), list(session.catalog.workers.values())
+    session.state_path.unlink()
+    imported = session.import_("w-dev")
+    assert imported.cells
+    assert session.recorded().namespaces[0].stable_id == "visits"
+    assert [n.id for n in declared[0]] == ["visits"]
+    assert session.fetch("w-dev").text == "2!"
+
+
+def test_several_modules_come_back_as_files(cloud: Path) -> None:
+    """A Worker of several modules is imported with its files, byte by byte, and its plan is empty."""
+    odd = bytes(range(256)) + b"\r\n--x\r\n"
+    main = b'import data from "./blob.bin";\nexport default { fetch: () => new Response(String(data.byteLength)) };\n'
+    session = nd.session("first")
+    modules = (Module(name="index.js", content=main), Module(name="blob.bin", content=odd, kind=ModuleKind.DATA))
+    nd.Worker("files", modules=modules)
+    session.deploy(session.plan())
+    second = nd.session("second")
+    imported = second.import_("files-dev")
+    assert imported.files["files-dev/blob.bin"] == odd
+    assert second.plan().empty
+    write_files(cloud, imported.files)
+    exec(compile(imported.cells[-1], "cell", "exec"), {})  # the cell is Python: a user would run it
+    assert second.plan().empty
+    assert second.fetch("files-dev").text == str(len(odd))
+
+
+def test_import_of_the_whole_account_and_of_an_unknown_worker(cloud: Path) -> None:
+    """`from_account` takes every Worker; an unknown name is one line that lists those there are."""
+    deploy_counter()
+    session = nd.session("second")
+    with pytest.raises(nd.CommandError, match=r"nothing.*w-dev"):
+        session.import_("nothing")
+    assert not session.state.exists
+    assert len(session.import_(from_account=True).cells) == 2
+
+
+def test_export_for_wrangler_is_what_is_live(cloud: Path) -> None:
+    """The exported project names the script, the classes with their storage, the bindings, and holds the source."""
+    session = deploy_counter()
+    written = session.export_wrangler(cloud / "out")
+    assert [p.name for p in written] == ["index.js", "wrangler.jsonc"]
+    config = json.loads((cloud / "out" / "w-dev" / "wrangler.jsonc").read_text())
+    assert config["name"] == "w-dev"
+    assert config["exports"] == {"Counter": {"type": "durable-object", "storage": "sqlite"}}
+    assert (cloud / "out" / "w-dev" / "index.js").read_text() == COUNTER
+    assert session.export_wrangler(cloud / "out") == written, "the same again is no conflict"
+
+
+def test_nothing_is_overwritten_and_nothing_is_written_outside(tmp_path: Path) -> None:
+    """A file with another content stops everything before the first write; so does a name that leads outside."""
+    (tmp_path / "b").write_text("mine")
+    with pytest.raises(nd.CommandError, match="exists with another content"):
+        write_files(tmp_path, {"a": b"1", "b": b"2"})
+    assert not (tmp_path / "a").exists()
+    with pytest.raises(nd.CommandError, match="outside"):
+        write_files(tmp_path / "in", {"../out": b"1"})
+    assert not (tmp_path / "out").exists()
