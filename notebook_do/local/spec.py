@@ -53,7 +53,6 @@ class Export:
     """A named export of the main module.
 
     `kind` is durable-object, worker-entrypoint, workflow, class, function or other.
-
     `handlers` are the handler or method names found on it.
     """
 
