@@ -384,7 +384,9 @@ class Session:
 
         async def build(objects_of: tuple[NamespaceId, ...]) -> Plan:
             async with connection.client() as client:
-                observed = await observe(client, scripts=sorted(scripts), settings=True, objects_of=objects_of)
+                # whoever in the account still binds what is to be destroyed must be named
+                read = None if desired.destroy else sorted(scripts)
+                observed = await observe(client, scripts=read, settings=True, objects_of=objects_of)
             return build_plan(
                 desired,
                 recorded,

@@ -120,8 +120,8 @@ def _form(
     now: Lifecycle | None = None
     if live:
         now = live.lifecycle or (record.lifecycle if record else None) or ("migrations" if has_classes else None)
-        if record and record.lifecycle == "exports":
-            now = "exports"  # one-way; a script that no longer hosts a class may not show it
+        if record and record.lifecycle == "exports" and not has_classes:
+            now = "exports"  # one-way, and only a script that hosts a class shows it
         elif record and record.lifecycle and live.lifecycle and record.lifecycle != live.lifecycle:
             detail = f"Worker {live.name} was switched to {live.lifecycle} outside; this plan follows it."
             findings.drift.append(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -15,8 +14,8 @@ from notebook_do.declare.catalog import Catalog
 from notebook_do.declare.exporting import wrangler_files
 from notebook_do.declare.importing import Imported, import_cells
 from notebook_do.errors import CommandError
+from notebook_do.exchange import adopted
 from notebook_do.model import Module, ModuleKind, Recorded
-from notebook_do.plan.adopt import records_of
 from notebook_do.plan.plan import Upload
 
 if TYPE_CHECKING:
@@ -80,13 +79,12 @@ def test_after_an_import_the_plan_is_empty(
     assert set(catalog.namespaces) == {"chat-room", "old"}
     desired = catalog.desired("s", "production")
     fresh = Recorded(lineage="e" * 32)
-    workers, namespaces = records_of(desired, fresh, observed, ["host", "client"])
-    book.world.recorded = replace(fresh, workers=workers, namespaces=namespaces)
+    book.world.recorded = adopted(fresh, desired, observed)
     plan = book.world.plan(desired)
     assert [r.message for r in plan.refusals] == []
     assert plan.empty
     assert not plan.drift
-    assert {n.namespace_id for n in namespaces} == {n.namespace_id for n in observed.namespaces}
+    assert {n.namespace_id for n in book.world.recorded.namespaces} == {n.namespace_id for n in observed.namespaces}
 
 
 def test_known_stable_ids_are_kept() -> None:

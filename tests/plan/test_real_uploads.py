@@ -170,6 +170,21 @@ def test_hosts_of_each_other(cloud: Path) -> None:
     assert [ask("two", "A", "eve"), ask("two", "B", "eve")] == ["a:ada", "b:bob"]
 
 
+def test_f15_a_binder_in_another_session(cloud: Path) -> None:
+    """F15: a Worker of another session that binds a namespace is found in the account, and named."""
+    nd.session("other")
+    nd.Worker("api", name="api", script=source(A="a"), bindings={"A": namespace("a", "A", protect=False)})
+    deploy()
+    nd.session("theirs")
+    nd.Worker("far", name="far", script=source(), bindings={"FAR": namespace("a", "A", script_name="api")})
+    deploy()
+    session = nd.session("other")
+    nd.Worker("api", name="api", script=source(A="a"), bindings={"A": namespace("a", "A", protect=False)})
+    (refusal,) = session.plan(["api"]).refusals
+    assert refusal.code == "still-bound"
+    assert "FAR of far" in refusal.message
+
+
 def test_lost_state_file(cloud: Path) -> None:
     """Without the state file our mark on the live Worker gives the stable ID its namespace back."""
     session = nd.session("app")
