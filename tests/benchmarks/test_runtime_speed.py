@@ -1,0 +1,183 @@
+"""How long a Worker takes to start, to be replaced and to answer, and what idle Workers cost. Run with -m benchmark."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import statistics
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import uvicorn
+
+from notebook_do.local.gateway import workers_app
+from notebook_do.local.probe import probe
+from notebook_do.local.runtime import Runtime
+from notebook_do.local.spec import HostedNamespace, ModuleFile, RunnableWorker
+from notebook_do.toolchain import find_workerd
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+pytestmark = pytest.mark.benchmark
+
+COUNTER = """
+import { DurableObject } from "cloudflare:workers";
+export class Counter extends DurableObject {
+  async increment() {
+    const n = ((await this.ctx.storage.get("n")) ?? 0) + 1;
+    await this.ctx.storage.put("n", n);
+    return n;
+  }
+}
+export default {
+  async fetch(request, env) {
+    if (new URL(request.url).pathname === "/plain") return new Response("plain");
+    return new Response(String(await env.COUNTER.getByName("a").increment()));
+  },
+};
+"""
+BINDING = {"type": "durable_object_namespace", "name": "COUNTER", "class_name": "Counter"}
+MANY = 1000
+
+
+def counter(module: Path, number: int, version: int = 0) -> RunnableWorker:
+    """Make a Worker with a counter of its own."""
+    return RunnableWorker(
+        name=f"counter-{number}",
+        version=str(version),
+        main_module="index.js",
+        modules=(ModuleFile(name="index.js", content_type="application/javascript+module", path=module),),
+        bindings=(BINDING,),
+        namespaces=(HostedNamespace(namespace_id=f"{number:032x}", class_name="Counter", sqlite=True),),
+        compatibility_date="2026-10-01",
+    )
+
+
+@contextlib.asynccontextmanager
+async def runtime_with(folder: Path, workers: dict[str, RunnableWorker]) -> AsyncIterator[Runtime]:
+    """Run a runtime."""
+    runtime = Runtime(
+        data=folder / "data",
+        workerd=find_workerd(),
+        workers=lambda: list(workers.values()),
+        events=lambda _script, _item: None,
+    )
+    try:
+        yield runtime
+    finally:
+        await runtime.close()
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Path:
+    """Give the file of the counter."""
+    path = tmp_path / "counter.js"
+    path.write_text(COUNTER)
+    return path
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[str], None]]:
+    """Give a way to print past pytest."""
+
+    def printed(line: str) -> None:
+        with capsys.disabled():
+            print(f"\n  {line}", end="")  # noqa: T201 - a benchmark prints
+
+    return printed
+
+
+def median(times: list[float]) -> str:
+    """Show a median and a 99th percentile in milliseconds."""
+    ordered = sorted(times)
+    return f"p50 {statistics.median(ordered) * 1e3:.2f} ms, p99 {ordered[int(len(ordered) * 0.99)] * 1e3:.2f} ms"
+
+
+def test_start_redeploy_and_probe(tmp_path: Path, module: Path, say: Callable[[str], None]) -> None:
+    """Print the time from nothing to the first answer, of a replacement, and of a probe."""
+
+    async def measure() -> None:
+        starts, swaps, probes = [], [], []
+        workers = {"counter-1": counter(module, 1)}
+        async with runtime_with(tmp_path, workers) as runtime:
+            for version in range(15):
+                workers["counter-1"] = counter(module, 1, version)
+                began = time.perf_counter()
+                await probe(workers["counter-1"], find_workerd())
+                probes.append(time.perf_counter() - began)
+                began = time.perf_counter()
+                await runtime.changed(["counter-1"])
+                async with runtime.lease("counter-1") as lease:
+                    answer = await lease.upstream.fetch("GET", "/", host="counter-1.localhost")
+                (swaps if version else starts).append(time.perf_counter() - began)
+                assert answer.body == str(version + 1).encode()
+            for _ in range(10):
+                for island in set(runtime._by_script.values()):
+                    await island.retire(5)
+                began = time.perf_counter()
+                async with runtime.lease("counter-1") as lease:
+                    await lease.upstream.fetch("GET", "/", host="counter-1.localhost")
+                starts.append(time.perf_counter() - began)
+        say(f"start to first answer: {median(starts)}")
+        say(f"replace to first answer of the new code: {median(swaps)}")
+        say(f"probe: {median(probes)}")
+
+    asyncio.run(measure())
+
+
+def test_a_call_through_the_port(tmp_path: Path, module: Path, say: Callable[[str], None]) -> None:
+    """Print the time of a call through the workers port, with and without a write to an object."""
+
+    def calls(port: int, path: str) -> list[float]:
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        times = []
+        for _ in range(2000):
+            began = time.perf_counter()
+            connection.request("GET", path, headers={"Host": f"counter-1.localhost:{port}"})
+            assert connection.getresponse().read()
+            times.append(time.perf_counter() - began)
+        connection.close()
+        return times[200:]
+
+    async def measure() -> None:
+        async with runtime_with(tmp_path, {"counter-1": counter(module, 1)}) as runtime:
+            server = uvicorn.Server(uvicorn.Config(workers_app(runtime), port=0, log_level="warning"))
+            serving = asyncio.create_task(server.serve())
+            while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+                await asyncio.sleep(0.001)
+            port = server.servers[0].sockets[0].getsockname()[1]
+            for path, what in (("/plain", "a plain call"), ("/", "a call that increments a stored counter")):
+                say(f"{what}: {median(await asyncio.to_thread(calls, port, path))}")
+            server.should_exit = True
+            await serving
+
+    asyncio.run(measure())
+
+
+def test_idle_workers_cost_nothing(tmp_path: Path, module: Path, say: Callable[[str], None]) -> None:
+    """Print the memory and the time that a thousand deployed Workers take while nobody calls them."""
+
+    def memory() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    async def measure() -> None:
+        before = memory()
+        workers = {worker.name: worker for worker in (counter(module, number) for number in range(MANY))}
+        async with runtime_with(tmp_path, workers) as runtime:
+            began = time.perf_counter()
+            await runtime.changed(workers)
+            told = time.perf_counter() - began
+            began = time.perf_counter()
+            async with runtime.lease("counter-7") as lease:
+                await lease.upstream.fetch("GET", "/", host="counter-7.localhost")
+            first = time.perf_counter() - began
+            assert len(runtime._by_script) == 1
+        grown = (memory() - before) / 2**20
+        say(f"{MANY} idle Workers: {grown:.1f} MB here, no process; told in {told * 1e3:.0f} ms")
+        say(f"one of {MANY}, from nothing to its first answer: {first * 1e3:.0f} ms")
+
+    asyncio.run(measure())
