@@ -13,7 +13,7 @@ from notebook_do.model import ClassBinding, ServiceBinding
 from notebook_do.plan.alias import can_alias
 from notebook_do.plan.destroy import Doom, check_binders, check_hosts, condemn, deletions
 from notebook_do.plan.diff import WorkerDiff, compare
-from notebook_do.plan.explain import doom_changes, kept_changes, namespace_changes
+from notebook_do.plan.explain import doom_changes, gone_changes, kept_changes, namespace_changes
 from notebook_do.plan.facts import Facts, Findings, Slot, gather
 from notebook_do.plan.forms import settle_forms
 from notebook_do.plan.identity import Held, identify
@@ -109,6 +109,7 @@ def _survey(facts: Facts, doom: Doom, findings: Findings) -> _Work:
     diffs = {script: compare(s, relabelled=script in relabelled.keys() | renamed) for script, s in standings.items()}
     for diff in diffs.values():
         findings.drift += diff.drift
+    findings.drift += gone_changes(facts, doom)
     work = _Work(
         facts=facts,
         findings=findings,

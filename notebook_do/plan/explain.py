@@ -92,6 +92,31 @@ def kept_changes(facts: Facts, doom: Doom, held: Iterable[Held]) -> list[Change]
     return changes
 
 
+def gone_changes(facts: Facts, doom: Doom) -> list[Change]:
+    """Give what is recorded, not declared now, and no longer live: drift that no declaration would show."""
+    gone = [
+        r
+        for r in facts.recorded.namespaces
+        if r.namespace_id not in facts.live
+        and r.stable_id not in facts.namespaces
+        and r.stable_id not in doom.forgotten
+    ]
+    return [
+        Change(
+            action=Action.DELETE,
+            kind="namespace",
+            id=record.stable_id,
+            worker=record.script_name,
+            name=record.class_name,
+            detail=f"Namespace {record.stable_id} ({record.namespace_id}) is gone from the account, with its objects; it is "
+            f"not declared in this session. `%durable destroy {record.stable_id}` forgets it.",
+            destructive=True,
+            namespace_id=record.namespace_id,
+        )
+        for record in sorted(gone, key=lambda r: r.stable_id)
+    ]
+
+
 def _kept(  # noqa: PLR0913, PLR0917 - the cells of a row
     kind: str, id_: str, worker: str, name: str, detail: str, namespace_id: str
 ) -> Change:
