@@ -29,8 +29,8 @@ async def observe(
 ) -> Observed:
     """Read the script list and the namespace list: two requests, or one while the account has no script.
 
-    With `settings`, bindings and compatibility of `scripts` (None: of all) are read too, and of the namespaces
-    in `objects_of` the number of objects that hold data.
+    With `settings`, of `scripts` (None: of all) bindings, compatibility, address and a split deployment are read too,
+    three requests each; of the namespaces in `objects_of` the number of objects that hold data.
     """
     live = await observe_scripts(client)
     names = frozenset(live if scripts is None else scripts)
@@ -42,8 +42,17 @@ async def observe(
             return script
         async with limit:
             raw = await client.script_settings(script.name)
+            deployments = await client.list_deployments(script.name)
+            url = await client.script_url(script.name)
         bindings, date, flags = wire.decode_settings(raw, script.name)
-        return replace(script, bindings=bindings, compatibility_date=date, compatibility_flags=flags)
+        return replace(
+            script,
+            bindings=bindings,
+            compatibility_date=date,
+            compatibility_flags=flags,
+            split=wire.decode_split(deployments),
+            url=url,
+        )
 
     wanted = frozenset(objects_of)
 

@@ -238,8 +238,9 @@ def test_details_of_an_exports_reconciliation() -> None:
         {"class": "B", "scenario": "tombstone", "message": "B is bound.", "referencing_scripts": ["x", "y"]},
     ]
     refusal = no(400, {"code": 100402, "message": "reconciliation failed", "meta": {"details": details}})
-    with pytest.raises(ApiError, match=r"A is orphaned\. Declare it\.; B is bound\. \(bound by x, y\)"):
+    with pytest.raises(ApiError, match=r"A is orphaned\. Declare it\.; B is bound\. \(bound by x, y\)") as caught:
         ask(lambda _: refusal, lambda one: one.upload_script("w", FORM))
+    assert caught.value.scenarios == {"orphaned_provisioned_namespace", "tombstone"}
 
 
 @pytest.mark.parametrize("code", [1000, 6003, 9109, 10000, 10063, 10079, 10097, 10099])

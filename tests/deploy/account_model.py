@@ -232,6 +232,8 @@ class Account:
         match method, what:
             case "GET", "settings":
                 return {"bindings": script["bindings"], "compatibility_date": "2026-01-01"}
+            case "GET", "deployments":
+                return {"deployments": [{"versions": [{"percentage": p} for p in script.get("split", (100,))]}]}
             case "GET", "subdomain":
                 return {"enabled": script["enabled"], "previews_enabled": False}
             case "POST", "subdomain":

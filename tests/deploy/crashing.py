@@ -2,7 +2,7 @@
 
 Run as a program it reads orders, one JSON line each, forks a child for each, and answers how the child ended. The
 child counts its effects (what reaches the disk or the network) and ends itself with SIGKILL at the one it was told:
-before it, after it, or, for a write, half-way.
+before it, after it, or half-way through the first write from there on.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from project import Project, worker_of
 
 from notebook_do.cloudflare.client import Client
 from notebook_do.cloudflare.credentials import Token
-from notebook_do.deploy import recover
+from notebook_do.deploy import recover, run
 from notebook_do.state import StateFile
 
 STEPS = ("open", "write", "pwrite", "fsync", "ftruncate", "replace", "unlink", "mkdir", "chmod")
@@ -64,7 +64,7 @@ class Killer:
             if name == "open" and not args[1] & (os.O_CREAT | os.O_TRUNC):
                 return call(*args, **kwargs)
             mine = self.note(f"disk {name}")
-            if mine and self.phase.startswith("torn") and name == "write":
+            if self.phase.startswith("torn") and name == "write" and self.count >= self.at:
                 call(args[0], bytes(args[1])[: int(self.phase[4:])])
                 self.die()
             result = call(*args, **kwargs)
@@ -113,6 +113,7 @@ def stages(form: Any) -> tuple[tuple[tuple[Any, ...], tuple[str, ...]], ...]:
 async def go(order: dict[str, Any], killer: Killer) -> None:
     """Go through the stages from the one ordered; each has to end with an empty plan."""
     state = StateFile(order["state"])
+    run.AT_ONCE = order["at_once"]
 
     def client() -> Client:
         return Client(

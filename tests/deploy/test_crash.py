@@ -12,6 +12,7 @@ from account_model import ACCOUNT, TOKEN, Account
 from notebook_do.state import StateFile
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from processes import Runner, Served
@@ -25,6 +26,7 @@ class Trial:
     served: Served
     runner: Runner
     form: str
+    at_once: int = 4
 
     def run(self, *, at: int = 0, phase: str = "before", stage: int = 0, **more: Any) -> int:
         """Go through the stages, killed at effect `at`."""
@@ -38,6 +40,7 @@ class Trial:
                 "account": ACCOUNT,
                 "token": TOKEN,
                 "form": self.form,
+                "at_once": self.at_once,
                 "at": at,
                 "phase": phase,
                 "stage": stage,
@@ -68,11 +71,11 @@ class Trial:
         assert live.items() <= first_ids.items() or not first_ids
 
 
-def trial_of(path: Path, served: Served, runner: Runner, form: str) -> Trial:
+def trial_of(path: Path, served: Served, runner: Runner, form: str, at_once: int = 4) -> Trial:
     """Begin with an empty account and directory."""
     path.mkdir()
     served.account = Account()
-    return Trial(path, served, runner, form)
+    return Trial(path, served, runner, form, at_once)
 
 
 def points_of(effects: list[str]) -> list[tuple[int, str]]:
@@ -85,10 +88,10 @@ def points_of(effects: list[str]) -> list[tuple[int, str]]:
     ]
 
 
-def survive(path: Path, served: Served, runner: Runner, form: str, points: list[tuple[int, str]]) -> None:
+def survive(begin: Callable[[str], Trial], points: list[tuple[int, str]]) -> None:
     """Kill at each point, then go on from the stage that was under way: one rerun has to reach a clean plan."""
     for at, phase in points:
-        trial = trial_of(path / f"{at}-{phase}", served, runner, form)
+        trial = begin(f"{at}-{phase}")
         assert trial.run(at=at, phase=phase) == -9, (at, phase, trial.told())
         stage = int((trial.path / "progress").read_text()) if (trial.path / "progress").exists() else 0
         assert trial.run(stage=stage) == 0, (at, phase, stage, trial.told())
@@ -110,7 +113,10 @@ def test_f30_killed_at_every_request(tmp_path: Path, served: Served, runner: Run
     points = [(n, p) for n, p in points_of(effects) if effects[n - 1].startswith("net ")]
     changing = [(n, p) for n, p in points if not effects[n - 1].startswith("net GET")]
     assert len(changing) >= 2 * 9
-    survive(tmp_path, served, runner, form, changing + [p for p in points if p not in changing][::5])
+    survive(
+        lambda name: trial_of(tmp_path / name, served, runner, form),
+        changing + [p for p in points if p not in changing][::5],
+    )
 
 
 def test_f30_killed_at_some_writes(tmp_path: Path, served: Served, runner: Runner, form: str) -> None:
@@ -119,15 +125,18 @@ def test_f30_killed_at_some_writes(tmp_path: Path, served: Served, runner: Runne
     assert reference.run() == 0, reference.told()
     effects = reference.effects()
     points = [(n, p) for n, p in points_of(effects) if effects[n - 1].startswith("disk ")]
-    survive(tmp_path, served, runner, form, points[:: max(1, len(points) // 40)])
+    survive(lambda name: trial_of(tmp_path / name, served, runner, form), points[:: max(1, len(points) // 40)])
 
 
 @pytest.mark.exhaustive
 def test_f30_killed_everywhere(tmp_path: Path, served: Served, runner: Runner, form: str) -> None:
     """F30: the whole enumeration: every effect, before and after, every write torn at three lengths."""
-    reference = trial_of(tmp_path / "reference", served, runner, form)
+    reference = trial_of(tmp_path / "reference", served, runner, form, at_once=1)
     assert reference.run() == 0, reference.told()
-    survive(tmp_path, served, runner, form, points_of(reference.effects()))
+    effects = reference.effects()
+    survive(lambda name: trial_of(tmp_path / name, served, runner, form, at_once=1), points_of(effects))
+    beyond = trial_of(tmp_path / "beyond", served, runner, form, at_once=1)
+    assert beyond.run(at=len(effects) + 1) == 0, "the enumeration did not reach the end"
 
 
 @pytest.mark.exhaustive

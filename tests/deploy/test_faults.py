@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ENDPOINTS = {
     "list scripts": r"GET .*/scripts",
     "read settings": r"GET .*/scripts/\w+/settings",
+    "list deployments": r"GET .*/scripts/\w+/deployments",
     "upload": r"PUT .*/scripts/\w+",
     "list namespaces": r"GET .*/namespaces",
     "open the address": r"POST .*/scripts/\w+/subdomain",

@@ -66,8 +66,15 @@ def test_settings_of_the_scripts_asked_for(account: Account) -> None:
     """Bindings are read of the scripts asked for, and of no other; a script that is not there is no error."""
     observed = seen(account, scripts=["w", "not-there"], settings=True)
     assert observed.scripts[0].bindings == (ClassBinding(name="NS", class_name="Counter"),)
-    assert len(account.log) == 3
+    assert (observed.scripts[0].url, observed.scripts[0].split) == (True, False)
+    assert len(account.log) == 5
     assert seen(account, scripts=["not-there"], settings=True).scripts[0].bindings is None
+
+
+def test_f29_a_split_deployment_is_seen(account: Account) -> None:
+    """F29: a script that runs two versions at once is observed as split."""
+    account.scripts["w"]["split"] = (90, 10)
+    assert seen(account, settings=True).scripts[0].split
 
 
 def test_objects_are_counted_where_asked(account: Account) -> None:
