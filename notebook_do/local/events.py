@@ -27,7 +27,7 @@ class EventServer:
 
     async def start(self) -> None:
         """Begin to listen."""
-        self._server = await asyncio.start_unix_server(self._serve, self.path, limit=http1.HEAD_LIMIT)
+        self._server = await asyncio.start_unix_server(self._serve, self.path, limit=http1.HEAD_LIMIT, backlog=4096)
 
     async def close(self) -> None:
         """Stop listening."""

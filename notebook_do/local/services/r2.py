@@ -108,7 +108,7 @@ class R2Service:
 
     def _put(self, bucket: str, asked: dict[str, Any], body: BinaryIO) -> Answer:
         check_metadata(asked)
-        stored = self._files.store(body)
+        stored = self._files.store(body, [kind for kind in HASHES.values() if kind in asked])
         try:
             checksums = _checksums(asked, stored.digests)
             fresh = R2Object.fresh(

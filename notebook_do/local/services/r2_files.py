@@ -32,10 +32,10 @@ class Files:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def store(self, body: BinaryIO) -> Stored:
-        """Write the rest of `body` to a new file."""
+    def store(self, body: BinaryIO, checksums: Iterable[str] = ()) -> Stored:
+        """Write the rest of `body` to a new file; its MD5 and the `checksums` asked for are taken on the way."""
         name = secrets.token_hex(16)
-        hashes = {kind: hashlib.new(kind, usedforsecurity=False) for kind in HASHES.values()}
+        hashes = {kind: hashlib.new(kind, usedforsecurity=False) for kind in {"md5", *checksums}}
         size = 0
         with (self._folder / name).open("xb") as file:
             while piece := body.read(_CHUNK):

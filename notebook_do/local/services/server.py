@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 18
 _IN_MEMORY = 1 << 20
 _LARGEST = 5 << 30
+_BACKLOG = 4096
+"""A Worker may ask a thousand things at once; a unix socket whose queue is full refuses, and does not wait."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -45,7 +47,7 @@ class ServiceServer:
 
     async def start(self) -> None:
         """Begin to listen."""
-        self._server = await asyncio.start_unix_server(self._accept, self.path, limit=_CHUNK)
+        self._server = await asyncio.start_unix_server(self._accept, self.path, limit=_CHUNK, backlog=_BACKLOG)
         self.path.chmod(0o600)
 
     async def close(self) -> None:

@@ -143,6 +143,21 @@ def test_many_keys_are_read_at_once(ask: Callable[..., None]) -> None:
     ask(story, KV)
 
 
+def test_a_thousand_calls_at_once(play: Callable[..., None]) -> None:
+    """As many calls at once as a Worker may make are all answered."""
+    source = (
+        "export default { async fetch(r, env) {"
+        " const calls = Array.from({ length: 999 }, (_, i) => env.KV.get(`k${i}`));"
+        " return new Response(String((await Promise.all(calls)).filter((v) => v === null).length)); } };"
+    )
+
+    async def story(stage: Any) -> None:
+        stage.put("w", source, bindings=(KV,))
+        assert await stage.text("w") == "999"
+
+    play(story)
+
+
 def test_a_value_outlives_the_runtime(play: Callable[..., None]) -> None:
     """What was put is there after the whole local Cloudflare was started again."""
     source = "export default { async fetch(r, env) { const old = await env.KV.get('n'); await env.KV.put('n', 'kept'); return new Response(old ?? 'none'); } };"  # noqa: E501 - one Worker
