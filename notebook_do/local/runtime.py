@@ -24,6 +24,7 @@ from notebook_do.local.bindings import SYSTEM, worker_service
 from notebook_do.local.config import Layout, config_text
 from notebook_do.local.events import EventServer, Sink
 from notebook_do.local.island import Island, Lease, Retired, neighbours
+from notebook_do.local.ownership import fresh_folder, locked
 from notebook_do.local.services.assembly import Services
 from notebook_do.local.spec import RunnableWorker, ScriptInvalid
 
@@ -37,7 +38,6 @@ GRACE = 5.0
 CHECK_TIMEOUT = 10.0
 _STABLE = 2.0  # seconds of life after which a crash is no longer held against the next start
 _SLOWEST_RESTART = 5.0
-_SOCKET_PATH_LIMIT = 90
 
 
 class Runtime:
@@ -63,8 +63,8 @@ class Runtime:
             raise TargetError("the local Cloudflare does not run on Windows; use it in WSL, or target cloudflare.")
         self.storage = data / "objects"
         self.storage.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = _locked(data / "runtime.lock", data)
-        self._folder = _fresh_folder(data / "run")
+        self._lock = locked(data / "runtime.lock", data)
+        self._folder = fresh_folder(data / "run")
         self._workerd, self._workers, self._idle, self._grace = workerd, workers, idle, grace
         self._events = EventServer(self._folder / "events", events)
         self.services = Services(data / "services")
@@ -187,13 +187,15 @@ class Runtime:
 
     async def _plan_wakes(self, namespaces: Iterable[str]) -> None:
         """Set a timer for each namespace whose next alarm would otherwise find its island asleep."""
-        for namespace in namespaces:
-            due = await asyncio.to_thread(files.next_alarm, self.storage, [namespace])
+        for namespace, due in (await asyncio.to_thread(self._due, list(namespaces))).items():
             if known := self._wakes.pop(namespace, None):
                 known.cancel()
             if due is not None and not self._closed:
                 wake = asyncio.get_running_loop().call_later
                 self._wakes[namespace] = wake(max(0.0, due - time.time()), self._wake, namespace)
+
+    def _due(self, namespaces: list[str]) -> dict[str, float | None]:
+        return {namespace: files.next_alarm(self.storage, [namespace]) for namespace in namespaces}
 
     def _wake(self, namespace: str) -> None:
         self._wakes.pop(namespace, None)
@@ -301,6 +303,8 @@ class Runtime:
         await self._events.close()
         await self.services.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # only a link is left
+            (self.storage.parent / "run").unlink()
         os.close(self._lock)
 
     async def _quiet(self) -> None:
@@ -312,27 +316,3 @@ class Runtime:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _locked(path: Path, data: Path) -> int:
-    """Take the lock of a data directory; two runtimes on one would lose acknowledged writes."""
-    import fcntl
-
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        raise TargetError(
-            f"another process runs the local Cloudflare of {data}; use that one, or another directory."
-        ) from None
-    return lock
-
-
-def _fresh_folder(wanted: Path) -> Path:
-    """Make the folder of sockets and configurations, empty; a short path, because a socket's path is limited."""
-    shutil.rmtree(wanted, ignore_errors=True)
-    if len(str(wanted.absolute())) > _SOCKET_PATH_LIMIT - 20:
-        return Path(tempfile.mkdtemp(prefix="notebook-do-"))
-    wanted.mkdir(mode=0o700)
-    return wanted.absolute()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+import signal
 import subprocess
 import sys
 import textwrap
@@ -332,3 +333,30 @@ def test_workerd_dies_with_its_parent(
     waiting.register(handle, select.POLLIN)
     assert waiting.poll(5000), "workerd outlived its parent"
     os.close(handle)
+
+
+def test_an_orphan_is_ended_before_its_directory_is_used(
+    play: Callable[..., None], workerd: Path, tmp_path: Path
+) -> None:
+    """A workerd that outlived its runtime is gone when the next runtime of that directory has started."""
+    run = tmp_path / "data" / "run"
+    former = run / "config-left"
+    former.mkdir(parents=True)
+    config = former / "config.capnp"
+    config.write_text("""
+        using Workerd = import "/workerd/workerd.capnp";
+        const config :Workerd.Config = (
+          services = [(name = "x", disk = (path = "/"))],
+          sockets = [(name = "x", address = "unix:x", http = (), service = "x")],
+        );
+    """)
+    with subprocess.Popen([workerd, "serve", "--control-fd=1", config], stdout=subprocess.PIPE, cwd=former) as orphan:
+        assert orphan.stdout is not None
+        assert b"listen" in orphan.stdout.readline()
+
+        async def story(stage: Any) -> None:
+            stage.put("page", HELLO)
+            assert await stage.text("page") == "hello"
+
+        play(story)
+        assert orphan.wait(5) == -signal.SIGKILL
