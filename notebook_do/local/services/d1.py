@@ -186,10 +186,10 @@ class _Database:
         return {"columns": [column[0] for column in cursor.description or ()], "rows": rows, "meta": meta}
 
     def _size(self) -> int:
+        # As pragmas, not as the tables of the same name: those a Worker could put its own in front of.
         with self._own():
-            return int(
-                self._db.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()[0]
-            )
+            pages, size = (self._db.execute(f"PRAGMA {word}").fetchone()[0] for word in ("page_count", "page_size"))
+        return int(pages) * int(size)
 
 
 def _may_write(query: tuple[str, list[Any]]) -> bool:
