@@ -7,48 +7,29 @@ Workers cost a few megabytes and no queries.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
-import sqlite3
 import uuid
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.errors import TargetError
 from notebook_do.local.blobs import Blobs
+from notebook_do.local.database import open_database
+from notebook_do.local.deployed import bound_namespaces, followed, runnable
 from notebook_do.local.namespaces import AccountFacts, Namespace, ScriptFacts, Switches
 from notebook_do.local.records import Deployment, Script, Version
-from notebook_do.local.spec import HostedNamespace, ModuleFile, RunnableWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    import sqlite3
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    from notebook_do.local.spec import RunnableWorker
 
 KEPT_VERSIONS = 100
 """How many versions and deployments of a script are kept, besides those that serve."""
-
-UPGRADES = (
-    """
-    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE script (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE version (id TEXT PRIMARY KEY, script TEXT NOT NULL, number INTEGER NOT NULL, body TEXT NOT NULL)
-        WITHOUT ROWID;
-    CREATE UNIQUE INDEX version_of ON version (script, number);
-    CREATE TABLE module (version TEXT NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (version, digest)) WITHOUT ROWID;
-    CREATE INDEX module_digest ON module (digest);
-    CREATE TABLE deployment (serial INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, script TEXT NOT NULL,
-        body TEXT NOT NULL);
-    CREATE INDEX deployment_of ON deployment (script, serial);
-    CREATE TABLE namespace (id TEXT PRIMARY KEY, script TEXT NOT NULL, class_name TEXT NOT NULL,
-        sqlite INTEGER NOT NULL, UNIQUE (script, class_name)) WITHOUT ROWID;
-    CREATE TABLE doomed (namespace_id TEXT PRIMARY KEY) WITHOUT ROWID;
-    CREATE TABLE schedule (script TEXT NOT NULL, cron TEXT NOT NULL, created_on TEXT NOT NULL,
-        PRIMARY KEY (script, cron)) WITHOUT ROWID;
-    """,
-)
 
 
 def now() -> str:
@@ -73,7 +54,7 @@ class Account:
 
     def __init__(self, data: Path) -> None:
         self.blobs = Blobs(data)
-        self._db = _open(data / "account.sqlite")
+        self._db = open_database(data / "account.sqlite")
         self.id = self._meta("account_id", secrets.token_hex(16))
         self.created_on = self._meta("created_on", now())
         self.scripts = {s.name: s for (b,) in self._db.execute("SELECT body FROM script") if (s := Script.from_json(b))}
@@ -163,7 +144,7 @@ class Account:
     def runnable(self) -> list[RunnableWorker]:
         """Everything that is deployed, ready to run."""
         for name in self.serving.keys() - self._runnable.keys():
-            self._runnable[name] = runnable(self, name, self.serving[name], self.namespaces)
+            self._runnable[name] = runnable(self.blobs, name, self.serving[name], self.namespaces)
         return list(self._runnable.values())
 
     # --- changing
@@ -320,55 +301,6 @@ class Account:
             self.serving[name] = version
 
 
-def bound_namespaces(version: Version) -> list[str]:
-    """Ids of the namespaces that a version binds."""
-    return [
-        b["namespace_id"] for b in version.bindings if b["type"] == "durable_object_namespace" and "namespace_id" in b
-    ]
-
-
-def runnable(account: Account, name: str, version: Version, namespaces: Mapping[str, Namespace]) -> RunnableWorker:
-    """Make a version ready to run; Durable Object bindings follow their namespace, wherever it lives now."""
-    hosted = tuple(
-        HostedNamespace(namespace_id=n.id, class_name=n.class_name, sqlite=n.sqlite)
-        for n in sorted(namespaces.values(), key=lambda n: n.id)
-        if n.script == name
-    )
-    bindings = followed(version, name, namespaces).bindings
-    identity = json.dumps([version.id, [(h.namespace_id, h.class_name) for h in hosted], bindings])
-    return RunnableWorker(
-        name=name,
-        version=f"{version.id}/{hashlib.sha256(identity.encode()).hexdigest()[:16]}",
-        main_module=version.code.main_module,
-        modules=tuple(
-            ModuleFile(name=m.name, content_type=m.content_type, path=account.blobs.path(m.digest))
-            for m in version.code.modules
-        ),
-        bindings=bindings,
-        namespaces=hosted,
-        compatibility_date=version.code.compatibility_date,
-        compatibility_flags=version.code.compatibility_flags,
-    )
-
-
-def followed(version: Version, script: str, namespaces: Mapping[str, Namespace]) -> Version:
-    """Give a version whose Durable Object bindings carry the present labels of their namespaces.
-
-    A rename or transfer does not touch the versions of the Workers that bind the namespace; their bindings follow it.
-    One whose namespace is gone stays as it was uploaded.
-    """
-    return replace(version, bindings=tuple(_follow(b, script, namespaces) for b in version.bindings))
-
-
-def _follow(binding: dict[str, Any], script: str, namespaces: Mapping[str, Namespace]) -> dict[str, Any]:
-    namespace = namespaces.get(binding.get("namespace_id", ""))
-    if binding["type"] != "durable_object_namespace" or namespace is None:
-        return binding
-    rest = {key: value for key, value in binding.items() if key != "script_name"}
-    host = {} if namespace.script == script else {"script_name": namespace.script}
-    return {**rest, "class_name": namespace.class_name, **host}
-
-
 def new_version_id() -> str:
     """Give a fresh version or deployment id."""
     return str(uuid.uuid4())
@@ -386,24 +318,3 @@ def _deployment(body: str) -> Deployment:
 
 def _plain(deployment: Deployment) -> dict[str, Any]:
     return {key: getattr(deployment, key) for key in ("id", "created_on", "source", "versions", "annotations")}
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    """Open the database and bring its schema up to date; a file of a newer program is left alone."""
-    db = sqlite3.connect(path, isolation_level=None)
-    path.chmod(0o600)
-    try:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        found = int(db.execute("PRAGMA user_version").fetchone()[0])
-    except sqlite3.DatabaseError as error:
-        db.close()
-        raise TargetError(f"{path} cannot be read ({error}): move it away to start with an empty account") from None
-    if found > len(UPGRADES):
-        db.close()
-        raise TargetError(
-            f"{path} was written by a newer notebook_do: update notebook_do or use another data directory"
-        )
-    for number, script in enumerate(UPGRADES[found:], start=found + 1):
-        db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
-    return db

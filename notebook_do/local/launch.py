@@ -145,35 +145,13 @@ def _launch(home: Home, progress: Progress | None, options: list[str]) -> LocalT
     home.keep(on=False)
     ready, told = os.pipe()
     try:
-        with home.open_private("server.err") as errors:
-            process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
-                [
-                    sys.executable,
-                    "-m",
-                    "notebook_do.local",
-                    "--data",
-                    str(home.data),
-                    "--ready-fd",
-                    str(told),
-                    *options,
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=errors,
-                stderr=errors,
-                pass_fds=[told],
-                start_new_session=True,
-                cwd=home.data,
-                env=_environment(),
-            )
-        # Reaps it when it ends, so that it does not stay in the process table for the life of the kernel.
-        threading.Thread(target=process.wait, name="notebook-do-local", daemon=True).start()
-        os.close(told)
-        told = -1
+        try:
+            _spawn(home, told, options)
+        finally:
+            os.close(told)
         said = _read_ready(ready)
     finally:
         os.close(ready)
-        if told != -1:
-            os.close(told)
     if "error" in said:
         raise TargetError(said["error"])
     target = home.read_target()
@@ -182,6 +160,24 @@ def _launch(home: Home, progress: Progress | None, options: list[str]) -> LocalT
             f"the local Cloudflare did not start: see {home.data / 'server.err'} and server.log beside it"
         )
     return target
+
+
+def _spawn(home: Home, told: int, options: list[str]) -> None:
+    """Start the server in a session of its own; it writes one line to `told` when it is ready."""
+    command = [sys.executable, "-m", "notebook_do.local", "--data", str(home.data), "--ready-fd", str(told), *options]
+    with home.open_private("server.err") as errors:
+        process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=errors,
+            stderr=errors,
+            pass_fds=[told],
+            start_new_session=True,
+            cwd=home.data,
+            env=_environment(),
+        )
+    # Reaps it when it ends, so that it does not stay in the process table for the life of the kernel.
+    threading.Thread(target=process.wait, name="notebook-do-local", daemon=True).start()
 
 
 def _read_ready(ready: int) -> dict[str, str]:

@@ -16,8 +16,8 @@ from notebook_do.local.account import (
     new_hex_id,
     new_version_id,
     now,
-    runnable,
 )
+from notebook_do.local.deployed import runnable
 from notebook_do.local.metadata import Upload
 from notebook_do.local.namespaces import AccountFacts, Lifecycle, Namespace, exported_classes
 from notebook_do.local.probe import probe
@@ -153,7 +153,7 @@ async def probed(cloud: Cloud, name: str, code: Code) -> ProbeReport:
         return known.code.report
     version = Version(id="probe", number=0, created_on="", source="", code=code, etag="")
     try:
-        report = await probe(runnable(cloud.account, name, version, {}), cloud.workerd)
+        report = await probe(runnable(cloud.account.blobs, name, version, {}), cloud.workerd)
     except ScriptInvalid as invalid:
         raise refuse("startup", text=invalid) from None
     if not report.default_handlers and not any(export.kind in _HANDLED for export in report.exports):
@@ -309,7 +309,7 @@ def _message(options: dict[str, Any]) -> dict[str, str]:
 async def _trial(cloud: Cloud, name: str, version: Version, after: Lifecycle) -> None:
     """Start the candidate once, away from all stored objects."""
     try:
-        await cloud.runtime.check(runnable(cloud.account, name, version, {n.id: n for n in after.namespaces}))
+        await cloud.runtime.check(runnable(cloud.account.blobs, name, version, {n.id: n for n in after.namespaces}))
     except ScriptInvalid as invalid:
         raise refuse("startup", text=invalid) from None
 

@@ -1,4 +1,4 @@
-"""The real Alchemy brings the page's examples up, renames a class, shares it with a client, and takes all down again."""
+"""The real Alchemy brings the page's examples up, renames a class, shares it, and takes all down again."""
 
 from __future__ import annotations
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 SOURCE = """import {{ DurableObject }} from "cloudflare:workers";
 export class {name} extends DurableObject {{

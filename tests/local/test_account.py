@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from notebook_do.errors import TargetError
-from notebook_do.local import account as module
+from notebook_do.local import database as module
 from notebook_do.local.account import Account, Change, new_hex_id, new_version_id, now
 from notebook_do.local.blobs import Blobs
 from notebook_do.local.namespaces import Namespace

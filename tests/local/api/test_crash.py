@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROUNDS = 6
+NAMES = 5
+UNHARMED = 3
 
 
 def says(word: str) -> str:
@@ -40,11 +42,13 @@ def test_no_acknowledged_upload_is_lost(tmp_path: Path, make_api: Any) -> None:
     for _ in range(ROUNDS):
         with make_api(data) as api:
             check_sound(api, data, acknowledged, tried)
-            killer = threading.Timer(rng.uniform(0.05, 0.6), os.kill, (api.target.pid, signal.SIGKILL))
-            killer.start()
+            killer = threading.Timer(rng.uniform(0.0, 0.25), os.kill, (api.target.pid, signal.SIGKILL))
+            first = tried
             while True:
                 tried += 1
-                name = f"w{tried % 5}"
+                if tried == first + UNHARMED:
+                    killer.start()
+                name = f"w{tried % NAMES}"
                 known = name in acknowledged
                 migrations = {} if known else {"migrations": {"new_sqlite_classes": ["Counter"]}}
                 try:
@@ -60,7 +64,7 @@ def test_no_acknowledged_upload_is_lost(tmp_path: Path, make_api: Any) -> None:
             killer.join()
     with make_api(data) as api:
         check_sound(api, data, acknowledged, tried)
-    assert len(acknowledged) == 5
+    assert len(acknowledged) == NAMES
 
 
 def check_sound(api: Any, data: Path, acknowledged: dict[str, int], tried: int) -> None:

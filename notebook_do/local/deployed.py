@@ -1,0 +1,66 @@
+"""Versions as they run now: tied to the namespaces' present labels, and ready for the runtime."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.local.spec import HostedNamespace, ModuleFile, RunnableWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from notebook_do.local.blobs import Blobs
+    from notebook_do.local.namespaces import Namespace
+    from notebook_do.local.records import Version
+
+
+def bound_namespaces(version: Version) -> list[str]:
+    """Ids of the namespaces that a version binds."""
+    return [
+        b["namespace_id"] for b in version.bindings if b["type"] == "durable_object_namespace" and "namespace_id" in b
+    ]
+
+
+def runnable(blobs: Blobs, name: str, version: Version, namespaces: Mapping[str, Namespace]) -> RunnableWorker:
+    """Make a version ready to run; Durable Object bindings follow their namespace, wherever it lives now."""
+    hosted = tuple(
+        HostedNamespace(namespace_id=n.id, class_name=n.class_name, sqlite=n.sqlite)
+        for n in sorted(namespaces.values(), key=lambda n: n.id)
+        if n.script == name
+    )
+    bindings = followed(version, name, namespaces).bindings
+    identity = json.dumps([version.id, [(h.namespace_id, h.class_name) for h in hosted], bindings])
+    return RunnableWorker(
+        name=name,
+        version=f"{version.id}/{hashlib.sha256(identity.encode()).hexdigest()[:16]}",
+        main_module=version.code.main_module,
+        modules=tuple(
+            ModuleFile(name=m.name, content_type=m.content_type, path=blobs.path(m.digest))
+            for m in version.code.modules
+        ),
+        bindings=bindings,
+        namespaces=hosted,
+        compatibility_date=version.code.compatibility_date,
+        compatibility_flags=version.code.compatibility_flags,
+    )
+
+
+def followed(version: Version, script: str, namespaces: Mapping[str, Namespace]) -> Version:
+    """Give a version whose Durable Object bindings carry the present labels of their namespaces.
+
+    A rename or transfer does not touch the versions of the Workers that bind the namespace; their bindings follow it.
+    One whose namespace is gone stays as it was uploaded.
+    """
+    return replace(version, bindings=tuple(_follow(b, script, namespaces) for b in version.bindings))
+
+
+def _follow(binding: dict[str, Any], script: str, namespaces: Mapping[str, Namespace]) -> dict[str, Any]:
+    namespace = namespaces.get(binding.get("namespace_id", ""))
+    if binding["type"] != "durable_object_namespace" or namespace is None:
+        return binding
+    rest = {key: value for key, value in binding.items() if key != "script_name"}
+    host = {} if namespace.script == script else {"script_name": namespace.script}
+    return {**rest, "class_name": namespace.class_name, **host}
