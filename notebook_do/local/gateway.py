@@ -103,6 +103,7 @@ def headers_for(scope: Scope) -> Headers:
 async def _http(runtime: Runtime, scope: Scope, receive: Receive, send: Send) -> None:
     try:
         script = script_of(scope)
+        runtime.names.hear(scope["path"], scope["query_string"])
         async with runtime.lease(script) as lease:
             await _forward(lease, script, scope, receive, send)
     except Refused as refused:
@@ -186,6 +187,7 @@ async def _websocket(runtime: Runtime, scope: Scope, receive: Receive, send: Sen
     await receive()  # websocket.connect
     try:
         script = script_of(scope)
+        runtime.names.hear(scope["path"], scope["query_string"])
         async with runtime.lease(script) as lease:
             lease.outlast()
             headers = [(name, value) for name, value in headers_for(scope) if not name.startswith(b"sec-websocket-")]

@@ -49,12 +49,11 @@ def folder_of(storage: Path, namespace_id: str) -> Path:
     return storage / namespace_id
 
 
-def stored_objects(storage: Path, namespace_id: str, names: Iterable[str] = ()) -> list[StoredObject]:
-    """List the objects of a namespace by id; `names` are guesses, used only where they give that very id."""
+def stored_objects(storage: Path, namespace_id: str) -> list[StoredObject]:
+    """List the objects of a namespace by id; with its name where an alarm is set, which alone keeps it."""
     folder = folder_of(storage, namespace_id)
     files = {match[1]: path for path in folder.glob("*.sqlite") if (match := _OBJECT_FILE.fullmatch(path.name))}
-    known = {object_id(namespace_id, name): name for name in names} if files else {}
-    known |= {alarm.object_id: alarm.name for alarm in alarms(storage, namespace_id) if alarm.name is not None}
+    known = {alarm.object_id: alarm.name for alarm in alarms(storage, namespace_id) if alarm.name is not None}
     return [
         StoredObject(id=found, has_stored_data=_has_data(path), name=known.get(found))
         for found, path in sorted(files.items())

@@ -14,6 +14,7 @@ import shutil
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from notebook_do.local.bindings import SYSTEM, worker_service
 from notebook_do.local.config import Layout, config_text
 from notebook_do.local.events import EventServer, Sink
 from notebook_do.local.island import Island, Lease, Retired, neighbours
+from notebook_do.local.names import Names
 from notebook_do.local.ownership import fresh_folder, locked
 from notebook_do.local.services.assembly import Services
 from notebook_do.local.spec import RunnableWorker, ScriptInvalid
@@ -68,6 +70,7 @@ class Runtime:
         self._workerd, self._workers, self._idle, self._grace = workerd, workers, idle, grace
         self._events = EventServer(self._folder / "events", events)
         self.services = Services(data / "services")
+        self.names = Names(data / "names")
         self._plan = Layout(
             workers=(),
             folder=self._folder,
@@ -200,7 +203,7 @@ class Runtime:
     def _wake(self, namespace: str) -> None:
         self._wakes.pop(namespace, None)
         for worker in self._workers():
-            if any(one.namespace_id == namespace for one in worker.namespaces) and not self._closed:
+            if _hosts(worker, namespace) and not self._closed:
                 self._background(self._warm(worker.name))
 
     async def _warm(self, script_name: str) -> None:
@@ -262,14 +265,24 @@ class Runtime:
         await asyncio.gather(*(island.retire(self._grace) for island in holders))
         if timer := self._wakes.pop(namespace_id, None):
             timer.cancel()
+        self.names.forget(namespace_id)
         if folder.exists():
             await asyncio.to_thread(files.remove_namespace, self.storage, namespace_id)
 
     # --- looking and doing ------------------------------------------------------------------------------------
 
     async def objects(self, namespace_id: str) -> list[StoredObject]:
-        """List the objects of a namespace by id."""
-        return await asyncio.to_thread(files.stored_objects, self.storage, namespace_id)
+        """List the objects of a namespace by id, with the names that are known."""
+        hosts = [worker.name for worker in self._workers() if _hosts(worker, namespace_id)]
+        tied = [worker for host in hosts for worker in neighbours(host, self._workers())]
+
+        def look() -> list[StoredObject]:
+            found = files.stored_objects(self.storage, namespace_id)
+            unnamed = [one.id for one in found if one.name is None]
+            names = self.names.prove(namespace_id, unnamed, tied) if unnamed else {}
+            return [replace(one, name=one.name or names.get(one.id)) for one in found]
+
+        return await asyncio.to_thread(look)
 
     async def run_cron(self, script_name: str, cron: str, at: float | None = None) -> dict[str, Any]:
         """Run a Worker's `scheduled` handler now; gives workerd's `outcome` and `noRetry`. Raises as `lease` does."""
@@ -316,3 +329,7 @@ class Runtime:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _hosts(worker: RunnableWorker, namespace_id: str) -> bool:
+    return any(one.namespace_id == namespace_id for one in worker.namespaces)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from notebook_do.errors import TargetError
-from notebook_do.local.objects import object_id
+from notebook_do.local.objects import object_id, stored_objects
 from notebook_do.local.runtime import Runtime
 from notebook_do.local.spec import ScriptInvalid
 
@@ -362,7 +362,7 @@ def test_a_name_is_shown_while_an_alarm_is_set(play: Callable[..., None]) -> Non
     async def story(stage: Any) -> None:
         stage.put("counter", source, **HOST)
         await stage.text("counter", "/touch")
-        (one,) = await stage.runtime.objects(NS)
+        (one,) = stored_objects(stage.data / "objects", NS)
         assert (one.id, one.name, one.has_stored_data) == (ID_OF_A, "a", True)
 
     play(story)
@@ -441,3 +441,31 @@ def test_files_can_be_read_while_they_are_written(play: Callable[..., None]) -> 
             assert database.execute("SELECT count(*) FROM hits").fetchone() == (201,)
 
     play(story)
+
+
+def test_names_are_found_and_proved_by_their_ids(play: Callable[..., None]) -> None:
+    """Names that a request mentioned, and those that stand in the script, are shown; others are not guessed."""
+    source = COUNTER.replace(
+        'url.searchParams.get("name") ?? "a"', 'atob(url.searchParams.get("name64") ?? "bG9iYnk=")'
+    )
+
+    async def story(stage: Any) -> None:
+        stage.put("counter", COUNTER.replace('"a"', '"lobby"'), **HOST)
+        async with stage.running():
+            await stage.text("counter")
+            await stage.text("counter", "/increment?name=caf%C3%A9%20%2F1")
+            stage.put("counter", source, **HOST)
+            await stage.runtime.changed(["counter"])
+            await stage.text("counter", "/increment?name64=c2VjcmV0")
+            stage.put("counter", COUNTER.replace('"a"', '"lobby"'), **HOST)
+            found = {one.name for one in await stage.runtime.objects(NS)}
+            assert found == {"lobby", "caf\u00e9 /1", None}
+        stage.put("counter", source, **HOST)
+        async with stage.running():
+            assert {one.name for one in await stage.runtime.objects(NS)} == found
+            assert {object_id(NS, one.name) == one.id for one in await stage.runtime.objects(NS) if one.name} == {True}
+            await stage.runtime.forget(NS)
+            await stage.text("counter", "/increment?name64=c2VjcmV0")
+            assert [one.name for one in await stage.runtime.objects(NS)] == [None]
+
+    play(story, running=False)
