@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from notebook_do.journal import Status
-    from notebook_do.model import ClassMigration, Migration, ObservedScript
+    from notebook_do.model import ClassMigration, Migration, ObservedScript, Recorded
 
 Mutation = Upload | SetUrl | SetSchedules | DeleteScript
 
 
-def new_op() -> str:
-    """Name one attempt, uniquely."""
-    return secrets.token_hex(8)
+def new_op(recorded: Recorded) -> str:
+    """Name one attempt, uniquely: `<lineage>.<serial>.<random>` tells later which state file it was made with."""
+    return f"{recorded.lineage[:8]}.{recorded.serial}.{secrets.token_hex(8)}"
 
 
 def intent_of(step: Mutation, *, op: str, serial: int, live: ObservedScript | None, digest: str = "") -> Intent:

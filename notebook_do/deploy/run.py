@@ -14,7 +14,7 @@ from notebook_do.deploy.record import after_forget, after_intent
 from notebook_do.deploy.recover import bound, resolve, today
 from notebook_do.deploy.result import DeployResult, Event, EventKind, Outcome
 from notebook_do.deploy.send import Uncertain, send, verify
-from notebook_do.deploy.stale import differences
+from notebook_do.deploy.stale import differences, diverged
 from notebook_do.errors import (
     ConsentRequired,
     CredentialError,
@@ -23,6 +23,7 @@ from notebook_do.errors import (
     PlanRefused,
     SourceError,
     StalePlan,
+    StateError,
 )
 from notebook_do.journal import Journal
 from notebook_do.observe import observe
@@ -111,6 +112,8 @@ class _Run:
             done = [o.text for o in recovered if o.status == "done"]
             what = f"an interrupted deploy was completed ({'; '.join(done)})" if done else "; ".join(changes)
             raise StalePlan(f"plan {self.plan.digest} is stale: {what}. Nothing was sent; look at the new plan.")
+        if other := diverged(self.recorded, observed.scripts, self.plan.scripts):
+            raise StateError(other)
         if missing := [c for c in self.plan.consents if c.phrase not in confirm]:
             raise ConsentRequired(
                 "this plan destroys data, and is deployed only with the typed phrase: "
@@ -194,7 +197,7 @@ class _Run:
         if isinstance(step, Forget):
             self.recorded = self.state.save(after_forget(self.recorded, step.stable_ids, step.workers, today()))
             return Outcome(text=step.summary, status="done")
-        op = new_op()
+        op = new_op(self.recorded)
         form = wire.encode_upload(step, op=op) if isinstance(step, Upload) else None
         intent = intent_of(
             step,

@@ -1,10 +1,16 @@
-"""Names what changed since a plan was made: its baseline against the facts of now."""
+"""Names what changed since a plan was made, and what a copy of the state file does not know."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from notebook_do.cloudflare import wire
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from notebook_do.model import ObservedScript, Recorded
     from notebook_do.plan.plan import Baseline
 
 
@@ -34,3 +40,20 @@ def _changed(kind: str, before: dict[str, tuple[object, ...]], after: dict[str, 
             was, now = (", ".join(str(v) for v in facts if v is not None) for facts in (before[name], after[name]))
             words.append(f"{kind} {name} changed ({was} → {now})")
     return words
+
+
+def diverged(recorded: Recorded, scripts: Iterable[ObservedScript], concerned: frozenset[str]) -> str | None:
+    """Say that a copy of this very state file has deployed what this one does not know; None when none has.
+
+    Every upload carries lineage and serial. What this file uploaded, it recorded under a higher serial afterwards.
+    """
+    for script in scripts:
+        found = re.fullmatch(r"([0-9a-f]{8})\.(\d{1,12})\.[0-9a-f]{16}", wire.op_of(script) or "")
+        ours = found is not None and found[1] == recorded.lineage[:8] and script.name in concerned
+        if ours and found is not None and int(found[2]) >= recorded.serial:
+            return (
+                f"script {script.name} was deployed with another copy of this state file (at serial {found[2]}; "
+                f"this one is at {recorded.serial}). Go on with that copy; "
+                f"or remove this one and %durable import {script.name}; or open a session of another name. Nothing was sent."
+            )
+    return None

@@ -173,8 +173,8 @@ class Account:
         self.migrations_applied.append(migration)
 
     def _reconcile(self, name: str, exports: dict[str, Any]) -> None:
-        """Apply declarative exports: an entry that holds already changes nothing."""
-        there = {n["class"]: n for n in self.namespaces.values() if n["script"] == name}
+        """Apply declarative exports: an entry that holds already changes nothing; every namespace needs an entry."""
+        there = self._hosted(name, exports)
         changed = []
         for class_, entry in exports.items():
             if entry.get("state") == "expecting-transfer":
@@ -197,6 +197,12 @@ class Account:
                 changed.append(("created", class_))
         if changed:
             self.migrations_applied.append({"changed": changed})
+
+    def _hosted(self, name: str, exports: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        there = {n["class"]: n for n in self.namespaces.values() if n["script"] == name}
+        if orphans := sorted(there.keys() - exports.keys()):
+            raise Refused(100402, f"A namespace exists for {orphans} but no `exports` entry declares it.")
+        return there
 
     def _hand_over(self, name: str, class_: str, to: str, there: dict[str, dict[str, Any]]) -> None:
         if self.awaited.pop((to, class_), None) != name:

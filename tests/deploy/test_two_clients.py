@@ -1,0 +1,170 @@
+"""Two clients without a shared disk: in every interleaving of their requests nothing is lost or applied twice."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from account_model import Account, client_of
+from project import Project, worker_of
+
+from notebook_do.errors import DurableError, StateError
+from notebook_do.state import StateFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+class Turns:
+    """Lets the requests of two clients through in one given order."""
+
+    def __init__(self, order: Iterable[str]) -> None:
+        self.order, self.ended, self.changed = list(order), set[str](), asyncio.Condition()
+
+    def of(self, name: str) -> Any:
+        """Give the fault that makes a client wait for its turn."""
+
+        async def wait(_request: Any, deliver: Any) -> Any:
+            async with self.changed:
+                await self.changed.wait_for(lambda: self.next() in (name, None))
+                if self.order:
+                    self.order.pop(0)
+                response = deliver()
+                self.changed.notify_all()
+                return response
+
+        return wait
+
+    def next(self) -> str | None:
+        """Say whose turn it is; a client that has ended is passed over."""
+        while self.order and self.order[0] in self.ended:
+            self.order.pop(0)
+        return self.order[0] if self.order else None
+
+    async def end(self, name: str) -> None:
+        """Note that a client sends no more."""
+        async with self.changed:
+            self.ended.add(name)
+            self.changed.notify_all()
+
+
+def project_of(path: Path, account: Account, declared: tuple[Any, ...] = ()) -> Project:
+    """Make a project with its state in `path`."""
+    return Project(StateFile(path / "state.json"), lambda: client_of(account), declared)
+
+
+async def both(projects: dict[str, Project], account: Account, order: Iterable[str]) -> dict[str, Any]:
+    """Deploy two plans that were made before, their requests interleaved in `order`."""
+    turns = Turns(order)
+    plans = {name: await project.plan() for name, project in projects.items()}
+
+    async def one(name: str) -> Any:
+        project = projects[name]
+        project.client = lambda: client_of(account, turns.of(name))
+        try:
+            return await project.deploy(plans[name])
+        except DurableError as error:
+            return error
+        finally:
+            await turns.end(name)
+
+    ended = dict(zip(projects, await asyncio.gather(*(one(n) for n in projects)), strict=True))
+    for project in projects.values():
+        project.client = lambda: client_of(account)
+    return ended
+
+
+def check(account: Account, projects: dict[str, Project], ended: dict[str, Any]) -> None:
+    """Nothing is lost, nothing is created twice, and who was told that all is well has it recorded."""
+    applied = [str(m) for m in account.migrations_applied]
+    assert len(applied) == len(set(applied))
+    assert len({(n["script"], n["class"]) for n in account.namespaces.values()}) == len(account.namespaces)
+    for name, project in projects.items():
+        recorded = {str(n.namespace_id) for n in project.state.load().namespaces}
+        assert recorded <= set(account.namespaces)
+        if not isinstance(ended[name], DurableError):
+            assert recorded
+
+
+ORDERS = ["".join(o) for o in sorted(set(itertools.permutations("AAAABBBB")))]
+
+
+@pytest.mark.parametrize("form", ["exports", "migrations"])
+def test_f45_two_first_deploys(tmp_path: Path, form: str) -> None:
+    """F45, P2, P4: two first deploys of one Worker, in all 70 interleavings, end with one namespace."""
+    assert len(ORDERS) == 70
+    declared = worker_of("host", {"a": "A"}, lifecycle=form)
+    for number, order in enumerate(ORDERS):
+        account = Account()
+        projects = {
+            name: Project(
+                StateFile(tmp_path / f"{number}{name}" / "state.json"), lambda a=account: client_of(a), declared
+            )
+            for name in "AB"
+        }
+        ended = asyncio.run(both(projects, account, order))
+        check(account, projects, ended)
+        assert len(account.namespaces) == 1
+        assert any(not isinstance(e, DurableError) for e in ended.values()), order
+
+
+@pytest.mark.parametrize("form", ["exports", "migrations"])
+def test_f45_f59_two_renames_by_copies_of_one_project(tmp_path: Path, form: str) -> None:
+    """F45, F59: two copies of one project rename a class differently, in all interleavings: the object's id stays."""
+    for number, order in enumerate(ORDERS):
+        account = Account()
+        first = project_of(tmp_path / f"{number}A", account, worker_of("host", {"a": "A"}, lifecycle=form))
+        asyncio.run(first.run())
+        (id_,) = account.namespaces
+        shutil.copytree(tmp_path / f"{number}A", tmp_path / f"{number}B")
+        second = project_of(tmp_path / f"{number}B", account)
+        projects = {"A": first, "B": second}
+        for name, project in projects.items():
+            project.declared = worker_of("host", {"a": f"A{name}"}, lifecycle=form)
+        ended = asyncio.run(both(projects, account, order))
+        check(account, projects, ended)
+        assert set(account.namespaces) == {id_}
+        assert any(not isinstance(e, DurableError) for e in ended.values()), order
+
+
+def test_f59_a_diverged_copy_is_refused(tmp_path: Path) -> None:
+    """F59: after one copy of a state file deployed, the other is refused with what to do, and sends nothing."""
+    account = Account()
+    first = project_of(tmp_path / "A", account, worker_of("host", {"a": "A"}))
+    asyncio.run(first.run())
+    shutil.copytree(tmp_path / "A", tmp_path / "B")
+    first.declared = worker_of("host", {"a": "A"}, note="by the first copy")
+    assert asyncio.run(first.run()).ok
+    second = Project(
+        StateFile(tmp_path / "B" / "state.json"), first.client, worker_of("host", {"a": "A"}, note="by the second")
+    )
+    account.log.clear()
+    with pytest.raises(StateError, match="another copy of this state file"):
+        asyncio.run(second.run())
+    assert {m for m, _ in account.log} == {"GET"}
+    first.declared = worker_of("host", {"a": "A"}, note="and again")
+    assert asyncio.run(first.run()).ok
+
+
+def test_f57_after_a_restore_the_project_goes_on(tmp_path: Path) -> None:
+    """F57: a restored old state is no diverged copy: it goes on, and the live class name is not renamed back."""
+    account = Account()
+    project = Project(
+        StateFile(tmp_path / "A" / "state.json"), lambda: client_of(account), worker_of("host", {"a": "A"})
+    )
+    asyncio.run(project.run())
+    (id_,) = account.namespaces
+    old = project.state.load().serial
+    project.declared = worker_of("host", {"a": "B"})
+    asyncio.run(project.run())
+    project.state.restore(old)
+    plan = asyncio.run(project.plan())
+    if plan.steps:
+        assert asyncio.run(project.deploy(plan)).ok
+    assert account.namespaces[id_]["class"] == "B"
+    assert len(account.namespaces) == 1
+    assert asyncio.run(project.plan()).steps == ()
