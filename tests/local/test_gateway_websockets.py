@@ -155,7 +155,8 @@ def test_an_open_socket_keeps_its_island(play: Callable[..., None]) -> None:
     async def story(stage: Any) -> None:
         stage.put("echo", ECHO)
         async with connect(**address(stage, "echo"), subprotocols=["two"]) as socket:  # type: ignore[list-item]
-            await asyncio.sleep(0.5)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(stage.island("echo").gone.wait(), 0.6)
             await socket.send("still there")
             assert await socket.recv() == "still there"
         await stage.island("echo").gone.wait()
