@@ -111,6 +111,11 @@ RULES: dict[str, Rule] = {
     "no_secret": Rule(10056, 404, "Secret '{name}' not found.", "emulated"),
     "no_tail": Rule(10057, 404, "Tail '{id}' not found.", "emulated"),
     "subdomain_taken": Rule(10032, 409, "subdomain_unavailable", "documented"),
+    # --- KV, R2, D1
+    "resource_exists": Rule(10014, 400, "a {kind} resource with the name '{name}' already exists.", "emulated"),
+    "resource_refused": Rule(7500, 400, "{why}", "emulated"),
+    "bucket_not_empty": Rule(10008, 409, "The bucket '{name}' you tried to delete is not empty.", "emulated"),
+    "no_database": Rule(7404, 404, "The database {id} could not be found.", "emulated"),
     # --- queues
     "no_queue": Rule(11000, 404, "Queue '{id}' does not exist.", "emulated"),
     "queue_exists": Rule(11009, 409, "Queue name '{name}' is already taken.", "emulated"),

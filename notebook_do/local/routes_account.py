@@ -123,12 +123,6 @@ async def run_cron(request: Request) -> Response:
         raise refuse("startup", text=invalid) from None
 
 
-async def no_kv_namespaces(request: Request) -> Response:
-    """Say that there are no KV namespaces, which wrangler asks after every delete."""
-    shown, info = paged(request, [])
-    return answer(shown, info=info)
-
-
 def _namespace_item(namespace: Namespace) -> dict[str, Any]:
     return {
         "id": namespace.id,
@@ -207,7 +201,6 @@ def routes(account: str) -> list[Route]:
         Route(account + "/workers/subdomain", put_subdomain, methods=["PUT"]),
         Route(account + "/local/switches", switches, methods=["GET", "PATCH"]),
         Route(account + "/local/scripts/{script_name}/cron", run_cron, methods=["POST"]),
-        Route(account + "/storage/kv/namespaces", no_kv_namespaces, methods=["GET"]),
         Route(objects, list_namespaces, methods=["GET"]),
         Route(objects + "/{namespace_id}", get_namespace, methods=["GET"]),
         Route(objects + "/{namespace_id}/objects", list_objects, methods=["GET"]),

@@ -22,6 +22,7 @@ from notebook_do.errors import TargetError
 from notebook_do.local import (
     routes_account,
     routes_queues,
+    routes_resources,
     routes_scripts,
     routes_secrets,
     routes_settings,
@@ -61,7 +62,7 @@ def app_of(cloud: Cloud, token: str, *, patience: float = PATIENCE) -> ASGIApp:
     account = f"{ROOT}/accounts/{cloud.account.id}"
     groups = (
         *(routes_account, routes_scripts, routes_settings, routes_secrets, routes_versions, routes_workers),
-        routes_queues,
+        *(routes_queues, routes_resources),
     )
     routes = [route for group in groups for route in group.routes(account)]
     other = [

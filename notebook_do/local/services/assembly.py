@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from notebook_do.local.services.cache import CacheService
 from notebook_do.local.services.d1 import D1Service
 from notebook_do.local.services.delivery import Deliver, Delivery
+from notebook_do.local.services.directory import Directory
 from notebook_do.local.services.kv import KvService
 from notebook_do.local.services.queues import QueueService
 from notebook_do.local.services.r2 import R2Service
@@ -29,6 +30,7 @@ class Services:
         self.queues = QueueService(folder / "queues.sqlite", clock)
         self.cache = CacheService(folder / "cache.sqlite", clock)
         self.rate_limits = RateLimitService(clock)
+        self.directory = Directory(folder / "directory.sqlite", clock)
         self._server: ServiceServer | None = None
         self._delivery: Delivery | None = None
 
@@ -57,5 +59,5 @@ class Services:
         await self.stop_delivery()
         if self._server is not None:
             await self._server.close()
-        for service in (self.kv, self.r2, self.d1, self.queues, self.cache, self.rate_limits):
+        for service in (self.kv, self.r2, self.d1, self.queues, self.cache, self.rate_limits, self.directory):
             service.close()

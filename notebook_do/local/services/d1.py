@@ -73,6 +73,14 @@ class D1Service:
         """Give the file of a database; an id is never part of a path, its digest is."""
         return self.folder / f"{hashlib.sha256(database_id.encode()).hexdigest()[:32]}.sqlite"
 
+    def drop(self, database_id: str) -> None:
+        """Delete a database with its data."""
+        with self._lock:
+            if known := self._open.pop(database_id, None):
+                known.close()
+            for path in self.folder.glob(f"{self.path_of(database_id).name}*"):
+                path.unlink()
+
     def handle(self, request: Request) -> Answer:
         """Answer one request of a D1 binding; the resource is the database id."""
         if request.method != "POST" or request.path not in ("/query", "/execute"):

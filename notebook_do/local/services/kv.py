@@ -45,6 +45,11 @@ class KvService:
         """Close the database."""
         self._db.close()
 
+    def clear(self, namespace: str) -> None:
+        """Delete all values of a namespace."""
+        with self._db.writing() as db:
+            db.execute("DELETE FROM entry WHERE namespace = ?", (namespace,))
+
     def handle(self, request: Request) -> Answer:
         """Answer one request of a KV binding; the resource is the namespace id."""
         match request.method:

@@ -52,6 +52,11 @@ class R2Service:
         """Close the database."""
         self._db.close()
 
+    def empty(self, bucket: str) -> bool:
+        """Say whether a bucket holds no object."""
+        with self._db.reading() as db:
+            return db.execute("SELECT 1 FROM object WHERE bucket = ? LIMIT 1", (bucket,)).fetchone() is None
+
     def handle(self, request: Request) -> Answer:
         """Answer one request of an R2 binding; the resource is the bucket's name."""
         try:

@@ -1,0 +1,145 @@
+"""KV namespaces, R2 buckets and D1 databases over the API, and a real wrangler that deploys a Worker with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+READER = """
+export default {
+  async fetch(request, env) {
+    return Response.json([await env.KV.get("from the API"), (await env.DB.prepare("SELECT x FROM t").first()).x]);
+  },
+};
+"""
+
+
+def test_what_the_api_wrote_a_worker_reads(server: Any, script: str) -> None:
+    """A namespace and a database that the API made and filled are those that a Worker binds by id."""
+    kv = server.http.post(f"{server.account}/storage/kv/namespaces", json={"title": f"{script}-kv"}).json()["result"]
+    d1 = server.http.post(f"{server.account}/d1/database", json={"name": f"{script}-db"}).json()["result"]
+    values = f"{server.account}/storage/kv/namespaces/{kv['id']}/values"
+    assert server.http.put(f"{values}/from%20the%20API", content=b"hello").status_code == 200
+    query = f"{server.account}/d1/database/{d1['uuid']}/query"
+    made = server.http.post(query, json={"sql": "CREATE TABLE t (x); INSERT INTO t VALUES (42)"})
+    assert made.status_code == 200, made.text
+    bindings = [
+        {"type": "kv_namespace", "name": "KV", "namespace_id": kv["id"]},
+        {"type": "d1", "name": "DB", "id": d1["uuid"]},
+    ]
+    assert server.upload(script, READER, bindings=bindings).status_code == 200
+    assert server.call(script).json() == ["hello", 42]
+    assert server.http.get(f"{values}/from%20the%20API").content == b"hello"
+    assert [k["name"] for k in server.result(f"{server.account}/storage/kv/namespaces/{kv['id']}/keys")] == [
+        "from the API"
+    ]
+    assert server.http.post(query, json={"sql": "SELECT x FROM t WHERE x = ?", "params": [42]}).json()["result"][0][
+        "results"
+    ] == [{"x": 42}]
+
+
+def test_names_are_taken_once_and_free_again(server: Any, script: str) -> None:
+    """A name makes one resource; after it was deleted, with its data, the name is free."""
+    for path, body, key in (
+        ("storage/kv/namespaces", {"title": f"{script}-x"}, "id"),
+        ("d1/database", {"name": f"{script}-x"}, "uuid"),
+        ("r2/buckets", {"name": f"{script}-x"}, "name"),
+    ):
+        made = server.http.post(f"{server.account}/{path}", json=body)
+        assert made.status_code == 200, made.text
+        assert server.http.post(f"{server.account}/{path}", json=body).status_code == 400
+        gone = server.http.delete(f"{server.account}/{path}/{made.json()['result'][key]}")
+        assert gone.status_code == 200, gone.text
+        assert server.http.post(f"{server.account}/{path}", json=body).status_code == 200
+
+
+def test_a_bucket_with_objects_is_not_deleted(server: Any, script: str) -> None:
+    """A bucket is deleted only when it is empty, as on Cloudflare."""
+    bucket = f"{script}-b"
+    source = "export default { async fetch(r, env) { await env.R2[r.method === 'PUT' ? 'put' : 'delete']('k', 'v'); return new Response('x'); } };"  # noqa: E501 - one Worker
+    source = source.replace("r.method === 'PUT'", "new URL(r.url).pathname === '/put'")
+    server.upload(script, source, bindings=[{"type": "r2_bucket", "name": "R2", "bucket_name": bucket}])
+    assert server.call(script, "/put").text == "x"
+    refused = server.http.delete(f"{server.account}/r2/buckets/{bucket}")
+    assert server.code_of(refused) == 10008
+    assert server.call(script, "/delete").text == "x"
+    assert server.http.delete(f"{server.account}/r2/buckets/{bucket}").status_code == 200
+
+
+def test_sql_that_fails_says_why(server: Any) -> None:
+    """A query that SQLite refuses is an error of the API with SQLite's words."""
+    refused = server.http.post(f"{server.account}/d1/database/any/query", json={"sql": "SELECT nope"})
+    assert refused.status_code == 400
+    assert "no such column: nope" in refused.text
+
+
+WRANGLER = {
+    "name": "bound",
+    "main": "index.js",
+    "compatibility_date": "2026-06-01",
+    "kv_namespaces": [{"binding": "KV", "id": "a" * 32}],
+    "r2_buckets": [{"binding": "R2", "bucket_name": "pictures"}],
+    "d1_databases": [{"binding": "DB", "database_name": "db", "database_id": "3f3e9e8a-0000-4000-8000-000000000001"}],
+    "queues": {
+        "producers": [{"binding": "Q", "queue": "jobs"}],
+        "consumers": [{"queue": "jobs", "max_batch_timeout": 0, "max_retries": 2}],
+    },
+    "ratelimits": [{"name": "RL", "namespace_id": "1001", "simple": {"limit": 50, "period": 60}}],
+}
+BOUND = """
+export default {
+  async fetch(request, env) {
+    if (new URL(request.url).pathname === "/seen") return new Response((await env.KV.get("seen")) ?? "");
+    await env.Q.send("job");
+    await env.R2.put("a", "b");
+    const { n } = await env.DB.prepare("SELECT 1 AS n").first();
+    return Response.json([await (await env.R2.get("a")).text(), n, (await env.RL.limit({ key: "k" })).success]);
+  },
+  async queue(batch, env) { await env.KV.put("seen", batch.messages[0].body); },
+};
+"""
+
+
+@pytest.mark.clients
+@pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm, to install wrangler")
+def test_wrangler_deploys_a_worker_with_resources(own_server: Any, tmp_path: Path) -> None:
+    """A real wrangler makes the queue, deploys every served binding and the consumer, twice, and the Worker runs."""
+    api, folder = own_server, tmp_path / "project"
+    folder.mkdir()
+    (folder / "package.json").write_text("{}")
+    (folder / "wrangler.json").write_text(json.dumps(WRANGLER))
+    (folder / "index.js").write_text(BOUND)
+    subprocess.run(("npm", "install", "--silent", "wrangler@4"), cwd=folder, check=True, timeout=300)
+    own = {
+        "CLOUDFLARE_API_BASE_URL": api.target.api,
+        "CLOUDFLARE_API_TOKEN": api.target.token(),
+        "CLOUDFLARE_ACCOUNT_ID": api.target.account_id,
+        "WRANGLER_SEND_METRICS": "false",
+        "CI": "1",
+        "HOME": str(tmp_path),
+    }
+    for words in (("queues", "create", "jobs"), ("deploy",), ("deploy",)):
+        done = subprocess.run(
+            (str(folder / "node_modules" / ".bin" / "wrangler"), *words),
+            cwd=folder,
+            env={**os.environ, **own},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert api.call("bound").json() == ["b", 1, True]
+    deadline = time.monotonic() + 20
+    while (seen := api.call("bound", "/seen").text) == "":
+        assert time.monotonic() < deadline
+    assert seen == "job"
