@@ -25,7 +25,7 @@ from notebook_do.local.upstream import Upstream
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
-_AFTER_WEBSOCKETS = 0.5  # seconds; with a websocket open workerd never ends by itself
+_AFTER_STREAMS = 0.5  # seconds; once a websocket was open workerd may never end by itself, even when it is closed
 
 
 class Retired(Exception):  # noqa: N818 - what happened, not whose error it is
@@ -67,6 +67,7 @@ class Lease:
         if not self.long_lived:
             self.long_lived = True
             self._island.streams += 1
+            self._island.streamed = True
             self._island.settle()
 
 
@@ -87,6 +88,7 @@ class Island:
         self.crashed = False
         self.leases = 0
         self.streams = 0
+        self.streamed = False
         self.last_used = time.monotonic()
         self.faults = Faults()
         self.process: process.Workerd | None = None
@@ -189,12 +191,11 @@ class Island:
         with contextlib.suppress(TimeoutError):
             self.settle()
             await asyncio.wait_for(self._settled.wait(), grace)
-        had_streams = self.streams > 0
         for upstream in self._upstreams.values():
             upstream.close()
         if self.process is not None:
             rest = max(0.05, deadline - time.monotonic())
-            await self.process.stop(min(rest, _AFTER_WEBSOCKETS) if had_streams else rest)
+            await self.process.stop(min(rest, _AFTER_STREAMS) if self.streamed else rest)
         else:
             self._over(crashed=False)
         await self.gone.wait()
