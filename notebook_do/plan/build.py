@@ -188,9 +188,8 @@ def _check_foreign_hosts(work: _Work) -> None:
             work.findings.refuse(
                 "host-missing",
                 namespace.stable_id,
-                f"namespace {namespace.stable_id} is declared on Worker {slot.script}, which is not "
-                "declared here and has "
-                f"no class {slot.class_name} of that identity in the account; its classes: {known}.",
+                f"namespace {namespace.stable_id} is declared on Worker {slot.script}, which is not declared here "
+                f"and has no class {slot.class_name} of that identity in the account; its classes: {known}.",
                 "run the cell of that Worker",
                 "correct script_name (--script) or the class name",
                 where=namespace.where,
@@ -275,9 +274,8 @@ def _check_aliases(work: _Work, stages: list[Stage]) -> None:
             work.findings.refuse(
                 "alias-impossible",
                 worker.id,
-                f"Worker {worker.script_name} must export a class under a second name for a moment, which "
-                "can be generated "
-                "for JavaScript modules only.",
+                f"Worker {worker.script_name} must export a class under a second name for a moment, which can be "
+                "generated for JavaScript modules only.",
                 "change the class names one at a time, over a name that is in no use, each in a plan of its own",
                 where=worker.where,
             )

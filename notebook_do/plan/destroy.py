@@ -145,9 +145,8 @@ def _check_protected(stable_id: StableId, live: ObservedNamespace, facts: Facts,
             "protected",
             stable_id,
             f"namespace {stable_id} ({live.namespace_id}) is protected.",
-            f"lift it first: declare protect=False (%durable namespace {stable_id} --class "
-            f"{live.class_name} --unprotect), "
-            "then destroy again",
+            f"lift it first: declare protect=False (%durable namespace {stable_id} --class {live.class_name} "
+            "--unprotect), then destroy again",
             where=desired.where if desired else None,
         )
 

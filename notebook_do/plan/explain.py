@@ -108,8 +108,8 @@ def gone_changes(facts: Facts, doom: Doom) -> list[Change]:
             id=record.stable_id,
             worker=record.script_name,
             name=record.class_name,
-            detail=f"Namespace {record.stable_id} ({record.namespace_id}) is gone from the account, with its objects; it "
-            f"is not declared in this session. `%durable destroy {record.stable_id}` forgets it.",
+            detail=f"Namespace {record.stable_id} ({record.namespace_id}) is gone from the account, with its objects; "
+            f"it is not declared in this session. `%durable destroy {record.stable_id}` forgets it.",
             destructive=True,
             namespace_id=record.namespace_id,
         )

@@ -6,6 +6,7 @@ one is a refusal that names both sides and the choices.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from notebook_do.model import NamespaceId, Storage
@@ -55,10 +56,9 @@ def _refuse_flip(desired: DesiredNamespace, live: ObservedNamespace, findings: F
     findings.refuse(
         "storage-flip",
         desired.stable_id,
-        f"namespace {desired.stable_id} ({live.namespace_id}) is stored as {live.storage}, and "
-        "Cloudflare cannot convert it "
-        f"to {desired.storage}.",
-        f"leave sqlite out (or --kv{' in' if live.storage is Storage.KV else ' out'}) to keep it as it is",
+        f"namespace {desired.stable_id} ({live.namespace_id}) is stored as {live.storage}, and Cloudflare cannot "
+        f"convert it to {desired.storage}.",
+        "leave sqlite= out to keep it as it is",
         "declare a new namespace under a new stable ID and copy the objects through a Worker that binds both",
         where=desired.where,
     )
@@ -208,9 +208,8 @@ def _refuse_ambiguous(
     findings.refuse(
         "stable-id-changed" if same else "ambiguous-rename",
         unit.stable_id,
-        f"stable ID {unit.stable_id} (class {desired.class_name}) is new on Worker "
-        f"{desired.script_name}, while {names} "
-        "is live there and no longer declared. Is it the same namespace?",
+        f"stable ID {unit.stable_id} (class {desired.class_name}) is new on Worker {desired.script_name}, while "
+        f"{names} is live there and no longer declared. Is it the same namespace?",
         *choices,
         where=desired.where,
     )
@@ -224,19 +223,19 @@ def _name(namespace: ObservedNamespace, record: RecordedNamespace | None) -> str
 def check_arrivals(units: Iterable[Unit], standings: Mapping[str, Standing], facts: Facts, findings: Findings) -> None:
     """Refuse a transfer with a rename whose way is barred: in the `exports` form a class keeps its name on the way."""
     listed = list(units)
-    slots = {slot for u in listed for slot in (u.at, u.goal) if slot}
+    slots = Counter({slot for u in listed for slot in (u.at, u.goal) if slot})
+    slots.update(Slot(u.goal.script, u.at.class_name) for u in listed if u.at and u.goal and u.leaves)
     for unit in listed:
         if unit.at is None or unit.goal is None or unit.at.script == unit.goal.script:
             continue
         there = standings.get(unit.goal.script)
         arrival = Slot(unit.goal.script, unit.at.class_name)
-        if there and there.form == "exports" and arrival != unit.goal and arrival in slots:
+        if there and there.form == "exports" and arrival != unit.goal and slots[arrival] > 1:
             findings.refuse(
                 "transfer-and-rename",
                 unit.stable_id,
-                f"namespace {unit.stable_id} arrives on {unit.goal.script} as class {unit.at.class_name}, a "
-                "name that is in "
-                "use there; it cannot move and take another name in one plan.",
+                f"namespace {unit.stable_id} arrives on {unit.goal.script} as class {unit.at.class_name}, a name "
+                "that is in use there; it cannot move and take another name in one plan.",
                 f"rename it to {unit.goal.class_name} first, on {unit.at.script}, and move it in the next plan",
                 where=facts.namespaces[unit.stable_id].where,
             )
