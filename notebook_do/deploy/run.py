@@ -215,7 +215,13 @@ class _Run:
         except DurableError:
             self.journal.end(op, "not done")
             raise
-        self._record(intent, sent.script, live)
+        try:
+            self._record(intent, sent.script, live)
+        except StateError as error:
+            raise Uncertain(
+                f"{step.summary} happened, but could not be recorded: {error} "
+                "The journal knows of it: plan again when that is mended, and it is recorded then."
+            ) from None
         return Outcome(text=step.summary, status="done")
 
     def _record(
