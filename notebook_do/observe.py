@@ -33,42 +33,44 @@ async def observe(
     three requests each; of the namespaces in `objects_of` the number of objects that hold data.
     """
     live = await observe_scripts(client)
-    names = frozenset(live if scripts is None else scripts)
+    asked = frozenset(() if not settings else live if scripts is None else scripts)
+    counted = frozenset(objects_of)
     namespaces = await observe_namespaces(client) if live else {}
     limit = asyncio.Semaphore(AT_ONCE)
-
-    async def settled(script: ObservedScript) -> ObservedScript:
-        if not settings or script.name not in names:
-            return script
-        async with limit:
-            raw = await client.script_settings(script.name)
-            deployments = await client.list_deployments(script.name)
-            url = await client.script_url(script.name)
-        bindings, date, flags = wire.decode_settings(raw, script.name)
-        return replace(
-            script,
-            bindings=bindings,
-            compatibility_date=date,
-            compatibility_flags=flags,
-            split=wire.decode_split(deployments),
-            url=url,
-        )
-
-    wanted = frozenset(objects_of)
-
-    async def counted(namespace: ObservedNamespace) -> ObservedNamespace:
-        if namespace.namespace_id not in wanted:
-            return namespace
-        async with limit:
-            items, more = await client.list_objects(namespace.namespace_id)
-        return replace(namespace, objects=wire.count_stored(items), objects_more=more)
-
     return Observed(
         account_id=client.account_id,
         api_origin=client.origin,
-        scripts=await _all(map(settled, live.values())),
-        namespaces=await _all(map(counted, namespaces.values())),
+        scripts=await _all(_with_settings(client, s, limit) if s.name in asked else _as_is(s) for s in live.values()),
+        namespaces=await _all(
+            _with_count(client, n, limit) if n.namespace_id in counted else _as_is(n) for n in namespaces.values()
+        ),
     )
+
+
+async def _with_settings(client: Client, script: ObservedScript, limit: asyncio.Semaphore) -> ObservedScript:
+    async with limit:
+        raw = await client.script_settings(script.name)
+        deployments = await client.list_deployments(script.name)
+        url = await client.script_url(script.name)
+    bindings, date, flags = wire.decode_settings(raw, script.name)
+    return replace(
+        script,
+        bindings=bindings,
+        compatibility_date=date,
+        compatibility_flags=flags,
+        split=wire.decode_split(deployments),
+        url=url,
+    )
+
+
+async def _with_count(client: Client, namespace: ObservedNamespace, limit: asyncio.Semaphore) -> ObservedNamespace:
+    async with limit:
+        items, more = await client.list_objects(namespace.namespace_id)
+    return replace(namespace, objects=wire.count_stored(items), objects_more=more)
+
+
+async def _as_is(fact: T) -> T:
+    return fact
 
 
 async def observe_scripts(client: Client) -> dict[str, ObservedScript]:
