@@ -48,6 +48,7 @@ class DeployController:
         self.phase = Phase.READY
         self.message, self.details, self.alert = "", "", False
         self.event: Event | None = None
+        self.steps_done = 0
         self.result: DeployResult | None = None
         self.generation = 0
         """Grows when another plan takes the place of a stale one; a press names the generation it saw."""
@@ -87,6 +88,7 @@ class DeployController:
             if not self.can_press or generation != self.generation:
                 return False
             self.phase, self.message, self.details, self.alert = Phase.RUNNING, "", "", False
+            self.event, self.steps_done, self.result = None, 0, None
             self._cancelled.clear()
         self.changed()
         self._thread = threading.Thread(target=self.run, name="notebook-do-deploy", daemon=True)
@@ -143,6 +145,7 @@ class DeployController:
 
     def _emit(self, event: Event) -> None:
         self.event = event
+        self.steps_done += event.kind == "done"
         self.changed()
 
     def _succeed(self, result: DeployResult) -> None:
@@ -165,7 +168,8 @@ class DeployController:
         self._typed.clear()
         self.generation += 1
         after = "Nothing is left to do." if stale.plan.empty else "Read the plan as it is now; it needs its own press."
-        self._end(Phase.READY, f"{stale} Nothing was sent. {after}")
+        sent = "" if "othing was sent" in stale.message else "Nothing was sent. "
+        self._end(Phase.READY, f"{stale} {sent}{after}")
 
     def _end(self, phase: Phase, message: str, *, details: str = "", alert: bool = True) -> None:
         self.message, self.details, self.alert, self.phase = message, details, alert, phase

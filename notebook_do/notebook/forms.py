@@ -152,7 +152,7 @@ class WorkerForm(Form):
             self.text("compat_date", "Compatibility date", placeholder="YYYY-MM-DD; default: the newest"),
             self._bound("lang", lang),
             self.rows,
-            self.add,
+            w.HBox([self.add]),
             self.text("source", "Source", lines=True, rows=14),
         )
         self._change_rows(self.draft.rows)
@@ -168,7 +168,7 @@ class WorkerForm(Form):
     def _row(self, at: int, row: BindingRow) -> Any:
         known = sorted(self.session.catalog.namespaces)
         name = w.Text(value=row.name, description=f"Binding {at + 1}", style=_LABEL, layout=w.Layout(width="22em"))
-        kind = w.Dropdown(options=tuple(FLAGS), value=row.kind, description="is a", layout=w.Layout(width="14em"))
+        kind = w.Dropdown(options=tuple(FLAGS), value=row.kind, description="is a", layout=w.Layout(width="17em"))
         target = w.Combobox(
             value=row.target, options=known, ensure_option=False, description="bound to", layout=w.Layout(width="22em")
         )

@@ -42,9 +42,10 @@ TINTS = {
     Tone.SAME: "rgba(128,128,128,.12)",
 }
 _RULE = "border-bottom:1px solid rgba(128,128,128,.35)"
-_CELL = "text-align:left;vertical-align:top;padding:3px 12px 3px 6px;white-space:normal;"
+_CELL = "text-align:left;vertical-align:top;padding:3px 12px 3px 6px;"
 _HEAD = f"{_CELL}{_RULE};font-weight:600"
 _MONO = "font-family:monospace;font-size:.95em"
+_SHORT = 40
 _URL = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&*+,;=%\[\]-]+")
 
 
@@ -131,15 +132,25 @@ def _caption(text: str) -> Markup:
 
 
 def _row(cells: tuple[Cell, ...], tone: Tone | None, *, symbols: bool) -> Markup:
-    style = _CELL + (f"background-color:{TINTS[tone]}" if tone else "")
-    mark = [element("td", tone.value if tone else "", style=f"{style};{_MONO};font-weight:600")] if symbols else []
-    return element("tr", *mark, *(element("td", _cell(cell), style=style) for cell in cells))
+    style = _CELL + (f"background-color:{TINTS[tone]};" if tone else "")
+    mark = [element("td", tone.value if tone else "", style=f"{style}{_MONO};font-weight:600")] if symbols else []
+    return element("tr", *mark, *(element("td", _cell(cell), style=style + _nowrap(cell)) for cell in cells))
+
+
+def _nowrap(cell: Cell) -> str:
+    """Keep names and ids on one line, so that sentences are what wraps."""
+    short = isinstance(cell, str) and len(cell) <= _SHORT
+    return f"white-space:{'nowrap' if short else 'normal'}"
 
 
 def _cell(cell: Cell) -> Markup | str:
     if isinstance(cell, Link):
         url = one_line(cell.url)
-        return element("a", url, href=url, target="_blank", rel="noopener") if _URL.fullmatch(url) else url
+        return (
+            element("a", url, href=url, target="_blank", rel="noopener", style="text-decoration:underline")
+            if _URL.fullmatch(url)
+            else url
+        )
     return one_line(cell)
 
 

@@ -5,6 +5,7 @@ The static view of the plan is an output of its own, before the panel: it stays 
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -51,6 +52,7 @@ class DeployPanel:
         )
         self.cancel.on_click(lambda _: self.controller.cancel())
         self._built = -1
+        self._drawing = threading.RLock()
         self.refresh()
         self.widget = w.VBox(
             [
@@ -66,7 +68,11 @@ class DeployPanel:
         return self.widget._repr_mimebundle_(**options)
 
     def refresh(self) -> None:
-        """Draw the controller's state; called from any thread."""
+        """Draw the controller's state; called from any thread, drawn by one at a time, so that the last state stays."""
+        with self._drawing:
+            self._draw()
+
+    def _draw(self) -> None:
         now = self.controller
         if self._built != now.generation:
             self._build()
@@ -78,18 +84,21 @@ class DeployPanel:
         self.bar.layout.display = "" if running or now.event else "none"
         self.note.layout.display = "" if now.phase is Phase.READY and now.plan.can_deploy else "none"
         if now.event:
-            finished = now.event.kind in ("done", "finished")
-            self.bar.max, self.bar.value = max(now.event.total, 1), now.event.index - (not finished)
+            self.bar.max, self.bar.value = max(now.event.total, 1), now.steps_done
             self.bar.bar_style = {Phase.DONE: "success", Phase.FAILED: "danger"}.get(now.phase, "info")
             self.step.value = html.render((Line(event_text(now.event), role="status"),))
-        self.outcome.value = self._outcome()
+        replaced = now.generation > 0 and now.phase is Phase.READY
+        # Why another plan stands here is said above it; everything else is said below the button.
+        document = (*self._said(), *plan_document(now.plan, offered=True)) if replaced else ()
+        self.plan_now.value = html.render(document) if document else self.plan_now.value
+        below = (*(() if replaced else self._said()), *(views.document_of(now.result) if now.result else ()))
+        self.outcome.value = html.render(below) if below else ""
 
     def _build(self) -> None:
         """Make a button and fields for the plan as it is now; the old button's clicks lead nowhere."""
         now = self.controller
         self._built = generation = now.generation
         self.header.value = html.render((_header(now.plan),))
-        self.plan_now.value = html.render(plan_document(now.plan)) if generation else ""
         self.consents.children = tuple(part for c in now.plan.consents for part in self._field(c.phrase, lost(c)))
         self.button = w.Button(
             description=now.label,
@@ -110,16 +119,12 @@ class DeployPanel:
         if not self.controller.press(generation):
             self.refresh()
 
-    def _outcome(self) -> str:
-        now, blocks = self.controller, list[Block]()
-        if now.message:
-            tone = Tone.ALERT if now.alert else Tone.SAME
-            blocks.append(Line(now.message, tone, role="alert" if now.alert else "status"))
-        if now.details:
-            blocks.append(Folded("Details", (Code("", now.details),)))
-        if now.result is not None:
-            blocks += views.document_of(now.result)
-        return html.render(tuple(blocks)) if blocks else ""
+    def _said(self) -> tuple[Block, ...]:
+        """Give what the controller has to say, announced to a screen reader, with the details folded."""
+        now = self.controller
+        tone, role = (Tone.ALERT, "alert") if now.alert else (Tone.SAME, "status")
+        line = (Line(now.message, tone, role=role),) if now.message else ()
+        return (*line, *((Folded("Details", (Code("", now.details),)),) if now.details else ()))
 
 
 def _header(plan: Plan) -> Header:

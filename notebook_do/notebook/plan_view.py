@@ -106,7 +106,7 @@ def plan_document(plan: Plan, *, offered: bool = False) -> Document:
         *_drift(plan.drift),
         *_warnings(plan.warnings),
         *_migrations(plan.migration_rows),
-        *(bindings_diagram(plan.binding_rows) if plan.steps or plan.refusals else ()),
+        *_bindings(plan.binding_rows),
         *_steps(plan),
         *_next(plan, offered=offered),
     )
@@ -227,6 +227,11 @@ def _migrations(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:
             rest="plan.migrations has all.",
         ),
     )
+
+
+def _bindings(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:
+    """Draw the bindings of a plan that changes any of them."""
+    return bindings_diagram(rows) if any(row.get("action") != Action.NOOP for row in rows) else ()
 
 
 def bindings_table(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:

@@ -70,8 +70,10 @@ class DeployLine:
 
 def event_text(event: Event) -> str:
     """Say one event of a deploy."""
+    if event.kind == "finished":
+        return f"Finished: {event.text}."
     at = f"step {event.index} of {event.total}: " if event.total else ""
-    words = {"step": "", "done": "done: ", "failed": "failed: ", "waiting": "waiting: ", "finished": ""}
+    words = {"step": "", "done": "done: ", "failed": "failed: ", "waiting": "waiting: "}
     return f"{at}{words.get(event.kind, '')}{event.text}"
 
 

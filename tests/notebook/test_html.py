@@ -37,7 +37,7 @@ def test_only_web_addresses_become_links(url: str) -> None:
 def test_a_web_address_is_a_link() -> None:
     """A deployed Worker can be opened with a click."""
     drawn = html.render((Table("", ("url",), ((Link("http://w.localhost:8787/a?b=1"),),)),))
-    assert '<a href="http://w.localhost:8787/a?b=1" target="_blank" rel="noopener">' in drawn
+    assert '<a href="http://w.localhost:8787/a?b=1" target="_blank" rel="noopener" style=' in drawn
 
 
 def test_tints_are_on_cells_and_text_has_no_colour() -> None:

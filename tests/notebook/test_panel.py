@@ -120,7 +120,7 @@ def test_a_stale_plan_is_shown_anew_with_a_button_of_its_own(make_plan: Callable
     old = panel.button
     old.click()
     assert panel.controller.wait(10)
-    assert "Nothing was sent" in panel.outcome.value
+    assert "Nothing was sent" in panel.plan_now.value
     assert stale.plan.digest in panel.plan_now.value
     assert panel.button is not old
     assert panel.button.description == "Deploy 3 changes to next on local"

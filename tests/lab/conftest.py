@@ -1,0 +1,188 @@
+"""A real JupyterLab in a real Chromium, with everything it writes below the test's own directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import nbformat
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CHROMIUM = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+READY = """async () => {
+    const late = new Promise((_, no) => setTimeout(() => no(new Error('the kernel is not ready')), 60000));
+    const ready = async () => {
+        const app = window.jupyterapp; await app.restored;
+        const shown = app.shell.currentWidget; await shown.context.ready; await shown.sessionContext.ready;
+        await shown.sessionContext.session.kernel.info;
+    };
+    await Promise.race([ready(), late]);
+}"""
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+
+
+@dataclass
+class Lab:
+    """One running JupyterLab and a page on it. `shots` is where screenshots go."""
+
+    page: Any
+    home: Path
+    url: str
+    token: str
+    external: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def open(self, *cells: str, name: str = "nb") -> None:
+        """Write a notebook of these cells, open it, and wait for its kernel."""
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+            metadata=KERNEL,
+        )
+        nbformat.write(notebook, self.home / f"{name}.ipynb")
+        self.show(name)
+
+    def show(self, name: str) -> None:
+        """Open a notebook that is there."""
+        self.page.goto(f"{self.url}/doc/tree/{name}.ipynb?token={self.token}", wait_until="domcontentloaded")
+        self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
+        self.page.evaluate(READY)
+
+    def command(self, name: str, **arguments: Any) -> Any:
+        """Run a JupyterLab command and wait for its end."""
+        return self.page.evaluate(
+            "async ([name, args]) => { await window.jupyterapp.commands.execute(name, args); }", [name, arguments]
+        )
+
+    def run_all(self) -> None:
+        """Run all cells and wait for the last."""
+        self.command("notebook:run-all-cells")
+
+    def run(self, code: str) -> None:
+        """Add a cell with this code below the last, and run it."""
+        self.page.evaluate(
+            """async (code) => {
+                const app = window.jupyterapp, panel = app.shell.currentWidget, nb = panel.content;
+                nb.activeCellIndex = nb.widgets.length - 1;
+                await app.commands.execute('notebook:insert-cell-below');
+                nb.activeCell.model.sharedModel.setSource(code);
+                await app.commands.execute('notebook:run-cell');
+            }""",
+            code,
+        )
+
+    def cell(self, index: int) -> Any:
+        """Give the outputs of one cell; -1 is the last."""
+        return self.page.locator(".jp-CodeCell").nth(index).locator(".jp-Cell-outputArea")
+
+    def shot(self, name: str, index: int | None = None) -> Path:
+        """Keep a picture of the page, or of one cell's outputs."""
+        path = self.home / f"{name}.png"
+        if index is None:
+            self.page.screenshot(path=str(path))
+        else:
+            self.cell(index).screenshot(path=str(path))
+        return path
+
+
+def _free_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])
+
+
+def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            if httpx.get(url, timeout=2, trust_env=False).status_code == 200:
+                return
+        except httpx.HTTPError:
+            continue
+    raise TimeoutError(url)
+
+
+@contextmanager
+def _server(home: Path, port: int, token: str) -> Iterator[None]:
+    directories = {
+        "JUPYTER_CONFIG_DIR": ".config",
+        "JUPYTER_DATA_DIR": ".data",
+        "JUPYTER_RUNTIME_DIR": ".runtime",
+        "IPYTHONDIR": ".ipython",
+        "JUPYTERLAB_SETTINGS_DIR": ".settings",
+        "JUPYTERLAB_WORKSPACES_DIR": ".workspaces",
+    }
+    environment = {**os.environ, **{name: str(home / path) for name, path in directories.items()}}
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    news = home / ".settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    news.parent.mkdir(parents=True)
+    news.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
+    command = [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"),
+        *(f"--ServerApp.root_dir={home}", f"--IdentityProvider.token={token}", "--ServerApp.port_retries=0"),
+        *("--LabApp.expose_app_in_browser=True", "--LabApp.news_url="),
+        *(["--allow-root"] if os.geteuid() == 0 else []),
+    ]
+    with (home / "lab.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=home, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            _wait(f"http://127.0.0.1:{port}/api/status?token={token}", process)
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def lab(cloud: Path) -> Iterator[Lab]:
+    """Give a JupyterLab that runs in the test's directory, and a page on it that reaches nothing else."""
+    from playwright.sync_api import sync_playwright
+
+    port, token = _free_port(), secrets.token_hex(16)
+    url = f"http://127.0.0.1:{port}"
+    browser_path = shutil.which("chromium") or shutil.which("google-chrome")
+    with _server(cloud, port, token), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=CHROMIUM)
+        page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
+        page.set_default_timeout(30_000)
+        made = Lab(page, cloud, url, token)
+        page.on("pageerror", lambda error: made.problems.append(str(error)))
+        page.on("dialog", lambda dialog: (made.problems.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda request: _note(made, request.url, port))
+        try:
+            yield made
+        finally:
+            browser.close()
+
+
+def _note(lab: Lab, url: str, port: int) -> None:
+    if not url.startswith((f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}", "data:", "blob:")):
+        lab.external.append(url)

@@ -1,0 +1,134 @@
+"""The main job with a mouse: JupyterLab, Chromium, the Deploy button, a live answer."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    Lab = Any
+
+pytestmark = pytest.mark.browser
+
+BODY = """import { DurableObject } from "cloudflare:workers";
+export class Counter extends DurableObject {
+  async fetch() {
+    const n = ((await this.ctx.storage.get("n")) ?? 0) + 1;
+    await this.ctx.storage.put("n", n);
+    return new Response(`count ${n}`);
+  }
+}
+export default { fetch(request, env) { return env.COUNTER.get(env.COUNTER.idFromName("a")).fetch(request); } };
+"""
+DECLARE = (
+    "%load_ext notebook_do",
+    "%durable session tour",
+    "%durable namespace counter --class Counter",
+    f"%%durable worker my-worker --bind COUNTER=counter\n{BODY}",
+)
+
+
+def deploy_button(lab: Lab, index: int = -1) -> Any:
+    """Give the Deploy button of one cell."""
+    return lab.cell(index).get_by_role("button", name=re.compile("^Deploy"))
+
+
+def test_declare_plan_press_and_a_live_answer(lab: Lab) -> None:
+    """One press deploys; a double click deploys no second time; a rename keeps the data; nothing leaves the machine."""
+    lab.open(*DECLARE, "%durable plan", "%durable deploy")
+    lab.run_all()
+    expect(deploy_button(lab)).to_have_text("Deploy 4 changes to dev on local")
+    lab.shot("1-plan", 4)
+    lab.shot("2-button", 5)
+    deploy_button(lab).dblclick()
+    expect(lab.cell(-1).get_by_role("link", name="my-worker-dev.localhost")).to_be_visible()
+    expect(lab.cell(-1).get_by_text("2 of 2 steps done")).to_be_visible()
+    expect(deploy_button(lab)).to_be_disabled()
+    lab.shot("3-deployed", 5)
+    lab.run("%durable fetch my-worker /")
+    expect(lab.cell(-1).get_by_text("count 1")).to_be_visible()
+
+    lab.run("%durable namespace counter --class MyCounter")
+    lab.run(f"%%durable worker my-worker --bind COUNTER=counter\n{BODY.replace('Counter ', 'MyCounter ')}")
+    lab.run("%durable deploy")
+    expect(lab.cell(-1).get_by_text("1 class to rename").first).to_be_visible()
+    lab.shot("4-rename", 9)
+    deploy_button(lab).click()
+    expect(lab.cell(-1).get_by_text("1 of 1 step done")).to_be_visible()
+    lab.run("%durable fetch my-worker /")
+    expect(lab.cell(-1).get_by_text("count 2")).to_be_visible()
+
+    lab.run("%durable show namespaces")
+    lab.run("%durable")
+    lab.command("apputils:change-theme", theme="JupyterLab Dark")
+    lab.shot("5-dark-rename", 9)
+    lab.shot("6-dark-plan", 4)
+    assert lab.external == []
+    assert lab.problems == []
+
+
+def test_destroy_needs_its_phrase_and_a_stale_plan_its_own_press(lab: Lab) -> None:
+    """A protected namespace is refused; a typed phrase enables the button; what went stale is shown anew."""
+    lab.open(*DECLARE, "%durable deploy")
+    lab.run_all()
+    lab.run("%durable namespace counter --class Counter --unprotect")
+    deploy_button(lab, 4).click()
+    expect(lab.cell(4).get_by_role("alert")).to_contain_text("nothing was sent")
+    expect(lab.cell(4).get_by_text("Digest")).to_have_count(2)
+    lab.shot("1-stale", 4)
+    deploy_button(lab, 4).click()
+    expect(lab.cell(4).get_by_text("2 of 2 steps done")).to_be_visible()
+    lab.run("%durable fetch my-worker /")
+
+    lab.run("%durable namespace counter --class Counter")
+    lab.run("%durable destroy my-worker")
+    expect(lab.cell(-1).get_by_text("PlanRefused")).to_be_visible()
+    expect(lab.cell(-1).get_by_text("is protected").first).to_be_visible()
+    expect(deploy_button(lab)).to_have_count(0)
+    lab.shot("2-refused", -1)
+
+    lab.run("%durable namespace counter --class Counter --unprotect")
+    lab.run("%durable destroy my-worker")
+    expect(deploy_button(lab)).to_be_disabled()
+    expect(lab.cell(-1).get_by_text("1 stored object would be deleted for ever").first).to_be_visible()
+    field = lab.cell(-1).get_by_label("Type “destroy counter")
+    phrase = re.search(r"destroy counter [0-9a-f]{8}", lab.cell(-1).inner_text())
+    assert phrase
+    field.fill("destroy counter 00000000")
+    expect(deploy_button(lab)).to_be_disabled()
+    field.fill(phrase[0])
+    expect(deploy_button(lab)).to_be_enabled()
+    lab.shot("3-destroy", -1)
+    deploy_button(lab).click()
+    expect(lab.cell(-1).get_by_text("1 of 1 step done")).to_be_visible()
+    assert lab.problems == []
+
+
+def test_forms_declare_and_a_fault_of_the_script_is_seen_in_the_panel(lab: Lab) -> None:
+    """Fields have labels, faults are said while typing, and an error of a press is an alert."""
+    lab.open(*DECLARE[:2], "%durable form namespace", "%durable form worker")
+    lab.run_all()
+    space, worker = lab.cell(2), lab.cell(3)
+    space.get_by_label("Stable ID").fill("counter")
+    space.get_by_label("Class", exact=True).fill("1Counter")
+    expect(space.get_by_role("alert").first).to_contain_text("JavaScript identifier")
+    space.get_by_label("Class", exact=True).fill("Counter")
+    space.get_by_role("button", name="Declare in session tour").click()
+    expect(space.get_by_text("%durable namespace counter --class Counter")).to_be_visible()
+    worker.get_by_label("Worker", exact=True).fill("my-worker")
+    worker.get_by_role("button", name="Add a binding").click()
+    worker.get_by_label("Binding 1").fill("COUNTER")
+    worker.get_by_label("bound to").fill("counter")
+    worker.get_by_label("Source").fill(BODY.replace("new Response(", "new Respon se("))
+    worker.get_by_role("button", name="Declare in session tour").click()
+    expect(worker.get_by_text("%%durable worker my-worker --bind COUNTER=counter")).to_be_visible()
+    lab.shot("1-form-namespace", 2)
+    lab.shot("2-form-worker", 3)
+    lab.run("%durable deploy")
+    deploy_button(lab).click()
+    expect(lab.cell(-1).get_by_role("alert")).to_contain_text("SyntaxError")
+    lab.shot("3-fault", -1)
+    assert lab.problems == []
