@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 import notebook_do as nd
+import notebook_do.session as session_module
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -196,6 +197,7 @@ def test_lost_state_file(cloud: Path) -> None:
     for path in session.state_path.parent.iterdir():
         if path.is_file():
             path.unlink()
+    session_module._current = None  # as in a new kernel
     nd.session("app")
     nd.Worker("api", script=source(B="a"), bindings={"A": namespace("a", "B")})
     deploy()
