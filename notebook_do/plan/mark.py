@@ -51,7 +51,7 @@ def read_mark(tags: Iterable[str]) -> Mark | None:
 
 def _pairs(body: str) -> dict[str, str]:
     pairs = (part.partition("=") for part in body.split(";") if part)
-    return {unquote(id_): unquote(class_name) for id_, equals, class_name in pairs if equals and class_name}
+    return {unquote(id_): unquote(class_name) for id_, equals, class_name in pairs if id_ and equals and class_name}
 
 
 def alchemy_classes(script: ObservedScript) -> dict[str, str]:
