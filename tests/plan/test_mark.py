@@ -1,4 +1,4 @@
-"""The mark that we leave in a script's tags: it comes back as it was, fits the limits, and is never guessed.
+"""The mark that we leave in the tags of a script: it comes back as it was, fits the limits, and is never guessed."""
 
 from __future__ import annotations
 
