@@ -1,0 +1,146 @@
+"""A real kernel with a person in front of it: outputs in order, queued cells, interrupts."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jupyter_client.manager import KernelManager
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from jupyter_client.blocking.client import BlockingKernelClient
+
+COUNTER = """import { DurableObject } from "cloudflare:workers";
+export class Counter extends DurableObject {
+  async fetch(request) {
+    if (new URL(request.url).pathname === "/slow") await new Promise((done) => setTimeout(done, 30000));
+    const n = ((await this.ctx.storage.get("n")) ?? 0) + 1;
+    await this.ctx.storage.put("n", n);
+    return new Response(String(n));
+  }
+}
+export default { fetch(request, env) { return env.COUNTER.get(env.COUNTER.newUniqueId()).fetch(request); } };
+"""
+DECLARE = (
+    "%load_ext notebook_do",
+    "%durable session tour --quiet",
+    "%durable namespace counter --class Counter --quiet",
+    f"%%durable worker my-worker --bind COUNTER=counter --quiet\n{COUNTER}",
+)
+
+
+class Kernel:
+    """A running kernel; cells are sent as a front-end sends them."""
+
+    def __init__(self, manager: KernelManager, client: BlockingKernelClient) -> None:
+        self.manager, self.client = manager, client
+
+    def send(self, code: str) -> str:
+        """Queue a cell and give the id of its request."""
+        return str(self.client.execute(code, allow_stdin=True))
+
+    def reply(self, request: str) -> dict[str, Any]:
+        """Wait for the reply to one request; replies come in order."""
+        while True:
+            message = self.client.get_shell_msg(timeout=60)
+            if message["parent_header"].get("msg_id") == request:
+                return dict(message["content"])
+
+    def outputs(self, request: str) -> list[dict[str, Any]]:
+        """Give everything that one cell showed, up to its end."""
+        shown = []
+        while True:
+            message = self.client.get_iopub_msg(timeout=60)
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+                return shown
+            if message["msg_type"] in {"display_data", "execute_result", "stream", "error"}:
+                shown.append(message["content"])
+
+    def run(self, code: str) -> list[dict[str, Any]]:
+        """Run one cell and give its outputs."""
+        return self.outputs(self.send(code))
+
+
+@pytest.fixture
+def kernel(cloud: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
+    """Give a kernel in a directory of its own, with the counter declared."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    monkeypatch.setenv("IPYTHONDIR", str(cloud / "ipython"))
+    manager = KernelManager(kernel_name="python3")
+    manager.start_kernel(cwd=str(cloud))
+    client = manager.blocking_client()
+    try:
+        client.start_channels()
+        client.wait_for_ready(timeout=60)
+        made = Kernel(manager, client)
+        for cell in DECLARE:
+            assert made.run(cell) == []
+        yield made
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+PRESS = """import ipywidgets
+buttons = [w for w in ipywidgets.Widget.widgets.values() if getattr(w, "description", "").startswith("Deploy ")]
+for _ in range(3):
+    buttons[-1].click()
+"""
+AWAIT_END = """import threading
+for thread in threading.enumerate():
+    if thread.name == "notebook-do-deploy":
+        thread.join(30)
+print(result.ok, len(result.outcomes))
+"""
+
+
+def test_the_plan_is_an_output_of_its_own_before_the_panel(kernel: Kernel) -> None:
+    """What stays readable without a kernel comes first; three presses deploy once; `--as` keeps the result."""
+    plan, panel = kernel.run("%durable deploy --as result")
+    assert plan["data"]["text/plain"].startswith("Plan")
+    assert "application/vnd.jupyter.widget-view+json" in panel["data"]
+    kernel.run(PRESS)
+    (printed,) = kernel.run(AWAIT_END)
+    assert printed["text"] == "True 2\n"
+    (state,) = kernel.run("import notebook_do\nprint(notebook_do.current().recorded().serial)")
+    assert state["text"] == "2\n"
+
+
+def test_queued_cells_all_end(kernel: Kernel) -> None:
+    """Run All with verbs, awaits and completions queued together: every cell gets its reply, in order."""
+    kernel.run("%durable deploy --as result")
+    kernel.run(PRESS)
+    kernel.run(AWAIT_END)
+    cells = ("%durable plan --quiet", "%durable fetch my-worker / --quiet", "import notebook_do as nd") * 2
+    requests = [kernel.send(cell) for cell in cells]
+    requests.append(kernel.send("p = await nd.current().aplan()\np.empty"))
+    completion = kernel.client.complete("%durable pl", 11)
+    requests.append(kernel.send("%durable plan --quiet"))
+    statuses = [kernel.reply(request)["status"] for request in requests[:-1]]
+    assert statuses == ["ok"] * len(statuses)
+    assert kernel.reply(completion)["matches"] == ["plan"]
+    assert kernel.reply(requests[-1])["status"] == "ok"
+
+
+def test_an_interrupt_ends_a_verb_and_leaves_the_session_usable(kernel: Kernel) -> None:
+    """Stop in the front-end stops waiting for a slow Worker."""
+    kernel.run("%durable deploy --as result")
+    kernel.run(PRESS)
+    kernel.run(AWAIT_END)
+    request = kernel.send("print('begun', flush=True)\n%durable fetch my-worker /slow")
+    while kernel.client.get_iopub_msg(timeout=60)["msg_type"] != "stream":
+        pass
+    start = time.monotonic()
+    kernel.manager.interrupt_kernel()
+    assert kernel.reply(request)["ename"] == "KeyboardInterrupt"
+    assert time.monotonic() - start < 10
+    (answer,) = kernel.run("%durable fetch my-worker /")
+    assert answer["data"]["text/plain"].startswith("200 OK")
