@@ -123,8 +123,9 @@ class Uploads:
         standing = diff.standing
         classes = tuple((class_name, storage) for class_name, storage, _ in stage.hosted)
         if standing.form == "exports":
-            spoke_before = standing.live is not None and standing.live.lifecycle == "exports"
-            if not (classes or stage.class_migrations or spoke_before):
+            spoken = standing.live is not None and standing.live.lifecycle == "exports"
+            spoken = spoken or (standing.record is not None and standing.record.lifecycle == "exports")
+            if not (classes or stage.class_migrations or spoken or standing.converts):
                 return None
             return Migration(wire="exports", class_migrations=stage.class_migrations, classes=classes)
         old_tag = self._tags.get(stage.script, standing.old_tag)
