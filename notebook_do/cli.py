@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from notebook_do.errors import CommandError, ConsentRequired, DurableError, PlanRefused, StalePlan
 
@@ -159,7 +160,14 @@ def _lab(arguments: argparse.Namespace) -> int:
     notebook = arguments.notebook or _quickstart()
     if not notebook.is_file():
         raise CommandError(f"lab: there is no notebook at {notebook}.")
-    command = [sys.executable, "-m", "jupyterlab", str(notebook)]
+    folder, name = notebook.resolve().parent, quote(notebook.name)
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        f"--ServerApp.root_dir={folder}",
+        f"--LabApp.default_url=/lab/tree/{name}",
+    ]
     if arguments.no_browser:
         command.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
