@@ -7,6 +7,7 @@ text colour. Every text goes through `element`, which cleans and escapes it: the
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from html import escape
 from itertools import groupby, zip_longest
 from typing import assert_never
@@ -57,11 +58,17 @@ class Markup(str):
 
 def element(tag: str, *children: Markup | str, **attributes: str) -> Markup:
     """Make one element; a child that is not `Markup` is text, and is cleaned and escaped."""
-    if tag not in TAGS or not ATTRIBUTES.issuperset(attributes):
-        raise ValueError(f"a view may not hold <{tag} {' '.join(attributes)}>")
-    inside = "".join(c if isinstance(c, Markup) else escape(clean(c)) for c in children)
-    named = "".join(f' {name}="{escape(clean(value))}"' for name, value in attributes.items() if value)
-    return Markup(f"<{tag}{named}>{inside}</{tag}>")
+    inside = "".join([c if isinstance(c, Markup) else escape(clean(c)) for c in children])
+    return Markup(f"{_start(tag, tuple(attributes.items()))}{inside}</{tag}>")
+
+
+@lru_cache(maxsize=256)
+def _start(tag: str, attributes: tuple[tuple[str, str], ...]) -> str:
+    """Make a start tag; the cells of a table share a few."""
+    if tag not in TAGS or not ATTRIBUTES.issuperset(name for name, _ in attributes):
+        raise ValueError(f"a view may not hold <{tag} {' '.join(name for name, _ in attributes)}>")
+    named = "".join(f' {name}="{escape(clean(value))}"' for name, value in attributes if value)
+    return f"<{tag}{named}>"
 
 
 def render(document: Document) -> str:
