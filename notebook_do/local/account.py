@@ -62,9 +62,10 @@ class Account:
         self.serving: dict[str, Version] = {}
         for name in self.scripts:
             self._reload_active(name)
-        rows = self._db.execute("SELECT id, script, class_name, sqlite FROM namespace")
-        self.namespaces = {i: Namespace(id=i, script=s, class_name=c, sqlite=bool(q)) for i, s, c, q in rows}
+        self.namespaces: dict[str, Namespace] = {}
+        self._hosted: dict[str, list[Namespace]] = {}
         self._runnable: dict[str, RunnableWorker] = {}
+        self._reload_namespaces()
         self.blobs.sweep(self._digests(), incoming=True)
 
     def close(self) -> None:
@@ -139,12 +140,13 @@ class Account:
 
     def hosted(self, script: str) -> list[Namespace]:
         """Give the namespaces of one script."""
-        return [n for n in self.namespaces.values() if n.script == script]
+        return list(self._hosted.get(script, ()))
 
     def runnable(self) -> list[RunnableWorker]:
         """Everything that is deployed, ready to run."""
         for name in self.serving.keys() - self._runnable.keys():
-            self._runnable[name] = runnable(self.blobs, name, self.serving[name], self.namespaces)
+            version = followed(self.serving[name], name, self.namespaces)
+            self._runnable[name] = runnable(self.blobs, name, version, self.hosted(name))
         return list(self._runnable.values())
 
     # --- changing
@@ -180,8 +182,7 @@ class Account:
         self._reload_active(name)
         self._runnable.pop(name, None)
         if change.namespaces is not None:
-            self.namespaces = {n.id: n for n in change.namespaces}
-            self._runnable.clear()
+            self._set_namespaces(change.namespaces)
         self.blobs.drop(freed)
 
     def delete_script(self, name: str) -> list[str]:
@@ -196,8 +197,8 @@ class Account:
         self.scripts.pop(name)
         self.active.pop(name, None)
         self.serving.pop(name, None)
-        self.namespaces = {i: n for i, n in self.namespaces.items() if i not in gone}
-        self._runnable.clear()
+        self._runnable.pop(name, None)
+        self._set_namespaces(n for n in self.namespaces.values() if n.script != name)
         self.blobs.drop(freed)
         return gone
 
@@ -225,9 +226,8 @@ class Account:
         self.active.pop(name, None)
         self.serving.pop(name, None)
         self._reload_active(to)
-        rows = self._db.execute("SELECT id, script, class_name, sqlite FROM namespace")
-        self.namespaces = {i: Namespace(id=i, script=s, class_name=c, sqlite=bool(q)) for i, s, c, q in rows}
-        self._runnable.clear()
+        self._runnable.pop(name, None)
+        self._reload_namespaces()
 
     def set_schedules(self, script: str, crons: Iterable[str]) -> None:
         """Replace the cron triggers of a script; those that stay keep their time."""
@@ -288,6 +288,22 @@ class Account:
             db.execute("DELETE FROM module WHERE version = ?", (version_id,))
             freed += [d for d in digests if not db.execute("SELECT 1 FROM module WHERE digest = ?", (d,)).fetchone()]
         return freed
+
+    def _reload_namespaces(self) -> None:
+        rows = self._db.execute("SELECT id, script, class_name, sqlite FROM namespace")
+        self._set_namespaces(Namespace(id=i, script=s, class_name=c, sqlite=bool(q)) for i, s, c, q in rows)
+
+    def _set_namespaces(self, namespaces: Iterable[Namespace]) -> None:
+        """Take the account's namespaces; what hosts or binds a changed one must be made ready to run again."""
+        before, self.namespaces = self.namespaces, {n.id: n for n in namespaces}
+        self._hosted = {}
+        for namespace in self.namespaces.values():
+            self._hosted.setdefault(namespace.script, []).append(namespace)
+        changed = {i for i in before.keys() | self.namespaces.keys() if before.get(i) != self.namespaces.get(i)}
+        hosts = {n.script for side in (before, self.namespaces) for i, n in side.items() if i in changed}
+        for name, version in self.serving.items():
+            if name in hosts or not changed.isdisjoint(bound_namespaces(version)):
+                self._runnable.pop(name, None)
 
     def _reload_active(self, name: str) -> None:
         query = "SELECT body FROM deployment WHERE script = ? ORDER BY serial DESC LIMIT 1"

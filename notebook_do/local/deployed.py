@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from notebook_do.local.spec import HostedNamespace, ModuleFile, RunnableWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from notebook_do.local.blobs import Blobs
     from notebook_do.local.namespaces import Namespace
@@ -24,15 +24,13 @@ def bound_namespaces(version: Version) -> list[str]:
     ]
 
 
-def runnable(blobs: Blobs, name: str, version: Version, namespaces: Mapping[str, Namespace]) -> RunnableWorker:
-    """Make a version ready to run; Durable Object bindings follow their namespace, wherever it lives now."""
+def runnable(blobs: Blobs, name: str, version: Version, namespaces: Iterable[Namespace]) -> RunnableWorker:
+    """Make a version with present labels ready to run, hosting `namespaces`."""
     hosted = tuple(
         HostedNamespace(namespace_id=n.id, class_name=n.class_name, sqlite=n.sqlite)
-        for n in sorted(namespaces.values(), key=lambda n: n.id)
-        if n.script == name
+        for n in sorted(namespaces, key=lambda n: n.id)
     )
-    bindings = followed(version, name, namespaces).bindings
-    identity = json.dumps([version.id, [(h.namespace_id, h.class_name) for h in hosted], bindings])
+    identity = json.dumps([version.id, [(h.namespace_id, h.class_name) for h in hosted], version.bindings])
     return RunnableWorker(
         name=name,
         version=f"{version.id}/{hashlib.sha256(identity.encode()).hexdigest()[:16]}",
@@ -41,7 +39,7 @@ def runnable(blobs: Blobs, name: str, version: Version, namespaces: Mapping[str,
             ModuleFile(name=m.name, content_type=m.content_type, path=blobs.path(m.digest))
             for m in version.code.modules
         ),
-        bindings=bindings,
+        bindings=version.bindings,
         namespaces=hosted,
         compatibility_date=version.code.compatibility_date,
         compatibility_flags=version.code.compatibility_flags,

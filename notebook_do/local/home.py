@@ -14,6 +14,7 @@ import secrets
 import stat
 import time
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -133,7 +134,8 @@ class Home:
 
     def write_target(self, target: LocalTarget) -> None:
         """Say where the server listens."""
-        self._write(self.data / "server.json", json.dumps(asdict(target), default=str))
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        self._write(self.data / "server.json", json.dumps({"started": started, **asdict(target)}, default=str))
 
     def forget_target(self) -> None:
         """Take that back."""
@@ -179,7 +181,8 @@ class Home:
             return None
         try:
             raw = json.loads((self.data / "server.json").read_text())
-        except (FileNotFoundError, ValueError):
+            del raw["started"]
+        except (FileNotFoundError, ValueError, KeyError):
             return None
         return LocalTarget(**{**raw, "token_file": Path(raw["token_file"]), "data": Path(raw["data"])})
 

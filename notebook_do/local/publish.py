@@ -17,7 +17,7 @@ from notebook_do.local.account import (
     new_version_id,
     now,
 )
-from notebook_do.local.deployed import runnable
+from notebook_do.local.deployed import followed, runnable
 from notebook_do.local.metadata import Upload
 from notebook_do.local.namespaces import AccountFacts, Lifecycle, Namespace, exported_classes
 from notebook_do.local.probe import probe
@@ -82,7 +82,7 @@ async def publish(cloud: Cloud, name: str, upload: Upload, *, source: str, trigg
         annotations={"workers/triggered_by": trigger, **_message(upload.options)},
     )
     await _trial(cloud, name, version, after)
-    await commit(cloud, facts, after, Change(script=script, version=version, deployment=deployment))
+    await commit(cloud, after, Change(script=script, version=version, deployment=deployment))
     return Published(script=script, version=version, reconciliation=after.reconciliation)
 
 
@@ -121,17 +121,17 @@ async def redeploy(cloud: Cloud, name: str, deployment: Deployment) -> Published
     check_bindings_of(facts, after, name, version.bindings, version.code.report)
     script = _moved_on(script, facts, after, deployment.source)
     await _trial(cloud, name, version, after)
-    await commit(cloud, facts, after, Change(script=script, deployment=deployment))
+    await commit(cloud, after, Change(script=script, deployment=deployment))
     return Published(script=script, version=version, reconciliation=after.reconciliation)
 
 
-async def commit(cloud: Cloud, facts: AccountFacts, after: Lifecycle, change: Change) -> None:
+async def commit(cloud: Cloud, after: Lifecycle, change: Change) -> None:
     """Write one change, then bring what runs up to date with it."""
     namespaces = {n.id: n for n in after.namespaces}
     moved = namespaces != cloud.account.namespaces
     before = _running(cloud.account) if moved else {}
     if moved:
-        others = tuple(_losers(cloud.account, facts, after, change.script.name))
+        others = tuple(_losers(cloud.account, after, change.script.name))
         change = replace(change, namespaces=after.namespaces, deleted=after.deleted, others=others)
     cloud.account.apply(change)
     changed = {change.script.name} | {n for n, v in _running(cloud.account).items() if moved and before.get(n) != v}
@@ -153,7 +153,7 @@ async def probed(cloud: Cloud, name: str, code: Code) -> ProbeReport:
         return known.code.report
     version = Version(id="probe", number=0, created_on="", source="", code=code, etag="")
     try:
-        report = await probe(runnable(cloud.account.blobs, name, version, {}), cloud.workerd)
+        report = await probe(runnable(cloud.account.blobs, name, version, ()), cloud.workerd)
     except ScriptInvalid as invalid:
         raise refuse("startup", text=invalid) from None
     if not report.default_handlers and not any(export.kind in _HANDLED for export in report.exports):
@@ -259,13 +259,12 @@ def _moved_on(script: Script, facts: AccountFacts, after: Lifecycle, source: str
     )
 
 
-def _losers(account: Account, facts: AccountFacts, after: Lifecycle, name: str) -> list[Script]:
+def _losers(account: Account, after: Lifecycle, name: str) -> list[Script]:
     """Other scripts whose namespaces this change took or gave: their old versions no longer fit either."""
-    return [
-        replace(script, lifecycle=script.lifecycle + 1)
-        for script in account.scripts.values()
-        if script.name != name and _labels(facts.of(script.name)) != _labels(after.of(script.name))
-    ]
+    now_there = {n.id: n for n in after.namespaces}
+    moved = [(n, now_there.get(i)) for i, n in account.namespaces.items() if now_there.get(i) != n]
+    names = {n.script for pair in moved for n in pair if n is not None} - {name}
+    return [replace(account.scripts[other], lifecycle=account.scripts[other].lifecycle + 1) for other in sorted(names)]
 
 
 def _labels(namespaces: dict[str, Namespace]) -> set[tuple[str, str]]:
@@ -309,7 +308,8 @@ def _message(options: dict[str, Any]) -> dict[str, str]:
 async def _trial(cloud: Cloud, name: str, version: Version, after: Lifecycle) -> None:
     """Start the candidate once, away from all stored objects."""
     try:
-        await cloud.runtime.check(runnable(cloud.account.blobs, name, version, {n.id: n for n in after.namespaces}))
+        version = followed(version, name, {n.id: n for n in after.namespaces})
+        await cloud.runtime.check(runnable(cloud.account.blobs, name, version, after.of(name).values()))
     except ScriptInvalid as invalid:
         raise refuse("startup", text=invalid) from None
 
