@@ -83,7 +83,7 @@ def _part(binding: Binding, worker: RunnableWorker) -> str:
 
 
 def _version_metadata(_binding: Binding, worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
-    return {"json": capnp.text(json.dumps({"id": worker.version, "tag": "", "timestamp": ""}))}
+    return {"json": capnp.text(json.dumps({"id": worker.version.partition("/")[0], "tag": "", "timestamp": ""}))}
 
 
 def _worker_loader(_binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:

@@ -146,6 +146,13 @@ def test_bad_deployments(server: Any, script: str, versions: Any) -> None:
     assert len(server.result(f"{server.scripts}/{script}/deployments")["deployments"]) == 1
 
 
+def test_a_worker_knows_its_version(server: Any, script: str) -> None:
+    """The `version_metadata` binding gives the id that the API gives."""
+    source = "export default { fetch(_, env) { return new Response(env.VERSION.id); } };"
+    server.upload(script, source, bindings=[{"type": "version_metadata", "name": "VERSION"}])
+    assert server.call(script).text == latest(server, script)
+
+
 def test_unknown_versions_and_deployments(server: Any, script: str) -> None:
     """What does not exist is a 404 with its own code; another script's version does not exist here."""
     server.upload(script)
