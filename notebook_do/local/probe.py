@@ -11,6 +11,7 @@ import asyncio
 import json
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,10 @@ def _config(worker: RunnableWorker, listening: Path) -> str:
     )
     wrapper = capnp.struct(name=capnp.text(_WRAPPER), esModule=capnp.text(source))
     # Only values are bound: objects and other Workers are stand-ins, which a script may hold but not call at start.
+    # Secrets are stand-ins too: this folder lies outside the data directory, and a kill could leave it behind.
+    bound = tuple({**b, "text": "secret"} if b.get("type") == "secret_text" else b for b in worker.bindings)
     fields = worker_fields(worker, before=[wrapper])
-    bindings = capnp.items(bindings_of(worker, {}, {}))
+    bindings = capnp.items(bindings_of(replace(worker, bindings=bound), {}, {}))
     probed = service("probe", worker=capnp.struct(**fields, bindings=bindings))
     services = [nowhere(), system_service(), *externals([worker], listening.with_name("none")), probed]
     return document(services, [listener("probe", listening)])

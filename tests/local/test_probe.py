@@ -199,3 +199,17 @@ def test_a_probe_leaves_nothing_behind(
     with pytest.raises(ScriptInvalid):
         probed("throw 1;")
     assert list(folder.iterdir()) == []
+
+
+def test_a_probe_never_holds_a_secret(probed: Callable[..., ProbeReport]) -> None:
+    """A script that looks at a secret while it loads sees a stand-in, so nothing of it can be left on the disk."""
+    binding = {"type": "secret_text", "name": "KEY", "text": "canary-of-a-secret"}
+    report = probed(
+        """
+        import { env } from "cloudflare:workers";
+        if (typeof env.KEY !== "string" || env.KEY.includes("canary")) throw new Error("the secret is here");
+        export default { fetch() {} };
+        """,
+        bindings=(binding,),
+    )
+    assert report.default_handlers == ("fetch",)
