@@ -1,6 +1,7 @@
 """One session: declarations, a state file and a target, composed. All rooms are joined here and only here.
 
-`plan` reads, `deploy` sends exactly one plan, and nothing else in the package sends a mutation.
+`plan` reads, `deploy` sends exactly one plan, and nothing else in the package sends a mutation. The file is longer than
+others because each thing that a person can ask for is a short method here.
 """
 
 from __future__ import annotations
