@@ -412,9 +412,11 @@ class Session:
             raise StalePlan(f"declarations changed after plan {plan.digest} was shown; nothing was sent.")
 
     def _forget_destroyed(self, plan: Plan) -> None:
-        for id_ in self._desired[plan.digest].destroy:
-            self.catalog.forget("worker", id_)
-            self.catalog.forget("namespace", id_)
+        for asked in self._desired[plan.digest].destroy:
+            kind, _, id_ = asked.rpartition(":")  # an id that is both may be asked for as worker:ID or namespace:ID
+            for one in ("worker", "namespace"):
+                if kind in {"", one}:
+                    self.catalog.forget(one, id_)
         for consent in plan.consents:
             self.catalog.forget("namespace", consent.stable_id)
 

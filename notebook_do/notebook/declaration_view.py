@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 
 def declared_document(
-    items: Iterable[Declaration], *, namespaces: Mapping[str, Namespace], workers: Mapping[str, Worker], session: str
+    items: Iterable[Declaration],
+    *,
+    namespaces: Mapping[str, Namespace],
+    workers: Mapping[str, Worker],
+    session: str,
+    warnings: Iterable[str] = (),
 ) -> Document:
     """Show what a cell just declared, with the bindings of the Workers concerned; nothing was sent."""
     kept = list(items)
@@ -46,6 +51,7 @@ def declared_document(
         Header(title, facts),
         *(Line(_sentence(item), Tone.ADD) for item in kept),
         *unbound,
+        *(Line(text, Tone.ALERT) for text in warnings),
         *bindings_table(rows),
         Code("Nothing was sent. Next:", "%durable plan"),
     )

@@ -85,7 +85,8 @@ def _declared(items: tuple[Declaration, ...]) -> Document:
     namespaces, workers = session.catalog.namespaces, session.catalog.workers
     if any(item not in (namespaces.get(item.id), workers.get(item.id)) for item in items):  # declared there no more
         return declared_document(items, namespaces=_by_id(items, Namespace), workers=_by_id(items, Worker), session="")
-    return declared_document(items, namespaces=namespaces, workers=workers, session=session.name)
+    warnings = session.catalog.warnings()
+    return declared_document(items, namespaces=namespaces, workers=workers, session=session.name, warnings=warnings)
 
 
 def _by_id(items: tuple[Declaration, ...], kind: type[T]) -> dict[str, T]:

@@ -49,7 +49,7 @@ class StateFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).absolute()
-        self._fresh = Recorded(lineage=secrets.token_hex(16))
+        self._fresh: Recorded | None = None
 
     # --- where things are
 
@@ -83,7 +83,9 @@ class StateFile:
         """
         content = disk.read(self._real)
         if content is None:
+            self._fresh = self._fresh or Recorded(lineage=secrets.token_hex(16))
             return self._fresh
+        self._fresh = None  # should this file be lost, what comes after it is another lineage
         recorded = decode_or_refuse(self.path, content, self._advice)
         for word, ours, theirs in (
             ("account", recorded.account_id, account_id),

@@ -263,3 +263,13 @@ def test_a_form_needs_widgets(ip: InteractiveShell, cloud: Path) -> None:
     """Without a person in front of it, a form says how to do without."""
     declare(ip)
     assert "%durable worker -h" in str(run(ip, "%durable form worker"))
+
+
+def test_a_changed_stable_id_is_seen_when_it_is_declared(ip: Any, cloud: Path) -> None:
+    """The same class under a second stable ID is warned of at once, before any plan."""
+    ip.run_cell("%durable session s")
+    ip.run_cell("%durable namespace counter --class Counter")
+    result = ip.run_cell("%durable namespace tally --class Counter").result
+    text = result._repr_mimebundle_()["text/plain"]
+    assert "counter, tally" in " ".join(text.split())
+    assert "renamed_from" in text

@@ -111,6 +111,14 @@ class RealNotebook(RuleBasedStateMachine):
         self.restart_the_kernel()
 
     @rule()
+    def lose_the_state_file_and_import(self) -> None:
+        """Adopt all that is live, without what was written: nothing is left to do."""
+        self.lose_the_state_file()
+        self.session.import_(from_account=True)
+        assert self.session.plan().empty
+        self.lose_the_state_file()
+
+    @rule()
     def restart_the_kernel(self) -> None:
         """Open the session again, as a new kernel does."""
         self.session.close()
