@@ -1,0 +1,71 @@
+"""What was exported for wrangler is deployed by the real wrangler, and nothing changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import notebook_do as nd
+import notebook_do.session as session_module
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SOURCE = """import { DurableObject } from "cloudflare:workers";
+export class %s extends DurableObject {
+  async increment() {
+    const count = ((await this.ctx.storage.get("count")) ?? 0) + 1;
+    await this.ctx.storage.put("count", count);
+    return count;
+  }
+}
+export default {
+  async fetch(request, env) {
+    return new Response(env.WORD + String(await env.COUNTER.getByName("a").increment()));
+  },
+};
+"""
+
+
+@pytest.fixture
+def session(cloud: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[nd.Session]:
+    """Give a session on the very local Cloudflare that wrangler is told of."""
+    monkeypatch.setenv("NOTEBOOK_DO_DATA", str(cloud.target.data))
+    monkeypatch.chdir(tmp_path)
+    session = nd.session("exported", stage="production")
+    yield session
+    session.close()
+    session_module._current = None
+
+
+def declare(class_name: str, lifecycle: Any) -> None:
+    """Declare the counter under a class name."""
+    counter = nd.DurableObjectNamespace("counter", class_name=class_name)
+    nd.Worker("counter", script=SOURCE % class_name, bindings={"COUNTER": counter, "WORD": "n"}, lifecycle=lifecycle)
+
+
+@pytest.mark.parametrize("lifecycle", ["exports", "migrations"])
+def test_wrangler_changes_nothing(
+    session: nd.Session, cloud: Any, tmp_path: Path, node: Path, node_packages: Path, lifecycle: str
+) -> None:
+    """After a rename, the exported project deploys over the live Worker: same namespace, same count, no migration."""
+    declare("Counter", lifecycle)
+    session.deploy(session.plan())
+    assert session.fetch("counter").text == "n1"
+    declare("Tally", lifecycle)
+    session.deploy(session.plan())
+    before = cloud.get("/workers/durable_objects/namespaces"), cloud.get("/workers/services/counter")
+    session.export_wrangler(tmp_path / "out")
+    wrangler = node_packages / "wrangler" / "bin" / "wrangler.js"
+    cloud.run(node, wrangler, "deploy", cwd=tmp_path / "out" / "counter")
+    after = cloud.get("/workers/durable_objects/namespaces"), cloud.get("/workers/services/counter")
+    assert after[0] == before[0]
+    scripts = [one["default_environment"]["script"] for one in (before[1], after[1])]
+    assert scripts[0].get("migration_tag") == scripts[1].get("migration_tag")
+    assert session.fetch("counter").text == "n2"
+    plan = session.plan()
+    assert not plan.refusals
+    assert plan.migrations.empty
+    assert not plan.df["destructive"].any()
