@@ -80,12 +80,30 @@ def _lifecycle(
     if form == "exports":
         words = {Storage.SQLITE: "sqlite", Storage.KV: "legacy-kv"}
         return {"exports": {c: {"type": "durable-object", "storage": words[s]} for c, s in sorted(classes.items())}}
-    step: dict[str, Any] = {"tag": (record.migration_tag if record else None) or "v1"}
-    for storage, key in ((Storage.SQLITE, "new_sqlite_classes"), (Storage.KV, "new_classes")):
-        names = sorted(c for c, s in classes.items() if s is storage)
-        if names:
-            step[key] = names
-    return {"migrations": [step]}
+    return {"migrations": _migrations((record.migration_tag if record else None) or "v1", classes, hosted)}
+
+
+def _migrations(tag: str, classes: dict[str, Storage], hosted: list[RecordedNamespace]) -> list[dict[str, Any]]:
+    """Write the history that ends at `tag`: the classes under their first names, then their renames in one step.
+
+    wrangler applies nothing where `tag` is live, and all of it where nothing is. Where first and present names overlap
+    (a swap, a freed name) the renames have no order that is legal in one step: then the present names are the history.
+    """
+    first = {n.class_name: n.class_history[0] for n in hosted if n.class_history and n.class_history[0] != n.class_name}
+    began = [first.get(c, c) for c in classes]
+    if not first or len(set(began)) < len(began) or set(first.values()) & classes.keys():
+        return [{"tag": tag, **_created(classes)}]
+    created = {first.get(c, c): storage for c, storage in classes.items()}
+    renames = [{"from": old, "to": new} for new, old in sorted(first.items(), key=lambda pair: pair[1])]
+    return [{"tag": f"{tag}-before", **_created(created)}, {"tag": tag, "renamed_classes": renames}]
+
+
+def _created(classes: dict[str, Storage]) -> dict[str, list[str]]:
+    by_key = {
+        key: sorted(c for c, s in classes.items() if s is storage)
+        for storage, key in ((Storage.SQLITE, "new_sqlite_classes"), (Storage.KV, "new_classes"))
+    }
+    return {key: names for key, names in by_key.items() if names}
 
 
 def _add_binding(config: dict[str, Any], binding: ScriptBinding) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -58,6 +59,11 @@ def test_wrangler_changes_nothing(
     session.deploy(session.plan())
     before = cloud.get("/workers/durable_objects/namespaces"), cloud.get("/workers/services/counter")
     session.export_wrangler(tmp_path / "out")
+    config = json.loads((tmp_path / "out" / "counter" / "wrangler.jsonc").read_text())
+    if lifecycle == "migrations":
+        created, renamed = config["migrations"]
+        assert created["new_sqlite_classes"] == ["Counter"]
+        assert renamed["renamed_classes"] == [{"from": "Counter", "to": "Tally"}]
     wrangler = node_packages / "wrangler" / "bin" / "wrangler.js"
     cloud.run(node, wrangler, "deploy", cwd=tmp_path / "out" / "counter")
     after = cloud.get("/workers/durable_objects/namespaces"), cloud.get("/workers/services/counter")
@@ -69,3 +75,7 @@ def test_wrangler_changes_nothing(
     assert not plan.refusals
     assert plan.migrations.empty
     assert not plan.df["destructive"].any()
+    wrangler_json = {**config, "name": "elsewhere"}
+    (tmp_path / "out" / "counter" / "wrangler.jsonc").write_text(json.dumps(wrangler_json))
+    cloud.run(node, wrangler, "deploy", cwd=tmp_path / "out" / "counter")
+    assert session.fetch("elsewhere").text == "n1", "the history also begins a Worker of its own"
