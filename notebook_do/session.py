@@ -23,7 +23,7 @@ from notebook_do.inventory import namespace_rows, state_rows, worker_rows
 from notebook_do.model import NamespaceId, StableId, Target
 from notebook_do.plan.build import build_plan
 from notebook_do.shown import Shown, Table, frame
-from notebook_do.state import StateFile
+from notebook_do.state import Locking, StateFile
 from notebook_do.target import Connection, connect_cloudflare, connect_local
 
 if TYPE_CHECKING:
@@ -91,9 +91,9 @@ class Session:
         return f"Session({self.name!r}, stage={self.stage!r}, target={self.target!r}, state={str(self.state_path)!r})"
 
     @property
-    def identity(self) -> tuple[str, str, Target, str | None, Path]:
-        """What makes this session the same as another: name, stage, target, account and state path."""
-        return self.name, self.stage, self.target, self._account, self.state_path
+    def identity(self) -> tuple[str, str, Target, str | None, Path, Locking]:
+        """What makes this session the same as another: name, stage, target, account, state path and locking."""
+        return self.name, self.stage, self.target, self._account, self.state_path, self._state.locking
 
     @property
     def state_path(self) -> Path:
@@ -436,18 +436,20 @@ _FIRST_STEPS = (
 _current: Session | None = None
 
 
-def open_session(
+def open_session(  # noqa: PLR0913 - what a session is, each optional but its name
     name: str,
     *,
     stage: str = "dev",
     target: Target = "local",
     account: str | None = None,
     state: str | Path | None = None,
+    lock: Locking = "exclusive",
 ) -> Session:
     """Open a session and make it the current one; declarations register with it from now on.
 
     The state file is `.notebook_do/<name>/<stage>/state.json` beside the notebook, or `state`. It is written by the
     first deploy. Opening the session that is open already gives it back, declarations included. Nothing is sent.
+    `lock="cas-only"` deploys even where file locks exclude nobody; then only what is live tells two deploys apart.
     """
     for word, value in (("session", name), ("stage", stage)):
         if not _NAME.fullmatch(value):
@@ -456,13 +458,15 @@ def open_session(
             )
     if target not in get_args(Target):
         raise CommandError(f"target {target!r} is not known; choose local or cloudflare.")
+    if lock not in get_args(Locking):
+        raise CommandError(f"lock {lock!r} is not known; choose exclusive or cas-only.")
     path = Path(state) if state else Path.cwd() / ".notebook_do" / name / stage / "state.json"
     global _current  # noqa: PLW0603 - "the current session" is the one piece of ambient state a notebook needs
     if _current is not None:
-        if _current.identity == (name, stage, target, account, path):
+        if _current.identity == (name, stage, target, account, path, lock):
             return _current
         _current.close()
-    _current = Session(name, stage=stage, target=target, account=account, state=StateFile(path))
+    _current = Session(name, stage=stage, target=target, account=account, state=StateFile(path, locking=lock))
     return _current
 
 

@@ -57,7 +57,7 @@ def session(call: Call) -> Shown:
     from notebook_do.notebook.progress import Download
 
     o = call.options
-    given = {"stage": o.stage, "target": o.target, "account": o.account, "state": o.state}
+    given = {"stage": o.stage, "target": o.target, "account": o.account, "state": o.state, "lock": o.lock}
     opened = open_session(o.name, **{k: v for k, v in given.items() if v is not None})
     opened.progress = Download(call.ip)
     return opened.status()

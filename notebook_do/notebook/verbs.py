@@ -102,6 +102,12 @@ VERBS = (
                 knows="path",
                 help="state file; default .notebook_do/NAME/STAGE/state.json",
             ),
+            Option(
+                name="--lock",
+                value="L",
+                choices=("exclusive", "cas-only"),
+                help="exclusive (default), or cas-only: deploy even where file locks exclude nobody",
+            ),
         ),
         example="%durable session chat --stage dev --target local",
     ),

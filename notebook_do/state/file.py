@@ -23,6 +23,8 @@ from notebook_do.state.strict import Damage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from notebook_do.state.exclusion import Locking
+
 KEPT_BACKUPS = 20
 _BACKUP_NAME = re.compile(r"(\d{1,12})(?:\.[0-9a-f]{8})?\.json")
 
@@ -47,8 +49,8 @@ class Backup:
 class StateFile:
     """One state file, with its lock, journal and backups beside it. Making one touches nothing."""
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).absolute()
+    def __init__(self, path: str | Path, *, locking: Locking = "exclusive") -> None:
+        self.path, self.locking = Path(path).absolute(), locking
         self._fresh: Recorded | None = None
 
     # --- where things are
@@ -127,14 +129,17 @@ class StateFile:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[locks.Holder]:
-        """Hold the lock; raises StateLocked at once, naming the holder, when another deploy runs."""
+        """Hold the lock; raises StateLocked at once, naming the holder, when another deploy runs.
+
+        Raises StateError beside a conflicting copy, and, unless `locking` is cas-only, where locks exclude nobody.
+        """
         disk.private_directory(self._real.parent)
         if copies := sorted(p.name for p in self._real.parent.glob(f"{self._real.stem}*conflict*{self._real.suffix}")):
             raise StateError(
                 f"{self.path.parent} holds a conflicting copy of the state file ({copies[0]}): a synchronised folder "
                 "is no place for it. Decide for one, remove the other, and move it with --state PATH."
             )
-        with locks.hold(self.lock_path) as holder:
+        with locks.hold(self.lock_path, self.locking) as holder:
             yield holder
 
     # --- backups

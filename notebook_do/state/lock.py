@@ -1,7 +1,7 @@
 """One deploy at a time: an advisory lock on a file that is never replaced, with a note of who holds it.
 
 The lock is the kernel's (`flock`) and ends with the process, however it ends; the note is for people. A lock that
-does not exclude (some network and synchronised folders) is found out and refused.
+does not exclude (some network and synchronised folders) is found out and refused, unless the caller goes on without.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from typing import TYPE_CHECKING
 
 from notebook_do.errors import StateError, StateLocked
 from notebook_do.state import disk
+from notebook_do.state.exclusion import WAY_OUT, NoExclusion, must_exclude_a_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from notebook_do.state.exclusion import Locking
 
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
 _guard = threading.Lock()
@@ -46,8 +49,11 @@ class Holder:
 
 
 @contextlib.contextmanager
-def hold(path: Path) -> Iterator[Holder]:
-    """Hold the lock at `path`; raises StateLocked at once when somebody else does, another thread included."""
+def hold(path: Path, locking: Locking = "exclusive") -> Iterator[Holder]:
+    """Hold the lock at `path`; raises StateLocked at once when somebody else does, another thread included.
+
+    Raises NoExclusion where locks keep nobody out; with `cas-only` that is passed over, and only threads are kept out.
+    """
     with _guard:
         if path in _held:
             raise StateLocked(
@@ -55,7 +61,7 @@ def hold(path: Path) -> Iterator[Holder]:
             )
         _held[path] = -1
     try:
-        fd = _acquire(path)
+        fd = _acquire(path, locking)
     except BaseException:
         with _guard:
             del _held[path]
@@ -107,7 +113,7 @@ def break_lock(path: Path, lock_id: str) -> str:
     return f"lock {lock_id} of {holder.host} was broken."
 
 
-def _acquire(path: Path) -> int:
+def _acquire(path: Path, locking: Locking) -> int:
     for _ in range(3):
         fd = _open(path)
         try:
@@ -115,6 +121,11 @@ def _acquire(path: Path) -> int:
             ours = not taken and _same_file(path, fd)
             if ours:
                 _must_exclude(path)
+        except NoExclusion:
+            if locking == "cas-only":
+                return fd
+            os.close(fd)
+            raise
         except BaseException:
             os.close(fd)
             raise
@@ -150,24 +161,21 @@ def _try_flock(fd: int) -> bool:
         what = (
             "has no file locks" if error.errno in _NO_LOCKS else f"refused the lock ({os.strerror(error.errno or 0)})"
         )
-        raise StateError(
-            f"the file system of the state file {what}; two deploys could run at once. "
-            "Put it on a local disk with --state PATH."
+        raise NoExclusion(
+            f"the file system of the state file {what}; two deploys could run at once. {WAY_OUT}"
         ) from None
     return True
 
 
 def _must_exclude(path: Path) -> None:
-    """Try to take the lock a second time: where that works, locks are a pretence."""
+    """Try to take the lock a second time, here and in another process: where that works, locks are a pretence."""
     fd = _open(path)
     try:
         if _try_flock(fd):
-            raise StateError(
-                f"{path}: file locks do not exclude anybody on this file system. "
-                "Put the state file on a local disk with --state PATH."
-            )
+            raise NoExclusion(f"{path}: file locks do not exclude anybody on this file system. {WAY_OUT}")
     finally:
         os.close(fd)
+    must_exclude_a_process(path)
 
 
 def _introduce(path: Path, fd: int) -> Holder:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import itertools
+import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -167,4 +170,26 @@ def test_f57_after_a_restore_the_project_goes_on(tmp_path: Path) -> None:
         assert asyncio.run(project.deploy(plan)).ok
     assert account.namespaces[id_]["class"] == "B"
     assert len(account.namespaces) == 1
+    assert asyncio.run(project.plan()).steps == ()
+
+
+@pytest.mark.parametrize("failure", [None, errno.ENOLCK, errno.ENOTSUP])
+def test_f53_nothing_is_sent_where_locks_exclude_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: int | None
+) -> None:
+    """F53: where locks are none a deploy is refused before any change, in one line; with cas-only it is carried out."""
+
+    def flock(*_: Any) -> None:
+        if failure is not None:
+            raise OSError(failure, os.strerror(failure))
+
+    account = Account()
+    project = project_of(tmp_path / "A", account, worker_of("host", {"a": "A"}))
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(StateError, match="--lock cas-only") as caught:
+        asyncio.run(project.run())
+    assert "\n" not in str(caught.value)
+    assert {m for m, _ in account.log} == {"GET"}
+    project.state = StateFile(project.state.path, locking="cas-only")
+    assert asyncio.run(project.run()).ok
     assert asyncio.run(project.plan()).steps == ()

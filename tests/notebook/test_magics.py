@@ -11,7 +11,7 @@ import pytest
 
 from notebook_do.errors import CommandError, ConsentRequired, DeclarationError, DurableError, PlanRefused, StalePlan
 from notebook_do.notebook import verbs
-from notebook_do.session import current
+from notebook_do.session import current, open_session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -273,3 +273,17 @@ def test_a_changed_stable_id_is_seen_when_it_is_declared(ip: Any, cloud: Path) -
     text = result._repr_mimebundle_()["text/plain"]
     assert "counter, tally" in " ".join(text.split())
     assert "renamed_from" in text
+
+
+def test_f53_the_session_says_how_it_locks(ip: InteractiveShell, cloud: Path) -> None:
+    """F53: `--lock cas-only` is taken by the magic and by Python alike, is another session, and has no third value."""
+    run(ip, "%durable session tour --quiet")
+    first = current()
+    assert first.state.locking == "exclusive"
+    run(ip, "%durable session tour --lock cas-only --quiet")
+    second = current()
+    assert second is not first
+    assert second.state.locking == "cas-only"
+    assert open_session("tour", lock="cas-only") is second
+    with pytest.raises(CommandError, match="choose exclusive or cas-only"):
+        open_session("tour", lock="none")  # type: ignore[arg-type]

@@ -282,3 +282,89 @@ def test_hold_leaves_nothing_behind_when_it_fails(tmp_path: Path) -> None:
     (tmp_path / "no").mkdir()
     with hold(tmp_path / "no" / "state.lock"):
         pass
+
+
+PRETENDERS = {
+    "every lock is granted": "fcntl.flock = lambda *_: None",
+    "no locks (ENOLCK)": "fcntl.flock = refuse(errno.ENOLCK)",
+    "no locks (ENOTSUP)": "fcntl.flock = refuse(errno.ENOTSUP)",
+    "locks that only this process sees": "fcntl.flock = seen_here",
+}
+PRETENDING = """
+    import errno, fcntl, os, sys
+    from notebook_do.errors import StateError
+    from notebook_do.state import StateFile
+
+    def refuse(number):
+        def flock(*_):
+            raise OSError(number, os.strerror(number))
+        return flock
+
+    held = set()
+    def seen_here(fd, _):
+        if (one := os.fstat(fd).st_ino) in held:
+            raise BlockingIOError(errno.EAGAIN, "held")
+        held.add(one)
+
+    PRETENCE
+    for number in (1, 2):  # a refusal is no proof: the second time is refused too
+        held.clear()
+        try:
+            with StateFile(sys.argv[1], locking=sys.argv[2]).lock() as holder:
+                print("held by", holder.pid == os.getpid())
+        except StateError as error:
+            print(error)
+"""
+
+
+@pytest.mark.parametrize("locking", ["exclusive", "cas-only"])
+@pytest.mark.parametrize("pretence", PRETENDERS)
+def test_f53_a_process_whose_locks_are_none(state: StateFile, pretence: str, locking: str) -> None:
+    """F53: locks that no second process respects are refused in one line with both ways out; cas-only goes on."""
+    process = python(textwrap.dedent(PRETENDING).replace("PRETENCE", PRETENDERS[pretence]), str(state.path), locking)
+    told = process.communicate(timeout=20)[0].splitlines()
+    assert process.returncode == 0
+    assert len(told) == 2
+    for line in told:
+        if locking == "cas-only":
+            assert line == "held by True"
+        else:
+            assert "file locks" in line
+            assert "--state PATH" in line
+            assert "--lock cas-only" in line
+
+
+def test_f53_cas_only_still_waits_for_a_lock_that_works(state: StateFile, holder: subprocess.Popen[str]) -> None:
+    """F53: with cas-only a lock that does exclude is respected: the second deploy is refused, and told by whom."""
+    with pytest.raises(StateLocked, match=str(holder.pid)), StateFile(state.path, locking="cas-only").lock():
+        pass
+
+
+def test_f53_a_probe_that_cannot_run_proves_nothing(state: StateFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """F53: where no second process can be started, the lock is refused rather than believed, and let go of."""
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/nowhere/python")
+        with pytest.raises(StateError, match="could not be tried out"), state.lock():
+            pass
+    with state.lock():
+        pass
+
+
+def test_f53_the_second_process_is_asked_once_a_directory(
+    state: StateFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F53: the proof holds for the directory and for no other; the second process gets no variable of ours."""
+    seen: list[dict[str, str]] = []
+    run = subprocess.run
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        seen.append(kwargs["env"])
+        return run(*args, **kwargs)
+
+    monkeypatch.setenv("CLOUDFLARE_API_TOKEN", "canary-0123456789abcdef")
+    monkeypatch.setattr(subprocess, "run", counted)
+    for one, count in ((state, 1), (state, 1), (StateFile(tmp_path / "other" / "state.json"), 2)):
+        with one.lock():
+            pass
+        assert len(seen) == count
+    assert all(set(env) <= {"PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"} for env in seen)
