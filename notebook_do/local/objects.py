@@ -71,7 +71,7 @@ class Alarm:
 
 def alarms(storage: Path, namespace_id: str) -> list[Alarm]:
     """List the alarms that are set in a namespace, soonest first."""
-    with _reading(folder_of(storage, namespace_id) / _METADATA) as database:
+    with reading(folder_of(storage, namespace_id) / _METADATA) as database:
         if database is None or not _tables(database) >= {"_cf_ALARM"}:
             return []
         columns = {row[1] for row in database.execute("PRAGMA table_info(_cf_ALARM)")}
@@ -100,7 +100,7 @@ def sweep(storage: Path) -> None:
 
 
 @contextlib.contextmanager
-def _reading(path: Path) -> Iterator[sqlite3.Connection | None]:
+def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
     """Open a file read-only; None when there is none."""
     if not path.is_file():
         yield None
@@ -115,7 +115,7 @@ def _tables(database: sqlite3.Connection) -> set[str]:
 
 def _has_data(path: Path) -> bool:
     """Look inside: an object that was only touched, or emptied, leaves a file too."""
-    with _reading(path) as database:
+    with reading(path) as database:
         if database is None:
             return False
         tables = _tables(database)

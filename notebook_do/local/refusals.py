@@ -108,6 +108,8 @@ RULES: dict[str, Rule] = {
         "documented",
     ),
     "no_namespace": Rule(10066, 404, "Durable Object namespace ID '{id}' not found.", "documented"),
+    "no_object": Rule(10077, 404, "Durable Object '{name}' has stored nothing in namespace '{id}'.", "emulated"),
+    "bad_query": Rule(10001, 400, "The objects could not be queried: {why}.", "emulated"),
     "no_secret": Rule(10056, 404, "Secret '{name}' not found.", "emulated"),
     "no_tail": Rule(10057, 404, "Tail '{id}' not found.", "emulated"),
     "subdomain_taken": Rule(10032, 409, "subdomain_unavailable", "documented"),

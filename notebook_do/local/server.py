@@ -21,6 +21,7 @@ from starlette.routing import Route, WebSocketRoute
 from notebook_do.errors import TargetError
 from notebook_do.local import (
     routes_account,
+    routes_contents,
     routes_queues,
     routes_resources,
     routes_scripts,
@@ -62,7 +63,7 @@ def app_of(cloud: Cloud, token: str, *, patience: float = PATIENCE) -> ASGIApp:
     account = f"{ROOT}/accounts/{cloud.account.id}"
     groups = (
         *(routes_account, routes_scripts, routes_settings, routes_secrets, routes_versions, routes_workers),
-        *(routes_queues, routes_resources),
+        *(routes_queues, routes_resources, routes_contents),
     )
     routes = [route for group in groups for route in group.routes(account)]
     other = [

@@ -1,0 +1,286 @@
+"""Reads a value as `storage.put` stores it: bytes in V8's serialization format -> plain JSON values, for looking at.
+
+What JSON cannot carry is written as a person would: a Date as its ISO text, a Map as a list of pairs, a Set as a
+list, bytes as `{"base64": ...}`, `undefined` as null, a BigInt as a whole number. The format is that of V8's
+`ValueSerializer`, versions 13 to 15.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import struct
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_DEEPEST = 200
+_MOST_PARTS = 200_000
+_NATIVE_ERROR = 10
+"""workerd's number of the one kind of its own that storage holds."""
+_WORDS: dict[bytes, Any] = {b"_": None, b"0": None, b"T": True, b"F": False, b"-": None}
+
+
+class DecodeError(ValueError):
+    """These bytes are not a value that is read here."""
+
+
+def decode(stored: bytes) -> Any:
+    """Read one stored value. Raises DecodeError for what is none, or is of a kind that has no plain form."""
+    reader = _Reader(stored)
+    try:
+        return reader.whole()
+    except (IndexError, struct.error, UnicodeDecodeError, OverflowError) as error:
+        raise DecodeError(f"cut short or malformed at byte {reader.at}: {error}") from None
+
+
+class _Reader:
+    def __init__(self, stored: bytes) -> None:
+        self.bytes, self.at, self.depth, self.parts = stored, 0, 0, 0
+        self.seen: list[Any] = []
+        """Every object in the order in which it began: a later `^` refers to it by its number."""
+        self.sizes: dict[int, int] = {}
+        """How many parts each object has that has ended: one written once may be shown a thousand times."""
+
+    def whole(self) -> Any:
+        if self.take(1) != b"\xff" or not 13 <= self.varint() <= 15:
+            raise DecodeError("it does not begin as a stored value of a known version")
+        return self.value()
+
+    def take(self, count: int) -> bytes:
+        taken = self.bytes[self.at : self.at + count]
+        if len(taken) < count:
+            raise IndexError(f"{count} bytes wanted")
+        self.at += count
+        return taken
+
+    def varint(self) -> int:
+        number = shift = 0
+        while True:
+            byte = self.take(1)[0]
+            number |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return number
+            shift += 7
+            if shift > 63:
+                raise IndexError("a number without end")
+
+    def double(self) -> float:
+        number: float = struct.unpack("<d", self.take(8))[0]
+        return number
+
+    def tag(self) -> bytes:
+        while (found := self.take(1)) == b"\0":  # padding before text of two bytes a character
+            pass
+        return found
+
+    def value(self) -> Any:
+        place, before = len(self.seen), self.parts
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise DecodeError(f"it is nested deeper than {_DEEPEST}")
+        self.grow(1)
+        found = self._of(self.tag())
+        self.depth -= 1
+        if len(self.seen) > place:
+            self.sizes[place] = self.parts - before
+        return found
+
+    def grow(self, parts: int) -> None:
+        self.parts += parts
+        if self.parts > _MOST_PARTS:
+            raise DecodeError(f"it has more than {_MOST_PARTS:,} parts")
+
+    def _of(self, tag: bytes) -> Any:
+        if tag in _WORDS:
+            return _WORDS[tag]
+        read = _READ.get(tag)
+        if read is None:
+            raise DecodeError(f"a value of kind {tag!r} has no plain form")
+        return read(self)
+
+    # --- text and numbers
+
+    def number(self) -> float | int | str:
+        return finite(self.double())
+
+    def signed(self) -> int:
+        number = self.varint()
+        return (number >> 1) ^ -(number & 1)
+
+    def bigint(self) -> int:
+        head = self.varint()
+        number = int.from_bytes(self.take(head >> 1), "little")
+        return -number if head & 1 else number
+
+    def latin(self) -> str:
+        return self.take(self.varint()).decode("latin-1")
+
+    def wide(self) -> str:
+        return self.take(self.varint()).decode("utf-16-le", "replace")
+
+    def utf8(self) -> str:
+        return self.take(self.varint()).decode("utf-8", "replace")
+
+    # --- objects
+
+    def keep(self, made: Any) -> Any:
+        self.seen.append(made)
+        return made
+
+    def boxed(self, read: Callable[[], Any]) -> Any:
+        place = len(self.seen)
+        self.seen.append(None)
+        self.seen[place] = made = read()
+        return made
+
+    def again(self) -> Any:
+        number = self.varint()
+        if number >= len(self.seen):
+            raise DecodeError(f"it refers to object {number}, which has not begun")
+        if number not in self.sizes:
+            return "[circular]"
+        self.grow(self.sizes[number])
+        return self.seen[number]
+
+    def pairs(self, end: bytes) -> list[tuple[Any, Any]]:
+        found = []
+        while self.bytes[self.at : self.at + 1] != end:
+            found.append((self.value(), self.value()))
+        self.at += 1
+        return found
+
+    def object(self) -> dict[str, Any]:
+        made: dict[str, Any] = self.keep({})
+        made.update((str(key), item) for key, item in self.pairs(b"{"))
+        self.varint()
+        return made
+
+    def dense(self) -> list[Any]:
+        made: list[Any] = self.keep([])
+        for _ in range(self.varint()):
+            made.append(self.value())
+        self.pairs(b"$")  # named properties of an array: rare, and no part of the list
+        self.varint(), self.varint()
+        return made
+
+    def sparse(self) -> list[Any]:
+        made: list[Any] = self.keep([])
+        length = self.varint()
+        self.grow(length)
+        made.extend([None] * length)
+        for key, item in self.pairs(b"@"):
+            if isinstance(key, int) and key < length:
+                made[key] = item
+        self.varint(), self.varint()
+        return made
+
+    def map(self) -> list[list[Any]]:
+        made: list[list[Any]] = self.keep([])
+        made.extend([key, item] for key, item in self.pairs(b":"))
+        self.varint()
+        return made
+
+    def set(self) -> list[Any]:
+        made: list[Any] = self.keep([])
+        while self.bytes[self.at : self.at + 1] != b",":
+            made.append(self.value())
+        self.at += 1
+        self.varint()
+        return made
+
+    def date(self) -> str:
+        return str(self.keep(_date(self.double())))
+
+    def pattern(self) -> str:
+        def read() -> str:
+            source = self.value()
+            self.varint()
+            return f"/{source}/"
+
+        return str(self.boxed(read))
+
+    def buffer(self, *, resizable: bool = False) -> dict[str, str]:
+        place = len(self.seen)
+        self.seen.append(None)
+        length = self.varint()
+        if resizable:
+            self.varint()
+        held = self.take(length)
+        self.seen[place] = made = _bytes(held)
+        if self.bytes[self.at : self.at + 1] == b"V":  # a view on the buffer that was just read
+            self.at += 1
+            return self.view(held)
+        return made
+
+    def view(self, held: bytes) -> dict[str, str]:
+        self.take(1)
+        offset, length = self.varint(), self.varint()
+        self.varint()  # its flags, since version 14
+        self.sizes[len(self.seen)] = 1
+        made: dict[str, str] = self.keep(_bytes(held[offset : offset + length]))
+        return made
+
+    def host(self) -> str:
+        """Read what workerd adds to V8's kinds; of these only errors can be stored."""
+
+        def read() -> str:
+            if self.varint() != _NATIVE_ERROR:
+                raise DecodeError("an object of the runtime has no plain form")
+            self.varint()  # which of JavaScript's errors it is: the stack says so too
+            message, more = self.value(), self.value()
+            stack = more.get("stack") if isinstance(more, dict) else None
+            return stack.partition("\n")[0] if isinstance(stack, str) else f"Error: {message}"
+
+        return str(self.boxed(read))
+
+
+_READ: dict[bytes, Callable[[_Reader], Any]] = {
+    b"I": _Reader.signed,
+    b"U": _Reader.varint,
+    b"N": _Reader.number,
+    b"Z": _Reader.bigint,
+    b'"': _Reader.latin,
+    b"c": _Reader.wide,
+    b"S": _Reader.utf8,
+    b"^": _Reader.again,
+    b"o": _Reader.object,
+    b"A": _Reader.dense,
+    b"a": _Reader.sparse,
+    b";": _Reader.map,
+    b"'": _Reader.set,
+    b"D": _Reader.date,
+    b"R": _Reader.pattern,
+    b"\\": _Reader.host,
+    b"B": _Reader.buffer,
+    b"~": lambda reader: reader.buffer(resizable=True),
+    b"y": lambda reader: reader.keep(True),  # noqa: FBT003 - a boxed true
+    b"x": lambda reader: reader.keep(False),  # noqa: FBT003 - a boxed false
+    b"n": lambda reader: reader.boxed(reader.number),
+    b"z": lambda reader: reader.boxed(reader.bigint),
+    b"s": lambda reader: reader.boxed(reader.value),
+}
+"""V8's tag -> how what follows it is read."""
+
+
+def finite(number: float) -> float | int | str:
+    """Write a whole number as one; what JSON has no number for is written as JavaScript prints it."""
+    if not math.isfinite(number):
+        return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+
+
+def _date(milliseconds: float) -> str:
+    if math.isnan(milliseconds):
+        return "Invalid Date"
+    try:
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
+    except OverflowError:  # JavaScript's years reach further than Python's
+        return f"{milliseconds:.0f} ms since 1970"
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _bytes(held: bytes) -> dict[str, str]:
+    return {"base64": base64.b64encode(held).decode()}

@@ -1,0 +1,56 @@
+"""Stored bytes that nobody wrote: they are told from values, and cost little."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notebook_do.local.v8 import DecodeError, decode
+
+HEAD = b"\xff\x0f"
+TAGS = b"_0TF-IUNZcS\"^oAa;'DRB~Vyxnzs\\{$@:,r"
+
+
+@given(
+    st.binary(max_size=60) | st.lists(st.sampled_from([bytes([t]) for t in TAGS]) | st.binary(max_size=3)).map(b"".join)
+)
+def test_any_bytes_are_a_value_or_undecodable(body: bytes) -> None:
+    """Whatever stands behind the head, the answer is a JSON value or DecodeError, and nothing else."""
+    try:
+        value = decode(HEAD + body)
+    except DecodeError:
+        return
+    json.dumps(value, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        b"",
+        b"\xff",
+        b"hello",
+        b"\xff\x63I\x02",
+        HEAD + b"A\xff\xff\xff\xff\x0f",
+        HEAD + b"a\xff\xff\xff\x7f",
+        HEAD + b"A\x01" * 5000,
+        HEAD + b'"\xff\xff\xff\xff\x0fx',
+        HEAD + b"^\x05",
+    ],
+    ids=repr,
+)
+def test_what_is_cut_short_or_without_end_is_undecodable(stored: bytes) -> None:
+    """Bytes that promise more than they hold, or nest without end, are refused in one line."""
+    with pytest.raises(DecodeError):
+        decode(stored)
+
+
+def test_a_value_that_grows_as_it_is_read_is_undecodable() -> None:
+    """Twenty lists, each holding the one before twice, would be a million parts: they are not unfolded."""
+    body = b"I\x02"
+    for number in range(20):
+        body = b"A\x02" + body + (b"^" + bytes([20 - number]) if number else b"I\x02") + b"$\x00\x02"
+    with pytest.raises(DecodeError, match="more than 200,000 parts"):
+        decode(HEAD + body)
