@@ -11,23 +11,24 @@ import os
 import re
 import sys
 import threading
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
+from notebook_do import explore
 from notebook_do.bridge import bridge
 from notebook_do.declare.catalog import Catalog
 from notebook_do.errors import CommandError, PlanRefused, StalePlan
 from notebook_do.inventory import namespace_rows, state_rows, worker_rows
-from notebook_do.model import NamespaceId, StableId, Target
+from notebook_do.model import NamespaceId, Target
 from notebook_do.plan.build import build_plan
-from notebook_do.shown import Shown, Table, frame
+from notebook_do.shown import Shown, Table, frame, selected
 from notebook_do.state import Locking, StateFile
 from notebook_do.target import Connection, connect_cloudflare, connect_local
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Coroutine, Iterable
 
     import httpx
     import pandas as pd
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from notebook_do.model import Declaration, Desired, Observed, Recorded
     from notebook_do.plan.plan import Plan
 
+T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 
@@ -236,7 +238,22 @@ class Session:
 
         `name` is known on the local target for objects that were reached by name; Cloudflare lists ids only.
         """
-        return frame("objects", bridge.run(self._object_rows(stable_id)))
+        return frame("objects", bridge.run(self._look(explore.object_rows, stable_id)))
+
+    def values(self, stable_id: str, *, object: str | None = None) -> pd.DataFrame:  # noqa: A002 - what it is
+        """Read what `storage.put` stored, of one object (its name or id) or of all: one row a key.
+
+        `value` is the plain Python value; what has none is `{"undecoded": why}`. On the local target only.
+        """
+        return frame("values", bridge.run(self._look(explore.value_rows, stable_id, object)))
+
+    def query(self, stable_id: str, sql: str, *params: Any, object: str | None = None) -> pd.DataFrame:  # noqa: A002
+        """Run one SELECT on the SQLite storage of one object (its name or id), or of all objects of a namespace.
+
+        Of all, the rows begin with `object_id` and `name`, and objects without such a table are left out. Only reads,
+        at most 100,000 rows, and only on the local target: raises CommandError or ApiError, which say why not.
+        """
+        return selected(*bridge.run(self._look(explore.select, stable_id, sql, params, object)))
 
     def namespace_rows(self) -> tuple[dict[str, Any], ...]:
         """Give the rows of `namespaces()`."""
@@ -354,17 +371,8 @@ class Session:
         async with connection.client() as client:
             return await whoami(client, connection.token)
 
-    async def _object_rows(self, stable_id: str) -> tuple[dict[str, Any], ...]:
-        from notebook_do.observe import observe_objects
-
-        connection = await self._connect()
-        ids = {n.stable_id: n.namespace_id for n in self._state.load().namespaces}
-        if stable_id not in ids:
-            known = ", ".join(ids) or "none"
-            raise CommandError(f"objects: no namespace {stable_id!r} is deployed; deployed are: {known}.")
-        async with connection.client() as client:
-            found = await observe_objects(client, ids[StableId(stable_id)])
-        return tuple({"stable_id": stable_id, **asdict(one)} for one in found)
+    async def _look(self, read: Callable[..., Coroutine[Any, Any, T]], *asked: Any) -> T:
+        return await read(await self._connect(), self._state.load(), *asked)
 
     async def _recover(self, connection: Connection) -> tuple[str, ...]:
         """Look what became of a deploy that was interrupted, and say it; sends nothing when none was."""

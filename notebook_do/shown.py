@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 def frame(name: str, rows: Any) -> pd.DataFrame:
     """Make the DataFrame called `name` (its columns and dtypes are fixed in notebook/frames.py) of `rows`."""
     made: pd.DataFrame = import_module("notebook_do.notebook.frames").frame(name, rows)
+    return made
+
+
+def selected(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """Make the DataFrame of what a statement selected: its own columns, with the dtypes that the values have."""
+    made: pd.DataFrame = import_module("notebook_do.notebook.frames").selected(columns, rows)
     return made
 
 

@@ -28,8 +28,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "deploy": {"plan", "cloudflare", "observe", "state", "journal", "model", "errors", "shown", "deploy"},
     "target": {"cloudflare", "local", "model", "errors"},
     "inventory": {"declare", "model", "errors"},
+    "explore": {"observe", "target", "model", "errors"},
     "exchange": {"cloudflare", "declare", "observe", "plan", "model", "errors"},
-    "session": {"local", "declare", "plan", "inventory", "exchange", *WORDS, *EFFECTS},
+    "session": {"local", "declare", "plan", "inventory", "exchange", "explore", *WORDS, *EFFECTS},
     "declaring": {"session", "declare", "model"},
     "notebook": {
         "session",

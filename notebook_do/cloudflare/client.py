@@ -149,6 +149,16 @@ class Client:
         result, info = await self._read(path, {"limit": _PAGE})
         return _list_of(result), bool(info.get("cursor"))
 
+    async def stored_values(self, namespace_id: str, name: str | None) -> list[Any]:
+        """Read what the objects of a namespace stored by key; a local Cloudflare alone can tell."""
+        path = self._local("namespaces", namespace_id, "values")
+        return _list_of((await self._once("POST", path, json={"object": name}))[0])
+
+    async def query_objects(self, namespace_id: str, sql: str, params: list[Any], name: str | None) -> list[Any]:
+        """Run one SELECT on the objects of a namespace; a local Cloudflare alone can do it."""
+        body = {"sql": sql, "params": params, "object": name}
+        return _list_of((await self._once("POST", self._local("namespaces", namespace_id, "query"), json=body))[0])
+
     # --- account
 
     async def list_accounts(self) -> list[dict[str, Any]]:
@@ -182,6 +192,9 @@ class Client:
 
     def _workers(self, *parts: str) -> str:
         return "/".join(["/accounts", *(quote(p, safe="") for p in (self.account_id, "workers", *parts))])
+
+    def _local(self, *parts: str) -> str:
+        return "/".join(["/accounts", *(quote(p, safe="") for p in (self.account_id, "local", *parts))])
 
     def _script(self, script_name: str, *parts: str) -> str:
         return self._workers("scripts", script_name, *parts)

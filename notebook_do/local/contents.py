@@ -81,7 +81,7 @@ def _only_reads(action: int, first: str | None, second: str | None, _database: s
 def _plain(value: Any) -> Any:
     match value:
         case bytes():
-            return {"base64": base64.b64encode(value).decode()}
+            return {"$base64": base64.b64encode(value).decode()}
         case float():
             return v8.finite(value)
     return value

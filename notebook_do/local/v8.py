@@ -1,7 +1,7 @@
 """Reads a value as `storage.put` stores it: bytes in V8's serialization format -> plain JSON values, for looking at.
 
 What JSON cannot carry is written as a person would: a Date as its ISO text, a Map as a list of pairs, a Set as a
-list, bytes as `{"base64": ...}`, `undefined` as null, a BigInt as a whole number. The format is that of V8's
+list, bytes as `{"$base64": ...}`, `undefined` as null, a BigInt as a whole number. The format is that of V8's
 `ValueSerializer`, versions 13 to 15.
 """
 
@@ -160,8 +160,7 @@ class _Reader:
 
     def dense(self) -> list[Any]:
         made: list[Any] = self.keep([])
-        for _ in range(self.varint()):
-            made.append(self.value())
+        made.extend(self.value() for _ in range(self.varint()))
         self.pairs(b"$")  # named properties of an array: rare, and no part of the list
         self.varint(), self.varint()
         return made
@@ -283,4 +282,4 @@ def _date(milliseconds: float) -> str:
 
 
 def _bytes(held: bytes) -> dict[str, str]:
-    return {"base64": base64.b64encode(held).decode()}
+    return {"$base64": base64.b64encode(held).decode()}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.declare.cell import parse_cell
 from notebook_do.errors import CommandError
-from notebook_do.notebook import deploying, records, verbs
+from notebook_do.notebook import deploying, exploring, records, verbs
 from notebook_do.notebook.blocks import Line
 from notebook_do.notebook.views import Declared, View, hints
 from notebook_do.session import current, open_session
@@ -163,6 +163,9 @@ RUN = {
     "rm": rm,
     "form": form,
     "fetch": fetch,
+    "objects": exploring.objects,
+    "values": exploring.values,
+    "query": exploring.query,
     "import": records.import_,
     "export": records.export,
     "state": records.state,

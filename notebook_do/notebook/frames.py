@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -10,6 +10,7 @@ import pandas as pd
 
 _BOOLS = frozenset(("destructive", "protected", "readable", "stored"))
 _COUNTS = frozenset(("objects", "serial"))
+_ANYTHING = frozenset(("value",))
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "plan": ("action", "kind", "id", "worker", "name", "field", "before", "after", "detail", "destructive"),
@@ -26,6 +27,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "objects": ("stable_id", "object_id", "name", "stored"),
     "state": ("stable_id", "namespace_id", "worker", "class_name", "class_history", "storage", "serial"),
+    "values": ("stable_id", "object_id", "name", "key", "value"),
     "whoami": ("source", "account_id", "account", "status", "token_id"),
     "backups": ("serial", "readable", "path"),
     "workers": ("id", "name", "url", "etag", "modified_on", "lifecycle", "migration_tag", "status"),
@@ -34,6 +36,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 def dtype_of(column: str) -> str:
     """Give the dtype that a column has in every frame."""
+    if column in _ANYTHING:
+        return "object"
     return "bool" if column in _BOOLS else "Int64" if column in _COUNTS else "string"
 
 
@@ -47,8 +51,16 @@ def frame(name: str, rows: Iterable[Any]) -> pd.DataFrame:
     )
 
 
+def selected(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """Make a frame of what a statement selected; a column has the dtype that fits all its values."""
+    made = pd.DataFrame([list(row) for row in rows], columns=list(columns), dtype=object)
+    return made.convert_dtypes()
+
+
 def _value(row: Any, column: str) -> Any:
     value = row.get(column) if isinstance(row, Mapping) else getattr(row, column, None)
+    if column in _ANYTHING:
+        return value
     if column in _BOOLS:
         return bool(value) if value is not None else False
     if column in _COUNTS:

@@ -85,6 +85,9 @@ _APPROVE = (
     ),
 )
 
+_NAMESPACE = Option(name="namespace", value="NAMESPACE", required=True, knows="namespace", help="its stable ID")
+_OBJECT = Option(name="--object", value="O", help="one object, by its name or id; default all")
+
 VERBS = (
     Verb(
         name="session",
@@ -195,6 +198,30 @@ VERBS = (
             Option(name="--header", value="K:V", many=True, help="request header"),
         ),
         example="%durable fetch my-worker /",
+    ),
+    Verb(
+        name="objects",
+        summary="list the stored objects of a namespace as a DataFrame",
+        options=(_NAMESPACE,),
+        example="%durable objects counter",
+    ),
+    Verb(
+        name="values",
+        summary="read what objects stored by key (storage.put) as a DataFrame; on the local target",
+        options=(_NAMESPACE, _OBJECT),
+        example="%durable values counter --object visitors",
+    ),
+    Verb(
+        name="query",
+        summary="run a SELECT on the SQLite storage of objects, all or one, as a DataFrame; on the local target",
+        form="both",
+        options=(
+            _NAMESPACE,
+            Option(name="sql", value="SQL", help="the statement, in quotes; or the body of the cell"),
+            _OBJECT,
+            Option(name="--param", value="V", many=True, help="value for a ? of the statement; JSON, or else text"),
+        ),
+        example='%durable query rooms "SELECT * FROM messages"',
     ),
     Verb(
         name="import",

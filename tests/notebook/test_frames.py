@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from notebook_do.notebook.frames import COLUMNS, frame
+from notebook_do.notebook.frames import COLUMNS, frame, selected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from notebook_do.plan.plan import Plan
 
-BOOLS = {"destructive", "protected", "readable", "stored"}
+DTYPES = dict.fromkeys(("destructive", "protected", "readable", "stored"), "bool")
+DTYPES |= {"objects": "Int64", "serial": "Int64", "value": "object"}
 
 
 @pytest.mark.parametrize("name", COLUMNS)
@@ -25,9 +26,15 @@ def test_columns_and_dtypes_never_change(name: str, rows: tuple[dict[str, Any], 
     made = frame(name, rows)
     assert tuple(made.columns) == COLUMNS[name]
     assert len(made) == len(rows)
-    assert [str(made[c].dtype) for c in made] == [
-        "bool" if c in BOOLS else "Int64" if c in {"objects", "serial"} else "string" for c in made
-    ]
+    assert [str(made[c].dtype) for c in made] == [DTYPES.get(c, "string") for c in made]
+
+
+def test_what_was_selected_has_the_dtypes_of_its_values() -> None:
+    """Whole numbers with a gap stay whole, text is text, bytes stay bytes, and no rows are a frame too."""
+    made = selected(("n", "text", "raw", "x"), [[1, "a", b"\x00", 0.5], [None, None, None, None]])
+    assert {c: str(made[c].dtype) for c in made} == {"n": "Int64", "text": "string", "raw": "object", "x": "Float64"}
+    assert made["raw"][0] == b"\x00"
+    assert list(selected(("n", "n"), []).columns) == ["n", "n"]
 
 
 def test_an_unknown_object_count_is_no_zero() -> None:

@@ -68,11 +68,11 @@ STORED = {
     "map": [["k", 1], [2, "v"]],
     "set": [1, "x"],
     "pattern": "/a+/",
-    "bytes": {"base64": "AQL/"},
-    "buffer": {"base64": "CQg="},
-    "view": {"base64": "AgD//w=="},
+    "bytes": {"$base64": "AQL/"},
+    "buffer": {"$base64": "CQg="},
+    "view": {"$base64": "AgD//w=="},
     "twice": [{"same": 1}, {"same": 1}],
-    "bytes twice": [{"base64": "AQACAP//"}, {"base64": "AQACAP//"}],
+    "bytes twice": [{"$base64": "AQACAP//"}, {"$base64": "AQACAP//"}],
     "boxed": ["s", 7, True, 5],
     "error": "TypeError: went wrong",
     "after an error": ["Error: x", "y"],
@@ -135,7 +135,7 @@ def test_one_object_answers_sql(server: Any, rooms: str) -> None:
     asked = {"sql": "SELECT author, text, mood, raw FROM messages WHERE author = ?", "params": ["grace"]}
     (found,) = _ask(server, f"{rooms}/query", object="garden", **asked)
     assert found["columns"] == ["author", "text", "mood", "raw"]
-    assert found["rows"] == [["grace", "rain", 0.5, {"base64": "Bw=="}]]
+    assert found["rows"] == [["grace", "rain", 0.5, {"$base64": "Bw=="}]]
     assert _ask(server, f"{rooms}/query", object=found["object_id"], **asked) == [found]
 
 
