@@ -17,6 +17,7 @@ from notebook_do.cloudflare.lifecycle import encode_migration
 from notebook_do.errors import ApiError
 from notebook_do.model import (
     ClassBinding,
+    CreateClass,
     Json,
     MigrationTag,
     Module,
@@ -26,6 +27,7 @@ from notebook_do.model import (
     ObservedObject,
     ObservedScript,
     PlainText,
+    RenameClass,
     Resource,
     ScriptBinding,
     Secret,
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from email.message import MIMEPart
 
-    from notebook_do.model import Lifecycle
+    from notebook_do.model import Lifecycle, Migration
     from notebook_do.plan.plan import Upload
 
 OP_TAG = "ndo:op:"
@@ -280,6 +282,21 @@ def op_of(script: ObservedScript) -> str | None:
 def decode_upload(result: dict[str, Any], script_name: str) -> ObservedScript:
     """Read the answer to an upload: the script as it is now."""
     return decode_script({**result, "id": script_name})
+
+
+def decode_beginnings(result: dict[str, Any]) -> frozenset[str] | None:
+    """Give the classes that an upload with `exports` created or renamed; None where its answer does not say."""
+    told = result.get("exports_reconciliation")
+    if not isinstance(told, dict) or not isinstance(renamed := told.get("renamed", []), list):
+        return None
+    return frozenset((*_texts(told, "created"), *(str(r.get("to")) for r in renamed if isinstance(r, dict))))
+
+
+def beginnings(migration: Migration) -> frozenset[str]:
+    """Give the classes that an upload is to create or rename, by the names that they have after it."""
+    changes = migration.class_migrations
+    created = (c.class_name for c in changes if isinstance(c, CreateClass))
+    return frozenset((*created, *(c.to_class for c in changes if isinstance(c, RenameClass))))
 
 
 def _fields(item: Any, what: str) -> dict[str, Any]:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, assert_never
 
 from notebook_do.cloudflare import wire
 from notebook_do.journal import Intent
-from notebook_do.model import CreateClass, DeleteClass, RenameClass, StableId, TransferClass, TransferredAway
+from notebook_do.model import (
+    TAG_PREFIX,
+    CreateClass,
+    DeleteClass,
+    MigrationTag,
+    RenameClass,
+    StableId,
+    TransferClass,
+    TransferredAway,
+)
 from notebook_do.plan.plan import DeleteScript, SetSchedules, SetUrl, Upload
 
 if TYPE_CHECKING:
@@ -23,6 +32,22 @@ Mutation = Upload | SetUrl | SetSchedules | DeleteScript
 def new_op(recorded: Recorded) -> str:
     """Name one attempt, uniquely: `<lineage>.<serial>.<random>` tells later which state file it was made with."""
     return f"{recorded.lineage[:8]}.{recorded.serial}.{secrets.token_hex(8)}"
+
+
+def with_own_tags(step: Upload, recorded: Recorded, drawn: dict[MigrationTag, MigrationTag]) -> Upload:
+    """Give `step` a migration tag that no other attempt sets: `ndo-<lineage>-<what the plan says>-<random>`.
+
+    `drawn` holds the tags of this deploy by the plan's: a later upload of the same script builds on an earlier one's.
+    """
+    if (migration := step.migration) and (planned := migration.new_tag):
+        name = planned.removeprefix(TAG_PREFIX)
+        drawn[planned] = MigrationTag(f"{TAG_PREFIX}{recorded.lineage[:8]}-{name}-{secrets.token_hex(4)}")
+        old = drawn.get(migration.old_tag, migration.old_tag) if migration.old_tag else None
+        step = replace(step, migration=replace(migration, old_tag=old, new_tag=drawn[planned]))
+    if (record := step.worker_record) and record.migration_tag:
+        tag = drawn.get(record.migration_tag, record.migration_tag)
+        step = replace(step, worker_record=replace(record, migration_tag=tag))
+    return step
 
 
 def intent_of(step: Mutation, *, op: str, serial: int, live: ObservedScript | None, digest: str = "") -> Intent:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from notebook_do.cloudflare import wire
 from notebook_do.deploy.blame import blamed
-from notebook_do.deploy.intents import intent_of, new_op
+from notebook_do.deploy.intents import intent_of, new_op, with_own_tags
 from notebook_do.deploy.order import waits_for
 from notebook_do.deploy.record import after_forget, after_intent
 from notebook_do.deploy.recover import bound, resolve, today
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.journal import Intent, Status
-    from notebook_do.model import NamespaceId, ObservedNamespace, ObservedScript, Recorded
+    from notebook_do.model import MigrationTag, NamespaceId, ObservedNamespace, ObservedScript, Recorded
     from notebook_do.plan.plan import Plan, Step
     from notebook_do.state import StateFile
 
@@ -101,6 +101,7 @@ class _Run:
         self.sent_before = client.requests_sent
         self.recorded: Recorded
         self.scripts: dict[str, ObservedScript] = {}
+        self.tags: dict[MigrationTag, MigrationTag] = {}
 
     async def begin(self, confirm: frozenset[str]) -> None:
         """Recover, observe again, refuse a stale plan or a missing consent, and make sure that state can be written."""
@@ -197,6 +198,8 @@ class _Run:
         if isinstance(step, Forget):
             self.recorded = self.state.save(after_forget(self.recorded, step.stable_ids, step.workers, today()))
             return Outcome(text=step.summary, status="done")
+        if isinstance(step, Upload):
+            step = with_own_tags(step, self.recorded, self.tags)
         op = new_op(self.recorded)
         form = wire.encode_upload(step, op=op) if isinstance(step, Upload) else None
         intent = intent_of(

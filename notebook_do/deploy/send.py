@@ -47,30 +47,65 @@ class Overtaken(Uncertain):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """A mutation that happened; after an upload, the script as it was answered or seen live."""
+    """A mutation that happened; after an upload, the script as it was answered or seen live.
+
+    `began` are the classes that the upload says it created or renamed, None where nothing says so.
+    """
 
     script: ObservedScript | None = None
+    began: frozenset[str] | None = None
 
 
 async def send(client: Client, step: Mutation, intent: Intent, form: UploadForm | None) -> Sent:
     """Carry out one mutation. Raises the error of a definite refusal, or Uncertain."""
+    sent, sure = await _until_sent(client, step, intent, form)
+    if isinstance(step, Upload) and await _came_second(client, step, intent, sent.began if sure else None):
+        raise Overtaken(
+            f"this happened, but its classes were there already: {intent.summary}. Another deploy was first, at the same "
+            "moment (or the request arrived twice). No objects are lost, and the later code is live. Nothing else was "
+            "sent; plan again and compare."
+        )
+    return sent
+
+
+async def _until_sent(client: Client, step: Mutation, intent: Intent, form: UploadForm | None) -> tuple[Sent, bool]:
+    """Send until it happened; True when no earlier attempt can have been what its answer tells of."""
     doubt = False  # an earlier attempt may have arrived, or may still
     for attempt in range(1, SENDS + 1):
         try:
-            return await _once(client, step, form)
+            return await _once(client, step, form), not doubt
         except (ApiError, NoAnswer) as error:
             failure = error
         if isinstance(failure, ApiError) and is_definite(failure):
             if failure.code not in _ECHOES[intent.kind]:
                 raise failure
             if sent := await look(client, intent, change_expected=doubt):
-                return sent
+                return sent, False
             raise _unclear(intent, failure) if doubt else failure
         doubt = doubt or not is_definite(failure)
         await _pause(client, failure, attempt)
         if doubt and (sent := await look(client, intent)):
-            return sent
+            return sent, False
     raise _unclear(intent, failure) if doubt else failure
+
+
+async def _came_second(client: Client, step: Upload, intent: Intent, began: frozenset[str] | None) -> bool:
+    """Say whether somebody else created or renamed meanwhile what this upload was to create or rename.
+
+    A migration tag forbids it; `exports` takes what is there already for what was asked. So the upload's answer tells,
+    and when that was lost, a script that was new has more than one deployment.
+    """
+    migration = step.migration
+    if migration is None or migration.wire != "exports":
+        return False
+    if began is not None:
+        return not wire.beginnings(migration) <= began
+    if intent.existed:
+        return False
+    try:
+        return len(await client.list_deployments(intent.script_name)) > 1
+    except (ApiError, NoAnswer) as error:
+        raise _unclear(intent, error) from None
 
 
 async def look(client: Client, intent: Intent, *, change_expected: bool = False) -> Sent | None:
@@ -119,7 +154,7 @@ async def _once(client: Client, step: Mutation, form: UploadForm | None) -> Sent
             if form is None:
                 raise AssertionError("an upload without its form")
             result = await client.upload_script(step.script_name, form)
-            return Sent(script=wire.decode_upload(result, step.script_name))
+            return Sent(script=wire.decode_upload(result, step.script_name), began=wire.decode_beginnings(result))
         case SetUrl():
             await client.set_script_url(step.script_name, enabled=step.enabled)
         case SetSchedules():

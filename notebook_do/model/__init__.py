@@ -79,6 +79,7 @@ from notebook_do.model.states import (
     ValueBinding,
 )
 from notebook_do.model.words import (
+    TAG_PREFIX,
     Lifecycle,
     MigrationTag,
     Module,
@@ -96,6 +97,7 @@ __all__ = [
     "KV",
     "R2",
     "RESOURCE_TYPES",
+    "TAG_PREFIX",
     "AiSearch",
     "AiSearchNamespace",
     "AnalyticsEngine",

@@ -13,6 +13,9 @@ MigrationTag = NewType("MigrationTag", str)
 Lifecycle = Literal["exports", "migrations"]
 Target = Literal["local", "cloudflare"]
 
+TAG_PREFIX = "ndo-"
+"""How every migration tag of ours begins."""
+
 
 class Storage(StrEnum):
     """How the objects of a namespace are stored; fixed for its life."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from notebook_do.model import TAG_PREFIX
 from notebook_do.plan.mark import Mark, read_mark
 from notebook_do.plan.plan import Action, Change
 
@@ -160,9 +161,9 @@ def _tag_is_known(
         return True
     if record is None and worker.adopt:
         return False
-    if tag.startswith(f"ndo-{facts.recorded.lineage[:8]}-"):
+    if tag.startswith(f"{TAG_PREFIX}{facts.recorded.lineage[:8]}-"):
         return True
-    return record is None and tag.startswith("ndo-")  # the state file was lost: our mark says that it is ours
+    return record is None and tag.startswith(TAG_PREFIX)  # the state file was lost: our mark says that it is ours
 
 
 def _refuse_tag(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from notebook_do.model import (
+    TAG_PREFIX,
     ClassBinding,
     DeleteClass,
     Migration,
@@ -143,13 +144,15 @@ class Uploads:
         )
 
     def _new_tag(self, stage: Stage, old_tag: MigrationTag | None) -> MigrationTag:
-        """Name this very migration: the same plan gives the same tag, any other one another."""
-        recorded = self.facts.recorded
+        """Name this very migration: the same plan gives the same tag, any other one another.
+
+        The deployer completes it with the lineage and a random part, so that no two attempts set the same.
+        """
         worker = self.diffs[stage.script].standing.worker
         classes = [repr(m) for m in stage.class_migrations]
         text = json.dumps([stage.script, old_tag, classes, worker.content_digest, len(self._started)])
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-        return MigrationTag(f"ndo-{recorded.lineage[:8]}-{recorded.serial + 1}-{digest}")
+        return MigrationTag(f"{TAG_PREFIX}{self.facts.recorded.serial + 1}-{digest}")
 
     # --- bindings
 

@@ -135,8 +135,7 @@ class Account:
         migration = metadata.get("migrations")
         if migration:
             self._migrate(name, migration, before)
-        if "exports" in metadata:
-            self._reconcile(name, metadata["exports"])
+        done = self._reconcile(name, metadata["exports"]) if "exports" in metadata else []
         self._check_bindings(name, metadata["bindings"], namespaces)
         self.changes += 1
         digest = hashlib.sha256(b"".join(files.values())).hexdigest()
@@ -149,8 +148,12 @@ class Account:
             "exports": {k: e for k, e in metadata.get("exports", {}).items() if e.get("state", "created") == "created"},
             "enabled": (before or {}).get("enabled", False),
             "crons": (before or {}).get("crons", []),
+            "uploads": (before or {}).get("uploads", 0) + 1,
         }
-        return self._listed(name)
+        renamed = [{"from": c, "to": metadata["exports"][c]["renamed_to"]} for how, c in done if how == "renamed"]
+        created = [c for how, c in done if how == "created"]
+        told = {"exports_reconciliation": {"created": created, "renamed": renamed}}
+        return self._listed(name) | (told if "exports" in metadata else {})
 
     def _check_bindings(self, name: str, bindings: list[dict[str, Any]], before: dict[str, Any]) -> None:
         live = {(n["script"], n["class"]) for n in self.namespaces.values()}
@@ -172,7 +175,7 @@ class Account:
             raise
         self.migrations_applied.append(migration)
 
-    def _reconcile(self, name: str, exports: dict[str, Any]) -> None:
+    def _reconcile(self, name: str, exports: dict[str, Any]) -> list[tuple[str, str]]:
         """Apply declarative exports: an entry that holds already changes nothing; every namespace needs an entry."""
         there = self._hosted(name, exports)
         changed = []
@@ -197,6 +200,7 @@ class Account:
                 changed.append(("created", class_))
         if changed:
             self.migrations_applied.append({"changed": changed})
+        return changed
 
     def _hosted(self, name: str, exports: dict[str, Any]) -> dict[str, dict[str, Any]]:
         there = {n["class"]: n for n in self.namespaces.values() if n["script"] == name}
@@ -239,7 +243,11 @@ class Account:
             case "GET", "settings":
                 return {"bindings": script["bindings"], "compatibility_date": "2026-01-01"}
             case "GET", "deployments":
-                return {"deployments": [{"versions": [{"percentage": p} for p in script.get("split", (100,))]}]}
+                live = [{"percentage": p} for p in script.get("split", (100,))]
+                return {
+                    "deployments": [{"versions": live}]
+                    + [{"versions": [{"percentage": 100}]}] * (script["uploads"] - 1)
+                }
             case "GET", "subdomain":
                 return {"enabled": script["enabled"], "previews_enabled": False}
             case "POST", "subdomain":

@@ -97,6 +97,47 @@ def test_requests(target: LocalTarget, tmp_path: Path) -> None:
     assert asyncio.run(project.run()).requests == 0
 
 
+class Together(httpx.AsyncHTTPTransport):
+    """The real network; an upload waits until the other deploy is about to upload too."""
+
+    def __init__(self, both: asyncio.Barrier) -> None:
+        super().__init__()
+        self.both = both
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Wait for the other before the first upload."""
+        if request.method == "PUT" and not self.both.broken:
+            async with asyncio.timeout(30):
+                await self.both.wait()
+        return await super().handle_async_request(request)
+
+
+@pytest.mark.parametrize("form", ["exports", "migrations"])
+def test_f45_two_first_deploys_at_once(target: LocalTarget, tmp_path: Path, form: str) -> None:
+    """F45: of two first deploys that upload together one is well and the other is told; there is one namespace."""
+    projects = [project_of(target, tmp_path / name) for name in "AB"]
+
+    async def deploys() -> list[Any]:
+        plans = []
+        for note, project in zip("AB", projects, strict=True):
+            project.declared = worker_of("one", {"a": "A"}, note=note, lifecycle=form)
+            plans.append(await project.plan())
+        both, token, origin = asyncio.Barrier(2), Token(target.token()), f"local:{target.account_id}"
+        for project in projects:
+            project.client = lambda: Client(
+                target.api, target.account_id, token, origin=origin, transport=Together(both)
+            )
+        each = (p.deploy(plan) for p, plan in zip(projects, plans, strict=True))
+        return await asyncio.gather(*each, return_exceptions=True)
+
+    ended = asyncio.run(deploys())
+    told = [e for e in ended if isinstance(e, DurableError)]
+    assert len(told) == 1, ended
+    assert "Another deploy was first" in str(told[0]) or "somebody else" in str(told[0])
+    assert [e.ok for e in ended if not isinstance(e, Exception)] == [True]
+    assert count(target, "one", "A") == 1
+
+
 def broken(source: str) -> tuple[Any, ...]:
     """Declare a Worker in a cell whose script begins on line 4."""
     where = Where(cell="c", line=1, body_line=4)

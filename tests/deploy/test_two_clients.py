@@ -7,11 +7,13 @@ import errno
 import fcntl
 import itertools
 import os
+import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
-from account_model import Account, client_of
+from account_model import Account, Clock, client_of
 from project import Project, worker_of
 
 from notebook_do.errors import DurableError, StateError
@@ -112,7 +114,53 @@ def test_f45_two_first_deploys(tmp_path: Path, form: str) -> None:
         ended = asyncio.run(both(projects, account, order))
         check(account, projects, ended)
         assert len(account.namespaces) == 1
-        assert any(not isinstance(e, DurableError) for e in ended.values()), order
+        told = [e for e in ended.values() if isinstance(e, DurableError)]
+        assert len(told) == 1, order
+        assert re.search("stale|Another deploy was first|changed by somebody else", str(told[0])), order
+        plans = [asyncio.run(p.plan()) for p in projects.values()]
+        assert not any(plan.refusals for plan in plans)
+        check(account, projects, ended)
+
+
+@pytest.mark.parametrize("form", ["exports", "migrations"])
+def test_f45_the_second_is_told_when_its_answer_was_lost(tmp_path: Path, form: str) -> None:
+    """F45, F31: a first deploy whose answer is lost, and whose upload came second, does not end as if all were well."""
+    account, clock = Account(), Clock()
+    declared = worker_of("host", {"a": "A"}, lifecycle=form)
+    first = project_of(tmp_path / "A", account, declared)
+    second = project_of(tmp_path / "B", account, declared)
+    plan = asyncio.run(second.plan())
+
+    async def second_and_lost(request: Any, deliver: Any) -> Any:
+        if request.method == "PUT" and not account.scripts:
+            assert (await first.run()).ok
+            deliver()
+            raise httpx.ReadTimeout("lost", request=request)
+        return None
+
+    second.client = lambda: client_of(account, second_and_lost, clock)
+    with pytest.raises(DurableError, match=r"Another deploy was first|changed by somebody else"):
+        asyncio.run(second.deploy(plan))
+    assert len(account.namespaces) == 1
+    assert not asyncio.run(second.plan()).refusals
+    check(account, {"A": first, "B": second}, {"A": None, "B": DurableError("told")})
+
+
+@pytest.mark.parametrize("form", ["exports", "migrations"])
+def test_f45_two_copies_never_set_the_same_tag(tmp_path: Path, form: str) -> None:
+    """F45: the same plan, deployed by two copies of one project, is not taken for done by the second one."""
+    account = Account()
+    first = project_of(tmp_path / "A", account, worker_of("host", {"a": "A"}, lifecycle=form))
+    asyncio.run(first.run())
+    shutil.copytree(tmp_path / "A", tmp_path / "B")
+    second = project_of(tmp_path / "B", account)
+    for project in (first, second):
+        project.declared = worker_of("host", {"a": "B"}, lifecycle=form)
+    plans = [asyncio.run(project.plan()) for project in (first, second)]
+    assert plans[0].digest == plans[1].digest
+    ended = asyncio.run(both({"A": first, "B": second}, account, "AABB" * 3))
+    assert [isinstance(e, DurableError) for e in ended.values()].count(True) == 1
+    assert [n["class"] for n in account.namespaces.values()] == ["B"]
 
 
 @pytest.mark.parametrize("form", ["exports", "migrations"])
