@@ -61,9 +61,9 @@ async def send(client: Client, step: Mutation, intent: Intent, form: UploadForm 
     sent, sure = await _until_sent(client, step, intent, form)
     if isinstance(step, Upload) and await _came_second(client, step, intent, sent.began if sure else None):
         raise Overtaken(
-            f"this happened, but its classes were there already: {intent.summary}. Another deploy was first, at the same "
-            "moment (or the request arrived twice). No objects are lost, and the later code is live. Nothing else was "
-            "sent; plan again and compare."
+            f"this happened, but its classes were there already: {intent.summary}. Another deploy was first, at the "
+            "same moment (or the request arrived twice). No objects are lost, and the later code is live. Nothing else "
+            "was sent; plan again and compare."
         )
     return sent
 
