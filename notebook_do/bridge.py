@@ -7,17 +7,23 @@ chosen instead (`%config Durable.async_mode = "nest"`): then a coroutine runs on
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import re
 import threading
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from notebook_do.errors import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from types import ModuleType
 
 T = TypeVar("T")
 AsyncMode = Literal["thread", "nest"]
+_CLEAN_UP_SECONDS = 10
 
 
 class Bridge:
@@ -34,13 +40,24 @@ class Bridge:
         """Run `coroutine` to its end and give its result; an interrupt of the caller cancels it first."""
         if self.mode == "nest":
             return _run_nested(coroutine)
-        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop())
+        loop, ended = self.loop(), threading.Event()
+        tasks: list[asyncio.Task[T]] = []
+
+        def start() -> None:
+            tasks.append(loop.create_task(coroutine))
+            tasks[0].add_done_callback(lambda _: ended.set())
+
+        def stop() -> None:
+            tasks[0].cancel()
+
+        loop.call_soon_threadsafe(start)
         try:
-            return future.result()
-        except BaseException:
-            if not future.done():
-                self._cancel_and_wait(future)
+            ended.wait()
+        except BaseException:  # let it finish its own clean-up (journal, lock) before the caller goes on
+            loop.call_soon_threadsafe(stop)
+            ended.wait(timeout=_CLEAN_UP_SECONDS)
             raise
+        return tasks[0].result()
 
     async def arun(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run `coroutine` on the background loop and await its result on the caller's loop."""
@@ -67,36 +84,52 @@ class Bridge:
                 self._loop.close()
             self._loop = self._thread = None
 
-    @staticmethod
-    def _cancel_and_wait(future: Any) -> None:
-        """Let an interrupted coroutine finish its own clean-up (journal, lock) before the caller goes on."""
-        ended = threading.Event()
-        future.add_done_callback(lambda _: ended.set())
-        future.cancel()
-        ended.wait(timeout=10)
-
 
 def _run_nested(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run on the caller's loop with nest_asyncio2, or nest_asyncio where that cannot freeze queued cells."""
+    """Run on the caller's loop, nested in what that is doing."""
     try:
-        import nest_asyncio2 as nest
-    except ImportError:
-        from importlib.metadata import version
-
-        import nest_asyncio as nest
-
-        if int(version("ipykernel").split(".")[0]) >= 7:
-            coroutine.close()
-            raise CommandError(
-                "async_mode 'nest' with nest_asyncio 1.x would freeze queued cells on ipykernel 7; "
-                "install nest-asyncio2, or use %config Durable.async_mode = 'thread'."
-            ) from None
-    try:
+        nest = _nest()
         loop = asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(coroutine)
+        with asyncio.Runner() as runner:  # not asyncio.run, which nest_asyncio replaces by one that cleans up nothing
+            return runner.run(coroutine)
+    except CommandError:
+        coroutine.close()
+        raise
     nest.apply(loop)
-    return loop.run_until_complete(coroutine)
+    task = loop.create_task(coroutine)
+    try:
+        return loop.run_until_complete(task)
+    except BaseException:
+        if not task.done():  # as above
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                loop.run_until_complete(task)
+        raise
+
+
+def _nest() -> ModuleType:
+    """Give nest_asyncio2, or nest_asyncio where that cannot freeze queued cells. Raises CommandError where it would.
+
+    Before 1.7.3 nest_asyncio2 froze them too.
+    """
+    if _installed("nest-asyncio2") >= (1, 7, 3):
+        return import_module("nest_asyncio2")
+    if _installed("ipykernel") >= (7,):
+        raise CommandError(
+            "async_mode 'nest': nest_asyncio 1.x freezes queued cells on ipykernel 7. "
+            "Install nest-asyncio2 1.7.3 or newer, or use %config Durable.async_mode = 'thread'."
+        )
+    return import_module("nest_asyncio")
+
+
+def _installed(package: str) -> tuple[int, ...]:
+    """Give a package's version as numbers; empty when it is not installed, which is less than any."""
+    try:
+        found = version(package)
+    except PackageNotFoundError:
+        return ()
+    return tuple(int(part) for part in re.findall(r"\d+", found)[:3])
 
 
 bridge = Bridge()

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
+import platformdirs
 import pytest
 
 import notebook_do.session as session_module
 from notebook_do.local import launch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+CACHE = platformdirs.user_cache_path("notebook_do", appauthor=False) / "test-clients"
+PIP = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", ".")
 BROWSER_HINT = "needs a browser: apt-get install -y chromium"
 
 
@@ -47,3 +54,36 @@ def cloud(home: Path) -> Iterator[Path]:
             session_module._current.close()
             session_module._current = None
         launch.stop(home / "local-data")
+
+
+@contextlib.contextmanager
+def _alone(name: str) -> Iterator[Path]:
+    """Give a directory of the cache, to one process at a time."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield CACHE / name
+
+
+@pytest.fixture(scope="session")
+def install() -> Callable[..., Path]:
+    """Give an installer of other people's packages into a directory of the user's cache, once.
+
+    Where npm or PyPI cannot be had, the test that asks says so and is skipped.
+    """
+
+    def into(name: str, wanted: Sequence[str], command: Sequence[str] = PIP) -> Path:
+        with _alone(name) as folder:
+            done = folder / ".installed"
+            if done.exists() and done.read_text() == repr(tuple(wanted)):
+                return folder
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            try:
+                subprocess.run([*command, *wanted], cwd=folder, check=True, capture_output=True, timeout=400)
+            except (OSError, subprocess.SubprocessError) as error:
+                pytest.skip(f"{', '.join(wanted)} cannot be installed here: {error}")
+            done.write_text(repr(tuple(wanted)))
+            return folder
+
+    return into

