@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 from notebook_do import explore
 from notebook_do.bridge import bridge
 from notebook_do.declare.catalog import Catalog
-from notebook_do.errors import CommandError, PlanRefused, StalePlan
+from notebook_do.errors import CommandError, DurableError, PlanRefused, StalePlan
 from notebook_do.inventory import namespace_rows, state_rows, worker_rows
 from notebook_do.model import NamespaceId, Target
 from notebook_do.plan.build import build_plan
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import httpx
     import pandas as pd
 
+    from notebook_do.cloudflare.credentials import Token
     from notebook_do.declare.importing import Imported
     from notebook_do.deploy import DeployResult, Event
     from notebook_do.local.launch import LocalTarget
@@ -85,6 +86,7 @@ class Session:
         self._account, self._state = account, state
         self._local: LocalTarget | None = None
         self._cloudflare: Connection | None = None
+        self._token: Token | None = None
         self._desired: dict[str, Desired] = {}
         self._spent: set[str] = set()
         self._deploying = threading.Lock()
@@ -126,13 +128,13 @@ class Session:
         recorded = self._state.load(account_id=connection.account_id, api_origin=connection.origin)
         desired = self._desire(tuple(destroy))
         plan = await self._plan_on(connection, desired, recorded)
-        plan = replace(plan, warnings=(*found, *plan.warnings)) if found else plan
+        plan = replace(plan, warnings=(*found, *connection.cautions, *plan.warnings))
         self._desired[plan.digest] = desired
         return plan
 
     def plan(self, destroy: Iterable[str] = ()) -> Plan:
         """Compare declared, recorded and live, and say what a deploy would do. Reads only."""
-        return bridge.run(self.aplan(destroy))
+        return self._run(self.aplan(destroy))
 
     def destroy(self, *ids: str) -> Plan:
         """Plan the deletion of Workers and namespaces by id or stable ID. Deletes nothing: deploy the plan for that."""
@@ -188,7 +190,7 @@ class Session:
         cancel: Callable[[], bool] | None = None,
     ) -> DeployResult:
         """Send exactly `plan`, once; see `adeploy`."""
-        return bridge.run(self.adeploy(plan, confirm=confirm, emit=emit, cancel=cancel))
+        return self._run(self.adeploy(plan, confirm=confirm, emit=emit, cancel=cancel))
 
     # --- look
 
@@ -199,7 +201,7 @@ class Session:
 
     def fetch(self, worker: str, path: str = "/", *, method: str = "GET", **options: Any) -> httpx.Response:
         """Call a Worker by id or script name; `options` are those of `httpx.request`."""
-        return bridge.run(self.afetch(worker, path, method=method, **options))
+        return self._run(self.afetch(worker, path, method=method, **options))
 
     def script_name(self, worker: str) -> str:
         """Give the script name of a Worker id, as declared or as recorded; a name that is neither stays as it is."""
@@ -238,14 +240,14 @@ class Session:
 
         `name` is known on the local target for objects that were reached by name; Cloudflare lists ids only.
         """
-        return frame("objects", bridge.run(self._look(explore.object_rows, stable_id)))
+        return frame("objects", self._run(self._look(explore.object_rows, stable_id)))
 
     def values(self, stable_id: str, *, object: str | None = None) -> pd.DataFrame:  # noqa: A002 - what it is
         """Read what `storage.put` stored, of one object (its name or id) or of all: one row a key.
 
         `value` is the plain Python value; what has none is `{"undecoded": why}`. On the local target only.
         """
-        return frame("values", bridge.run(self._look(explore.value_rows, stable_id, object)))
+        return frame("values", self._run(self._look(explore.value_rows, stable_id, object)))
 
     def query(self, stable_id: str, sql: str, *params: Any, object: str | None = None) -> pd.DataFrame:  # noqa: A002
         """Run one SELECT on the SQLite storage of one object (its name or id), or of all objects of a namespace.
@@ -253,16 +255,16 @@ class Session:
         Of all, the rows begin with `object_id` and `name`, and objects without such a table are left out. Only reads,
         at most 100,000 rows, and only on the local target: raises CommandError or ApiError, which say why not.
         """
-        return selected(*bridge.run(self._look(explore.select, stable_id, sql, params, object)))
+        return selected(*self._run(self._look(explore.select, stable_id, sql, params, object)))
 
     def namespace_rows(self) -> tuple[dict[str, Any], ...]:
         """Give the rows of `namespaces()`."""
-        recorded, observed, _ = bridge.run(self.aobserve())
+        recorded, observed, _ = self._run(self.aobserve())
         return namespace_rows(self.catalog, recorded, observed)
 
     def worker_rows(self) -> tuple[dict[str, Any], ...]:
         """Give the rows of `workers()`."""
-        return bridge.run(self._worker_rows())
+        return self._run(self._worker_rows())
 
     def show(self, what: str = "all") -> Shown:
         """Give a table to display: namespaces, workers, bindings, migrations or state."""
@@ -287,19 +289,19 @@ class Session:
         """
         if not workers and not from_account:
             raise CommandError("import: name the live Workers, or ask for all of them with --from-account.")
-        return bridge.run(self._import(workers))
+        return self._run(self._import(workers))
 
     def export_wrangler(self, directory: str | Path = "wrangler") -> tuple[Path, ...]:
         """Write a wrangler project for each declared Worker: what `wrangler deploy` finds live already, unchanged."""
-        return bridge.run(self._export(Path(directory)))
+        return self._run(self._export(Path(directory)))
 
     def whoami(self) -> Table:
         """Say which token is used: where it was found, its account, and the last four characters of its id."""
-        return Table(name="whoami", title="Token in use", rows=(bridge.run(self._whoami()),))
+        return Table(name="whoami", title="Token in use", rows=(self._run(self._whoami()),))
 
     def status(self) -> Status:
         """Say where we are. Starts the local target when it is not running, so that its address can be shown."""
-        connection = bridge.run(self._connect())
+        connection = self._run(self._connect())
         recorded = self._state.load()
         declared = len(self.catalog.workers)
         return Status(
@@ -330,8 +332,30 @@ class Session:
             connection, self._local = await asyncio.to_thread(connect_local, self.progress)
             return connection
         if self._cloudflare is None:
-            self._cloudflare = await connect_cloudflare(self._account)
+            try:
+                self._cloudflare = await connect_cloudflare(self._account, self._find_token())
+            except DurableError:
+                self._token = None  # it may be the wrong one: look, or ask, again
+                raise
         return self._cloudflare
+
+    def _find_token(self) -> Token:
+        """Find the API token, once. A kernel can only ask for it on the thread on which its cells run."""
+        if self._token is None:
+            from notebook_do.cloudflare.credentials import find_token
+
+            self._token, _ = find_token()
+        return self._token
+
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the bridge; what only this thread can ask for is asked first."""
+        if self.target == "cloudflare":
+            try:
+                self._find_token()
+            except BaseException:
+                coroutine.close()
+                raise
+        return bridge.run(coroutine)
 
     async def _worker_rows(self) -> tuple[dict[str, Any], ...]:
         recorded, observed, connection = await self.aobserve()

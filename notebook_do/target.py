@@ -7,6 +7,7 @@ never be applied to another.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ class Connection:
     token: Token
     token_source: str = ""
     workers_url: str | None = None
+    cautions: tuple[str, ...] = ()
+    """What a person should know before the token is used: one line each."""
 
     def client(self) -> Client:
         """Open an API client, to be used with `async with`: one for each operation, so none outlives its loop."""
@@ -84,11 +87,10 @@ def connect_local(progress: Callable[[int, int], None] | None = None) -> tuple[C
     return connection, local
 
 
-async def connect_cloudflare(account: str | None) -> Connection:
-    """Find token and account. Sends nothing but the account list, and that only when no account is named."""
-    from notebook_do.cloudflare.credentials import api_base_url, find_account, find_token
+async def connect_cloudflare(account: str | None, token: Token) -> Connection:
+    """Find the account of `token`, and what there is to warn of. Reads only, and each at most once a session."""
+    from notebook_do.cloudflare.credentials import api_base_url, find_account
 
-    token, source = find_token()
     base_url = api_base_url()
     account_id = account or await find_account(base_url, token)
     return Connection(
@@ -97,5 +99,15 @@ async def connect_cloudflare(account: str | None) -> Connection:
         account_id=account_id,
         origin=base_url.split("/client/")[0],
         token=token,
-        token_source=source,
+        token_source=token.source,
+        cautions=await _cautions(base_url, account_id, token),
     )
+
+
+async def _cautions(base_url: str, account_id: str, token: Token) -> tuple[str, ...]:
+    from notebook_do.cloudflare.client import Client
+    from notebook_do.cloudflare.exposure import excess, shared_kernel
+    from notebook_do.cloudflare.retry import Pace
+
+    async with Client(base_url, account_id, token, pace=Pace(attempts=1)) as client:
+        return (*shared_kernel(os.environ), *await excess(client))

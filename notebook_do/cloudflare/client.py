@@ -171,12 +171,23 @@ class Client:
 
     async def verify_token(self) -> dict[str, Any]:
         """Ask what the token is; a user's token first, then an account's own."""
+        return (await self._verified())[1]
+
+    async def token_policies(self) -> list[Any]:
+        """Read what the token may do; refused (ApiError) for a token that may not read tokens, as most may not."""
+        kept, verified = await self._verified()
+        token_id = quote(str(verified.get("id")), safe="")
+        return _list_of(_dict_of(await self._get(f"{kept}/{token_id}")).get("policies"))
+
+    async def _verified(self) -> tuple[str, dict[str, Any]]:
+        """Give the path where the token is kept, and what is said of it."""
         try:
-            return _dict_of(await self._get("/user/tokens/verify"))
+            return "/user/tokens", _dict_of(await self._get("/user/tokens/verify"))
         except ApiError as error:
             if error.code != 1000:
                 raise
-        return _dict_of(await self._get(f"/accounts/{quote(self.account_id, safe='')}/tokens/verify"))
+        kept = f"/accounts/{quote(self.account_id, safe='')}/tokens"
+        return kept, _dict_of(await self._get(f"{kept}/verify"))
 
     async def account_subdomain(self) -> str | None:
         """Give the account's workers.dev name, None while it has none."""

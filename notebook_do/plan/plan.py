@@ -270,8 +270,12 @@ class Plan(Shown):
 
     @property
     def digest(self) -> str:
-        """Name this very plan: 16 hex digits over everything in it, code included."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+        """Name this very plan: 16 hex digits over everything in it, code included, but its warnings.
+
+        Those tell of the place where it was made too, and a plan may be approved in another.
+        """
+        body = {key: value for key, value in self._body().items() if key != "warnings"}
+        return hashlib.sha256(_canonical(body).encode()).hexdigest()[:16]
 
     @property
     def df(self) -> pd.DataFrame:
@@ -290,10 +294,17 @@ class Plan(Shown):
 
     def to_json(self) -> str:
         """Write the plan as canonical JSON; a module's content appears as its sha256, a secret as its source."""
+        return _canonical(self._body())
+
+    def _body(self) -> dict[str, Any]:
         body = {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.compare}
         if self.baseline.serial == 0:  # never written: its lineage is new in every process, and tells nothing
             del body["baseline"]["lineage"]
-        return json.dumps(body, sort_keys=True, separators=(",", ":"))
+        return body
+
+
+def _canonical(body: dict[str, Any]) -> str:
+    return json.dumps(body, sort_keys=True, separators=(",", ":"))
 
 
 def _plain(value: Any) -> Any:
