@@ -1,22 +1,27 @@
-"""Brings live Workers in as cells to paste, and takes declarations out as a wrangler project. Sends no change."""
+"""Brings live Workers in as cells to paste, and takes declarations out: as a wrangler project, as TypeScript types.
+
+Sends no change.
+"""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebook_do.cloudflare.wire import decode_modules
 from notebook_do.declare.exporting import wrangler_files
 from notebook_do.declare.importing import import_cells
+from notebook_do.declare.stubs import HEAD, TYPES_FILE, env_types
 from notebook_do.errors import CommandError
-from notebook_do.model import RecordedNamespace, RecordedWorker
+from notebook_do.model import ModuleKind, RecordedNamespace, RecordedWorker
 from notebook_do.observe import observe
 from notebook_do.plan.fingerprint import fingerprint
 from notebook_do.plan.mark import alchemy_classes, read_mark
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.declare.importing import Imported
@@ -112,6 +117,36 @@ async def export_wrangler(client: Client, desired: Desired, recorded: Recorded, 
         raise CommandError("export: no Worker is declared; run the cells that declare them first.")
     observed = await observe(client, scripts=[w.script_name for w in desired.workers], settings=True)
     return write_files(directory, wrangler_files(desired, recorded, observed))
+
+
+def export_types(desired: Desired, entrypoints: Mapping[str, str], directory: Path) -> tuple[Path, ...]:
+    """Write `worker-configuration.d.ts` of each declared Worker but those in Python; gives the files.
+
+    `entrypoints` gives the source file of each script that has one, so that the types of its classes are imported. A
+    file of ours is written anew, another one is refused.
+    """
+    workers = [w for w in desired.workers if all(m.kind is not ModuleKind.PYTHON for m in w.modules)]
+    if not workers:
+        raise CommandError("export types: no Worker in JavaScript or TypeScript is declared; run its cell first.")
+    texts = {}
+    for worker in workers:
+        path = directory / worker.id / TYPES_FILE
+        sources = {script: _import_path(file, path.parent) for script, file in entrypoints.items()}
+        texts[path] = env_types(worker, sources=sources)
+        if path.exists() and not path.read_text().startswith(HEAD):
+            raise CommandError(f"{path} exists and was not written by this; move it away or name another directory.")
+    for path, text in texts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tuple(texts)
+
+
+def _import_path(file: str, folder: Path) -> str:
+    """Write a file's path as an import from `folder` says it: relative, and without TypeScript's ending."""
+    relative = os.path.relpath(Path(file).resolve(), folder.resolve()).replace(os.sep, "/")
+    for ending in (".d.ts", ".tsx", ".ts"):
+        relative = relative.removesuffix(ending)
+    return relative if relative.startswith(".") else f"./{relative}"
 
 
 def write_files(directory: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:

@@ -295,6 +295,17 @@ class Session:
         """Write a wrangler project for each declared Worker: what `wrangler deploy` finds live already, unchanged."""
         return self._run(self._export(Path(directory)))
 
+    def export_types(self, directory: str | Path = "types") -> tuple[Path, ...]:
+        """Write the type of each declared Worker's `env`: `<directory>/<Worker id>/worker-configuration.d.ts`."""
+        from notebook_do.exchange import export_types
+
+        entrypoints = {
+            self.catalog.script_name(w.id, self.stage): w.entrypoint
+            for w in self.catalog.workers.values()
+            if w.entrypoint is not None
+        }
+        return export_types(self._desire(()), entrypoints, Path(directory))
+
     def whoami(self) -> Table:
         """Say which token is used: where it was found, its account, and the last four characters of its id."""
         return Table(name="whoami", title="Token in use", rows=(self._run(self._whoami()),))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 import notebook_do as nd
 from notebook_do.declare.cell import parse_cell
+from notebook_do.errors import CommandError
 from notebook_do.exchange import write_files
 from notebook_do.model import Module, ModuleKind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 COUNTER = """import { DurableObject } from "cloudflare:workers";
@@ -122,3 +126,78 @@ def test_nothing_is_overwritten_and_nothing_is_written_outside(tmp_path: Path) -
     with pytest.raises(nd.CommandError, match="outside"):
         write_files(tmp_path / "in", {"../out": b"1"})
     assert not (tmp_path / "out").exists()
+
+
+TYPED = """import { DurableObject } from "cloudflare:workers";
+export class Counter extends DurableObject<Env> {
+  async add(step: number): Promise<number> { return step; }
+}
+export default {
+  async fetch(request: Request, env: Env): Promise<Response> {
+    const total: number = await env.COUNTER.getByName("one").add(STEP);
+    return new Response(String(total) + env.GREETING.toUpperCase());
+  },
+} satisfies ExportedHandler<Env>;
+"""
+
+
+def typed_worker(home: Path, step: str = "1") -> nd.Session:
+    """Declare a Worker in TypeScript, with a class, a text and a client of the class; nothing is deployed."""
+    (home / "worker.ts").write_text(TYPED.replace("STEP", step))
+    session = nd.session("typed")
+    counter = nd.DurableObjectNamespace("visits", class_name="Counter")
+    host = nd.Worker("host", entrypoint="./worker.ts", bindings={"COUNTER": counter, "GREETING": "hi"})
+    nd.Worker("client", script=COUNTER, bindings={"FAR": host.bindings.COUNTER})
+    return session
+
+
+def test_types_of_env_are_written_and_written_anew(cloud: Path) -> None:
+    """Each Worker has a file whose classes are imported from its entrypoint; another file is never overwritten."""
+    session = typed_worker(cloud)
+    written = session.export_types()
+    assert [str(path) for path in written] == [
+        f"types/{worker}/worker-configuration.d.ts" for worker in ("client", "host")
+    ]
+    client, host = (path.read_text() for path in written)
+    assert 'COUNTER: DurableObjectNamespace<import("../../worker").Counter>;' in host
+    assert 'FAR: DurableObjectNamespace<import("../../worker").Counter>;' in client
+    counter = session.catalog.namespaces["visits"]
+    nd.Worker("host", entrypoint="./worker.ts", bindings={"COUNTER": counter, "LIMIT": nd.Json(3)})
+    session.export_types()
+    assert "GREETING" not in written[1].read_text()
+    assert "LIMIT: number;" in written[1].read_text()
+    written[1].write_text("// mine")
+    with pytest.raises(CommandError, match="was not written by this"):
+        session.export_types()
+    assert written[1].read_text() == "// mine"
+
+
+@pytest.mark.clients
+@pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm, to ask the TypeScript compiler itself")
+def test_the_compiler_checks_calls_through_a_binding(cloud: Path, install: Callable[..., Path]) -> None:
+    """With the written types tsc takes the Worker, and finds a wrong argument of an object's method."""
+    npm = ("npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", ".")
+    packages = install("typescript", ("typescript@5", "@cloudflare/workers-types@4"), npm) / "node_modules"
+    (cloud / "node_modules").symlink_to(packages)
+    options = {"types": ["@cloudflare/workers-types"], "lib": ["es2024"], "strict": True, "noEmit": True}
+    options |= {"module": "esnext", "moduleResolution": "bundler", "target": "es2024"}
+    files = ["worker.ts", "types/host/worker-configuration.d.ts"]
+    (cloud / "tsconfig.json").write_text(json.dumps({"compilerOptions": options, "files": files}))
+    found = []
+    for step in ("1", '"one"'):
+        typed_worker(cloud, step).export_types()
+        command = (str(packages / ".bin" / "tsc"), "-p", ".")
+        done = subprocess.run(command, cwd=cloud, capture_output=True, text=True, timeout=300, check=False)
+        found.append(done.stdout)
+    assert found[0] == ""
+    assert "worker.ts(7," in found[1]
+    assert "not assignable to parameter of type 'number'" in found[1]
+
+
+def test_a_python_worker_has_no_types(cloud: Path) -> None:
+    """What has no TypeScript is said in one line."""
+    session = nd.session("py")
+    nd.Worker("p", script="from workers import WorkerEntrypoint\nclass Default(WorkerEntrypoint): pass\n", lang="py")
+    with pytest.raises(CommandError, match="no Worker in JavaScript or TypeScript"):
+        session.export_types()
+    assert not (cloud / "types").exists()

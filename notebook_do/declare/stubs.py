@@ -53,12 +53,17 @@ RESOURCE_CLASSES: Mapping[str, str] = {
 """By binding type, what `env` holds; a type that is not here is `unknown`."""
 
 
+TYPES_FILE = "worker-configuration.d.ts"
+HEAD = "// The bindings of Worker "
+"""How every file begins that is written here."""
+
+
 def env_types(worker: DesiredWorker, *, sources: Mapping[str, str] | None = None) -> str:
     """Write the type of one Worker's `env`; `sources` gives the import path of each script whose source is a file."""
     known = sources or {}
     lines = [f"  {binding.name}: {_type(binding, worker.script_name, known)};" for binding in worker.bindings]
     head = (
-        f"// The bindings of Worker {worker.id}, as they are declared; written anew whenever they change.",
+        f"{HEAD}{worker.id}, as they are declared; written anew whenever they change.",
         "// Needs the types of @cloudflare/workers-types.",
     )
     body = ("declare namespace Cloudflare {", "  interface Env {", *(f"  {line}" for line in lines), "  }", "}")

@@ -35,8 +35,12 @@ def import_(call: Call) -> Shown:
 
 
 def export(call: Call) -> Shown:
-    """Write a wrangler project for each declared Worker."""
+    """Write a wrangler project for each declared Worker, or the types of its `env`."""
     o = call.options
+    if o.format == "types":
+        files = Items("Files", tuple(Item(str(path)) for path in current().export_types(o.directory or "types")))
+        use = 'Name the file in "include" of tsconfig.json; it needs the types of @cloudflare/workers-types.'
+        return View((Header("Types of env"), files, Line(use)))
     written = current().export_wrangler(o.directory or "wrangler")
     files = Items("Files", tuple(Item(str(path)) for path in written))
     return View((Header("Exported for wrangler"), files, Line("Nothing was sent. In each directory: wrangler deploy")))

@@ -234,10 +234,10 @@ VERBS = (
     ),
     Verb(
         name="export",
-        summary="write a wrangler project for each declared Worker, to leave at any time",
+        summary="write a wrangler project for each declared Worker, or the TypeScript types of its env",
         options=(
-            Option(name="format", value="FORMAT", choices=("wrangler",), required=True, help="wrangler"),
-            Option(name="directory", value="DIR", knows="path", help="where to; default wrangler"),
+            Option(name="format", value="FORMAT", choices=("wrangler", "types"), required=True, help="what to write"),
+            Option(name="directory", value="DIR", knows="path", help="where to; default wrangler, or types"),
         ),
         example="%durable export wrangler out",
     ),
