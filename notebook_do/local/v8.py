@@ -34,6 +34,8 @@ def decode(stored: bytes) -> Any:
         return reader.whole()
     except (IndexError, struct.error, UnicodeDecodeError, OverflowError) as error:
         raise DecodeError(f"cut short or malformed at byte {reader.at}: {error}") from None
+    except RecursionError:  # Python's own limit counts the callers too
+        raise DecodeError(f"it is nested too deep to be read here, at byte {reader.at}") from None
 
 
 class _Reader:

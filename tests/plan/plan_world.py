@@ -15,6 +15,7 @@ from reference_model import Account, Script, Space
 from notebook_do.cloudflare.lifecycle import encode_migration
 from notebook_do.declare.catalog import Catalog
 from notebook_do.declare.cell import parse_cell
+from notebook_do.deploy.intents import with_own_tags
 from notebook_do.model import (
     ClassBinding,
     CreateClass,
@@ -42,7 +43,7 @@ from notebook_do.plan.plan import DeleteScript, Forget, SetSchedules, SetUrl, Up
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from notebook_do.model import ClassMigration, Lifecycle, ScriptBinding
+    from notebook_do.model import ClassMigration, Lifecycle, MigrationTag, ScriptBinding
     from notebook_do.plan.plan import Plan, Refusal
 
 ACCOUNT, ORIGIN = "a" * 32, "http://127.0.0.1:1"
@@ -195,10 +196,11 @@ class World:
         assert not plan.refusals
         consented = {c.namespace_id for c in plan.consents}
         before = set(self._ids())
+        drawn: dict[MigrationTag, MigrationTag] = {}
         for step in plan.steps:
             match step:
                 case Upload():
-                    self._upload(step, doomed=consented)
+                    self._upload(with_own_tags(step, self.recorded, drawn), doomed=consented)
                 case DeleteScript():
                     self.requests += 1
                     self.account.delete(step.script_name)
