@@ -76,13 +76,26 @@ class Bridge:
             return self._loop
 
     def close(self) -> None:
-        """Stop the thread; the next use starts another."""
+        """Cancel what runs, let it clean up, and stop the thread; the next use starts another, in thread mode."""
         with self._lock:
             if self._loop is not None and self._pid == os.getpid() and self._thread is not None:
+                ended = asyncio.run_coroutine_threadsafe(_end_tasks(), self._loop)
+                with contextlib.suppress(TimeoutError):  # what does not end in time ends with the process
+                    ended.result(timeout=_CLEAN_UP_SECONDS)
                 self._loop.call_soon_threadsafe(self._loop.stop)
                 self._thread.join(timeout=5)
                 self._loop.close()
             self._loop = self._thread = None
+            self.mode = "thread"
+
+
+async def _end_tasks() -> None:
+    """Cancel every other task of this loop, wait for their clean-up, and end the loop's worker threads."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_default_executor()
 
 
 def _run_nested(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -14,15 +14,15 @@ import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from notebook_do import explore
 from notebook_do.bridge import bridge
 from notebook_do.declare.catalog import Catalog
 from notebook_do.errors import CommandError, DurableError, PlanRefused, StalePlan
 from notebook_do.inventory import namespace_rows, state_rows, worker_rows
-from notebook_do.model import NamespaceId, Target
 from notebook_do.plan.build import build_plan
+from notebook_do.settings import settled
 from notebook_do.shown import Shown, Table, frame, selected
 from notebook_do.state import Locking, StateFile
 from notebook_do.target import Connection, connect_cloudflare, connect_local
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from notebook_do.declare.importing import Imported
     from notebook_do.deploy import DeployResult, Event
     from notebook_do.local.launch import LocalTarget
-    from notebook_do.model import Declaration, Desired, Observed, Recorded
+    from notebook_do.model import Declaration, Desired, NamespaceId, Observed, Recorded, Target
     from notebook_do.plan.plan import Plan
 
 T = TypeVar("T")
@@ -482,28 +482,31 @@ _current: Session | None = None
 def open_session(  # noqa: PLR0913 - what a session is, each optional but its name
     name: str,
     *,
-    stage: str = "dev",
-    target: Target = "local",
+    stage: str | None = None,
+    target: Target | None = None,
     account: str | None = None,
     state: str | Path | None = None,
-    lock: Locking = "exclusive",
+    lock: Locking | None = None,
 ) -> Session:
     """Open a session and make it the current one; declarations register with it from now on.
 
     The state file is `.notebook_do/<name>/<stage>/state.json` beside the notebook, or `state`. It is written by the
     first deploy. Opening the session that is open already gives it back, declarations included. Nothing is sent.
     `lock="cas-only"` deploys even where file locks exclude nobody; then only what is live tells two deploys apart.
+    What is not given is as `%config Durable`, `NOTEBOOK_DO_*` or pyproject.toml say, else stage dev on target local.
     """
+    given = {"stage": stage, "target": target, "account": account, "lock": lock, "state": str(state) if state else None}
+    settings = settled(given)
+    stage, target, lock = settings["stage"], settings["target"], settings["lock"]
     for word, value in (("session", name), ("stage", stage)):
         if not _NAME.fullmatch(value):
             raise CommandError(
                 f"{word} {value!r}: use letters, digits, - and _, at most 63, beginning with a letter or digit."
             )
-    if target not in get_args(Target):
-        raise CommandError(f"target {target!r} is not known; choose local or cloudflare.")
-    if lock not in get_args(Locking):
-        raise CommandError(f"lock {lock!r} is not known; choose exclusive or cas-only.")
-    path = Path(state) if state else Path.cwd() / ".notebook_do" / name / stage / "state.json"
+    bridge.mode = settings["async_mode"]
+    # A path that was given is that path; one that was set for all sessions has the places of name and stage in it.
+    where = str(state) if state else settings["state"].replace("{session}", name).replace("{stage}", stage)
+    path, account = Path.cwd() / where, settings["account"]
     global _current  # noqa: PLW0603 - "the current session" is the one piece of ambient state a notebook needs
     if _current is not None:
         if _current.identity == (name, stage, target, account, path, lock):
@@ -518,6 +521,13 @@ def current() -> Session:
     if _current is None:
         raise CommandError("no session is open; run %durable session NAME first, or nd.session('NAME') in Python.")
     return _current
+
+
+def rest() -> None:
+    """Stop what runs in the background for the current session; its next use starts it again."""
+    if _current is not None:
+        _current.close()
+    bridge.close()
 
 
 def _short(path: Path) -> Path:

@@ -15,6 +15,7 @@ import pytest
 
 import notebook_do.session as session_module
 from notebook_do.local import launch
+from notebook_do.settings import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -39,7 +40,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in an empty directory, with local data of its own and no credentials of the machine."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NOTEBOOK_DO_DATA", str(tmp_path / "local-data"))
-    for name in [n for n in os.environ if n.startswith(("CLOUDFLARE_", "CF_", "NOTEBOOK_DO_DEPLOY"))]:
+    ours = ("NOTEBOOK_DO_DEPLOY", *(setting.variable for setting in SETTINGS))
+    for name in [n for n in os.environ if n.startswith(("CLOUDFLARE_", "CF_", *ours))]:
         monkeypatch.delenv(name)
     return tmp_path
 

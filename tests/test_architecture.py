@@ -30,10 +30,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inventory": {"declare", "model", "errors"},
     "explore": {"observe", "target", "model", "errors"},
     "exchange": {"cloudflare", "declare", "observe", "plan", "model", "errors"},
-    "session": {"local", "declare", "plan", "inventory", "exchange", "explore", *WORDS, *EFFECTS},
+    "settings": {"declare", "errors"},
+    "session": {"local", "settings", "declare", "plan", "inventory", "exchange", "explore", *WORDS, *EFFECTS},
     "declaring": {"session", "declare", "model"},
     "notebook": {
         "session",
+        "settings",
         "declaring",
         "declare",
         "plan",

@@ -87,6 +87,35 @@ def test_an_interrupt_lets_the_coroutine_clean_up_first(bridge: room.Bridge) -> 
     assert ended == [True, True]
 
 
+def test_closing_ends_what_runs_with_its_clean_up() -> None:
+    """A coroutine that a thread waits for is cancelled, cleans up, and its waiter goes on; the next use starts anew."""
+    bridge = room.Bridge()
+    begun, told = threading.Event(), []
+
+    async def slow() -> None:
+        try:
+            begun.set()
+            await asyncio.sleep(30)
+        finally:
+            await asyncio.sleep(0)
+            told.append("cleaned up")
+
+    def wait() -> None:
+        try:
+            bridge.run(slow())
+        except asyncio.CancelledError:
+            told.append("went on")
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    begun.wait(10)
+    bridge.close()
+    waiter.join(10)
+    assert told == ["cleaned up", "went on"]
+    assert bridge.run(_answer()) == 42
+    bridge.close()
+
+
 @pytest.mark.parametrize(
     ("installed", "refused"),
     [

@@ -12,10 +12,11 @@ from argparse import Namespace
 from typing import Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
-from traitlets import Bool, Enum, observe
+from traitlets import Bool, Enum, TraitType, Unicode, observe
 
 from notebook_do.errors import CommandError, DurableError
 from notebook_do.notebook import completion, verbs
+from notebook_do.settings import SETTINGS, Setting, configured, settled
 
 
 class JsonText(str):
@@ -27,24 +28,29 @@ class JsonText(str):
         return str(self)
 
 
+def _trait(setting: Setting) -> TraitType[Any, Any]:
+    """Make the `%config` entry of a setting; None is not set here, so that what is set elsewhere counts."""
+    words = f"{setting.help}. None: {setting.variable}, pyproject.toml, or {setting.default}"
+    if setting.choices:
+        return Enum(setting.choices, default_value=None, allow_none=True, help=words).tag(config=True)
+    kind = Bool if isinstance(setting.default, bool) else Unicode
+    return kind(None, allow_none=True, help=words).tag(config=True)
+
+
+Settings: Any = type(Magics)("Settings", (Magics,), {s.name: _trait(s) for s in SETTINGS})  # type: ignore[misc]
+
+
 @magics_class
-class Durable(Magics):
+class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
     """The magic and its settings: `%config Durable` lists them."""
 
-    async_mode = Enum(
-        ("thread", "nest"),
-        default_value="thread",
-        help="how coroutines run: on a background thread, or on the cell's own loop with nest_asyncio",
-    ).tag(config=True)
-    short_errors = Bool(
-        default_value=True, help="show expected errors as one line; False prints the traceback as well"
-    ).tag(config=True)
+    @observe(*(s.name for s in SETTINGS))
+    def _configure(self, change: Any) -> None:
+        configured[change["name"]] = change["new"]
+        if change["name"] == "async_mode":
+            from notebook_do.bridge import bridge
 
-    @observe("async_mode")
-    def _use_async_mode(self, change: Any) -> None:
-        from notebook_do.bridge import bridge
-
-        bridge.mode = change["new"]
+            bridge.mode = settled({})["async_mode"]
 
     @no_var_expand
     @line_cell_magic
@@ -55,7 +61,7 @@ class Durable(Magics):
         try:
             value = self._run(line.rstrip().removesuffix(";") if silenced else line, cell)
         except DurableError:
-            if not self.short_errors:
+            if not settled({})["short_errors"]:
                 traceback.print_exc()
             raise
         return None if silenced else value
@@ -178,15 +184,24 @@ def _line_in_cell(ip: Any) -> int:
 
 def load(ip: Any) -> None:
     """Register the magic, its settings and its completion."""
-    unload(ip)
-    ip.register_magics(Durable(shell=ip, parent=ip))
+    _take_away(ip)
+    magic = Durable(shell=ip, parent=ip)
+    ip.register_magics(magic)
+    configured.update({s.name: getattr(magic, s.name) for s in SETTINGS})  # what ipython_config.py says
     completion.load(ip)
 
 
 def unload(ip: Any) -> None:
-    """Take away everything that `load` put in."""
+    """Take away all that `load` put in, and stop what was started since. The open session keeps its declarations."""
+    _take_away(ip)
+    if (session := sys.modules.get("notebook_do.session")) is not None:  # without it nothing was started
+        session.rest()
+
+
+def _take_away(ip: Any) -> None:
     for kind in ("line", "cell"):
         ip.magics_manager.magics[kind].pop("durable", None)
     ip.magics_manager.registry.pop("Durable", None)
     ip.configurables[:] = [c for c in ip.configurables if not isinstance(c, Durable)]
     completion.unload(ip)
+    configured.clear()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 from notebook_do.declare.options import OPTIONS, Kind
 from notebook_do.errors import CommandError
+from notebook_do.settings import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -85,6 +86,7 @@ _APPROVE = (
     ),
 )
 
+_ONE_OF = {setting.name: setting.choices for setting in SETTINGS}
 _NAMESPACE = Option(name="namespace", value="NAMESPACE", required=True, knows="namespace", help="its stable ID")
 _OBJECT = Option(name="--object", value="O", help="one object, by its name or id; default all")
 
@@ -95,9 +97,7 @@ VERBS = (
         options=(
             Option(name="name", value="NAME", required=True, help="letters, digits, - and _"),
             Option(name="--stage", value="S", help="dev (default), production, or a name of yours"),
-            Option(
-                name="--target", value="T", choices=("local", "cloudflare"), help="local (default) needs no account"
-            ),
+            Option(name="--target", value="T", choices=_ONE_OF["target"], help="local (default) needs no account"),
             Option(name="--account", value="ID", help="Cloudflare account id, when the token reaches several"),
             Option(
                 name="--state",
@@ -108,7 +108,7 @@ VERBS = (
             Option(
                 name="--lock",
                 value="L",
-                choices=("exclusive", "cas-only"),
+                choices=_ONE_OF["lock"],
                 help="exclusive (default), or cas-only: deploy even where file locks exclude nobody",
             ),
         ),

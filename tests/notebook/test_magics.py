@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+import threading
+from pathlib import Path
+from typing import Any
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 from notebook_do.errors import CommandError, ConsentRequired, DeclarationError, DurableError, PlanRefused, StalePlan
 from notebook_do.notebook import verbs
 from notebook_do.session import current, open_session
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from IPython.core.interactiveshell import InteractiveShell
 
 COUNTER = """import { DurableObject } from "cloudflare:workers";
 export class Counter extends DurableObject {
@@ -128,15 +128,40 @@ def test_async_mode_is_a_setting(ip: InteractiveShell) -> None:
     assert bridge.mode == "thread"
 
 
-def test_unloading_leaves_nothing_behind(ip: InteractiveShell) -> None:
-    """After unload and reload there is one magic, one setting; after unload none."""
-    ip.run_line_magic("reload_ext", "notebook_do")
-    assert sum(type(c).__name__ == "Durable" for c in ip.configurables) == 1
-    ip.run_line_magic("unload_ext", "notebook_do")
-    assert not any(type(c).__name__ == "Durable" for c in ip.configurables)
-    assert ip.find_magic("durable", "line") is None
-    assert ip.find_magic("durable", "cell") is None
-    assert "Durable" not in ip.magics_manager.registry
+def of_shell(ip: InteractiveShell) -> dict[str, Any]:
+    """Say what a shell and this process hold: its magics, callbacks, threads and open files."""
+    return {
+        "magics": {kind: sorted(found) for kind, found in ip.magics_manager.magics.items()},
+        "registry": sorted(ip.magics_manager.registry),
+        "configurables": [type(c).__name__ for c in ip.configurables],
+        "matchers": len(ip.Completer.custom_matchers),
+        "events": {name: len(found) for name, found in ip.events.callbacks.items()},
+        "hooks": {name: str(hook) for name, hook in ip.hooks.items()},
+        "threads": sorted(t.name for t in threading.enumerate()),
+        "at exit": atexit._ncallbacks(),
+        "files": sorted(str(fd.readlink()) for fd in Path("/proc/self/fd").iterdir() if fd.is_file()),
+    }
+
+
+def test_unloading_leaves_nothing_behind(cloud: Path) -> None:
+    """A shell that used the extension is, after unload, as it was; twice reloaded it has one of everything."""
+    ip = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+    extensions, before = ip.extension_manager, of_shell(ip)
+    extensions.load_extension("notebook_do")
+    loaded = of_shell(ip)
+    extensions.reload_extension("notebook_do")
+    extensions.reload_extension("notebook_do")
+    assert of_shell(ip) == loaded
+    declare(ip)
+    run(ip, "%durable plan --quiet")
+    assert "notebook-do" in of_shell(ip)["threads"]
+    extensions.unload_extension("notebook_do")
+    (reaper,) = (t for t in threading.enumerate() if t.name == "notebook-do-local")
+    reaper.join(60)  # the local server that this process started ends, because it was its last user
+    assert of_shell(ip) == before
+    extensions.load_extension("notebook_do")
+    assert not run(ip, "p = %durable plan\np").empty, "the session kept its declarations"
+    extensions.unload_extension("notebook_do")
 
 
 def test_braces_and_dollars_arrive_untouched(ip: InteractiveShell, cloud: Path) -> None:
@@ -285,5 +310,5 @@ def test_f53_the_session_says_how_it_locks(ip: InteractiveShell, cloud: Path) ->
     assert second is not first
     assert second.state.locking == "cas-only"
     assert open_session("tour", lock="cas-only") is second
-    with pytest.raises(CommandError, match="choose exclusive or cas-only"):
+    with pytest.raises(CommandError, match="known are exclusive, cas-only"):
         open_session("tour", lock="none")  # type: ignore[arg-type]
