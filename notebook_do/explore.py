@@ -9,8 +9,9 @@ import base64
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.declare.options import nearest
 from notebook_do.errors import CommandError
-from notebook_do.observe import observe_objects
+from notebook_do.observe import observe_objects, observe_scripts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +24,15 @@ def deployed(recorded: Recorded, stable_id: str) -> NamespaceId:
     """Give the namespace id of a stable ID; raises CommandError for one that was never deployed."""
     ids: dict[str, NamespaceId] = {n.stable_id: n.namespace_id for n in recorded.namespaces}
     if stable_id not in ids:
-        known = ", ".join(ids) or "none"
-        raise CommandError(f"no namespace {stable_id!r} is deployed; deployed are: {known}.")
+        hint = nearest(stable_id, list(ids)) if ids else "deploy it first."
+        raise CommandError(f"no namespace {stable_id} is deployed; {hint}")
     return ids[stable_id]
+
+
+async def live_scripts(connection: Connection) -> frozenset[str]:
+    """Give the names of all scripts of the account: one request."""
+    async with connection.client() as client:
+        return frozenset(await observe_scripts(client))
 
 
 async def object_rows(connection: Connection, recorded: Recorded, stable_id: str) -> tuple[dict[str, Any], ...]:

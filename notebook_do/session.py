@@ -7,6 +7,7 @@ others because each thing that a person can ask for is a short method here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import sys
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from notebook_do import explore
 from notebook_do.bridge import bridge
 from notebook_do.declare.catalog import Catalog
-from notebook_do.errors import CommandError, DurableError, PlanRefused, StalePlan
+from notebook_do.declare.options import nearest
+from notebook_do.errors import CommandError, CredentialError, DurableError, PlanRefused, StalePlan
 from notebook_do.inventory import namespace_rows, state_rows, worker_rows
 from notebook_do.plan.build import build_plan
 from notebook_do.settings import settled
@@ -83,6 +85,8 @@ class Session:
         self.catalog = Catalog()
         self.auto_approve = os.environ.get("NOTEBOOK_DO_DEPLOY") == "press"
         self.progress: Callable[[int, int], None] | None = None
+        self.live: frozenset[str] = frozenset()
+        """The scripts of the account when it was last looked at."""
         self._account, self._state = account, state
         self._local: LocalTarget | None = None
         self._cloudflare: Connection | None = None
@@ -196,8 +200,14 @@ class Session:
 
     async def afetch(self, worker: str, path: str = "/", *, method: str = "GET", **options: Any) -> httpx.Response:
         """Call a Worker by id or script name; `options` are those of `httpx.request`."""
-        connection = await self._connect()
-        return await connection.fetch(self.script_name(worker), path, method, options)
+        connection, name = await self._connect(), self.script_name(worker)
+        recorded = {w.script_name for w in self._state.load().workers}
+        if name == worker and worker not in self.catalog.workers and name not in recorded:
+            self.live = await explore.live_scripts(connection)
+            if name not in self.live:
+                hint = nearest(name, sorted({*self.catalog.workers, *self.live})) if self.live else "deploy it first."
+                raise CommandError(f"fetch: no Worker {name} is declared or live; {hint}")
+        return await connection.fetch(name, path, method, options)
 
     def fetch(self, worker: str, path: str = "/", *, method: str = "GET", **options: Any) -> httpx.Response:
         """Call a Worker by id or script name; `options` are those of `httpx.request`."""
@@ -221,7 +231,9 @@ class Session:
         recorded = self._state.load()
         async with connection.client() as client:
             ids = tuple(n.namespace_id for n in recorded.namespaces)
-            return recorded, await observe(client, scripts=None, settings=False, objects_of=ids), connection
+            observed = await observe(client, scripts=None, settings=False, objects_of=ids)
+        self.live = frozenset(s.name for s in observed.scripts)
+        return recorded, observed, connection
 
     def namespaces(self) -> pd.DataFrame:
         """List the namespaces, declared, recorded or live on our Workers: one row each, with `objects` stored now.
@@ -431,6 +443,7 @@ class Session:
                 # whoever in the account still binds what is to be destroyed must be named
                 read = None if desired.destroy else sorted(scripts)
                 observed = await observe(client, scripts=read, settings=True, objects_of=objects_of)
+            self.live = frozenset(s.name for s in observed.scripts)
             return build_plan(
                 desired,
                 recorded,
@@ -521,6 +534,18 @@ def current() -> Session:
     if _current is None:
         raise CommandError("no session is open; run %durable session NAME first, or nd.session('NAME') in Python.")
     return _current
+
+
+def missing(*names: str) -> tuple[str, ...]:
+    """Give those of `names` that the environment lacks; the API token may also lie in keyring or Colab's secrets."""
+    from notebook_do.cloudflare.credentials import TOKEN_VARIABLE, find_token
+
+    lacking = [name for name in names if not os.environ.get(name)]
+    if TOKEN_VARIABLE in lacking:
+        with contextlib.suppress(CredentialError):  # then it is missing
+            find_token(prompt=False)
+            lacking.remove(TOKEN_VARIABLE)
+    return tuple(lacking)
 
 
 def rest() -> None:

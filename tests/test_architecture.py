@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "deploy": {"plan", "cloudflare", "observe", "state", "journal", "model", "errors", "shown", "deploy"},
     "target": {"cloudflare", "local", "model", "errors"},
     "inventory": {"declare", "model", "errors"},
-    "explore": {"observe", "target", "model", "errors"},
+    "explore": {"observe", "declare", "target", "model", "errors"},
     "exchange": {"cloudflare", "declare", "observe", "plan", "model", "errors"},
     "settings": {"declare", "errors"},
     "session": {"local", "settings", "declare", "plan", "inventory", "exchange", "explore", *WORDS, *EFFECTS},

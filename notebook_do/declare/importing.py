@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.declare.check import STABLE_ID
+from notebook_do.declare.options import nearest
 from notebook_do.errors import CommandError
 from notebook_do.model import (
     Bindings,
@@ -71,7 +72,8 @@ def import_cells(
     live = {s.name: s for s in observed.scripts}
     for name in wanted:
         if name not in live:
-            raise CommandError(f"import {name}: no Worker of that name is in the account; there are {', '.join(live)}.")
+            hint = nearest(name, list(live)) if live else "it has none."
+            raise CommandError(f"import {name}: no Worker of that name is in the account; {hint}")
         if live[name].bindings is None or not sources.get(name):
             raise CommandError(f"import {name}: its settings or its source could not be read.")
     names = _stable_ids(observed, [live[n] for n in wanted], stable_ids or {})

@@ -14,6 +14,7 @@ from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.declare.check import check
+from notebook_do.declare.lines import Lines
 from notebook_do.declare.options import nearest
 from notebook_do.declare.settings import NOT_CARRIED, SETTING_TYPES
 from notebook_do.errors import DeclarationError
@@ -51,6 +52,8 @@ from notebook_do.model import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from notebook_do.declare.lines import Path
 
 NAMESPACE_KEYS: Mapping[str, type] = {
     "class_name": str,
@@ -116,16 +119,17 @@ def parse_tables(body: str, *, where: Where, values: Mapping[str, Any]) -> tuple
         line = first - 1 + int(position[1] or len(body.splitlines())) if position else None
         text = _POSITION.sub("", str(error))
         raise DeclarationError(f"the TOML cannot be read: {text[:1].lower()}{text[1:]}.", line=line) from None
+    lines = Lines(body, first)
     declared: list[Declaration] = []
     for kind, tables in document.items():
         if kind not in {"namespaces", "workers"} or not isinstance(tables, dict):
             hint = nearest(kind, ["namespaces", "workers"])
-            raise _wrong(_line_of(body, kind, None, first), f"unknown TOML table [{kind}]; {hint}")
+            raise _wrong(lines.of(kind), f"unknown TOML table [{kind}]; {hint}")
         for id_, table in tables.items():
-            place = replace(where, line=_line_of(body, kind, id_, first))
+            place = replace(where, line=lines.of(kind, id_), body_line=lines.content(kind, id_, "script"))
             if not isinstance(table, dict):
                 raise _wrong(place.line, f"[{kind}.{id_}] must be a table of keys.")
-            plain = _Table(kind=kind[:-1], id=id_, line=place.line, keys=_filled(table, values, place.line))
+            plain = _Table(kind=kind[:-1], id=id_, lines=lines, keys=_filled(table, values, lines, (kind, id_)))
             item: Declaration = plain.namespace(place) if kind == "namespaces" else plain.worker(place)
             check(item)
             declared.append(item)
@@ -135,21 +139,21 @@ def parse_tables(body: str, *, where: Where, values: Mapping[str, Any]) -> tuple
 class _Table:
     """One `[kind.id]` table, its keys and types checked on the way out."""
 
-    def __init__(self, *, kind: str, id: str, line: int, keys: dict[str, Any]) -> None:  # noqa: A002
-        self.kind, self.id, self.line, self.keys = kind, id, line, keys
+    def __init__(self, *, kind: str, id: str, lines: Lines, keys: dict[str, Any]) -> None:  # noqa: A002
+        self.kind, self.id, self.lines, self.keys = kind, id, lines, keys
         known = NAMESPACE_KEYS if kind == "namespace" else WORKER_KEYS
         for key, value in keys.items():
             if key in NOT_CARRIED and kind == "worker":
-                raise self.wrong(f"{key} cannot be declared: {NOT_CARRIED[key]}")
+                raise self.wrong(f"{key} cannot be declared: {NOT_CARRIED[key]}", key)
             if key not in known:
-                raise self.wrong(f"unknown key {key}; {nearest(key, list(known))}")
+                raise self.wrong(f"unknown key {key}; {nearest(key, list(known))}", key)
             if not isinstance(value, known[key]):
-                raise self.wrong(f"{key} must be {_WORDS[known[key]]}, not {value!r}.")
+                raise self.wrong(f"{key} must be {_WORDS[known[key]]}, not {value!r}.", key)
             if key in CHOICES and value not in CHOICES[key]:
-                raise self.wrong(f"{key} {value!r}: {nearest(str(value), CHOICES[key])}")
+                raise self.wrong(f"{key} {value!r}: {nearest(str(value), CHOICES[key])}", key)
 
-    def wrong(self, message: str) -> DeclarationError:
-        return _wrong(self.line, f"{self.kind} {self.id}: {message}")
+    def wrong(self, message: str, *keys: str) -> DeclarationError:
+        return _wrong(self.lines.of(f"{self.kind}s", self.id, *keys), f"{self.kind} {self.id}: {message}")
 
     def namespace(self, where: Where) -> Namespace:
         if "class_name" not in self.keys:
@@ -167,7 +171,7 @@ class _Table:
     def strings(self, key: str, items: Iterable[Any]) -> list[str]:
         listed = list(items)
         if not all(isinstance(item, str) for item in listed):
-            raise self.wrong(f"{key} must be a list of strings.")
+            raise self.wrong(f"{key} must be a list of strings.", key)
         return listed
 
     def binding(self, name: str, value: Any) -> BindingValue:
@@ -182,11 +186,13 @@ class _Table:
                 return Resource(type=kind, fields=Json(fields))
             case dict() if (form := next((key for key in value if key in BINDING_FORMS), None)) is not None:
                 return self.form(name, form, value)
-        forms = ", ".join(f'{{{form} = "..."}}' for form in BINDING_FORMS)
-        raise self.wrong(
-            f'binding {name}: write a string, {{json = ...}}, {{worker = "...", binding = "..."}}, {{type = "..."}} '
-            f"or one of {forms}."
-        )
+        if not isinstance(value, dict):
+            raise self.wrong(f"binding {name}: write a string, or {{json = ...}} for {value!r}.", "bindings", name)
+        key, kinds = next(iter(value), ""), [*BINDING_FORMS, "json", "worker", "type"]
+        known = key in kinds  # then it is what the key holds, or what stands beside it, that is wrong
+        hint = f'write {{worker = "...", binding = "..."}}, {{json = ...}} or {{{key} = "..."}}.'
+        said = hint if known else f"{key or 'an empty table'} is no kind of binding; {nearest(key, kinds)}"
+        raise self.wrong(f"binding {name}: {said}", "bindings", name)
 
     def form(self, name: str, form: str, value: Mapping[str, Any]) -> BindingValue:
         """Make the binding that one key names, with the other keys by name."""
@@ -194,28 +200,29 @@ class _Table:
         takes = [p.name for p in signature(make).parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
         if unknown := [key for key in rest if key not in takes]:
             known = f"takes {', '.join(takes)} besides it" if takes else "takes nothing besides it"
-            raise self.wrong(f"binding {name}: unknown key {unknown[0]}; {form} {known}.")
+            raise self.wrong(f"binding {name}: unknown key {unknown[0]}; {form} {known}.", "bindings", name)
         if not isinstance(value[form], str):
-            raise self.wrong(f"binding {name}: {form} must be a string, not {value[form]!r}.")
+            raise self.wrong(f"binding {name}: {form} must be a string, not {value[form]!r}.", "bindings", name)
         try:
             return make(value[form], **rest)
         except DeclarationError as error:
-            raise self.wrong(f"binding {name}: {error.message}") from None
+            raise self.wrong(f"binding {name}: {error.message}", "bindings", name) from None
         except TypeError:
             missing = ", ".join(key for key in takes if key not in rest)
-            raise self.wrong(f"binding {name}: {form} needs {missing} besides it.") from None
+            raise self.wrong(f"binding {name}: {form} needs {missing} besides it.", "bindings", name) from None
 
 
 _WORDS: Mapping[type, str] = {str: "a string", bool: "true or false", dict: "a table", list: "a list"}
 
 
-def _filled(value: Any, values: Mapping[str, Any], line: int) -> Any:
+def _filled(value: Any, values: Mapping[str, Any], lines: Lines, path: Path) -> Any:
     """Replace `${py:NAME}` in every string, but not inside a script; alone in a string it keeps its type."""
 
     def look_up(match: re.Match[str]) -> Any:
         name = match[1].strip()
         if name not in values:
-            raise _wrong(line, f"${{py:{name}}}: there is no value of that name; define {name} in Python first.")
+            said = f"${{py:{name}}}: there is no value of that name; define {name} in Python first."
+            raise _wrong(lines.of(*path), said)
         return values[name]
 
     match value:
@@ -224,20 +231,12 @@ def _filled(value: Any, values: Mapping[str, Any], line: int) -> Any:
             return look_up(whole) if whole else _VALUE.sub(lambda found: str(look_up(found)), value)
         case dict():
             return {
-                k: v if k == "script" and not _VALUE.fullmatch(str(v)) else _filled(v, values, line)
+                k: v if k == "script" and not _VALUE.fullmatch(str(v)) else _filled(v, values, lines, (*path, k))
                 for k, v in value.items()
             }
         case list():
-            return [_filled(v, values, line) for v in value]
+            return [_filled(v, values, lines, path) for v in value]
     return value
-
-
-def _line_of(body: str, kind: str, id_: str | None, first: int) -> int:
-    """Find the cell's line of the table's header; the first body line when it is written in another way."""
-    name = "" if id_ is None else rf"\s*\.\s*[\"']?{re.escape(id_)}[\"']?"
-    header = re.compile(rf"\s*\[\s*{re.escape(kind)}{name}\s*[\].]")
-    lines = body.splitlines()
-    return next((first + n for n, text in enumerate(lines) if header.match(text)), first)
 
 
 def _wrong(line: int, message: str) -> DeclarationError:

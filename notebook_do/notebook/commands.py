@@ -169,5 +169,6 @@ RUN = {
     "import": records.import_,
     "export": records.export,
     "state": records.state,
+    "require": records.require,
     "whoami": records.whoami,
 }

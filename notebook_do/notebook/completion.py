@@ -6,6 +6,7 @@ One matcher is added to IPython's completer on load and taken away on unload. No
 from __future__ import annotations
 
 import glob
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -26,13 +27,15 @@ _HEADER = re.compile(r"^\s*\[\s*(namespaces|workers)\s*\.\s*([^\].\s]+)\s*(\.\s*
 
 
 class Names:
-    """The names that the open session knows, declared and recorded; none when no session is open."""
+    """The names that the open session knows: declared, recorded, and live when last looked; none without a session."""
 
     def __init__(self) -> None:
         module = sys.modules.get("notebook_do.session")  # without it no session can be open
         self.workers: list[str] = []
         self.namespaces: list[str] = []
         self.classes: list[str] = []
+        self.live: list[str] = []
+        self.reachable: list[str] = []
         try:
             session = module.current() if module else None
         except DurableError:
@@ -51,6 +54,8 @@ class Names:
         except DurableError:
             pass  # a bad state file is reported by the verb that uses it, not while a name is typed
         self.workers, self.namespaces, self.classes = sorted(workers), sorted(namespaces), sorted(classes)
+        self.live = sorted(session.live)
+        self.reachable = [*self.workers, *(name for name in self.live if name not in workers)]
 
 
 def complete(text: str, line: str, *, in_body: bool, variables: Iterable[str] = ()) -> tuple[str, list[str]]:
@@ -58,6 +63,8 @@ def complete(text: str, line: str, *, in_body: bool, variables: Iterable[str] = 
 
     `line` is the line up to the cursor, `text` everything before it; `in_body` means below a bare `%%durable`.
     """
+    if in_body and (reference := re.search(r"\$\{py:(\w*)$", line)):
+        return reference[1], [name for name in variables if name.startswith(reference[1])]
     if in_body:
         return _in_toml(text, line)
     found = _MAGIC.match(line)
@@ -105,6 +112,8 @@ def _values(option: verbs.Option, fragment: str, variables: list[str]) -> list[s
             return variables
         case "path":
             return glob.glob(f"{glob.escape(fragment)}*")  # noqa: PTH207 - completes what was typed as it was typed
+        case "environment":
+            return sorted({"CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_API_TOKEN", *os.environ})
         case "date":
             from notebook_do.toolchain import NEWEST_COMPATIBILITY_DATE
 
@@ -113,8 +122,25 @@ def _values(option: verbs.Option, fragment: str, variables: list[str]) -> list[s
 
 
 def _known(knows: str, names: Names) -> list[str]:
-    found = {"worker": names.workers, "namespace": names.namespaces, "declared": [*names.workers, *names.namespaces]}
-    return found.get(knows, [])
+    match knows:
+        case "worker":
+            return names.workers
+        case "namespace":
+            return names.namespaces
+        case "declared":
+            return [*names.workers, *names.namespaces]
+        case "reachable":
+            return names.reachable
+        case "live":
+            return names.live
+    return []
+
+
+def _declares_tables(line: str) -> bool:
+    """Say whether a cell that begins with `line` has a TOML body: it names no verb."""
+    words = line.split()
+    values = {at + 1 for at, word in enumerate(words) if word == "--as"}
+    return words[:1] == ["%%durable"] and all(w.startswith("-") or n in values for n, w in enumerate(words[1:], 1))
 
 
 def _in_toml(text: str, line: str) -> tuple[str, list[str]]:
@@ -153,7 +179,7 @@ def _toml_values(key: str, names: Names, *, quoted: bool) -> list[str]:
         "namespace": names.namespaces,
         "renamed_from": names.namespaces,
         "class_name": names.classes,
-        **dict.fromkeys(("script_name", "transferred_from", "worker", "service"), names.workers),
+        **dict.fromkeys(("script_name", "transferred_from", "worker", "service"), names.reachable),
         **{name: list(choices) for name, choices in CHOICES.items()},
     }.get(key, [])
     return words if quoted else [f'"{word}"' for word in words]
@@ -165,7 +191,7 @@ def load(ip: Any) -> None:
     def durable_matcher(context: CompletionContext) -> dict[str, Any]:
         lines = context.full_text.split("\n")[: context.cursor_line + 1]
         line = lines[-1][: context.cursor_position]
-        in_body = context.cursor_line > 0 and lines[0].split() == ["%%durable"]
+        in_body = context.cursor_line > 0 and _declares_tables(lines[0])
         if not in_body and "%durable" not in line:
             return {"completions": []}
         before = "\n".join([*lines[:-1], line])

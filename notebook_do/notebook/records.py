@@ -1,4 +1,4 @@
-"""The verbs about what is kept elsewhere: live Workers as cells, declarations as a wrangler project, the state file."""
+"""The verbs about what is kept elsewhere: live Workers, projects for wrangler, the state file, the environment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from notebook_do.errors import CommandError
 from notebook_do.notebook.blocks import Code, Header, Item, Items, Line, Tone
 from notebook_do.notebook.views import View
-from notebook_do.session import current
+from notebook_do.session import current, missing
 from notebook_do.shown import Table
 
 if TYPE_CHECKING:
@@ -69,6 +69,22 @@ def _serial(text: str | None) -> int:
     if not text or not text.isdigit():
         raise CommandError("%durable state restore: give the serial of a backup; %durable state backups lists them.")
     return int(text)
+
+
+def require(call: Call) -> Shown:
+    """Stop here, with one line, when the environment lacks something that the cells below need."""
+    names = call.options.names
+    if wrong := next((name for name in names if not name.isidentifier()), None):
+        name = wrong.partition("=")[0]
+        raise CommandError(
+            f"%durable require env {name}...: write names only; a value in a cell is saved with the notebook."
+        )
+    if lacking := missing(*names):
+        raise CommandError(
+            f"not set in the environment: {', '.join(lacking)}; set it where the kernel starts (a value in a cell "
+            "is saved with the notebook), then run this cell again."
+        )
+    return View((Line(f"Set, and not shown: {', '.join(names)}."),))
 
 
 def whoami(call: Call) -> Shown:

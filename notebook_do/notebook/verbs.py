@@ -10,7 +10,7 @@ import re
 import shlex
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from notebook_do.declare.options import OPTIONS, Kind
 from notebook_do.errors import CommandError
@@ -19,7 +19,9 @@ from notebook_do.settings import SETTINGS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-Knows = Literal["", "worker", "namespace", "declared", "variable", "path", "date", "phrase"]
+Knows = Literal[
+    "", "worker", "namespace", "declared", "live", "reachable", "variable", "path", "date", "environment", "phrase"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,7 @@ COMMON = (
     Option(name="-h", help="show this help"),
 )
 
-_KNOWS: dict[str, Knows] = {"namespaces": "namespace", "workers": "worker", "files": "path"}
+_KNOWS: dict[str, Knows] = {"namespaces": "namespace", "workers": "reachable", "files": "path"}
 
 
 def _declared(kind: Kind) -> tuple[Option, ...]:
@@ -191,7 +193,7 @@ VERBS = (
         name="fetch",
         summary="call a deployed Worker and show its answer",
         options=(
-            Option(name="worker", value="WORKER", required=True, knows="worker", help="Worker id or script name"),
+            Option(name="worker", value="WORKER", required=True, knows="reachable", help="Worker id or script name"),
             Option(name="path", value="PATH", help="path and query; default /"),
             Option(name="--method", value="M", help="HTTP method; default GET, with --data POST"),
             Option(name="--data", value="D", help="request body"),
@@ -227,7 +229,7 @@ VERBS = (
         name="import",
         summary="write the cells that declare live Workers as they are, sources included; sends nothing",
         options=(
-            Option(name="workers", value="WORKER", many=True, help="script names of live Workers"),
+            Option(name="workers", value="WORKER", many=True, knows="live", help="script names of live Workers"),
             Option(name="--from-account", help="all Workers of the account"),
         ),
         example="%durable import my-worker-dev",
@@ -254,6 +256,22 @@ VERBS = (
             Option(name="value", value="VALUE", help="the serial to restore, or the id of the lock to release"),
         ),
         example="%durable state backups",
+    ),
+    Verb(
+        name="require",
+        summary="stop a runbook early when the environment lacks what it needs; shows no value",
+        options=(
+            Option(name="kind", value="env", choices=("env",), required=True, help="what to look at: env"),
+            Option(
+                name="names",
+                value="NAME",
+                many=True,
+                required=True,
+                knows="environment",
+                help="environment variables; CLOUDFLARE_API_TOKEN may also be in keyring or Colab's secrets",
+            ),
+        ),
+        example="%durable require env CLOUDFLARE_API_TOKEN",
     ),
     Verb(
         name="whoami",
@@ -306,20 +324,31 @@ def parse(verb: Verb, words: Sequence[str]) -> argparse.Namespace:
     found, extra = parser.parse_known_intermixed_args(list(words))
     if extra:
         raise CommandError(f'%durable {verb.name}: "{extra[0]}" is one word too many; see %durable {verb.name} -h.')
+    for option in verb.options:
+        _check(verb, option, getattr(found, option.name.lstrip("-").replace("-", "_")))
     return found
+
+
+def _check(verb: Verb, option: Option, value: Any) -> None:
+    """Refuse an argument that is missing, and a value that is none of an option's choices."""
+    if option.required and value in (None, []):
+        missing = option.value or option.name
+        raise CommandError(f"%durable {verb.name}: {missing} is missing; write {usage(verb).splitlines()[0]}")
+    if option.choices and value is not None and value not in option.choices:
+        said = nearest(value, option.choices) or f"; known are {', '.join(option.choices)}."
+        name = f"{option.name} " if option.name.startswith("-") else ""
+        raise CommandError(f'%durable {verb.name}: {name}"{value}" is not known{said}')
 
 
 def _add(parser: argparse.ArgumentParser, option: Option) -> None:
     if option.name == "-h":
         parser.add_argument("-h", "--help", action="store_true", dest="help")
     elif not option.name.startswith("-"):
-        nargs = ("+" if option.required else "*") if option.many else None if option.required else "?"
-        parser.add_argument(option.name, nargs=nargs, choices=option.choices or None)
+        parser.add_argument(option.name, nargs="*" if option.many else "?")
     elif option.value:
         action = "append" if option.many else "store"
         dest = "as_" if option.name == "--as" else None
-        choices = option.choices or None
-        parser.add_argument(option.name, action=action, default=[] if option.many else None, dest=dest, choices=choices)
+        parser.add_argument(option.name, action=action, default=[] if option.many else None, dest=dest)
     else:
         parser.add_argument(option.name, action="store_true")
 
@@ -356,7 +385,7 @@ def usage(verb: Verb) -> str:
 
 
 def _usage_word(option: Option) -> str:
-    word = option.name if not option.value else option.value
+    word = option.value or "|".join(option.choices) or option.name
     if option.name.startswith("-"):
         word = f"{option.name} {_value(option)}".rstrip()
     word = word if option.required else f"[{word}]"

@@ -167,15 +167,38 @@ def test_tables() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("[namespaces.a]\nclass_name = 1\n", "line 2: namespace a: class_name must be a string, not 1"),
-        ("\n[namespaces.a]\nclas_name = 'A'\n", "line 3: namespace a: unknown key clas_name; did you mean class_name?"),
+        ("[namespaces.a]\nclass_name = 1\n", "line 3: namespace a: class_name must be a string, not 1"),
+        ("\n[namespaces.a]\nclas_name = 'A'\n", "line 4: namespace a: unknown key clas_name; did you mean class_name?"),
         ("[namespace.a]\nclass_name = 'A'\n", "line 2: unknown TOML table [namespace]; did you mean namespaces?"),
+        ("a = 1\n\n[x]\n", "line 2: unknown TOML table [a]; known are namespaces, workers."),
         ("[namespaces.a]\nclass_name = 'A\n", "line 3: the TOML cannot be read"),
         ("[namespaces.a]\nsqlite = true\n", "line 2: namespace a: class_name is missing"),
-        ("[workers.a]\nscript = ''\nlang = 'c'\n", "lang 'c': known are js, ts, py"),
-        ("[workers.a]\nscript = ''\ncrons = [1]\n", "crons must be a list of strings"),
-        ("[workers.a]\nscript = ''\nbindings = {B = {kvv = 'x'}}\n", "binding B: write a string"),
-        ("[workers.a]\nscript = '${py:missing}'\n", "there is no value of that name; define missing in Python first"),
+        ("[namespaces]\na = 1\n", "line 3: [namespaces.a] must be a table of keys"),
+        ("[namespaces]\na.class_name = 'A'\na.protct = true\n", "line 4: namespace a: unknown key protct"),
+        ('[namespaces."a"]\nclass_name = "A"\n\n# c\n"sqlit" = true\n', "line 6: namespace a: unknown key sqlit"),
+        ("[workers.a]\nscript = ''\nlang = 'c'\n", "line 4: worker a: lang 'c': known are js, ts, py"),
+        ("[workers.a]\nscript = '''\nlang = 1\n\n'''\nlang = 2\n", "line 7: worker a: lang must be a string"),
+        ('[workers.a]\nscript = """\nx\n"""\nlang = 2\n', "line 6: worker a: lang must be a string"),
+        ("[workers.a]\nscript = ''\ncrons = [\n  1,\n]\nlang = 1", "line 7: worker a: lang must be a string"),
+        ("[workers.a]\nscript = ''\ncrons = [1]\n", "line 4: worker a: crons must be a list of strings"),
+        ("[workers.a]\nscript = ''\nbindings = {B = {kvv = 'x'}}\n", "line 4: worker a: binding B: kvv is no kind"),
+        ("[workers.a]\nscript = ''\n[workers.a.bindings]\nA = 'a'\nB = {namespac = 'x'}\n", "line 6: worker a: bind"),
+        (
+            "[workers.a]\nbindings.B = {namespac = 'x'}\n",
+            "binding B: namespac is no kind of binding; did you mean namespace?",
+        ),
+        (
+            "[workers.a]\n\nbindings.B = {}\n",
+            "line 4: worker a: binding B: an empty table is no kind of binding; known are",
+        ),
+        ("[workers.a]\nbindings.B = 3\n", "line 3: worker a: binding B: write a string, or {json = ...} for 3."),
+        ("[workers.a]\nbindings.B = {worker = 'x'}\n", 'binding B: write {worker = "...", binding = "..."}'),
+        ("[workers.a]\nbindings.B = {kv = 3}\n", "line 3: worker a: binding B: kv must be a string, not 3"),
+        (
+            "[workers.a]\nscript = '${py:missing}'\n",
+            "line 3: ${py:missing}: there is no value of that name; define missing",
+        ),
+        ("[workers.a.bindings]\nA = 'x'\n\nB = 'at ${py:no}'\n", "line 5: ${py:no}: there is no value of that name"),
         ("[workers.a]\nname = 'a'\n", "Worker a has no source; give exactly one of script, entrypoint or modules"),
         ("[namespaces.a]\nclass_name='A'\n[namespaces.a]\nclass_name='A'\n", "line 4: the TOML cannot be read"),
     ],
@@ -185,6 +208,25 @@ def test_table_errors(body: str, message: str) -> None:
     with pytest.raises(DurableError) as caught:
         parse_cell("", body)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ("[workers.a]\nscript = '''\nfirst\n'''\n", 4),
+        ("[workers.a]\nname = 'x'\nscript = '''first\nsecond'''\n", 4),
+        ('[workers]\n[workers.a]\n\nscript = """\nfirst"""\n', 6),
+        ("[workers.a]\nscript = 'first'\n", 3),
+        ("workers.a.script = 'first'\n", 2),
+        ('[workers.a]\nscript = "first\\nsecond"\n', None),
+        ("[workers.a]\nscript = '${py:source}'\n", None),
+    ],
+)
+def test_a_script_in_a_table_knows_its_first_line(body: str, line: int | None) -> None:
+    """So that a mistake in the source is told with the cell's line; a text that is not there line by line has none."""
+    (worker,) = parse_cell("", body, values={"source": "a\nb"})
+    assert worker.where is not None
+    assert worker.where.body_line == line
 
 
 def test_python_values_keep_their_type_and_leave_scripts_alone() -> None:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 from IPython.core.completer import provisionalcompleter
 
-from notebook_do.session import open_session
+from notebook_do.session import current, open_session
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from IPython.core.interactiveshell import InteractiveShell
 
+LIVE = "%durable namespace x --script wrangler-made"
 SCRIPT = "export class Counter extends DurableObject {}"
 
 
@@ -31,6 +32,8 @@ def declared(ip: InteractiveShell, cloud: Path) -> InteractiveShell:
     ip.run_cell("%durable namespace counter --class Counter --quiet")
     ip.run_cell("%durable namespace rooms --class Room --quiet")
     ip.run_cell(f"%%durable worker my-worker --bind COUNTER=counter --quiet\n{SCRIPT}")
+    ip.run_cell("limit = 3")
+    current().live = frozenset({"my-worker", "wrangler-made"})
     return ip
 
 
@@ -58,6 +61,14 @@ def declared(ip: InteractiveShell, cloud: Path) -> InteractiveShell:
         ("%%durable\n[workers.x]\ncompat", ["compatibility_date", "compatibility_flags"]),
         ('%%durable\n[workers.x]\nlang = "t', ['lang = "ts']),
         ("%%durable\n[workers.x.bindings]\nA = {name", ["A = {namespace"]),
+        ("%%durable --quiet --as x\n[namespaces.x]\ncl", ["class_name"]),
+        ("%%durable\n[workers.x.bindings]\nA = '${py:lim", ["A = '${py:limit"]),
+        ("%durable fetch wrang", ["%durable fetch wrangler-made"]),
+        ("%durable import wr", ["%durable import wrangler-made"]),
+        ("%%durable worker w --service AUTH=wr", ["%%durable worker w --service AUTH=wrangler-made"]),
+        ("%durable namespace x --script ", ["%durable namespace x --script my-worker", LIVE]),
+        ('%%durable\n[namespaces.x]\nscript_name = "wr', ['script_name = "wrangler-made']),
+        ("%durable require env CLOUDFLARE_API_T", ["%durable require env CLOUDFLARE_API_TOKEN"]),
         ('%%durable\n[workers.x.bindings]\nA = {namespace = "c', ['A = {namespace = "counter']),
     ],
 )

@@ -97,7 +97,7 @@ def test_looking_changes_nothing(chat: nd.Session) -> None:
 )
 def test_an_unknown_namespace_is_named(chat: nd.Session, ask: Any) -> None:
     """A stable ID that was never deployed is said so, with those that were."""
-    with pytest.raises(CommandError, match=r"no namespace 'roms' is deployed; deployed are: rooms"):
+    with pytest.raises(CommandError, match=r"no namespace roms is deployed; did you mean rooms\?"):
         ask(chat)
 
 

@@ -312,3 +312,42 @@ def test_f53_the_session_says_how_it_locks(ip: InteractiveShell, cloud: Path) ->
     assert open_session("tour", lock="cas-only") is second
     with pytest.raises(CommandError, match="known are exclusive, cas-only"):
         open_session("tour", lock="none")  # type: ignore[arg-type]
+
+
+def test_fetch_of_a_name_that_is_nowhere_is_answered_with_the_nearest(ip: InteractiveShell, cloud: Path) -> None:
+    """A typo is no 404 of somebody's Worker; a live script that this session does not know can be called."""
+    run(ip, "%durable session tour --quiet")
+    with pytest.raises(CommandError, match="no Worker my-worker is declared or live; deploy it first"):
+        run(ip, "%durable fetch my-worker /")
+    declare(ip)
+    approve(ip)
+    with pytest.raises(CommandError, match="no Worker my-wrker is declared or live; did you mean my-worker"):
+        run(ip, "%durable fetch my-wrker /")
+    run(ip, "%durable session other --quiet")
+    assert run(ip, "%durable fetch my-worker-dev /").json()["n"] == 1
+
+
+def test_require_names_what_is_missing_and_shows_no_value(
+    ip: InteractiveShell, cloud: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A runbook stops in its first cell; a value that was written there by mistake is not repeated."""
+    monkeypatch.setenv("NEEDED", "canary-7c1e")
+    assert "NEEDED" in str(run(ip, "%durable require env NEEDED"))
+    with pytest.raises(CommandError, match="not set in the environment: ABSENT, CLOUDFLARE_API_TOKEN"):
+        run(ip, "%durable require env ABSENT NEEDED CLOUDFLARE_API_TOKEN")
+    monkeypatch.setenv("CLOUDFLARE_API_TOKEN", "canary-7c1e" * 3)
+    run(ip, "%durable require env CLOUDFLARE_API_TOKEN NEEDED")
+    with pytest.raises(CommandError, match="write names only"):
+        run(ip, "%durable require env NEEDED=canary-7c1e")
+    assert "canary-7c1e" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("lang", ["js", "ts"])
+def test_a_fault_of_a_script_in_toml_names_the_line_of_the_cell(ip: InteractiveShell, cloud: Path, lang: str) -> None:
+    """Workerd's and esbuild's lines are the script's; what is told is the cell's."""
+    run(ip, "%durable session tour --quiet")
+    script = "export default {\n  fetch() {\n    return new Response('x') +;\n  },\n};"
+    run(ip, f"%%durable --quiet\n\n[workers.w]\nlang = '{lang}'\nscript = '''\n{script}\n'''\n")
+    with pytest.raises(DurableError) as error:
+        approve(ip)
+    assert error.value.line == 8

@@ -99,7 +99,7 @@ def test_what_cannot_be_imported() -> None:
     """A script that is not live, or could not be read, is one line."""
     book, sources = deployed("exports")
     with pytest.raises(
-        CommandError, match="import nobody: no Worker of that name is in the account; there are client, host"
+        CommandError, match="import nobody: no Worker of that name is in the account; known are client, host"
     ):
         import_cells(book.world.observed(), ["nobody"], sources)
     with pytest.raises(CommandError, match="import host: its settings or its source could not be read"):
