@@ -8,6 +8,8 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
+from notebook_do.model import Json
+from notebook_do.notebook.views import View
 from notebook_do.plan.plan import Plan
 from notebook_do.shown import Table
 
@@ -19,6 +21,10 @@ def plain(value: Any) -> Any:  # noqa: C901 - one case a kind of value
             return {"digest": value.digest, **json.loads(value.to_json())}
         case Table():
             return [plain(dict(row)) for row in value.rows]
+        case View():
+            return str(value) if value.data is None else plain(value.data)
+        case Json():
+            return value.value
         case Enum():
             return value.value
         case str() | int() | float() | bool() | None:
@@ -33,8 +39,6 @@ def plain(value: Any) -> Any:  # noqa: C901 - one case a kind of value
         return json.loads(value.to_json(orient="records", date_format="iso", default_handler=str))
     if hasattr(value, "status_code"):
         return {"status": value.status_code, "headers": dict(value.headers), "body": value.text}
-    if hasattr(value, "document"):
-        return plain(str(value))
     if is_dataclass(value):
         return {f.name: plain(getattr(value, f.name)) for f in fields(value) if f.repr}
     return str(value)

@@ -112,7 +112,8 @@ def rm(call: Call) -> Shown:
         hint = verbs.nearest(id_, known) or f"; declared: {', '.join(known) or 'none'}."
         raise CommandError(f'%durable rm: no {kind} "{id_}" is declared{hint}')
     noun = "Worker" if kind == "worker" else "namespace"
-    return View((Line(f"The declaration of {noun} {id_} is forgotten. What is live stays as it is."),))
+    said = Line(f"The declaration of {noun} {id_} is forgotten. What is live stays as it is.")
+    return View((said,), data={"forgotten": {"kind": kind, "id": id_}})
 
 
 def fetch(call: Call) -> Shown:

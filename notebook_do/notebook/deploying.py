@@ -6,14 +6,16 @@ Nothing else sends. Where nobody is there to press, the plan is shown with the l
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from notebook_do.errors import ConsentRequired, PlanRefused, StalePlan
 from notebook_do.notebook import views
-from notebook_do.notebook.blocks import Block, Code, Line, Tone
+from notebook_do.notebook.blocks import Code, Document, Line, Tone
 from notebook_do.notebook.plan_view import change_count, lost, number, plan_document
 from notebook_do.notebook.progress import DeployLine
 from notebook_do.notebook.shells import display, shell_of
+from notebook_do.shown import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -22,31 +24,60 @@ if TYPE_CHECKING:
     from notebook_do.notebook.commands import Call
     from notebook_do.plan.plan import Plan
     from notebook_do.session import Session
-    from notebook_do.shown import Shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting(Shown):
+    """A plan that was not sent, because nobody could press a button for it, and the line that would send it."""
+
+    sent: bool = False
+    approve: str
+    plan: Plan
+
+    @property
+    def document(self) -> Document:
+        """Say that nothing was sent, and how to approve exactly this plan."""
+        return (
+            Line("Not deployed: no button can be pressed here. Nothing was sent.", Tone.CHANGE, strong=True),
+            Code("To send exactly this plan:", self.approve),
+        )
 
 
 def offer(call: Call, session: Session, plan: Plan, verb: str) -> Shown | None:
-    """Show `plan` and let it be deployed, as this shell can. `verb` is the line that would make this plan again."""
+    """Show `plan` and let it be deployed, as this shell can. `verb` is the line that would make this plan again.
+
+    With `--json` the answer is all there is: no table and no button. `--quiet` never hides a plan that waits.
+    """
     if call.options.approve:
         return _approved(call, session, plan, verb)
     if plan.empty and not plan.refusals:
         return plan
-    display(plan if plan.refusals else views.View(plan_document(plan, offered=True)))
+    if not call.options.json:
+        display(plan if plan.refusals else views.View(plan_document(plan, offered=True)))
     if plan.refusals:
         raise PlanRefused(refusal_text(plan))
     if session.auto_approve:
         if plan.consents:
             raise ConsentRequired(f"Something would be lost, so a person must allow it: {_approval(plan, verb)}")
-        display(views.View((Line("Approved in advance for plans that lose nothing: deploying now."),)))
+        if not call.options.json:
+            display(views.View((Line("Approved in advance for plans that lose nothing: deploying now."),)))
         return run(call, session, plan)
-    match shell_of(call.ip):
+    return _asked(call, session, plan, verb)
+
+
+def _asked(call: Call, session: Session, plan: Plan, verb: str) -> Shown | None:
+    """Ask for the approval, as this shell can."""
+    match "headless" if call.options.json else shell_of(call.ip):
         case "notebook":
             _panel(call, session, plan)
             return None
         case "terminal":
             return _prompted(call, session, plan)
-        case "headless":
-            return views.View(not_deployed(plan, verb))
+        case _:
+            waiting = Waiting(plan=plan, approve=_approval(plan, verb))
+            if call.options.quiet or call.options.as_:
+                display(waiting)
+            return waiting
 
 
 def refusal_text(plan: Plan) -> str:
@@ -62,34 +93,30 @@ def _approval(plan: Plan, verb: str) -> str:
     return f"{verb} --approve {plan.digest}{confirm}"
 
 
-def not_deployed(plan: Plan, verb: str) -> tuple[Block, ...]:
-    """Say that nothing was sent, and how to approve exactly this plan where no button can be pressed."""
-    return (
-        Line("Not deployed: no button can be pressed here. Nothing was sent.", Tone.CHANGE, strong=True),
-        Code("To send exactly this plan:", _approval(plan, verb)),
-    )
-
-
 def _approved(call: Call, session: Session, plan: Plan, verb: str) -> Shown:
     digest = call.options.approve.strip().lower()
     if plan.empty and not plan.refusals:
         return plan
     if plan.digest != digest:
-        display(views.View(plan_document(plan, offered=True)))
+        if not call.options.json:
+            display(views.View(plan_document(plan, offered=True)))
         stale = StalePlan(
             f"the approved plan {digest} is not the plan as it is now; nothing was sent. "
-            f"Read the plan above, then: {_approval(plan, verb)}"
+            f"Read the plan as it is now, then: {_approval(plan, verb)}"
         )
         stale.plan = plan
         raise stale
     if plan.refusals:
-        display(plan)
+        if not call.options.json:
+            display(plan)
         raise PlanRefused(refusal_text(plan))
     return run(call, session, plan, confirm=call.options.confirm)
 
 
 def run(call: Call, session: Session, plan: Plan, confirm: Collection[str] = ()) -> DeployResult:
-    """Send the plan, with a line of progress, and give the result."""
+    """Send the plan and give the result; with a line of progress, unless nothing is to be shown."""
+    if call.options.json or call.options.quiet:
+        return session.deploy(plan, confirm=confirm)
     line = DeployLine(call.ip, f"Deploying {change_count(plan)} to {plan.stage} on {plan.target}.")
     try:
         result = session.deploy(plan, confirm=confirm, emit=line)
@@ -113,11 +140,16 @@ def _panel(call: Call, session: Session, plan: Plan) -> None:
 
 
 def _prompted(call: Call, session: Session, plan: Plan) -> Shown | None:
-    typed = []
-    for consent in plan.consents:
-        print(lost(consent))  # noqa: T201 - a terminal
-        typed.append(input(f"Type '{consent.phrase}' to allow it: ").strip())
+    typed: list[str] = []
     question = f"Type 'deploy' to send {change_count(plan)} to {plan.stage} on {plan.target}: "
-    if typed != [c.phrase for c in plan.consents] or input(question).strip() != "deploy":
+    try:
+        for consent in plan.consents:
+            print(lost(consent))  # noqa: T201 - a terminal
+            typed.append(input(f"Type '{consent.phrase}' to allow it: ").strip())
+        agreed = typed == [c.phrase for c in plan.consents] and input(question).strip() == "deploy"
+    except (KeyboardInterrupt, EOFError):  # Ctrl-C and Ctrl-D are answers too
+        print()  # noqa: T201 - below the question
+        agreed = False
+    if not agreed:
         return views.View((Line("Not deployed. Nothing was sent."),))
     return run(call, session, plan, confirm=typed)

@@ -93,7 +93,7 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
         return self._deliver(act(call), options)
 
     def _deliver(self, value: Any, options: Namespace) -> Any:
-        if options.json:
+        if options.json and value is not None:
             value = JsonText(as_json(value))
         if options.as_:
             if value is not None and self.shell is not None:

@@ -30,7 +30,8 @@ def import_(call: Call) -> Shown:
             *(Line(note, Tone.CHANGE) for note in imported.notes),
             *([Items("Files written", tuple(Item(str(p)) for p in written))] if written else []),
             Line("Nothing was sent. Paste and run the cells, then: %durable plan"),
-        )
+        ),
+        data={"cells": imported.cells, "notes": imported.notes, "files": written},
     )
 
 
@@ -38,12 +39,16 @@ def export(call: Call) -> Shown:
     """Write a wrangler project for each declared Worker, or the types of its `env`."""
     o = call.options
     if o.format == "types":
-        files = Items("Files", tuple(Item(str(path)) for path in current().export_types(o.directory or "types")))
+        paths = current().export_types(o.directory or "types")
         use = 'Name the file in "include" of tsconfig.json; it needs the types of @cloudflare/workers-types.'
-        return View((Header("Types of env"), files, Line(use)))
-    written = current().export_wrangler(o.directory or "wrangler")
-    files = Items("Files", tuple(Item(str(path)) for path in written))
-    return View((Header("Exported for wrangler"), files, Line("Nothing was sent. In each directory: wrangler deploy")))
+        return View((Header("Types of env"), _files(paths), Line(use)), data={"files": paths})
+    paths = current().export_wrangler(o.directory or "wrangler")
+    use = "Nothing was sent. In each directory: wrangler deploy"
+    return View((Header("Exported for wrangler"), _files(paths), Line(use)), data={"files": paths})
+
+
+def _files(paths: tuple[Path, ...]) -> Items:
+    return Items("Files", tuple(Item(str(path)) for path in paths))
 
 
 def state(call: Call) -> Shown:
@@ -55,12 +60,13 @@ def state(call: Call) -> Shown:
             return Table(name="backups", title="Backups of the state file", rows=rows)
         case "restore":
             recorded = file.restore(_serial(o.value))
-            return View((Line(f"Restored serial {o.value} as serial {recorded.serial}. Next: %durable plan"),))
+            said = Line(f"Restored serial {o.value} as serial {recorded.serial}. Next: %durable plan")
+            return View((said,), data={"restored": int(o.value), "serial": recorded.serial})
         case "unlock":
             if not o.value:
                 holder = file.holder()
                 text = f"Held: {holder}" if holder else "Nobody holds the lock."
-                return View((Line(text),))
+                return View((Line(text),), data={"holder": holder})
             return View((Line(file.unlock(o.value)),))
     return current().show("state")
 

@@ -55,7 +55,7 @@ COMMON = (
         name="--as", value="VAR", help="keep the result in the variable VAR instead of showing it", knows="variable"
     ),
     Option(name="--json", help="give the result as JSON"),
-    Option(name="--quiet", help="show nothing"),
+    Option(name="--quiet", help="show nothing but what waits for your approval"),
     Option(name="-h", help="show this help"),
 )
 

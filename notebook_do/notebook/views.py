@@ -26,9 +26,10 @@ T = TypeVar("T", Namespace, Worker)
 
 @dataclass(frozen=True, slots=True)
 class View(Shown):
-    """Blocks that show themselves."""
+    """Blocks that show themselves; `data` is the same for a program (`--json`), where that is more than their text."""
 
     document: Document
+    data: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,12 @@ def document_of(value: Shown) -> Document:
             return table_document(value)
     from notebook_do.deploy import DeployResult
     from notebook_do.notebook.answer import Answer, answer_document
+    from notebook_do.notebook.deploying import Waiting
     from notebook_do.session import Status
 
     match value:
+        case Waiting():
+            return value.document
         case Answer():
             return answer_document(value)
         case Status():

@@ -209,6 +209,40 @@ def test_as_keeps_json_writes_and_quiet_hides(ip: InteractiveShell, cloud: Path)
     assert run(ip, "%durable namespace counter --class Counter").class_name == "Counter"
 
 
+def test_json_is_one_object_whatever_happens(ip: InteractiveShell, cloud: Path, capsys: Any) -> None:
+    """A deploy that waits, one that was sent, an import, an export: no table, no progress, only JSON."""
+    declare(ip)
+    capsys.readouterr()
+    waits = json.loads(run(ip, "text = %durable deploy --json\ntext"))
+    assert waits["sent"] is False
+    assert waits["approve"] == f"%durable deploy --approve {waits['plan']['digest']}"
+    with pytest.raises(StalePlan):
+        run(ip, "%durable deploy --approve 0123456789abcdef --json")
+    sent = json.loads(run(ip, f"text = {waits['approve']} --json\ntext"))
+    assert [o["status"] for o in sent["outcomes"]] == ["done", "done"]
+    assert sent["deployed"]["my-worker"]["url"].startswith("http://my-worker-dev.localhost:")
+    files = json.loads(run(ip, "text = %durable export types --json\ntext"))["files"]
+    assert files == ["types/my-worker/worker-configuration.d.ts"]
+    assert json.loads(run(ip, "text = %durable state unlock --json\ntext")) == {"holder": None}
+    assert json.loads(run(ip, "text = %durable rm worker my-worker --json\ntext"))["forgotten"]["id"] == "my-worker"
+    printed = [line for line in capsys.readouterr().out.splitlines() if line]
+    assert [line for line in printed if not line.startswith(("Out[", "{", "}", " ", "StalePlan"))] == []
+
+
+def test_quiet_hides_all_but_what_waits_for_approval(ip: InteractiveShell, cloud: Path, capsys: Any) -> None:
+    """A plan that needs an approval is shown with the line that gives it; the approved deploy shows nothing."""
+    declare(ip)
+    run(ip, "%durable plan --quiet")
+    assert capsys.readouterr().out == ""
+    run(ip, "%durable deploy --quiet --as waiting")
+    shown = capsys.readouterr().out
+    assert "1 Worker to create" in shown
+    assert ip.user_ns["waiting"].approve in shown
+    run(ip, f"{ip.user_ns['waiting'].approve} --quiet --as result")
+    assert capsys.readouterr().out == ""
+    assert ip.user_ns["result"].ok
+
+
 def test_the_whole_way(ip: InteractiveShell, cloud: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Declare, plan, approve, fetch; rename and keep the data; nothing to do; destroy only with its phrase."""
     declare(ip)
