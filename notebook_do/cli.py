@@ -1,4 +1,4 @@
-"""The command line: run a runbook headless, open JupyterLab on the quickstart, look after the local Cloudflare.
+"""The command line: run a runbook headless, use a verb on a file, open JupyterLab, look after the local Cloudflare.
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused (a plan that needs consent, a refused or a stale plan).
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -18,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from notebook_do.errors import CommandError, ConsentRequired, DurableError, PlanRefused, StalePlan
+from notebook_do.notebook.verbs import OF_SESSION, ON_COMMAND_LINE, usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from notebook_do.local.launch import LocalTarget
+    from notebook_do.notebook.verbs import Verb
 
 _REFUSALS = (PlanRefused, StalePlan, ConsentRequired)
 _QUICKSTART = "quickstart.ipynb"
@@ -30,7 +33,11 @@ _QUICKSTART = "quickstart.ipynb"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit status."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments, words = parser.parse_known_args(argv)
+    if words and "verb" not in arguments:
+        parser.error(f"unrecognized arguments: {' '.join(words)}")
+    arguments.words = words
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
         return command(arguments)
@@ -39,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 3 if isinstance(error, _REFUSALS) else 2 if isinstance(error, CommandError) else 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # who reads has read enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     lab.add_argument("--no-browser", action="store_true", help="print the address, open nothing")
     lab.set_defaults(command=_lab)
 
+    for verb in ON_COMMAND_LINE:
+        _add_verb(commands, verb)
+
     local = commands.add_parser("local", help="the local Cloudflare: run it here, start, status, stop")
     local.add_argument(
         "action", nargs="?", choices=("start", "status", "stop"), help="without one: run in the foreground"
@@ -68,6 +81,49 @@ def _parser() -> argparse.ArgumentParser:
     local.add_argument("--workers-port", type=int, default=0, metavar="PORT")
     local.set_defaults(command=_local)
     return parser
+
+
+# --- verbs -----------------------------------------------------------------------------------------------
+
+
+def _add_verb(commands: Any, verb: Verb) -> None:
+    """Add a verb of the magic: its file, what is its session's, and then its own words."""
+    parser = commands.add_parser(
+        verb.name,
+        help=verb.summary,
+        usage=f"notebook-do {verb.name} FILE [options] [words as below]",
+        epilog=usage(verb),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", type=Path, help="a notebook, of which only what declares is run; or a TOML file")
+    parser.add_argument("--session", metavar="NAME", dest="name", help="default: the notebook's, or the file's name")
+    for option in OF_SESSION:
+        parser.add_argument(option.name, metavar=option.value, help=option.help)
+    parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.set_defaults(command=_verb, verb=verb.name)
+
+
+def _verb(arguments: argparse.Namespace) -> int:
+    """Use one verb of the magic on the declarations of a file."""
+    from notebook_do.notebook import batch
+
+    given = {name: getattr(arguments, name) for name in ("name", *(o.name[2:] for o in OF_SESSION))}
+    given = {name: value for name, value in given.items() if value is not None}
+    repeated = [w for name, value in given.items() for w in (f"--{'session' if name == 'name' else name}", value)]
+    repeated += [w for pair in arguments.parameter for w in ("-p", *pair)]
+    asked = batch.Asked(
+        verb=arguments.verb,
+        words=arguments.words,
+        file=arguments.file,
+        options=given,
+        parameters={name: _value(text) for name, text in arguments.parameter},
+        line=shlex.join([str(arguments.file), *repeated]),
+    )
+    text, status = batch.run(asked)
+    if text:
+        print(text, flush=True)
+    return status
 
 
 # --- run -------------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "exchange",
         *WORDS,
     },
-    "cli": {"session", "errors", "local"},
+    "cli": {"notebook", "errors", "local"},
     "__init__": {"session", "declaring", "model", "errors"},
     "local": {"errors", "toolchain", "local"},
 }

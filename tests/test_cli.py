@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import urllib.request
 from typing import TYPE_CHECKING
+
+import pytest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,6 +95,127 @@ def test_wrong_usage_is_status_2(home: Path) -> None:
     assert run("run", "nowhere.ipynb").returncode == 2
     assert run("lab", "nowhere.ipynb").returncode == 2
     assert "nowhere.ipynb" in run("run", "nowhere.ipynb").stderr
+
+
+TOML = """
+[namespaces.counter]
+class_name = "Counter"
+
+[workers.api]
+bindings.COUNTER = {namespace = "counter"}
+bindings.LIMIT = {json = "${py:limit}"}
+script = '''
+import { DurableObject } from "cloudflare:workers";
+export class Counter extends DurableObject {
+  add() { return this.ctx.storage.put("n", 1); }
+}
+export default {
+  async fetch(request, env) {
+    await env.COUNTER.getByName("a").add();
+    return new Response(`limit ${env.LIMIT}`);
+  },
+};
+'''
+"""
+
+
+def notebook(path: Path, *cells: str, parameters: str = "") -> Path:
+    """Write a notebook of these code cells; one with parameters before them, where there are any."""
+    sources = [*([parameters] if parameters else []), *cells]
+    made = [
+        {
+            "cell_type": "code",
+            "source": source,
+            "metadata": {"tags": ["parameters"]} if source == parameters else {},
+            "id": f"c{number}",
+            "execution_count": None,
+            "outputs": [],
+        }
+        for number, source in enumerate(sources)
+    ]
+    path.write_text(json.dumps({"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    return path
+
+
+def test_verbs_work_on_a_toml_file(cloud: Path) -> None:
+    """Plan, wait for an approval, approve by the printed line, call, look, and plan nothing more."""
+    (cloud / "shop.toml").write_text(TOML)
+    plan = run("plan", "shop.toml", "-p", "limit", "7")
+    assert (plan.returncode, plan.stderr) == (0, "")
+    assert "session: shop  stage: dev" in plan.stdout
+    waits = run("deploy", "shop.toml", "-p", "limit", "7")
+    assert waits.returncode == 3
+    assert not (cloud / ".notebook_do").exists()
+    line = waits.stdout.rpartition("To send exactly this plan: ")[2]
+    assert line.startswith("notebook-do deploy shop.toml -p limit 7 --approve ")
+    assert run("deploy", "shop.toml", "-p", "limit", "8", *line.split()[-2:]).returncode == 3, "another plan"
+    done = run(*shlex.split(line)[1:])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 of 2 steps done" in done.stdout
+    assert "limit 7" in run("fetch", "shop.toml", "api", "/", "-p", "limit", "7").stdout
+    rows = json.loads(run("show", "shop.toml", "namespaces", "--json", "-p", "limit", "7").stdout)
+    assert [(row["stable_id"], row["objects"]) for row in rows] == [("counter", 1)]
+    assert "Nothing to do" in run("deploy", "shop.toml", "-p", "limit", "7").stdout
+    lost = run("destroy", "shop.toml", "api", "-p", "limit", "7")
+    assert lost.returncode == 3, "a protected namespace"
+    assert "protected" in lost.stderr
+
+
+def test_verbs_work_on_a_notebook_and_run_only_what_declares(cloud: Path) -> None:
+    """Parameters, session and declarations are read; no other cell is run; options beat what the notebook says."""
+    book = notebook(
+        cloud / "book.ipynb",
+        "import pathlib\npathlib.Path('ran').touch()",
+        "%load_ext notebook_do\n%durable session tour --stage qa",
+        f"%%durable --quiet\n{TOML}",
+        "plan = %durable plan\n%durable deploy\n%durable fetch api /",
+        "x = %durable namespace more --class More --script elsewhere",
+        "%%durable query counter\nSELECT 1",
+        parameters="limit = 20",
+    )
+    plan = json.loads(run("plan", str(book), "--json").stdout)
+    assert (plan["session"], plan["stage"]) == ("tour", "qa")
+    assert not (cloud / "ran").exists()
+    assert {c["id"] for c in plan["changes"] if c["kind"] == "namespace"} >= {"counter"}
+    other = json.loads(
+        run("plan", str(book), "--json", "--stage", "dev", "--session", "mine", "-p", "limit", "5").stdout
+    )
+    assert (other["session"], other["stage"]) == ("mine", "dev")
+    assert other["digest"] != plan["digest"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "words", "said"),
+    [
+        (["%durable nmespace x --class X", "1"], (), "declares nothing with %durable"),
+        (["1", "\n%durable namespace x --clas X"], (), "book.ipynb, cell 2, line 2: namespace: unknown option --clas"),
+        (["%%durable\n\n[namespaces.a]\nclss = 1"], (), "book.ipynb, cell 1, line 4: namespace a: unknown key clss"),
+        (["%durable session 'a b'"], (), "book.ipynb, cell 1: session 'a b': use letters"),
+        (["%durable require env NOWHERE_SET"], (), "book.ipynb, cell 1: not set in the environment: NOWHERE_SET"),
+        (["%durable namespace x --class X"], ("--stge", "x"), 'did you mean "--stage"'),
+        (["%durable namespace x --class X"], ("--as", "x"), "here use --json"),
+        (["%durable namespace x --class X"], ("--target", "moon"), "target 'moon': known are local, cloudflare"),
+    ],
+)
+def test_a_mistake_in_a_file_is_one_line_and_status_2(
+    home: Path, cells: list[str], words: tuple[str, ...], said: str
+) -> None:
+    """The file, the cell and the line are named."""
+    notebook(home / "book.ipynb", *cells)
+    done = run("plan", "book.ipynb", *words)
+    assert done.returncode in {1, 2}
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_files_that_are_none_are_status_2(home: Path) -> None:
+    """A missing file, a broken notebook, a text that is neither."""
+    (home / "broken.ipynb").write_text("{")
+    (home / "notes.txt").write_text("x")
+    for name in ("nowhere.ipynb", "broken.ipynb", "notes.txt"):
+        done = run("plan", name)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), name
+        assert name in done.stderr
 
 
 def test_a_refused_plan_is_status_3(cloud: Path) -> None:

@@ -14,6 +14,11 @@ from notebook_do.plan.plan import Plan
 from notebook_do.shown import Table
 
 
+def written(value: Any) -> str:
+    """Write any value of a verb as JSON."""
+    return json.dumps(plain(value), indent=2, ensure_ascii=False)
+
+
 def plain(value: Any) -> Any:  # noqa: C901 - one case a kind of value
     """Reduce `value` to JSON values; sources and bodies of modules are left out."""
     match value:

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One use of the magic. `words` are those after the verb; `body` is None for a line."""
+    """One use of a verb. `words` are those after it; `body` is None for a line.
+
+    `source` is the file, and what else stood there, when it was used on the command line.
+    """
 
     ip: Any
     verb: str
@@ -31,6 +34,12 @@ class Call:
     body: str | None
     where: Where
     options: argparse.Namespace
+    source: str = ""
+
+    def again(self, *words: str) -> str:
+        """Write the line that would use this verb again."""
+        command = f"notebook-do {self.verb} {self.source}" if self.source else f"%durable {self.verb}"
+        return f"{command} {shlex.join(words)}".rstrip()
 
 
 def where_am_i(call: Call) -> Shown:
@@ -89,7 +98,7 @@ def plan(call: Call) -> Shown:
 def deploy(call: Call) -> Shown | None:
     """Offer the plan for deploying, or send the approved one."""
     opened = current()
-    return deploying.offer(call, opened, opened.plan(), "%durable deploy")
+    return deploying.offer(call, opened, opened.plan(), call.again())
 
 
 def destroy(call: Call) -> Shown | None:
@@ -101,7 +110,7 @@ def destroy(call: Call) -> Shown | None:
     if unknown := next((i for i in ids if i not in known), None):
         hint = verbs.nearest(unknown, known) or f"; known: {', '.join(sorted(known)) or 'none'}."
         raise CommandError(f'%durable destroy: no Worker or namespace "{unknown}"{hint}')
-    return deploying.offer(call, opened, opened.destroy(*ids), f"%durable destroy {shlex.join(ids)}")
+    return deploying.offer(call, opened, opened.destroy(*ids), call.again(*ids))
 
 
 def rm(call: Call) -> Shown:

@@ -5,7 +5,6 @@ The rooms below (session, pandas, ipywidgets, httpx) are imported by the first v
 
 from __future__ import annotations
 
-import json
 import sys
 import traceback
 from argparse import Namespace
@@ -75,7 +74,7 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
             return None
         name = words[0] if words and not words[0].startswith("-") else ""
         rest = words[1:] if name else words
-        options = _options(name, rest, body)
+        options = read_options(name, rest, body)
         if getattr(options, "help", False):
             print(verbs.usage(verbs.find(name)))  # noqa: T201
             return None
@@ -94,7 +93,9 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
 
     def _deliver(self, value: Any, options: Namespace) -> Any:
         if options.json and value is not None:
-            value = JsonText(as_json(value))
+            from notebook_do.notebook.as_json import written
+
+            value = JsonText(written(value))
         if options.as_:
             if value is not None and self.shell is not None:
                 self.shell.user_ns[options.as_] = value
@@ -102,7 +103,7 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
         return None if options.quiet else value
 
 
-def _options(name: str, rest: list[str], body: str | None) -> Namespace:
+def read_options(name: str, rest: list[str], body: str | None) -> Namespace:
     """Read the words after the verb; those of a declaration are left for declare/cell.py in `rest`."""
     if not name:
         common, left = _common(rest)
@@ -149,13 +150,6 @@ def _checked(options: Namespace) -> Namespace:
     if name is not None and not name.isidentifier():
         raise CommandError(f'%durable: --as takes the name of a variable, not "{name}".')
     return options
-
-
-def as_json(value: Any) -> str:
-    """Write any value of a verb as JSON."""
-    from notebook_do.notebook.as_json import plain
-
-    return json.dumps(plain(value), indent=2, ensure_ascii=False)
 
 
 def where(ip: Any, *, in_cell: bool) -> Any:

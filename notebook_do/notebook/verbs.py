@@ -281,6 +281,10 @@ VERBS = (
 )
 
 BY_NAME = {verb.name: verb for verb in VERBS}
+OF_SESSION = tuple(option for option in BY_NAME["session"].options if option.name.startswith("--"))
+"""The options that say which session is meant."""
+ON_COMMAND_LINE = tuple(v for v in VERBS if v.name not in {"session", "namespace", "worker", "rm", "form", "require"})
+"""The verbs that `notebook-do` has too: those that act on declarations or show something."""
 
 
 def split(line: str) -> list[str]:
@@ -312,13 +316,16 @@ class _Parser(argparse.ArgumentParser):
         raise CommandError(f"%durable {self.prog}: {message}; see %durable {self.prog} -h.")
 
 
-def parse(verb: Verb, words: Sequence[str]) -> argparse.Namespace:
-    """Read the words after the verb. Options may stand anywhere; they can not be abbreviated."""
+def parse(verb: Verb, words: Sequence[str], *, beside: Iterable[str] = ()) -> argparse.Namespace:
+    """Read the words after the verb. Options may stand anywhere; they can not be abbreviated.
+
+    `beside` are options that were read before and that a mistyped one may have meant.
+    """
     parser = _Parser(prog=verb.name, add_help=False, allow_abbrev=False)
     for option in (*verb.options, *COMMON):
         _add(parser, option)
     if unknown := next((w for w in words if _is_unknown_option(w, verb)), None):
-        raise CommandError(_unknown(verb, unknown))
+        raise CommandError(_unknown(verb, unknown, beside))
     if "-h" in words or "--help" in words:
         return argparse.Namespace(help=True)
     found, extra = parser.parse_known_intermixed_args(list(words))
@@ -362,9 +369,9 @@ def _is_unknown_option(word: str, verb: Verb) -> bool:
     return bool(re.match(r"--?[A-Za-z]", word)) and word.partition("=")[0] not in names(verb)
 
 
-def _unknown(verb: Verb, word: str) -> str:
+def _unknown(verb: Verb, word: str, beside: Iterable[str]) -> str:
     flag = word.partition("=")[0]
-    hint = nearest(flag, names(verb)) or f"; see %durable {verb.name} -h."
+    hint = nearest(flag, (*names(verb), *beside)) or f"; see %durable {verb.name} -h."
     return f'%durable {verb.name}: unknown option "{flag}"{hint}'
 
 
