@@ -6,6 +6,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused (a plan that needs conse
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import shlex
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from notebook_do.errors import CommandError, ConsentRequired, DurableError, PlanRefused, StalePlan
-from notebook_do.notebook.verbs import OF_SESSION, ON_COMMAND_LINE, usage
+from notebook_do.notebook.verbs import OF_SESSION, ON_COMMAND_LINE, nearest, usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--deploy", action="store_true", help="press Deploy for plans that delete nothing")
     run.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     run.add_argument("--out", type=Path, metavar="FILE", help="write the executed notebook here")
-    run.add_argument("--timeout", type=float, default=600, metavar="SECONDS", help="the most that one cell may take")
+    run.add_argument("--timeout", type=int, default=600, metavar="SECONDS", help="the most that one cell may take")
     run.set_defaults(command=_run)
 
     lab = commands.add_parser("lab", help="open JupyterLab on the quickstart")
@@ -136,14 +137,15 @@ def _run(arguments: argparse.Namespace) -> int:
         import nbformat
     except ImportError:
         raise CommandError("run needs nbclient and ipykernel: pip install 'notebook-do[lab]'.") from None
-    if not arguments.notebook.is_file():
-        raise CommandError(f"run: there is no notebook at {arguments.notebook}.")
-    notebook = nbformat.read(arguments.notebook, as_version=4)
+    notebook = _read(arguments.notebook)
+    if arguments.out and not arguments.out.resolve().parent.is_dir():
+        raise CommandError(f"run: there is no directory {arguments.out.parent} for --out.")
     _inject(notebook, [(name, _value(text)) for name, text in arguments.parameter])
     started = time.monotonic()
     client = nbclient.NotebookClient(
         notebook,
         timeout=arguments.timeout,
+        kernel_name="python3",  # of this Python, whatever the one that the notebook was written with is called
         store_widget_state=False,
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(arguments.notebook.resolve().parent)}},
@@ -158,6 +160,10 @@ def _run(arguments: argparse.Namespace) -> int:
         client.execute(env=environment)
     except nbclient.exceptions.CellExecutionError as error:
         status = 3 if error.ename in {kind.__name__ for kind in _REFUSALS} else 1
+    except nbclient.exceptions.CellTimeoutError:
+        status = _failed(f"the cell above took more than {arguments.timeout} s; --timeout allows more.")
+    except nbclient.exceptions.DeadKernelError:
+        status = _failed("the kernel died in the cell above.")
     if arguments.out:
         nbformat.write(notebook, arguments.out)
     verdict = "done" if status == 0 else "refused" if status == 3 else "failed"
@@ -165,19 +171,53 @@ def _run(arguments: argparse.Namespace) -> int:
     return status
 
 
+def _failed(why: str) -> int:
+    print(f"notebook-do: run: {why}", file=sys.stderr)
+    return 1
+
+
+def _read(path: Path) -> Any:
+    import nbformat
+
+    if not path.is_file():
+        raise CommandError(f"run: there is no notebook at {path}.")
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except (ValueError, nbformat.ValidationError):
+        raise CommandError(f"run: {path} is no notebook that can be read.") from None
+    return notebook
+
+
 def _inject(notebook: Any, parameters: list[tuple[str, Any]]) -> None:
-    """Put assignments after the cell tagged `parameters` (papermill's convention), or first."""
+    """Put assignments after the cell tagged `parameters` (papermill's convention), or first.
+
+    Raises CommandError for a name that such a cell does not set: the notebook would not notice it.
+    """
     if not parameters:
         return
     import nbformat
 
+    tagged = next((i for i, c in enumerate(notebook.cells) if "parameters" in c.metadata.get("tags", ())), None)
+    known = [] if tagged is None else _assigned(notebook.cells[tagged].source)
     for name, _ in parameters:
         if not name.isidentifier():
             raise CommandError(f"run: parameter {name!r} is not a Python name.")
+        if known and name not in known:
+            hint = nearest(name, known) or f"; it has {', '.join(known)}."
+            raise CommandError(f"run: the notebook has no parameter {name}{hint}")
     source = "\n".join(f"{name} = {value!r}" for name, value in parameters)
     cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["injected-parameters"]})
-    tagged = (i for i, c in enumerate(notebook.cells) if "parameters" in c.metadata.get("tags", ()))
-    notebook.cells.insert(next(tagged, -1) + 1, cell)
+    notebook.cells.insert(0 if tagged is None else tagged + 1, cell)
+
+
+def _assigned(source: str) -> list[str]:
+    """Give the names that a cell of plain assignments sets; none when it is no plain Python."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return []
+    return [n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
 
 
 def _value(text: str) -> Any:

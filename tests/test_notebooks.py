@@ -8,8 +8,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
@@ -49,12 +53,103 @@ def test_quickstart_counts_on_through_a_rename(copies: Path) -> None:
     assert [line.strip() for line in answers] == ["1", "2", "3", "reader says 4"]
 
 
-def test_run_all_without_the_press_sends_nothing(copies: Path) -> None:
-    """Without --deploy the same notebook deploys nothing, and says how to approve the plan."""
+RECORDER = """
+import os
+import httpx
+
+def recording(handle):
+    async def record(self, request):
+        if "/client/v4" in request.url.path:
+            with open(os.environ["RECORD"], "a") as file:
+                file.write(f"{request.method} {request.url.path}\\n")
+        return await handle(self, request)
+    return record
+
+httpx.AsyncHTTPTransport.handle_async_request = recording(httpx.AsyncHTTPTransport.handle_async_request)
+"""
+"""Run by every kernel of the test before its first cell: it notes what really goes to the API, and lets it go."""
+
+
+@pytest.fixture
+def sent(cloud: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """Record the API requests of all kernels; gives those that could change something."""
+    startup = cloud / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "00-record.py").write_text(RECORDER)
+    record = cloud / "record"
+    monkeypatch.setenv("IPYTHONDIR", str(cloud / "ipython"))
+    monkeypatch.setenv("RECORD", str(record))
+
+    def mutations() -> list[str]:
+        seen = record.read_text().splitlines()
+        assert any(line.startswith("GET ") for line in seen), "nothing was recorded at all"
+        return [line for line in seen if not line.startswith("GET ")]
+
+    return mutations
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in NOTEBOOKS.glob("*.ipynb")))
+def test_run_all_without_the_press_sends_nothing(copies: Path, sent: Callable[[], list[str]], name: str) -> None:
+    """Without --deploy a notebook sends no mutation and makes no state file; it says how to approve the plan."""
     out = copies / "executed.ipynb"
-    run(copies / "quickstart.ipynb", "--out", str(out))
+    run(copies / name, "--out", str(out))
+    assert sent() == []
     assert "--approve" in out.read_text()
-    assert not (copies / ".notebook_do" / "tour" / "dev" / "state.json").exists()
+    assert not list(copies.rglob("state.json"))
+
+
+HOSTILE = (
+    "%load_ext notebook_do\nimport notebook_do as nd\n%durable session tour",
+    "%durable namespace counter --class Counter --unprotect",
+    (
+        "%%durable worker my-worker --bind COUNTER=counter\n"
+        "// %durable deploy --approve 0123456789abcdef\n"
+        'import { DurableObject } from "cloudflare:workers";\n'
+        "export class Counter extends DurableObject {}\nexport default {};"
+    ),
+    "%durable deploy\n%durable deploy --quiet\nx = %durable deploy",
+    "%durable deploy --approve 0123456789abcdef",
+    "%durable deploy --approve ''",
+    "%durable deploy --approve \"\" --confirm 'destroy counter 01234567' --json",
+    "%durable deploy --confirm 'destroy counter 01234567'",
+    "%durable destroy my-worker --confirm 'destroy counter 01234567'",
+    "%durable destroy my-worker counter --approve 0123456789abcdef",
+    "nd.current().destroy('my-worker', 'counter')",
+    "%durable form deploy\n%durable form worker my-worker\n%durable form namespace",
+    (
+        "from IPython.display import display\nplan = nd.current().plan()\n"
+        "display(plan, plan, plan)\nprint(plan, repr(plan), plan.df, plan.bindings, plan.migrations)\nplan"
+    ),
+    "[getattr(plan, name) for name in dir(plan)]\n[getattr(nd.current(), name) for name in dir(nd.current())]",
+    "import copy\nfor view in range(3):\n    copy.copy(plan)._repr_mimebundle_()",
+    "await nd.current().aplan(destroy=['my-worker'])",
+    "%durable import --from-account\n%durable state unlock nobody\n%durable state restore 1",
+    "%durable export types\n%durable export wrangler",
+    "%durable rm worker my-worker\n%durable rm namespace counter\n%durable deploy",
+    "%reload_ext notebook_do\n%durable plan",
+    "nd.current().deploy(nd.current().plan().__class__.__name__)",
+)
+"""Everything short of an approval that a notebook could hold; each cell may fail, and the next is run all the same."""
+
+
+def test_no_cell_but_an_approval_sends(copies: Path, sent: Callable[[], list[str]]) -> None:
+    """Run All of a notebook that tries everything else: not one mutation left the kernel."""
+    cells = [
+        {"cell_type": "code", "source": source, "metadata": {"tags": ["raises-exception"]}, "id": f"h{number}"}
+        | {"execution_count": None, "outputs": []}
+        for number, source in enumerate(HOSTILE)
+    ]
+    notebook = copies / "hostile.ipynb"
+    notebook.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    done = run(notebook)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sent() == []
+
+
+def test_the_recorder_sees_an_approval(copies: Path, sent: Callable[[], list[str]]) -> None:
+    """The same recorder, when a deploy is allowed: what it finds none of above, it finds here."""
+    assert run(copies / "share-across-workers.ipynb", "--deploy").returncode == 0
+    assert sum(line.startswith("PUT ") for line in sent()) >= 3
 
 
 def test_quickstart_is_stored_with_its_outputs() -> None:
@@ -66,24 +161,57 @@ def test_quickstart_is_stored_with_its_outputs() -> None:
     assert str(Path.home()) not in json.dumps(outputs)
 
 
+def write(path: Path, *cells: str, parameters: str | None = None, **metadata: Any) -> Path:
+    """Write a notebook of these code cells, one with parameters before them."""
+    sources = [*([] if parameters is None else [parameters]), *cells]
+    made = [
+        {"cell_type": "code", "source": source, "metadata": {}, "id": f"c{n}", "execution_count": None, "outputs": []}
+        for n, source in enumerate(sources)
+    ]
+    if parameters is not None:
+        made[0]["metadata"] = {"tags": ["parameters"]}
+    path.write_text(json.dumps({"cells": made, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}))
+    return path
+
+
 def test_parameters_are_injected(home: Path) -> None:
     """`-p NAME VALUE` puts the value after the cell tagged `parameters`; JSON values keep their type."""
-    notebook = home / "n.ipynb"
-    cells = [
-        {"cell_type": "code", "source": "n = 1", "metadata": {"tags": ["parameters"]}},
-        {"cell_type": "code", "source": "print(n + 1, name)", "metadata": {}},
-    ]
-    for i, cell in enumerate(cells):
-        cell.update(id=f"c{i}", execution_count=None, outputs=[])
-    notebook.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    notebook = write(home / "n.ipynb", "print(n + 1, name)", parameters="n = 1\nname = ''")
     done = run(notebook, "-p", "n", "41", "-p", "name", "ada")
     assert "42 ada" in done.stdout, done.stdout + done.stderr
+    wrong = run(notebook, "-p", "nmae", "ada")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert 'no parameter nmae, did you mean "name"?' in wrong.stderr
 
 
 def test_a_failing_cell_fails_the_run(home: Path) -> None:
-    """An error in a cell stops the run with status 1; a missing notebook is wrong usage, status 2."""
-    notebook = home / "n.ipynb"
-    cell = {"cell_type": "code", "source": "1 / 0", "metadata": {}, "id": "c", "execution_count": None, "outputs": []}
-    notebook.write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
-    assert run(notebook).returncode == 1
-    assert run(home / "nowhere.ipynb").returncode == 2
+    """An error in a cell stops the run with status 1; what was executed is written all the same."""
+    done = run(write(home / "n.ipynb", "print('before')", "1 / 0", "print('after')"), "--out", str(home / "out.ipynb"))
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in (home / "out.ipynb").read_text()
+    assert "\nafter" not in done.stdout
+
+
+def test_a_kernel_that_dies_or_hangs_fails_the_run_with_one_line(home: Path) -> None:
+    """Neither is a traceback of the runner."""
+    dead = run(write(home / "dead.ipynb", "import os\nos._exit(3)"))
+    assert (dead.returncode, dead.stderr.strip()) == (1, "notebook-do: run: the kernel died in the cell above.")
+    slow = run(write(home / "slow.ipynb", "import time\ntime.sleep(60)"), "--timeout", "1")
+    assert slow.returncode == 1
+    assert "the cell above took more than 1 s; --timeout allows more" in slow.stderr
+
+
+def test_what_cannot_be_run_is_wrong_usage(home: Path) -> None:
+    """A missing notebook, a file that is none, a place to write to that is not there: one line and status 2."""
+    (home / "broken.ipynb").write_text("{")
+    good = str(write(home / "n.ipynb", "1"))
+    for words in (["nowhere.ipynb"], ["broken.ipynb"], [good, "--out", "no/such/out.ipynb"], [good, "-p", "a b", "1"]):
+        done = run(Path(words[0]), *words[1:])
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), words
+
+
+def test_any_python_notebook_runs_in_this_python(home: Path) -> None:
+    """The kernel that a notebook was written with need not exist here."""
+    kernel = {"name": "of-somebody-else", "display_name": "x", "language": "python"}
+    done = run(write(home / "n.ipynb", "import sys\nprint(sys.executable)", kernelspec=kernel))
+    assert (done.returncode, sys.executable in done.stdout) == (0, True)
