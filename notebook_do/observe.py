@@ -25,24 +25,26 @@ async def observe(
     *,
     scripts: Iterable[str] | None,
     settings: bool,
+    namespaces: bool = True,
     objects_of: Iterable[NamespaceId] = (),
 ) -> Observed:
     """Read the script list and the namespace list: two requests, or one while the account has no script.
 
-    With `settings`, of `scripts` (None: of all) bindings, compatibility, address and a split deployment are read too,
-    three requests each; of the namespaces in `objects_of` the number of objects that hold data.
+    Without `namespaces` only the script list is read. With `settings`, of `scripts` (None: of all) bindings,
+    compatibility, address and a split deployment are read too, three requests each; of the namespaces in `objects_of`
+    the number of objects that hold data.
     """
     live = await observe_scripts(client)
     asked = frozenset(() if not settings else live if scripts is None else scripts)
     counted = frozenset(objects_of)
-    namespaces = await observe_namespaces(client) if live else {}
+    listed = await observe_namespaces(client) if live and namespaces else {}
     limit = asyncio.Semaphore(AT_ONCE)
     return Observed(
         account_id=client.account_id,
         api_origin=client.origin,
         scripts=await _all(_with_settings(client, s, limit) if s.name in asked else _as_is(s) for s in live.values()),
         namespaces=await _all(
-            _with_count(client, n, limit) if n.namespace_id in counted else _as_is(n) for n in namespaces.values()
+            _with_count(client, n, limit) if n.namespace_id in counted else _as_is(n) for n in listed.values()
         ),
     )
 

@@ -26,6 +26,7 @@ from notebook_do.errors import (
     StateError,
 )
 from notebook_do.journal import Journal
+from notebook_do.model import CreateClass, RenameClass
 from notebook_do.observe import observe
 from notebook_do.plan.plan import Forget, Upload, take_baseline
 
@@ -81,6 +82,17 @@ def _check_secrets(plan: Plan) -> None:
                 raise CredentialError(error.message, line=line) from None
 
 
+def _verified_afterwards(plan: Plan) -> bool:
+    """Say whether the namespace list need not be read before the first step: after each upload it is.
+
+    So it is where a plan only creates and renames. Nobody creates or renames a namespace without uploading its script,
+    which the script list shows by the time of its last change.
+    """
+    migrations = [step.migration for step in plan.steps if isinstance(step, Upload)]
+    changes = [c for migration in migrations if migration for c in migration.class_migrations]
+    return not plan.consents and bool(changes) and all(isinstance(c, CreateClass | RenameClass) for c in changes)
+
+
 class _Run:
     """One deploy under way. `recorded` is always what the state file holds."""
 
@@ -107,8 +119,11 @@ class _Run:
         """Recover, observe again, refuse a stale plan or a missing consent, and make sure that state can be written."""
         recovered = await resolve(self.client, self.state)
         self.recorded = self._load()
-        observed = await observe(self.client, scripts=(), settings=False)
+        listed = not _verified_afterwards(self.plan)
+        observed = await observe(self.client, scripts=(), settings=False, namespaces=listed)
         now = take_baseline(self.recorded, observed, self.plan.scripts, self.plan.namespace_ids)
+        if not listed:
+            now = replace(now, namespaces=self.plan.baseline.namespaces)
         if changes := differences(self.plan.baseline, now):
             done = [o.text for o in recovered if o.status == "done"]
             what = f"an interrupted deploy was completed ({'; '.join(done)})" if done else "; ".join(changes)

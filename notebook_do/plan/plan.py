@@ -205,8 +205,8 @@ class Baseline:
     serial: int
     account_id: str
     api_origin: str
-    scripts: tuple[tuple[str, str | None, str | None, str | None], ...]
-    """(name, etag, lifecycle, migration tag) of the scripts concerned that are live, sorted."""
+    scripts: tuple[tuple[str, str | None, str | None, str | None, str | None], ...]
+    """(name, etag, lifecycle, migration tag, modified on) of the scripts concerned that are live, sorted."""
     namespaces: tuple[tuple[NamespaceId, str, str, Storage], ...]
     """(namespace id, script, class, storage) of the live namespaces concerned, sorted."""
 
@@ -221,7 +221,11 @@ def take_baseline(
         account_id=observed.account_id,
         api_origin=observed.api_origin,
         scripts=tuple(
-            sorted((s.name, s.etag, s.lifecycle, s.migration_tag) for s in observed.scripts if s.name in scripts)
+            sorted(
+                (s.name, s.etag, s.lifecycle, s.migration_tag, s.modified_on)
+                for s in observed.scripts
+                if s.name in scripts
+            )
         ),
         namespaces=tuple(
             sorted(

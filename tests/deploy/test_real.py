@@ -88,11 +88,15 @@ def test_f01_f12_create_rename_move_destroy(target: LocalTarget, tmp_path: Path,
 
 
 def test_requests(target: LocalTarget, tmp_path: Path) -> None:
-    """A first deploy takes 4 requests, an update 3, and an unchanged one none."""
+    """A first deploy takes 4 requests beside other Workers too; an update 3, a rename included; an unchanged one 0."""
     project = project_of(target, tmp_path)
     project.declared = worker_of("one", {"a": "A"})
     assert asyncio.run(project.run()).requests == 4
+    project.declared = (*project.declared, *worker_of("two", {"b": "B"}))
+    assert asyncio.run(project.run()).requests == 4
     project.declared = worker_of("one", {"a": "A"}, note="changed")
+    assert asyncio.run(project.run()).requests == 3
+    project.declared = worker_of("one", {"a": "Renamed"}, note="changed")
     assert asyncio.run(project.run()).requests == 3
     assert asyncio.run(project.run()).requests == 0
 
