@@ -21,7 +21,7 @@ from notebook_do import explore
 from notebook_do.bridge import bridge
 from notebook_do.declare.catalog import Catalog
 from notebook_do.declare.options import nearest
-from notebook_do.errors import CommandError, CredentialError, DurableError, PlanRefused, StalePlan
+from notebook_do.errors import CommandError, CredentialError, DeclarationError, DurableError, PlanRefused, StalePlan
 from notebook_do.inventory import namespace_rows, state_rows, worker_rows
 from notebook_do.plan.build import build_plan
 from notebook_do.settings import settled
@@ -132,7 +132,7 @@ class Session:
         recorded = self._state.load(account_id=connection.account_id, api_origin=connection.origin)
         desired = self._desire(tuple(destroy))
         plan = await self._plan_on(connection, desired, recorded)
-        plan = replace(plan, warnings=(*found, *connection.cautions, *plan.warnings))
+        plan = replace(plan, warnings=(*found, *connection.cautions, *self.catalog.left_over(), *plan.warnings))
         self._desired[plan.digest] = desired
         return plan
 
@@ -429,7 +429,12 @@ class Session:
             return tuple(f"{o.text}: {o.detail}" for o in await recover(client=client, state=self._state))
 
     def _desire(self, destroy: tuple[str, ...]) -> Desired:
-        return self.catalog.desired(self.name, self.stage, destroy=destroy, base=str(Path.cwd()))
+        try:
+            return self.catalog.desired(self.name, self.stage, destroy=destroy, base=str(Path.cwd()))
+        except DeclarationError as error:  # what an edited cell left behind is often the reason
+            if not (left := self.catalog.left_over()):
+                raise
+            raise DeclarationError(f"{error.message} {' '.join(left)}", line=error.line) from None
 
     async def _plan_on(self, connection: Connection, desired: Desired, recorded: Recorded) -> Plan:
         from notebook_do.observe import observe

@@ -80,6 +80,21 @@ class Catalog:
             if len(ids) > 1
         )
 
+    def left_over(self) -> tuple[str, ...]:
+        """Say what an earlier run of a cell declared and its last run did not: the cell says something else now."""
+        declared: list[tuple[str, Declaration]] = [("namespace", item) for item in self._namespaces.values()]
+        declared += [("worker", item) for item in self._workers.values()]
+        last: dict[str, int] = {}
+        for _, item in declared:
+            if item.where and item.where.cell:
+                last[item.where.cell] = max(item.where.run, last.get(item.where.cell, 0))
+        return tuple(
+            f"{kind} {item.id} is still declared, though its cell declares something else now: "
+            f"`%durable rm {kind} {item.id}` forgets it, a cell of its own keeps it."
+            for kind, item in declared
+            if item.where and item.where.cell and item.where.run < last[item.where.cell]
+        )
+
     def desired(self, session: str, stage: str, *, destroy: Iterable[str] = (), base: str = ".") -> Desired:
         """Resolve everything: script names, hosts, bindings, sources. `base` is where relative entrypoints start.
 

@@ -54,3 +54,5 @@ class Where:
     line: int = 1
     body_line: int | None = None
     """The cell's 1-based line on which the script's first line stands, or None when it is not in the cell."""
+    run: int = 0
+    """Which of the kernel's runs of cells declared it: a cell that is run again has the same `cell` and a later run."""

@@ -164,7 +164,8 @@ def where(ip: Any, *, in_cell: bool) -> Any:
     above = len(code) - len(code.lstrip("\n \t")) if code.strip() else 0
     blank = code[:above].count("\n")
     line = 1 + blank if in_cell else _line_in_cell(ip) + blank
-    return Where(cell=str(cell), line=line, body_line=line + 1 if in_cell else None)
+    run = ip.execution_count
+    return Where(cell=str(cell), line=line, body_line=line + 1 if in_cell else None, run=run)
 
 
 def _line_in_cell(ip: Any) -> int:

@@ -57,6 +57,13 @@ class Kernel:
         """Queue a cell and give the id of its request."""
         return str(self.client.execute(code, allow_stdin=True))
 
+    def run_as(self, cell: str, code: str) -> list[dict[str, Any]]:
+        """Run code as the cell with this id, as JupyterLab does."""
+        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": True, "stop_on_error": True}
+        message = self.client.session.msg("execute_request", content, metadata={"cellId": cell})
+        self.client.shell_channel.send(message)
+        return self.outputs(str(message["header"]["msg_id"]))
+
     def reply(self, request: str) -> dict[str, Any]:
         """Wait for the reply to one request; replies come in order."""
         while True:
@@ -217,3 +224,20 @@ def test_a_burst_of_cells_completions_and_clicks(kernel: Kernel, cloud: Path) ->
     (counted,) = kernel.run("print(len(clicks), set(clicks))")
     assert counted["text"] == "6 {'1'}\n"
     assert not TROUBLE.findall((cloud / "kernel-errors").read_bytes())
+
+
+def test_a_plan_tells_of_what_a_cell_no_longer_declares(kernel: Kernel) -> None:
+    """A cell whose stable ID was edited left the old one declared: the next plan says so, and how to forget it."""
+    both = "%durable namespace first --class A --quiet\n%durable namespace second --class B --quiet"
+    plain = "%%durable worker first --quiet\nexport default { fetch() { return new Response('') } };"
+    for kind, code, place in (("worker", plain, "data"), ("namespace", both, "evalue")):
+        kernel.run_as(kind, code)
+        assert "is still declared" not in str(kernel.run("%durable plan"))
+        kernel.run_as(kind, code.replace("first", "other"))
+        (shown,) = (str(output[place]) for output in kernel.run("%durable plan"))
+        words = " ".join(shown.replace("\\n", " ").split())
+        assert f"{kind} first is still declared, though its cell declares something else now" in words
+        assert f"%durable rm {kind} first" in words
+        assert "namespace second is still declared" not in words
+        kernel.run(f"%durable rm {kind} first")
+        assert "is still declared" not in str(kernel.run("%durable plan"))
