@@ -80,8 +80,9 @@ def Worker(  # noqa: N802, PLR0913 - Cloudflare's own name and its facts
 
     Registers with the current session where one is open, together with the namespaces it binds. A binding is a
     namespace, `worker.bindings.NAME` of another Worker, another Worker, a str, `nd.Json(value)`,
-    `nd.Secret.from_env("K")`, or a resource such as `nd.KV(id)`. `tail_consumers` are Workers by id or name; `more` are
-    other settings in Cloudflare's own words. Raises DeclarationError for what can never be right.
+    `nd.Secret.from_env("K")` (or from_keyring, from_prompt), or a resource such as `nd.KV(id)`. `tail_consumers` are
+    Workers by id or name; `more` are other settings in Cloudflare's own words. Raises DeclarationError for what can
+    never be right.
     """
     values: dict[str, Any] = dict(bindings or {})
     consumers = [{"service": one} if isinstance(one, str) else dict(one) for one in tail_consumers]

@@ -24,6 +24,7 @@ from notebook_do.declare.options import nearest
 from notebook_do.errors import CommandError, CredentialError, DeclarationError, DurableError, PlanRefused, StalePlan
 from notebook_do.inventory import namespace_rows, state_rows, worker_rows
 from notebook_do.plan.build import build_plan
+from notebook_do.secrecy import Secrecy, changed
 from notebook_do.settings import settled
 from notebook_do.shown import Shown, Table, frame, selected
 from notebook_do.state import Locking, StateFile
@@ -36,11 +37,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from notebook_do.cloudflare.credentials import Token
+    from notebook_do.cloudflare.secrets import Vault
     from notebook_do.declare.importing import Imported
     from notebook_do.deploy import DeployResult, Event
     from notebook_do.local.launch import LocalTarget
     from notebook_do.model import Declaration, Desired, NamespaceId, Observed, Recorded, Target
     from notebook_do.plan.plan import Plan
+    from notebook_do.secrecy import Sights
 
 T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -91,7 +94,8 @@ class Session:
         self._local: LocalTarget | None = None
         self._cloudflare: Connection | None = None
         self._token: Token | None = None
-        self._desired: dict[str, Desired] = {}
+        self._desired: dict[str, tuple[Desired, Sights]] = {}
+        self._secrecy = Secrecy()
         self._spent: set[str] = set()
         self._deploying = threading.Lock()
 
@@ -128,16 +132,19 @@ class Session:
     async def aplan(self, destroy: Iterable[str] = ()) -> Plan:
         """Compare declared, recorded and live, and say what a deploy would do. Reads only."""
         connection = await self._connect()
+        self._secrecy.ask_missing(self.catalog, self._state.load())
         found = await self._recover(connection)
         recorded = self._state.load(account_id=connection.account_id, api_origin=connection.origin)
         desired = self._desire(tuple(destroy))
-        plan = await self._plan_on(connection, desired, recorded)
+        sights = self._secrecy.sights(desired, recorded.lineage, self._secrecy.vault())
+        plan = await self._plan_on(connection, desired, recorded, sights)
         plan = replace(plan, warnings=(*found, *connection.cautions, *self.catalog.left_over(), *plan.warnings))
-        self._desired[plan.digest] = desired
+        self._desired[plan.digest] = desired, sights
         return plan
 
     def plan(self, destroy: Iterable[str] = ()) -> Plan:
         """Compare declared, recorded and live, and say what a deploy would do. Reads only."""
+        self._secrecy.ask_missing(self.catalog, self._state.load(), again=True)
         return self._run(self.aplan(destroy))
 
     def destroy(self, *ids: str) -> Plan:
@@ -165,7 +172,8 @@ class Session:
         if not self._deploying.acquire(blocking=False):
             raise CommandError(f"session {self.name}: a deploy is already running; wait for it to end.")
         try:
-            await self._must_be_current(plan)
+            vault = self._secrecy.vault()
+            self._must_be_current(plan, vault)
             connection = await self._connect()
             async with connection.client() as client:
                 result = await deploy(
@@ -175,12 +183,13 @@ class Session:
                     confirm=confirm,
                     emit=emit or (lambda _: None),
                     cancel=cancel or (lambda: False),
+                    vault=vault,
                 )
             self._spent.add(plan.digest)
             self._forget_destroyed(plan)
             return await self._with_urls(result, connection)
         except StalePlan as stale:
-            stale.plan = await self.aplan(self._desired[plan.digest].destroy if plan.digest in self._desired else ())
+            stale.plan = await self.aplan(self._desired[plan.digest][0].destroy if plan.digest in self._desired else ())
             raise
         finally:
             self._deploying.release()
@@ -318,6 +327,13 @@ class Session:
         }
         return export_types(self._desire(()), entrypoints, Path(directory))
 
+    def ask_secret(self, key: str) -> bool:
+        """Ask anew for a secret that is declared with `Secret.from_prompt(key)`; False when nothing was answered.
+
+        The next plan tells whether the answer changes anything.
+        """
+        return self._secrecy.ask(self.catalog, key)
+
     def whoami(self) -> Table:
         """Say which token is used: where it was found, its account, and the last four characters of its id."""
         return Table(name="whoami", title="Token in use", rows=(self._run(self._whoami()),))
@@ -436,7 +452,13 @@ class Session:
                 raise
             raise DeclarationError(f"{error.message} {' '.join(left)}", line=error.line) from None
 
-    async def _plan_on(self, connection: Connection, desired: Desired, recorded: Recorded) -> Plan:
+    async def _plan_on(
+        self,
+        connection: Connection,
+        desired: Desired,
+        recorded: Recorded,
+        sights: Sights,
+    ) -> Plan:
         from notebook_do.observe import observe
         from notebook_do.toolchain import NEWEST_COMPATIBILITY_DATE
 
@@ -455,6 +477,7 @@ class Session:
                 observed,
                 target=self.target,
                 default_compatibility_date=NEWEST_COMPATIBILITY_DATE,
+                sights=sights,
             )
 
         plan = await build(())
@@ -462,18 +485,23 @@ class Session:
             plan = await build(tuple(c.namespace_id for c in plan.consents))
         return plan
 
-    async def _must_be_current(self, plan: Plan) -> None:
-        """Refuse a plan that was spent, is of another session, or whose declarations have changed."""
+    def _must_be_current(self, plan: Plan, vault: Vault) -> None:
+        """Refuse a plan that was spent, is of another session, or whose declarations or secrets have changed."""
         if plan.digest in self._spent:
             raise StalePlan(f"plan {plan.digest} was already deployed; a plan is spent once.")
         if plan.digest not in self._desired:
             raise StalePlan(f"plan {plan.digest} was not made by this session ({self.name}, {self.stage}); plan again.")
-        shown = self._desired[plan.digest]
+        shown, sights = self._desired[plan.digest]
         if self._desire(shown.destroy) != shown:
             raise StalePlan(f"declarations changed after plan {plan.digest} was shown; nothing was sent.")
+        now = self._secrecy.sights(shown, self._state.load().lineage, vault)
+        if names := ", ".join(changed(sights, now)):
+            raise StalePlan(
+                f"the value of secret {names} changed after plan {plan.digest} was shown; nothing was sent."
+            )
 
     def _forget_destroyed(self, plan: Plan) -> None:
-        for asked in self._desired[plan.digest].destroy:
+        for asked in self._desired[plan.digest][0].destroy:
             kind, _, id_ = asked.rpartition(":")  # an id that is both may be asked for as worker:ID or namespace:ID
             for one in ("worker", "namespace"):
                 if kind in {"", one}:

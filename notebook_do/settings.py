@@ -59,7 +59,7 @@ SETTINGS = (
     Setting(name="short_errors", default=True, help="show expected errors as one line; false adds the traceback"),
 )
 BY_NAME = {setting.name: setting for setting in SETTINGS}
-_OTHER_VARIABLES = ("DATA", "DEPLOY", "WORKERD", "ESBUILD")
+_OTHER_VARIABLES = ("DATA", "DEPLOY", "WORKERD", "ESBUILD", "KEYS", "PROXY")
 """Variables that are no settings: places and binaries of this machine, and the press in advance for one run."""
 _SWITCH = {**dict.fromkeys(("1", "true", "yes", "on"), True), **dict.fromkeys(("0", "false", "no", "off"), False)}
 

@@ -35,6 +35,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=BROWSER_HINT))
 
 
+@pytest.fixture(autouse=True)
+def keys(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep the keys that secrets are marked under away from this machine's user."""
+    place = tmp_path_factory.getbasetemp() / "keys"
+    monkeypatch.setenv("NOTEBOOK_DO_KEYS", str(place))
+    return place
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in an empty directory, with local data of its own and no credentials of the machine."""

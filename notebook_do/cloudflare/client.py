@@ -6,12 +6,14 @@ followed, and no request, header or httpx exception can be reached from an error
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import os
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from notebook_do.cloudflare.answer import LARGEST_ANSWER, Answer, NoAnswer, read
-from notebook_do.cloudflare.credentials import allowed_base_url, origin_of
+from notebook_do.cloudflare.credentials import PROXY_VARIABLE, allowed_base_url, origin_of, proxy_for
 from notebook_do.cloudflare.retry import Pace
 from notebook_do.errors import ApiError
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 REQUEST_BUDGET = 600
 _PAGE = 1000
 _MOST_PAGES = 100
+_IGNORED_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 _CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 60.0
 
 
@@ -54,10 +57,12 @@ class Client:
         self.origin = origin or origin_of(self.base_url)
         self.pace = pace or Pace()
         self.requests_sent = 0
-        self._token = token
+        proxy = proxy_for(self.base_url)
+        self._token, self._proxied = token, proxy is not None
         self._http = httpx.AsyncClient(
             transport=transport,
             trust_env=False,
+            proxy=proxy,
             follow_redirects=False,
             verify=_tls(self.base_url),
             timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
@@ -224,7 +229,7 @@ class Client:
         An error keeps this frame and those above it: none of them has a name for a secret.
         """
         answer = await self._send(method, path, form=form, **content)
-        outcome = read(answer, (*(form.secrets if form else ()), self._token.reveal()))
+        outcome = read(answer, (*(s.open() for s in (form.secrets if form else ())), self._token.reveal()))
         if isinstance(outcome, ApiError):
             raise outcome
         return outcome
@@ -250,10 +255,9 @@ class Client:
     ) -> Answer | NoAnswer:
         import httpx
 
-        if form is not None:
-            content = {**content, "data": {"metadata": form.metadata}, "files": list(form.parts)}
         try:
-            async with self._http.stream(method, self.base_url + path, auth=self._sign, **content) as response:
+            url = self.base_url + path
+            async with self._http.stream(method, url, auth=self._sign, **_body(form, content)) as response:
                 body = await _capped(response)
                 return Answer(
                     method=method, path=path, status=response.status_code, headers=dict(response.headers), body=body
@@ -262,10 +266,15 @@ class Client:
             return self._lost(method, path, type(error).__name__, sent=False)
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             return self._lost(method, path, type(error).__name__, sent=True)
+        except (asyncio.CancelledError, KeyboardInterrupt) as ended:
+            raise ended.with_traceback(None) from None  # the frames below this one hold the request
 
     def _lost(self, method: str, path: str, what: str, *, sent: bool) -> NoAnswer:
         happened = f"the answer was lost ({what})" if sent else f"it cannot be reached ({what})"
-        return NoAnswer(f"{origin_of(self.base_url)}: {happened} at {method} {path}; check the network.", sent=sent)
+        hint = "check the network"
+        if not sent and not self._proxied and any(os.environ.get(name) for name in _IGNORED_PROXIES):
+            hint += f"; proxy variables are not heard: set {PROXY_VARIABLE} where a proxy is needed"
+        return NoAnswer(f"{origin_of(self.base_url)}: {happened} at {method} {path}; {hint}.", sent=sent)
 
     def _sign(self, request: httpx.Request) -> httpx.Request:
         """Add the token at the last moment, and only for our own origin."""
@@ -273,6 +282,13 @@ class Client:
             raise AssertionError("a request was about to leave the API's base URL")
         request.headers["Authorization"] = "Bearer " + self._token.reveal()
         return request
+
+
+def _body(form: UploadForm | None, content: dict[str, Any]) -> dict[str, Any]:
+    """Open the form at the last moment, in no frame that an error keeps."""
+    if form is None:
+        return content
+    return {**content, "data": {"metadata": form.metadata.open()}, "files": list(form.parts)}
 
 
 async def _capped(response: httpx.Response) -> bytes:

@@ -11,6 +11,8 @@ import re
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
+from notebook_do.cloudflare.answer import one_line
+from notebook_do.cloudflare.sealed import Sealed
 from notebook_do.errors import CredentialError, TargetError
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ TOKEN_VARIABLE = "CLOUDFLARE_API_TOKEN"  # noqa: S105 - a name, not a token
 ACCOUNT_VARIABLE = "CLOUDFLARE_ACCOUNT_ID"
 BASE_URL_VARIABLE = "CLOUDFLARE_API_BASE_URL"
 _TOKEN = re.compile(r"[A-Za-z0-9._-]{20,512}")
+KEYRING_SERVICE = "notebook_do"
+PROXY_VARIABLE = "NOTEBOOK_DO_PROXY"
+_SHOWN_ACCOUNTS = 10
 _ACCOUNT = re.compile(r"[0-9a-f]{32}")
 _CLOUDFLARE_HOSTS = frozenset({"api.cloudflare.com"})
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -36,12 +41,14 @@ class Token:
     def __init__(self, text: str, *, source: str = "given") -> None:
         """Strip and check `text`; raises CredentialError, which says its length and nothing else of it."""
         text = text.strip()
-        if not _TOKEN.fullmatch(text):
+        length, good = len(text), _TOKEN.fullmatch(text) is not None
+        self._text, self._origin, self.source = Sealed(text), "", source
+        del text  # no frame of the error holds it
+        if not good:
             raise CredentialError(
-                f"the API token ({source}) has {len(text)} characters and cannot be one: "
+                f"the API token ({source}) has {length} characters and cannot be one: "
                 "a token has 20 or more of A-Z a-z 0-9 . _ -; copy it again."
             )
-        self._text, self._origin, self.source = text, "", source
 
     def bind(self, origin: str) -> None:
         """Tie the token to `origin`; raises CredentialError when it is tied to another."""
@@ -54,7 +61,7 @@ class Token:
 
     def reveal(self) -> str:
         """Give the token itself. Only cloudflare/client.py calls this."""
-        return self._text
+        return self._text.open()
 
     def __repr__(self) -> str:
         return f"Token(from {self.source})"
@@ -74,42 +81,55 @@ class Token:
 def find_token(environ: Mapping[str, str] | None = None, *, prompt: bool = True) -> tuple[Token, str]:
     """Find the token; gives it and where it came from. The prompt is used only in an interactive process.
 
-    Raises CredentialError that names what to set.
+    Raises CredentialError that names what to set; none of its frames holds the environment or a token.
     """
-    environ = os.environ if environ is None else environ
+    found = _search(os.environ if environ is None else environ, prompt=prompt)
+    if isinstance(found, str):
+        raise CredentialError(found)
+    return found, found.source
+
+
+def _search(environ: Mapping[str, str], *, prompt: bool) -> Token | str:
+    """Give the token, or what is wrong: it is returned and not raised, as this frame has seen secrets."""
     if environ.get("CLOUDFLARE_API_KEY") and not environ.get(TOKEN_VARIABLE):
-        raise CredentialError(
+        return (
             "a global API key (CLOUDFLARE_API_KEY) is not used: it can do everything. "
             f"Create a token and set {TOKEN_VARIABLE}."
         )
     sources: tuple[tuple[str, Callable[[], str | None]], ...] = (
         (TOKEN_VARIABLE, lambda: environ.get(TOKEN_VARIABLE)),
-        ("keyring", _from_keyring),
+        ("keyring", lambda: from_keyring(TOKEN_VARIABLE)),
         ("Colab secrets", _from_colab),
         ("prompt", _from_prompt if prompt else lambda: None),
     )
-    for source, find in sources:
-        if text := find():
-            return Token(text, source=source), source
-    raise CredentialError(
+    try:
+        for source, find in sources:
+            if text := find():
+                return Token(text, source=source)
+    except CredentialError as error:
+        return error.message
+    return (
         f"no Cloudflare API token: set {TOKEN_VARIABLE} to a token with the permission Workers Scripts: Edit, "
         "or use the local target, which needs none."
     )
 
 
-def _from_keyring() -> str | None:
-    """Look in the system's keyring, where the keyring package is installed and works."""
+def from_keyring(name: str) -> str | None:
+    """Look in the system's keyring for `name` of our service; None without the keyring package, or without such."""
     try:
         import keyring
-        from keyring.errors import KeyringError
+        from keyring.errors import KeyringError, NoKeyringError
     except ImportError:
         return None
+    problem = ""
     try:
-        found: str | None = keyring.get_password("notebook_do", TOKEN_VARIABLE)
+        found: str | None = keyring.get_password(KEYRING_SERVICE, name)
+    except NoKeyringError:
+        return None  # the package is there, a keyring is not
     except KeyringError as error:
-        raise CredentialError(
-            f"the keyring cannot be read ({type(error).__name__}); unlock it or set {TOKEN_VARIABLE}."
-        ) from None
+        problem = type(error).__name__
+    if problem:
+        raise CredentialError(f"the keyring cannot be read ({problem}); unlock it or set {name} in the environment.")
     return found
 
 
@@ -127,7 +147,11 @@ def _from_colab() -> str | None:
 
 
 def _from_prompt() -> str | None:
-    """Ask without echo; None where nobody can answer."""
+    return ask("Cloudflare API token: ")
+
+
+def ask(question: str) -> str | None:
+    """Ask without echo; None where nobody can answer, or nothing was answered."""
     import getpass
     import sys
 
@@ -135,7 +159,7 @@ def _from_prompt() -> str | None:
     if not kernel_asks and not (sys.stdin and sys.stdin.isatty()):
         return None
     try:
-        return getpass.getpass("Cloudflare API token: ") or None
+        return getpass.getpass(question) or None
     except (EOFError, NotImplementedError):
         return None  # a headless kernel: nobody can answer
 
@@ -168,6 +192,18 @@ def allowed_base_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def proxy_for(base_url: str, environ: Mapping[str, str] | None = None) -> str | None:
+    """Give the proxy that NOTEBOOK_DO_PROXY asks for; other variables are not heard, and loopback has none."""
+    asked = (os.environ if environ is None else environ).get(PROXY_VARIABLE, "").strip()
+    if not asked or urlsplit(base_url).hostname in _LOOPBACK_HOSTS:
+        return None
+    wrong = not asked.isascii() or any(c.isspace() for c in asked)
+    if wrong or urlsplit(asked).scheme not in {"http", "https"} or not urlsplit(asked).hostname:
+        del asked  # it may hold a password
+        raise TargetError(f"{PROXY_VARIABLE} is no address of a proxy; write http://HOST:PORT, or unset it.")
+    return asked
+
+
 def origin_of(base_url: str) -> str:
     """Give scheme://host[:port] of a base URL."""
     parts = urlsplit(base_url)
@@ -178,17 +214,22 @@ async def find_account(base_url: str, token: Token, environ: Mapping[str, str] |
     """Give CLOUDFLARE_ACCOUNT_ID, or the only account that the token can see; raises CredentialError otherwise."""
     from notebook_do.cloudflare.client import Client
 
-    environ = os.environ if environ is None else environ
-    if named := environ.get(ACCOUNT_VARIABLE, "").strip():
+    if named := (os.environ if environ is None else environ).get(ACCOUNT_VARIABLE, "").strip():
         return checked_account(named)
     async with Client(base_url, "", token) as client:
         accounts = await client.list_accounts()
-    ids = [str(a.get("id")) for a in accounts]
-    if len(ids) == 1:
-        return checked_account(ids[0])
-    found = "no account" if not ids else f"{len(ids)} accounts"
+    if len(accounts) == 1:
+        return checked_account(str(accounts[0].get("id")))
+    if not accounts:
+        raise CredentialError(
+            f"the API token ({token.source}) can see no account: it is limited to none, or may not list them. "
+            f"Set {ACCOUNT_VARIABLE}, or use %durable session ... --account ID."
+        )
+    shown = [f"{account.get('id')} ({one_line(str(account.get('name')), 60)})" for account in accounts]
+    more = f" and {len(shown) - _SHOWN_ACCOUNTS} more" if len(shown) > _SHOWN_ACCOUNTS else ""
     raise CredentialError(
-        f"the API token can see {found}; set {ACCOUNT_VARIABLE} or use %durable session ... --account ID."
+        f"the API token ({token.source}) can see {len(shown)} accounts: {', '.join(shown[:_SHOWN_ACCOUNTS])}{more}. "
+        f"Choose one: set {ACCOUNT_VARIABLE}, or use %durable session ... --account ID."
     )
 
 

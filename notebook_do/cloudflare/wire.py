@@ -1,6 +1,6 @@
 """Turns an Upload into the upload endpoint's form, and Cloudflare's JSON into observed values.
 
-With lifecycle.py the only file that knows Cloudflare's field names. Secrets are revealed here and nowhere else; a
+With lifecycle.py the only file that knows Cloudflare's field names. What holds a secret's value leaves it sealed; a
 binding of a type that we have no word for is carried through unchanged.
 """
 
@@ -14,6 +14,8 @@ from email.policy import HTTP
 from typing import TYPE_CHECKING, Any, assert_never
 
 from notebook_do.cloudflare.lifecycle import encode_migration
+from notebook_do.cloudflare.sealed import Sealed
+from notebook_do.cloudflare.secrets import Vault
 from notebook_do.errors import ApiError
 from notebook_do.model import (
     ClassBinding,
@@ -81,34 +83,36 @@ Part = tuple[str, tuple[str, bytes, str]]
 class UploadForm:
     """The multipart form of one upload. `digest` covers all of it but the secrets' values."""
 
-    metadata: str = field(repr=False)
+    metadata: Sealed
     parts: tuple[Part, ...] = field(repr=False)
-    secrets: tuple[str, ...] = field(repr=False)
+    secrets: tuple[Sealed, ...]
     digest: str
 
 
 # --- model -> wire ---------------------------------------------------------------------------------------
 
 
-def encode_upload(step: Upload, *, op: str) -> UploadForm:
+def encode_upload(step: Upload, *, op: str, vault: Vault | None = None) -> UploadForm:
     """Write the form of one upload; raises CredentialError when a secret's value cannot be had.
 
-    `op` names this very attempt: it travels as a script tag.
+    `op` names this very attempt: it travels as a script tag. Secrets come from `vault`.
     """
+    values = {secret: (vault or Vault()).read(secret) for secret in secrets_of(step).values()}
     parts = tuple((m.name, (m.name, m.content, _CONTENT_TYPES[m.kind])) for m in step.modules)
     hidden = _metadata(step, op, lambda secret: f"{secret.source}:{secret.key}")
     covered = [hidden, *(f"{name} {kind} {hashlib.sha256(body).hexdigest()}" for name, (_, body, kind) in parts)]
     return UploadForm(
-        metadata=_metadata(step, op, Secret.reveal),
+        metadata=Sealed(_metadata(step, op, lambda secret: values[secret].open())),
         parts=parts,
-        secrets=tuple(s.reveal() for s in secrets_of(step)),
+        secrets=tuple(values.values()),
         digest=hashlib.sha256("\n".join(covered).encode()).hexdigest(),
     )
 
 
-def secrets_of(step: Upload) -> tuple[Secret, ...]:
-    """Give the secrets that an upload needs."""
-    return tuple(b.value for b in step.bindings if isinstance(b, ValueBinding) and isinstance(b.value, Secret))
+def secrets_of(step: Upload) -> dict[str, Secret]:
+    """Give the secrets that an upload sets, by binding."""
+    values = ((b.name, b.value) for b in step.bindings if isinstance(b, ValueBinding))
+    return {name: value for name, value in values if isinstance(value, Secret)}
 
 
 def _metadata(step: Upload, op: str, reveal: Callable[[Secret], str]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from notebook_do.declare.check import check
 from notebook_do.declare.options import Kind, Words, nearest, pair, parse_words, split_line
 from notebook_do.declare.tables import parse_tables
-from notebook_do.errors import CommandError
+from notebook_do.errors import CommandError, DeclarationError
 from notebook_do.model import (
     Bindings,
     BindingValue,
@@ -32,6 +32,8 @@ from notebook_do.model import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_SECRET_SOURCES = ("env", "keyring", "prompt")
 
 
 def parse_cell(
@@ -141,11 +143,38 @@ def _bindings(words: Words) -> dict[str, BindingValue]:
         add(name, _json(name, value))
     for text in words.all("--secret"):
         name, _, source = text.partition("=")
-        add(name, Secret.from_env(source or name))
+        add(name, secret_reference(words.id, name, source))
     for text in words.all("--service"):
         name, value = pair("worker", "--service", text)
         add(name, ServiceBinding(worker=value))
     return bindings
+
+
+def secret_reference(worker: str, name: str, text: str) -> Secret:
+    """Read what stands behind `--secret NAME=`: a variable, `keyring`, `prompt`, or one of those with `:KEY`.
+
+    Raises CommandError that shows nothing of `text`, which may be the value itself.
+    """
+    source, colon, key = text.partition(":")
+    try:
+        match source if source in _SECRET_SOURCES else "env":
+            case "keyring":
+                return Secret.from_keyring(key or name)
+            case "prompt":
+                return Secret.from_prompt(key or name)
+            case _:
+                return Secret.from_env(key if source == "env" and colon else text or name)
+    except DeclarationError as error:
+        problem = error.message
+    del text, source, key
+    raise CommandError(
+        f"worker {worker}: --secret {name}: {problem} Write NAME=VARIABLE, NAME=keyring or NAME=prompt.", line=1
+    )
+
+
+def secret_words(secret: Secret) -> str:
+    """Write what stands behind `--secret NAME=` for a secret."""
+    return secret.key if secret.source == "env" else f"{secret.source}:{secret.key}"
 
 
 def _json(name: str, text: str) -> Json:

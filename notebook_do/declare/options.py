@@ -52,7 +52,12 @@ OPTIONS: dict[Kind, tuple[Option, ...]] = {
         ),
         Option(flag="--var", value="NAME=TEXT", help="a string in env", many=True),
         Option(flag="--json", value="NAME=JSON", help="a JSON value in env", many=True),
-        Option(flag="--secret", value="NAME[=ENV]", help="a secret, read from the environment at deploy", many=True),
+        Option(
+            flag="--secret",
+            value="NAME[=SOURCE]",
+            help="a secret, from a VARIABLE (default NAME), keyring[:KEY] or prompt[:KEY]",
+            many=True,
+        ),
         Option(flag="--service", value="BINDING=WORKER", help="another Worker", many=True, completes="workers"),
         Option(flag="--lang", value="LANG", help="the language of the body", choices=("js", "ts", "py")),
         Option(flag="--entrypoint", value="FILE", help="a file instead of a body", completes="files"),

@@ -1,7 +1,7 @@
 """Turns the TOML body of a `%%durable` cell into declarations: `[namespaces.ID]` and `[workers.ID]` tables.
 
 Keys are those of the Python API. A binding is a string (plain text) or a table that says what it is:
-`{namespace = "ID"}`, `{worker = "ID", binding = "NAME"}`, `{service = "WORKER"}`, `{secret = "ENV"}`, `{json = ...}`,
+`{namespace = "ID"}`, `{worker = "ID", binding = "NAME"}`, `{service = "WORKER"}`, `{secret = "NAME"}`, `{json = ...}`,
 `{kv = "ID"}`, `{r2 = "BUCKET"}` and the like (BINDING_FORMS), or `{type = "...", ...}` in Cloudflare's own fields.
 """
 
@@ -81,9 +81,19 @@ WORKER_KEYS: Mapping[str, type] = {
     "lifecycle": str,
 }
 CHOICES: Mapping[str, tuple[str, ...]] = {"lang": ("js", "ts", "py"), "lifecycle": ("auto", "exports", "migrations")}
+
+
+def _secret(key: str, *, source: str = "env") -> Secret:
+    makers = {"env": Secret.from_env, "keyring": Secret.from_keyring, "prompt": Secret.from_prompt}
+    if not isinstance(source, str) or source not in makers:
+        del key
+        raise DeclarationError(f"the source of a secret is one of {', '.join(makers)}.")
+    return makers[source](key)
+
+
 BINDING_FORMS: Mapping[str, Callable[..., BindingValue]] = {
     "namespace": lambda text: NamespaceBinding(stable_id=StableId(text)),
-    "secret": Secret.from_env,
+    "secret": _secret,
     "service": Service,
     "kv": KV,
     "r2": R2,
@@ -201,6 +211,9 @@ class _Table:
         if unknown := [key for key in rest if key not in takes]:
             known = f"takes {', '.join(takes)} besides it" if takes else "takes nothing besides it"
             raise self.wrong(f"binding {name}: unknown key {unknown[0]}; {form} {known}.", "bindings", name)
+        if form == "secret" and not isinstance(value[form], str):
+            told = "a secret is declared by the name of where its value is, a string."
+            raise self.wrong(f"binding {name}: {told}", "bindings", name)
         if not isinstance(value[form], str):
             raise self.wrong(f"binding {name}: {form} must be a string, not {value[form]!r}.", "bindings", name)
         try:

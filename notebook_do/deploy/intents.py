@@ -17,8 +17,10 @@ from notebook_do.model import (
     StableId,
     TransferClass,
     TransferredAway,
+    ValueBinding,
 )
 from notebook_do.plan.plan import DeleteScript, SetSchedules, SetUrl, Upload
+from notebook_do.plan.secret import INHERITED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +50,16 @@ def with_own_tags(step: Upload, recorded: Recorded, drawn: dict[MigrationTag, Mi
         tag = drawn.get(record.migration_tag, record.migration_tag)
         step = replace(step, worker_record=replace(record, migration_tag=tag))
     return step
+
+
+def with_marks(step: Upload, recorded: Recorded, marks: Mapping[str, str]) -> Upload:
+    """Let the record hold the `marks` of the secrets that an upload sets, and the recorded ones of those it keeps."""
+    if (record := step.worker_record) is None:
+        return step
+    known = next((dict(w.secrets) for w in recorded.workers if w.id == step.worker), {})
+    kept = {b.name for b in step.bindings if isinstance(b, ValueBinding) and b.value == INHERITED}
+    told = {name: mark for name, mark in known.items() if name in kept} | dict(marks)
+    return replace(step, worker_record=replace(record, secrets=tuple(sorted(told.items()))))
 
 
 def intent_of(step: Mutation, *, op: str, serial: int, live: ObservedScript | None, digest: str = "") -> Intent:

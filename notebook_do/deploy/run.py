@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from notebook_do.cloudflare import wire
+from notebook_do.cloudflare.secrets import Vault
 from notebook_do.deploy.blame import blamed
-from notebook_do.deploy.intents import intent_of, new_op, with_own_tags
+from notebook_do.deploy.intents import intent_of, new_op, with_marks, with_own_tags
 from notebook_do.deploy.order import waits_for
 from notebook_do.deploy.record import after_forget, after_intent
 from notebook_do.deploy.recover import bound, resolve, today
@@ -29,6 +30,7 @@ from notebook_do.journal import Journal
 from notebook_do.model import CreateClass, RenameClass
 from notebook_do.observe import observe
 from notebook_do.plan.plan import Forget, Upload, take_baseline
+from notebook_do.state import make_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -53,8 +55,11 @@ async def deploy(  # noqa: PLR0913 - one plan, its surroundings, and three ways 
     confirm: Collection[str] = (),
     emit: Callable[[Event], None] = lambda _: None,
     cancel: Callable[[], bool] = lambda: False,
+    vault: Vault | None = None,
 ) -> DeployResult:
     """Send exactly `plan`. `confirm` holds the typed phrases of its consents; `cancel` is asked between steps.
+
+    `vault` holds the secrets that the plan sets; without it they are read anew.
 
     Raises, with nothing sent: PlanRefused, StalePlan, ConsentRequired, CredentialError, StateError. Raises SourceError
     for a fault of the script and DeployError for any other stop; both hold `result`, the outcome of every step.
@@ -63,23 +68,26 @@ async def deploy(  # noqa: PLR0913 - one plan, its surroundings, and three ways 
         raise PlanRefused("the plan is refused: " + " · ".join(r.message for r in plan.refusals))
     if plan.empty:
         return DeployResult(plan_digest=plan.digest)
-    _check_secrets(plan)
+    vault = vault or Vault()
+    _check_secrets(plan, vault)
     with state.lock():
-        run = _Run(plan, client, state, emit, cancel)
+        run = _Run(plan, client, state, emit, cancel, vault)
         with client.waiting(run.waiting, cancel):
             await run.begin(frozenset(confirm))
             return await run.steps()
 
 
-def _check_secrets(plan: Plan) -> None:
+def _check_secrets(plan: Plan, vault: Vault) -> None:
     """Read every secret once before anything is sent; one that is missing names its cell's line."""
     for step in plan.steps:
-        for secret in wire.secrets_of(step) if isinstance(step, Upload) else ():
+        if not isinstance(step, Upload):
+            continue
+        for name, secret in wire.secrets_of(step).items():
             try:
-                secret.reveal()
+                vault.read(secret)
             except CredentialError as error:
-                line = step.line if isinstance(step, Upload) else None
-                raise CredentialError(error.message, line=line) from None
+                text = f"secret {name} of Worker {step.script_name}: {error.message}"
+                raise CredentialError(text, line=step.line) from None
 
 
 def _verified_afterwards(plan: Plan) -> bool:
@@ -96,16 +104,17 @@ def _verified_afterwards(plan: Plan) -> bool:
 class _Run:
     """One deploy under way. `recorded` is always what the state file holds."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what `deploy` was given
         self,
         plan: Plan,
         client: Client,
         state: StateFile,
         emit: Callable[[Event], None],
         cancel: Callable[[], bool],
+        vault: Vault,
     ) -> None:
         self.plan, self.client, self.state = plan, client, state
-        self.emit, self.cancel = emit, cancel
+        self.emit, self.cancel, self.vault = emit, cancel, vault
         self.journal = Journal(state.journal_path)
         self.outcomes: dict[int, Outcome] = {}
         self.failed: tuple[int, DurableError] | None = None
@@ -138,6 +147,8 @@ class _Run:
             )
         self.state.prepare()
         self.recorded = bound(self.recorded, self.client)
+        if any(wire.secrets_of(s) for s in self.plan.steps if isinstance(s, Upload)):
+            make_key(self.recorded.lineage)
         self.scripts = {s.name: s for s in observed.scripts}
 
     async def steps(self) -> DeployResult:
@@ -214,9 +225,9 @@ class _Run:
             self.recorded = self.state.save(after_forget(self.recorded, step.stable_ids, step.workers, today()))
             return Outcome(text=step.summary, status="done")
         if isinstance(step, Upload):
-            step = with_own_tags(step, self.recorded, self.tags)
+            step = self._with_marks(with_own_tags(step, self.recorded, self.tags))
         op = new_op(self.recorded)
-        form = wire.encode_upload(step, op=op) if isinstance(step, Upload) else None
+        form = wire.encode_upload(step, op=op, vault=self.vault) if isinstance(step, Upload) else None
         intent = intent_of(
             step,
             op=op,
@@ -241,6 +252,13 @@ class _Run:
                 "The journal knows of it: plan again when that is mended, and it is recorded then."
             ) from None
         return Outcome(text=step.summary, status="done")
+
+    def _with_marks(self, step: Upload) -> Upload:
+        """Mark the secrets that `step` sets, so that a later plan can tell whether they changed."""
+        found = wire.secrets_of(step)
+        key = make_key(self.recorded.lineage) if found else b""
+        marks = {name: self.vault.mark(secret, key, step.script_name, name) for name, secret in found.items()}
+        return with_marks(step, self.recorded, marks)
 
     def _record(
         self, intent: Intent, script: ObservedScript | None, live: Mapping[NamespaceId, ObservedNamespace]

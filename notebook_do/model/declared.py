@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from notebook_do.errors import CredentialError, DeclarationError
+from notebook_do.errors import DeclarationError
 from notebook_do.shown import Shown
 
 if TYPE_CHECKING:
@@ -52,29 +52,67 @@ class Json:
         return json.loads(self.text)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Secret:
-    """Where a secret binding's value comes from at deploy time; the value itself is never held.
+SecretSource = Literal["env", "keyring", "prompt"]
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,127}")
+_ENTRY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 
-    Use `Secret.from_env("NAME")`.
+
+@dataclass(frozen=True, slots=True, init=False)
+class Secret:
+    """Where a secret binding's value comes from when a plan is made; the value itself is never held.
+
+    Use `Secret.from_env("NAME")`, `Secret.from_keyring("NAME")` or `Secret.from_prompt("NAME")`.
     """
 
-    source: Literal["env"]
+    source: SecretSource
     key: str
+
+    def __init__(self, *literal: object, source: SecretSource = "env", key: str = "") -> None:
+        """Keep source and key; raises DeclarationError, which shows nothing of it, for a value written literally."""
+        refused, length = bool(literal), len(key)
+        pattern = _VARIABLE if source == "env" else _ENTRY
+        wrong = not pattern.fullmatch(key)
+        del literal
+        if not refused and not wrong:
+            object.__setattr__(self, "source", source)
+            object.__setattr__(self, "key", key)
+            return
+        del key  # it may be the value: no frame of the error holds it
+        if refused:
+            raise DeclarationError(
+                "the value of a secret is not written down; name where it comes from: "
+                "nd.Secret.from_env('NAME'), nd.Secret.from_keyring('NAME') or nd.Secret.from_prompt('NAME')."
+            )
+        what = "an environment variable in capital letters, digits and _" if source == "env" else f"a {source} entry"
+        raise DeclarationError(
+            f"a secret is declared by the name of {what}; this text of {length} characters is none. "
+            "When it is the value itself, it does not belong here."
+        )
 
     @classmethod
     def from_env(cls, key: str) -> Secret:
-        """Read the value from the environment variable `key` when the Worker is uploaded."""
-        return cls(source="env", key=key)
+        """Take the value of the environment variable `key`, whose name is written in capitals."""
+        return cls._named("env", key)
 
-    def reveal(self) -> str:
-        """Read the value; only cloudflare/wire.py calls this. Raises CredentialError if it is not set."""
-        value = os.environ.get(self.key)
-        if value is None:
-            raise CredentialError(
-                f"secret binding: the environment variable {self.key} is not set; set it and plan again."
-            )
-        return value
+    @classmethod
+    def from_keyring(cls, key: str) -> Secret:
+        """Take what the system's keyring holds for `key` of the service notebook_do (`keyring set notebook_do KEY`)."""
+        return cls._named("keyring", key)
+
+    @classmethod
+    def from_prompt(cls, key: str) -> Secret:
+        """Ask for the value, without echo, when the secret was not set yet; `%durable secret KEY` asks anew."""
+        return cls._named("prompt", key)
+
+    @classmethod
+    def _named(cls, source: SecretSource, key: str) -> Secret:
+        problem = None
+        try:
+            return cls(source=source, key=key)
+        except DeclarationError as error:
+            problem = error.message
+        del key
+        raise DeclarationError(problem)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

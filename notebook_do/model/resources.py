@@ -86,7 +86,7 @@ RESOURCE_TYPES: Mapping[str, ResourceType] = {
 OWN_FORMS: Mapping[str, str] = {
     "plain_text": "write the text itself",
     "json": "use nd.Json(value), in TOML {json = ...}",
-    "secret_text": "use nd.Secret.from_env('NAME'), in TOML {secret = \"NAME\"}",
+    "secret_text": "use nd.Secret.from_env('NAME'), from_keyring or from_prompt, in TOML {secret = \"NAME\"}",
     "secret_key": "set it with the API or wrangler; an upload keeps it",
     "service": "use nd.Service('worker'), in TOML {service = \"worker\"}",
     "durable_object_namespace": "bind a declared namespace, or worker.bindings.NAME of its host",

@@ -109,6 +109,8 @@ class RecordedWorker:
     content_digest: str | None = None
     settings_digest: str | None = None
     """Digest of everything else that was uploaded (bindings, compatibility, options, url, crons); planner's own."""
+    secrets: tuple[tuple[str, str], ...] = ()
+    """(binding, mark) of the secrets that were set, sorted: a keyed mark tells whether a value changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -180,5 +180,6 @@ RUN = {
     "export": records.export,
     "state": records.state,
     "require": records.require,
+    "secret": records.secret,
     "whoami": records.whoami,
 }

@@ -118,7 +118,8 @@ def _reached(value: BindingValue, namespaces: Mapping[str, Namespace], workers: 
         case Json():
             return {"type": "json", "target": value.text}
         case Secret():
-            return {"type": "secret_text", "target": f"from environment variable {value.key}"}
+            where = {"env": "from environment variable", "keyring": "from keyring", "prompt": "asked for as"}
+            return {"type": "secret_text", "target": f"{where[value.source]} {value.key}"}
         case ServiceBinding():
             return {"type": "service", "target": value.worker}
         case Resource():

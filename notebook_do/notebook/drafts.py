@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from notebook_do.declare.cell import parse_cell
+from notebook_do.declare.cell import parse_cell, secret_words
 from notebook_do.declare.check import check, check_identifier
 from notebook_do.errors import DurableError
 from notebook_do.model import Bindings, Json, Namespace, PlainText, Secret, ServiceBinding, StableId, Worker
@@ -181,7 +181,7 @@ def _row_of(name: str, value: BindingValue) -> BindingRow | None:
         case Json():
             return BindingRow(name=name, kind="json", target=value.text)
         case Secret():
-            return BindingRow(name=name, kind="secret", target=value.key)
+            return BindingRow(name=name, kind="secret", target=secret_words(value))
         case ServiceBinding(entrypoint=None, environment=None):
             return BindingRow(name=name, kind="service", target=value.worker)
     return None

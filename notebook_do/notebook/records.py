@@ -93,6 +93,14 @@ def require(call: Call) -> Shown:
     return View((Line(f"Set, and not shown: {', '.join(names)}."),))
 
 
+def secret(call: Call) -> Shown:
+    """Ask anew for the value of a secret."""
+    key = call.options.key
+    if not current().ask_secret(key):
+        return View((Line(f"Nothing was answered for secret {key}; it stays as it is."),))
+    return View((Line(f"The answer for secret {key} is held until this kernel ends. Next: %durable plan"),))
+
+
 def whoami(call: Call) -> Shown:
     """Say which token is used, without the token."""
     del call

@@ -274,6 +274,12 @@ VERBS = (
         example="%durable require env CLOUDFLARE_API_TOKEN",
     ),
     Verb(
+        name="secret",
+        summary="ask anew for the value of a secret that is declared with a prompt; the next plan tells if it changed",
+        options=(Option(name="key", value="KEY", required=True, help="KEY of NAME=prompt:KEY, else NAME"),),
+        example="%durable secret API_KEY",
+    ),
+    Verb(
         name="whoami",
         summary="say which token is used: where it was found, its account, the last four characters of its id",
         example="%durable whoami",

@@ -7,37 +7,48 @@ transfer only when it was declared. A plan with a refusal has no steps.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from notebook_do.model import ClassBinding, ServiceBinding
 from notebook_do.plan.alias import can_alias
 from notebook_do.plan.destroy import Doom, check_binders, check_hosts, condemn, deletions
-from notebook_do.plan.diff import WorkerDiff, compare
+from notebook_do.plan.diff import WorkerDiff, compare, kept_secrets
 from notebook_do.plan.explain import doom_changes, gone_changes, kept_changes, namespace_changes
 from notebook_do.plan.facts import Facts, Findings, Slot, gather
 from notebook_do.plan.forms import settle_forms
 from notebook_do.plan.identity import Held, identify
 from notebook_do.plan.migrations import check_arrivals, check_missing, check_slots, unit_of
 from notebook_do.plan.order import CrossedTransfer
-from notebook_do.plan.plan import Action, Change, Forget, Plan, take_baseline
+from notebook_do.plan.plan import Action, Change, Forget, Plan, Upload, take_baseline
 from notebook_do.plan.rows import binding_rows, migration_rows
 from notebook_do.plan.schedule import Plot, Schedule, Stage, Unit
 from notebook_do.plan.standing import Standing, stand
 from notebook_do.plan.uploads import Uploads
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from notebook_do.model import Desired, Observed, Recorded, Target
     from notebook_do.plan.plan import Step
+    from notebook_do.plan.secret import Sight
 
 
-def build_plan(
-    desired: Desired, recorded: Recorded, observed: Observed, *, target: Target, default_compatibility_date: str
+def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests on
+    desired: Desired,
+    recorded: Recorded,
+    observed: Observed,
+    *,
+    target: Target,
+    default_compatibility_date: str,
+    sights: Mapping[tuple[str, str], Sight] = MappingProxyType({}),
 ) -> Plan:
     """Compare the three states and give the plan; the same three give a byte-equal plan.
 
-    `default_compatibility_date` is for Workers that are not live yet and declare none.
+    `default_compatibility_date` is for Workers that are not live yet and declare none. `sights` tells of each declared
+    secret, by script name and binding, whether its value is the one that was set last.
     """
-    facts, findings = gather(desired, recorded, observed), Findings()
+    facts, findings = gather(desired, recorded, observed, sights), Findings()
     _check_account(facts, findings)
     doom = condemn(facts, findings)
     work = _survey(facts, doom, findings)
@@ -53,7 +64,7 @@ def build_plan(
         session=desired.session,
         stage=desired.stage,
         target=target,
-        changes=_changes(work),
+        changes=_changes(work, frozenset(s.script_name for s in steps if isinstance(s, Upload))),
         drift=tuple(findings.drift),
         steps=tuple(steps),
         refusals=tuple(sorted(findings.refusals, key=lambda r: (r.subject, r.code))),
@@ -106,8 +117,10 @@ def _survey(facts: Facts, doom: Doom, findings: Findings) -> _Work:
         script: s.record.id for script, s in standings.items() if s.record and s.record.id != s.worker.id and s.live
     }
     renamed = {h.desired.script_name for h in held if h.formerly}
-    diffs = {script: compare(s, relabelled=script in relabelled.keys() | renamed) for script, s in standings.items()}
+    named = relabelled.keys() | renamed
+    diffs = {n: compare(s, relabelled=n in named, sights=facts.sights) for n, s in standings.items()}
     for diff in diffs.values():
+        _check_secrets(diff, facts, findings)
         findings.drift += diff.drift
     findings.drift += gone_changes(facts, doom)
     work = _Work(
@@ -122,6 +135,21 @@ def _survey(facts: Facts, doom: Doom, findings: Findings) -> _Work:
     )
     _check_together(work)
     return work
+
+
+def _check_secrets(diff: WorkerDiff, facts: Facts, findings: Findings) -> None:
+    """Refuse a secret that has to be set and has no value here."""
+    worker = diff.standing.worker
+    for name in (n for n, fate in diff.fates.items() if fate == "missing"):
+        findings.refuse(
+            "secret-missing",
+            f"{worker.id}.{name}",
+            f"secret {name} of Worker {worker.script_name} was never set, and there is no value for it: "
+            f"{facts.sights[worker.script_name, name].problem}",
+            "give it a value where it says, and plan again",
+            "leave the secret out of the declaration",
+            where=worker.where,
+        )
 
 
 def _busy_scripts(work: _Work) -> set[str]:
@@ -284,7 +312,7 @@ def _check_aliases(work: _Work, stages: list[Stage]) -> None:
 # --- what the plan says and covers
 
 
-def _changes(work: _Work) -> tuple[Change, ...]:
+def _changes(work: _Work, uploaded: frozenset[str]) -> tuple[Change, ...]:
     changes: list[Change] = []
     for script, diff in sorted(work.diffs.items()):
         if not diff.changes:
@@ -293,7 +321,7 @@ def _changes(work: _Work) -> tuple[Change, ...]:
             changes.append(
                 Change(action=Action.NOOP, kind="worker", id=worker.id, worker=worker.id, name=script, detail=detail)
             )
-        changes += diff.changes
+        changes += (*diff.changes, *(kept_secrets(diff) if script in uploaded else ()))
     changes += namespace_changes(work.held)
     changes += doom_changes(work.doom)
     changes += kept_changes(work.facts, work.doom, work.held)

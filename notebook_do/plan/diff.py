@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from notebook_do.model import ClassBinding, Json, PlainText, Resource, Secret, ServiceBinding
+from notebook_do.model import ClassBinding, Json, PlainText, Resource, Secret, ServiceBinding, ValueBinding
 from notebook_do.plan.fingerprint import Fingerprint, fingerprint, read_fingerprint
 from notebook_do.plan.plan import Action, Change
+from notebook_do.plan.secret import Fate, Sight, fate_of, is_live_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 LIVE_SECRETS = frozenset({"secret_text", "secret_key"})
+_UNSEEN = Sight()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,8 @@ class WorkerDiff:
     changes: tuple[Change, ...] = ()
     drift: tuple[Change, ...] = ()
     binding_actions: Mapping[str, Action] = field(default_factory=dict)
+    fates: Mapping[str, Fate] = field(default_factory=dict)
+    """What becomes of each declared secret, by binding."""
 
     @property
     def sets_url(self) -> bool:
@@ -46,11 +50,13 @@ class WorkerDiff:
         return self.wanted.crons != self.before.crons
 
 
-def compare(standing: Standing, *, relabelled: bool) -> WorkerDiff:
+def compare(standing: Standing, *, relabelled: bool, sights: Mapping[tuple[str, str], Sight]) -> WorkerDiff:
     """Compare a declared Worker; `relabelled`: a stable ID or the Worker id changed, which our mark must tell."""
     worker, live, record = standing.worker, standing.live, standing.record
     wanted, before = fingerprint(worker), read_fingerprint(record.settings_digest if record and live else None)
     binding_changes, binding_drift = _binding_changes(standing, same=wanted.upload == before.upload)
+    fates = _fates(standing, sights)
+    binding_changes += _secret_changes(standing, fates)
     changes, drift = list(binding_changes), list(binding_drift)
     if live is None:
         changes.insert(0, _change(standing, Action.CREATE, "worker", f"Worker {worker.script_name} is created."))
@@ -64,17 +70,9 @@ def compare(standing: Standing, *, relabelled: bool) -> WorkerDiff:
         changed=bool(changes or drift) or relabelled or standing.retags or standing.converts,
         drift=tuple(drift),
         binding_actions={c.name: c.action for c in (*binding_changes, *binding_drift)},
+        fates=fates,
     )
-    changes += _around(result)
-    return WorkerDiff(
-        standing=standing,
-        wanted=wanted,
-        before=before,
-        changed=result.changed,
-        changes=tuple(changes),
-        drift=result.drift,
-        binding_actions=result.binding_actions,
-    )
+    return replace(result, changes=(*changes, *_around(result)))
 
 
 def _change(  # noqa: PLR0913 - the cells of a row
@@ -187,13 +185,15 @@ def _outside(standing: Standing, *, same: bool) -> list[Change]:
 def _binding_changes(standing: Standing, *, same: bool) -> tuple[list[Change], list[Change]]:
     """Give the changes of bindings: first those that the declarations ask for, then those made outside."""
     worker, live = standing.worker, standing.live
+    plain = [b for b in worker.bindings if not is_secret(b)]  # secrets have changes of their own
     if live is None:
-        made = [_binding_change(standing, Action.CREATE, b.name, "", describe(b), "") for b in worker.bindings]
+        made = [_binding_change(standing, Action.CREATE, b.name, "", describe(b), "") for b in plain]
         return made, []
     if live.bindings is None:
         return [], []
-    found = {b.name: b for b in live.bindings}
-    wanted = {b.name: b for b in worker.bindings}
+    secret = {b.name for b in worker.bindings} - {b.name for b in plain}
+    found = {b.name: b for b in live.bindings if b.name not in secret}
+    wanted = {b.name: b for b in plain}
     changes = []
     outside = " It was changed outside." if same else ""
     for name in sorted(found.keys() | wanted.keys()):
@@ -205,6 +205,53 @@ def _binding_changes(standing: Standing, *, same: bool) -> tuple[list[Change], l
         elif was is not None and now is not None and not same_binding(was, now, live.name):
             changes.append(_binding_change(standing, Action.UPDATE, name, describe(was), describe(now), outside))
     return ([], changes) if same else (changes, [])
+
+
+def _fates(standing: Standing, sights: Mapping[tuple[str, str], Sight]) -> dict[str, Fate]:
+    """Say what becomes of each declared secret; of none where the live bindings were not read."""
+    worker, live = standing.worker, standing.live
+    if live is not None and live.bindings is None:
+        return {}
+    found = {b.name: b for b in (live.bindings or () if live else ())}
+    return {
+        b.name: fate_of(b, found.get(b.name), standing.record, sights.get((worker.script_name, b.name), _UNSEEN))
+        for b in worker.bindings
+        if isinstance(b, ValueBinding) and isinstance(b.value, Secret)
+    }
+
+
+def _secret_changes(standing: Standing, fates: Mapping[str, Fate]) -> list[Change]:
+    """Tell of the secrets whose values are sent."""
+    worker = standing.worker
+    found = {b.name: b for b in (standing.live.bindings or () if standing.live else ())}
+    changes = []
+    for binding in (b for b in worker.bindings if fates.get(b.name) in {"set", "changed"}):
+        was, name = found.get(binding.name), binding.name
+        why = {
+            "changed": "is changed: its value is not the one that was set last.",
+            "set": "is set."
+            if was is None or not is_live_secret(was)
+            else "is set again: the live value was not set from here, and cannot be compared.",
+        }[fates[name]]
+        action = Action.CREATE if was is None else Action.UPDATE
+        change = _binding_change(standing, action, name, describe(was) if was else "", describe(binding), "")
+        changes.append(replace(change, detail=f"Secret {name} of {worker.script_name} {why}"))
+    return changes
+
+
+def kept_secrets(diff: WorkerDiff) -> list[Change]:
+    """Tell of the secrets that an upload leaves as they are, those that are not declared here included."""
+    standing, worker = diff.standing, diff.standing.worker
+    declared = {b.name for b in worker.bindings}
+    rows = []
+    for live in sorted(standing.live.bindings or () if standing.live else (), key=lambda b: b.name):
+        kept = diff.fates.get(live.name) == "kept"
+        if not kept and (live.name in declared or not is_secret(live)):
+            continue
+        row = _binding_change(standing, Action.NOOP, live.name, describe(live), describe(live), "")
+        which = "" if kept else ", which is not declared here,"
+        rows.append(replace(row, detail=f"Secret {live.name} of {worker.script_name}{which} is kept."))
+    return rows
 
 
 def _binding_change(  # noqa: PLR0913, PLR0917 - the cells of a row
@@ -250,8 +297,8 @@ def kind_and_target(binding: ScriptBinding) -> tuple[str, str]:
             return "plain_text", ""
         case Json():
             return "json", ""
-        case Secret(key=key):
-            return "secret_text", key
+        case Secret(source=source, key=key):
+            return "secret_text", f"{source} {key}"
         case ServiceBinding(worker=worker):
             return "service", worker
         case Resource(type=kind, fields=fields):
@@ -265,10 +312,6 @@ def same_binding(live: ScriptBinding, wanted: ScriptBinding, script: str) -> boo
             return False
         return (live.class_name, live.script_name or script) == (wanted.class_name, wanted.script_name or script)
     match live.value, wanted.value:
-        case Resource(type="secret_text"), Secret():
-            return True
-        case Secret(), Secret():
-            return True
         case ServiceBinding() as was, ServiceBinding() as now:
             return (was.worker, was.entrypoint) == (now.worker, now.entrypoint)
         case Resource() as was, Resource() as now:

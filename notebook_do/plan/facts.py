@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from notebook_do.plan.plan import Change, Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from notebook_do.model import (
         Desired,
         DesiredNamespace,
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
         RecordedWorker,
         Where,
     )
+    from notebook_do.plan.secret import Sight
 
 
 class Slot(NamedTuple):
@@ -51,9 +54,11 @@ class Facts:
     slots: dict[Slot, ObservedNamespace]
     hosted: dict[str, list[ObservedNamespace]]
     """Live namespaces by script name."""
+    sights: Mapping[tuple[str, str], Sight]
+    """What can be told of the declared secrets, by script name and binding."""
 
 
-def gather(desired: Desired, recorded: Recorded, observed: Observed) -> Facts:
+def gather(desired: Desired, recorded: Recorded, observed: Observed, sights: Mapping[tuple[str, str], Sight]) -> Facts:
     """Index the three states."""
     hosted: dict[str, list[ObservedNamespace]] = {}
     for namespace in sorted(observed.namespaces, key=lambda n: n.namespace_id):
@@ -71,6 +76,7 @@ def gather(desired: Desired, recorded: Recorded, observed: Observed) -> Facts:
         live={n.namespace_id: n for n in observed.namespaces},
         slots={Slot(n.script_name, n.class_name): n for n in observed.namespaces},
         hosted=hosted,
+        sights=sights,
     )
 
 

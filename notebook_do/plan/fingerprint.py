@@ -57,7 +57,7 @@ def crons_part(crons: tuple[str, ...]) -> str:
 
 
 def plain_binding(binding: ScriptBinding) -> list[Any]:
-    """Reduce a binding to JSON values; a secret to where it comes from."""
+    """Reduce a binding to JSON values; a secret to being one: its mark tells the rest."""
     if isinstance(binding, ClassBinding):
         return [binding.name, "class", binding.class_name, binding.script_name, binding.environment]
     match binding.value:
@@ -65,8 +65,8 @@ def plain_binding(binding: ScriptBinding) -> list[Any]:
             return [binding.name, "text", text]
         case Json(text=text):
             return [binding.name, "json", text]
-        case Secret(source=source, key=key):
-            return [binding.name, "secret", source, key]
+        case Secret():
+            return [binding.name, "secret"]
         case ServiceBinding(worker=worker, entrypoint=entrypoint, environment=environment):
             return [binding.name, "service", worker, entrypoint, environment]
         case Resource(type=kind, fields=fields):

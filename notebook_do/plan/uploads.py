@@ -25,6 +25,7 @@ from notebook_do.plan.fingerprint import UNSET, Fingerprint
 from notebook_do.plan.mark import marked_tags, write_mark
 from notebook_do.plan.plan import SetSchedules, SetUrl, Upload
 from notebook_do.plan.schedule import TEMPORARY
+from notebook_do.plan.secret import INHERITED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -104,7 +105,7 @@ class Uploads:
             script_name=stage.script,
             main_module=main_module,
             modules=modules,
-            bindings=tuple(b for b in (self._binding(b, stage) for b in worker.bindings) if b),
+            bindings=tuple(b for b in (self._binding(b, stage, diff) for b in worker.bindings) if b),
             compatibility_date=worker.compatibility_date or found_date or self.default_compatibility_date,
             compatibility_flags=worker.compatibility_flags,
             options=worker.options,
@@ -156,7 +157,7 @@ class Uploads:
 
     # --- bindings
 
-    def _binding(self, binding: ScriptBinding, stage: Stage) -> ScriptBinding | None:
+    def _binding(self, binding: ScriptBinding, stage: Stage, diff: WorkerDiff) -> ScriptBinding | None:
         """Give the binding as it can be bound in this upload; None when what it binds does not exist yet."""
         if isinstance(binding, ClassBinding):
             if binding.stable_id is None or binding.stable_id not in self.units:
@@ -173,6 +174,8 @@ class Uploads:
             )
         if isinstance(binding.value, ServiceBinding) and binding.value.worker in self.diffs:
             return binding if binding.value.worker in stage.services else None
+        if diff.fates.get(binding.name) == "kept":
+            return replace(binding, value=INHERITED)
         return binding
 
     # --- records

@@ -101,6 +101,7 @@ def encode_worker(worker: RecordedWorker) -> Document:
         "migration_tag": worker.migration_tag,
         "content_digest": worker.content_digest,
         "settings_digest": worker.settings_digest,
+        "secrets": dict(worker.secrets),
     }
 
 
@@ -166,7 +167,16 @@ def decode_worker(id_: str, value: Any) -> RecordedWorker:
         migration_tag=MigrationTag(tag) if tag is not None else None,
         content_digest=_optional(fields, "content_digest", where),
         settings_digest=_optional(fields, "settings_digest", where),
+        secrets=_marks(fields, where),
     )
+
+
+def _marks(fields: Document, where: str) -> tuple[tuple[str, str], ...]:
+    """Read the marks of secrets; a file that was written before there were any has none."""
+    marks = _object(fields.get("secrets", {}), f"{where}.secrets")
+    if not all(isinstance(mark, str) for mark in marks.values()):
+        raise Damage(f"{where}.secrets is not a table of marks")
+    return tuple(sorted(marks.items()))
 
 
 def decode_namespace(stable_id: str, value: Any) -> RecordedNamespace:

@@ -19,6 +19,7 @@ from notebook_do.cloudflare.answer import Answer, NoAnswer, parse_json, retry_af
 from notebook_do.cloudflare.client import REQUEST_BUDGET, Client
 from notebook_do.cloudflare.credentials import Token
 from notebook_do.cloudflare.retry import Pace
+from notebook_do.cloudflare.sealed import Sealed
 from notebook_do.cloudflare.wire import UploadForm
 from notebook_do.errors import ApiError, CredentialError, TargetError
 
@@ -67,7 +68,10 @@ def no(status: int, *errors: dict[str, Any]) -> httpx.Response:
 
 
 FORM = UploadForm(
-    metadata='{"main_module":"m.js"}', parts=(("m.js", ("m.js", b"\x00\r\n--x", "text/plain")),), secrets=(), digest=""
+    metadata=Sealed('{"main_module":"m.js"}'),
+    parts=(("m.js", ("m.js", b"\x00\r\n--x", "text/plain")),),
+    secrets=(),
+    digest="",
 )
 
 
@@ -252,7 +256,7 @@ def test_known_codes_say_what_to_do(code: int) -> None:
 
 def test_s30_echoed_secrets_are_masked() -> None:
     """S01, S30: a server that echoes the token or a secret binding's value does not get them into an error."""
-    form = UploadForm(metadata="{}", parts=(), secrets=("hunter2-hunter2",), digest="")
+    form = UploadForm(metadata=Sealed("{}"), parts=(), secrets=(Sealed("hunter2-hunter2"),), digest="")
 
     def handler(request: httpx.Request) -> httpx.Response:
         return no(400, {"code": 10021, "message": f"bad hunter2-hunter2 and {request.headers['authorization']}"})

@@ -92,6 +92,7 @@ class Sources:
         self.colab: str | None = None
         keyring, errors = types.ModuleType("keyring"), types.ModuleType("keyring.errors")
         errors.KeyringError = type("KeyringError", (Exception,), {})  # type: ignore[attr-defined]
+        errors.NoKeyringError = type("NoKeyringError", (errors.KeyringError,), {})  # type: ignore[attr-defined]
         keyring.get_password = lambda _service, _name: self.keyring  # type: ignore[attr-defined]
         google, colab, userdata = (types.ModuleType(n) for n in ("google", "google.colab", "google.colab.userdata"))
         userdata.SecretNotFoundError = type("SecretNotFoundError", (Exception,), {})  # type: ignore[attr-defined]

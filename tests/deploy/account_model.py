@@ -74,9 +74,12 @@ class Refused(Exception):  # noqa: N818 - what happened
         self.code, self.status = code, status
 
 
-@dataclass
+@dataclass(repr=False)
 class Account:
-    """Scripts and namespaces of one account. `log` holds (method, path) of every request that arrived."""
+    """Scripts and namespaces of one account. `log` holds (method, path) of every request that arrived.
+
+    Without a repr: it holds what was sent, secrets too, and a traceback of ours must not be blamed for them.
+    """
 
     scripts: dict[str, dict[str, Any]] = field(default_factory=dict)
     namespaces: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -5,17 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.cloudflare.secrets import Vault
 from notebook_do.declare.catalog import Catalog
 from notebook_do.deploy import DeployResult, deploy, recover
-from notebook_do.model import Bindings, Namespace, NamespaceBinding, Secret, StableId, Worker
+from notebook_do.model import Bindings, Namespace, NamespaceBinding, Secret, StableId, ValueBinding, Worker
 from notebook_do.observe import observe
 from notebook_do.plan.build import build_plan
+from notebook_do.state import load_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from notebook_do.cloudflare.client import Client
+    from notebook_do.model import Desired
     from notebook_do.plan.plan import Plan
+    from notebook_do.plan.secret import Sight
     from notebook_do.state import StateFile
 
 
@@ -79,7 +83,24 @@ class Project:
             desired = catalog.desired("p", "production", destroy=self.destroy)
             scripts = {w.script_name for w in (*desired.workers, *recorded.workers)}
             observed = await observe(client, scripts=sorted(scripts), settings=True)
-        return build_plan(desired, recorded, observed, target="cloudflare", default_compatibility_date="2026-01-01")
+        return build_plan(
+            desired,
+            recorded,
+            observed,
+            target="cloudflare",
+            default_compatibility_date="2026-01-01",
+            sights=self.sights(desired, recorded.lineage),
+        )
+
+    def sights(self, desired: Desired, lineage: str) -> dict[tuple[str, str], Sight]:
+        """Look at the secrets, as a session does."""
+        vault, key = Vault(), load_key(lineage) or bytes(32)
+        return {
+            (w.script_name, b.name): vault.look(b.value, key, w.script_name, b.name)
+            for w in desired.workers
+            for b in w.bindings
+            if isinstance(b, ValueBinding) and isinstance(b.value, Secret)
+        }
 
     async def deploy(self, plan: Plan, **options: Any) -> DeployResult:
         """Deploy with every consent given."""

@@ -64,6 +64,12 @@ class Kernel:
         self.client.shell_channel.send(message)
         return self.outputs(str(message["header"]["msg_id"]))
 
+    def answer(self, text: str) -> dict[str, Any]:
+        """Answer the question that a cell asks, and give the question."""
+        asked = self.client.get_stdin_msg(timeout=60)["content"]
+        self.client.input(text)
+        return dict(asked)
+
     def reply(self, request: str) -> dict[str, Any]:
         """Wait for the reply to one request; replies come in order."""
         while True:
@@ -241,3 +247,24 @@ def test_a_plan_tells_of_what_a_cell_no_longer_declares(kernel: Kernel) -> None:
         assert "namespace second is still declared" not in words
         kernel.run(f"%durable rm {kind} first")
         assert "is still declared" not in str(kernel.run("%durable plan"))
+
+
+def test_a_secret_is_asked_for_once_and_without_echo(kernel: Kernel) -> None:
+    """A secret of the prompt is asked for by the cell that plans; later plans know it, and `secret` asks anew."""
+    source = "export default { fetch(request, env) { return new Response(env.KEY) } };"
+    kernel.run(f"%%durable worker asking --secret KEY=prompt --quiet\n{source}")
+    request = kernel.send("import notebook_do as nd\nplan = %durable plan")
+    assert kernel.answer("first-canary") == {"prompt": "Value of secret KEY: ", "password": True}
+    shown = kernel.outputs(request)
+    shown += kernel.run("result = nd.current().deploy(plan)")
+    shown += kernel.run("again = %durable plan\nprint('empty:', again.empty)")
+    assert "empty: True" in str(shown)
+    request = kernel.send("%durable secret KEY")
+    kernel.answer("second-canary")
+    shown += kernel.outputs(request)
+    shown += kernel.run(
+        "plan = %durable plan\nprint([c.detail for c in plan.changes])\nresult = nd.current().deploy(plan)"
+    )
+    assert "Secret KEY of asking-dev is changed" in str(shown)
+    assert "canary" not in str(shown)
+    assert "second-canary" in str(kernel.run("print(nd.current().fetch('asking').text)"))

@@ -37,10 +37,11 @@ from notebook_do.model import (
 )
 from notebook_do.plan.build import build_plan
 from notebook_do.plan.fingerprint import fingerprint
+from notebook_do.plan.secret import Sight
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.json"))
 KEYS = {
-    *("claim", "cells", "destroy", "recorded", "observed"),
+    *("claim", "cells", "destroy", "recorded", "observed", "sights"),
     *("steps", "refusals", "drift", "warnings", "consents", "changes"),
 }
 
@@ -60,7 +61,7 @@ def recorded_of(case: dict[str, Any], desired: Desired) -> Recorded:
     declared = {w.id: w for w in desired.workers}
     workers = []
     for fields in given.get("workers", ()):
-        filled = dict(fields)
+        filled = dict(fields) | {"secrets": tuple(fields.get("secrets", {}).items())}
         if filled.get("content_digest") == "as declared":
             filled["content_digest"] = declared[fields["id"]].content_digest
         if filled.get("settings_digest") == "as declared":
@@ -91,6 +92,15 @@ def observed_of(case: dict[str, Any]) -> Observed:
         scripts=tuple(scripts),
         namespaces=tuple(namespaces),
     )
+
+
+def sights_of(case: dict[str, Any]) -> dict[tuple[str, str], Sight]:
+    """Read what can be told of the secrets: `{"script": {"BINDING": {"mark": ...} or {"problem": ...}}}`."""
+    return {
+        (script, binding): Sight(**fields)
+        for script, bindings in case.get("sights", {}).items()
+        for binding, fields in bindings.items()
+    }
 
 
 def binding_of(name: str, fields: dict[str, Any]) -> ClassBinding | ValueBinding:
@@ -138,7 +148,8 @@ def test_case(path: Path) -> None:
     assert case.keys() <= KEYS
     desired = desired_of(case)
     recorded, observed = recorded_of(case, desired), observed_of(case)
-    plan = build_plan(desired, recorded, observed, target="local", default_compatibility_date="2026-01-01")
+    given: dict[str, Any] = {"target": "local", "default_compatibility_date": "2026-01-01", "sights": sights_of(case)}
+    plan = build_plan(desired, recorded, observed, **given)
     refusals = {r.code: " ".join((r.message, *r.choices)) for r in plan.refusals}
     assert refusals.keys() == case.get("refusals", {}).keys()
     for code, expected in case.get("refusals", {}).items():
@@ -151,7 +162,7 @@ def test_case(path: Path) -> None:
     if "changes" in case:
         found = [[c.action.value, c.kind, c.id] for c in plan.changes if c.action.value != "noop"]
         assert found == case["changes"]
-    again = build_plan(desired, recorded, observed, target="local", default_compatibility_date="2026-01-01")
+    again = build_plan(desired, recorded, observed, **given)
     assert again.to_json() == plan.to_json()
 
 
