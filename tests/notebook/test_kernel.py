@@ -1,9 +1,10 @@
-"""A real kernel with a person in front of it: outputs in order, queued cells, interrupts."""
+"""A real kernel with a person in front of it: outputs in order, queued cells, interrupts, a kernel that is killed."""
 
 from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +51,22 @@ bridge.run = say_and_wait
 class Kernel:
     """A running kernel; cells are sent as a front-end sends them."""
 
-    def __init__(self, manager: KernelManager, client: BlockingKernelClient) -> None:
-        self.manager, self.client = manager, client
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.manager = KernelManager(kernel_name="python3")
+        with (directory / "kernel-errors").open("ab") as errors:
+            self.manager.start_kernel(cwd=str(directory), stderr=errors)
+        self.client: BlockingKernelClient = self.manager.blocking_client()
+        self.client.start_channels()
+
+    def wait(self) -> None:
+        """Wait until it takes cells."""
+        self.client.wait_for_ready(timeout=60)
+
+    def end(self) -> None:
+        """End its process at once."""
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
 
     def send(self, code: str) -> str:
         """Queue a cell and give the id of its request."""
@@ -120,22 +135,16 @@ def kernel(
     old = [str(install("ipykernel-6.31", OLD))] if "old" in getattr(request, "param", ()) else []
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([*old, *sys.path]))
     monkeypatch.setenv("IPYTHONDIR", str(cloud / "ipython"))
-    manager = KernelManager(kernel_name="python3")
-    with (cloud / "kernel-errors").open("wb") as errors:
-        manager.start_kernel(cwd=str(cloud), stderr=errors)
-    client = manager.blocking_client()
+    made = Kernel(cloud)
     try:
-        client.start_channels()
-        client.wait_for_ready(timeout=60)
-        made = Kernel(manager, client)
+        made.wait()
         for cell in DECLARE:
             assert made.run(cell) == []
         if "nest" in getattr(request, "param", ()):
             made.run("%config Durable.async_mode = 'nest'")
         yield made
     finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
+        made.end()
 
 
 PRESS = """import ipywidgets
@@ -268,3 +277,64 @@ def test_a_secret_is_asked_for_once_and_without_echo(kernel: Kernel) -> None:
     assert "Secret KEY of asking-dev is changed" in str(shown)
     assert "canary" not in str(shown)
     assert "second-canary" in str(kernel.run("print(nd.current().fetch('asking').text)"))
+
+
+STOP_THERE = """
+import asyncio
+from notebook_do.deploy import run
+
+async def stop_there(*args, **options):
+    print("there", flush=True)
+    await asyncio.Event().wait()
+
+run.{place} = stop_there
+"""
+"""Between the intent in the journal and the request (send), or between the commit and the record of it (verify)."""
+LIVE = """
+session = notebook_do.current()
+namespaces, workers = session.namespace_rows(), session.worker_rows()
+print(len(namespaces), len(workers), [row["status"] for row in namespaces], session.fetch("my-worker").text)
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("send", "interrupted before it happened"),
+        ("verify", "interrupted after it; it is recorded now"),
+    ],
+)
+def test_f41_the_next_kernel_goes_on(kernel: Kernel, cloud: Path, place: str, told: str) -> None:
+    """F30, F41: killed before or after the upload was carried out, one Run All ends it; nobody edits or unlocks."""
+    kernel.run(STOP_THERE.format(place=place))
+    kernel.run("%durable deploy --as result")
+    kernel.send(PRESS)
+    while (message := kernel.client.get_iopub_msg(timeout=60))["content"].get("text") != "there\n":
+        assert message["msg_type"] != "error", message["content"]
+    journal = next(cloud.rglob("journal.jsonl")).read_text()
+    assert '"is":"intent"' in journal
+    assert '"is":"end"' not in journal
+    kernel.manager.signal_kernel(signal.SIGKILL)
+    after = Kernel(cloud)
+    try:
+        after.wait()
+        go_on(after, told)
+    finally:
+        after.end()
+
+
+def go_on(kernel: Kernel, told: str) -> None:
+    """Run the whole notebook once more, in the kernel that comes after; press where there is something to do."""
+    for cell in DECLARE:
+        assert kernel.run(cell) == []
+    (plan,) = kernel.run("%durable plan")
+    assert told in " ".join(plan["data"]["text/plain"].split())
+    (opened, *_) = kernel.run("%durable deploy --as result")
+    assert opened["data"]["text/plain"].startswith("Plan")
+    kernel.run(PRESS)
+    (printed,) = kernel.run(AWAIT_END)
+    assert printed["text"].startswith("True ")
+    (empty,) = kernel.run("import notebook_do\nprint(notebook_do.current().plan().empty)")
+    assert empty["text"] == "True\n"
+    (live,) = kernel.run(LIVE)
+    assert live["text"] == "1 1 ['live'] 1\n"
