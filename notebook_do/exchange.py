@@ -36,10 +36,13 @@ if TYPE_CHECKING:
     )
 
 
-async def import_workers(client: Client, recorded: Recorded, scripts: Sequence[str]) -> tuple[Imported, Observed]:
+async def import_workers(
+    client: Client, recorded: Recorded, scripts: Sequence[str], declared: Mapping[str, str]
+) -> tuple[Imported, Observed]:
     """Write the cells that declare `scripts` (none: all of the account) exactly as they are live, sources included.
 
-    Gives what was observed too, so that it can be recorded with `adopted`.
+    `declared` gives the Worker id by script name: who is declared or recorded keeps its id. Gives what was observed
+    too, so that it can be recorded with `adopted`.
     """
     observed = await observe(client, scripts=scripts or None, settings=True)
     names = list(scripts or [s.name for s in observed.scripts])
@@ -47,7 +50,9 @@ async def import_workers(client: Client, recorded: Recorded, scripts: Sequence[s
     observed = replace(observed, scripts=read)
     live = {s.name for s in read}
     sources = {name: decode_modules(*await client.script_modules(name)) for name in names if name in live}
-    return import_cells(observed, names, sources, stable_ids=_known_stable_ids(recorded, observed)), observed
+    stable_ids = _known_stable_ids(recorded, observed)
+    worker_ids = {**declared, **{w.script_name: w.id for w in recorded.workers}}
+    return import_cells(observed, names, sources, stable_ids=stable_ids, worker_ids=worker_ids), observed
 
 
 async def _completed(client: Client, script: ObservedScript) -> ObservedScript:
@@ -59,11 +64,12 @@ async def _completed(client: Client, script: ObservedScript) -> ObservedScript:
 def adopted(recorded: Recorded, desired: Desired, observed: Observed) -> Recorded:
     """Record the Workers and namespaces of `desired` as they are live, as if this session had deployed them.
 
-    What is recorded already stays as it is: only what is not known yet is added.
+    A Worker that is recorded already is recorded anew, since its declaration is what is live now; a namespace stays.
     """
     live = {s.name: s for s in observed.scripts}
-    known, ids = {w.id for w in recorded.workers}, {n.namespace_id for n in recorded.namespaces}
-    workers = [_worker_record(w, live[w.script_name]) for w in desired.workers if w.id not in known]
+    ids = {n.namespace_id for n in recorded.namespaces}
+    imported = {w.id: _worker_record(w, live[w.script_name]) for w in desired.workers}
+    workers = {w.id: w for w in recorded.workers} | imported
     by_class = {(n.script_name, n.class_name): n for n in observed.namespaces}
     hosted = [(n, by_class.get((n.script_name, n.class_name))) for n in desired.namespaces if n.host is not None]
     namespaces = [_namespace_record(n, there) for n, there in hosted if there and there.namespace_id not in ids]
@@ -71,7 +77,7 @@ def adopted(recorded: Recorded, desired: Desired, observed: Observed) -> Recorde
         recorded,
         account_id=observed.account_id,
         api_origin=observed.api_origin,
-        workers=tuple(sorted((*recorded.workers, *workers), key=lambda w: w.id)),
+        workers=tuple(workers[id_] for id_ in sorted(workers)),
         namespaces=tuple(sorted((*recorded.namespaces, *namespaces), key=lambda n: n.stable_id)),
     )
 

@@ -411,7 +411,8 @@ class Session:
         with self._state.lock():
             recorded = self._state.load(account_id=connection.account_id, api_origin=connection.origin)
             async with connection.client() as client:
-                imported, observed = await import_workers(client, recorded, workers)
+                declared = {self.catalog.script_name(id_, self.stage): id_ for id_ in self.catalog.workers}
+                imported, observed = await import_workers(client, recorded, workers, declared)
             book = Catalog()
             book.declare(*imported.declarations)
             desired = book.desired(self.name, self.stage, base=str(Path.cwd()))

@@ -33,7 +33,6 @@ class Connection:
     account_id: str
     origin: str
     token: Token
-    token_source: str = ""
     workers_url: str | None = None
     cautions: tuple[str, ...] = ()
     """What a person should know before the token is used: one line each."""
@@ -75,13 +74,13 @@ def connect_local(progress: Callable[[int, int], None] | None = None) -> tuple[C
     from notebook_do.local.launch import ensure
 
     local = ensure(progress=progress)
+    token = Token(local.token(), source=f"token file {local.token_file}")
     connection = Connection(
         target="local",
         base_url=local.api,
         account_id=local.account_id,
         origin=f"local:{local.account_id}",
-        token=Token(local.token()),
-        token_source=f"token file {local.token_file}",
+        token=token,
         workers_url=local.url,
     )
     return connection, local
@@ -99,7 +98,6 @@ async def connect_cloudflare(account: str | None, token: Token) -> Connection:
         account_id=account_id,
         origin=base_url.split("/client/")[0],
         token=token,
-        token_source=token.source,
         cautions=await _cautions(base_url, account_id, token),
     )
 

@@ -77,6 +77,20 @@ def test_a_lost_state_file_is_rebuilt_from_what_is_live(cloud: Path) -> None:
     assert session.fetch("w-dev").text == "2!"
 
 
+def test_import_of_a_worker_that_the_session_knows(cloud: Path) -> None:
+    """A Worker that is declared, or recorded by an earlier kernel, comes back under its own id, not as a second one."""
+    deploy_counter()
+    for name in ("first", "other", "first"):  # at the end it is known from the state file only
+        session = nd.session(name)
+        cells = session.import_("w-dev").cells
+        known = "w-dev" if name == "other" else "w"
+        assert cells[-1].startswith(f"%%durable worker {known} --name w-dev ")
+        assert list(session.catalog.workers) == [known]
+        plan = session.plan()
+        assert plan.empty, plan.changes
+        assert [w.id for w in session.recorded().workers] == [known]
+
+
 def test_several_modules_come_back_as_files(cloud: Path) -> None:
     """A Worker of several modules is imported with its files, byte by byte, and its plan is empty."""
     odd = bytes(range(256)) + b"\r\n--x\r\n"

@@ -61,12 +61,14 @@ def import_cells(
     sources: Mapping[str, Sequence[Module]],
     *,
     stable_ids: Mapping[str, str] | None = None,
+    worker_ids: Mapping[str, str] | None = None,
 ) -> Imported:
     """Write the declarations of live scripts.
 
     `sources` holds the modules of each script, the main one first; `stable_ids` the known stable ID of namespaces by
-    namespace id (from a mark on the script), the others get one from their class name. Raises CommandError for a script
-    that is not live or whose settings were not read.
+    namespace id (from a mark on the script), the others get one from their class name; `worker_ids` the known Worker id
+    by script name, the others have the script's name. Raises CommandError for a script that is not live or whose
+    settings were not read.
     """
     wanted = sorted(set(scripts))
     live = {s.name: s for s in observed.scripts}
@@ -83,9 +85,10 @@ def import_cells(
     notes: list[str] = []
     slots = {(n.script_name, n.class_name): stable_id for n, stable_id in names.items()}
     for name in wanted:
-        cell, beside = _worker_cell(live[name], tuple(sources[name]), slots)
+        id_ = (worker_ids or {}).get(name, name)
+        cell, beside = _worker_cell(id_, live[name], tuple(sources[name]), slots)
         cells.append(cell)
-        declarations.append(_worker(live[name], tuple(sources[name]), slots, in_cell=not beside))
+        declarations.append(_worker(id_, live[name], tuple(sources[name]), slots, in_cell=not beside))
         files |= beside
         secrets = [b.name for b in live[name].bindings or () if _is_secret(b)]
         if secrets:
@@ -143,7 +146,12 @@ def _namespace(stable_id: str, namespace: ObservedNamespace) -> Namespace:
 
 
 def _worker(
-    script: ObservedScript, modules: tuple[Module, ...], slots: Mapping[tuple[str, str], str], *, in_cell: bool
+    id_: str,
+    script: ObservedScript,
+    modules: tuple[Module, ...],
+    slots: Mapping[tuple[str, str], str],
+    *,
+    in_cell: bool,
 ) -> Worker:
     """Give what the Worker's cell declares."""
     bindings: dict[str, BindingValue] = {}
@@ -154,12 +162,12 @@ def _worker(
         else:
             bindings[binding.name] = binding.value
     return Worker(
-        script.name,
+        id_,
         name=script.name,
         script=modules[0].content.decode() if in_cell else None,
         modules=() if in_cell else modules,
         lang="py" if in_cell and modules[0].kind is ModuleKind.PYTHON else "js",
-        bindings=Bindings(script.name, bindings),
+        bindings=Bindings(id_, bindings),
         compatibility_date=script.compatibility_date,
         compatibility_flags=script.compatibility_flags,
         url=script.url is not False,
@@ -176,15 +184,15 @@ def _slot(binding: ClassBinding, script: str, slots: Mapping[tuple[str, str], st
 
 
 def _worker_cell(
-    script: ObservedScript, modules: tuple[Module, ...], slots: Mapping[tuple[str, str], str]
+    id_: str, script: ObservedScript, modules: tuple[Module, ...], slots: Mapping[tuple[str, str], str]
 ) -> tuple[str, dict[str, bytes]]:
     """Give the cell of a Worker, and the files that it reads."""
     bindings = [b for b in script.bindings or () if not _is_secret(b)]
     options = [_option(b, script.name, slots) for b in bindings]
     main = modules[0]
     if len(modules) > 1 or main.kind not in _LANGUAGES or None in options or not _is_text(main.content):
-        return _python_cell(script, modules, bindings, slots)
-    words = [f"%%durable worker {script.name} --name {script.name}{_LANGUAGES[main.kind]}"]
+        return _python_cell(id_, script, modules, bindings, slots)
+    words = [f"%%durable worker {id_} --name {script.name}{_LANGUAGES[main.kind]}"]
     words += [text for text in options if text]
     if script.compatibility_date:
         words.append(f"--compat-date {script.compatibility_date}")
@@ -226,6 +234,7 @@ def _option(binding: ScriptBinding, script: str, slots: Mapping[tuple[str, str],
 
 
 def _python_cell(
+    id_: str,
     script: ObservedScript,
     modules: tuple[Module, ...],
     bindings: list[ScriptBinding],
@@ -233,7 +242,7 @@ def _python_cell(
 ) -> tuple[str, dict[str, bytes]]:
     files = {f"{script.name}/{m.name}": m.content for m in modules}
     lines = ["from pathlib import Path", "", "import notebook_do as nd", "from notebook_do import model", ""]
-    lines += ["nd.Worker(", f"    {script.name!r},", f"    name={script.name!r},", "    modules=("]
+    lines += ["nd.Worker(", f"    {id_!r},", f"    name={script.name!r},", "    modules=("]
     for module in modules:
         path = f"{script.name}/{module.name}"
         kind = f"model.ModuleKind({module.kind.value!r})"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,8 +15,6 @@ from jupyter_client.manager import KernelManager
 import notebook_do as nd
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from processes import Served
 
 SOURCE = "export class Counter {}\nexport default {}\n"
@@ -79,11 +79,14 @@ def test_a_digest_does_not_depend_on_the_place(remote: Path, monkeypatch: pytest
 
 
 def test_s28_s29_the_local_target_warns_of_nothing(cloud: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """S28, S29: on the local target there is no token to worry about."""
+    """S27-S29: on the local target there is no token to worry about; whoami says in which file it is."""
     monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/me/")
     session = nd.session("tour")
     nd.Worker("w", script="export default { fetch() { return new Response('ok') } }")
     assert session.plan().warnings == ()
+    (told,) = session.whoami().rows
+    assert re.fullmatch(r"token file /.+", told["source"])
+    assert Path(told["source"].removeprefix("token file ")).is_file()
 
 
 def test_a_session_on_cloudflare_from_first_to_last(remote: Path, served: Served) -> None:
