@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from notebook_do.cloudflare import wire
+from notebook_do.cloudflare.settings import decode_options
 from notebook_do.model import Observed
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ async def _with_settings(client: Client, script: ObservedScript, limit: asyncio.
         bindings=bindings,
         compatibility_date=date,
         compatibility_flags=flags,
+        options=decode_options(raw),
         split=wire.decode_split(deployments),
         url=url,
     )

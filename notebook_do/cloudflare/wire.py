@@ -1,7 +1,7 @@
 """Turns an Upload into the upload endpoint's form, and Cloudflare's JSON into observed values.
 
-With lifecycle.py the only file that knows Cloudflare's field names. What holds a secret's value leaves it sealed; a
-binding of a type that we have no word for is carried through unchanged.
+With lifecycle.py and settings.py the only file that knows Cloudflare's field names. What holds a secret's value leaves
+it sealed; a binding of a type that we have no word for is carried through unchanged.
 """
 
 from __future__ import annotations

@@ -118,6 +118,7 @@ def _worker(words: Words, body: str | None, where: Where) -> Worker:
         compatibility_flags=words.all("--compat-flag"),
         url=not words.has("--no-url"),
         crons=words.all("--cron"),
+        options=_settings(words),
         adopt=words.has("--adopt"),
         lifecycle=lifecycle,  # type: ignore[arg-type]  # one of the option's choices
         where=where,
@@ -140,7 +141,7 @@ def _bindings(words: Words) -> dict[str, BindingValue]:
         add(name, PlainText(text=value))
     for text in words.all("--json"):
         name, value = pair("worker", "--json", text)
-        add(name, _json(name, value))
+        add(name, _json("--json", name, value))
     for text in words.all("--secret"):
         name, _, source = text.partition("=")
         add(name, secret_reference(words.id, name, source))
@@ -177,12 +178,19 @@ def secret_words(secret: Secret) -> str:
     return secret.key if secret.source == "env" else f"{secret.source}:{secret.key}"
 
 
-def _json(name: str, text: str) -> Json:
+def _settings(words: Words) -> Json:
+    given = [pair("worker", "--setting", text) for text in words.all("--setting")]
+    if len(names := {name for name, _ in given}) < len(given):
+        raise CommandError(f"worker {words.id}: a --setting is given twice; give each name once.", line=1)
+    return Json({name: _json("--setting", name, text).value for name, text in given}) if names else Json({})
+
+
+def _json(flag: str, name: str, text: str) -> Json:
     try:
         return Json(json.loads(text))
     except ValueError as error:
         raise CommandError(
-            f"worker: --json {name}: {text!r} is not JSON ({error}); quote it for the line.", line=1
+            f"worker: {flag} {name}: {text!r} is not JSON ({error}); quote it for the line.", line=1
         ) from None
 
 

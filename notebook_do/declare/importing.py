@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.declare.check import STABLE_ID
 from notebook_do.declare.options import nearest
+from notebook_do.declare.settings import OWN_TAGS, setting_problem
 from notebook_do.errors import CommandError
 from notebook_do.model import (
     Bindings,
@@ -172,7 +173,16 @@ def _worker(
         compatibility_flags=script.compatibility_flags,
         url=script.url is not False,
         crons=script.crons,
+        options=_options(script),
     )
+
+
+def _options(script: ObservedScript) -> Json:
+    """Give the live settings as they are declared, the tags among them that a person could have set."""
+    found = script.options.value
+    if tags := [t for t in script.tags if not t.startswith(OWN_TAGS)]:
+        found["tags"] = tags
+    return Json({name: value for name, value in found.items() if setting_problem(name, value) is None})
 
 
 def _slot(binding: ClassBinding, script: str, slots: Mapping[tuple[str, str], str]) -> str:
@@ -200,6 +210,8 @@ def _worker_cell(
     if script.url is False:
         words.append("--no-url")
     words += [f"--cron {shlex.quote(cron)}" for cron in script.crons]
+    for name, value in _options(script).value.items():
+        words.append(f"--setting {shlex.quote(f'{name}={Json(value).text}')}")
     return " ".join(words) + "\n" + main.content.decode(), {}
 
 
@@ -258,6 +270,7 @@ def _python_cell(
         lines.append("    url=False,")
     if script.crons:
         lines.append(f"    crons={script.crons!r},")
+    lines += [f"    {name}={_literal(value)}," for name, value in _options(script).value.items()]
     return "\n".join([*lines, ")"]) + "\n", files
 
 

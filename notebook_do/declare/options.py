@@ -66,6 +66,7 @@ OPTIONS: dict[Kind, tuple[Option, ...]] = {
         Option(flag="--compat-flag", value="FLAG", help="compatibility flag", many=True),
         Option(flag="--no-url", help="no workers.dev address"),
         Option(flag="--cron", value="CRON", help="a cron trigger", many=True),
+        Option(flag="--setting", value="NAME=JSON", help="observability, placement, limits and the like", many=True),
         Option(flag="--adopt", help="take over a live Worker of this name"),
         Option(
             flag="--lifecycle",

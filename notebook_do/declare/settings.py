@@ -18,13 +18,13 @@ SETTING_TYPES: Mapping[str, type] = {
     "tail_consumers": list,
     "tags": list,
     "cache_options": dict,
+    "code_update_strategy": dict,
 }
 """By name, the JSON type of each setting that an upload carries."""
 NOT_CARRIED: Mapping[str, str] = {
     "routes": "routes belong to a zone; set them with the dashboard or wrangler, a deploy leaves them as they are.",
     "domains": "custom domains belong to a zone; set them with the dashboard or wrangler, a deploy leaves them alone.",
     "previews": "preview URLs are not available to Workers with Durable Objects; a deploy leaves the switch as it is.",
-    "code_update_strategy": "Cloudflare publishes no API field for it; give it to `wrangler versions deploy`.",
     "containers": "containers need an image that is built and pushed; deploy this Worker with wrangler.",
     "assets": "static assets are not uploaded by notebook_do; deploy this Worker with wrangler.",
     "usage_model": "every account has the standard usage model; leave it out.",
@@ -32,7 +32,8 @@ NOT_CARRIED: Mapping[str, str] = {
 """By name, why a setting that Cloudflare knows cannot be declared here, and what to do."""
 _PLACES = ("region", "host", "hostname")
 _LARGEST_CPU_MS = 300_000
-_OWN_TAGS = ("ndo:", "notebook-do:")
+_LONGEST_DELAY = 86_400
+OWN_TAGS = ("ndo:", "notebook-do:")
 
 
 def setting_problem(name: str, value: Any) -> str | None:
@@ -97,8 +98,8 @@ def _tags(value: list[Any]) -> str | None:
     for tag in value:
         if not isinstance(tag, str) or not 0 < len(tag.encode()) <= 1024 or set(tag) & set(",&"):
             return f"tags must be strings of 1 to 1,024 bytes without , and &, not {tag!r}."
-        if tag.startswith(_OWN_TAGS):
-            return f"tag {tag!r} cannot be declared: tags that begin with {' or '.join(_OWN_TAGS)} are ours."
+        if tag.startswith(OWN_TAGS):
+            return f"tag {tag!r} cannot be declared: tags that begin with {' or '.join(OWN_TAGS)} are ours."
     if len(value) > 8:
         return f"{len(value)} tags are too many: Cloudflare takes ten, and two are ours."
     return None
@@ -108,6 +109,18 @@ def _cache_options(value: dict[str, Any]) -> str | None:
     return None if isinstance(value.get("enabled"), bool) else "cache_options needs enabled, true or false."
 
 
+def _code_update_strategy(value: dict[str, Any]) -> str | None:
+    """Check what Cloudflare's page "Durable Objects code updates" allows; the delay is in seconds."""
+    mode, delay = value.get("mode"), value.get("max_delay", 0)
+    if mode not in {"deferred", "immediate"} or value.keys() - {"mode", "max_delay"}:
+        return "code_update_strategy must be {mode = 'deferred', max_delay = SECONDS} or {mode = 'immediate'}."
+    if mode == "immediate" and "max_delay" in value:
+        return "max_delay of code_update_strategy is for mode 'deferred'; an immediate update has no delay."
+    if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0 <= delay <= _LONGEST_DELAY:
+        return f"max_delay of code_update_strategy must be 0 to {_LONGEST_DELAY} seconds, not {delay!r}."
+    return None
+
+
 _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "observability": _observability,
     "placement": _placement,
@@ -115,4 +128,5 @@ _CHECKS: Mapping[str, Callable[[Any], str | None]] = {
     "tail_consumers": _tail_consumers,
     "tags": _tags,
     "cache_options": _cache_options,
+    "code_update_strategy": _code_update_strategy,
 }

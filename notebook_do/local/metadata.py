@@ -30,7 +30,10 @@ OPTIONS = ("usage_model", "limits", "placement", "annotations", "cache_options")
 """Versioned metadata that is kept and given back, and changes nothing here."""
 SETTINGS = ("logpush", "observability", "tags", "tail_consumers")
 """Metadata that belongs to the script and not to one version."""
-_OBJECTS = ("limits", "placement", "annotations", "cache_options", "observability", "migrations", "exports")
+_OBJECTS = (
+    *("limits", "placement", "annotations", "cache_options", "observability", "migrations", "exports"),
+    "code_update_strategy",
+)
 _LISTS = ("bindings", "compatibility_flags", "keep_bindings", "tags", "tail_consumers", "containers")
 _REQUIRED = {
     "plain_text": ("text", str),

@@ -210,7 +210,7 @@ class Worker(Shown):
     `no_bundle` uploads that file, and the files that it imports, as they are.
 
     `name` is the script name on Cloudflare; default: the id, with `-<stage>` appended for any stage but
-    `production`. `options` holds what is passed through: observability, placement, limits, logpush.
+    `production`. `options` holds the settings in Cloudflare's own words: observability, placement, limits and the like.
     """
 
     id: str

@@ -174,6 +174,8 @@ class ObservedScript:
     bindings: tuple[ScriptBinding, ...] | None = None
     compatibility_date: str | None = None
     compatibility_flags: tuple[str, ...] = ()
+    options: Json = field(default=Json({}))
+    """Its other settings that are not at their default, in Cloudflare's words; read together with the bindings."""
     url: bool | None = None
     crons: tuple[str, ...] = ()
     """Read only where the script is imported."""

@@ -9,6 +9,7 @@ from notebook_do.model import ClassBinding, Json, PlainText, Resource, Secret, S
 from notebook_do.plan.fingerprint import Fingerprint, fingerprint, read_fingerprint
 from notebook_do.plan.plan import Action, Change
 from notebook_do.plan.secret import Fate, Sight, fate_of, is_live_secret
+from notebook_do.plan.settings import setting_differences
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -121,7 +122,9 @@ def _code_and_settings(standing: Standing, wanted: Fingerprint, before: Fingerpr
                 after=worker.content_digest[:12],
             )
         )
-    if wanted.upload != before.upload and not bindings:
+    settings = _setting_changes(standing) if wanted.upload != before.upload else []
+    changes += settings
+    if wanted.upload != before.upload and not bindings and not settings:
         detail = f"The settings of {worker.script_name} are sent."
         changes.append(_change(standing, Action.UPDATE, "setting", detail, field_="settings"))
     return changes + _lifecycle(standing)
@@ -176,7 +179,19 @@ def _outside(standing: Standing, *, same: bool) -> list[Change]:
                 standing, Action.UPDATE, "setting", detail, field_="compatibility_date", before=declared, after=found
             )
         )
-    return drift
+    return drift + (_setting_changes(standing, outside=" It was changed outside.") if same else [])
+
+
+def _setting_changes(standing: Standing, outside: str = "") -> list[Change]:
+    """Give a row for each setting that is not as declared."""
+    worker, live = standing.worker, standing.live
+    changes = []
+    for name, before, after in setting_differences(worker, live) if live else ():
+        verb = "changed" if before and after else "set" if after else "taken away"
+        detail = f"Setting {name} of {worker.script_name} is {verb}.{outside}"
+        row = {"field_": name, "before": before, "after": after}
+        changes.append(_change(standing, Action.UPDATE, "setting", detail, **row))
+    return changes
 
 
 # --- bindings

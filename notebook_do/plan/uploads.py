@@ -26,6 +26,7 @@ from notebook_do.plan.mark import marked_tags, write_mark
 from notebook_do.plan.plan import SetSchedules, SetUrl, Upload
 from notebook_do.plan.schedule import TEMPORARY
 from notebook_do.plan.secret import INHERITED
+from notebook_do.plan.settings import sent_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -106,9 +107,9 @@ class Uploads:
             main_module=main_module,
             modules=modules,
             bindings=tuple(b for b in (self._binding(b, stage, diff) for b in worker.bindings) if b),
-            compatibility_date=worker.compatibility_date or found_date or self.default_compatibility_date,
+            compatibility_date=worker.compatibility_date or found_date,
             compatibility_flags=worker.compatibility_flags,
-            options=worker.options,
+            options=sent_options(worker, live),
             tags=tags,
             migration=migration,
             creates=creates,

@@ -1,0 +1,167 @@
+"""A Worker's settings on the local target: carried by an import, compared with what is live, never moved silently."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+import notebook_do as nd
+from notebook_do.declare.cell import parse_cell
+from notebook_do.local import launch
+from notebook_do.toolchain import NEWEST_COMPATIBILITY_DATE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PLAIN = "export default { fetch() { return new Response('x'); }, tail() {}, scheduled() {} };"
+SETTINGS: dict[str, Any] = {
+    "observability": {"enabled": True, "head_sampling_rate": 0.5},
+    "limits": {"cpu_ms": 50},
+    "placement": {"mode": "smart"},
+    "logpush": True,
+    "tags": ["team:a"],
+    "cache_options": {"enabled": True},
+}
+
+
+@contextlib.contextmanager
+def api(script: str) -> Iterator[httpx.Client]:
+    """Speak to the API as another tool does, about one script."""
+    target = launch.ensure()
+    try:
+        with httpx.Client(
+            base_url=f"{target.api}/accounts/{target.account_id}/workers/scripts/{script}",
+            headers={"Authorization": f"Bearer {target.token()}"},
+            trust_env=False,
+        ) as client:
+            yield client
+    finally:
+        target.release()
+
+
+def patch(client: httpx.Client, settings: dict[str, Any]) -> None:
+    """Change settings without code, as the dashboard does."""
+    files = {"settings": (None, json.dumps(settings), "application/json")}
+    client.patch("/settings", files=files).raise_for_status()
+
+
+def deploy(**settings: Any) -> nd.Session:
+    """Deploy Worker `api` with `settings` by a session of its own."""
+    session = nd.session("app")
+    nd.Worker("api", script=PLAIN, **settings)
+    session.deploy(session.plan())
+    return session
+
+
+def test_an_import_declares_every_setting(cloud: Path) -> None:
+    """Each setting comes back in the cell and in the declaration; the plan is empty, and an upload keeps them all."""
+    deploy(**SETTINGS, tail_consumers=["api"], crons=["0 * * * *"], url=False, compatibility_flags=["nodejs_compat"])
+    session = nd.session("second")
+    imported = session.import_("api-dev")
+    assert session.plan().empty
+    line, _, body = imported.cells[0].partition("\n")
+    (pasted,) = parse_cell(line.removeprefix("%%durable "), body)
+    assert [pasted] == list(imported.declarations)
+    assert imported.declarations[0].options.value == SETTINGS | {"tail_consumers": [{"service": "api-dev"}]}
+    with api("api-dev") as client:
+        before = client.get("/settings").json()["result"]
+        words = line.removeprefix("%%durable ")
+        session.declare(*parse_cell(words, body.replace("'x'", "'y'")))
+        session.deploy(session.plan())
+        after = client.get("/settings").json()["result"]
+    drop = {"tags"}  # an upload says in a tag which operation it was
+    assert {k: v for k, v in after.items() if k not in drop} == {k: v for k, v in before.items() if k not in drop}
+    assert "team:a" in after["tags"]
+
+
+def test_settings_in_a_python_cell(cloud: Path) -> None:
+    """A Worker that needs a Python cell has its settings there, as keywords."""
+    deploy(**SETTINGS, bindings={"QUEUE": nd.Queue("jobs")})
+    imported = nd.session("second").import_("api-dev")
+    assert "    limits={'cpu_ms': 50}," in imported.cells[0]
+
+
+@pytest.mark.parametrize(
+    ("outside", "field", "before", "after"),
+    [
+        ({"observability": {"enabled": False}}, "observability", "", '{"enabled": true, "head_sampling_rate": 0.5}'),
+        ({"logpush": False}, "logpush", "", "true"),
+        ({"limits": {"cpu_ms": 99}}, "limits", '{"cpu_ms": 99}', '{"cpu_ms": 50}'),
+        ({"placement": {"mode": ""}}, "placement", "", '{"mode": "smart"}'),
+        ({"tail_consumers": [{"service": "api-dev"}]}, "tail_consumers", '[{"service": "api-dev"}]', ""),
+        ({"compatibility_flags": ["nodejs_compat"]}, "compatibility_flags", "nodejs_compat", ""),
+        ({"tags": []}, "tags", "", "team:a"),
+    ],
+)
+def test_a_setting_changed_outside_is_drift(
+    cloud: Path, outside: dict[str, Any], field: str, before: str, after: str
+) -> None:
+    """What somebody else set is a row of the drift with both values; deployed, it is as declared again."""
+    session = deploy(**SETTINGS)
+    with api("api-dev") as client:
+        patch(client, outside)
+    plan = session.plan()
+    rows = [(c.before, c.after, c.detail) for c in plan.drift if c.field == field]
+    assert [row[:2] for row in rows] == [(before, after)]
+    assert rows[0][2].endswith("It was changed outside.")
+    session.deploy(plan)
+    assert session.plan().empty
+
+
+def test_a_changed_declaration_names_its_setting(cloud: Path) -> None:
+    """The plan says which setting becomes what; one that is no longer declared is taken away, and that is shown."""
+    session = deploy(limits={"cpu_ms": 50}, logpush=True)
+    nd.Worker("api", script=PLAIN, limits={"cpu_ms": 60})
+    plan = session.plan()
+    rows = {c.field: (c.before, c.after, c.detail) for c in plan.changes if c.kind == "setting"}
+    assert rows == {
+        "limits": ('{"cpu_ms": 50}', '{"cpu_ms": 60}', "Setting limits of api-dev is changed."),
+        "logpush": ("true", "", "Setting logpush of api-dev is taken away."),
+    }
+    assert not plan.drift
+    session.deploy(plan)
+    with api("api-dev") as client:
+        live = client.get("/settings").json()["result"]
+    assert (live["limits"], live["logpush"]) == ({"cpu_ms": 60}, False)
+    assert session.plan().empty
+
+
+def test_the_compatibility_date_never_moves_by_itself(cloud: Path) -> None:
+    """A new Worker gets the newest date that workerd knows; a live one keeps its own, imported or adopted."""
+    session = deploy()
+    with api("api-dev") as client:
+        assert client.get("/settings").json()["result"]["compatibility_date"] == NEWEST_COMPATIBILITY_DATE
+        patch(client, {"compatibility_date": "2025-01-01"})
+        nd.Worker("api", script=PLAIN + "// 2")
+        plan = session.plan()
+        assert [s.compatibility_date for s in plan.steps if hasattr(s, "modules")] == ["2025-01-01"]
+        session.deploy(plan)
+        assert client.get("/settings").json()["result"]["compatibility_date"] == "2025-01-01"
+    second = nd.session("second")
+    second.import_("api-dev")
+    assert second.plan().empty
+    third = nd.session("third")
+    nd.Worker("api", name="api-dev", script=PLAIN + "// 3", adopt=True)
+    assert [s.compatibility_date for s in third.plan().steps if hasattr(s, "modules")] == ["2025-01-01"]
+
+
+def test_a_code_update_strategy_travels_with_the_upload(cloud: Path) -> None:
+    """It is part of the upload's metadata, where wrangler 4.141 and later send it; a change of it is an update."""
+    from notebook_do.cloudflare.wire import encode_upload
+    from notebook_do.plan.plan import Upload
+
+    session = nd.session("app")
+    nd.Worker("api", script=PLAIN, code_update_strategy={"mode": "deferred", "max_delay": 30})
+    plan = session.plan()
+    (upload,) = (s for s in plan.steps if isinstance(s, Upload))
+    sent = json.loads(encode_upload(upload, op="x").metadata.open())
+    assert sent["code_update_strategy"] == {"mode": "deferred", "max_delay": 30}
+    session.deploy(plan)
+    assert session.plan().empty
+    nd.Worker("api", script=PLAIN, code_update_strategy={"mode": "immediate"})
+    assert not session.plan().empty
