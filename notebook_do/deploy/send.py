@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from notebook_do.cloudflare import wire
 from notebook_do.cloudflare.answer import NoAnswer
-from notebook_do.cloudflare.retry import is_definite
+from notebook_do.cloudflare.retry import Cancelled, is_definite
 from notebook_do.deploy.intents import Mutation, judge
 from notebook_do.deploy.record import missing
 from notebook_do.errors import ApiError, DeployError
@@ -76,6 +76,8 @@ async def _until_sent(client: Client, step: Mutation, intent: Intent, form: Uplo
             return await _once(client, step, form), not doubt
         except (ApiError, NoAnswer) as error:
             failure = error
+        except Cancelled as cancelled:  # while it waited for its turn
+            raise _unclear(intent, cancelled) if doubt else cancelled from None
         if isinstance(failure, ApiError) and is_definite(failure):
             if failure.code not in _ECHOES[intent.kind]:
                 raise failure
@@ -83,7 +85,10 @@ async def _until_sent(client: Client, step: Mutation, intent: Intent, form: Uplo
                 return sent, False
             raise _unclear(intent, failure) if doubt else failure
         doubt = doubt or not is_definite(failure)
-        await _pause(client, failure, attempt)
+        try:
+            await _pause(client, failure, attempt)
+        except Cancelled as cancelled:
+            raise _unclear(intent, cancelled) if doubt else cancelled from None
         if doubt and (sent := await look(client, intent)):
             return sent, False
     raise _unclear(intent, failure) if doubt else failure
@@ -104,7 +109,7 @@ async def _came_second(client: Client, step: Upload, intent: Intent, began: froz
         return False
     try:
         return len(await client.list_deployments(intent.script_name)) > 1
-    except (ApiError, NoAnswer) as error:
+    except (ApiError, NoAnswer, Cancelled) as error:
         raise _unclear(intent, error) from None
 
 
@@ -115,8 +120,10 @@ async def look(client: Client, intent: Intent, *, change_expected: bool = False)
     """
     for turn in range(1, LOOKS + 1):
         try:
+            if turn > 1:
+                await client.pace.wait(_backoff(turn), f"looking again whether this happened: {intent.summary}")
             status, script = await state_of(client, intent)
-        except (ApiError, NoAnswer) as error:
+        except (ApiError, NoAnswer, Cancelled) as error:
             raise _unclear(intent, error) from None
         if status == "done":
             return Sent(script=script)
@@ -127,22 +134,22 @@ async def look(client: Client, intent: Intent, *, change_expected: bool = False)
             )
         if not change_expected:
             break
-        await client.pace.wait(float(2 ** (turn - 1)), f"looking again whether this happened: {intent.summary}")
     return None
 
 
 async def verify(client: Client, intent: Intent) -> Mapping[NamespaceId, ObservedNamespace]:
     """Read the namespaces until those of `intent` are as they should be; raises Uncertain when they never are."""
+    problems: list[str] = []
     for turn in range(1, LOOKS + 1):
         try:
+            if turn > 1:
+                await client.pace.wait(_backoff(turn), f"waiting for the namespace list: {problems[0]}")
             live = await observe_namespaces(client)
-        except (ApiError, NoAnswer) as error:
+        except (ApiError, NoAnswer, Cancelled) as error:
             raise _unclear(intent, error) from None
         problems = missing(intent, live)
         if not problems:
             return live
-        if turn < LOOKS:
-            await client.pace.wait(float(2 ** (turn - 1)), f"waiting for the namespace list: {problems[0]}")
     raise Uncertain(
         f"{intent.summary} was accepted, but {'; '.join(problems)}. Nothing else was sent; plan again, compare the ids."
     )
@@ -193,6 +200,11 @@ async def _pause(client: Client, failure: ApiError | NoAnswer, attempt: int) -> 
             f"Cloudflare asks to wait {seconds:.0f} s, longer than a deploy waits; plan again later. ({failure})"
         )
     await client.pace.wait(seconds, f"looking what became of the request, attempt {attempt} of {SENDS}")
+
+
+def _backoff(turn: int) -> float:
+    """Give the seconds before a look: 1 before the second, then twice as many each time."""
+    return float(2 ** (turn - 2))
 
 
 def _unclear(intent: Intent, failure: Exception) -> Uncertain:
