@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.cloudflare.credentials import Token
+    from notebook_do.cloudflare.retry import Rate
     from notebook_do.local.launch import LocalTarget
     from notebook_do.model import Target
 
@@ -34,6 +35,7 @@ class Connection:
     origin: str
     token: Token
     workers_url: str | None = None
+    rate: Rate | None = None
     cautions: tuple[str, ...] = ()
     """What a person should know before the token is used: one line each."""
 
@@ -41,7 +43,7 @@ class Connection:
         """Open an API client, to be used with `async with`: one for each operation, so none outlives its loop."""
         from notebook_do.cloudflare.client import Client
 
-        return Client(self.base_url, self.account_id, self.token, origin=self.origin)
+        return Client(self.base_url, self.account_id, self.token, origin=self.origin, rate=self.rate)
 
     async def url(self, script_name: str) -> str | None:
         """Give the public URL of a script; None when the account has no workers.dev name yet."""
@@ -89,15 +91,17 @@ def connect_local(progress: Callable[[int, int], None] | None = None) -> tuple[C
 async def connect_cloudflare(account: str | None, token: Token) -> Connection:
     """Find the account of `token`, and what there is to warn of. Reads only, and each at most once a session."""
     from notebook_do.cloudflare.credentials import api_base_url, find_account
+    from notebook_do.cloudflare.retry import rate_of
 
     base_url = api_base_url()
-    account_id = account or await find_account(base_url, token)
+    account_id, origin = account or await find_account(base_url, token), base_url.split("/client/")[0]
     return Connection(
         target="cloudflare",
         base_url=base_url,
         account_id=account_id,
-        origin=base_url.split("/client/")[0],
+        origin=origin,
         token=token,
+        rate=rate_of(origin),
         cautions=await _cautions(base_url, account_id, token),
     )
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import httpx
 
     from notebook_do.cloudflare.credentials import Token
+    from notebook_do.cloudflare.retry import Rate
     from notebook_do.cloudflare.wire import UploadForm
 
 REQUEST_BUDGET = 600
@@ -36,7 +37,8 @@ _CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 60.0
 class Client:
     """A client of one account at one base URL, used with `async with`. `requests_sent` counts every request.
 
-    `origin` names the account's home for the state file; by default it is the base URL's own.
+    `origin` names the account's home for the state file; by default it is the base URL's own. `rate` is what all
+    clients of a process share, so that together they stay under the API's limit.
     """
 
     def __init__(  # noqa: PLR0913 - where to, as whom, and two seams
@@ -48,6 +50,7 @@ class Client:
         origin: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         pace: Pace | None = None,
+        rate: Rate | None = None,
     ) -> None:
         import httpx
 
@@ -56,6 +59,7 @@ class Client:
         token.bind(origin_of(self.base_url))
         self.origin = origin or origin_of(self.base_url)
         self.pace = pace or Pace()
+        self._rate = rate
         self.requests_sent = 0
         proxy = proxy_for(self.base_url)
         self._token, self._proxied = token, proxy is not None
@@ -237,6 +241,8 @@ class Client:
     async def _send(self, method: str, path: str, *, form: UploadForm | None = None, **content: Any) -> Answer:
         if self.requests_sent >= REQUEST_BUDGET:
             raise NoAnswer(f"stopped after {REQUEST_BUDGET} requests, far under the API's rate limit.", sent=False)
+        if self._rate is not None:
+            await self._rate.admit(self.pace)
         self.requests_sent += 1
         answer = await self._exchange(method, path, form, content)
         if isinstance(answer, NoAnswer):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 ATTEMPTS = 4
 LONGEST_WAIT = 300.0
+RATE_SECONDS, RATE_REQUESTS = 300.0, 400
+"""What we allow ourselves: a third of Cloudflare's 1,200 requests in 5 minutes, since that limit is the user's, for all
+that they do; whoever exceeds it is blocked for 5 minutes, in the dashboard too."""
 _ASK_AGAIN = frozenset({408, 409, 425, 429})
 _TICK = 0.1
 
@@ -46,6 +50,32 @@ def is_transient(error: ApiError | NoAnswer) -> bool:
 
 class Cancelled(DeployError):  # noqa: N818 - what happened
     """The user cancelled while a wait was going on."""
+
+
+class Rate:
+    """The requests of this process to one API: at most `RATE_REQUESTS` in any `RATE_SECONDS`; the next one waits."""
+
+    def __init__(self) -> None:
+        self._sent: deque[float] = deque()
+
+    async def admit(self, pace: Pace) -> None:
+        """Wait for the turn of one request; the wait is shown and can be cancelled like any other."""
+        while (left := self._full_for(pace.clock())) > 0:
+            await pace.wait(left, f"to stay at {RATE_REQUESTS} requests in {RATE_SECONDS / 60:.0f} minutes")
+        self._sent.append(pace.clock())
+
+    def _full_for(self, now: float) -> float:
+        while self._sent and self._sent[0] <= now - RATE_SECONDS:
+            self._sent.popleft()
+        return 0.0 if len(self._sent) < RATE_REQUESTS else self._sent[0] + RATE_SECONDS - now
+
+
+_rates: dict[str, Rate] = {}
+
+
+def rate_of(origin: str) -> Rate:
+    """Give the one `Rate` that all clients of an API share in this process."""
+    return _rates.setdefault(origin, Rate())
 
 
 @dataclass(slots=True, kw_only=True)

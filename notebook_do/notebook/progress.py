@@ -53,15 +53,20 @@ class Download:
 
 
 class DeployLine:
-    """Shows the step that runs; the result is shown by itself afterwards."""
+    """Shows the step that runs; the result is shown by itself afterwards.
+
+    A wait counts down in place; a shell that cannot do that prints it once.
+    """
 
     def __init__(self, ip: Any, start: str) -> None:
-        self._line = LiveLine(ip)
+        self._line, self._wait = LiveLine(ip), ""
         self._line.show(start, last=True)
 
     def __call__(self, event: Event) -> None:
         """Show one event of the deploy."""
-        self._line.show(event_text(event), event_tone(event), last=event.kind == "failed")
+        wait = event.text.partition(": ")[2] if event.kind == "waiting" else ""
+        begins, self._wait = wait not in {"", self._wait}, wait
+        self._line.show(event_text(event), event_tone(event), last=begins or event.kind == "failed")
 
     def end(self, text: str, tone: Tone) -> None:
         """Leave the last word."""
@@ -73,7 +78,7 @@ def event_text(event: Event) -> str:
     if event.kind == "finished":
         return f"Finished: {event.text}."
     at = f"step {event.index} of {event.total}: " if event.total else ""
-    words = {"step": "", "done": "done: ", "failed": "failed: ", "waiting": "waiting: "}
+    words = {"done": "done: ", "failed": "failed: "}
     return f"{at}{words.get(event.kind, '')}{event.text}"
 
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from account_model import Account, Clock, client_of
 from faults import FAULTS
+from IPython.core.interactiveshell import InteractiveShell
 from project import Project, worker_of
 from test_faults import ENDPOINTS, Weather, check_state, check_truth
 
 from notebook_do.errors import DurableError
+from notebook_do.notebook.panel import DeployPanel
+from notebook_do.notebook.progress import DeployLine
 from notebook_do.state import StateFile
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from notebook_do.deploy import Event
+    from notebook_do.deploy import DeployResult, Event
+    from notebook_do.plan.plan import Plan
 
 DECLARED = worker_of("host", {"a": "A"}, crons=("0 * * * *",)) + worker_of("guest", {}, uses=("a",), url=False)
 USED = tuple(name for name in ENDPOINTS if name not in {"delete", "read settings"})
@@ -74,3 +80,69 @@ def test_f36_f42_cancelled_in_any_wait(tmp_path: Path, fault: str, endpoint: str
     check_state(account, state)
     applied = [str(m) for m in account.migrations_applied]
     assert len(applied) == len(set(applied)) == 1
+
+
+class OnModel:
+    """A session in front of the account model, under a rain of 429 that asks to wait 7 s."""
+
+    def __init__(self, path: Path) -> None:
+        self.account, self.clock = Account(), Clock()
+        self.weather = Weather(ENDPOINTS["upload"], FAULTS["429 in seconds"], 0)
+        state = StateFile(path / "s" / "state.json")
+        self.project = Project(state, lambda: client_of(self.account, self.weather, self.clock), DECLARED)
+        self.made = asyncio.run(self.project.plan())
+        self.weather.left = 1
+
+    def deploy(self, plan: Plan, *, emit: Any, cancel: Any = None, **_: Any) -> DeployResult:
+        """Deploy, whatever was confirmed."""
+        return asyncio.run(self.project.deploy(plan, emit=emit, cancel=cancel or (lambda: False)))
+
+
+def press(session: OnModel, see: Callable[[DeployPanel, str], None]) -> DeployPanel:
+    """Press Deploy in a real panel and wait for its end; `see` looks at each text of the step line."""
+    panel = DeployPanel(session, session.made)  # type: ignore[arg-type]
+    panel.step.observe(lambda change: see(panel, change["new"]), "value")
+    panel.button.click()
+    for thread in threading.enumerate():
+        if thread.name == "notebook-do-deploy":
+            thread.join(30)
+    return panel
+
+
+def test_f36_the_panel_counts_down_and_goes_on(tmp_path: Path) -> None:
+    """F36: while Cloudflare asks to wait, the panel shows the seconds that are left; then the deploy goes on."""
+    session, shown = OnModel(tmp_path), list[str]()
+    press(session, lambda _, html: shown.append(html))
+    for left in range(7, 0, -1):
+        assert any(f": waiting {left} s: looking what became of the request" in html for html in shown), shown
+    assert set(session.account.scripts) == {"host", "guest"}
+
+
+def test_f36_cancel_in_the_panel_ends_the_wait(tmp_path: Path) -> None:
+    """F36: Cancel while the panel counts down ends it; what may have happened is called uncertain."""
+    session = OnModel(tmp_path)
+
+    def cancel_at_5(panel: DeployPanel, html: str) -> None:
+        if "waiting 5 s" in html:
+            panel.cancel.click()
+
+    before = session.clock.now
+    panel = press(session, cancel_at_5)
+    assert session.clock.now - before < 2.2
+    assert not session.account.scripts
+    text = panel.outcome.value
+    assert "is uncertain" in text
+    assert "cancelled while waiting" in text
+    session.project.found.clear()
+    assert asyncio.run(session.project.run()).ok
+    assert [o.status for o in session.project.found] == ["not done"]
+
+
+def test_f36_a_terminal_shows_each_wait_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """F36: where no line can be replaced, a wait is one line and not one each second."""
+    session = OnModel(tmp_path)
+    line = DeployLine(InteractiveShell(), "Deploying.")
+    session.deploy(session.made, emit=line)
+    told = capsys.readouterr().out.splitlines()
+    assert sum("waiting 7 s: looking what became of the request" in text for text in told) == 1
+    assert sum("waiting" in text for text in told) == 1
