@@ -79,17 +79,19 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """An arrow of the diagram: a Worker reaches `target` through `binding`."""
+    """An arrow of the diagram: a Worker, `host` or `client` of it, reaches `target` through `binding`."""
 
     worker: str
     binding: str
     target: str
     tone: Tone | None = None
+    about: str = ""
+    role: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Diagram:
-    """Workers on the left, what they reach on the right; edges to one target stand together."""
+    """Workers on the left, what they reach on the right, arrows between them."""
 
     caption: str
     edges: tuple[Edge, ...]

@@ -1,6 +1,6 @@
 """Blocks -> HTML that stays readable everywhere: untrusted notebooks, dark mode, code hosts, converted pages.
 
-Only tags and attributes that survive a notebook's sanitizer; styles inline, on each cell; translucent tints and no
+Only tags and attributes that survive a notebook's sanitizer, the SVG of a diagram aside; styles inline, on each cell; translucent tints and no
 text colour. Every text goes through `element`, which cleans and escapes it: there is no other way to make `Markup`.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from html import escape
-from itertools import groupby, zip_longest
+from itertools import zip_longest
 from typing import assert_never
 
 from notebook_do.notebook.blocks import (
@@ -18,7 +18,6 @@ from notebook_do.notebook.blocks import (
     Code,
     Diagram,
     Document,
-    Edge,
     Folded,
     Header,
     Item,
@@ -28,12 +27,20 @@ from notebook_do.notebook.blocks import (
     Table,
     Tone,
 )
-from notebook_do.notebook.text import clean, one_line
+from notebook_do.notebook.letters import clean, one_line
+from notebook_do.notebook.svg import drawing
 
 TAGS = frozenset(
     "a b br caption code details div li pre span summary table tbody td th thead tr ul".split()  # noqa: SIM905 - reads well
 )
-ATTRIBUTES = frozenset(("class", "colspan", "href", "rel", "role", "rowspan", "scope", "style", "target"))
+ATTRIBUTES = frozenset(("class", "colspan", "href", "rel", "role", "scope", "style", "target"))
+SHAPES = frozenset(("path", "rect", "svg", "text"))
+SHAPE_ATTRIBUTES = frozenset(
+    (
+        *("d", "fill", "fill-opacity", "font-family", "font-size", "font-weight", "height", "rx", "stroke", "style"),
+        *("stroke-dasharray", "stroke-opacity", "stroke-width", "viewBox", "width", "x", "y"),
+    )
+)
 
 TINTS = {
     Tone.ADD: "rgba(45,164,78,.20)",
@@ -65,7 +72,8 @@ def element(tag: str, *children: Markup | str, **attributes: str) -> Markup:
 @lru_cache(maxsize=256)
 def _start(tag: str, attributes: tuple[tuple[str, str], ...]) -> str:
     """Make a start tag; the cells of a table share a few."""
-    if tag not in TAGS or not ATTRIBUTES.issuperset(name for name, _ in attributes):
+    allowed = ATTRIBUTES if tag in TAGS else SHAPE_ATTRIBUTES if tag in SHAPES else frozenset()
+    if not allowed or not allowed.issuperset(name for name, _ in attributes):
         raise ValueError(f"a view may not hold <{tag} {' '.join(name for name, _ in attributes)}>")
     named = "".join(f' {name}="{escape(clean(value))}"' for name, value in attributes if value)
     return f"<{tag}{named}>"
@@ -185,27 +193,8 @@ def _code(block: Code) -> Markup:
     return element("div", *label, element("pre", text, style=frame), style="margin:4px 0")
 
 
-def _diagram(diagram: Diagram) -> Markup:
-    rows: list[Markup] = []
-    for _, group in groupby(diagram.edges, key=lambda edge: edge.target):
-        edges = list(group)
-        for number, edge in enumerate(edges):
-            target = [_box(edge.target, rowspan=str(len(edges)))] if number == 0 else []
-            rows.append(element("tr", _box(edge.worker), _arrow(edge), *target))
-    caption = [_caption(diagram.caption)] if diagram.caption else []
-    return element("table", *caption, element("tbody", *rows), style="border-collapse:separate;border-spacing:0 4px")
-
-
-def _box(text: str, rowspan: str = "") -> Markup:
-    border = "border:1px solid rgba(128,128,128,.6);border-radius:4px;background-color:rgba(128,128,128,.10)"
-    style = f"text-align:left;vertical-align:middle;padding:4px 12px;white-space:normal;{border}"
-    return element("td", one_line(text), style=style, rowspan=rowspan)
-
-
-def _arrow(edge: Edge) -> Markup:
-    tint = f"background-color:{TINTS[edge.tone]};" if edge.tone else ""
-    mark = f"{edge.tone.value} " if edge.tone else ""
-    name = element("span", f"{mark}{one_line(edge.binding)}", style=f"{tint}padding:1px 6px;{_MONO}")
-    return element(
-        "td", "──", name, "─▶", style="text-align:left;white-space:nowrap;padding:0 2px;background-color:transparent"
-    )
+def _diagram(block: Diagram) -> Markup:
+    """Draw as SVG; where that is taken away, `pre` keeps the rows of what remains."""
+    caption = [element("div", one_line(block.caption))] if block.caption else []
+    frame = "margin:4px 0;padding:0;white-space:pre;overflow-x:auto;line-height:1.3"
+    return element("div", *caption, element("pre", drawing(block, element), style=frame), style="margin:6px 0")

@@ -35,13 +35,16 @@ TONES = {
     Action.TRANSFER: Tone.CHANGE,
     Action.DELETE: Tone.DROP,
 }
-_EDGES = 40
+_EDGES = 120
+_VALUES = frozenset(("plain_text", "json", "secret_text", "secret_key", "version_metadata"))
 _TYPES = {
     "durable_object_namespace": "Durable Object",
     "plain_text": "text",
     "secret_text": "secret",
     "kv_namespace": "KV",
     "r2_bucket": "R2 bucket",
+    "d1": "D1 database",
+    "service": "Worker",
 }
 _NOUNS = {
     "worker": ("Worker", "Workers"),
@@ -251,11 +254,16 @@ def bindings_table(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:
     return (table,)
 
 
-def bindings_diagram(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:
-    """Draw bindings for the eye; more than fit a drawing become the table."""
-    if not rows or len(rows) > _EDGES:
-        return bindings_table(rows)
-    return (Diagram("Who reaches what:", tuple(_edges(rows))),)
+def bindings_diagram(rows: Sequence[Mapping[str, str]], *, rest: str = "plan.bindings has all.") -> tuple[Block, ...]:
+    """Draw for the eye what reaches what; values and what a drawing has no room for are counted below it."""
+    edges = _edges(rows)
+    if not edges:
+        return ()
+    left_out = [f"{number(len(edges) - _EDGES, 'more arrow')}"] if len(edges) > _EDGES else []
+    if values := len(rows) - len(edges):
+        left_out.append(number(values, "variable or secret", "variables and secrets"))
+    note = (Line(f"Not drawn: {' and '.join(left_out)}. {rest}"),) if left_out else ()
+    return (Diagram("Who reaches what:", tuple(edges[:_EDGES])), *note)
 
 
 def _row_tone(row: Mapping[str, str]) -> Tone | None:
@@ -266,15 +274,24 @@ def _row_tone(row: Mapping[str, str]) -> Tone | None:
 def _edges(rows: Iterable[Mapping[str, str]]) -> list[Edge]:
     edges = []
     for row in rows:
-        target = str(row.get("target") or row.get("type") or "")
+        kind = str(row.get("type") or "")
+        if kind in _VALUES:
+            continue
+        said = _TYPES.get(kind, kind.replace("_", " "))
         if row.get("class_name"):
-            host = f" on {row['script_name']}" if row.get("script_name") else ""
-            which = f" · {row['namespace_id']}" if row.get("namespace_id") else ""
-            target = f"{target} · class {row['class_name']}{host}{which}"
-        elif row.get("type") and row["type"] != target:
-            target = f"{_TYPES.get(row['type'], row['type'])} {target}"
-        edges.append(Edge(str(row.get("worker") or ""), str(row.get("binding") or ""), target, _row_tone(row)))
-    return sorted(edges, key=lambda edge: (edge.target, edge.worker, edge.binding))
+            host = f" of {row['script_name']}" if row.get("script_name") else ""
+            said = f"{said} class {row['class_name']}{host}"
+        edges.append(
+            Edge(
+                str(row.get("worker") or ""),
+                str(row.get("binding") or ""),
+                str(row.get("target") or said),
+                _row_tone(row),
+                about=said if row.get("target") else "",
+                role=str(row.get("role") or ""),
+            )
+        )
+    return edges
 
 
 def _steps(plan: Plan) -> tuple[Block, ...]:

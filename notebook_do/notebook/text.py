@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from itertools import zip_longest
 from typing import assert_never
 
+from notebook_do.notebook import diagram
 from notebook_do.notebook.blocks import (
     Block,
     Cell,
@@ -22,29 +21,10 @@ from notebook_do.notebook.blocks import (
     Table,
     Tone,
 )
+from notebook_do.notebook.letters import clean, one_line, width_of, wrap
 
 WIDTH = 100
 _LONGEST_WORD = 40
-
-_ANSI = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[@-Z\\\\^_])")
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
-)
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_BLANKS = re.compile(r"\s+")
-
-
-def clean(value: str) -> str:
-    """Take out terminal sequences, control, bidirectional and invisible characters; lines stay."""
-    if value.isascii() and value.isprintable():
-        return value
-    value = _ANSI.sub("", value.replace("\r\n", "\n"))
-    return _SURROGATE.sub("\ufffd", _UNSEEN.sub("", value))
-
-
-def one_line(value: str) -> str:
-    """Clean `value` and put it on one line."""
-    return _BLANKS.sub(" ", clean(value)).strip()
 
 
 def cell_text(cell: Cell) -> str:
@@ -104,16 +84,9 @@ def _code(block: Code) -> str:
     return "\n".join([*([_wrapped(one_line(block.label))] if block.label else []), *(f"  {piece}" for piece in body)])
 
 
-def _diagram(diagram: Diagram) -> str:
-    workers = max((width_of(one_line(e.worker)) for e in diagram.edges), default=0)
-    names = max((width_of(one_line(e.binding)) for e in diagram.edges), default=0)
-    lines = [_wrapped(one_line(diagram.caption))] if diagram.caption else []
-    for edge in diagram.edges:
-        worker, name = one_line(edge.worker), one_line(edge.binding)
-        arrow = f"--{name}{'-' * (names - width_of(name))}-->"
-        start = f"  {_symbol(edge.tone) or '  '}{_padded(worker, workers)} {arrow} "
-        lines.append(_wrapped(start + one_line(edge.target), hang="      "))
-    return "\n".join(lines)
+def _diagram(block: Diagram) -> str:
+    lines = [_wrapped(one_line(block.caption))] if block.caption else []
+    return "\n".join([*lines, *(f"  {line}" for line in diagram.lines(block))])
 
 
 def _table(table: Table) -> str:
@@ -183,29 +156,3 @@ def _hung(value: str, hang: str) -> list[str]:
     lead = value[: len(value) - len(value.lstrip())]
     pieces = wrap(value.lstrip(), WIDTH - max(len(hang), len(lead)))
     return [lead + pieces[0], *(hang + piece for piece in pieces[1:])]
-
-
-def width_of(value: str) -> int:
-    """Count the columns that a terminal gives to `value`."""
-    if value.isascii():
-        return len(value)
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in value)
-
-
-def wrap(value: str, width: int, *, words: bool = True) -> list[str]:
-    """Break `value` into lines of at most `width` columns, between words where that is possible."""
-    if width_of(value) <= width:
-        return [value]
-    lines, line = [], ""
-    for piece in _pieces(value, width, words=words):
-        if width_of(line) + width_of(piece.rstrip()) > width and line:
-            lines.append(line.rstrip())
-            line = ""
-        line += piece
-    return [*lines, line.rstrip()]
-
-
-def _pieces(value: str, width: int, *, words: bool) -> list[str]:
-    """Cut into words with their blanks, and into single characters where a word alone is too long."""
-    found = re.findall(r"\S+\s*|\s+", value) if words else list(value)
-    return [p for piece in found for p in ([piece] if width_of(piece.rstrip()) <= width else list(piece))]

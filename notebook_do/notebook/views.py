@@ -105,8 +105,7 @@ def table_document(table: Table) -> Document:
         return (Header(table.title), Line("There are none."))
     if table.name == "bindings":
         found = [{k: str(v) for k, v in r.items()} for r in table.rows]
-        diagram = bindings_diagram(found)
-        return (Header(table.title), *diagram, *(bindings_table(found) if len(found) > 1 else ()))
+        return (Header(table.title), *bindings_diagram(found), *bindings_table(found))
     columns = [c for c in COLUMNS[table.name] if any(row.get(c) not in (None, "") for row in table.rows)]
     rows = tuple(tuple(_cell(c, row) for c in columns) for row in table.rows[:ROWS])
     caption = f"{number(len(table.rows), 'row')}."

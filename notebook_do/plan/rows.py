@@ -53,6 +53,7 @@ def _binding_row(
             "script_name": binding.script_name or script,
             "environment": binding.environment or "",
             "namespace_id": namespace_ids.get(stable_id, ""),
+            "role": "host" if binding.script_name in (None, script) else "client",
         }
     return row
 

@@ -112,9 +112,9 @@ def test_long_plans_show_200_rows_and_count_the_rest(make_plan: Callable[..., Pl
 
 def test_bindings_are_drawn_as_arrows(make_plan: Callable[..., Plan]) -> None:
     """Two Workers on one namespace are seen as that."""
-    row = make_plan().binding_rows[0]
-    plan = make_plan(binding_rows=(row, {**row, "worker": "client", "binding": "SHARED", "action": "noop"}))
-    text, html = bundle(plan).values()
-    assert "+ my-worker --COUNTER--> counter · class Counter on my-worker-dev" in text
-    assert "= client    --SHARED---> counter · class Counter on my-worker-dev" in text
-    assert 'rowspan="2"' in html
+    row = {**make_plan().binding_rows[0], "role": "host"}
+    client = {**row, "worker": "client", "binding": "SHARED", "action": "noop", "role": "client"}
+    text, html = bundle(make_plan(binding_rows=(row, client))).values()
+    assert "│ my-worker ├─ + COUNTER ──▶ counter · Durable Object class Counter of my-worker-dev" in text
+    assert "│ client    ├─ = SHARED ───▶ counter\n" in text
+    assert html.count("<rect ") == 3

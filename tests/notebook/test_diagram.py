@@ -1,0 +1,99 @@
+"""The bindings diagram: every Worker, every arrow, every target, as SVG and as text."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import html5lib
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notebook_do.notebook import diagram, html, letters, text
+from notebook_do.notebook.blocks import Diagram, Edge, Tone
+from notebook_do.notebook.plan_view import bindings_diagram
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SVG = "{http://www.w3.org/2000/svg}"
+WORDS = st.text(min_size=1, max_size=60)
+EDGES = st.lists(
+    st.builds(
+        Edge,
+        WORDS,
+        WORDS,
+        st.sampled_from(["a", "b", "c"]),
+        st.sampled_from([None, *Tone]),
+        about=st.sampled_from(["", "class A of x"]),
+        role=st.sampled_from(["", "host", "client"]),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+def rows(workers: int) -> list[Mapping[str, str]]:
+    """Give a host and its clients, one binding each."""
+    shared = {"type": "durable_object_namespace", "class_name": "Counter", "script_name": "w0-dev", "action": "create"}
+    return [
+        {**shared, "worker": f"w{n}", "binding": f"B{n}", "target": "counter", "role": "client" if n else "host"}
+        for n in range(workers)
+    ]
+
+
+@pytest.mark.parametrize("workers", [1, 5, 30])
+def test_boxes_do_not_overlap_and_every_arrow_ends_at_its_box(workers: int) -> None:
+    """One box a Worker, one for the namespace they share, one arrow each; nothing lies on anything else."""
+    svg = html5lib.parseFragment(html.render(bindings_diagram(rows(workers)))).find(f".//{SVG}svg")
+    boxes = [{k: float(box.get(k)) for k in ("x", "y", "width", "height")} for box in svg.iter(f"{SVG}rect")]
+    assert len(boxes) == workers + 1
+    for above, below in pairwise(boxes[:-1]):
+        assert above["y"] + above["height"] < below["y"]
+    ways = [path.get("d") for path in svg.iter(f"{SVG}path") if "C" in path.get("d")]
+    assert len(ways) == workers
+    end = boxes[-1]
+    for way in ways:
+        y = float(re.findall(r"[-\d.]+", way)[-2])
+        assert end["y"] < y < end["y"] + end["height"]
+    assert [t.text for t in svg.iter(f"{SVG}text")].count("counter") == 1
+
+
+@given(EDGES)
+def test_text_and_svg_hold_the_same_words_and_text_stays_narrow(edges: list[Edge]) -> None:
+    """What is left of the SVG when its tags are taken away is the text drawing, line by line."""
+    block = Diagram("", tuple(edges))
+    left = "".join(html5lib.parseFragment(html.render((block,))).itertext()).rstrip("\n").split("\n")
+    drawn = diagram.lines(block)
+    assert [letters.cut(line, 98) for line in left] == drawn
+    assert max(map(letters.width_of, text.render((block,)).split("\n"))) <= text.WIDTH
+
+
+@given(EDGES)
+def test_every_edge_is_one_arrow(edges: list[Edge]) -> None:
+    """No binding is left out, none is drawn twice."""
+    assert "".join(diagram.lines(Diagram("", tuple(edges)))).count("──▶") == len(edges)
+
+
+def test_ten_thousand_bindings_say_what_is_not_drawn() -> None:
+    """A drawing that would be none is cut, and says so."""
+    drawn = text.render(bindings_diagram(rows(10_000)))
+    assert drawn.count("──▶") == 120
+    assert "Not drawn: 9880 more arrows. plan.bindings has all." in drawn
+
+
+def test_values_are_counted_not_drawn() -> None:
+    """A variable is no arrow; a Worker with nothing else has no drawing."""
+    value = {"worker": "w0", "binding": "KEY", "type": "secret_text", "target": "KEY", "action": "create"}
+    assert "Not drawn: 1 variable or secret." in text.render(bindings_diagram([*rows(1), value]))
+    assert bindings_diagram([value]) == ()
+
+
+def test_what_is_planned_is_a_symbol_and_a_stroke() -> None:
+    """A binding that goes is dashed and says minus; colour is never all."""
+    gone = html.render((Diagram("", (Edge("w", "OLD", "x", Tone.DROP),)),))
+    assert "- OLD" in gone
+    assert "stroke-dasharray" in gone
+    assert "currentColor" in gone
