@@ -1,7 +1,8 @@
 """Blocks -> HTML that stays readable everywhere: untrusted notebooks, dark mode, code hosts, converted pages.
 
-Only tags and attributes that survive a notebook's sanitizer, the SVG of a diagram aside; styles inline, on each cell; translucent tints and no
-text colour. Every text goes through `element`, which cleans and escapes it: there is no other way to make `Markup`.
+Only tags and attributes that survive a notebook's sanitizer, the SVG of a diagram aside; styles inline, on each cell;
+translucent tints and no text colour. Every text goes through `element`, which cleans and escapes it: there is no other
+way to make `Markup`.
 """
 
 from __future__ import annotations
