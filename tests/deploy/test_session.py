@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,6 +98,58 @@ def test_a_session_on_cloudflare_from_first_to_last(remote: Path, served: Served
     assert session.plan().empty
     assert [n["class"] for n in served.account.namespaces.values()] == ["Counter"]
     assert TOKEN not in repr(session.whoami())
+
+
+READ_ONLY = """
+import ctypes, sys
+import notebook_do as nd
+
+header, none = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+assert ctypes.CDLL(None).capset(header, none) == 0  # root obeys the modes of files, too
+
+def declared(**where):
+    session = nd.session("tour", target="cloudflare", **where)
+    counter = nd.DurableObjectNamespace("counter", class_name="Counter")
+    nd.Worker("w", script="export class Counter {}", bindings={"COUNTER": counter})
+    return session
+
+session = declared()
+plan = session.plan()
+print(len(plan.steps))
+try:
+    session.deploy(plan)
+except nd.StateError as error:
+    print(error)
+session = declared(state=sys.argv[1])
+print(session.deploy(session.plan()).ok)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="gives up root's rights as Linux does it")
+def test_f52_a_read_only_project(remote: Path, served: Served) -> None:
+    """F52: in a directory that cannot be written a plan is made, a deploy refused; --state PATH is the way."""
+    project = remote / "project"
+    project.mkdir()
+    project.chmod(0o555)
+    try:
+        told = subprocess.run(
+            [sys.executable, "-c", READ_ONLY, str(remote / "other" / "state.json")],
+            cwd=project,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        project.chmod(0o755)
+    steps, refusal, ok = told.stdout.splitlines() if not told.stderr else [told.stderr] * 3
+    assert steps.isdigit(), told.stderr
+    assert "Permission denied" in refusal
+    assert "--state PATH" in refusal
+    assert ok == "True"
+    assert not list(project.iterdir())
+    assert [n["class"] for n in served.account.namespaces.values()] == ["Counter"]
 
 
 ASKED = """

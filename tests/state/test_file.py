@@ -7,7 +7,8 @@ import json
 import os
 import stat
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,10 +25,7 @@ from notebook_do.model import (
 )
 from notebook_do.state import StateFile, document
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-CONTENT = {
+CONTENT: dict[str, Any] = {
     "account_id": "a" * 32,
     "api_origin": "https://api.cloudflare.com",
     "workers": (
@@ -215,6 +213,22 @@ def test_f61_older_schema_is_upgraded_on_the_next_save(path: Path, monkeypatch: 
     assert [b.path.read_bytes() for b in state.backups()] == [old]
 
 
+@pytest.mark.parametrize("schema", range(1, document.SCHEMA + 1))
+def test_f61_a_file_of_every_schema_is_read(path: Path, schema: int) -> None:
+    """F61: the file that the first release of each schema wrote is read whole, and untouched until the next save."""
+    old = (Path(__file__).parent / "schemas" / f"{schema}.json").read_bytes()
+    path.parent.mkdir(parents=True)
+    path.write_bytes(old)
+    state = StateFile(path)
+    assert state.load() == Recorded(lineage="0" * 32, serial=1, **CONTENT)
+    assert path.read_bytes() == old
+    with state.lock():
+        state.save(state.load())
+    assert json.loads(path.read_bytes())["schema"] == document.SCHEMA
+    assert StateFile(path).load() == Recorded(lineage="0" * 32, serial=2, **CONTENT)
+    assert [b.path.read_bytes() for b in state.backups()] == [old]
+
+
 @pytest.mark.parametrize(("field", "other"), [("account_id", "b" * 32), ("api_origin", "local:x")])
 def test_f60_another_target_is_refused(path: Path, field: str, other: str) -> None:
     """F60, P10: a state file of another account or API is refused; the same one, or none asked, is fine."""
@@ -283,6 +297,18 @@ def test_f63_a_link_is_kept_and_its_target_replaced(path: Path, tmp_path: Path) 
     assert path.is_symlink()
     assert StateFile(real).load().serial == 2
     assert state.lock_path.parent == real.parent
+
+
+def test_f63_a_hard_link_keeps_what_it_had(path: Path) -> None:
+    """F63: another name of the same file, as backup tools make, keeps the old content; no save writes through it."""
+    state = saved(path)
+    other = path.with_name("kept")
+    other.hardlink_to(path)
+    before = path.read_bytes()
+    with state.lock():
+        state.save(state.load())
+    assert other.read_bytes() == before
+    assert state.load().serial == 2
 
 
 def test_f65_ring_of_backups(path: Path) -> None:
