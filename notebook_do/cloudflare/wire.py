@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from email.errors import CloseBoundaryNotFoundDefect
 from email.parser import BytesParser
 from email.policy import HTTP
 from typing import TYPE_CHECKING, Any, assert_never
@@ -245,6 +246,8 @@ def decode_modules(headers: Mapping[str, str], body: bytes) -> tuple[Module, ...
     content_type = headers.get("content-type", "")
     parsed = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)
     modules = [_module(part) for part in parsed.iter_parts()] if parsed.is_multipart() else []
+    if any(isinstance(defect, CloseBoundaryNotFoundDefect) for defect in parsed.defects):
+        raise ApiError("the script's source arrived cut off; nothing of it is used. Try again.")
     if not modules:
         raise ApiError(f"the script's source came as {content_type or 'nothing'}; only module Workers can be read.")
     entry = headers.get("cf-entrypoint", modules[0].name)
