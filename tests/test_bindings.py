@@ -80,7 +80,7 @@ def test_a_changed_resource_is_one_change(cloud: Path, monkeypatch: pytest.Monke
     session.deploy(session.plan())
     nd.Worker("api", script=SOURCE, bindings={**bindings(), "R2": nd.R2("other")})
     changed = [(c.action, c.name, c.before, c.after) for c in session.plan().changes if _changes(c)]
-    assert changed == [("update", "R2", "r2_bucket pictures", "r2_bucket other")]
+    assert changed == [("update", "R2", "R2 bucket pictures", "R2 bucket other")]
     nd.Worker("api", script=SOURCE, bindings={n: v for n, v in bindings().items() if n != "KV"})
     gone = [(c.action, c.name) for c in session.plan().changes if _changes(c)]
     assert gone == [("delete", "KV")]

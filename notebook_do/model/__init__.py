@@ -89,6 +89,7 @@ from notebook_do.model.words import (
     Storage,
     Target,
     Where,
+    binding_word,
 )
 
 __all__ = [
@@ -164,5 +165,6 @@ __all__ = [
     "Worker",
     "WorkerLoader",
     "Workflow",
+    "binding_word",
     "resource_problem",
 ]

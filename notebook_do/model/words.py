@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, NewType
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, NewType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 StableId = NewType("StableId", str)
 NamespaceId = NewType("NamespaceId", str)
@@ -15,6 +19,27 @@ Target = Literal["local", "cloudflare"]
 
 TAG_PREFIX = "ndo-"
 """How every migration tag of ours begins."""
+
+BINDING_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "durable_object_namespace": "Durable Object",
+        "plain_text": "text",
+        "json": "JSON",
+        "secret_text": "secret",
+        "secret_key": "secret key",
+        "kv_namespace": "KV",
+        "r2_bucket": "R2 bucket",
+        "d1": "D1 database",
+        "ai": "AI",
+        "service": "Worker",
+    }
+)
+"""Cloudflare's word for a kind of binding -> a person's; a word that is not here is said with blanks."""
+
+
+def binding_word(kind: str) -> str:
+    """Give a person's word for a kind of binding."""
+    return BINDING_WORDS.get(kind, kind.replace("_", " "))
 
 
 class Storage(StrEnum):

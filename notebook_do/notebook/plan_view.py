@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from notebook_do.model import binding_word
 from notebook_do.notebook.blocks import (
     ROWS,
     Block,
@@ -37,15 +38,6 @@ TONES = {
 }
 _EDGES = 120
 _VALUES = frozenset(("plain_text", "json", "secret_text", "secret_key", "version_metadata"))
-_TYPES = {
-    "durable_object_namespace": "Durable Object",
-    "plain_text": "text",
-    "secret_text": "secret",
-    "kv_namespace": "KV",
-    "r2_bucket": "R2 bucket",
-    "d1": "D1 database",
-    "service": "Worker",
-}
 _NOUNS = {
     "worker": ("Worker", "Workers"),
     "namespace": ("class", "classes"),
@@ -91,12 +83,19 @@ def change_count(plan: Plan) -> str:
 
 def counts(plan: Plan) -> str:
     """Say in one sentence how much of what a deploy would do."""
-    tally = Counter((c.kind, c.action) for c in effective(plan))
-    order = sorted(tally, key=lambda key: (_rank(key[0]), list(Action).index(key[1])))
-    parts = [f"{number(tally[key], *_NOUNS.get(key[0], (key[0],)))} to {key[1].value}" for key in order]
+    tally = Counter((c.kind, c.action, _verb(c)) for c in effective(plan))
+    order = sorted(tally, key=lambda key: (_rank(key[0]), list(Action).index(key[1]), key[2]))
+    parts = [f"{number(tally[key], *_NOUNS.get(key[0], (key[0],)))} to {key[2]}" for key in order]
     if plan.consents:
         parts.append(f"stored objects of {number(len(plan.consents), 'namespace')} would be lost")
     return ", ".join(parts) + "." if parts else "No change."
+
+
+def _verb(change: Change) -> str:
+    """Name what is done: an address is opened or closed, all else is what its action says."""
+    if change.kind == "url":
+        return "close" if change.after == "closed" else "open"
+    return change.action.value
 
 
 def plan_document(plan: Plan, *, offered: bool = False) -> Document:
@@ -246,7 +245,10 @@ def bindings_table(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:
     table = capped(
         f"{number(len(rows), 'binding')}.",
         tuple(c.replace("_", " ") for c in used),
-        tuple(tuple(_TYPES.get(str(row.get(c)), str(row.get(c) or "")) for c in used) for row in rows[:ROWS]),
+        tuple(
+            tuple(binding_word(str(row.get(c))) if c == "type" else str(row.get(c) or "") for c in used)
+            for row in rows[:ROWS]
+        ),
         total=len(rows),
         tones=tuple(_row_tone(row) for row in rows[:ROWS]) if any(row.get("action") for row in rows) else (),
         rest="plan.bindings has all.",
@@ -277,7 +279,7 @@ def _edges(rows: Iterable[Mapping[str, str]]) -> list[Edge]:
         kind = str(row.get("type") or "")
         if kind in _VALUES:
             continue
-        said = _TYPES.get(kind, kind.replace("_", " "))
+        said = binding_word(kind)
         if row.get("class_name"):
             host = f" of {row['script_name']}" if row.get("script_name") else ""
             said = f"{said} class {row['class_name']}{host}"

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from notebook_do.model import ClassBinding, Json, PlainText, Resource, Secret, ServiceBinding, ValueBinding
+from notebook_do.model import (
+    ClassBinding,
+    Resource,
+    Secret,
+    ServiceBinding,
+    ValueBinding,
+)
+from notebook_do.plan.bound import describe
 from notebook_do.plan.fingerprint import Fingerprint, fingerprint, read_fingerprint
 from notebook_do.plan.plan import Action, Change
 from notebook_do.plan.secret import Fate, Sight, fate_of, is_live_secret
@@ -202,7 +209,7 @@ def _binding_changes(standing: Standing, *, same: bool) -> tuple[list[Change], l
     worker, live = standing.worker, standing.live
     plain = [b for b in worker.bindings if not is_secret(b)]  # secrets have changes of their own
     if live is None:
-        made = [_binding_change(standing, Action.CREATE, b.name, "", describe(b), "") for b in plain]
+        made = [_binding_change(standing, Action.CREATE, b.name, None, b, "") for b in plain]
         return made, []
     if live.bindings is None:
         return [], []
@@ -214,11 +221,11 @@ def _binding_changes(standing: Standing, *, same: bool) -> tuple[list[Change], l
     for name in sorted(found.keys() | wanted.keys()):
         was, now = found.get(name), wanted.get(name)
         if was is None and now is not None:
-            changes.append(_binding_change(standing, Action.CREATE, name, "", describe(now), outside))
+            changes.append(_binding_change(standing, Action.CREATE, name, None, now, outside))
         elif now is None and was is not None and not is_secret(was):
-            changes.append(_binding_change(standing, Action.DELETE, name, describe(was), "", outside))
+            changes.append(_binding_change(standing, Action.DELETE, name, was, None, outside))
         elif was is not None and now is not None and not same_binding(was, now, live.name):
-            changes.append(_binding_change(standing, Action.UPDATE, name, describe(was), describe(now), outside))
+            changes.append(_binding_change(standing, Action.UPDATE, name, was, now, outside))
     return ([], changes) if same else (changes, [])
 
 
@@ -249,7 +256,7 @@ def _secret_changes(standing: Standing, fates: Mapping[str, Fate]) -> list[Chang
             else "is set again: the live value was not set from here, and cannot be compared.",
         }[fates[name]]
         action = Action.CREATE if was is None else Action.UPDATE
-        change = _binding_change(standing, action, name, describe(was) if was else "", describe(binding), "")
+        change = _binding_change(standing, action, name, was, binding, "")
         changes.append(replace(change, detail=f"Secret {name} of {worker.script_name} {why}"))
     return changes
 
@@ -263,17 +270,19 @@ def kept_secrets(diff: WorkerDiff) -> list[Change]:
         kept = diff.fates.get(live.name) == "kept"
         if not kept and (live.name in declared or not is_secret(live)):
             continue
-        row = _binding_change(standing, Action.NOOP, live.name, describe(live), describe(live), "")
+        row = _binding_change(standing, Action.NOOP, live.name, live, live, "")
         which = "" if kept else ", which is not declared here,"
         rows.append(replace(row, detail=f"Secret {live.name} of {worker.script_name}{which} is kept."))
     return rows
 
 
 def _binding_change(  # noqa: PLR0913, PLR0917 - the cells of a row
-    standing: Standing, action: Action, name: str, before: str, after: str, outside: str
+    standing: Standing, action: Action, name: str, was: ScriptBinding | None, now: ScriptBinding | None, outside: str
 ) -> Change:
     worker = standing.worker
-    verb = {Action.CREATE: "added", Action.DELETE: "removed"}.get(action, "changed")
+    before, after = describe(was, worker.script_name), describe(now, worker.script_name)
+    added = f"added: {'the ' * isinstance(now, ClassBinding)}{after}"
+    verb = {Action.CREATE: added, Action.DELETE: "removed"}.get(action, "changed")
     return Change(
         action=action,
         kind="binding",
@@ -294,30 +303,6 @@ def is_secret(binding: ScriptBinding) -> bool:
     return isinstance(binding.value, Secret) or (
         isinstance(binding.value, Resource) and binding.value.type in LIVE_SECRETS
     )
-
-
-def describe(binding: ScriptBinding) -> str:
-    """Say in a few words what a binding is bound to; never a value."""
-    kind, target = kind_and_target(binding)
-    return f"{kind} {target}".strip()
-
-
-def kind_and_target(binding: ScriptBinding) -> tuple[str, str]:
-    """Give Cloudflare's word for the kind of binding, and what it is bound to; never a value."""
-    if isinstance(binding, ClassBinding):
-        target = f"{binding.script_name}.{binding.class_name}" if binding.script_name else binding.class_name
-        return "durable_object_namespace", target
-    match binding.value:
-        case PlainText():
-            return "plain_text", ""
-        case Json():
-            return "json", ""
-        case Secret(source=source, key=key):
-            return "secret_text", f"{source} {key}"
-        case ServiceBinding(worker=worker):
-            return "service", worker
-        case Resource(type=kind, fields=fields):
-            return kind, next((str(v) for v in fields.value.values() if isinstance(v, str)), "")
 
 
 def same_binding(live: ScriptBinding, wanted: ScriptBinding, script: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from notebook_do.model import ClassBinding, CreateClass, DeleteClass, RenameClass, TransferClass, TransferredAway
-from notebook_do.plan.diff import kind_and_target
+from notebook_do.plan.bound import kind_and_target
 from notebook_do.plan.plan import Action, Upload
 
 if TYPE_CHECKING:

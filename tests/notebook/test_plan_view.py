@@ -118,3 +118,10 @@ def test_bindings_are_drawn_as_arrows(make_plan: Callable[..., Plan]) -> None:
     assert "│ my-worker ├─ + COUNTER ──▶ counter · Durable Object class Counter of my-worker-dev" in text
     assert "│ client    ├─ = SHARED ───▶ counter\n" in text
     assert html.count("<rect ") == 3
+
+
+def test_an_address_is_opened_or_closed(make_plan: Callable[..., Plan]) -> None:
+    """A URL is counted with the word for what happens to it."""
+    change = Change(action=Action.UPDATE, kind="url", id="my-worker", worker="my-worker", after="open")
+    shut = replace(change, id="other", after="closed")
+    assert "1 URL to close, 1 URL to open." in bundle(make_plan(changes=(change, shut)))["text/plain"]
