@@ -29,7 +29,8 @@ def test_the_live_suite_runs_and_cleans_up(cloud: Path) -> None:
             "CLOUDFLARE_ACCOUNT_ID": target.account_id,
             "CLOUDFLARE_API_BASE_URL": target.api,
         }
-        command = [sys.executable, *"-m pytest -q --color=no -p no:cacheprovider -m live".split(), str(SUITE)]
+        options = ["-q", "--color=no", "-p", "no:cacheprovider", "-m", "live", str(SUITE)]
+        command = [sys.executable, "-m", "pytest", *options]
         done = subprocess.run(command, env={**os.environ, **asked}, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
         assert "8 passed" in done.stdout
