@@ -80,6 +80,21 @@ def test_s06_a_lost_key_sets_the_secret_once_more(cloud: Path, monkeypatch: pyte
     assert session.plan().empty
 
 
+def test_a_worker_with_a_secret_is_imported(cloud: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be read is named and left out of the cell; the plan is empty; the next upload keeps it."""
+    first = nd.session("s")
+    monkeypatch.setenv("MY_KEY", "first-value")
+    first.deploy(declare(first))
+    other = nd.session("other")
+    imported = other.import_("api-dev")
+    assert imported.notes == ("Worker api-dev: its secrets (KEY) are not readable; every upload keeps them.",)
+    assert other.plan().empty
+    nd.Worker("api-dev", name="api-dev", script=SOURCE.replace("''", "'!'"))
+    plan = other.plan()
+    assert said(plan) == ["Secret KEY of api-dev, which is not declared here, is kept."]
+    assert other.deploy(plan)["api-dev"].fetch("/").text == "first-value!"
+
+
 def test_f43_a_value_that_changed_after_the_plan_is_stale(cloud: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """F43: what is sent is what was looked at; another value needs another plan."""
     session = nd.session("s")

@@ -33,6 +33,7 @@ from notebook_do.model import (
     ServiceBinding,
     StableId,
     Worker,
+    is_secret,
 )
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def import_cells(
         cells.append(cell)
         declarations.append(_worker(id_, live[name], tuple(sources[name]), slots, in_cell=not beside))
         files |= beside
-        secrets = [b.name for b in live[name].bindings or () if _is_secret(b)]
+        secrets = [b.name for b in live[name].bindings or () if is_secret(b)]
         if secrets:
             notes.append(
                 f"Worker {name}: its secrets ({', '.join(secrets)}) are not readable; every upload keeps them."
@@ -156,7 +157,7 @@ def _worker(
 ) -> Worker:
     """Give what the Worker's cell declares."""
     bindings: dict[str, BindingValue] = {}
-    for binding in (b for b in script.bindings or () if not _is_secret(b)):
+    for binding in (b for b in script.bindings or () if not is_secret(b)):
         if isinstance(binding, ClassBinding):
             stable_id = StableId(_slot(binding, script.name, slots))
             bindings[binding.name] = NamespaceBinding(stable_id=stable_id)
@@ -197,7 +198,7 @@ def _worker_cell(
     id_: str, script: ObservedScript, modules: tuple[Module, ...], slots: Mapping[tuple[str, str], str]
 ) -> tuple[str, dict[str, bytes]]:
     """Give the cell of a Worker, and the files that it reads."""
-    bindings = [b for b in script.bindings or () if not _is_secret(b)]
+    bindings = [b for b in script.bindings or () if not is_secret(b)]
     options = [_option(b, script.name, slots) for b in bindings]
     main = modules[0]
     if len(modules) > 1 or main.kind not in _LANGUAGES or None in options or not _is_text(main.content):
@@ -213,10 +214,6 @@ def _worker_cell(
     for name, value in _options(script).value.items():
         words.append(f"--setting {shlex.quote(f'{name}={Json(value).text}')}")
     return " ".join(words) + "\n" + main.content.decode(), {}
-
-
-def _is_secret(binding: ScriptBinding) -> bool:
-    return not isinstance(binding, ClassBinding) and isinstance(binding.value, Secret)
 
 
 def _is_text(content: bytes) -> bool:

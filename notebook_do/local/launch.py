@@ -25,6 +25,16 @@ __all__ = ["LINGER", "LocalTarget", "default_data", "ensure", "run_foreground", 
 LINGER = 5.0
 """How many seconds a server outlives its last user."""
 _READY_SECONDS = 60.0
+_HEARD = frozenset({"HOME", "PATH", "PYTHONPATH", "TMPDIR", "TZ", "USER", "LANG", "VIRTUAL_ENV"})
+_HEARD_GROUPS = (
+    "LC_",
+    "XDG_",
+    "NOTEBOOK_DO_WORKERD",
+    "NOTEBOOK_DO_ESBUILD",
+    "NPM_CONFIG_REGISTRY",
+    "npm_config_registry",
+    "SSL_CERT_",
+)
 _END_SECONDS = 20.0
 
 Progress = Callable[[int, int], None]
@@ -195,8 +205,8 @@ def _read_ready(ready: int) -> dict[str, str]:
 
 
 def _environment() -> dict[str, str]:
-    """Give the environment of the server: no credentials, and this very package."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("CLOUDFLARE_", "CF_", "NOTEBOOK_DO_TOKEN"))}
+    """Give the environment of the server: this very package, and of the user's what it uses, so nothing secret."""
+    kept = {k: v for k, v in os.environ.items() if k in _HEARD or k.startswith(_HEARD_GROUPS)}
     package = str(Path(__file__).resolve().parents[2])
     path = [package, *filter(None, [kept.get("PYTHONPATH")])]
     return {**kept, "PYTHONPATH": os.pathsep.join(path)}

@@ -77,6 +77,7 @@ from notebook_do.model.states import (
     ScriptBinding,
     Tombstone,
     ValueBinding,
+    is_secret,
 )
 from notebook_do.model.words import (
     TAG_PREFIX,
@@ -166,5 +167,6 @@ __all__ = [
     "WorkerLoader",
     "Workflow",
     "binding_word",
+    "is_secret",
     "resource_problem",
 ]

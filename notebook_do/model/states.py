@@ -34,6 +34,15 @@ class ValueBinding:
 
 
 ScriptBinding = ClassBinding | ValueBinding
+_LIVE_SECRETS = frozenset({"secret_text", "secret_key"})
+
+
+def is_secret(binding: ScriptBinding) -> bool:
+    """Say whether a binding is a secret: a live one shows no source, and is known by its type alone."""
+    if isinstance(binding, ClassBinding):
+        return False
+    value = binding.value
+    return isinstance(value, Secret) or (isinstance(value, Resource) and value.type in _LIVE_SECRETS)
 
 
 # --- desired ---------------------------------------------------------------------------------------------

@@ -5,13 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from notebook_do.model import (
-    ClassBinding,
-    Resource,
-    Secret,
-    ServiceBinding,
-    ValueBinding,
-)
+from notebook_do.model import ClassBinding, Resource, Secret, ServiceBinding, ValueBinding, is_secret
 from notebook_do.plan.bound import describe
 from notebook_do.plan.fingerprint import Fingerprint, fingerprint, read_fingerprint
 from notebook_do.plan.plan import Action, Change
@@ -25,7 +19,6 @@ if TYPE_CHECKING:
     from notebook_do.plan.standing import Standing
 
 
-LIVE_SECRETS = frozenset({"secret_text", "secret_key"})
 _UNSEEN = Sight()
 
 
@@ -292,16 +285,6 @@ def _binding_change(  # noqa: PLR0913, PLR0917 - the cells of a row
         before=before,
         after=after,
         detail=f"Binding {name} of {worker.script_name} is {verb}.{outside}",
-    )
-
-
-def is_secret(binding: ScriptBinding) -> bool:
-    """Say whether a binding is a secret; a live one that is not declared is kept by every upload."""
-    if isinstance(binding, ClassBinding):
-        return False
-    # A live secret shows no source: it is known by its type alone.
-    return isinstance(binding.value, Secret) or (
-        isinstance(binding.value, Resource) and binding.value.type in LIVE_SECRETS
     )
 
 
