@@ -111,8 +111,8 @@ class Journal:
 
     def _corrupt(self, number: int, why: str) -> StateCorrupt:
         return StateCorrupt(
-            f"{self.path}, line {number} cannot be used: {why}. It was left untouched; when no deploy was interrupted, "
-            "move the journal away and plan again."
+            f"{self.path}, line {number} cannot be used: {why}. It was left untouched; move it away and plan again: "
+            "what an interrupted deploy did is then found live, and %durable import records it."
         )
 
 

@@ -138,7 +138,8 @@ class Session:
         desired = self._desire(tuple(destroy))
         sights = self._secrecy.sights(desired, recorded.lineage, self._secrecy.vault())
         plan = await self._plan_on(connection, desired, recorded, sights)
-        plan = replace(plan, warnings=(*found, *connection.cautions, *self.catalog.left_over(), *plan.warnings))
+        warnings = (*found, *self._shared(), *connection.cautions, *self.catalog.left_over(), *plan.warnings)
+        plan = replace(plan, warnings=warnings)
         self._desired[plan.digest] = desired, sights
         return plan
 
@@ -444,6 +445,15 @@ class Session:
 
         async with connection.client() as client:
             return tuple(f"{o.text}: {o.detail}" for o in await recover(client=client, state=self._state))
+
+    def _shared(self) -> tuple[str, ...]:
+        """Say when another notebook deploys with this state file, as a copied one does."""
+        other, path = self._state.other_notebook(), _short(self.state_path)
+        return (
+            (f"{path} is also used by notebook {other}, which deployed last: the Workers are the same.",)
+            if other
+            else ()
+        )
 
     def _desire(self, destroy: tuple[str, ...]) -> Desired:
         try:

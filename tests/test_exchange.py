@@ -11,7 +11,7 @@ import pytest
 
 import notebook_do as nd
 from notebook_do.declare.cell import parse_cell
-from notebook_do.errors import CommandError
+from notebook_do.errors import CommandError, StateError
 from notebook_do.exchange import write_files
 from notebook_do.model import Module, ModuleKind
 
@@ -75,6 +75,31 @@ def test_a_lost_state_file_is_rebuilt_from_what_is_live(cloud: Path) -> None:
     assert session.recorded().namespaces[0].stable_id == "visits"
     assert [n.id for n in declared[0]] == ["visits"]
     assert session.fetch("w-dev").text == "2!"
+
+
+def test_f57_f59_a_state_file_that_is_behind_catches_up_by_import(cloud: Path) -> None:
+    """F57, F59: what an old copy of the state file does not know is refused, recorded by one import, and then goes on.
+
+    So it is where the journal of an interrupted deploy was lost.
+    """
+    session = deploy_counter()
+    old = session.state_path.read_bytes()
+    source = COUNTER.replace("Counter", "Tally")
+    counter = nd.DurableObjectNamespace("visits", class_name="Tally")
+    nd.Worker("w", script=source, bindings={"COUNTER": counter, "SUFFIX": "?"})
+    session.deploy(session.plan())
+    ids = session.namespaces()["namespace_id"].tolist()
+    session.state_path.write_bytes(old)
+    session.state.journal_path.unlink()
+    nd.Worker("w", script=source, bindings={"COUNTER": counter, "SUFFIX": "."})
+    with pytest.raises(StateError, match="up to date with %durable import w-dev"):
+        session.deploy(session.plan())
+    session.import_("w-dev")
+    assert session.plan().empty
+    nd.Worker("w", script=source, bindings={"COUNTER": counter, "SUFFIX": "."})
+    assert session.deploy(session.plan()).ok
+    assert session.namespaces()["namespace_id"].tolist() == ids
+    assert session.fetch("w").text == "2."
 
 
 def test_import_of_a_worker_that_the_session_knows(cloud: Path) -> None:

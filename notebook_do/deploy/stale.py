@@ -53,7 +53,7 @@ def diverged(recorded: Recorded, scripts: Iterable[ObservedScript], concerned: f
         if ours and found is not None and int(found[2]) >= recorded.serial:
             return (
                 f"script {script.name} was deployed with another copy of this state file (at serial {found[2]}; "
-                f"this one is at {recorded.serial}). Go on with that copy; or remove this one and "
-                f"%durable import {script.name}; or open a session of another name. Nothing was sent."
+                f"this one is at {recorded.serial}), or its journal is lost. Go on with that copy; or bring this one "
+                f"up to date with %durable import {script.name}; or open a session of another name. Nothing was sent."
             )
     return None

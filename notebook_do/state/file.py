@@ -142,6 +142,12 @@ class StateFile:
         with locks.hold(self.lock_path, self.locking) as holder:
             yield holder
 
+    def other_notebook(self) -> str | None:
+        """Name the notebook that saved this file last, where it is known and another one than this kernel's."""
+        content, ours = disk.read(self._real), locks.notebook()
+        theirs = read_document(content).get("notebook") if content and ours else None
+        return theirs if isinstance(theirs, str) and theirs != ours else None
+
     # --- backups
 
     def backups(self) -> tuple[Backup, ...]:
@@ -189,7 +195,8 @@ class StateFile:
     def _write(self, recorded: Recorded, before: Document, current: bytes | None) -> Recorded:
         if current is not None:
             self._back_up(current)
-        disk.replace(self._real, write_document(encode(recorded, before)))
+        notebook = {"notebook": name} if (name := locks.notebook()) else {}
+        disk.replace(self._real, write_document({**encode(recorded, before), **notebook}))
         return recorded
 
     def _back_up(self, content: bytes) -> None:

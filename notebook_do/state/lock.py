@@ -78,6 +78,11 @@ def hold(path: Path, locking: Locking = "exclusive") -> Iterator[Holder]:
         os.close(fd)
 
 
+def notebook() -> str:
+    """Name the notebook of this kernel, as the front-end told it; empty where it did not."""
+    return os.environ.get("JPY_SESSION_NAME", "")
+
+
 def is_held(path: Path) -> bool:
     """Say whether this process holds the lock at `path`, and nobody has broken it."""
     fd = _held.get(path, -1)
@@ -183,7 +188,7 @@ def _introduce(path: Path, fd: int) -> Holder:
         lock_id=secrets.token_hex(4),
         pid=os.getpid(),
         host=socket.gethostname(),
-        notebook=os.environ.get("JPY_SESSION_NAME", ""),
+        notebook=notebook(),
         since=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     with disk.explained(path, "writing the lock's note"):

@@ -6,10 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from account_model import Account, client_of
+from account_model import Account, Clock, client_of
+from faults import FAULTS
 from project import Project, worker_of
+from test_faults import ENDPOINTS, Weather
 
 from notebook_do.deploy import run as run_module
+from notebook_do.errors import DurableError, StateCorrupt, StateError
 from notebook_do.journal import Journal
 from notebook_do.state import StateFile
 
@@ -145,3 +148,29 @@ def test_f42_a_second_interrupt_does_not_wait(tmp_path: Path, monkeypatch: pytes
     asyncio.run(both())
     with state.lock():
         assert len(Journal(state.journal_path).open_intents()) == 1
+
+
+@pytest.mark.parametrize("form", ["exports", "migrations"])
+def test_f54_a_damaged_journal(tmp_path: Path, form: str) -> None:
+    """F54, P2: a damaged journal stops the plan with what to do; without it nothing is sent before an import."""
+    account, state, clock = Account(), StateFile(tmp_path / "s" / "state.json"), Clock()
+    unseen = Weather(ENDPOINTS["list namespaces"], FAULTS["reset before"], 0)
+    project = Project(state, lambda: client_of(account, unseen, clock), worker_of("host", {"a": "A"}, lifecycle=form))
+    assert asyncio.run(project.run()).ok
+    project.declared = worker_of("host", {"a": "A2", "b": "B"}, lifecycle=form)
+    plan = asyncio.run(project.plan())
+    unseen.left = 1000
+    with pytest.raises(DurableError, match="uncertain"):
+        asyncio.run(project.deploy(plan))
+    unseen.left = 0
+    ids = set(account.namespaces)
+    lines = state.journal_path.read_bytes().splitlines(keepends=True)
+    state.journal_path.write_bytes(b"".join(lines[:-1]) + lines[-1][:-20] + b"\n")
+    damaged = state.journal_path.read_bytes()
+    with pytest.raises(StateCorrupt, match=r"journal\.jsonl, line \d+ .* move it away and plan again"):
+        asyncio.run(project.plan())
+    assert state.journal_path.read_bytes() == damaged
+    state.journal_path.rename(tmp_path / "away")
+    with pytest.raises(StateError, match=r"or its journal is lost\. .* up to date with %durable import host"):
+        asyncio.run(project.run())
+    assert set(account.namespaces) == ids

@@ -100,6 +100,19 @@ def test_a_session_on_cloudflare_from_first_to_last(remote: Path, served: Served
     assert TOKEN not in repr(session.whoami())
 
 
+def test_f58_a_copied_notebook(remote: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """F58: a copy of a notebook shares the state file: its plan is empty, and says which notebook deployed last."""
+    monkeypatch.setenv("JPY_SESSION_NAME", str(remote / "one.ipynb"))
+    session = declare()
+    session.deploy(session.plan())
+    assert not any("also used by" in w for w in session.plan().warnings)
+    monkeypatch.setenv("JPY_SESSION_NAME", str(remote / "copy.ipynb"))
+    plan = session.plan()
+    assert plan.empty
+    (told,) = (w for w in plan.warnings if "also used by" in w)
+    assert f"state.json is also used by notebook {remote / 'one.ipynb'}" in told
+
+
 READ_ONLY = """
 import ctypes, sys
 import notebook_do as nd
