@@ -65,8 +65,8 @@ def _split(cell: str) -> tuple[str, str | None]:
     return line.removeprefix("%%durable ").removeprefix("%durable "), body if newline else None
 
 
-def test_a_lost_state_file_is_rebuilt_from_what_is_live(cloud: Path) -> None:
-    """The state file is deleted: the plan refuses to begin anew, and an import finds every stable ID again."""
+def test_f56_a_lost_state_file_is_rebuilt_by_import(cloud: Path) -> None:
+    """F56: the state file is deleted, and an import finds every stable ID again."""
     session = deploy_counter()
     declared = list(session.catalog.namespaces.values()), list(session.catalog.workers.values())
     session.state_path.unlink()
@@ -75,6 +75,26 @@ def test_a_lost_state_file_is_rebuilt_from_what_is_live(cloud: Path) -> None:
     assert session.recorded().namespaces[0].stable_id == "visits"
     assert [n.id for n in declared[0]] == ["visits"]
     assert session.fetch("w-dev").text == "2!"
+
+
+@pytest.mark.parametrize("lifecycle", ["exports", "migrations"])
+def test_f56_a_lost_state_file_is_no_new_beginning(cloud: Path, lifecycle: str) -> None:
+    """F56, P2: without its state file the same notebook finds its namespace by the mark on the Worker: none is created.
+
+    The next deploy records it under the id that it has, and its row is there.
+    """
+    session = deploy_counter(lifecycle)
+    ids = session.namespaces()["namespace_id"].tolist()
+    session.state_path.unlink()
+    session.state.journal_path.unlink()
+    plan = session.plan()
+    assert not plan.refusals
+    assert not plan.migration_rows, "nothing is created, renamed or deleted"
+    assert session.deploy(plan).ok
+    assert session.plan().empty
+    assert session.namespaces()["namespace_id"].tolist() == ids
+    assert [n.namespace_id for n in session.recorded().namespaces] == ids
+    assert session.fetch("w").text == "2!"
 
 
 def test_f57_f59_a_state_file_that_is_behind_catches_up_by_import(cloud: Path) -> None:

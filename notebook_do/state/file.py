@@ -87,7 +87,7 @@ class StateFile:
         if content is None:
             self._fresh = self._fresh or Recorded(lineage=secrets.token_hex(16))
             return self._fresh
-        self._fresh = None  # should this file be lost, what comes after it is another lineage
+        self._fresh = None
         recorded = decode_or_refuse(self.path, content, self._advice)
         for word, ours, theirs in (
             ("account", recorded.account_id, account_id),
@@ -195,6 +195,7 @@ class StateFile:
     def _write(self, recorded: Recorded, before: Document, current: bytes | None) -> Recorded:
         if current is not None:
             self._back_up(current)
+        self._fresh = None  # should this file be lost, what comes after it is another lineage
         notebook = {"notebook": name} if (name := locks.notebook()) else {}
         disk.replace(self._real, write_document({**encode(recorded, before), **notebook}))
         return recorded
