@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SOURCE = """
 import { WorkerEntrypoint } from "cloudflare:workers";
-export class Admin extends WorkerEntrypoint { hello() { return "admin of " + this.env.NAME; } }
+export class Admin extends WorkerEntrypoint { hello() { return "admin of " + this.env.NAME + " for " + this.ctx.props.who; } }
 export default {
   async fetch(request, env) {
     await env.KV.put("k", "v");
@@ -59,13 +59,20 @@ def test_every_served_binding_works_and_is_no_change_afterwards(cloud: Path, mon
     session = nd.session("app")
     worker = nd.Worker("api", script=SOURCE, bindings=bindings())
     client = "export default { async fetch(r, env) { return new Response(await env.ADMIN.hello()); } };"
-    nd.Worker("client", script=client, bindings={"ADMIN": nd.Service("api", entrypoint="Admin"), "API": worker})
+    nd.Worker(
+        "client",
+        script=client,
+        bindings={"ADMIN": nd.Service("api", entrypoint="Admin", props={"who": "client"}), "API": worker},
+    )
     result = session.deploy(session.plan())
     expected = {"kv": "v", "r2": "bytes", "d1": 1, "limited": True, "json": 7, "text": "plain", "secret": 6}
     assert result["api"].fetch("/").json() == {**expected, "version": "string"}
-    assert result["client"].fetch("/").text == "admin of plain"
+    assert result["client"].fetch("/").text == "admin of plain for client"
     again = session.plan()
     assert again.empty, (*again.changes, *again.drift)
+    (declared,) = (d for d in session.import_("client-dev").declarations if d.id == "client")
+    assert declared.bindings["ADMIN"].props.value == {"who": "client"}
+    assert session.plan().empty
 
 
 def _changes(change: Change) -> bool:

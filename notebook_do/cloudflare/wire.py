@@ -148,7 +148,8 @@ def encode_binding(binding: ScriptBinding, reveal: Callable[[Secret], str]) -> d
             return {"name": name, "type": "secret_text", "text": reveal(value)}
         case ServiceBinding():
             item = {"name": name, "type": "service", "service": value.worker}
-            return item | _present(entrypoint=value.entrypoint, environment=value.environment)
+            item |= _present(entrypoint=value.entrypoint, environment=value.environment)
+            return item if value.props is None else {**item, "props": value.props.value}
         case Resource():
             return {**value.fields.value, "name": name, "type": value.type}
         case _:
@@ -217,6 +218,7 @@ def decode_binding(item: Any, script_name: str) -> ScriptBinding:
             worker=_text(fields, "service") or "",
             entrypoint=_text(fields, "entrypoint"),
             environment=_text(fields, "environment"),
+            props=Json(fields["props"]) if isinstance(fields.get("props"), dict) else None,
         )
         return ValueBinding(name=name, value=worker)
     shown = {

@@ -118,8 +118,8 @@ def _add_binding(config: dict[str, Any], binding: ScriptBinding) -> None:
             config.setdefault("vars", {})[binding.name] = text
         case Json() as value:
             config.setdefault("vars", {})[binding.name] = value.value
-        case ServiceBinding(worker=service, entrypoint=entrypoint, environment=environment):
-            entry = {"binding": binding.name, "service": service}
+        case ServiceBinding(worker=service, entrypoint=entrypoint, environment=environment, props=props):
+            entry = {"binding": binding.name, "service": service} | ({"props": props.value} if props else {})
             entry |= {k: v for k, v in (("entrypoint", entrypoint), ("environment", environment)) if v}
             config.setdefault("services", []).append(entry)
         case Secret():

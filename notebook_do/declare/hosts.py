@@ -7,7 +7,7 @@ the only Worker that binds it directly. What cannot be resolved is an error that
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
 from notebook_do.declare.check import check_script_name
@@ -207,11 +207,7 @@ class Hosts:
                     stable_id=value.stable_id,
                 )
             case ServiceBinding():
-                script = self.script_named(value.worker)
-                return ValueBinding(
-                    name=name,
-                    value=ServiceBinding(worker=script, entrypoint=value.entrypoint, environment=value.environment),
-                )
+                return ValueBinding(name=name, value=replace(value, worker=self.script_named(value.worker)))
             case PlainText() | Json() | Secret() | Resource():
                 return ValueBinding(name=name, value=value)
             case SharedBinding():

@@ -234,7 +234,7 @@ def _option(binding: ScriptBinding, script: str, slots: Mapping[tuple[str, str],
             return f"--var {shlex.quote(f'{binding.name}={text}')}"
         case Json(text=text):
             return f"--json {shlex.quote(f'{binding.name}={text}')}"
-        case ServiceBinding(worker=worker, entrypoint=None, environment=None):
+        case ServiceBinding(worker=worker, entrypoint=None, environment=None, props=None):
             return f"--service {shlex.quote(f'{binding.name}={worker}')}"
     return None
 
@@ -284,8 +284,9 @@ def _value_expression(binding: ValueBinding) -> str:
             return repr(text)
         case Json(text=text):
             return f"nd.Json({_literal(json.loads(text))})"
-        case ServiceBinding(worker=worker, entrypoint=entrypoint, environment=environment):
-            return f"model.ServiceBinding(worker={worker!r}, entrypoint={entrypoint!r}, environment={environment!r})"
+        case ServiceBinding(worker=worker, entrypoint=entrypoint, environment=environment, props=props):
+            told = f", props={_literal(props.value)}" if props else ""
+            return f"nd.Service({worker!r}, entrypoint={entrypoint!r}, environment={environment!r}{told})"
         case Resource(type=kind, fields=fields):
             return f"nd.Resource(type={kind!r}, fields=nd.Json({_literal(fields.value)}))"
         case Secret():

@@ -117,11 +117,15 @@ class Secret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceBinding:
-    """Another Worker; `worker` is a declared Worker's id or the name of a live script."""
+    """Another Worker; `worker` is a declared Worker's id or the name of a live script.
+
+    `props` is what the entrypoint finds in `ctx.props`.
+    """
 
     worker: str
     entrypoint: str | None = None
     environment: str | None = None
+    props: Json | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

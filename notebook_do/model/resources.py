@@ -180,9 +180,21 @@ def Queue(queue_name: str) -> Resource:  # noqa: N802
     return _resource("queue", queue_name=queue_name)
 
 
-def Service(worker: str, *, entrypoint: str | None = None, environment: str | None = None) -> ServiceBinding:  # noqa: N802
-    """Bind another Worker by its id here or its live name; `entrypoint` is a named WorkerEntrypoint class of it."""
-    return ServiceBinding(worker=worker, entrypoint=entrypoint, environment=environment)
+def Service(  # noqa: N802
+    worker: str,
+    *,
+    entrypoint: str | None = None,
+    environment: str | None = None,
+    props: dict[str, Any] | None = None,
+) -> ServiceBinding:
+    """Bind another Worker by its id here or its live name; `entrypoint` is a named WorkerEntrypoint class of it.
+
+    `props` is what that entrypoint finds in `ctx.props`: any JSON object.
+    """
+    if props is not None and not isinstance(props, dict):
+        raise DeclarationError(f"props of a service must be a table, not {props!r}.")
+    told = None if props is None else Json(props)
+    return ServiceBinding(worker=worker, entrypoint=entrypoint, environment=environment, props=told)
 
 
 def Hyperdrive(id: str) -> Resource:  # noqa: A002, N802 - Cloudflare's own word

@@ -182,6 +182,6 @@ def _row_of(name: str, value: BindingValue) -> BindingRow | None:
             return BindingRow(name=name, kind="json", target=value.text)
         case Secret():
             return BindingRow(name=name, kind="secret", target=secret_words(value))
-        case ServiceBinding(entrypoint=None, environment=None):
+        case ServiceBinding(entrypoint=None, environment=None, props=None):
             return BindingRow(name=name, kind="service", target=value.worker)
     return None

@@ -296,7 +296,8 @@ def same_binding(live: ScriptBinding, wanted: ScriptBinding, script: str) -> boo
         return (live.class_name, live.script_name or script) == (wanted.class_name, wanted.script_name or script)
     match live.value, wanted.value:
         case ServiceBinding() as was, ServiceBinding() as now:
-            return (was.worker, was.entrypoint) == (now.worker, now.entrypoint)
+            same = (was.worker, was.entrypoint) == (now.worker, now.entrypoint)
+            return same and (was.props is None or was.props == now.props)  # no document says that they are shown
         case Resource() as was, Resource() as now:
             there = was.fields.value
             return was.type == now.type and all(there.get(k, v) == v for k, v in now.fields.value.items())

@@ -67,8 +67,9 @@ def plain_binding(binding: ScriptBinding) -> list[Any]:
             return [binding.name, "json", text]
         case Secret():
             return [binding.name, "secret"]
-        case ServiceBinding(worker=worker, entrypoint=entrypoint, environment=environment):
-            return [binding.name, "service", worker, entrypoint, environment]
+        case ServiceBinding(worker=worker, entrypoint=entrypoint, environment=environment, props=props):
+            told = [binding.name, "service", worker, entrypoint, environment]
+            return told if props is None else [*told, props.text]
         case Resource(type=kind, fields=fields):
             return [binding.name, kind, fields.text]
 
