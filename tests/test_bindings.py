@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 SOURCE = """
 import { WorkerEntrypoint } from "cloudflare:workers";
-export class Admin extends WorkerEntrypoint { hello() { return "admin of " + this.env.NAME + " for " + this.ctx.props.who; } }
+export class Admin extends WorkerEntrypoint {
+  hello() { return "admin of " + this.env.NAME + " for " + this.ctx.props.who; }
+}
 export default {
   async fetch(request, env) {
     await env.KV.put("k", "v");
