@@ -81,8 +81,9 @@ def _start(tag: str, attributes: tuple[tuple[str, str], ...]) -> str:
 
 
 def render(document: Document) -> str:
-    """Draw the blocks below each other, in one frame."""
-    return str(element("div", *map(_block, document), style="max-width:75em;line-height:1.45"))
+    """Draw the blocks below each other, in one frame. Its class keeps dollar signs from being read as formulas."""
+    frame = {"class": "tex2jax_ignore mathjax_ignore", "style": "max-width:75em;line-height:1.45"}
+    return str(element("div", *map(_block, document), **frame))
 
 
 def _block(block: Block) -> Markup:

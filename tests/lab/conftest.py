@@ -13,6 +13,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -21,8 +22,8 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "notebook"))  # the hostile strings stand there
 CHROMIUM = [
     "--no-sandbox",
     "--disable-gpu",

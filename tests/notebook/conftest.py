@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +15,9 @@ from notebook_do.plan.plan import Action, Baseline, Change, Consent, Plan, Refus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+sys.path.insert(0, str(Path(__file__).parent))  # its models stand beside the tests
 
 
 def upload(worker: str = "my-worker") -> Upload:

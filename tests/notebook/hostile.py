@@ -1,0 +1,131 @@
+"""200 hostile strings, and every view with one of them in each name and value: for a parser and for a browser."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from notebook_do.deploy import DeployResult, Outcome
+from notebook_do.model import Bindings, Json, Namespace, NamespaceBinding, PlainText, ServiceBinding, StableId, Worker
+from notebook_do.notebook import views
+from notebook_do.notebook.blocks import Code, Diagram, Edge, Folded, Header, Item, Items, Line, Link, Table, Tone
+from notebook_do.notebook.declaration_view import declared_document
+from notebook_do.plan.plan import Action, Baseline, Change, Consent, Plan, Refusal
+from notebook_do.shown import Table as Rows
+
+if TYPE_CHECKING:
+    from notebook_do.notebook.blocks import Document
+
+TAGS = (
+    "script",
+    "img",
+    "svg",
+    "iframe",
+    "style",
+    "a",
+    "details",
+    "math",
+    "object",
+    "base",
+    "form",
+    "textarea",
+    "td",
+    "video",
+    "body",
+    "link",
+)
+ENDS = ("", "</td>", "</table></div>", "-->", "]]>", "</pre></code>", "\x00", "\u202e", "\x1b[31m")
+HOSTILE = (
+    *(
+        f"{end}<{tag} src=x onerror=alert(1) href=javascript:alert(1) id=x>"
+        for tag, end in itertools.product(TAGS, ENDS)
+    ),
+    *(f'"{q} onmouseover={q}alert(1){q} x={q}' for q in ("'", '"', "`", "", "&quot;")),
+    *(f"{scheme}alert(1)" for scheme in ("javascript:", "data:text/html,<script>", "vbscript:", "JaVaScRiPt:\t")),
+    *(chr(code) * 3 for code in (*range(32), 0x7F, 0x85, 0xAD, 0x200B, 0x200E, 0x202A, 0x202E, 0x2066, 0xFEFF, 0xD800)),
+    *("&lt;script&gt;", "{{7*7}}", "${alert(1)}", "%s%n", "$(id)", "`id`", "<![CDATA[<x>]]>", "<!--", "\\u003cscript"),
+    *(
+        "\U0001d54f" * 40,
+        "e" + "\u0301" * 60,
+        "ط" * 50,
+        "a" * 5000,
+        "<" * 300,
+        "'; DROP TABLE x; --",
+        "\r\n\r\n",
+        "\u2028\u2029",
+    ),
+    *("style=background:url(x)", 'x" style="position:fixed', "[x](javascript:alert(1))", "$$\\href{x}{y}$$"),
+)
+
+
+def plan_of(text: str) -> Plan:
+    """Give a plan with `text` in every place that a person or an account can fill."""
+    change = Change(
+        action=Action.DELETE, kind="namespace", id=text, worker=text, name=text, before=text, after=text, detail=text
+    )
+    return Plan(
+        session=text,
+        stage=text,
+        target="local",
+        baseline=Baseline(lineage="l", serial=1, account_id=text, api_origin=text, scripts=(), namespaces=()),
+        changes=(change,),
+        drift=(change,),
+        refusals=(Refusal(code="x", subject=text, message=text, choices=(text,)),),
+        consents=(
+            Consent(phrase=text, stable_id=StableId(text), namespace_id=text, class_name=text, worker=text),  # type: ignore[arg-type]
+        ),
+        warnings=(text,),
+        binding_rows=(
+            {"worker": text, "binding": text, "type": text, "target": text, "class_name": text, "action": "create"},
+        ),
+        migration_rows=({"worker": text, "step": text, "stable_id": text},),
+    )
+
+
+def block_document(evil: str, tone: Tone | None) -> Document:
+    """Give every kind of block, with `evil` in each of its strings."""
+    return (
+        Header(evil, ((evil, evil),)),
+        Line(evil, tone, strong=True, role="alert"),
+        Table(evil, (evil, evil), ((evil, Link(evil)),), (tone,), 3, evil),
+        Items(evil, (Item(evil, tone, (evil,)),)),
+        Diagram(evil, (Edge(evil, evil, evil, tone, about=evil, role=evil), Edge("b", evil, evil))),
+        Code(evil, f"{evil}\n{evil}"),
+        Folded(evil, (Line(evil),)),
+    )
+
+
+def declared(evil: str) -> Document:
+    """Give the view of declarations."""
+    space = Namespace(evil, class_name=evil, script_name=evil, environment=evil)  # type: ignore[arg-type]
+    bindings = {
+        evil: NamespaceBinding(stable_id=evil),  # type: ignore[arg-type]
+        "A": PlainText(text=evil),
+        "B": ServiceBinding(worker=evil),
+        "C": Json("\ufffd" if evil.encode(errors="replace") == b"???" else evil),
+    }
+    worker = Worker(evil, name=evil, entrypoint=evil, bindings=Bindings(evil, bindings), compatibility_date=evil)
+    return declared_document((space, worker), namespaces={evil: space}, workers={evil: worker}, session=evil)
+
+
+def every_view(evil: str) -> dict[str, Document]:
+    """Give each view by its name, with `evil` in every name and value."""
+    row = dict.fromkeys(("id", "name", "url", "status", "stable_id", "namespace_id", "worker", "binding"), evil)
+    row |= dict.fromkeys(("type", "target", "class_name", "script_name", "step", "role", "class_history"), evil)
+    tables = {
+        name: views.document_of(Rows(name=name, title=evil, rows=(row, row)))
+        for name in ("workers", "namespaces", "bindings", "migrations", "state")
+    }
+    result = DeployResult(
+        plan_digest=evil,
+        outcomes=(Outcome(text=evil, status="done", detail=evil),),
+        workers={evil: evil},
+        namespaces={evil: evil},
+    )
+    return {
+        "plan": views.document_of(plan_of(evil)),
+        "declared": declared(evil),
+        "result": views.document_of(result),
+        "blocks": block_document(evil, Tone.ALERT),
+        **tables,
+    }
