@@ -46,19 +46,11 @@ async def import_workers(
     """
     observed = await observe(client, scripts=scripts or None, settings=True)
     names = list(scripts or [s.name for s in observed.scripts])
-    read = tuple([await _completed(client, s) if s.name in names else s for s in observed.scripts])
-    observed = replace(observed, scripts=read)
-    live = {s.name for s in read}
+    live = {s.name for s in observed.scripts}
     sources = {name: decode_modules(*await client.script_modules(name)) for name in names if name in live}
     stable_ids = _known_stable_ids(recorded, observed)
     worker_ids = {**declared, **{w.script_name: w.id for w in recorded.workers}}
     return import_cells(observed, names, sources, stable_ids=stable_ids, worker_ids=worker_ids), observed
-
-
-async def _completed(client: Client, script: ObservedScript) -> ObservedScript:
-    """Read what a plan does not need to know, and a declaration does: the URL and the cron triggers."""
-    crons = tuple(str(entry.get("cron")) for entry in await client.schedules(script.name))
-    return replace(script, url=await client.script_url(script.name), crons=crons)
 
 
 def adopted(recorded: Recorded, desired: Desired, observed: Observed) -> Recorded:

@@ -32,8 +32,8 @@ async def observe(
     """Read the script list and the namespace list: two requests, or one while the account has no script.
 
     Without `namespaces` only the script list is read. With `settings`, of `scripts` (None: of all) bindings,
-    compatibility, address and a split deployment are read too, three requests each; of the namespaces in `objects_of`
-    the number of objects that hold data.
+    compatibility, address, cron triggers and a split deployment are read too, four requests each; of the namespaces in
+    `objects_of` the number of objects that hold data.
     """
     live = await observe_scripts(client)
     asked = frozenset(() if not settings else live if scripts is None else scripts)
@@ -55,6 +55,7 @@ async def _with_settings(client: Client, script: ObservedScript, limit: asyncio.
         raw = await client.script_settings(script.name)
         deployments = await client.list_deployments(script.name)
         url = await client.script_url(script.name)
+        crons = wire.decode_crons(await client.schedules(script.name))
     bindings, date, flags = wire.decode_settings(raw, script.name)
     return replace(
         script,
@@ -64,6 +65,7 @@ async def _with_settings(client: Client, script: ObservedScript, limit: asyncio.
         options=decode_options(raw),
         split=wire.decode_split(deployments),
         url=url,
+        crons=crons,
     )
 
 

@@ -276,6 +276,11 @@ def count_stored(items: list[Any]) -> int:
     return sum(1 for item in items if _fields(item, "object").get("hasStoredData") is not False)
 
 
+def decode_crons(schedules: list[Any]) -> tuple[str, ...]:
+    """Give the cron triggers of a script."""
+    return tuple(str(_fields(item, "schedule").get("cron", "")) for item in schedules)
+
+
 def decode_split(deployments: list[Any]) -> bool:
     """Say whether the newest deployment sends part of the traffic to another version."""
     newest = deployments[0] if deployments and isinstance(deployments[0], dict) else {}

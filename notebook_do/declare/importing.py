@@ -173,7 +173,7 @@ def _worker(
         compatibility_date=script.compatibility_date,
         compatibility_flags=script.compatibility_flags,
         url=script.url is not False,
-        crons=script.crons,
+        crons=script.crons or (),
         options=_options(script),
     )
 
@@ -210,7 +210,7 @@ def _worker_cell(
     words += [f"--compat-flag {flag}" for flag in script.compatibility_flags]
     if script.url is False:
         words.append("--no-url")
-    words += [f"--cron {shlex.quote(cron)}" for cron in script.crons]
+    words += [f"--cron {shlex.quote(cron)}" for cron in script.crons or ()]
     for name, value in _options(script).value.items():
         words.append(f"--setting {shlex.quote(f'{name}={Json(value).text}')}")
     return " ".join(words) + "\n" + main.content.decode(), {}

@@ -179,7 +179,7 @@ async def state_of(client: Client, intent: Intent) -> tuple[Status, ObservedScri
         case "url":
             return _told(await client.script_url(intent.script_name) == intent.enabled), None
         case "crons":
-            live = {str(item.get("cron")) for item in await client.schedules(intent.script_name)}
+            live = set(wire.decode_crons(await client.schedules(intent.script_name)))
             return _told(live == set(intent.crons)), None
         case "upload" | "delete":
             scripts = await observe_scripts(client)

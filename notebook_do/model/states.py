@@ -186,8 +186,8 @@ class ObservedScript:
     options: Json = field(default=Json({}))
     """Its other settings that are not at their default, in Cloudflare's words; read together with the bindings."""
     url: bool | None = None
-    crons: tuple[str, ...] = ()
-    """Read only where the script is imported."""
+    crons: tuple[str, ...] | None = None
+    """Address and cron triggers; read together with the bindings, None where they were not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

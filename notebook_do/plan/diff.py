@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from notebook_do.model import ClassBinding, Resource, Secret, ServiceBinding, ValueBinding, is_secret
 from notebook_do.plan.bound import describe
-from notebook_do.plan.fingerprint import Fingerprint, fingerprint, read_fingerprint
+from notebook_do.plan.fingerprint import Fingerprint, crons_part, fingerprint, read_fingerprint
 from notebook_do.plan.plan import Action, Change
 from notebook_do.plan.secret import Fate, Sight, fate_of, is_live_secret
 from notebook_do.plan.settings import setting_differences
@@ -48,7 +48,9 @@ class WorkerDiff:
     @property
     def sets_crons(self) -> bool:
         """True when the cron triggers must be replaced."""
-        return self.wanted.crons != self.before.crons
+        live = self.standing.live
+        read = live.crons if live is not None else None
+        return self.wanted.crons != (self.before.crons if read is None else crons_part(read))
 
 
 def compare(standing: Standing, *, relabelled: bool, sights: Mapping[tuple[str, str], Sight]) -> WorkerDiff:
@@ -154,7 +156,8 @@ def _around(diff: WorkerDiff) -> list[Change]:
         after = "open" if worker.url else "closed"
         changes.append(_change(standing, Action.UPDATE, "url", detail, field_="workers.dev", after=after))
     if diff.sets_crons:
-        detail = f"The cron triggers of {worker.script_name} are replaced."
+        outside = " They were changed outside." if diff.wanted.crons == diff.before.crons else ""
+        detail = f"The cron triggers of {worker.script_name} are replaced.{outside}"
         changes.append(_change(standing, Action.UPDATE, "cron", detail, field_="crons", after=", ".join(worker.crons)))
     return changes
 

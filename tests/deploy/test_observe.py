@@ -69,7 +69,8 @@ def test_settings_of_the_scripts_asked_for(account: Account) -> None:
     observed = seen(account, scripts=["w", "not-there"], settings=True)
     assert observed.scripts[0].bindings == (ClassBinding(name="NS", class_name="Counter"),)
     assert (observed.scripts[0].url, observed.scripts[0].split) == (True, False)
-    assert len(account.log) == 5
+    assert observed.scripts[0].crons == ()
+    assert len(account.log) == 6
     assert seen(account, scripts=["not-there"], settings=True).scripts[0].bindings is None
 
 
