@@ -34,6 +34,7 @@ CHROMIUM = [
     "--disable-sync",
     "--disable-dev-shm-usage",
 ]
+PICTURES = pytest.StashKey[Path]()
 READY = """async () => {
     const late = new Promise((_, no) => setTimeout(() => no(new Error('the kernel is not ready')), 60000));
     const ready = async () => {
@@ -52,10 +53,12 @@ class Lab:
 
     page: Any
     home: Path
+    shots: Path
     url: str
     token: str
     external: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    path: str = "doc/tree"
 
     def open(self, *cells: str, name: str = "nb") -> None:
         """Write a notebook of these cells, open it, and wait for its kernel."""
@@ -68,7 +71,7 @@ class Lab:
 
     def show(self, name: str) -> None:
         """Open a notebook that is there."""
-        self.page.goto(f"{self.url}/doc/tree/{name}.ipynb?token={self.token}", wait_until="domcontentloaded")
+        self.page.goto(f"{self.url}/{self.path}/{name}.ipynb?token={self.token}", wait_until="domcontentloaded")
         self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
         self.page.evaluate(READY)
 
@@ -99,14 +102,44 @@ class Lab:
         """Give the outputs of one cell; -1 is the last."""
         return self.page.locator(".jp-CodeCell").nth(index).locator(".jp-Cell-outputArea")
 
+    def restart(self) -> None:
+        """Restart the kernel, as its menu does after its question, and wait until it answers again."""
+        self.page.evaluate(
+            """async () => {
+                const context = window.jupyterapp.shell.currentWidget.sessionContext;
+                await context.restartKernel(); await context.session.kernel.info;
+            }"""
+        )
+
+    def both(self, name: str, index: int) -> None:
+        """Keep a picture of one cell's outputs in the light theme, and one in the dark."""
+        for theme in ("Dark", "Light"):
+            self.command("apputils:change-theme", theme=f"JupyterLab {theme}")
+            light = "true" if theme == "Light" else "false"
+            self.page.wait_for_selector(f"body[data-jp-theme-light='{light}']", state="attached")
+            self.shot(f"{name}-{theme.lower()}", index)
+
     def shot(self, name: str, index: int | None = None) -> Path:
         """Keep a picture of the page, or of one cell's outputs."""
-        path = self.home / f"{name}.png"
+        path = self.shots / f"{self.home.name}-{name}.png"
         if index is None:
             self.page.screenshot(path=str(path))
         else:
             self.cell(index).screenshot(path=str(path))
         return path
+
+
+@pytest.fixture(scope="session")
+def shots(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """Give the folder of the pictures."""
+    request.config.stash[PICTURES] = tmp_path_factory.mktemp("screenshots")
+    return request.config.stash[PICTURES]
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say where the pictures are."""
+    if (folder := config.stash.get(PICTURES, None)) is not None:
+        terminalreporter.write_line(f"{len(list(folder.glob('*.png')))} screenshots, light and dark: {folder}")
 
 
 def _free_port() -> int:
@@ -144,7 +177,11 @@ def _server(home: Path, port: int, token: str) -> Iterator[None]:
     command = [
         *(sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"),
         *(f"--ServerApp.root_dir={home}", f"--IdentityProvider.token={token}", "--ServerApp.port_retries=0"),
-        *("--LabApp.expose_app_in_browser=True", "--LabApp.news_url="),
+        *(
+            "--LabApp.expose_app_in_browser=True",
+            "--JupyterNotebookApp.expose_app_in_browser=True",
+            "--LabApp.news_url=",
+        ),
         *(["--allow-root"] if os.geteuid() == 0 else []),
     ]
     with (home / "lab.log").open("wb") as log:
@@ -163,7 +200,7 @@ def _server(home: Path, port: int, token: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def lab(cloud: Path) -> Iterator[Lab]:
+def lab(cloud: Path, shots: Path) -> Iterator[Lab]:
     """Give a JupyterLab that runs in the test's directory, and a page on it that reaches nothing else."""
     from playwright.sync_api import sync_playwright
 
@@ -174,7 +211,7 @@ def lab(cloud: Path) -> Iterator[Lab]:
         browser = playwright.chromium.launch(executable_path=browser_path, args=CHROMIUM)
         page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
         page.set_default_timeout(30_000)
-        made = Lab(page, cloud, url, token)
+        made = Lab(page, cloud, shots, url, token)
         page.on("pageerror", lambda error: made.problems.append(str(error)))
         page.on("dialog", lambda dialog: (made.problems.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         page.on("request", lambda request: _note(made, request.url, port))
