@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from notebook_do.declare.triggers import triggers_of
 from notebook_do.declare.values import bindings_of
 from notebook_do.model import Json, Namespace, NamespaceId, StableId
 from notebook_do.model import Worker as WorkerDeclaration
@@ -65,6 +66,9 @@ def Worker(  # noqa: N802, PLR0913 - Cloudflare's own name and its facts
     compatibility_flags: Iterable[str] = (),
     url: bool = True,
     crons: Iterable[str] = (),
+    routes: Iterable[str] = (),
+    domains: Iterable[str] = (),
+    consumes: Mapping[str, Mapping[str, Any]] | Iterable[str] = (),
     observability: Mapping[str, Any] | None = None,
     placement: Mapping[str, Any] | None = None,
     limits: Mapping[str, Any] | None = None,
@@ -81,8 +85,9 @@ def Worker(  # noqa: N802, PLR0913 - Cloudflare's own name and its facts
     Registers with the current session where one is open, together with the namespaces it binds. A binding is a
     namespace, `worker.bindings.NAME` of another Worker, another Worker, a str, `nd.Json(value)`,
     `nd.Secret.from_env("K")` (or from_keyring, from_prompt), or a resource such as `nd.KV(id)`. `tail_consumers` are
-    Workers by id or name; `more` are other settings in Cloudflare's own words. Raises DeclarationError for what can
-    never be right.
+    Workers by id or name. `routes` are patterns (`example.com/*`), `domains` host names, `consumes` queues with the
+    settings of their consumer; `more` are other settings in Cloudflare's own words. Raises DeclarationError for what
+    can never be right.
     """
     values: dict[str, Any] = dict(bindings or {})
     consumers = [{"service": one} if isinstance(one, str) else dict(one) for one in tail_consumers]
@@ -108,6 +113,7 @@ def Worker(  # noqa: N802, PLR0913 - Cloudflare's own name and its facts
         compatibility_flags=tuple(compatibility_flags),
         url=url,
         crons=tuple(crons),
+        triggers=triggers_of(routes=routes, domains=domains, consumes=consumes),
         options=Json({k: v for k, v in passed.items() if v is not None}),
         adopt=adopt,
         lifecycle=lifecycle,

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from notebook_do.cloudflare.triggers import list_triggers
 from notebook_do.cloudflare.wire import decode_modules
 from notebook_do.declare.exporting import wrangler_files
 from notebook_do.declare.importing import import_cells
@@ -46,11 +47,15 @@ async def import_workers(
     """
     observed = await observe(client, scripts=scripts or None, settings=True)
     names = list(scripts or [s.name for s in observed.scripts])
-    live = {s.name for s in observed.scripts}
+    triggers, unread = await list_triggers(client)
+    read = tuple(replace(s, triggers=triggers.get(s.name, ())) if s.name in names else s for s in observed.scripts)
+    observed = replace(observed, scripts=read)
+    live = {s.name for s in read}
     sources = {name: decode_modules(*await client.script_modules(name)) for name in names if name in live}
     stable_ids = _known_stable_ids(recorded, observed)
     worker_ids = {**declared, **{w.script_name: w.id for w in recorded.workers}}
-    return import_cells(observed, names, sources, stable_ids=stable_ids, worker_ids=worker_ids), observed
+    imported = import_cells(observed, names, sources, stable_ids=stable_ids, worker_ids=worker_ids)
+    return replace(imported, notes=(*imported.notes, *unread)), observed
 
 
 def adopted(recorded: Recorded, desired: Desired, observed: Observed) -> Recorded:
@@ -83,6 +88,7 @@ def _worker_record(worker: DesiredWorker, live: ObservedScript) -> RecordedWorke
         migration_tag=live.migration_tag,
         content_digest=worker.content_digest,
         settings_digest=str(fingerprint(worker)),
+        triggers=worker.triggers,
     )
 
 

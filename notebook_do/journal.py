@@ -9,21 +9,28 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from notebook_do.errors import StateCorrupt
-from notebook_do.model import MigrationTag, RecordedNamespace, RecordedWorker, StableId
+from notebook_do.model import MigrationTag, RecordedNamespace, RecordedWorker, StableId, Trigger
 from notebook_do.state import disk
-from notebook_do.state.document import decode_namespace, decode_worker, encode_namespace, encode_worker
+from notebook_do.state.document import (
+    decode_namespace,
+    decode_trigger,
+    decode_worker,
+    encode_namespace,
+    encode_trigger,
+    encode_worker,
+)
 from notebook_do.state.strict import Damage, parse
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-Kind = Literal["upload", "url", "crons", "delete"]
+Kind = Literal["upload", "url", "crons", "trigger", "untrigger", "delete"]
 Status = Literal["done", "not done", "uncertain"]
 _LONG = 256 * 1024
-_KINDS = ("upload", "url", "crons", "delete")
+_KINDS = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +60,7 @@ class Intent:
     verify: tuple[StableId, ...] = ()
     """The namespaces that this very mutation creates, renames or moves: they must be live as recorded after it."""
     settings_digest: str | None = None
+    trigger: Trigger | None = None
     forgotten: tuple[StableId, ...] = ()
 
 
@@ -125,6 +133,7 @@ def _line(entry: dict[str, Any]) -> bytes:
 def _encode(intent: Intent) -> dict[str, Any]:
     record = intent.worker_record
     return asdict(intent) | {
+        "trigger": encode_trigger(intent.trigger) if intent.trigger else None,
         "worker_record": {"id": record.id, **encode_worker(record)} if record else None,
         "namespace_records": [{"stable_id": n.stable_id, **encode_namespace(n)} for n in intent.namespace_records],
     }
@@ -151,6 +160,7 @@ def _decode(entry: dict[str, Any]) -> Intent:
         namespace_records=tuple(decode_namespace(n["stable_id"], n) for n in entry["namespace_records"]),
         verify=tuple(entry["verify"]),
         settings_digest=entry["settings_digest"],
+        trigger=decode_trigger(entry["trigger"], "trigger") if entry.get("trigger") else None,
         forgotten=tuple(entry["forgotten"]),
         **texts,
     )

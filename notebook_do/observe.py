@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from notebook_do.cloudflare import wire
 from notebook_do.cloudflare.settings import decode_options
+from notebook_do.cloudflare.triggers import read_triggers
 from notebook_do.model import Observed
 
 if TYPE_CHECKING:
@@ -15,25 +16,26 @@ if TYPE_CHECKING:
     from typing import Any
 
     from notebook_do.cloudflare.client import Client
-    from notebook_do.model import NamespaceId, ObservedNamespace, ObservedObject, ObservedScript
+    from notebook_do.model import NamespaceId, ObservedNamespace, ObservedObject, ObservedScript, Trigger
 
 T = TypeVar("T")
 AT_ONCE = 4
 
 
-async def observe(
+async def observe(  # noqa: PLR0913 - what is read, by kind
     client: Client,
     *,
     scripts: Iterable[str] | None,
     settings: bool,
     namespaces: bool = True,
     objects_of: Iterable[NamespaceId] = (),
+    triggers: Iterable[Trigger] = (),
 ) -> Observed:
     """Read the script list and the namespace list: two requests, or one while the account has no script.
 
     Without `namespaces` only the script list is read. With `settings`, of `scripts` (None: of all) bindings,
     compatibility, address, cron triggers and a split deployment are read too, four requests each; of the namespaces in
-    `objects_of` the number of objects that hold data.
+    `objects_of` the number of objects that hold data; of `triggers` who holds each.
     """
     live = await observe_scripts(client)
     asked = frozenset(() if not settings else live if scripts is None else scripts)
@@ -47,6 +49,7 @@ async def observe(
         namespaces=await _all(
             _with_count(client, n, limit) if n.namespace_id in counted else _as_is(n) for n in listed.values()
         ),
+        triggers=await read_triggers(client, triggers),
     )
 
 

@@ -471,16 +471,19 @@ class Session:
         sights: Sights,
     ) -> Plan:
         from notebook_do.observe import observe
+        from notebook_do.plan.triggers import triggers_concerned
         from notebook_do.toolchain import NEWEST_COMPATIBILITY_DATE
 
         scripts = {w.script_name for w in desired.workers} | {w.script_name for w in recorded.workers}
         scripts |= {n.script_name for n in desired.namespaces} | {n.script_name for n in recorded.namespaces}
 
+        triggers = triggers_concerned(desired, recorded)
+
         async def build(objects_of: tuple[NamespaceId, ...]) -> Plan:
             async with connection.client() as client:
                 # whoever in the account still binds what is to be destroyed must be named
                 read = None if desired.destroy else sorted(scripts)
-                observed = await observe(client, scripts=read, settings=True, objects_of=objects_of)
+                observed = await observe(client, scripts=read, settings=True, objects_of=objects_of, triggers=triggers)
             self.live = frozenset(s.name for s in observed.scripts)
             return build_plan(
                 desired,

@@ -32,6 +32,8 @@ _HINTS = {
     10000: "the token lacks a permission or belongs to another account; it needs Workers Scripts: Edit on this account",
     10063: "open Workers & Pages in the dashboard once to choose a workers.dev subdomain",
     10079: "somebody else deployed this Worker meanwhile; plan again",
+    10020: "a route with that pattern is there already; plan again to see whose",
+    100117: "delete that DNS record or choose another host name; a deploy never overrides one",
     10097: "declare the namespace with sqlite=True",
     10099: "declare the namespace with sqlite=True",
 }

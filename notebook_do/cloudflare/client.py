@@ -140,17 +140,7 @@ class Client:
 
     async def list_namespaces(self) -> list[Any]:
         """List every Durable Object namespace of the account, all pages."""
-        found: list[Any] = []
-        for page in range(1, _MOST_PAGES + 1):
-            result, info = await self._read(
-                self._workers("durable_objects", "namespaces"), {"page": page, "per_page": _PAGE}
-            )
-            items = _list_of(result)
-            found += items
-            pages = info.get("total_pages")
-            if not items or (page >= pages if type(pages) is int else len(items) < _PAGE):
-                break
-        return found
+        return await self._pages(self._workers("durable_objects", "namespaces"), {"per_page": _PAGE})
 
     async def list_objects(self, namespace_id: str) -> tuple[list[Any], bool]:
         """List the first 1,000 objects of a namespace; True when there are more."""
@@ -207,6 +197,32 @@ class Client:
                 raise
             return None
         return found if isinstance(found, str) else None
+
+    async def _pages(self, path: str, params: dict[str, Any]) -> list[Any]:
+        """Read one page after the other; where no answer counts them, until one is not full."""
+        found: list[Any] = []
+        for page in range(1, _MOST_PAGES + 1):
+            result, info = await self._read(
+                path, {"page": page, **params} if page > 1 or "per_page" in params else params
+            )
+            items = _list_of(result)
+            found += items
+            pages = info.get("total_pages")
+            more = page < pages if type(pages) is int else "per_page" in params and len(items) == params["per_page"]
+            if not items or not more:
+                break
+        return found
+
+    # --- any path, for the endpoints of other files
+
+    async def list_of(self, path: str, params: dict[str, Any] | None = None) -> list[Any]:
+        """Read the list at one path, all pages where the answer counts them."""
+        return await self._pages(path, params or {})
+
+    async def change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Carry out one mutation at one path. Sent once."""
+        content: dict[str, Any] = {} if body is None else {"json": body}
+        return (await self._once(method, path, **content))[0]
 
     # --- one exchange
 

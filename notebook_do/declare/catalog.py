@@ -152,6 +152,7 @@ def _desired_worker(item: Worker, hosts: Hosts, base: str) -> DesiredWorker:
         compatibility_flags=item.compatibility_flags,
         url=item.url,
         crons=item.crons,
+        triggers=item.triggers,
         options=_settings(item, hosts),
         adopt=item.adopt,
         lifecycle=item.lifecycle,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from notebook_do.declare.check import check
 from notebook_do.declare.options import Kind, Words, nearest, pair, parse_words, split_line
 from notebook_do.declare.tables import parse_tables
+from notebook_do.declare.triggers import triggers_of
 from notebook_do.errors import CommandError, DeclarationError
 from notebook_do.model import (
     Bindings,
@@ -32,6 +33,8 @@ from notebook_do.model import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from notebook_do.model import Trigger
 
 _SECRET_SOURCES = ("env", "keyring", "prompt")
 
@@ -118,6 +121,7 @@ def _worker(words: Words, body: str | None, where: Where) -> Worker:
         compatibility_flags=words.all("--compat-flag"),
         url=not words.has("--no-url"),
         crons=words.all("--cron"),
+        triggers=_triggers(words),
         options=_settings(words),
         adopt=words.has("--adopt"),
         lifecycle=lifecycle,  # type: ignore[arg-type]  # one of the option's choices
@@ -176,6 +180,12 @@ def secret_reference(worker: str, name: str, text: str) -> Secret:
 def secret_words(secret: Secret) -> str:
     """Write what stands behind `--secret NAME=` for a secret."""
     return secret.key if secret.source == "env" else f"{secret.source}:{secret.key}"
+
+
+def _triggers(words: Words) -> tuple[Trigger, ...]:
+    given = [text.partition("=") for text in words.all("--consumes")]
+    queues = {name: _json("--consumes", name, text).value if text else {} for name, _, text in given}
+    return triggers_of(routes=words.all("--route"), domains=words.all("--domain"), consumes=queues)
 
 
 def _settings(words: Words) -> Json:

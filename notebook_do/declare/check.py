@@ -10,6 +10,7 @@ from datetime import date
 from typing import TYPE_CHECKING, assert_never
 
 from notebook_do.declare.settings import setting_problem
+from notebook_do.declare.triggers import trigger_problem
 from notebook_do.errors import DeclarationError
 from notebook_do.model import Namespace, NamespaceBinding, Resource, SharedBinding, Worker, resource_problem
 
@@ -86,9 +87,10 @@ def check_worker(item: Worker) -> None:
         raise _wrong(item.where, f"{what}: no_bundle is about an entrypoint; give one, or leave no_bundle out.")
     _check_compatibility(item, what)
     _check_bindings(item, what)
-    for option, setting in item.options.value.items():
-        if wrong := setting_problem(option, setting):
-            raise _wrong(item.where, f"{what}: {wrong}")
+    wrong = [setting_problem(option, setting) for option, setting in item.options.value.items()]
+    wrong += [trigger_problem(trigger) for trigger in item.triggers]
+    for problem in filter(None, wrong):
+        raise _wrong(item.where, f"{what}: {problem}")
     for cron in item.crons:
         if len(cron.split()) != 5:
             raise _wrong(item.where, f"{what}: cron {cron!r} must have five fields, such as '*/5 * * * *'.")

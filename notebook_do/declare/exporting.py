@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, assert_never
 from notebook_do.model import ClassBinding, Json, PlainText, Resource, Secret, ServiceBinding, Storage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from notebook_do.model import (
         Desired,
         DesiredWorker,
@@ -21,9 +23,13 @@ if TYPE_CHECKING:
         RecordedNamespace,
         RecordedWorker,
         ScriptBinding,
+        Trigger,
     )
 
 _LISTS = {"kv_namespace": "kv_namespaces", "r2_bucket": "r2_buckets", "d1": "d1_databases", "queue": "queues"}
+_CUSTOM: Mapping[str, dict[str, Any]] = {"route": {}, "domain": {"custom_domain": True}}
+_CONSUMER = {"batch_size": "max_batch_size"}
+_WAIT = "max_wait_time_ms"
 _FIELDS = {"kv_namespace": {"namespace_id": "id"}, "d1": {"id": "database_id"}, "queue": {"queue_name": "queue"}}
 
 
@@ -62,8 +68,29 @@ def _config(
     config |= _lifecycle(worker, record, hosted, desired)
     if worker.crons:
         config["triggers"] = {"crons": list(worker.crons)}
+    _add_triggers(config, worker.triggers)
     config |= worker.options.value
     return config
+
+
+def _add_triggers(config: dict[str, Any], triggers: tuple[Trigger, ...]) -> None:
+    """Write routes, custom domains and consumed queues; wrangler has other words for a consumer's settings."""
+    places = [{"pattern": t.key, **_CUSTOM[t.kind]} for t in triggers if t.kind in _CUSTOM]
+    if places:
+        config["routes"] = [p if len(p) > 1 else p["pattern"] for p in places]
+    consumers = [
+        {"queue": t.key, **{_CONSUMER.get(k, k): v for k, v in t.settings.value.items() if k != _WAIT}, **_wait(t)}
+        for t in triggers
+        if t.kind == "consumer"
+    ]
+    if consumers:
+        config.setdefault("queues", {})["consumers"] = consumers
+
+
+def _wait(trigger: Trigger) -> dict[str, float]:
+    """Give the longest wait for a batch in seconds, as wrangler has it."""
+    settings = trigger.settings.value
+    return {"max_batch_timeout": settings[_WAIT] / 1000} if _WAIT in settings else {}
 
 
 def _lifecycle(
@@ -140,6 +167,6 @@ def _add_resource(config: dict[str, Any], name: str, kind: str, fields: dict[str
     if kind == "d1":
         renamed.setdefault("database_name", name)
     if kind == "queue":
-        config.setdefault("queues", {"producers": []})["producers"].append({"binding": name, **renamed})
+        config.setdefault("queues", {}).setdefault("producers", []).append({"binding": name, **renamed})
         return
     config.setdefault(_LISTS[kind], []).append({"binding": name, **renamed})

@@ -39,7 +39,15 @@ from notebook_do.model import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from notebook_do.model import BindingValue, Declaration, Observed, ScriptBinding, ValueBinding
+    from notebook_do.model import (
+        BindingValue,
+        Declaration,
+        Observed,
+        ScriptBinding,
+        Trigger,
+        TriggerKind,
+        ValueBinding,
+    )
 
 _LANGUAGES = {ModuleKind.ESM: "", ModuleKind.PYTHON: " --lang py"}
 
@@ -174,6 +182,7 @@ def _worker(
         compatibility_flags=script.compatibility_flags,
         url=script.url is not False,
         crons=script.crons or (),
+        triggers=script.triggers,
         options=_options(script),
     )
 
@@ -211,9 +220,25 @@ def _worker_cell(
     if script.url is False:
         words.append("--no-url")
     words += [f"--cron {shlex.quote(cron)}" for cron in script.crons or ()]
+    words += [f"{_FLAGS[t.kind]} {shlex.quote(_with_settings(t))}" for t in script.triggers]
     for name, value in _options(script).value.items():
         words.append(f"--setting {shlex.quote(f'{name}={Json(value).text}')}")
     return " ".join(words) + "\n" + main.content.decode(), {}
+
+
+_FLAGS: Mapping[TriggerKind, str] = {"route": "--route", "domain": "--domain", "consumer": "--consumes"}
+
+
+def _with_settings(trigger: Trigger) -> str:
+    """Write what stands behind a trigger's option."""
+    return f"{trigger.key}={trigger.settings.text}" if trigger.settings.value else trigger.key
+
+
+def _trigger_lines(triggers: tuple[Trigger, ...]) -> list[str]:
+    """Write the triggers as keyword arguments."""
+    listed = {f"{kind}s": [t.key for t in triggers if t.kind == kind] for kind in ("route", "domain")}
+    queues = {t.key: t.settings.value for t in triggers if t.kind == "consumer"}
+    return [f"    {name}={value!r}," for name, value in {**listed, "consumes": queues}.items() if value]
 
 
 def _is_text(content: bytes) -> bool:
@@ -267,6 +292,7 @@ def _python_cell(
         lines.append("    url=False,")
     if script.crons:
         lines.append(f"    crons={script.crons!r},")
+    lines += _trigger_lines(script.triggers)
     lines += [f"    {name}={_literal(value)}," for name, value in _options(script).value.items()]
     return "\n".join([*lines, ")"]) + "\n", files
 

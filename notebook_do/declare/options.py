@@ -66,6 +66,9 @@ OPTIONS: dict[Kind, tuple[Option, ...]] = {
         Option(flag="--compat-flag", value="FLAG", help="compatibility flag", many=True),
         Option(flag="--no-url", help="no workers.dev address"),
         Option(flag="--cron", value="CRON", help="a cron trigger", many=True),
+        Option(flag="--route", value="PATTERN", help="a route, such as example.com/*", many=True),
+        Option(flag="--domain", value="HOST", help="a custom domain", many=True),
+        Option(flag="--consumes", value="QUEUE[=JSON]", help="a queue, with the consumer's settings", many=True),
         Option(flag="--setting", value="NAME=JSON", help="observability, placement, limits and the like", many=True),
         Option(flag="--adopt", help="take over a live Worker of this name"),
         Option(

@@ -17,6 +17,7 @@ from notebook_do.declare.check import check
 from notebook_do.declare.lines import Lines
 from notebook_do.declare.options import nearest
 from notebook_do.declare.settings import NOT_CARRIED, SETTING_TYPES
+from notebook_do.declare.triggers import triggers_of
 from notebook_do.errors import DeclarationError
 from notebook_do.model import (
     D1,
@@ -76,6 +77,9 @@ WORKER_KEYS: Mapping[str, type] = {
     "compatibility_flags": list,
     "url": bool,
     "crons": list,
+    "routes": list,
+    "domains": list,
+    "consumes": dict,
     **SETTING_TYPES,
     "adopt": bool,
     "lifecycle": str,
@@ -174,8 +178,10 @@ class _Table:
         keys = dict(self.keys)
         passed = {k: keys.pop(k) for k in SETTING_TYPES if k in keys}
         bindings = {name: self.binding(name, value) for name, value in keys.pop("bindings", {}).items()}
-        for key in ("compatibility_flags", "crons"):
+        for key in ("compatibility_flags", "crons", "routes", "domains"):
             keys[key] = tuple(self.strings(key, keys.get(key, [])))
+        places = {key: keys.pop(key, ()) for key in ("routes", "domains", "consumes")}
+        keys["triggers"] = triggers_of(**places)
         return Worker(self.id, where=where, bindings=Bindings(self.id, bindings), options=Json(passed), **keys)
 
     def strings(self, key: str, items: Iterable[Any]) -> list[str]:

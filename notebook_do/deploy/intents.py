@@ -21,6 +21,7 @@ from notebook_do.model import (
 )
 from notebook_do.plan.plan import DeleteScript, SetSchedules, SetUrl, Upload
 from notebook_do.plan.secret import INHERITED
+from notebook_do.plan.trigger_step import RemoveTrigger, SetTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from notebook_do.journal import Status
     from notebook_do.model import ClassMigration, Migration, ObservedScript, Recorded
 
-Mutation = Upload | SetUrl | SetSchedules | DeleteScript
+Mutation = Upload | SetUrl | SetSchedules | SetTrigger | RemoveTrigger | DeleteScript
 
 
 def new_op(recorded: Recorded) -> str:
@@ -91,6 +92,10 @@ def intent_of(step: Mutation, *, op: str, serial: int, live: ObservedScript | No
             return replace(common, kind="url", enabled=step.enabled, settings_digest=step.settings_digest)
         case SetSchedules():
             return replace(common, kind="crons", crons=step.crons, settings_digest=step.settings_digest)
+        case SetTrigger():
+            return replace(common, kind="trigger", trigger=step.trigger)
+        case RemoveTrigger():
+            return replace(common, kind="untrigger", trigger=step.trigger)
         case DeleteScript():
             return replace(common, kind="delete", forgotten=step.forgotten)
         case _:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from notebook_do.model import ClassBinding, CreateClass, ServiceBinding, ValueBinding
 from notebook_do.plan.plan import DeleteScript, Forget, Upload
+from notebook_do.plan.trigger_step import RemoveTrigger
 
 if TYPE_CHECKING:
     from notebook_do.plan.plan import Step
@@ -31,7 +32,7 @@ def _stands_alone(step: Step) -> bool:
     if isinstance(step, Upload):
         changes = step.migration.class_migrations if step.migration else ()
         return not all(isinstance(c, CreateClass) for c in changes)
-    return isinstance(step, DeleteScript | Forget)
+    return isinstance(step, RemoveTrigger | DeleteScript | Forget)
 
 
 def _script(step: Step) -> str:

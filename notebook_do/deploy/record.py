@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from notebook_do.journal import Intent
-    from notebook_do.model import NamespaceId, ObservedNamespace, StableId
+    from notebook_do.model import NamespaceId, ObservedNamespace, RecordedWorker, StableId, Trigger
 
 
 def after_intent(
@@ -23,11 +23,22 @@ def after_intent(
         workers.pop(intent.worker, None)
     elif intent.worker_record is not None:
         workers[intent.worker] = replace(intent.worker_record, etag=etag or intent.worker_record.etag)
+    elif intent.trigger is not None and intent.worker in workers:
+        workers[intent.worker] = _with_trigger(workers[intent.worker], intent.trigger, ours=intent.kind == "trigger")
     elif intent.settings_digest is not None and intent.worker in workers:
         workers[intent.worker] = replace(workers[intent.worker], settings_digest=intent.settings_digest)
     records = tuple(_identified(n, live) for n in intent.namespace_records)
     changed = replace(recorded, workers=tuple(workers[id_] for id_ in sorted(workers)))
     return _with_namespaces(changed, records, intent.forgotten, at)
+
+
+def _with_trigger(worker: RecordedWorker, trigger: Trigger, *, ours: bool) -> RecordedWorker:
+    """Record that a trigger was set or removed."""
+    kept = {(t.kind, t.key): t for t in worker.triggers}
+    kept.pop((trigger.kind, trigger.key), None)
+    if ours:
+        kept[trigger.kind, trigger.key] = trigger
+    return replace(worker, triggers=tuple(kept[place] for place in sorted(kept)))
 
 
 def after_forget(recorded: Recorded, stable_ids: Iterable[StableId], workers: Iterable[str], at: str) -> Recorded:

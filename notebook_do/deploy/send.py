@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, assert_never
 from notebook_do.cloudflare import wire
 from notebook_do.cloudflare.answer import NoAnswer
 from notebook_do.cloudflare.retry import Cancelled, is_definite
+from notebook_do.cloudflare.triggers import holds, read_triggers, remove_trigger, set_trigger
 from notebook_do.deploy.intents import Mutation, judge
 from notebook_do.deploy.record import missing
 from notebook_do.errors import ApiError, DeployError
 from notebook_do.observe import observe_namespaces, observe_scripts
 from notebook_do.plan.plan import DeleteScript, SetSchedules, SetUrl, Upload
+from notebook_do.plan.trigger_step import RemoveTrigger, SetTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +35,8 @@ _ECHOES = {
     "delete": frozenset({10007, 10090}),
     "url": frozenset(),
     "crons": frozenset(),
+    "trigger": frozenset(),
+    "untrigger": frozenset(),
 }
 """Refusals that an own request causes when it arrived twice: the tag is set, the class exists, the script is gone."""
 
@@ -166,6 +170,10 @@ async def _once(client: Client, step: Mutation, form: UploadForm | None) -> Sent
             await client.set_script_url(step.script_name, enabled=step.enabled)
         case SetSchedules():
             await client.set_schedules(step.script_name, step.crons)
+        case SetTrigger():
+            await set_trigger(client, step.script_name, step.trigger)
+        case RemoveTrigger():
+            await remove_trigger(client, step.script_name, step.trigger)
         case DeleteScript():
             await client.delete_script(step.script_name)
         case _:
@@ -181,6 +189,13 @@ async def state_of(client: Client, intent: Intent) -> tuple[Status, ObservedScri
         case "crons":
             live = set(wire.decode_crons(await client.schedules(intent.script_name)))
             return _told(live == set(intent.crons)), None
+        case "trigger" | "untrigger":
+            if intent.trigger is None:
+                raise AssertionError("an intent about a trigger without it")
+            (there,) = await read_triggers(client, [intent.trigger])
+            if intent.kind == "untrigger":
+                return _told(there.script != intent.script_name), None
+            return _told(holds(there, intent.script_name, intent.trigger)), None
         case "upload" | "delete":
             scripts = await observe_scripts(client)
             return judge(intent, scripts), scripts.get(intent.script_name)

@@ -1,5 +1,7 @@
 """The workers port: hands each request for `<script>.localhost` to that Worker, and its answer back.
 
+A custom domain's host name, or one that a route's pattern takes, stands for its Worker too.
+
 The rules kept here: the Host header is matched exactly, before anything else happens; bodies stream both ways; a
 request is sent to the Worker once. An Origin is not judged: that is the Worker's own business.
 """
@@ -25,6 +27,7 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Lookup = Callable[[str, str], str | None]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _SCRIPT = re.compile(r"[a-z0-9_][a-z0-9_-]{0,254}")
@@ -45,15 +48,15 @@ class Refused(Exception):  # noqa: N818 - an answer, not a failure
         self.status, self.line = status, line
 
 
-def workers_app(runtime: Runtime) -> App:
-    """Make the ASGI application of the workers port."""
+def workers_app(runtime: Runtime, script_at: Lookup = lambda _host, _path: None) -> App:
+    """Make the ASGI application of the workers port; `script_at` tells who has a host name and path besides."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
             case "http":
-                await _http(runtime, scope, receive, send)
+                await _http(runtime, script_at, scope, receive, send)
             case "websocket":
-                await _websocket(runtime, scope, receive, send)
+                await _websocket(runtime, script_at, scope, receive, send)
             case "lifespan":
                 await _lifespan(receive, send)
 
@@ -66,12 +69,14 @@ async def _lifespan(receive: Receive, send: Send) -> None:
     await send({"type": "lifespan.shutdown.complete"})
 
 
-def script_of(scope: Scope) -> str:
+def script_of(scope: Scope, script_at: Lookup) -> str:
     """Read from the Host header which Worker is meant; raises Refused."""
     hosts = [value for name, value in scope["headers"] if name == b"host"]
     host = hosts[0].decode("latin-1") if len(hosts) == 1 else ""
     port = scope["server"][1] if scope.get("server") else None
     name, dot, rest = host.partition(".")
+    if scope["path"].startswith("/") and (declared := script_at(host.removesuffix(f":{port}"), scope["path"])):
+        return declared
     if not dot or rest not in {f"localhost:{port}", "localhost" if port == 80 else ""} or not _SCRIPT.fullmatch(name):
         raise Refused(421, f"Workers answer at http://<script name>.localhost:{port}/, and at no other Host.")
     if not scope["path"].startswith("/"):
@@ -100,9 +105,9 @@ def headers_for(scope: Scope) -> Headers:
     return [*kept, (b"cf-connecting-ip", client[0].encode())] if client else kept
 
 
-async def _http(runtime: Runtime, scope: Scope, receive: Receive, send: Send) -> None:
+async def _http(runtime: Runtime, script_at: Lookup, scope: Scope, receive: Receive, send: Send) -> None:
     try:
-        script = script_of(scope)
+        script = script_of(scope, script_at)
         runtime.names.hear(scope["path"], scope["query_string"])
         async with runtime.lease(script) as lease:
             await _forward(lease, script, scope, receive, send)
@@ -183,10 +188,10 @@ async def _broken_off(lease: Lease, script: str, send: Send, *, started: bool, l
         await send({"type": "http.response.body"})  # server-sent events end cleanly: the client asks again
 
 
-async def _websocket(runtime: Runtime, scope: Scope, receive: Receive, send: Send) -> None:
+async def _websocket(runtime: Runtime, script_at: Lookup, scope: Scope, receive: Receive, send: Send) -> None:
     await receive()  # websocket.connect
     try:
-        script = script_of(scope)
+        script = script_of(scope, script_at)
         runtime.names.hear(scope["path"], scope["query_string"])
         async with runtime.lease(script) as lease:
             lease.outlast()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from notebook_do.local.runtime import Runtime
     from notebook_do.local.tails import Tails
+    from notebook_do.local.zones import Zones
 
 _HANDLED = frozenset({"durable-object", "worker-entrypoint", "workflow"})
 
@@ -45,6 +46,7 @@ class Cloud:
     account: Account
     runtime: Runtime
     tails: Tails
+    zones: Zones
     api_port: int
     workers_port: int
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -119,6 +119,14 @@ RULES: dict[str, Rule] = {
     "bucket_not_empty": Rule(10008, 409, "The bucket '{name}' you tried to delete is not empty.", "emulated"),
     "no_database": Rule(7404, 404, "The database {id} could not be found.", "emulated"),
     # --- queues
+    # --- zones
+    "no_zone": Rule(1001, 404, "Invalid zone identifier '{id}'.", "emulated"),
+    "no_route_id": Rule(10009, 404, "Route '{id}' does not exist.", "emulated"),
+    "bad_pattern": Rule(10022, 400, "'{pattern}' is not a route pattern of this zone.", "emulated"),
+    "route_exists": Rule(10020, 409, "A route with the pattern '{pattern}' already exists.", "emulated"),
+    "no_domain": Rule(100114, 404, "Custom domain '{id}' does not exist.", "emulated"),
+    "domain_taken": Rule(100116, 409, "Hostname '{host}' is already in use by Worker '{script}'.", "emulated"),
+    # --- queues
     "no_queue": Rule(11000, 404, "Queue '{id}' does not exist.", "emulated"),
     "queue_exists": Rule(11009, 409, "Queue name '{name}' is already taken.", "emulated"),
     "no_consumer": Rule(11003, 404, "Queue consumer '{id}' does not exist.", "emulated"),

@@ -193,6 +193,7 @@ async def remove(cloud: Cloud, name: str, *, force: bool) -> None:
         what = " and ".join(kind for kind, scripts in kinds.items() if scripts)
         raise refuse("still_bound", what=what, scripts=", ".join(sorted(binders | callers)))
     gone = cloud.account.delete_script(name)
+    cloud.zones.forget(name)
     await cloud.runtime.changed(sorted({name} | binders | callers))
     await forget(cloud, gone)
 

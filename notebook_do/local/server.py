@@ -29,6 +29,7 @@ from notebook_do.local import (
     routes_settings,
     routes_versions,
     routes_workers,
+    routes_zones,
 )
 from notebook_do.local.account import Account
 from notebook_do.local.envelope import no
@@ -40,6 +41,7 @@ from notebook_do.local.refusals import Refused, refuse
 from notebook_do.local.runtime import Runtime
 from notebook_do.local.tails import Tails
 from notebook_do.local.transport import PATIENCE, LenientFrames, impatient
+from notebook_do.local.zones import Zones
 from notebook_do.toolchain import find_workerd
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ def app_of(cloud: Cloud, token: str, *, patience: float = PATIENCE) -> ASGIApp:
     account = f"{ROOT}/accounts/{cloud.account.id}"
     groups = (
         *(routes_account, routes_scripts, routes_settings, routes_secrets, routes_versions, routes_workers),
-        *(routes_queues, routes_resources, routes_contents),
+        *(routes_queues, routes_resources, routes_contents, routes_zones),
     )
     routes = [route for group in groups for route in group.routes(account)]
     other = [
@@ -202,6 +204,8 @@ async def _running(
         api = stack.enter_context(bind(api_port, remembered=int(account.setting("api_port") or 0)))
         workers = stack.enter_context(bind(workers_port, remembered=int(account.setting("workers_port") or 0)))
         tails = Tails()
+        zones = Zones(home.data / "zones.sqlite")
+        stack.callback(zones.close)
         workerd = find_workerd()
         runtime = Runtime(data=home.data, workerd=workerd, workers=account.runnable, events=tails.publish)
         stack.push_async_callback(runtime.close)
@@ -211,6 +215,7 @@ async def _running(
             account=account,
             runtime=runtime,
             tails=tails,
+            zones=zones,
             api_port=api.getsockname()[1],
             workers_port=workers.getsockname()[1],
         )
@@ -221,7 +226,10 @@ async def _running(
         await forget(cloud, account.doomed())
         token = home.token()
         servers = []
-        for app, listener in ((app_of(cloud, token, patience=patience), api), (workers_app(runtime), workers)):
+        for app, listener in (
+            (app_of(cloud, token, patience=patience), api),
+            (workers_app(runtime, zones.script_at), workers),
+        ):
             server = _uvicorn(app, api=listener is api, patience=patience)
             task = asyncio.create_task(server.serve(sockets=[listener]))
             servers.append((server, task))

@@ -79,6 +79,7 @@ from notebook_do.model.states import (
     ValueBinding,
     is_secret,
 )
+from notebook_do.model.triggers import ObservedTrigger, Trigger, TriggerKind
 from notebook_do.model.words import (
     TAG_PREFIX,
     Lifecycle,
@@ -135,6 +136,7 @@ __all__ = [
     "ObservedNamespace",
     "ObservedObject",
     "ObservedScript",
+    "ObservedTrigger",
     "Pipeline",
     "PlainText",
     "Queue",
@@ -157,6 +159,8 @@ __all__ = [
     "Tombstone",
     "TransferClass",
     "TransferredAway",
+    "Trigger",
+    "TriggerKind",
     "ValueBinding",
     "Vectorize",
     "VersionMetadata",

@@ -12,6 +12,7 @@ from notebook_do.errors import DeclarationError
 from notebook_do.shown import Shown
 
 if TYPE_CHECKING:
+    from notebook_do.model.triggers import Trigger
     from notebook_do.model.words import Module, NamespaceId, StableId, Where
 
 # --- what a binding can be declared as -------------------------------------------------------------------
@@ -229,6 +230,7 @@ class Worker(Shown):
     compatibility_flags: tuple[str, ...] = field(default=(), kw_only=True)
     url: bool = field(default=True, kw_only=True)
     crons: tuple[str, ...] = field(default=(), kw_only=True)
+    triggers: tuple[Trigger, ...] = field(default=(), kw_only=True)
     options: Json = field(default=Json({}), kw_only=True)
     adopt: bool = field(default=False, kw_only=True)
     lifecycle: Literal["auto", "exports", "migrations"] = field(default="auto", kw_only=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from notebook_do.model.declared import Json, PlainText, Resource, Secret, ServiceBinding
 
 if TYPE_CHECKING:
+    from notebook_do.model.triggers import ObservedTrigger, Trigger
     from notebook_do.model.words import Lifecycle, MigrationTag, Module, NamespaceId, StableId, Storage, Where
 
 # --- bindings of one script, names resolved --------------------------------------------------------------
@@ -83,6 +84,7 @@ class DesiredWorker:
     compatibility_flags: tuple[str, ...] = ()
     url: bool = True
     crons: tuple[str, ...] = ()
+    triggers: tuple[Trigger, ...] = ()
     options: Json = field(default=Json({}))
     adopt: bool = False
     lifecycle: Literal["auto", "exports", "migrations"] = "auto"
@@ -118,6 +120,8 @@ class RecordedWorker:
     content_digest: str | None = None
     settings_digest: str | None = None
     """Digest of everything else that was uploaded (bindings, compatibility, options, url, crons); planner's own."""
+    triggers: tuple[Trigger, ...] = ()
+    """The triggers that we set; no other one is ever removed."""
     secrets: tuple[tuple[str, str], ...] = ()
     """(binding, mark) of the secrets that were set, sorted: a keyed mark tells whether a value changed."""
 
@@ -188,6 +192,8 @@ class ObservedScript:
     url: bool | None = None
     crons: tuple[str, ...] | None = None
     """Address and cron triggers; read together with the bindings, None where they were not."""
+    triggers: tuple[Trigger, ...] = ()
+    """Read only where the script is imported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,3 +227,5 @@ class Observed:
     api_origin: str
     scripts: tuple[ObservedScript, ...] = ()
     namespaces: tuple[ObservedNamespace, ...] = ()
+    triggers: tuple[ObservedTrigger, ...] = ()
+    """Those that were asked for."""

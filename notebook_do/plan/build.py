@@ -24,6 +24,7 @@ from notebook_do.plan.plan import Action, Change, Forget, Plan, Upload, take_bas
 from notebook_do.plan.rows import binding_rows, migration_rows
 from notebook_do.plan.schedule import Plot, Schedule, Stage, Unit
 from notebook_do.plan.standing import Standing, stand
+from notebook_do.plan.triggers import Triggering, trigger_steps
 from notebook_do.plan.uploads import Uploads
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class _Work:
     held: list[Held]
     units: list[Unit]
     diffs: dict[str, WorkerDiff]
+    triggering: Triggering
     relabelled: dict[str, str]
     """Recorded Worker ids whose script is now declared under another id, by script."""
 
@@ -131,6 +133,7 @@ def _survey(facts: Facts, doom: Doom, findings: Findings) -> _Work:
         held=held,
         units=[*units, *doom.units()],
         diffs=diffs,
+        triggering=trigger_steps(facts, standings, doom, findings),
         relabelled=relabelled,
     )
     _check_together(work)
@@ -251,7 +254,7 @@ def _steps(work: _Work, default_compatibility_date: str) -> list[Step]:
     work.findings.warnings += uploads.warnings
     if work.relabelled:
         steps.append(Forget(workers=tuple(sorted(work.relabelled.values()))))
-    return [*steps, *deletions(work.doom, work.facts)]
+    return [*steps, *work.triggering.steps, *deletions(work.doom, work.facts)]
 
 
 def _plot(work: _Work, script: str) -> Plot:
@@ -322,6 +325,7 @@ def _changes(work: _Work, uploaded: frozenset[str]) -> tuple[Change, ...]:
                 Change(action=Action.NOOP, kind="worker", id=worker.id, worker=worker.id, name=script, detail=detail)
             )
         changes += (*diff.changes, *(kept_secrets(diff) if script in uploaded else ()))
+    changes += work.triggering.changes
     changes += namespace_changes(work.held)
     changes += doom_changes(work.doom)
     changes += kept_changes(work.facts, work.doom, work.held)

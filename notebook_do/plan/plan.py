@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.plan.trigger_step import RemoveTrigger, SetTrigger
 from notebook_do.shown import Shown, frame
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One line of the plan. `kind` is worker, namespace, binding, code, setting, url or cron.
+    """One line of the plan. `kind` is worker, namespace, binding, code, setting, url, cron, or a trigger's.
 
     `detail` is one sentence for a person. `destructive` means that stored objects would be lost.
     """
@@ -194,7 +195,7 @@ class Forget:
         return f"forget {', '.join((*self.stable_ids, *self.workers))}, which is no longer live"
 
 
-Step = Upload | SetUrl | SetSchedules | DeleteScript | Forget
+Step = Upload | SetUrl | SetSchedules | SetTrigger | RemoveTrigger | DeleteScript | Forget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

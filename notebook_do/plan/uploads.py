@@ -193,6 +193,7 @@ class Uploads:
             migration_tag=self._tags.get(stage.script, standing.old_tag) if standing.form == "migrations" else None,
             content_digest=standing.worker.content_digest if stage.final else None,
             settings_digest=str(reached),
+            triggers=standing.record.triggers if standing.record else (),
         )
 
     def _namespace_records(self, stage: Stage) -> tuple[RecordedNamespace, ...]:

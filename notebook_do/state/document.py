@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from notebook_do.model import (
+    Json,
     MigrationTag,
     NamespaceId,
     Recorded,
@@ -18,6 +19,8 @@ from notebook_do.model import (
     StableId,
     Storage,
     Tombstone,
+    Trigger,
+    TriggerKind,
 )
 from notebook_do.state.strict import Damage, parse
 
@@ -102,7 +105,13 @@ def encode_worker(worker: RecordedWorker) -> Document:
         "content_digest": worker.content_digest,
         "settings_digest": worker.settings_digest,
         "secrets": dict(worker.secrets),
+        "triggers": [encode_trigger(t) for t in worker.triggers],
     }
+
+
+def encode_trigger(trigger: Trigger) -> Document:
+    """Write one trigger."""
+    return {"kind": trigger.kind, "key": trigger.key, "settings": trigger.settings.value}
 
 
 def encode_namespace(namespace: RecordedNamespace) -> Document:
@@ -168,7 +177,18 @@ def decode_worker(id_: str, value: Any) -> RecordedWorker:
         content_digest=_optional(fields, "content_digest", where),
         settings_digest=_optional(fields, "settings_digest", where),
         secrets=_marks(fields, where),
+        triggers=tuple(decode_trigger(t, f"{where}.triggers") for t in _list(fields.get("triggers", []), where)),
     )
+
+
+def decode_trigger(value: Any, where: str) -> Trigger:
+    """Read one trigger; raises Damage that names the place."""
+    fields = _object(value, where)
+    kind = _text(fields, "kind", where)
+    if kind not in get_args(TriggerKind):
+        raise Damage(f"{where}: {kind!r} is no kind of trigger that is known")
+    settings = Json(_object(fields.get("settings"), where))
+    return Trigger(kind=cast("TriggerKind", kind), key=_text(fields, "key", where), settings=settings)
 
 
 def _marks(fields: Document, where: str) -> tuple[tuple[str, str], ...]:
@@ -210,6 +230,12 @@ def _decode_tombstone(value: Any) -> Tombstone:
         script_name=_text(fields, "worker", "tombstones"),
         at=_text(fields, "at", "tombstones"),
     )
+
+
+def _list(value: Any, where: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise Damage(f"{where}.triggers is not a list")
+    return value
 
 
 def _object(value: Any, where: str) -> Document:

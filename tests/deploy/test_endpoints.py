@@ -34,9 +34,12 @@ ARGUMENTS: dict[str, Any] = {
     "name": None,
     "sql": "SELECT 1",
     "params": [],
+    "path": "/accounts/a/workers/domains",
+    "method": "PUT",
+    "body": {},
 }
 """What each parameter is given; a new endpoint is in the matrix once its parameters are here."""
-LISTS = ("/scripts", "/namespaces", "/objects", "/accounts", "/values", "/query")
+LISTS = ("/domains", "/scripts", "/namespaces", "/objects", "/accounts", "/values", "/query")
 MODULES = (
     b'--x\r\ncontent-disposition: form-data; name="index.js"; filename="index.js"\r\n'
     b"content-type: application/javascript+module\r\n\r\nexport default {}\r\n--x--\r\n"

@@ -1,0 +1,219 @@
+"""Reads, sets and removes what calls a Worker: routes of zones, custom domains, consumers of queues.
+
+None of the paths is in the published OpenAPI document of Workers scripts; they are those of Cloudflare's own SDK
+(resources `zones`, `workers.routes`, `workers.domains`, `queues`, `queues.consumers`). Flags that would take a host
+name or a DNS record away from somebody else are never sent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from notebook_do.errors import ApiError, DeployError
+from notebook_do.model import Json, ObservedTrigger, Trigger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from notebook_do.cloudflare.client import Client
+
+
+async def read_triggers(client: Client, wanted: Iterable[Trigger]) -> tuple[ObservedTrigger, ...]:
+    """Say of each trigger who holds it: one request for all custom domains, one or more a zone, one a queue."""
+    reader = _Reader(client)
+    return tuple([await reader.read(trigger) for trigger in wanted])
+
+
+async def list_triggers(client: Client) -> tuple[dict[str, tuple[Trigger, ...]], tuple[str, ...]]:
+    """Give the triggers of every script of the account, and a line for each kind that the token may not read."""
+    found: list[tuple[str, Trigger]] = []
+    unread = []
+    for what, kind in (("custom domains", _all_domains), ("routes", _all_routes), ("queue consumers", _all_consumers)):
+        try:
+            found += await kind(client)
+        except ApiError as error:
+            if error.status not in (401, 403):
+                raise
+            unread.append(f"The token may not read {what}: the cells have none, and a deploy leaves them as they are.")
+    ordered = sorted(found, key=lambda pair: (pair[0], pair[1].kind, pair[1].key))
+    return {script: tuple(t for s, t in ordered if s == script) for script, _ in ordered}, tuple(unread)
+
+
+async def _all_domains(client: Client) -> list[tuple[str, Trigger]]:
+    domains = await _list(client, _account(client, "workers", "domains"))
+    return [(str(d.get("service")), Trigger(kind="domain", key=str(d.get("hostname")))) for d in domains]
+
+
+async def _all_routes(client: Client) -> list[tuple[str, Trigger]]:
+    zones = await _list(client, "/zones", {"account.id": client.account_id, "per_page": 50})
+    routes = [r for z in zones for r in await _list(client, f"/zones/{quote(_id(z), safe='')}/workers/routes")]
+    return [(str(r.get("script")), Trigger(kind="route", key=str(r.get("pattern")))) for r in routes]
+
+
+async def _all_consumers(client: Client) -> list[tuple[str, Trigger]]:
+    queues = await _list(client, _account(client, "queues"))
+    return [(_script_of(c), _consumer(q, c)) for q in queues for c in _consumers(q)]
+
+
+async def set_trigger(client: Client, script: str, trigger: Trigger) -> None:
+    """Look who holds it, then set it; raises DeployError, with nothing sent, where another Worker does."""
+    (live,) = await read_triggers(client, [trigger])
+    if live.script not in (None, script):
+        raise DeployError(f"{trigger.label} belongs to Worker {live.script} now; nothing was sent for it. Plan again.")
+    match trigger.kind:
+        case "route":
+            routes = f"/zones/{quote(_parent(live), safe='')}/workers/routes"
+            body = {"pattern": trigger.key, "script": script}
+            await client.change(*_made_or_changed(routes, live), body)
+        case "domain":
+            body = {"hostname": trigger.key, "service": script, "environment": "production", "zone_id": _parent(live)}
+            await client.change("PUT", _account(client, "workers", "domains"), body)
+        case "consumer":
+            queue = live.parent or await _make_queue(client, trigger.key)
+            consumers = _account(client, "queues", queue, "consumers")
+            await client.change(*_made_or_changed(consumers, live), _consumer_body(script, trigger))
+
+
+async def remove_trigger(client: Client, script: str, trigger: Trigger) -> None:
+    """Remove it where `script` holds it; sends nothing where it does not."""
+    (live,) = await read_triggers(client, [trigger])
+    if live.script != script or live.id is None:
+        return
+    place = {
+        "route": ["zones", _parent(live), "workers", "routes"],
+        "domain": ["accounts", client.account_id, "workers", "domains"],
+        "consumer": ["accounts", client.account_id, "queues", _parent(live), "consumers"],
+    }[trigger.kind]
+    await client.change("DELETE", "".join(f"/{quote(part, safe='')}" for part in [*place, live.id]))
+
+
+def holds(live: ObservedTrigger, script: str, trigger: Trigger) -> bool:
+    """Say whether `script` holds the trigger with the settings that are wanted."""
+    there = live.settings.value
+    return live.script == script and all(there.get(key) == value for key, value in trigger.settings.value.items())
+
+
+class _Reader:
+    """Reads triggers, each list once."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._lists: dict[str, list[dict[str, Any]]] = {}
+        self._zones: dict[str, str | None] = {}
+
+    async def read(self, trigger: Trigger) -> ObservedTrigger:
+        match trigger.kind:
+            case "route":
+                zone = await self._zone(trigger.key)
+                items = await self._all(f"/zones/{quote(zone, safe='')}/workers/routes") if zone else []
+                found = next((i for i in items if i.get("pattern") == trigger.key), {})
+                return _observed(trigger, found, "script", zone)
+            case "domain":
+                items = await self._all(_account(self.client, "workers", "domains"))
+                found = next((i for i in items if i.get("hostname") == trigger.key), {})
+                zone = str(found["zone_id"]) if found.get("zone_id") else await self._zone(trigger.key)
+                return _observed(trigger, found, "service", zone)
+            case "consumer":
+                path = _account(self.client, "queues")
+                queues = await _list(self.client, path, {"name": trigger.key})
+                queue = next((q for q in queues if q.get("queue_name") == trigger.key), None)
+                if queue is None:
+                    return ObservedTrigger(kind="consumer", key=trigger.key)
+                item = next(iter(_consumers(queue)), {})
+                return ObservedTrigger(
+                    kind="consumer",
+                    key=trigger.key,
+                    script=_script_of(item) if item else None,
+                    settings=_settings(item),
+                    id=str(item["consumer_id"]) if item.get("consumer_id") else None,
+                    parent=str(queue.get("queue_id")),
+                )
+
+    async def _all(self, path: str) -> list[dict[str, Any]]:
+        if path not in self._lists:
+            self._lists[path] = await _list(self.client, path)
+        return self._lists[path]
+
+    async def _zone(self, key: str) -> str | None:
+        """Find the zone of a host name or a pattern: the longest one that is a zone of this account."""
+        labels = key.rpartition("://")[2].partition("/")[0].removeprefix("*").removeprefix(".").split(".")
+        for start in range(len(labels) - 1):
+            name = ".".join(labels[start:])
+            if name not in self._zones:
+                zones = await _list(self.client, "/zones", {"name": name, "account.id": self.client.account_id})
+                self._zones[name] = _id(zones[0]) if zones else None
+            if self._zones[name] is not None:
+                return self._zones[name]
+        return None
+
+
+def _observed(trigger: Trigger, item: dict[str, Any], holder: str, parent: str | None) -> ObservedTrigger:
+    script = item.get(holder)
+    return ObservedTrigger(
+        kind=trigger.kind,
+        key=trigger.key,
+        script=script if isinstance(script, str) and script else None,
+        id=_id(item) if item else None,
+        parent=parent,
+    )
+
+
+def _made_or_changed(path: str, live: ObservedTrigger) -> tuple[str, str]:
+    return ("POST", path) if live.id is None else ("PUT", f"{path}/{quote(live.id, safe='')}")
+
+
+async def _make_queue(client: Client, name: str) -> str:
+    made = await client.change("POST", _account(client, "queues"), {"queue_name": name})
+    if not isinstance(made, dict) or not isinstance(made.get("queue_id"), str):
+        raise ApiError("Cloudflare's answer has an unexpected shape: a queue without queue_id.")
+    return str(made["queue_id"])
+
+
+def _consumer_body(script: str, trigger: Trigger) -> dict[str, Any]:
+    settings = trigger.settings.value
+    dead = settings.pop("dead_letter_queue", None)
+    body = {"type": "worker", "script_name": script, "settings": settings}
+    return body if dead is None else {**body, "dead_letter_queue": dead}
+
+
+def _consumers(queue: dict[str, Any]) -> list[dict[str, Any]]:
+    items = queue.get("consumers")
+    return [i for i in items if isinstance(i, dict)] if isinstance(items, list) else []
+
+
+def _consumer(queue: dict[str, Any], item: dict[str, Any]) -> Trigger:
+    return Trigger(kind="consumer", key=str(queue.get("queue_name")), settings=_settings(item))
+
+
+def _script_of(consumer: dict[str, Any]) -> str:
+    """Name who consumes: a Worker (both spellings are in use), or what kind of consumer it is."""
+    return str(next((v for k in ("script", "script_name", "service") if (v := consumer.get(k))), consumer.get("type")))
+
+
+def _settings(consumer: dict[str, Any]) -> Json:
+    settings = consumer.get("settings")
+    shown = {k: v for k, v in settings.items() if v is not None} if isinstance(settings, dict) else {}
+    dead = consumer.get("dead_letter_queue")
+    return Json({**shown, "dead_letter_queue": dead} if dead else shown)
+
+
+def _parent(live: ObservedTrigger) -> str:
+    if live.parent is None:
+        raise DeployError(f"no zone of this account holds {live.key}; add the zone to the account first.")
+    return live.parent
+
+
+def _account(client: Client, *parts: str) -> str:
+    return "".join(f"/{quote(part, safe='')}" for part in ("accounts", client.account_id, *parts))
+
+
+def _id(item: dict[str, Any]) -> str:
+    found = item.get("id")
+    if not isinstance(found, str) or not found:
+        raise ApiError("Cloudflare's answer has an unexpected shape: an item without id.")
+    return found
+
+
+async def _list(client: Client, path: str, params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    return [item for item in await client.list_of(path, params) if isinstance(item, dict)]
