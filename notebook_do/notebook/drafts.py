@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from notebook_do.declare.cell import parse_cell, secret_words
-from notebook_do.declare.check import check, check_identifier
+from notebook_do.declare.check import STABLE_ID, check, check_identifier
 from notebook_do.errors import DurableError
 from notebook_do.model import Bindings, Json, Namespace, PlainText, Secret, ServiceBinding, StableId, Worker
 
@@ -44,14 +44,13 @@ class NamespaceDraft:
     def faults(self) -> dict[str, str]:
         """Give one sentence for each field that cannot be right as it stands."""
         probe = Namespace(StableId("id"), class_name="Name")
+        id_ = StableId(self.id if STABLE_ID.fullmatch(self.id) else "other")
+        before = StableId(self.renamed_from) if self.renamed_from else None
         tries: dict[str, Callable[[], None]] = {
             "id": lambda: check(replace(probe, id=StableId(self.id))),
             "class_name": lambda: check_identifier(self.class_name, "class name", None),
-            "renamed_from": lambda: check(
-                replace(
-                    probe, id=StableId("other"), renamed_from=StableId(self.renamed_from) if self.renamed_from else None
-                )
-            ),
+            "script": lambda: check(replace(probe, script_name=self.script or None)),
+            "renamed_from": lambda: check(replace(probe, id=id_, renamed_from=before)),
         }
         return _faults(tries, {"id": self.id, "class_name": self.class_name})
 

@@ -93,6 +93,9 @@ class DeployPanel:
         self.plan_now.value = html.render(document) if document else self.plan_now.value
         below = (*(() if replaced else self._said()), *(views.document_of(now.result) if now.result else ()))
         self.outcome.value = html.render(below) if below else ""
+        for part in (self.plan_now, self.step, self.outcome):  # an empty line is a gap
+            part.layout.display = "" if part.value else "none"
+        self.consents.layout.display = "" if now.plan.consents else "none"
 
     def _build(self) -> None:
         """Make a button and fields for the plan as it is now; the old button's clicks lead nowhere."""

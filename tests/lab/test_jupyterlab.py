@@ -31,6 +31,17 @@ DECLARE = (
 )
 
 
+UNNAMED = """nodes => nodes.filter(
+    n => n.tabIndex > 0 || ![...n.labels].some(l => l.textContent.trim())
+).map(n => n.outerHTML)"""
+
+
+def _tab(lab: Lab) -> str:
+    """Press Tab, and give the label of the field that has the focus now."""
+    lab.page.keyboard.press("Tab")
+    return str(lab.page.evaluate("document.activeElement.labels[0].textContent.trim()"))
+
+
 def deploy_button(lab: Lab, index: int = -1) -> Any:
     """Give the Deploy button of one cell."""
     return lab.cell(index).get_by_role("button", name=re.compile("^Deploy"))
@@ -125,8 +136,15 @@ def test_forms_declare_and_a_fault_of_the_script_is_seen_in_the_panel(lab: Lab) 
     worker.get_by_label("Source").fill(BODY.replace("new Response(", "new Respon se("))
     worker.get_by_role("button", name="Declare in session tour").click()
     expect(worker.get_by_text("%%durable worker my-worker --bind COUNTER=counter")).to_be_visible()
-    lab.shot("1-form-namespace", 2)
-    lab.shot("2-form-worker", 3)
+    for form in (space, worker):
+        inputs = form.locator("input, textarea, select")
+        assert inputs.count() > 4
+        assert inputs.evaluate_all(UNNAMED) == []
+    worker.get_by_label("Worker", exact=True).focus()
+    order = [_tab(lab) for _ in range(5)]
+    assert order == ["Script name", "Compatibility date", "Language", "Binding 1", "is a"]
+    lab.both("1-form-namespace", 2)
+    lab.both("2-form-worker", 3)
     lab.run("%durable deploy")
     deploy_button(lab).click()
     expect(lab.cell(-1).get_by_role("alert")).to_contain_text("SyntaxError")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notebook_do.model import Namespace, Worker
@@ -67,3 +67,47 @@ def test_any_source_and_text_come_back_untouched(source: str, text: str) -> None
     assert item.script == source
     assert item.bindings["GREETING"].text == text  # type: ignore[union-attr]
     assert WorkerDraft.of(item) == draft
+
+
+LINE = st.text(alphabet=st.characters(blacklist_categories=["Cs", "Cc"]), max_size=12)
+WORD = st.one_of(LINE, st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True), st.sampled_from(["A", "class", "x.Y"]))
+ROW = st.builds(
+    BindingRow, name=WORD, kind=st.sampled_from(["namespace", "text", "json", "secret", "service"]), target=WORD
+)
+SPACES = st.builds(
+    NamespaceDraft,
+    id=WORD,
+    class_name=WORD,
+    legacy_kv=st.booleans(),
+    script=WORD,
+    renamed_from=WORD,
+    unprotected=st.booleans(),
+)
+WORKERS = st.builds(
+    WorkerDraft,
+    id=WORD,
+    name=WORD,
+    lang=st.sampled_from(["js", "ts", "py"]),
+    compat_date=st.one_of(WORD, st.dates().map(str)),
+    source=LINE,
+    rows=st.lists(ROW, max_size=3),
+)
+
+
+@settings(max_examples=400)
+@given(draft=st.one_of(SPACES, WORKERS))
+def test_a_form_without_fault_is_its_cell_and_a_form_with_one_names_a_field(draft: Any) -> None:
+    """Whatever stands in the fields: the cell declares just that, or a field says why it cannot."""
+    faults = draft.faults()
+    if faults:
+        assert all(faults.values())
+        assert {name.split(" ")[0] for name in faults} <= {*type(draft).__slots__, "row"}
+        return
+    (item,) = draft.declaration()
+    again = type(draft).of(item)
+    assert again.declaration() == (item,)
+    if isinstance(item, Worker):
+        assert set(item.bindings) == {row.name for row in draft.rows}
+        assert (item.id, item.name or "", item.script) == (draft.id, draft.name, draft.source)
+    else:
+        assert again == draft

@@ -182,3 +182,42 @@ def test_no_trait_of_any_widget_holds_a_token(
 
 def _all(widget: Any) -> list[Any]:
     return [widget, *(inner for child in getattr(widget, "children", ()) for inner in _all(child))]
+
+
+def test_a_hundred_clicks_at_once_send_one_plan(make_plan: Callable[..., Plan]) -> None:
+    """However fast a mouse, or many front-ends on one kernel: one deploy."""
+    panel, session = panel_of(make_plan())
+    start = threading.Barrier(100)
+
+    def click() -> None:
+        start.wait()
+        panel.button.click()
+
+    threads = [threading.Thread(target=click) for _ in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert panel.controller.wait(10)
+    assert len(session.sent) == 1
+    assert panel.button.disabled
+
+
+def test_a_wait_that_cloudflare_asks_for_counts_down_in_the_panel(make_plan: Callable[..., Plan]) -> None:
+    """Each second is seen, beside Cancel, and is announced as a status."""
+    seen = []
+
+    def wait(*, emit: Callable[[Event], None], **_: Any) -> DeployResult:
+        emit(Event(kind="step", index=1, total=2, text="create Worker w"))
+        for left in (3, 2, 1):
+            emit(Event(kind="waiting", index=1, total=2, text=f"Cloudflare asks to wait: {left} s left"))
+            seen.append((panel.step.value, panel.step.layout.display, panel.cancel.layout.display))
+        return succeed(emit=emit)
+
+    panel, _ = panel_of(make_plan(), wait)
+    panel.button.click()
+    assert panel.controller.wait(10)
+    for left, (value, shown, cancel) in zip((3, 2, 1), seen, strict=True):
+        assert f"step 1 of 2: Cloudflare asks to wait: {left} s left" in value
+        assert 'role="status"' in value
+        assert (shown, cancel) == ("", "")
