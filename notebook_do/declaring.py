@@ -65,6 +65,7 @@ def Worker(  # noqa: N802, PLR0913 - Cloudflare's own name and its facts
     compatibility_date: str | None = None,
     compatibility_flags: Iterable[str] = (),
     url: bool = True,
+    previews: bool | None = None,
     crons: Iterable[str] = (),
     routes: Iterable[str] = (),
     domains: Iterable[str] = (),
@@ -85,7 +86,8 @@ def Worker(  # noqa: N802, PLR0913 - Cloudflare's own name and its facts
     Registers with the current session where one is open, together with the namespaces it binds. A binding is a
     namespace, `worker.bindings.NAME` of another Worker, another Worker, a str, `nd.Json(value)`,
     `nd.Secret.from_env("K")` (or from_keyring, from_prompt), or a resource such as `nd.KV(id)`. `tail_consumers` are
-    Workers by id or name. `routes` are patterns (`example.com/*`), `domains` host names, `consumes` queues with the
+    Workers by id or name. `previews=None` leaves preview URLs as they are.
+    `routes` are patterns (`example.com/*`), `domains` host names, `consumes` queues with the
     settings of their consumer; `more` are other settings in Cloudflare's own words. Raises DeclarationError for what
     can never be right.
     """
@@ -112,6 +114,7 @@ def Worker(  # noqa: N802, PLR0913 - Cloudflare's own name and its facts
         compatibility_date=compatibility_date,
         compatibility_flags=tuple(compatibility_flags),
         url=url,
+        previews=previews,
         crons=tuple(crons),
         triggers=triggers_of(routes=routes, domains=domains, consumes=consumes),
         options=Json({k: v for k, v in passed.items() if v is not None}),

@@ -54,6 +54,7 @@ class Intent:
     new_tag: MigrationTag | None = None
     body_sha256: str = ""
     enabled: bool = False
+    previews: bool | None = None
     crons: tuple[str, ...] = ()
     worker_record: RecordedWorker | None = None
     namespace_records: tuple[RecordedNamespace, ...] = ()
@@ -155,6 +156,7 @@ def _decode(entry: dict[str, Any]) -> Intent:
         tag=MigrationTag(tag) if tag else None,
         new_tag=MigrationTag(new_tag) if new_tag else None,
         enabled=bool(entry["enabled"]),
+        previews=entry.get("previews"),
         crons=tuple(entry["crons"]),
         worker_record=decode_worker(record["id"], record) if record else None,
         namespace_records=tuple(decode_namespace(n["stable_id"], n) for n in entry["namespace_records"]),

@@ -57,7 +57,7 @@ async def _with_settings(client: Client, script: ObservedScript, limit: asyncio.
     async with limit:
         raw = await client.script_settings(script.name)
         deployments = await client.list_deployments(script.name)
-        url = await client.script_url(script.name)
+        url, previews = await client.script_url(script.name)
         crons = wire.decode_crons(await client.schedules(script.name))
     bindings, date, flags = wire.decode_settings(raw, script.name)
     return replace(
@@ -68,6 +68,7 @@ async def _with_settings(client: Client, script: ObservedScript, limit: asyncio.
         options=decode_options(raw),
         split=wire.decode_split(deployments),
         url=url,
+        previews=previews,
         crons=crons,
     )
 

@@ -116,7 +116,6 @@ def test_what_cannot_be_served_is_refused_by_the_local_target(cloud: Path) -> No
         ({"tags": ["a,b"]}, "without , and &"),
         ({"tags": ["ndo:x"]}, "are ours"),
         ({"tail_consumers": [{"worker": "x"}]}, "tail_consumers must be"),
-        ({"previews": True}, "previews cannot be declared"),
         ({"code_update_strategy": {"mode": "later"}}, "code_update_strategy must be"),
         ({"code_update_strategy": {"mode": "immediate", "max_delay": 1}}, "an immediate update has no delay"),
         ({"code_update_strategy": {"mode": "deferred", "max_delay": 86401}}, "must be 0 to 86400 seconds"),

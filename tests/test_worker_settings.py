@@ -165,3 +165,24 @@ def test_a_code_update_strategy_travels_with_the_upload(cloud: Path) -> None:
     assert session.plan().empty
     nd.Worker("api", script=PLAIN, code_update_strategy={"mode": "immediate"})
     assert not session.plan().empty
+
+
+def test_preview_urls_are_switched_with_the_url(cloud: Path) -> None:
+    """One step sets both; a switch that is not declared is left alone; one that was turned outside is put back."""
+    session = deploy(url=False)
+    nd.Worker("api", script=PLAIN, url=False, previews=True)
+    plan = session.plan()
+    assert [s.summary for s in plan.steps] == ["close the URL of Worker api-dev, previews on"]
+    assert [(c.field, c.after) for c in plan.changes if c.kind == "url"] == [("previews", "on")]
+    session.deploy(plan)
+    with api("api-dev") as client:
+        assert client.get("/subdomain").json()["result"] == {"enabled": False, "previews_enabled": True}
+        assert session.plan().empty
+        imported = nd.session("second").import_("api-dev")
+        assert "--previews on" in imported.cells[0].partition("\n")[0]
+        client.post("/subdomain", json={"enabled": False, "previews_enabled": False}).raise_for_status()
+        again = nd.session("app")
+        nd.Worker("api", script=PLAIN, url=False)
+        assert again.plan().empty
+        nd.Worker("api", script=PLAIN, url=False, previews=True)
+        assert not again.plan().empty

@@ -116,13 +116,15 @@ class Client:
         """Delete one script with every namespace that it hosts; never forced. Sent once."""
         await self._once("DELETE", self._script(script_name))
 
-    async def script_url(self, script_name: str) -> bool:
-        """Say whether the script answers on workers.dev."""
-        return _dict_of(await self._get(self._script(script_name, "subdomain"))).get("enabled") is True
+    async def script_url(self, script_name: str) -> tuple[bool, bool]:
+        """Say whether the script answers on workers.dev, and whether its versions do (preview URLs)."""
+        switches = _dict_of(await self._get(self._script(script_name, "subdomain")))
+        return switches.get("enabled") is True, switches.get("previews_enabled") is True
 
-    async def set_script_url(self, script_name: str, *, enabled: bool) -> None:
-        """Switch the script's workers.dev address. Sent once."""
-        await self._once("POST", self._script(script_name, "subdomain"), json={"enabled": enabled})
+    async def set_script_url(self, script_name: str, *, enabled: bool, previews: bool | None = None) -> None:
+        """Switch the script's workers.dev address, and its preview URLs where told. Sent once."""
+        switches = {"enabled": enabled} if previews is None else {"enabled": enabled, "previews_enabled": previews}
+        await self._once("POST", self._script(script_name, "subdomain"), json=switches)
 
     async def schedules(self, script_name: str) -> list[Any]:
         """Read the script's cron triggers."""

@@ -151,6 +151,7 @@ def _desired_worker(item: Worker, hosts: Hosts, base: str) -> DesiredWorker:
         compatibility_date=item.compatibility_date,
         compatibility_flags=item.compatibility_flags,
         url=item.url,
+        previews=item.previews,
         crons=item.crons,
         triggers=item.triggers,
         options=_settings(item, hosts),

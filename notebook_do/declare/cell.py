@@ -120,6 +120,7 @@ def _worker(words: Words, body: str | None, where: Where) -> Worker:
         compatibility_date=words.one("--compat-date"),
         compatibility_flags=words.all("--compat-flag"),
         url=not words.has("--no-url"),
+        previews={None: None, "on": True, "off": False}[words.one("--previews")],
         crons=words.all("--cron"),
         triggers=_triggers(words),
         options=_settings(words),

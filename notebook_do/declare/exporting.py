@@ -63,6 +63,8 @@ def _config(
     if worker.compatibility_flags:
         config["compatibility_flags"] = list(worker.compatibility_flags)
     config["workers_dev"] = worker.url
+    if worker.previews is not None:
+        config["preview_urls"] = worker.previews
     for binding in worker.bindings:
         _add_binding(config, binding)
     config |= _lifecycle(worker, record, hosted, desired)

@@ -181,6 +181,7 @@ def _worker(
         compatibility_date=script.compatibility_date,
         compatibility_flags=script.compatibility_flags,
         url=script.url is not False,
+        previews=script.previews or None,
         crons=script.crons or (),
         triggers=script.triggers,
         options=_options(script),
@@ -219,6 +220,7 @@ def _worker_cell(
     words += [f"--compat-flag {flag}" for flag in script.compatibility_flags]
     if script.url is False:
         words.append("--no-url")
+    words += ["--previews on"] if script.previews else []
     words += [f"--cron {shlex.quote(cron)}" for cron in script.crons or ()]
     words += [f"{_FLAGS[t.kind]} {shlex.quote(_with_settings(t))}" for t in script.triggers]
     for name, value in _options(script).value.items():
@@ -290,6 +292,7 @@ def _python_cell(
         lines.append(f"    compatibility_flags={script.compatibility_flags!r},")
     if script.url is False:
         lines.append("    url=False,")
+    lines += ["    previews=True,"] if script.previews else []
     if script.crons:
         lines.append(f"    crons={script.crons!r},")
     lines += _trigger_lines(script.triggers)

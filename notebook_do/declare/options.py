@@ -65,6 +65,7 @@ OPTIONS: dict[Kind, tuple[Option, ...]] = {
         Option(flag="--compat-date", value="DATE", help="compatibility date, YYYY-MM-DD"),
         Option(flag="--compat-flag", value="FLAG", help="compatibility flag", many=True),
         Option(flag="--no-url", help="no workers.dev address"),
+        Option(flag="--previews", value="on|off", help="preview URLs", choices=("on", "off")),
         Option(flag="--cron", value="CRON", help="a cron trigger", many=True),
         Option(flag="--route", value="PATTERN", help="a route, such as example.com/*", many=True),
         Option(flag="--domain", value="HOST", help="a custom domain", many=True),

@@ -22,7 +22,6 @@ SETTING_TYPES: Mapping[str, type] = {
 }
 """By name, the JSON type of each setting that an upload carries."""
 NOT_CARRIED: Mapping[str, str] = {
-    "previews": "preview URLs are not available to Workers with Durable Objects; a deploy leaves the switch as it is.",
     "containers": "containers need an image that is built and pushed; deploy this Worker with wrangler.",
     "assets": "static assets are not uploaded by notebook_do; deploy this Worker with wrangler.",
     "usage_model": "every account has the standard usage model; leave it out.",

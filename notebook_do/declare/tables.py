@@ -76,6 +76,7 @@ WORKER_KEYS: Mapping[str, type] = {
     "compatibility_date": str,
     "compatibility_flags": list,
     "url": bool,
+    "previews": bool,
     "crons": list,
     "routes": list,
     "domains": list,

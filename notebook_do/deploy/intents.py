@@ -89,7 +89,8 @@ def intent_of(step: Mutation, *, op: str, serial: int, live: ObservedScript | No
                 forgotten=step.forgotten,
             )
         case SetUrl():
-            return replace(common, kind="url", enabled=step.enabled, settings_digest=step.settings_digest)
+            url = replace(common, kind="url", enabled=step.enabled, previews=step.previews)
+            return replace(url, settings_digest=step.settings_digest)
         case SetSchedules():
             return replace(common, kind="crons", crons=step.crons, settings_digest=step.settings_digest)
         case SetTrigger():

@@ -167,7 +167,7 @@ async def _once(client: Client, step: Mutation, form: UploadForm | None) -> Sent
             result = await client.upload_script(step.script_name, form)
             return Sent(script=wire.decode_upload(result, step.script_name), began=wire.decode_beginnings(result))
         case SetUrl():
-            await client.set_script_url(step.script_name, enabled=step.enabled)
+            await client.set_script_url(step.script_name, enabled=step.enabled, previews=step.previews)
         case SetSchedules():
             await client.set_schedules(step.script_name, step.crons)
         case SetTrigger():
@@ -185,7 +185,8 @@ async def state_of(client: Client, intent: Intent) -> tuple[Status, ObservedScri
     """Ask the live facts that tell about `intent`: how it stands, and the script where an upload tells."""
     match intent.kind:
         case "url":
-            return _told(await client.script_url(intent.script_name) == intent.enabled), None
+            enabled, previews = await client.script_url(intent.script_name)
+            return _told(enabled == intent.enabled and intent.previews in (None, previews)), None
         case "crons":
             live = set(wire.decode_crons(await client.schedules(intent.script_name)))
             return _told(live == set(intent.crons)), None

@@ -229,6 +229,7 @@ class Worker(Shown):
     compatibility_date: str | None = field(default=None, kw_only=True)
     compatibility_flags: tuple[str, ...] = field(default=(), kw_only=True)
     url: bool = field(default=True, kw_only=True)
+    previews: bool | None = field(default=None, kw_only=True)
     crons: tuple[str, ...] = field(default=(), kw_only=True)
     triggers: tuple[Trigger, ...] = field(default=(), kw_only=True)
     options: Json = field(default=Json({}), kw_only=True)

@@ -83,6 +83,7 @@ class DesiredWorker:
     compatibility_date: str | None = None
     compatibility_flags: tuple[str, ...] = ()
     url: bool = True
+    previews: bool | None = None
     crons: tuple[str, ...] = ()
     triggers: tuple[Trigger, ...] = ()
     options: Json = field(default=Json({}))
@@ -190,6 +191,7 @@ class ObservedScript:
     options: Json = field(default=Json({}))
     """Its other settings that are not at their default, in Cloudflare's words; read together with the bindings."""
     url: bool | None = None
+    previews: bool | None = None
     crons: tuple[str, ...] | None = None
     """Address and cron triggers; read together with the bindings, None where they were not."""
     triggers: tuple[Trigger, ...] = ()

@@ -46,6 +46,13 @@ class WorkerDiff:
         return known != worker.url
 
     @property
+    def sets_previews(self) -> bool:
+        """True when the preview URLs must be switched; they are left alone where nothing is declared."""
+        worker, live = self.standing.worker, self.standing.live
+        known = live.previews if live else False
+        return worker.previews is not None and known is not None and known != worker.previews
+
+    @property
     def sets_crons(self) -> bool:
         """True when the cron triggers must be replaced."""
         live = self.standing.live
@@ -155,6 +162,10 @@ def _around(diff: WorkerDiff) -> list[Change]:
         detail = f"The URL of {worker.script_name} is {word}."
         after = "open" if worker.url else "closed"
         changes.append(_change(standing, Action.UPDATE, "url", detail, field_="workers.dev", after=after))
+    if diff.sets_previews:
+        after = "on" if worker.previews else "off"
+        detail = f"The preview URLs of {worker.script_name} are switched {after}."
+        changes.append(_change(standing, Action.UPDATE, "url", detail, field_="previews", after=after))
     if diff.sets_crons:
         outside = " They were changed outside." if diff.wanted.crons == diff.before.crons else ""
         detail = f"The cron triggers of {worker.script_name} are replaced.{outside}"

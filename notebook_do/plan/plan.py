@@ -134,18 +134,20 @@ class Upload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetUrl:
-    """Switch a script's workers.dev address on or off."""
+    """Switch a script's workers.dev address on or off, and its preview URLs; None leaves those as they are."""
 
     worker: str
     script_name: str
     enabled: bool
+    previews: bool | None = None
     settings_digest: str | None = None
     """What the Worker's record holds after this step, everything else in it unchanged."""
 
     @property
     def summary(self) -> str:
         """Say in a few words what this step sends."""
-        return f"{'open' if self.enabled else 'close'} the URL of Worker {self.script_name}"
+        and_previews = "" if self.previews is None else f", previews {'on' if self.previews else 'off'}"
+        return f"{'open' if self.enabled else 'close'} the URL of Worker {self.script_name}{and_previews}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,9 +74,16 @@ class Uploads:
         worker = diff.standing.worker
         steps: list[Step] = []
         reached = replace(diff.wanted, url=diff.before.url, crons=diff.before.crons)
-        if diff.sets_url:
+        if diff.sets_url or diff.sets_previews:
             reached = replace(reached, url=diff.wanted.url)
-            steps.append(SetUrl(worker=worker.id, script_name=script, enabled=worker.url, settings_digest=str(reached)))
+            switches = SetUrl(
+                worker=worker.id,
+                script_name=script,
+                enabled=worker.url,
+                previews=worker.previews,
+                settings_digest=str(reached),
+            )
+            steps.append(switches)
         if diff.sets_crons:
             reached = replace(reached, crons=diff.wanted.crons)
             steps.append(
