@@ -27,6 +27,7 @@ ARGUMENTS: dict[str, Any] = {
     "script_name": "w",
     "namespace_id": "1" * 32,
     "enabled": True,
+    "previews": True,
     "crons": ("0 * * * *",),
     "form": UploadForm(
         metadata=Sealed("{}"), parts=(("m.js", ("m.js", b"export {}", "text/plain")),), digest="", secrets=()
