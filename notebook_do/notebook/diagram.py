@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 NAME = 26
 """How many columns the name of a Worker or of a binding may take."""
-ABOUT = 46
+ABOUT = 60
+"""How many columns the words about a target may take."""
 _LINE = 98
 
 

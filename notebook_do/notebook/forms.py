@@ -76,7 +76,8 @@ class Form:
 
     def tick(self, name: str, label: str) -> Any:
         """Make a checkbox for the draft's `name`."""
-        field = w.Checkbox(value=getattr(self.draft, name), description=label, indent=True, style=_LABEL)
+        wide = w.Layout(width="42em")
+        field = w.Checkbox(value=getattr(self.draft, name), description=label, indent=True, style=_LABEL, layout=wide)
         return self._bound(name, field)
 
     def _bound(self, name: str, field: Any) -> Any:

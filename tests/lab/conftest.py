@@ -114,10 +114,14 @@ class Lab:
     def both(self, name: str, index: int) -> None:
         """Keep a picture of one cell's outputs in the light theme, and one in the dark."""
         for theme in ("Dark", "Light"):
-            self.command("apputils:change-theme", theme=f"JupyterLab {theme}")
-            light = "true" if theme == "Light" else "false"
-            self.page.wait_for_selector(f"body[data-jp-theme-light='{light}']", state="attached")
+            self.theme(theme)
             self.shot(f"{name}-{theme.lower()}", index)
+
+    def theme(self, name: str) -> None:
+        """Change to the Light or the Dark theme, and wait until it is there."""
+        self.command("apputils:change-theme", theme=f"JupyterLab {name}")
+        self.page.wait_for_selector(f"body[data-jp-theme-name='JupyterLab {name}']", state="attached")
+        self.page.wait_for_selector("#jupyterlab-splash", state="detached")
 
     def shot(self, name: str, index: int | None = None) -> Path:
         """Keep a picture of the page, or of one cell's outputs."""

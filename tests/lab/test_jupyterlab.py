@@ -74,7 +74,7 @@ def test_declare_plan_press_and_a_live_answer(lab: Lab) -> None:
 
     lab.run("%durable show namespaces")
     lab.run("%durable")
-    lab.command("apputils:change-theme", theme="JupyterLab Dark")
+    lab.theme("Dark")
     lab.shot("5-dark-rename", 9)
     lab.shot("6-dark-plan", 4)
     assert lab.external == []
