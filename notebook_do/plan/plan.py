@@ -9,6 +9,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum, StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.plan.trigger_step import RemoveTrigger, SetTrigger
@@ -275,7 +276,7 @@ class Plan(Shown):
         """True when there is something to send and nothing forbids it; consents may still have to be typed."""
         return bool(self.steps) and not self.refusals
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Name this very plan: 16 hex digits over everything in it, code included, but its warnings.
 
