@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 import pytest
+from hypothesis import HealthCheck, settings
 
 import notebook_do.session as session_module
 from notebook_do.local import launch
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 CACHE = platformdirs.user_cache_path("notebook_do", appauthor=False) / "test-clients"
 PIP = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", ".")
 BROWSER_HINT = "needs a browser: apt-get install -y chromium"
+
+# A test never fails on a time.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
