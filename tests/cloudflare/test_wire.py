@@ -284,7 +284,7 @@ JSON = st.recursive(
 
 
 @given(item=JSON)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_s31_decoders_raise_only_typed_errors(item: Any) -> None:
     """S31: any JSON in the place of an answer is decoded or refused with an ApiError, nothing else."""
     for decode in (

@@ -204,7 +204,6 @@ TestHistories.settings = settings(
     max_examples=200,
     phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
     stateful_step_count=40,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 
@@ -217,6 +216,4 @@ class LongNotebook(Notebook):
 class TestLongHistories(LongNotebook.TestCase):
     """Many long histories."""
 
-    settings = settings(
-        max_examples=20_000, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
-    )
+    settings = settings(max_examples=20_000, stateful_step_count=60, suppress_health_check=list(HealthCheck))

@@ -60,7 +60,7 @@ def desired_of(configuration: Configuration, edges: Edges, transfers: dict[str, 
     return replace(desired, workers=workers)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(changes(), st.sampled_from(["auto", "migrations"]))
 def test_any_bindings_any_moves(
     change: tuple[tuple[Configuration, Edges], tuple[Configuration, Edges]], form: str

@@ -165,7 +165,6 @@ TestRealHistories = RealNotebook.TestCase
 TestRealHistories.settings = settings(
     max_examples=3,
     stateful_step_count=10,
-    deadline=None,
     phases=(Phase.generate,),
     suppress_health_check=list(HealthCheck),
 )
@@ -182,7 +181,6 @@ class TestLongRealHistories(LongRealNotebook.TestCase):
     settings = settings(
         max_examples=200,
         stateful_step_count=25,
-        deadline=None,
         phases=(Phase.generate,),
         suppress_health_check=list(HealthCheck),
     )
