@@ -70,6 +70,7 @@ def Worker(  # noqa: N802, PLR0913 - Cloudflare's own name and its facts
     routes: Iterable[str] = (),
     domains: Iterable[str] = (),
     consumes: Mapping[str, Mapping[str, Any]] | Iterable[str] = (),
+    assets: Mapping[str, Any] | None = None,
     observability: Mapping[str, Any] | None = None,
     placement: Mapping[str, Any] | None = None,
     limits: Mapping[str, Any] | None = None,
@@ -86,10 +87,10 @@ def Worker(  # noqa: N802, PLR0913 - Cloudflare's own name and its facts
     Registers with the current session where one is open, together with the namespaces it binds. A binding is a
     namespace, `worker.bindings.NAME` of another Worker, another Worker, a str, `nd.Json(value)`,
     `nd.Secret.from_env("K")` (or from_keyring, from_prompt), or a resource such as `nd.KV(id)`. `tail_consumers` are
-    Workers by id or name. `previews=None` leaves preview URLs as they are.
-    `routes` are patterns (`example.com/*`), `domains` host names, `consumes` queues with the
-    settings of their consumer; `more` are other settings in Cloudflare's own words. Raises DeclarationError for what
-    can never be right.
+    Workers by id or name. `previews=None` leaves preview URLs as they are. `routes` are patterns (`example.com/*`),
+    `domains` host names, `consumes` queues with the settings of their consumer, `assets` a directory of static files
+    and how they are served; `more` are other settings in Cloudflare's own words. Raises DeclarationError for what can
+    never be right.
     """
     values: dict[str, Any] = dict(bindings or {})
     consumers = [{"service": one} if isinstance(one, str) else dict(one) for one in tail_consumers]
@@ -117,6 +118,7 @@ def Worker(  # noqa: N802, PLR0913 - Cloudflare's own name and its facts
         previews=previews,
         crons=tuple(crons),
         triggers=triggers_of(routes=routes, domains=domains, consumes=consumes),
+        assets=None if assets is None else Json(dict(assets)),
         options=Json({k: v for k, v in passed.items() if v is not None}),
         adopt=adopt,
         lifecycle=lifecycle,

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from notebook_do.cloudflare.assets import content_of
 from notebook_do.cloudflare.triggers import list_triggers
 from notebook_do.cloudflare.wire import decode_modules
 from notebook_do.declare.exporting import wrangler_files
@@ -120,7 +121,17 @@ async def export_wrangler(client: Client, desired: Desired, recorded: Recorded, 
     if not desired.workers:
         raise CommandError("export: no Worker is declared; run the cells that declare them first.")
     observed = await observe(client, scripts=[w.script_name for w in desired.workers], settings=True)
-    return write_files(directory, wrangler_files(desired, recorded, observed))
+    assets = {path: content for worker in desired.workers for path, content in _asset_files(worker).items()}
+    return write_files(directory, wrangler_files(desired, recorded, observed) | assets)
+
+
+def _asset_files(worker: DesiredWorker) -> dict[str, bytes]:
+    """Give the static assets by path, and the rule files that lie among them."""
+    if worker.assets is None:
+        return {}
+    folder = f"{worker.script_name}/assets"
+    rules = {f"{folder}/{k}": str(v).encode() for k, v in worker.assets.config.value.items() if k.startswith("_")}
+    return rules | {f"{folder}{file.path}": content_of(file) for file in worker.assets.files}
 
 
 def export_types(desired: Desired, entrypoints: Mapping[str, str], directory: Path) -> tuple[Path, ...]:

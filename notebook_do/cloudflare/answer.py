@@ -193,3 +193,19 @@ def _detail(detail: Any) -> str:
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def list_of(value: Any) -> list[Any]:
+    """Insist on a list: another shape must never read as "there is nothing"."""
+    if not isinstance(value, list):
+        raise ApiError(f"Cloudflare's answer has an unexpected shape: a list was expected, not {type(value).__name__}.")
+    return value
+
+
+def dict_of(value: Any) -> dict[str, Any]:
+    """Insist on an object."""
+    if not isinstance(value, dict):
+        raise ApiError(
+            f"Cloudflare's answer has an unexpected shape: an object was expected, not {type(value).__name__}."
+        )
+    return value

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
-from notebook_do.cloudflare.answer import LARGEST_ANSWER, Answer, NoAnswer, read
+from notebook_do.cloudflare.answer import LARGEST_ANSWER, Answer, NoAnswer, dict_of, list_of, read
 from notebook_do.cloudflare.credentials import PROXY_VARIABLE, allowed_base_url, origin_of, proxy_for
 from notebook_do.cloudflare.retry import Pace
 from notebook_do.errors import ApiError
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     from notebook_do.cloudflare.credentials import Token
     from notebook_do.cloudflare.retry import Rate
-    from notebook_do.cloudflare.wire import UploadForm
+    from notebook_do.cloudflare.sealed import Sealed
+    from notebook_do.cloudflare.wire import Part, UploadForm
 
 REQUEST_BUDGET = 600
 _PAGE = 1000
@@ -95,7 +97,7 @@ class Client:
 
     async def list_scripts(self) -> list[Any]:
         """List every script of the account."""
-        return _list_of(await self._get(self._workers("scripts")))
+        return list_of(await self._get(self._workers("scripts")))
 
     async def script_modules(self, script_name: str) -> tuple[Mapping[str, str], bytes]:
         """Download the modules of one script: the headers and the multipart body of the answer."""
@@ -104,7 +106,7 @@ class Client:
 
     async def script_settings(self, script_name: str) -> dict[str, Any]:
         """Read bindings and settings of one script."""
-        return _dict_of(await self._get(self._script(script_name, "settings")))
+        return dict_of(await self._get(self._script(script_name, "settings")))
 
     async def upload_script(self, script_name: str, form: UploadForm) -> dict[str, Any]:
         """Create or replace one script and deploy it, with its migration. Sent once."""
@@ -118,7 +120,7 @@ class Client:
 
     async def script_url(self, script_name: str) -> tuple[bool, bool]:
         """Say whether the script answers on workers.dev, and whether its versions do (preview URLs)."""
-        switches = _dict_of(await self._get(self._script(script_name, "subdomain")))
+        switches = dict_of(await self._get(self._script(script_name, "subdomain")))
         return switches.get("enabled") is True, switches.get("previews_enabled") is True
 
     async def set_script_url(self, script_name: str, *, enabled: bool, previews: bool | None = None) -> None:
@@ -128,7 +130,7 @@ class Client:
 
     async def schedules(self, script_name: str) -> list[Any]:
         """Read the script's cron triggers."""
-        return _list_of(_dict_of(await self._get(self._script(script_name, "schedules"))).get("schedules"))
+        return list_of(dict_of(await self._get(self._script(script_name, "schedules"))).get("schedules"))
 
     async def set_schedules(self, script_name: str, crons: tuple[str, ...]) -> None:
         """Replace the script's cron triggers. Sent once."""
@@ -136,7 +138,7 @@ class Client:
 
     async def list_deployments(self, script_name: str) -> list[Any]:
         """List the script's deployments, newest first: the first one is live."""
-        return _list_of(_dict_of(await self._get(self._script(script_name, "deployments"))).get("deployments"))
+        return list_of(dict_of(await self._get(self._script(script_name, "deployments"))).get("deployments"))
 
     # --- namespaces
 
@@ -148,27 +150,27 @@ class Client:
         """List the first 1,000 objects of a namespace; True when there are more."""
         path = self._workers("durable_objects", "namespaces", namespace_id, "objects")
         result, info = await self._read(path, {"limit": _PAGE})
-        return _list_of(result), bool(info.get("cursor"))
+        return list_of(result), bool(info.get("cursor"))
 
     async def stored_values(self, namespace_id: str, name: str | None) -> list[Any]:
         """Read what the objects of a namespace stored by key; a local Cloudflare alone can tell."""
         path = self._local("namespaces", namespace_id, "values")
-        return _list_of((await self._once("POST", path, json={"object": name}))[0])
+        return list_of((await self._once("POST", path, json={"object": name}))[0])
 
     async def query_objects(self, namespace_id: str, sql: str, params: list[Any], name: str | None) -> list[Any]:
         """Run one SELECT on the objects of a namespace; a local Cloudflare alone can do it."""
         body = {"sql": sql, "params": params, "object": name}
-        return _list_of((await self._once("POST", self._local("namespaces", namespace_id, "query"), json=body))[0])
+        return list_of((await self._once("POST", self._local("namespaces", namespace_id, "query"), json=body))[0])
 
     # --- account
 
     async def list_accounts(self) -> list[dict[str, Any]]:
         """List the accounts that the token can see."""
-        return [a for a in _list_of(await self._get("/accounts")) if isinstance(a, dict)]
+        return [a for a in list_of(await self._get("/accounts")) if isinstance(a, dict)]
 
     async def get_account(self) -> dict[str, Any]:
         """Read the account's name."""
-        return _dict_of(await self._get(f"/accounts/{quote(self.account_id, safe='')}"))
+        return dict_of(await self._get(f"/accounts/{quote(self.account_id, safe='')}"))
 
     async def verify_token(self) -> dict[str, Any]:
         """Ask what the token is; a user's token first, then an account's own."""
@@ -178,22 +180,22 @@ class Client:
         """Read what the token may do; refused (ApiError) for a token that may not read tokens, as most may not."""
         kept, verified = await self._verified()
         token_id = quote(str(verified.get("id")), safe="")
-        return _list_of(_dict_of(await self._get(f"{kept}/{token_id}")).get("policies"))
+        return list_of(dict_of(await self._get(f"{kept}/{token_id}")).get("policies"))
 
     async def _verified(self) -> tuple[str, dict[str, Any]]:
         """Give the path where the token is kept, and what is said of it."""
         try:
-            return "/user/tokens", _dict_of(await self._get("/user/tokens/verify"))
+            return "/user/tokens", dict_of(await self._get("/user/tokens/verify"))
         except ApiError as error:
             if error.code != 1000:
                 raise
         kept = f"/accounts/{quote(self.account_id, safe='')}/tokens"
-        return kept, _dict_of(await self._get(f"{kept}/verify"))
+        return kept, dict_of(await self._get(f"{kept}/verify"))
 
     async def account_subdomain(self) -> str | None:
         """Give the account's workers.dev name, None while it has none."""
         try:
-            found = _dict_of(await self._get(self._workers("subdomain"))).get("subdomain")
+            found = dict_of(await self._get(self._workers("subdomain"))).get("subdomain")
         except ApiError as error:
             if error.code != 10007:
                 raise
@@ -207,7 +209,7 @@ class Client:
             result, info = await self._read(
                 path, {"page": page, **params} if page > 1 or "per_page" in params else params
             )
-            items = _list_of(result)
+            items = list_of(result)
             found += items
             pages = info.get("total_pages")
             more = page < pages if type(pages) is int else "per_page" in params and len(items) == params["per_page"]
@@ -225,6 +227,10 @@ class Client:
         """Carry out one mutation at one path. Sent once."""
         content: dict[str, Any] = {} if body is None else {"json": body}
         return (await self._once(method, path, **content))[0]
+
+    async def send_files(self, path: str, bearer: Sealed, files: list[Part]) -> Any:
+        """Send files in base64, with a token that stands in for the account's. Sent once."""
+        return (await self._once("POST", path, params={"base64": "true"}, files=files, bearer=bearer))[0]
 
     # --- one exchange
 
@@ -281,7 +287,9 @@ class Client:
 
         try:
             url = self.base_url + path
-            async with self._http.stream(method, url, auth=self._sign, **_body(form, content)) as response:
+            async with self._http.stream(
+                method, url, auth=partial(self._sign, content.get("bearer")), **_body(form, content)
+            ) as response:
                 body = await _capped(response)
                 return Answer(
                     method=method, path=path, status=response.status_code, headers=dict(response.headers), body=body
@@ -300,16 +308,17 @@ class Client:
             hint += f"; proxy variables are not heard: set {PROXY_VARIABLE} where a proxy is needed"
         return NoAnswer(f"{origin_of(self.base_url)}: {happened} at {method} {path}; {hint}.", sent=sent)
 
-    def _sign(self, request: httpx.Request) -> httpx.Request:
-        """Add the token at the last moment, and only for our own origin."""
+    def _sign(self, bearer: Sealed | None, request: httpx.Request) -> httpx.Request:
+        """Add the token, or the one that stands in for it, at the last moment, and only for our own origin."""
         if not str(request.url).startswith(self.base_url + "/"):
             raise AssertionError("a request was about to leave the API's base URL")
-        request.headers["Authorization"] = "Bearer " + self._token.reveal()
+        request.headers["Authorization"] = "Bearer " + (bearer.open() if bearer else self._token.reveal())
         return request
 
 
 def _body(form: UploadForm | None, content: dict[str, Any]) -> dict[str, Any]:
     """Open the form at the last moment, in no frame that an error keeps."""
+    content = {key: value for key, value in content.items() if key != "bearer"}
     if form is None:
         return content
     return {**content, "data": {"metadata": form.metadata.open()}, "files": list(form.parts)}
@@ -330,18 +339,3 @@ def _tls(base_url: str) -> Any:
     import ssl
 
     return True if base_url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-def _list_of(value: Any) -> list[Any]:
-    """Insist on a list: another shape must never read as "there is nothing"."""
-    if not isinstance(value, list):
-        raise ApiError(f"Cloudflare's answer has an unexpected shape: a list was expected, not {type(value).__name__}.")
-    return value
-
-
-def _dict_of(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ApiError(
-            f"Cloudflare's answer has an unexpected shape: an object was expected, not {type(value).__name__}."
-        )
-    return value

@@ -74,6 +74,8 @@ _OURS = frozenset(
         "migrations",
         "exports",
         "tags",
+        "assets",
+        "keep_assets",
     }
 )
 
@@ -93,19 +95,20 @@ class UploadForm:
 # --- model -> wire ---------------------------------------------------------------------------------------
 
 
-def encode_upload(step: Upload, *, op: str, vault: Vault | None = None) -> UploadForm:
+def encode_upload(step: Upload, *, op: str, vault: Vault | None = None, assets: Sealed | None = None) -> UploadForm:
     """Write the form of one upload; raises CredentialError when a secret's value cannot be had.
 
-    `op` names this very attempt: it travels as a script tag. Secrets come from `vault`.
+    `op` names this very attempt: it travels as a script tag. Secrets come from `vault`. `assets` is the token
+    that stands for the static assets that were sent before.
     """
     values = {secret: (vault or Vault()).read(secret) for secret in secrets_of(step).values()}
     parts = tuple((m.name, (m.name, m.content, _CONTENT_TYPES[m.kind])) for m in step.modules)
     hidden = _metadata(step, op, lambda secret: f"{secret.source}:{secret.key}")
     covered = [hidden, *(f"{name} {kind} {hashlib.sha256(body).hexdigest()}" for name, (_, body, kind) in parts)]
     return UploadForm(
-        metadata=Sealed(_metadata(step, op, lambda secret: values[secret].open())),
+        metadata=Sealed(_metadata(step, op, lambda secret: values[secret].open(), assets.open() if assets else "")),
         parts=parts,
-        secrets=tuple(values.values()),
+        secrets=(*values.values(), *([assets] if assets else [])),
         digest=hashlib.sha256("\n".join(covered).encode()).hexdigest(),
     )
 
@@ -116,7 +119,7 @@ def secrets_of(step: Upload) -> dict[str, Secret]:
     return {name: value for name, value in values if isinstance(value, Secret)}
 
 
-def _metadata(step: Upload, op: str, reveal: Callable[[Secret], str]) -> str:
+def _metadata(step: Upload, op: str, reveal: Callable[[Secret], str], assets: str = "") -> str:
     metadata: dict[str, Any] = {
         "main_module": step.main_module,
         "bindings": [encode_binding(binding, reveal) for binding in step.bindings],
@@ -126,6 +129,10 @@ def _metadata(step: Upload, op: str, reveal: Callable[[Secret], str]) -> str:
     metadata["compatibility_flags"] = list(step.compatibility_flags)
     if step.migration is not None:
         metadata |= encode_migration(step.migration)
+    if step.assets is not None:
+        metadata["assets"] = {"jwt": assets, "config": step.assets.config.value}
+    if step.keeps_assets:
+        metadata["keep_assets"] = True
     metadata |= {"keep_bindings": ["secret_text", "secret_key"]}
     tags = [t for t in step.tags if not t.startswith(OP_TAG)]
     metadata["tags"] = [*tags, OP_TAG + op] if len(tags) < _MOST_TAGS else tags
@@ -183,6 +190,7 @@ def decode_script(item: Any) -> ObservedScript:
         last_deployed_from=_text(fields, "last_deployed_from"),
         compatibility_date=_text(fields, "compatibility_date"),
         compatibility_flags=_texts(fields, "compatibility_flags"),
+        has_assets=fields["has_assets"] if isinstance(fields.get("has_assets"), bool) else None,
     )
 
 

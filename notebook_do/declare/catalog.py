@@ -8,16 +8,27 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, assert_never
 
+from notebook_do.declare.assets import read_assets
 from notebook_do.declare.bundle import bundle
 from notebook_do.declare.check import check
 from notebook_do.declare.hosts import Hosts, default_script_name
 from notebook_do.errors import DeclarationError
-from notebook_do.model import Desired, DesiredNamespace, DesiredWorker, Json, Namespace, Storage, Worker
+from notebook_do.model import (
+    Assets,
+    Desired,
+    DesiredNamespace,
+    DesiredWorker,
+    Json,
+    Namespace,
+    Storage,
+    ValueBinding,
+    Worker,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from notebook_do.model import Declaration
+    from notebook_do.model import Declaration, ScriptBinding
 
 
 class Catalog:
@@ -139,6 +150,14 @@ def _settings(item: Worker, hosts: Hosts) -> Json:
     return Json({**settings, "tail_consumers": consumers})
 
 
+def _with_assets(item: Worker, bindings: tuple[ScriptBinding, ...]) -> tuple[ScriptBinding, ...]:
+    """Add the binding that the assets are declared with."""
+    name = item.assets.value.get("binding") if item.assets else None
+    if not name or name in item.bindings:
+        return bindings
+    return tuple(sorted((*bindings, ValueBinding(name=name, value=Assets())), key=lambda b: b.name))
+
+
 def _desired_worker(item: Worker, hosts: Hosts, base: str) -> DesiredWorker:
     main_module, modules, content_digest = bundle(item, base=base)
     return DesiredWorker(
@@ -146,7 +165,7 @@ def _desired_worker(item: Worker, hosts: Hosts, base: str) -> DesiredWorker:
         script_name=hosts.script_of[item.id],
         main_module=main_module,
         modules=modules,
-        bindings=hosts.bindings_of(item),
+        bindings=_with_assets(item, hosts.bindings_of(item)),
         content_digest=content_digest,
         compatibility_date=item.compatibility_date,
         compatibility_flags=item.compatibility_flags,
@@ -154,6 +173,7 @@ def _desired_worker(item: Worker, hosts: Hosts, base: str) -> DesiredWorker:
         previews=item.previews,
         crons=item.crons,
         triggers=item.triggers,
+        assets=read_assets(item, base=base),
         options=_settings(item, hosts),
         adopt=item.adopt,
         lifecycle=item.lifecycle,

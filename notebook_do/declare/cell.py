@@ -123,6 +123,7 @@ def _worker(words: Words, body: str | None, where: Where) -> Worker:
         previews={None: None, "on": True, "off": False}[words.one("--previews")],
         crons=words.all("--cron"),
         triggers=_triggers(words),
+        assets=_assets(words),
         options=_settings(words),
         adopt=words.has("--adopt"),
         lifecycle=lifecycle,  # type: ignore[arg-type]  # one of the option's choices
@@ -187,6 +188,17 @@ def _triggers(words: Words) -> tuple[Trigger, ...]:
     given = [text.partition("=") for text in words.all("--consumes")]
     queues = {name: _json("--consumes", name, text).value if text else {} for name, _, text in given}
     return triggers_of(routes=words.all("--route"), domains=words.all("--domain"), consumes=queues)
+
+
+def _assets(words: Words) -> Json | None:
+    text = words.one("--assets")
+    if text is None:
+        return None
+    directory, given, settings = text.partition("=")
+    served = _json("--assets", directory, settings).value if given else {}
+    if not isinstance(served, dict):
+        raise CommandError(f"worker {words.id}: --assets {directory}: write a JSON object of settings.", line=1)
+    return Json({"directory": directory, **served})
 
 
 def _settings(words: Words) -> Json:

@@ -9,6 +9,7 @@ import re
 from datetime import date
 from typing import TYPE_CHECKING, assert_never
 
+from notebook_do.declare.assets import assets_problem
 from notebook_do.declare.settings import setting_problem
 from notebook_do.declare.triggers import trigger_problem
 from notebook_do.errors import DeclarationError
@@ -89,6 +90,7 @@ def check_worker(item: Worker) -> None:
     _check_bindings(item, what)
     wrong = [setting_problem(option, setting) for option, setting in item.options.value.items()]
     wrong += [trigger_problem(trigger) for trigger in item.triggers]
+    wrong += [assets_problem(item.assets.value)] if item.assets else []
     for problem in filter(None, wrong):
         raise _wrong(item.where, f"{what}: {problem}")
     for cron in item.crons:

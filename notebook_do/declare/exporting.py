@@ -10,7 +10,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, assert_never
 
-from notebook_do.model import ClassBinding, Json, PlainText, Resource, Secret, ServiceBinding, Storage
+from notebook_do.model import ClassBinding, Json, PlainText, Resource, Secret, ServiceBinding, Storage, ValueBinding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,8 +71,22 @@ def _config(
     if worker.crons:
         config["triggers"] = {"crons": list(worker.crons)}
     _add_triggers(config, worker.triggers)
+    if worker.assets:
+        config["assets"] = {"directory": "./assets", **_served(worker)}
     config |= worker.options.value
     return config
+
+
+def _served(worker: DesiredWorker) -> dict[str, Any]:
+    """Write how static assets are served; Cloudflare's rule files lie among the assets."""
+    config = worker.assets.config.value if worker.assets else {}
+    names = [b.name for b in worker.bindings if isinstance(b, ValueBinding) and _is_assets(b)]
+    binding = {"binding": names[0]} if names else {}
+    return {**binding, **{k: v for k, v in config.items() if not k.startswith("_")}}
+
+
+def _is_assets(binding: ScriptBinding) -> bool:
+    return isinstance(binding, ValueBinding) and isinstance(binding.value, Resource) and binding.value.type == "assets"
 
 
 def _add_triggers(config: dict[str, Any], triggers: tuple[Trigger, ...]) -> None:

@@ -100,6 +100,8 @@ def import_cells(
         cells.append(cell)
         declarations.append(_worker(id_, live[name], tuple(sources[name]), slots, in_cell=not beside))
         files |= beside
+        if live[name].has_assets:
+            notes.append(f"Worker {name}: its static assets are not read; every upload keeps them.")
         secrets = [b.name for b in live[name].bindings or () if is_secret(b)]
         if secrets:
             notes.append(

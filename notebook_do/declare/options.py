@@ -70,6 +70,7 @@ OPTIONS: dict[Kind, tuple[Option, ...]] = {
         Option(flag="--route", value="PATTERN", help="a route, such as example.com/*", many=True),
         Option(flag="--domain", value="HOST", help="a custom domain", many=True),
         Option(flag="--consumes", value="QUEUE[=JSON]", help="a queue, with the consumer's settings", many=True),
+        Option(flag="--assets", value="DIR[=JSON]", help="static assets, with how they are served", completes="files"),
         Option(flag="--setting", value="NAME=JSON", help="observability, placement, limits and the like", many=True),
         Option(flag="--adopt", help="take over a live Worker of this name"),
         Option(

@@ -23,7 +23,6 @@ SETTING_TYPES: Mapping[str, type] = {
 """By name, the JSON type of each setting that an upload carries."""
 NOT_CARRIED: Mapping[str, str] = {
     "containers": "containers need an image that is built and pushed; deploy this Worker with wrangler.",
-    "assets": "static assets are not uploaded by notebook_do; deploy this Worker with wrangler.",
     "usage_model": "every account has the standard usage model; leave it out.",
 }
 """By name, why a setting that Cloudflare knows cannot be declared here, and what to do."""

@@ -81,6 +81,7 @@ WORKER_KEYS: Mapping[str, type] = {
     "routes": list,
     "domains": list,
     "consumes": dict,
+    "assets": dict,
     **SETTING_TYPES,
     "adopt": bool,
     "lifecycle": str,
@@ -183,6 +184,7 @@ class _Table:
             keys[key] = tuple(self.strings(key, keys.get(key, [])))
         places = {key: keys.pop(key, ()) for key in ("routes", "domains", "consumes")}
         keys["triggers"] = triggers_of(**places)
+        keys["assets"] = Json(keys["assets"]) if "assets" in keys else None
         return Worker(self.id, where=where, bindings=Bindings(self.id, bindings), options=Json(passed), **keys)
 
     def strings(self, key: str, items: Iterable[Any]) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from notebook_do.cloudflare import wire
+from notebook_do.cloudflare.assets import send_assets
 from notebook_do.cloudflare.secrets import Vault
 from notebook_do.deploy.blame import blamed
 from notebook_do.deploy.intents import intent_of, new_op, with_marks, with_own_tags
@@ -227,7 +228,7 @@ class _Run:
         if isinstance(step, Upload):
             step = self._with_marks(with_own_tags(step, self.recorded, self.tags))
         op = new_op(self.recorded)
-        form = wire.encode_upload(step, op=op, vault=self.vault) if isinstance(step, Upload) else None
+        form = await self._form(step, op) if isinstance(step, Upload) else None
         intent = intent_of(
             step,
             op=op,
@@ -259,6 +260,11 @@ class _Run:
         key = make_key(self.recorded.lineage) if found else b""
         marks = {name: self.vault.mark(secret, key, step.script_name, name) for name, secret in found.items()}
         return with_marks(step, self.recorded, marks)
+
+    async def _form(self, step: Upload, op: str) -> wire.UploadForm:
+        """Write the form of an upload; its static assets go first: they change nothing until the upload names them."""
+        assets = await send_assets(self.client, step.script_name, step.assets) if step.assets else None
+        return wire.encode_upload(step, op=op, vault=self.vault, assets=assets)
 
     def _record(
         self, intent: Intent, script: ObservedScript | None, live: Mapping[NamespaceId, ObservedNamespace]

@@ -260,6 +260,7 @@ class Account:
     def _insert_version(self, db: sqlite3.Connection, script: str, version: Version) -> None:
         db.execute("INSERT INTO version VALUES (?, ?, ?, ?)", (version.id, script, version.number, version.to_json()))
         digests = {module.digest for module in version.code.modules}
+        digests |= {file["digest"] for file in (version.assets or {"files": {}})["files"].values()}
         db.executemany("INSERT INTO module VALUES (?, ?)", [(version.id, digest) for digest in digests])
 
     def _replace_namespaces(self, db: sqlite3.Connection, after: Iterable[Namespace]) -> None:

@@ -145,7 +145,6 @@ _WRITERS: Mapping[str, Callable[[Binding, RunnableWorker, Peers], dict[str, str]
 _ELSEWHERE = {
     "ai": "Workers AI",
     "analytics_engine": "Analytics Engine",
-    "assets": "static assets",
     "browser": "Browser Rendering",
     "dispatch_namespace": "Workers for Platforms",
     "hyperdrive": "Hyperdrive",

@@ -39,7 +39,8 @@ def runnable(blobs: Blobs, name: str, version: Version, namespaces: Iterable[Nam
             ModuleFile(name=m.name, content_type=m.content_type, path=blobs.path(m.digest))
             for m in version.code.modules
         ),
-        bindings=version.bindings,
+        # The files that it reaches are its own script's.
+        bindings=tuple({**b, "script": name} if b["type"] == "assets" else b for b in version.bindings),
         namespaces=hosted,
         compatibility_date=version.code.compatibility_date,
         compatibility_flags=version.code.compatibility_flags,

@@ -15,10 +15,12 @@ from notebook_do.local.refusals import Refused, refuse
 JSON_BYTES = 8 << 20
 
 
-def answer(result: Any, *, info: dict[str, Any] | None = None, messages: list[Any] | None = None) -> Response:
+def answer(
+    result: Any, *, info: dict[str, Any] | None = None, messages: list[Any] | None = None, status: int = 200
+) -> Response:
     """Say yes."""
     body = {"success": True, "errors": [], "messages": messages or [], "result": result}
-    return _response(200, body if info is None else {**body, "result_info": info})
+    return _response(status, body if info is None else {**body, "result_info": info})
 
 
 def no(refused: Refused) -> Response:

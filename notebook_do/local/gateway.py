@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from notebook_do.local.spec import ScriptInvalid
 from notebook_do.local.websocket import deny, relay
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from notebook_do.local.http1 import Headers
     from notebook_do.local.island import Lease
     from notebook_do.local.runtime import Runtime
+    from notebook_do.local.services.exchange import Answer
     from notebook_do.local.upstream import Exchange
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Lookup = Callable[[str, str], str | None]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _SCRIPT = re.compile(r"[a-z0-9_][a-z0-9_-]{0,254}")
@@ -48,15 +48,25 @@ class Refused(Exception):  # noqa: N818 - an answer, not a failure
         self.status, self.line = status, line
 
 
-def workers_app(runtime: Runtime, script_at: Lookup = lambda _host, _path: None) -> App:
-    """Make the ASGI application of the workers port; `script_at` tells who has a host name and path besides."""
+class Entry(Protocol):
+    """What is looked at before a Worker is asked."""
+
+    def script_at(self, host: str, path: str) -> str | None:
+        """Give the script that has a host name and path besides its own."""
+
+    def static(self, script: str, method: str, target: str, headers: dict[bytes, bytes]) -> Answer | None:
+        """Give the answer of a static asset; None where the Worker is asked."""
+
+
+def workers_app(runtime: Runtime, front: Entry | None = None) -> App:
+    """Make the ASGI application of the workers port; without `front` every request goes to the Worker of its host."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
             case "http":
-                await _http(runtime, script_at, scope, receive, send)
+                await _http(runtime, front, scope, receive, send)
             case "websocket":
-                await _websocket(runtime, script_at, scope, receive, send)
+                await _websocket(runtime, front, scope, receive, send)
             case "lifespan":
                 await _lifespan(receive, send)
 
@@ -69,13 +79,17 @@ async def _lifespan(receive: Receive, send: Send) -> None:
     await send({"type": "lifespan.shutdown.complete"})
 
 
-def script_of(scope: Scope, script_at: Lookup) -> str:
+def script_of(scope: Scope, front: Entry | None) -> str:
     """Read from the Host header which Worker is meant; raises Refused."""
     hosts = [value for name, value in scope["headers"] if name == b"host"]
     host = hosts[0].decode("latin-1") if len(hosts) == 1 else ""
     port = scope["server"][1] if scope.get("server") else None
     name, dot, rest = host.partition(".")
-    if scope["path"].startswith("/") and (declared := script_at(host.removesuffix(f":{port}"), scope["path"])):
+    if (
+        front
+        and scope["path"].startswith("/")
+        and (declared := front.script_at(host.removesuffix(f":{port}"), scope["path"]))
+    ):
         return declared
     if not dot or rest not in {f"localhost:{port}", "localhost" if port == 80 else ""} or not _SCRIPT.fullmatch(name):
         raise Refused(421, f"Workers answer at http://<script name>.localhost:{port}/, and at no other Host.")
@@ -105,9 +119,12 @@ def headers_for(scope: Scope) -> Headers:
     return [*kept, (b"cf-connecting-ip", client[0].encode())] if client else kept
 
 
-async def _http(runtime: Runtime, script_at: Lookup, scope: Scope, receive: Receive, send: Send) -> None:
+async def _http(runtime: Runtime, front: Entry | None, scope: Scope, receive: Receive, send: Send) -> None:
     try:
-        script = script_of(scope, script_at)
+        script = script_of(scope, front)
+        if front and (found := front.static(script, scope["method"], target_of(scope), dict(scope["headers"]))):
+            await _static(send, found)
+            return
         runtime.names.hear(scope["path"], scope["query_string"])
         async with runtime.lease(script) as lease:
             await _forward(lease, script, scope, receive, send)
@@ -117,6 +134,13 @@ async def _http(runtime: Runtime, script_at: Lookup, scope: Scope, receive: Rece
         await _line(send, 404, f'there is no Worker "{script}" here.')
     except ScriptInvalid as error:
         await _line(send, 503, str(error))
+
+
+async def _static(send: Send, found: Answer) -> None:
+    headers = [(name.encode(), value.encode("latin-1")) for name, value in found.headers]
+    headers.append((b"content-length", str(len(found.body)).encode()))
+    await send({"type": "http.response.start", "status": found.status, "headers": headers})
+    await send({"type": "http.response.body", "body": found.body})
 
 
 async def _line(send: Send, status: int, line: str) -> None:
@@ -188,10 +212,10 @@ async def _broken_off(lease: Lease, script: str, send: Send, *, started: bool, l
         await send({"type": "http.response.body"})  # server-sent events end cleanly: the client asks again
 
 
-async def _websocket(runtime: Runtime, script_at: Lookup, scope: Scope, receive: Receive, send: Send) -> None:
+async def _websocket(runtime: Runtime, front: Entry | None, scope: Scope, receive: Receive, send: Send) -> None:
     await receive()  # websocket.connect
     try:
-        script = script_of(scope, script_at)
+        script = script_of(scope, front)
         runtime.names.hear(scope["path"], scope["query_string"])
         async with runtime.lease(script) as lease:
             lease.outlast()

@@ -60,6 +60,7 @@ class Upload:
     exports: dict[str, Any] | None = None
     options: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    assets: dict[str, Any] | None = field(default=None, repr=False)
 
     @property
     def declares_classes(self) -> bool:

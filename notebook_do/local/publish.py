@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from notebook_do.local.runtime import Runtime
     from notebook_do.local.tails import Tails
+    from notebook_do.local.uploads import AssetUploads
     from notebook_do.local.zones import Zones
 
 _HANDLED = frozenset({"durable-object", "worker-entrypoint", "workflow"})
@@ -47,6 +48,7 @@ class Cloud:
     runtime: Runtime
     tails: Tails
     zones: Zones
+    uploads: AssetUploads
     api_port: int
     workers_port: int
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -299,6 +301,7 @@ def _version(  # noqa: PLR0913 - the parts of a version
         migration_tag=script.migration_tag,
         lifecycle=script.lifecycle,
         options=upload.options,
+        assets=upload.assets,
     )
 
 

@@ -55,6 +55,8 @@ class Version:
     migration_tag: str | None = None
     lifecycle: int = 0
     """The script's count of class lifecycle changes when this was made: older ones cannot be deployed again."""
+    assets: dict[str, Any] | None = None
+    """Static assets: `files` by path (digest, type, hash) and their `config`."""
     options: dict[str, Any] = field(default_factory=dict)
     """Everything else of the metadata that reads give back: limits, placement, annotations, usage_model, ..."""
 

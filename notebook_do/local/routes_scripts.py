@@ -98,6 +98,16 @@ def stored_modules(cloud: Cloud, form: Form) -> list[StoredModule]:
     ]
 
 
+def whole_upload(request: Request, form: Form, metadata: dict[str, Any], name: str) -> Upload:
+    """Give the upload of a script's form, its static assets included."""
+    cloud = cloud_of(request)
+    previous = cloud.account.latest(name)
+    strict = request.query_params.get("bindings_inherit") == "strict"
+    plain = {key: value for key, value in metadata.items() if key != "assets"}
+    upload = read_upload(plain, stored_modules(cloud, form), previous=previous, strict=strict)
+    return replace(upload, assets=cloud.uploads.of_upload(metadata, previous))
+
+
 def metadata_of(form: Form) -> dict[str, Any]:
     """Give the metadata of an upload."""
     if "metadata" not in form.fields:
@@ -114,9 +124,7 @@ async def put_script(request: Request) -> Response:
         metadata = metadata_of(form)
         async with cloud.lock:
             with cloud.account.incoming():
-                previous = cloud.account.latest(name)
-                strict = request.query_params.get("bindings_inherit") == "strict"
-                upload = read_upload(metadata, stored_modules(cloud, form), previous=previous, strict=strict)
+                upload = whole_upload(request, form, metadata, name)
                 done = await publish(cloud, name, upload, source=source_of(request))
     finally:
         form.discard()
@@ -147,7 +155,13 @@ async def put_content(request: Request) -> Response:
 
 def carried(version: Version) -> Upload:
     """Give an upload that repeats a version."""
-    return Upload(code=version.code, bindings=version.bindings, exports=version.exports, options=version.options)
+    return Upload(
+        code=version.code,
+        bindings=version.bindings,
+        exports=version.exports,
+        options=version.options,
+        assets=version.assets,
+    )
 
 
 async def get_script(request: Request) -> Response:

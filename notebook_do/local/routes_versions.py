@@ -8,12 +8,11 @@ from starlette.routing import Route
 
 from notebook_do.local.account import new_version_id, now
 from notebook_do.local.envelope import answer, as_object, paged, query_flag, read_object
-from notebook_do.local.metadata import read_upload
 from notebook_do.local.multipart import read_form
 from notebook_do.local.publish import Cloud, redeploy, store_version
 from notebook_do.local.records import SECRET_TYPES, Deployment, Script, Version
 from notebook_do.local.refusals import refuse
-from notebook_do.local.routes_scripts import existing, metadata_of, source_of, stored_modules
+from notebook_do.local.routes_scripts import existing, metadata_of, source_of, whole_upload
 from notebook_do.local.views import deployment_item, version_item, version_result
 
 if TYPE_CHECKING:
@@ -52,9 +51,7 @@ async def post_version(request: Request) -> Response:
         async with cloud.lock:
             existing(request)
             with cloud.account.incoming():
-                previous = cloud.account.latest(script.name)
-                strict = request.query_params.get("bindings_inherit") == "strict"
-                upload = read_upload(metadata, stored_modules(cloud, form), previous=previous, strict=strict)
+                upload = whole_upload(request, form, metadata, script.name)
                 done = await store_version(cloud, script.name, upload, source=source_of(request))
     finally:
         form.discard()

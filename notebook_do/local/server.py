@@ -21,6 +21,7 @@ from starlette.routing import Route, WebSocketRoute
 from notebook_do.errors import TargetError
 from notebook_do.local import (
     routes_account,
+    routes_assets,
     routes_contents,
     routes_queues,
     routes_resources,
@@ -33,6 +34,7 @@ from notebook_do.local import (
 )
 from notebook_do.local.account import Account
 from notebook_do.local.envelope import no
+from notebook_do.local.front import Front
 from notebook_do.local.gateway import workers_app
 from notebook_do.local.guard import TAIL_PREFIX, Guard, NoTraceback
 from notebook_do.local.home import Home, LocalTarget
@@ -41,6 +43,7 @@ from notebook_do.local.refusals import Refused, refuse
 from notebook_do.local.runtime import Runtime
 from notebook_do.local.tails import Tails
 from notebook_do.local.transport import PATIENCE, LenientFrames, impatient
+from notebook_do.local.uploads import AssetUploads
 from notebook_do.local.zones import Zones
 from notebook_do.toolchain import find_workerd
 
@@ -65,7 +68,7 @@ def app_of(cloud: Cloud, token: str, *, patience: float = PATIENCE) -> ASGIApp:
     account = f"{ROOT}/accounts/{cloud.account.id}"
     groups = (
         *(routes_account, routes_scripts, routes_settings, routes_secrets, routes_versions, routes_workers),
-        *(routes_queues, routes_resources, routes_contents, routes_zones),
+        *(routes_queues, routes_resources, routes_contents, routes_zones, routes_assets),
     )
     routes = [route for group in groups for route in group.routes(account)]
     other = [
@@ -84,7 +87,9 @@ def app_of(cloud: Cloud, token: str, *, patience: float = PATIENCE) -> ASGIApp:
     app.router.redirect_slashes = False
     app.state.cloud = cloud
     app.state.patience = patience
-    return NoTraceback(Guard(app, port=cloud.api_port, token=token, opens_tail=cloud.tails.opens))
+    return NoTraceback(
+        Guard(app, port=cloud.api_port, token=token, opens_tail=cloud.tails.opens, opens_upload=cloud.uploads.opens)
+    )
 
 
 _METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE"]
@@ -206,6 +211,8 @@ async def _running(
         tails = Tails()
         zones = Zones(home.data / "zones.sqlite")
         stack.callback(zones.close)
+        uploads = AssetUploads(home.data / "assets.sqlite", account.blobs)
+        stack.callback(uploads.close)
         workerd = find_workerd()
         runtime = Runtime(data=home.data, workerd=workerd, workers=account.runnable, events=tails.publish)
         stack.push_async_callback(runtime.close)
@@ -216,6 +223,7 @@ async def _running(
             runtime=runtime,
             tails=tails,
             zones=zones,
+            uploads=uploads,
             api_port=api.getsockname()[1],
             workers_port=workers.getsockname()[1],
         )
@@ -228,7 +236,7 @@ async def _running(
         servers = []
         for app, listener in (
             (app_of(cloud, token, patience=patience), api),
-            (workers_app(runtime, zones.script_at), workers),
+            (workers_app(runtime, Front(cloud)), workers),
         ):
             server = _uvicorn(app, api=listener is api, patience=patience)
             task = asyncio.create_task(server.serve(sockets=[listener]))

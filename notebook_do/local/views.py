@@ -41,7 +41,7 @@ def script_item(account: Account, script: Script) -> dict[str, Any]:
         "created_on": script.created_on,
         "modified_on": script.modified_on,
         "last_deployed_from": script.last_deployed_from,
-        "has_assets": False,
+        "has_assets": version is not None and version.assets is not None,
         "has_modules": version is not None,
         **shared_settings(script),
         "routes": [],

@@ -7,6 +7,7 @@ The rule kept here: a namespace is its namespace id. Class names, binding names 
 
 from __future__ import annotations
 
+from notebook_do.model.assets import AssetFile, StaticAssets, asset_hash
 from notebook_do.model.declared import (
     Bindings,
     BindingValue,
@@ -105,6 +106,7 @@ __all__ = [
     "AiSearchNamespace",
     "AnalyticsEngine",
     "Artifacts",
+    "AssetFile",
     "Assets",
     "BindingValue",
     "Bindings",
@@ -154,6 +156,7 @@ __all__ = [
     "ServiceBinding",
     "SharedBinding",
     "StableId",
+    "StaticAssets",
     "Storage",
     "Target",
     "Tombstone",
@@ -170,6 +173,7 @@ __all__ = [
     "Worker",
     "WorkerLoader",
     "Workflow",
+    "asset_hash",
     "binding_word",
     "is_secret",
     "resource_problem",

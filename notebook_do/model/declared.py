@@ -232,6 +232,7 @@ class Worker(Shown):
     previews: bool | None = field(default=None, kw_only=True)
     crons: tuple[str, ...] = field(default=(), kw_only=True)
     triggers: tuple[Trigger, ...] = field(default=(), kw_only=True)
+    assets: Json | None = field(default=None, kw_only=True)
     options: Json = field(default=Json({}), kw_only=True)
     adopt: bool = field(default=False, kw_only=True)
     lifecycle: Literal["auto", "exports", "migrations"] = field(default="auto", kw_only=True)

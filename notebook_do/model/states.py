@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from notebook_do.model.declared import Json, PlainText, Resource, Secret, ServiceBinding
 
 if TYPE_CHECKING:
+    from notebook_do.model.assets import StaticAssets
     from notebook_do.model.triggers import ObservedTrigger, Trigger
     from notebook_do.model.words import Lifecycle, MigrationTag, Module, NamespaceId, StableId, Storage, Where
 
@@ -86,6 +87,7 @@ class DesiredWorker:
     previews: bool | None = None
     crons: tuple[str, ...] = ()
     triggers: tuple[Trigger, ...] = ()
+    assets: StaticAssets | None = None
     options: Json = field(default=Json({}))
     adopt: bool = False
     lifecycle: Literal["auto", "exports", "migrations"] = "auto"
@@ -185,6 +187,8 @@ class ObservedScript:
     modified_on: str | None = None
     last_deployed_from: str | None = None
     split: bool = False
+    has_assets: bool | None = None
+    """Whether it has static assets; None where Cloudflare does not say."""
     bindings: tuple[ScriptBinding, ...] | None = None
     compatibility_date: str | None = None
     compatibility_flags: tuple[str, ...] = ()

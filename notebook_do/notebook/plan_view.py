@@ -44,6 +44,7 @@ _NOUNS = {
     "binding": ("binding", "bindings"),
     "code": ("script", "scripts"),
     "setting": ("setting", "settings"),
+    "assets": ("set of static assets", "sets of static assets"),
     "url": ("URL", "URLs"),
     "cron": ("cron list", "cron lists"),
 }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from notebook_do.model import ClassBinding, ServiceBinding
 from notebook_do.plan.alias import can_alias
 from notebook_do.plan.destroy import Doom, check_binders, check_hosts, condemn, deletions
-from notebook_do.plan.diff import WorkerDiff, compare, kept_secrets
+from notebook_do.plan.diff import WorkerDiff, compare, kept
 from notebook_do.plan.explain import doom_changes, gone_changes, kept_changes, namespace_changes
 from notebook_do.plan.facts import Facts, Findings, Slot, gather
 from notebook_do.plan.forms import settle_forms
@@ -324,7 +324,7 @@ def _changes(work: _Work, uploaded: frozenset[str]) -> tuple[Change, ...]:
             changes.append(
                 Change(action=Action.NOOP, kind="worker", id=worker.id, worker=worker.id, name=script, detail=detail)
             )
-        changes += (*diff.changes, *(kept_secrets(diff) if script in uploaded else ()))
+        changes += (*diff.changes, *(kept(diff) if script in uploaded else ()))
     changes += work.triggering.changes
     changes += namespace_changes(work.held)
     changes += doom_changes(work.doom)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from notebook_do.model import ClassBinding, Resource, Secret, ServiceBinding, ValueBinding, is_secret
+from notebook_do.plan.assets import asset_changes, asset_drift, kept_assets
 from notebook_do.plan.bound import describe
 from notebook_do.plan.fingerprint import Fingerprint, crons_part, fingerprint, read_fingerprint
 from notebook_do.plan.plan import Action, Change
@@ -68,6 +69,8 @@ def compare(standing: Standing, *, relabelled: bool, sights: Mapping[tuple[str, 
     fates = _fates(standing, sights)
     binding_changes += _secret_changes(standing, fates)
     changes, drift = list(binding_changes), list(binding_drift)
+    changes += asset_changes(standing, wanted, before)
+    drift += asset_drift(standing, wanted, before)
     if live is None:
         changes.insert(0, _change(standing, Action.CREATE, "worker", f"Worker {worker.script_name} is created."))
     else:
@@ -268,8 +271,12 @@ def _secret_changes(standing: Standing, fates: Mapping[str, Fate]) -> list[Chang
     return changes
 
 
-def kept_secrets(diff: WorkerDiff) -> list[Change]:
-    """Tell of the secrets that an upload leaves as they are, those that are not declared here included."""
+def kept(diff: WorkerDiff) -> list[Change]:
+    """Tell of the secrets and static assets that an upload leaves as they are, those not declared here included."""
+    return [*_kept_secrets(diff), *kept_assets(diff.standing, diff.before)]
+
+
+def _kept_secrets(diff: WorkerDiff) -> list[Change]:
     standing, worker = diff.standing, diff.standing.worker
     declared = {b.name for b in worker.bindings}
     rows = []

@@ -1,7 +1,8 @@
 """Names what was sent of a Worker besides its code, so that an unchanged Worker is known without reading it back.
 
-The text kept in the state file has three parts, `<upload>.<url>.<crons>`: what the upload carries, whether the URL is
-open, and the cron triggers; `-` stands for a part that was never set. It is compared with itself only.
+The text kept in the state file has four parts, `<upload>.<url>.<crons>.<assets>`: what the upload carries, whether the
+URL is open, the cron triggers, and the static assets (left out where there are none); `-` stands for a part that was
+never set. It is compared with itself only.
 """
 
 from __future__ import annotations
@@ -21,14 +22,16 @@ UNSET = "-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
-    """The three parts."""
+    """The four parts."""
 
     upload: str = UNSET
     url: str = UNSET
     crons: str = UNSET
+    assets: str = UNSET
 
     def __str__(self) -> str:
-        return f"{self.upload}.{self.url}.{self.crons}"
+        parts = [self.upload, self.url, self.crons, *([] if self.assets == UNSET else [self.assets])]
+        return ".".join(parts)
 
 
 def read_fingerprint(text: str | None) -> Fingerprint:
@@ -36,6 +39,8 @@ def read_fingerprint(text: str | None) -> Fingerprint:
     match (text or "").split("."):
         case [upload, url, crons]:
             return Fingerprint(upload=upload, url=url, crons=crons)
+        case [upload, url, crons, assets]:
+            return Fingerprint(upload=upload, url=url, crons=crons, assets=assets)
     return Fingerprint()
 
 
@@ -48,7 +53,12 @@ def fingerprint(worker: DesiredWorker) -> Fingerprint:
         worker.compatibility_flags,
         worker.options.text,
     ]
-    return Fingerprint(upload=_short(upload), url="open" if worker.url else "closed", crons=crons_part(worker.crons))
+    return Fingerprint(
+        upload=_short(upload),
+        url="open" if worker.url else "closed",
+        crons=crons_part(worker.crons),
+        assets=worker.assets.digest if worker.assets else UNSET,
+    )
 
 
 def crons_part(crons: tuple[str, ...]) -> str:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         RecordedWorker,
         ScriptBinding,
         StableId,
+        StaticAssets,
         Storage,
         Target,
     )
@@ -119,6 +120,9 @@ class Upload:
     tags: tuple[str, ...]
     migration: Migration | None
     creates: bool
+    assets: StaticAssets | None = None
+    keeps_assets: bool = False
+    """The live static assets are somebody else's, and stay."""
     line: int | None = field(default=None, compare=False)
     body_line: int | None = field(default=None, compare=False)
     worker_record: RecordedWorker | None = None

@@ -21,6 +21,7 @@ from notebook_do.model import (
     TransferredAway,
 )
 from notebook_do.plan.alias import with_exports
+from notebook_do.plan.assets import keeps_assets
 from notebook_do.plan.fingerprint import UNSET, Fingerprint
 from notebook_do.plan.mark import marked_tags, write_mark
 from notebook_do.plan.plan import SetSchedules, SetUrl, Upload
@@ -120,6 +121,8 @@ class Uploads:
             tags=tags,
             migration=migration,
             creates=creates,
+            assets=worker.assets,
+            keeps_assets=keeps_assets(diff.standing, diff.before),
             line=worker.where.line if worker.where else None,
             body_line=worker.where.body_line if worker.where else None,
             worker_record=self._worker_record(stage, diff, migration),

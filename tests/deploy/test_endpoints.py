@@ -38,6 +38,8 @@ ARGUMENTS: dict[str, Any] = {
     "path": "/accounts/a/workers/domains",
     "method": "PUT",
     "body": {},
+    "bearer": Sealed("a.b.c"),
+    "files": [("h", ("h", b"eA==", "text/plain"))],
 }
 """What each parameter is given; a new endpoint is in the matrix once its parameters are here."""
 LISTS = ("/domains", "/scripts", "/namespaces", "/objects", "/accounts", "/values", "/query")

@@ -1,0 +1,99 @@
+"""Reads a Worker's directory of static assets: every file below it by path, with the name of its content.
+
+Nothing outside the directory is followed. Hidden files (but `.well-known`) and `node_modules` are never assets;
+`_headers` and `_redirects` are Cloudflare's rules and go up as such.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.declare.options import nearest
+from notebook_do.errors import SourceError
+from notebook_do.model import AssetFile, Json, StaticAssets, asset_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from notebook_do.model import Worker
+
+MOST_FILES = 20_000
+LARGEST_FILE = 25 * 1024 * 1024
+"""Cloudflare's limits on a free plan (developers.cloudflare.com/workers/platform/limits)."""
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "html_handling": ("auto-trailing-slash", "force-trailing-slash", "drop-trailing-slash", "none"),
+    "not_found_handling": ("none", "404-page", "single-page-application"),
+}
+KEYS = ("directory", "binding", *CHOICES, "run_worker_first")
+_RULES = ("_headers", "_redirects")
+_NEVER = frozenset({"node_modules"})
+
+
+def assets_problem(value: Any) -> str | None:
+    """Say in one line what is wrong with declared assets; None for good ones. Reads no file."""
+    if not isinstance(value, dict) or not isinstance(value.get("directory"), str) or not value["directory"]:
+        return f"assets must be a table with a directory, not {value!r}."
+    for key, setting in value.items():
+        if key not in KEYS:
+            return f"assets has no {key}; {nearest(key, KEYS)}"
+        if key in CHOICES and setting not in CHOICES[key]:
+            return f"{key} of assets {setting!r}: {nearest(str(setting), CHOICES[key])}"
+    if not isinstance(value.get("binding", ""), str):
+        return f"binding of assets must be a name, not {value['binding']!r}."
+    first = value.get("run_worker_first", False)
+    if isinstance(first, bool):
+        return None
+    if not isinstance(first, list) or not all(
+        isinstance(p, str) and p.removeprefix("!").startswith("/") for p in first
+    ):
+        return f"run_worker_first of assets must be true, false or a list of paths such as '/api/*', not {first!r}."
+    return None
+
+
+def read_assets(worker: Worker, *, base: str | Path) -> StaticAssets | None:
+    """Read the files that `worker` declares; a relative directory starts at `base`. Raises SourceError."""
+    if worker.assets is None:
+        return None
+    declared = worker.assets.value
+    given = Path(declared["directory"]).expanduser()
+    root = given if given.is_absolute() else Path(base) / given
+    if not root.is_dir():
+        raise _wrong(worker, f"{declared['directory']} is no directory in {Path(base).resolve()}.")
+    config = {key: declared[key] for key in (*CHOICES, "run_worker_first") if key in declared}
+    config |= {name: text.read_text() for name in _RULES if (text := root / name).is_file()}
+    if (root / ".assetsignore").exists():
+        raise _wrong(worker, ".assetsignore is not read here; keep what is no asset outside the directory.")
+    files = tuple(sorted((_file(worker, root, path) for path in _walk(worker, root)), key=lambda f: f.path))
+    if len(files) > MOST_FILES:
+        raise _wrong(worker, f"it has {len(files):,} files, more than Cloudflare's {MOST_FILES:,}.")
+    return StaticAssets(files=files, config=Json(config))
+
+
+def _walk(worker: Worker, folder: Path) -> Iterator[Path]:
+    """Give the files below a directory; a link that leads out of it is refused."""
+    stack = [folder]
+    while stack:
+        for path in sorted(stack.pop().iterdir()):
+            hidden = path.name.startswith(".") and path.name != ".well-known"
+            if hidden or path.name in _NEVER or (path.parent == folder and path.name in _RULES):
+                continue
+            if path.is_symlink():
+                raise _wrong(worker, f"{path.relative_to(folder)} is a link, and none is followed; put the file there.")
+            if path.is_dir():
+                stack.append(path)
+            elif path.is_file():
+                yield path
+
+
+def _file(worker: Worker, root: Path, path: Path) -> AssetFile:
+    name = "/" + path.relative_to(root).as_posix()
+    size = path.stat().st_size
+    if size > LARGEST_FILE:
+        raise _wrong(worker, f"{name} has {size / 2**20:.1f} MiB, more than Cloudflare's {LARGEST_FILE // 2**20} MiB.")
+    content = path.read_bytes()
+    return AssetFile(path=name, hash=asset_hash(content, name), size=len(content), source=str(path.absolute()))
+
+
+def _wrong(worker: Worker, problem: str) -> SourceError:
+    return SourceError(f"Worker {worker.id}: assets: {problem}", line=worker.where.line if worker.where else None)

@@ -1,0 +1,61 @@
+"""Says what becomes of a Worker's static assets: sent, replaced, removed, put back, or kept because somebody else's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from notebook_do.plan.fingerprint import UNSET, Fingerprint
+from notebook_do.plan.plan import Action, Change
+
+if TYPE_CHECKING:
+    from notebook_do.plan.standing import Standing
+
+
+def asset_changes(standing: Standing, wanted: Fingerprint, before: Fingerprint) -> list[Change]:
+    """Give the change that the declaration asks for; none where the assets are those that were sent last."""
+    name, assets = standing.worker.script_name, standing.worker.assets
+    if wanted.assets == before.assets:
+        return []
+    if assets is None:
+        return [_row(standing, Action.DELETE, f"The static assets of {name}, which this session sent, are removed.")]
+    count = len(assets.files)
+    files = f"{count:,} file{'s' * (count != 1)}, {sum(f.size for f in assets.files):,} bytes"
+    action, word = (Action.CREATE, "sent") if before.assets == UNSET else (Action.UPDATE, "replaced")
+    return [_row(standing, action, f"The static assets of {name} are {word}: {files}.", assets.digest)]
+
+
+def asset_drift(standing: Standing, wanted: Fingerprint, before: Fingerprint) -> list[Change]:
+    """Give what somebody else changed: assets of ours that are live no more."""
+    live = standing.live
+    if live is None or live.has_assets is not False or wanted.assets == UNSET or wanted.assets != before.assets:
+        return []
+    detail = f"The static assets of {live.name} were removed outside; this plan puts them back."
+    return [_row(standing, Action.UPDATE, detail)]
+
+
+def keeps_assets(standing: Standing, before: Fingerprint) -> bool:
+    """Say whether an upload must keep assets that are live, not declared here, and were not sent by this session."""
+    live = standing.live
+    return standing.worker.assets is None and before.assets == UNSET and live is not None and live.has_assets is True
+
+
+def kept_assets(standing: Standing, before: Fingerprint) -> list[Change]:
+    """Tell of the assets that an upload keeps."""
+    if not keeps_assets(standing, before):
+        return []
+    name = standing.worker.script_name
+    return [_row(standing, Action.NOOP, f"The static assets of {name}, which are not declared here, are kept.")]
+
+
+def _row(standing: Standing, action: Action, detail: str, after: str = "") -> Change:
+    worker = standing.worker
+    return Change(
+        action=action,
+        kind="assets",
+        id=worker.id,
+        worker=worker.id,
+        name=worker.script_name,
+        field="assets",
+        after=after,
+        detail=detail,
+    )
