@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from notebook_do.cloudflare.client import Client
     from notebook_do.model import AssetFile, StaticAssets
 
-_TEXTS = frozenset({"text/html", "text/css", "text/plain", "text/javascript", "application/json", "image/svg+xml"})
-
 
 async def send_assets(client: Client, script: str, assets: StaticAssets) -> Sealed:
     """Send what Cloudflare does not have yet; gives the token that an upload of `script` names them with.
@@ -88,4 +86,4 @@ def media_type(path: str) -> str:
     """Give the media type of a file by its ending; `application/null` is Cloudflare's word for none."""
     found = {"js": "text/javascript", "mjs": "text/javascript", "wasm": "application/wasm"}.get(path.rpartition(".")[2])
     found = found or mimetypes.guess_type(path)[0] or "application/null"
-    return f"{found}; charset=utf-8" if found in _TEXTS else found
+    return f"{found}; charset=utf-8" if found.startswith("text/") else found

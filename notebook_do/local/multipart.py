@@ -34,6 +34,7 @@ class Part:
     name: str
     content_type: str
     file: IncomingFile = field(repr=False)
+    charset: str | None = None
 
 
 @dataclass(slots=True)
@@ -95,7 +96,9 @@ class _Reader:
             return
         # The official SDKs call every part `files[]` and put the module's name where a file's name goes.
         module = options.get(b"filename", b"").decode("utf-8", "replace") or name
-        self._form.parts.append(Part(module, _media_type(self._headers), self._blobs.receive()))
+        kind = _media_type(self._headers)
+        part = Part(module, kind.get_content_type(), self._blobs.receive(), kind.get_content_charset())
+        self._form.parts.append(part)
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._field is None:
@@ -115,12 +118,12 @@ class _Reader:
         self.ended = True
 
 
-def _media_type(headers: dict[str, str]) -> str:
+def _media_type(headers: dict[str, str]) -> Message:
     message = Message()
     message["content-type"] = (
         headers.get("content-type", "application/octet-stream").replace("\r", "").replace("\n", "")
     )
-    return message.get_content_type()
+    return message
 
 
 async def read_form(request: Request, blobs: Blobs) -> Form:

@@ -35,7 +35,8 @@ async def upload(request: Request) -> Response:
     try:
         for part in form.parts:
             part.file.finish()
-            cloud.uploads.receive(token, part.name, part.file.path.read_bytes(), part.content_type)
+            kind = f"{part.content_type}; charset={part.charset}" if part.charset else part.content_type
+            cloud.uploads.receive(token, part.name, part.file.path.read_bytes(), kind)
     finally:
         form.discard()
     return answer(cloud.uploads.progress(token), status=201)

@@ -22,7 +22,7 @@ from notebook_do.model import (
 )
 from notebook_do.plan.alias import with_exports
 from notebook_do.plan.assets import keeps_assets
-from notebook_do.plan.fingerprint import UNSET, Fingerprint
+from notebook_do.plan.fingerprint import UNSET
 from notebook_do.plan.mark import marked_tags, write_mark
 from notebook_do.plan.plan import SetSchedules, SetUrl, Upload
 from notebook_do.plan.schedule import TEMPORARY
@@ -194,7 +194,7 @@ class Uploads:
     def _worker_record(self, stage: Stage, diff: WorkerDiff, migration: Migration | None) -> RecordedWorker:
         standing = diff.standing
         upload = diff.wanted.upload if stage.final else UNSET
-        reached = Fingerprint(upload=upload, url=diff.before.url, crons=diff.before.crons)
+        reached = replace(diff.before, upload=upload, assets=diff.wanted.assets)
         was = standing.live.lifecycle if standing.live else None
         return RecordedWorker(
             id=standing.worker.id,

@@ -88,6 +88,22 @@ def test_deploy_update_rename_delete(cloud: Any, project: Path, wrangler: Callab
     assert namespaces(cloud) == {}
 
 
+def test_static_assets(cloud: Any, project: Path, wrangler: Callable[..., str]) -> None:
+    """Wrangler sends a directory of assets, later only what changed, and both they and the Worker answer."""
+    (project / "public").mkdir()
+    (project / "public" / "index.html").write_text("<h1>home</h1>")
+    (project / "public" / "data.json").write_text("[1]")
+    write(project, migrations=CREATE, assets={"directory": "./public", "binding": "ASSETS"})
+    assert "Uploaded 2 of 2 assets" in wrangler("deploy")
+    assert cloud.call("counter", "/").text == "<h1>home</h1>"
+    assert cloud.call("counter", "/data.json").text == "[1]"
+    assert cloud.call("counter", "/count").text == "n1"
+    (project / "public" / "data.json").write_text("[2]")
+    assert "Uploaded 1 of 1 asset" in wrangler("deploy")
+    assert cloud.call("counter", "/data.json").text == "[2]"
+    assert cloud.call("counter", "/count").text == "n2"
+
+
 def test_secrets_versions_and_rollback(cloud: Any, project: Path, wrangler: Callable[..., str]) -> None:
     """Secrets survive deploys; a version waits until it is deployed; a rollback brings the old code back."""
     write(project, migrations=CREATE)

@@ -182,7 +182,7 @@ def test_another_account_is_refused(server: Any) -> None:
     """A well-formed id of another account is not ours; anything else is no route."""
     answer = server.http.get(f"/accounts/{'a' * 32}/workers/scripts")
     assert (answer.status_code, server.code_of(answer)) == (403, 9109)
-    for path in ("/accounts/me/workers/scripts", f"{server.account}/workers/nothing", "/zones", f"{server.scripts}/"):
+    for path in ("/accounts/me/workers/scripts", f"{server.account}/workers/nothing", "/users", f"{server.scripts}/"):
         answer = server.http.get(path)
         assert (answer.status_code, server.code_of(answer)) == (404, 7003), path
 
