@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from account_model import ACCOUNT, TOKEN, Account
+from canary import hits
 
 from notebook_do.state import StateFile
 
@@ -65,7 +66,9 @@ class Trial:
         return error.read_text() if error.exists() else ""
 
     def check(self, first_ids: dict[str, str]) -> None:
-        """P1, P4: every namespace is live under the id that it was created with, and each migration ran once."""
+        """P1, P4, P9: every namespace has the id it was made with, each migration ran once, no file has the token."""
+        for path in self.path.rglob("*"):
+            assert not path.is_file() or hits(path.read_bytes(), (TOKEN,)) == [], path
         account = self.served.account
         recorded = StateFile(self.path / "p" / "state.json").load()
         live = {n.stable_id: str(n.namespace_id) for n in recorded.namespaces}
