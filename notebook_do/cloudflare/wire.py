@@ -208,7 +208,7 @@ def decode_binding(item: Any, script_name: str) -> ScriptBinding:
     """Read one live binding of `script_name`. A live secret shows no source: it is a Resource of its type."""
     fields = _fields(item, "binding")
     name, kind = _named(fields, "name", "binding"), _text(fields, "type") or ""
-    if kind == "durable_object_namespace":
+    if kind == "durable_object_namespace" and not _text(fields, "dispatch_namespace"):
         host, namespace_id = _text(fields, "script_name"), _text(fields, "namespace_id")
         return ClassBinding(
             name=name,
@@ -232,7 +232,7 @@ def decode_binding(item: Any, script_name: str) -> ScriptBinding:
     shown = {
         k: v
         for k, v in fields.items()
-        if k not in ("name", "type") and not (kind.startswith("secret_") and k == "text")
+        if k not in ("name", "type") and v is not None and not (kind.startswith("secret_") and k == "text")
     }
     return ValueBinding(name=name, value=Resource(type=kind, fields=Json(shown)))
 

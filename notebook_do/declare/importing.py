@@ -18,6 +18,8 @@ from notebook_do.declare.options import nearest
 from notebook_do.declare.settings import OWN_TAGS, setting_problem
 from notebook_do.errors import CommandError
 from notebook_do.model import (
+    OWN_FORMS,
+    RESOURCE_TYPES,
     Bindings,
     ClassBinding,
     Json,
@@ -107,7 +109,18 @@ def import_cells(
             notes.append(
                 f"Worker {name}: its secrets ({', '.join(secrets)}) are not readable; every upload keeps them."
             )
+        notes += _unknown(live[name])
     return Imported(cells=tuple(cells), declarations=tuple(declarations), files=files, notes=tuple(notes))
+
+
+def _unknown(script: ObservedScript) -> list[str]:
+    """Tell of the bindings whose type nobody here knows."""
+    resources = ((b.name, b.value) for b in script.bindings or () if not isinstance(b, ClassBinding))
+    return [
+        f"Worker {script.name}: binding {name} is of a type that is not known here ({value.type}); it is kept as it is."
+        for name, value in resources
+        if isinstance(value, Resource) and value.type not in {*RESOURCE_TYPES, *OWN_FORMS}
+    ]
 
 
 def _stable_ids(

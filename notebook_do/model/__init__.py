@@ -35,6 +35,7 @@ from notebook_do.model.resources import (
     AI,
     D1,
     KV,
+    OWN_FORMS,
     R2,
     RESOURCE_TYPES,
     AiSearch,
@@ -62,6 +63,7 @@ from notebook_do.model.resources import (
     WorkerLoader,
     Workflow,
     resource_problem,
+    told_back,
 )
 from notebook_do.model.states import (
     ClassBinding,
@@ -99,6 +101,7 @@ __all__ = [
     "AI",
     "D1",
     "KV",
+    "OWN_FORMS",
     "R2",
     "RESOURCE_TYPES",
     "TAG_PREFIX",
@@ -177,4 +180,5 @@ __all__ = [
     "binding_word",
     "is_secret",
     "resource_problem",
+    "told_back",
 ]

@@ -25,6 +25,8 @@ class ResourceType:
     choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     one_of: tuple[str, ...] = ()
     """Optional fields of which one must be there."""
+    filled: tuple[str, ...] = ()
+    """Optional fields that an account fills in by itself."""
 
 
 _NOTHING = ResourceType()
@@ -43,7 +45,11 @@ RESOURCE_TYPES: Mapping[str, ResourceType] = {
     "artifacts": _text("namespace"),
     "assets": _NOTHING,
     "browser": _NOTHING,
-    "d1": ResourceType(optional={"id": "string", "database_id": "string"}, one_of=("id", "database_id")),
+    "d1": ResourceType(
+        optional={"id": "string", "database_id": "string"},
+        one_of=("id", "database_id"),
+        filled=("id", "database_id"),
+    ),
     "data_blob": _PART,
     "dispatch_namespace": _text("namespace", optional={"outbound": "object"}),
     "flagship": _text("app_id"),
@@ -76,10 +82,14 @@ RESOURCE_TYPES: Mapping[str, ResourceType] = {
         optional={"network_id": "string", "tunnel_id": "string", "identity": "string"},
         one_of=("network_id", "tunnel_id"),
     ),
-    "vpc_service": _text("service_id", optional={"service_name": "string"}),
+    "vpc_service": _text("service_id", optional={"service_name": "string"}, filled=("service_name",)),
     "wasm_module": _PART,
     "worker_loader": _NOTHING,
-    "workflow": _text("workflow_name", optional={"class_name": "string", "script_name": "string"}),
+    "workflow": _text(
+        "workflow_name",
+        optional={"class_name": "string", "script_name": "string"},
+        filled=("class_name", "script_name"),
+    ),
 }
 """By Cloudflare's binding type."""
 
@@ -99,7 +109,7 @@ RATE_PERIODS = (10, 60)
 
 def resource_problem(resource: Resource) -> str | None:
     """Say in one line what is wrong with a resource's fields; None for a good one and for an unknown type."""
-    if resource.type in OWN_FORMS:
+    if resource.type in OWN_FORMS and not _is_foreign(resource):
         return f"type {resource.type} is not declared as a resource; {OWN_FORMS[resource.type]}."
     known, fields = RESOURCE_TYPES.get(resource.type), resource.fields.value
     if not isinstance(fields, dict):
@@ -107,6 +117,18 @@ def resource_problem(resource: Resource) -> str | None:
     if known is None:
         return None
     return _fields_problem(resource.type, known, fields) or _rate_limit_problem(resource.type, fields)
+
+
+def _is_foreign(resource: Resource) -> bool:
+    """Say whether it is a namespace of a dispatch namespace's script: no namespace of this account's list."""
+    fields = resource.fields.value
+    return resource.type == "durable_object_namespace" and isinstance(fields, dict) and "dispatch_namespace" in fields
+
+
+def told_back(kind: str) -> frozenset[str]:
+    """Name the fields of a type that a live binding has only when they were sent: without them it is another one."""
+    known = RESOURCE_TYPES.get(kind, _NOTHING)
+    return frozenset(known.optional) - frozenset(known.filled)
 
 
 def _fields_problem(kind: str, known: ResourceType, fields: Mapping[str, Any]) -> str | None:

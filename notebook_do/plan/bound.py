@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
-from notebook_do.model import ClassBinding, Json, PlainText, Resource, Secret, ServiceBinding, binding_word
+from notebook_do.model import (
+    RESOURCE_TYPES,
+    ClassBinding,
+    Json,
+    PlainText,
+    Resource,
+    Secret,
+    ServiceBinding,
+    binding_word,
+)
 
 if TYPE_CHECKING:
     from notebook_do.model import ScriptBinding
@@ -17,7 +27,8 @@ def describe(binding: ScriptBinding | None, script: str) -> str:
     kind, target = kind_and_target(binding)
     if isinstance(binding, ClassBinding):
         target = f"class {binding.class_name} of {binding.script_name or script}"
-    return f"{binding_word(kind)} {target}".strip()
+    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in _details(binding))
+    return f"{binding_word(kind)} {target}".strip() + (f" ({told})" if told else "")
 
 
 def kind_and_target(binding: ScriptBinding) -> tuple[str, str]:
@@ -35,4 +46,27 @@ def kind_and_target(binding: ScriptBinding) -> tuple[str, str]:
         case ServiceBinding(worker=worker):
             return "service", worker
         case Resource(type=kind, fields=fields):
-            return kind, next((str(v) for v in fields.value.values() if isinstance(v, str)), "")
+            return kind, str(fields.value.get(_main_field(kind, fields.value), ""))
+
+
+def _main_field(kind: str, fields: dict[str, Any]) -> str:
+    """Name the field that says what is bound: the type's own, or the first text of a type that is not known."""
+    known = RESOURCE_TYPES.get(kind)
+    names = (*known.required, *known.one_of, *known.optional) if known else tuple(fields)
+    return next((name for name in names if isinstance(fields.get(name), str)), "")
+
+
+def _details(binding: ScriptBinding) -> list[tuple[str, str]]:
+    """Give what else tells a binding from another one of its target: field and value."""
+    if isinstance(binding, ClassBinding):
+        return [("environment", binding.environment)] if binding.environment else []
+    match binding.value:
+        case ServiceBinding(entrypoint=entrypoint, environment=environment):
+            return [(n, v) for n, v in (("entrypoint", entrypoint), ("environment", environment)) if v]
+        case Resource(type=kind, fields=fields) if kind in RESOURCE_TYPES:
+            values = dict(fields.value)
+            if kind == "ratelimit" and isinstance(values.get("simple"), dict):
+                values |= values.pop("simple")
+            main = values.pop(_main_field(kind, values), None)
+            return [(n, v if isinstance(v, str) else json.dumps(v)) for n, v in values.items() if v != main]
+    return []

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from notebook_do.model import ClassBinding, Resource, Secret, ServiceBinding, ValueBinding, is_secret
+from notebook_do.model import ClassBinding, Resource, Secret, ServiceBinding, ValueBinding, is_secret, told_back
 from notebook_do.plan.assets import asset_changes, asset_drift, kept_assets
 from notebook_do.plan.bound import describe
 from notebook_do.plan.fingerprint import Fingerprint, crons_part, fingerprint, read_fingerprint
@@ -314,16 +314,35 @@ def same_binding(live: ScriptBinding, wanted: ScriptBinding, script: str) -> boo
     if isinstance(live, ClassBinding) or isinstance(wanted, ClassBinding):
         if not (isinstance(live, ClassBinding) and isinstance(wanted, ClassBinding)):
             return False
-        return (live.class_name, live.script_name or script) == (wanted.class_name, wanted.script_name or script)
+        same = (live.class_name, live.script_name or script) == (wanted.class_name, wanted.script_name or script)
+        return same and _same_environment(live.environment, wanted.environment)
     match live.value, wanted.value:
         case ServiceBinding() as was, ServiceBinding() as now:
             same = (was.worker, was.entrypoint) == (now.worker, now.entrypoint)
+            same = same and _same_environment(was.environment, now.environment)
             return same and (was.props is None or was.props == now.props)  # no document says that they are shown
         case Resource() as was, Resource() as now:
-            there = was.fields.value
-            return was.type == now.type and all(there.get(k, v) == v for k, v in now.fields.value.items())
+            return was.type == now.type and _same_fields(was.type, was.fields.value, now.fields.value)
         case was, now:
             return was == now
+
+
+def _same_fields(kind: str, live: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Compare what both tell, and what the type tells only where it was sent: without it, it is another one."""
+    names = told_back(kind) | (wanted.keys() & live.keys())
+    return all(_fits(live.get(name) or None, wanted.get(name) or None) for name in names)
+
+
+def _fits(live: Any, wanted: Any) -> bool:
+    """Compare values; a table that is live may have more in it."""
+    if isinstance(live, dict) and isinstance(wanted, dict):
+        return all(live.get(name, value) == value for name, value in wanted.items())
+    return bool(live == wanted)
+
+
+def _same_environment(live: str | None, wanted: str | None) -> bool:
+    """Compare environments; Cloudflare calls the only one of most Workers production, whether it was sent or not."""
+    return live is None or live == (wanted or "production")
 
 
 def unbound(diffs: Iterable[WorkerDiff]) -> frozenset[str]:
