@@ -61,8 +61,9 @@ def _details(binding: ScriptBinding) -> list[tuple[str, str]]:
     if isinstance(binding, ClassBinding):
         return [("environment", binding.environment)] if binding.environment else []
     match binding.value:
-        case ServiceBinding(entrypoint=entrypoint, environment=environment):
-            return [(n, v) for n, v in (("entrypoint", entrypoint), ("environment", environment)) if v]
+        case ServiceBinding(entrypoint=entrypoint, environment=environment, props=props):
+            told = (("entrypoint", entrypoint), ("environment", environment), ("props", props.text if props else None))
+            return [(name, value) for name, value in told if value]
         case Resource(type=kind, fields=fields) if kind in RESOURCE_TYPES:
             values = dict(fields.value)
             if kind == "ratelimit" and isinstance(values.get("simple"), dict):
