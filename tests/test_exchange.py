@@ -260,3 +260,32 @@ def test_a_python_worker_has_no_types(cloud: Path) -> None:
     with pytest.raises(CommandError, match="no Worker in JavaScript or TypeScript"):
         session.export_types()
     assert not (cloud / "types").exists()
+
+
+BRACES = """import { DurableObject } from "cloudflare:workers";
+export class Room extends DurableObject {
+  async visits() {
+    await this.ctx.storage.put("n", ((await this.ctx.storage.get("n")) ?? 0) + 1);
+    return await this.ctx.storage.get("n");
+  }
+}
+export default {
+  async fetch(request, env) {
+    return new Response(`{x} ${1 + 1} $HOME {{y}} ${env.NAME} ${await env.ROOM.getByName("a").visits()}`);
+  },
+};
+"""
+
+
+@pytest.mark.parametrize("no_bundle", [True, False])
+def test_a_cell_goes_through_files_and_is_the_same_worker(cloud: Path, no_bundle: bool) -> None:  # noqa: FBT001
+    """`export` writes the source as it is, braces and dollars untouched; declared from there, nothing is to deploy."""
+    session, name = nd.session("s"), "{x} $HOME ${y} {{z}}"
+    bindings = {"ROOM": nd.DurableObjectNamespace("room", class_name="Room"), "NAME": name}
+    nd.Worker("api", script=BRACES, bindings=bindings)
+    assert session.deploy(session.plan())["api"].fetch("/").text == f"{{x}} 2 $HOME {{{{y}}}} {name} 1"
+    (source,) = (path for path in session.export_wrangler("out") if path.name == "index.js")
+    assert source.read_text() == BRACES
+    nd.Worker("api", entrypoint=str(source), no_bundle=no_bundle, bindings=bindings)
+    assert session.plan().empty
+    assert session.fetch("api", "/").text.endswith(f"{name} 2")
