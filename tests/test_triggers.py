@@ -155,6 +155,74 @@ def test_one_that_was_taken_after_the_plan_stays_where_it_is(cloud: Path) -> Non
     assert [d["service"] for d in call("GET", "{account}/workers/domains")] == ["other-dev"]
 
 
+def test_a_worker_keeps_its_host_name_when_the_new_one_was_taken(cloud: Path) -> None:
+    """Old to new, and new is somebody else's meanwhile: the deploy stops with the old one still set and recorded."""
+    other = nd.session("other")
+    nd.Worker("other", script=PLAIN)
+    other.deploy(other.plan())
+    session = declare("api", domains=["old.example.com"])
+    session.deploy(session.plan())
+    nd.Worker("api", script=PLAIN.replace("NAME", "api"), domains=["new.example.com"])
+    plan = session.plan()
+    call("PUT", "{account}/workers/domains", {"hostname": "new.example.com", "service": "other-dev"})
+    with pytest.raises(nd.DurableError, match=r"custom domain new.example.com belongs to Worker other-dev now"):
+        session.deploy(plan)
+    assert visit("old.example.com").text == "api /"
+    assert kept(session) == [("domain", "old.example.com")]
+
+
+def test_an_address_stays_open_when_the_host_name_that_replaces_it_was_taken(cloud: Path) -> None:
+    """workers.dev to a custom domain: closed after that is set; with cron triggers beside, the next plan is empty."""
+    other = nd.session("other")
+    nd.Worker("other", script=PLAIN)
+    other.deploy(other.plan())
+    session = declare("api")
+    session.deploy(session.plan())
+    more: dict[str, Any] = {"domains": ["app.example.com"], "url": False, "crons": ["*/5 * * * *"]}
+    nd.Worker("api", script=PLAIN.replace("NAME", "api"), **more)
+    plan = session.plan()
+    call("PUT", "{account}/workers/domains", {"hostname": "app.example.com", "service": "other-dev"})
+    with pytest.raises(nd.DurableError, match="belongs to Worker other-dev now"):
+        session.deploy(plan)
+    assert call("GET", "{account}/workers/scripts/api-dev/subdomain")["enabled"] is True
+    (taken,) = call("GET", "{account}/workers/domains")
+    call("DELETE", f"{{account}}/workers/domains/{taken['id']}")
+    session.deploy(session.plan())
+    assert call("GET", "{account}/workers/scripts/api-dev/subdomain")["enabled"] is False
+    assert session.plan().empty
+
+
+def test_a_consumer_whose_source_no_longer_has_queue_is_removed_before_the_upload(cloud: Path) -> None:
+    """The local Cloudflare refuses the upload as Cloudflare does (11001) while the script consumes; the plan avoids it.
+
+    The queue's messages stay, and a queue that moves to another Worker is consumed there.
+    """
+    session = declare("api", script=CONSUMER, bindings=seen(), consumes=["jobs", "mail"])
+    session.deploy(session.plan())
+    plain = CONSUMER.replace("async queue(", "async other(")
+    target = launch.ensure()
+    url = f"{target.api}/accounts/{target.account_id}/workers/scripts/api-dev/content"
+    metadata = '{"main_module": "index.js"}'
+    files = {"metadata": (None, metadata), "index.js": ("index.js", plain, "application/javascript+module")}
+    token = {"Authorization": f"Bearer {target.token()}"}
+    answer = httpx.put(url, files=files, headers=token, trust_env=False)
+    target.release()
+    assert answer.json()["errors"] == [{"code": 11001, "message": "workers.api.error.queue_handler_missing"}]
+    nd.Worker("api", script=plain, bindings=seen())
+    nd.Worker("heir", script="export default { fetch() {}, queue() {} };", consumes=["mail"])
+    plan = session.plan()
+    assert [s.summary for s in plan.steps if isinstance(s, RemoveTrigger)] == [
+        "remove consumer of queue jobs of Worker api-dev",
+        "remove consumer of queue mail of Worker api-dev",
+    ]
+    session.deploy(plan)
+    assert session.plan().empty
+    assert {q["queue_name"]: [c["script"] for c in q["consumers"]] for q in call("GET", "{account}/queues")} == {
+        "jobs": [],
+        "mail": ["heir-dev"],
+    }
+
+
 def test_a_host_name_without_a_zone_is_refused(cloud: Path) -> None:
     """The plan says which host name no zone of the account holds."""
     session = declare("api", domains=["app.example.invalid"])

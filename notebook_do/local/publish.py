@@ -72,6 +72,7 @@ async def publish(cloud: Cloud, name: str, upload: Upload, *, source: str, trigg
     """Make an upload the deployed version of a script, at 100 %."""
     script = cloud.account.scripts.get(name) or fresh_script(name)
     report = await probed(cloud, name, upload.code)
+    _check_consumed(cloud, name, report)
     facts = cloud.account.facts()
     after = decide(facts, script, upload, report)
     bindings = bound(cloud.account, name, upload.bindings, facts=facts, after=after, report=report)
@@ -163,6 +164,13 @@ async def probed(cloud: Cloud, name: str, code: Code) -> ProbeReport:
     if not report.default_handlers and not any(export.kind in _HANDLED for export in report.exports):
         raise refuse("no_handlers")
     return report
+
+
+def _check_consumed(cloud: Cloud, name: str, report: ProbeReport) -> None:
+    """Refuse code without `queue()` while the script consumes a queue."""
+    consumers = cloud.runtime.services.queues.consumers().values()
+    if "queue" not in report.default_handlers and any(consumer.script == name for consumer in consumers):
+        raise refuse("queue_handler_missing")
 
 
 def _same_program(one: Code, other: Code) -> bool:

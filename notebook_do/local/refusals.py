@@ -120,7 +120,6 @@ RULES: dict[str, Rule] = {
     "resource_refused": Rule(7500, 400, "{why}", "emulated"),
     "bucket_not_empty": Rule(10008, 409, "The bucket '{name}' you tried to delete is not empty.", "emulated"),
     "no_database": Rule(7404, 404, "The database {id} could not be found.", "emulated"),
-    # --- queues
     # --- zones
     "no_zone": Rule(1001, 404, "Invalid zone identifier '{id}'.", "emulated"),
     "no_route_id": Rule(10009, 404, "Route '{id}' does not exist.", "emulated"),
@@ -133,6 +132,7 @@ RULES: dict[str, Rule] = {
     "queue_exists": Rule(11009, 409, "Queue name '{name}' is already taken.", "emulated"),
     "no_consumer": Rule(11003, 404, "Queue consumer '{id}' does not exist.", "emulated"),
     "consumer_exists": Rule(11004, 400, "Queue '{queue}' already has the consumer '{script}'.", "emulated"),
+    "queue_handler_missing": Rule(11001, 400, "workers.api.error.queue_handler_missing", "observed"),
     "no_queue_handler": Rule(11001, 400, "Worker '{script}' has no queue() handler.", "emulated"),
     # --- bindings
     "unsupported_binding": Rule(10021, 400, "binding {name} of type {type} is not supported here: {why}", "emulated"),

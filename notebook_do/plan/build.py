@@ -23,6 +23,7 @@ from notebook_do.plan.order import CrossedTransfer
 from notebook_do.plan.plan import Action, Change, Forget, Plan, Upload, take_baseline
 from notebook_do.plan.rows import binding_rows, migration_rows
 from notebook_do.plan.schedule import Plot, Schedule, Stage, Unit
+from notebook_do.plan.sequence import closed_last, in_sequence
 from notebook_do.plan.standing import Standing, stand
 from notebook_do.plan.triggers import Triggering, trigger_steps
 from notebook_do.plan.uploads import Uploads
@@ -249,12 +250,13 @@ def _steps(work: _Work, default_compatibility_date: str) -> list[Step]:
         held={h.desired.stable_id: h for h in work.held},
         units={u.stable_id: u for u in work.units},
         default_compatibility_date=default_compatibility_date,
+        closed_last=closed_last(work.triggering),
     )
     steps = uploads.steps(stages)
     work.findings.warnings += uploads.warnings
     if work.relabelled:
         steps.append(Forget(workers=tuple(sorted(work.relabelled.values()))))
-    return [*steps, *work.triggering.steps, *deletions(work.doom, work.facts)]
+    return [*in_sequence(steps, work.triggering, work.standings), *deletions(work.doom, work.facts)]
 
 
 def _plot(work: _Work, script: str) -> Plot:
@@ -274,6 +276,7 @@ def _plot(work: _Work, script: str) -> Plot:
         binds=classes,
         bound_classes=frozenset(b.class_name for b in worker.bindings if isinstance(b, ClassBinding)),
         serves=frozenset(services & work.diffs.keys()) - {script},
+        follows=work.triggering.heirs(diff.standing),
     )
 
 

@@ -66,6 +66,8 @@ class Plot:
     """The class names in its bindings, whichever script hosts them."""
     serves: frozenset[str] = frozenset()
     """Declared scripts that it binds as services."""
+    follows: frozenset[str] = frozenset()
+    """Declared scripts that take over a queue which it stops to consume."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +144,7 @@ class Schedule:
         for plot in self.plots.values():
             bound = [self._by_id[b] for b in plot.binds if b in self._by_id]
             hosts = {slot.script for u in bound for slot in (u.at, u.goal) if slot}
-            soft[plot.script] = ((hosts | plot.serves) & self.plots.keys()) - {plot.script}
+            soft[plot.script] = ((hosts | plot.serves | plot.follows) & self.plots.keys()) - {plot.script}
         return order_of(hard, soft)
 
     # --- one script

@@ -1,7 +1,7 @@
 """Compares declared, recorded and live triggers (routes, custom domains, consumed queues) and makes their steps.
 
 The rules kept here: a trigger that another Worker holds is refused, never taken; one is removed only when we set it and
-its declaration no longer names it, or its Worker is destroyed.
+its declaration no longer names it, or its Worker is destroyed. When each step has its turn is said in sequence.py.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ from notebook_do.plan.plan import Action, Change
 from notebook_do.plan.trigger_step import RemoveTrigger, SetTrigger
 
 if TYPE_CHECKING:
-    from notebook_do.model import Desired, Recorded, Trigger
+    from notebook_do.model import Desired, DesiredWorker, Recorded, Trigger
     from notebook_do.plan.destroy import Doom
     from notebook_do.plan.facts import Facts, Findings
-    from notebook_do.plan.plan import Step
     from notebook_do.plan.standing import Standing
 
 
 @dataclass(slots=True, kw_only=True)
 class Triggering:
-    """What happens to triggers: the rows of the plan, and the steps, in which removals come first."""
+    """What happens to triggers: the rows of the plan, and the steps."""
 
     changes: list[Change] = field(default_factory=list)
-    removals: list[Step] = field(default_factory=list)
-    sets: list[Step] = field(default_factory=list)
+    removals: list[RemoveTrigger] = field(default_factory=list)
+    sets: list[SetTrigger] = field(default_factory=list)
 
-    @property
-    def steps(self) -> list[Step]:
-        """Give the steps."""
-        return [*self.removals, *self.sets]
+    def heirs(self, standing: Standing) -> frozenset[str]:
+        """Name the scripts that take over a queue which a script stops to consume: best uploaded before it."""
+        script = standing.worker.script_name
+        left = {s.trigger.key for s in self.removals if s.trigger.kind == "consumer" and s.script_name == script}
+        takes = {s.script_name for s in self.sets if s.trigger.kind == "consumer" and s.trigger.key in left}
+        return frozenset(takes) if stops_consuming(standing.worker) else frozenset()
 
 
 def triggers_concerned(desired: Desired, recorded: Recorded) -> tuple[Trigger, ...]:
@@ -40,6 +41,11 @@ def triggers_concerned(desired: Desired, recorded: Recorded) -> tuple[Trigger, .
     listed = [*(w.triggers for w in desired.workers), *(w.triggers for w in recorded.workers)]
     by_place = {(t.kind, t.key): t for triggers in listed for t in triggers}
     return tuple(by_place[place] for place in sorted(by_place))
+
+
+def stops_consuming(worker: DesiredWorker) -> bool:
+    """Say whether a Worker is declared without any queue: its source need not have `queue()` any more."""
+    return not any(trigger.kind == "consumer" for trigger in worker.triggers)
 
 
 def trigger_steps(facts: Facts, standings: dict[str, Standing], doom: Doom, findings: Findings) -> Triggering:
@@ -57,7 +63,7 @@ def trigger_steps(facts: Facts, standings: dict[str, Standing], doom: Doom, find
         record = facts.worker_records.get(id_)
         for trigger in record.triggers if record else ():
             _remove(result, id_, script, trigger)
-    leaving = {(s.trigger.kind, s.trigger.key, s.script_name) for s in result.removals if isinstance(s, RemoveTrigger)}
+    leaving = {(s.trigger.kind, s.trigger.key, s.script_name) for s in result.removals}
     for _, standing in sorted(standings.items()):
         for trigger in standing.worker.triggers:
             there = live.get((trigger.kind, trigger.key))

@@ -28,6 +28,7 @@ from notebook_do.plan.plan import SetSchedules, SetUrl, Upload
 from notebook_do.plan.schedule import TEMPORARY
 from notebook_do.plan.secret import INHERITED
 from notebook_do.plan.settings import sent_options
+from notebook_do.plan.triggers import stops_consuming
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,6 +51,8 @@ class Uploads:
     held: dict[StableId, Held]
     units: dict[StableId, Unit]
     default_compatibility_date: str
+    closed_last: frozenset[str] = frozenset()
+    """Scripts whose address is closed after all else, cron triggers included."""
     warnings: list[str] = field(default_factory=list)
     _tags: dict[str, MigrationTag | None] = field(default_factory=dict)
     _started: set[str] = field(default_factory=set)
@@ -75,20 +78,23 @@ class Uploads:
         worker = diff.standing.worker
         steps: list[Step] = []
         reached = replace(diff.wanted, url=diff.before.url, crons=diff.before.crons)
-        if diff.sets_url or diff.sets_previews:
-            reached = replace(reached, url=diff.wanted.url)
-            switches = SetUrl(
-                worker=worker.id,
-                script_name=script,
-                enabled=worker.url,
-                previews=worker.previews,
-                settings_digest=str(reached),
-            )
-            steps.append(switches)
-        if diff.sets_crons:
-            reached = replace(reached, crons=diff.wanted.crons)
+        due = {"url": diff.sets_url or diff.sets_previews, "crons": diff.sets_crons}
+        for what in ("crons", "url") if script in self.closed_last else ("url", "crons"):
+            if not due[what]:
+                continue
+            reached = replace(reached, **{what: getattr(diff.wanted, what)})
             steps.append(
-                SetSchedules(worker=worker.id, script_name=script, crons=worker.crons, settings_digest=str(reached))
+                SetUrl(
+                    worker=worker.id,
+                    script_name=script,
+                    enabled=worker.url,
+                    previews=worker.previews,
+                    settings_digest=str(reached),
+                )
+                if what == "url"
+                else SetSchedules(
+                    worker=worker.id, script_name=script, crons=worker.crons, settings_digest=str(reached)
+                )
             )
         return steps
 
@@ -196,6 +202,9 @@ class Uploads:
         upload = diff.wanted.upload if stage.final else UNSET
         reached = replace(diff.before, upload=upload, assets=diff.wanted.assets)
         was = standing.live.lifecycle if standing.live else None
+        triggers = standing.record.triggers if standing.record else ()
+        if stops_consuming(standing.worker):  # before the upload: see sequence.py
+            triggers = tuple(t for t in triggers if t.kind != "consumer")
         return RecordedWorker(
             id=standing.worker.id,
             script_name=stage.script,
@@ -203,7 +212,7 @@ class Uploads:
             migration_tag=self._tags.get(stage.script, standing.old_tag) if standing.form == "migrations" else None,
             content_digest=standing.worker.content_digest if stage.final else None,
             settings_digest=str(reached),
-            triggers=standing.record.triggers if standing.record else (),
+            triggers=triggers,
         )
 
     def _namespace_records(self, stage: Stage) -> tuple[RecordedNamespace, ...]:

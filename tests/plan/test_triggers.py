@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from plan_world import Book, body
+from plan_world import Book, body, words
 
 from notebook_do.model import Desired, DesiredWorker, Json, Observed, ObservedTrigger, RecordedWorker, Trigger
 from notebook_do.plan.build import build_plan
+from notebook_do.plan.plan import Upload
 from notebook_do.plan.trigger_step import RemoveTrigger, SetTrigger
 from notebook_do.plan.triggers import triggers_concerned
 
@@ -44,6 +45,139 @@ def planned(
 def route(script: str | None, parent: str | None = "zone") -> ObservedTrigger:
     """Say who holds the route."""
     return ObservedTrigger(kind="route", key=ROUTE.key, script=script, id="r" if script else None, parent=parent)
+
+
+DOMAIN = Trigger(kind="domain", key="old.example.com")
+NEW_DOMAIN = Trigger(kind="domain", key="new.example.com")
+OTHER_QUEUE = Trigger(kind="consumer", key="mail")
+
+
+def sequence(
+    now: dict[str, tuple[Trigger, ...]],
+    before: dict[str, tuple[Trigger, ...]],
+    *,
+    uploaded: str = "",
+    binds: str = "",
+    url: str = "--no-url",
+) -> list[str]:
+    """Say in order what is sent: Workers `a` and `b` had the triggers `before` and are declared with those of `now`.
+
+    `uploaded` names the Workers whose code changed; `binds` is a Worker that binds the other one as a service.
+    """
+    book = Book()
+    for name in ("a", "b"):
+        book.cell(f"worker {name}", body())
+    book.deploy()
+    for name in ("a", "b"):
+        service = f" --bind OTHER=worker:{'b' if name == 'a' else 'a'}" if name == binds else ""
+        extra = "export const changed = 1;\n" if name in uploaded else ""
+        book.cell(f"worker {name} {url}{service}", extra + body())
+    desired = book.catalog.desired("s", "production")
+    wanted = replace(desired, workers=tuple(replace(w, triggers=now.get(w.id, ())) for w in desired.workers))
+    workers = book.world.recorded.workers
+    recorded = replace(book.world.recorded, workers=tuple(replace(w, triggers=before.get(w.id, ())) for w in workers))
+    held = [(script, t) for script, triggers in before.items() for t in triggers]
+    known = {(t.kind, t.key): (script, t) for script, t in held}
+    free = [(None, t) for ts in now.values() for t in ts if (t.kind, t.key) not in known]
+    live = tuple(
+        ObservedTrigger(
+            kind=t.kind, key=t.key, script=script, settings=t.settings, id="i" if script else None, parent="p"
+        )
+        for script, t in (*known.values(), *free)
+    )
+    observed: Observed = replace(book.world.observed(), triggers=live)
+    plan = build_plan(wanted, recorded, observed, target="local", default_compatibility_date="2026-01-01")
+    assert [r.message for r in plan.refusals] == []
+    return words(plan)
+
+
+def test_the_new_one_is_set_before_the_one_that_it_replaces_is_removed() -> None:
+    """A host name that somebody else took meanwhile must not leave the Worker without any."""
+    assert sequence({"a": (NEW_DOMAIN,)}, {"a": (DOMAIN,)}, url="") == [
+        "set custom domain new.example.com of Worker a",
+        "remove custom domain old.example.com of Worker a",
+    ]
+    assert sequence({"b": (NEW_DOMAIN,)}, {"a": (DOMAIN,)}, url="") == [
+        "set custom domain new.example.com of Worker b",
+        "remove custom domain old.example.com of Worker a",
+    ]
+
+
+def test_an_address_is_closed_after_what_replaces_it_is_set() -> None:
+    """From workers.dev to a custom domain: where that cannot be set, the old address still answers."""
+    assert sequence({"a": (NEW_DOMAIN,), "b": ()}, {}, uploaded="a")[:4] == [
+        "upload a",
+        "close the URL of Worker b",
+        "set custom domain new.example.com of Worker a",
+        "close the URL of Worker a",
+    ]
+
+
+def test_one_key_is_freed_right_before_it_is_given_to_another_worker() -> None:
+    """What moves comes after what is only set; two that exchange host names do it one after the other."""
+    swapped = sequence({"a": (NEW_DOMAIN, ROUTE), "b": (DOMAIN,)}, {"a": (DOMAIN,), "b": (NEW_DOMAIN,)}, url="")
+    assert swapped == [
+        "set route example.com/* of Worker a",
+        "remove custom domain old.example.com of Worker a",
+        "set custom domain old.example.com of Worker b",
+        "remove custom domain new.example.com of Worker b",
+        "set custom domain new.example.com of Worker a",
+    ]
+
+
+def test_a_queue_is_freed_before_the_upload_that_no_longer_has_its_handler() -> None:
+    """Cloudflare refuses that upload (11001) while the script consumes a queue; a host name waits as always."""
+    assert sequence({}, {"a": (QUEUE, DOMAIN)}, uploaded="a", url="") == [
+        "remove consumer of queue jobs of Worker a",
+        "upload a",
+        "remove custom domain old.example.com of Worker a",
+    ]
+    assert sequence({"a": (OTHER_QUEUE,)}, {"a": (QUEUE,)}, uploaded="a", url="") == [
+        "upload a",
+        "set consumer of queue mail of Worker a",
+        "remove consumer of queue jobs of Worker a",
+    ], "a Worker that still consumes has its handler, and nothing is removed before its upload succeeded"
+    assert sequence({}, {"a": (QUEUE,)}, url="") == ["remove consumer of queue jobs of Worker a"]
+
+
+def test_a_queue_that_moves_waits_for_the_upload_of_its_new_consumer() -> None:
+    """The new consumer is uploaded first where the order of bindings lets it, so that the queue has one for longest."""
+    assert sequence({"b": (QUEUE,)}, {"a": (QUEUE,)}, uploaded="ab", url="") == [
+        "upload b",
+        "remove consumer of queue jobs of Worker a",
+        "set consumer of queue jobs of Worker b",
+        "upload a",
+    ]
+    assert sequence({"b": (QUEUE,)}, {"a": (QUEUE,)}, uploaded="a", url="") == [
+        "remove consumer of queue jobs of Worker a",
+        "set consumer of queue jobs of Worker b",
+        "upload a",
+    ]
+    assert sequence({"b": (QUEUE,)}, {"a": (QUEUE,)}, uploaded="b", url="") == [
+        "upload b",
+        "remove consumer of queue jobs of Worker a",
+        "set consumer of queue jobs of Worker b",
+    ]
+
+
+def test_a_record_written_by_an_upload_knows_that_the_queue_was_freed_before() -> None:
+    """Else a later plan would remove a consumer that somebody else set meanwhile."""
+    book = Book()
+    book.cell("worker a --no-url", body())
+    book.deploy()
+    (record,) = book.world.recorded.workers
+    recorded = replace(book.world.recorded, workers=(replace(record, triggers=(QUEUE, DOMAIN)),))
+    book.cell("worker a --no-url", "export const changed = 1;\n" + body())
+    plan = build_plan(
+        book.catalog.desired("s", "production"),
+        recorded,
+        book.world.observed(),
+        target="local",
+        default_compatibility_date="2026-01-01",
+    )
+    (upload,) = (s for s in plan.steps if isinstance(s, Upload))
+    assert upload.worker_record is not None
+    assert upload.worker_record.triggers == (DOMAIN,)
 
 
 def test_what_is_live_and_recorded_is_left_alone() -> None:
