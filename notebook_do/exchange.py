@@ -1,4 +1,4 @@
-"""Brings live Workers in as cells to paste, and takes declarations out: as a wrangler project, as TypeScript types.
+"""Brings live Workers in as cells to paste, and writes the TypeScript types of what is declared.
 
 Sends no change.
 """
@@ -10,10 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from notebook_do.cloudflare.assets import content_of
 from notebook_do.cloudflare.triggers import list_triggers
 from notebook_do.cloudflare.wire import decode_modules
-from notebook_do.declare.exporting import wrangler_files
 from notebook_do.declare.importing import import_cells
 from notebook_do.declare.stubs import HEAD, TYPES_FILE, env_types
 from notebook_do.errors import CommandError
@@ -114,24 +112,6 @@ def _known_stable_ids(recorded: Recorded, observed: Observed) -> dict[str, str]:
             if (script.name, class_name) in by_class:
                 known[by_class[script.name, class_name]] = stable_id
     return known | {n.namespace_id: n.stable_id for n in recorded.namespaces}
-
-
-async def export_wrangler(client: Client, desired: Desired, recorded: Recorded, directory: Path) -> tuple[Path, ...]:
-    """Write one wrangler project a declared Worker below `directory`; gives the files, those unchanged included."""
-    if not desired.workers:
-        raise CommandError("export: no Worker is declared; run the cells that declare them first.")
-    observed = await observe(client, scripts=[w.script_name for w in desired.workers], settings=True)
-    assets = {path: content for worker in desired.workers for path, content in _asset_files(worker).items()}
-    return write_files(directory, wrangler_files(desired, recorded, observed) | assets)
-
-
-def _asset_files(worker: DesiredWorker) -> dict[str, bytes]:
-    """Give the static assets by path, and the rule files that lie among them."""
-    if worker.assets is None:
-        return {}
-    folder = f"{worker.script_name}/assets"
-    rules = {f"{folder}/{k}": str(v).encode() for k, v in worker.assets.config.value.items() if k.startswith("_")}
-    return rules | {f"{folder}{file.path}": content_of(file) for file in worker.assets.files}
 
 
 def export_types(desired: Desired, entrypoints: Mapping[str, str], directory: Path) -> tuple[Path, ...]:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from notebook_do.cloudflare.secrets import Vault
     from notebook_do.declare.importing import Imported
     from notebook_do.deploy import DeployResult, Event
+    from notebook_do.export import GivenAssets
     from notebook_do.local.launch import LocalTarget
     from notebook_do.model import Declaration, Desired, NamespaceId, Observed, Recorded, Target
     from notebook_do.plan.plan import Plan
@@ -313,9 +314,13 @@ class Session:
             raise CommandError("import: name the live Workers, or ask for all of them with --from-account.")
         return self._run(self._import(workers))
 
-    def export_wrangler(self, directory: str | Path = "wrangler") -> tuple[Path, ...]:
-        """Write a wrangler project for each declared Worker: what `wrangler deploy` finds live already, unchanged."""
-        return self._run(self._export(Path(directory)))
+    def export_wrangler(self, directory: str | Path = "wrangler", *, assets: GivenAssets = None) -> tuple[Path, ...]:
+        """Write a wrangler project for each declared Worker: what `wrangler deploy` finds live already, unchanged.
+
+        `assets` gives, by Worker id, the directory of static assets that are live and not declared here (as after an
+        import), or a table of `directory` and how they are served; a directory alone is that of the only Worker.
+        """
+        return self._run(self._export(Path(directory), assets))
 
     def export_types(self, directory: str | Path = "types") -> tuple[Path, ...]:
         """Write the type of each declared Worker's `env`: `<directory>/<Worker id>/worker-configuration.d.ts`."""
@@ -422,12 +427,12 @@ class Session:
         self.declare(*imported.declarations)
         return imported
 
-    async def _export(self, directory: Path) -> tuple[Path, ...]:
-        from notebook_do.exchange import export_wrangler
+    async def _export(self, directory: Path, assets: GivenAssets) -> tuple[Path, ...]:
+        from notebook_do.export import export_wrangler
 
         connection = await self._connect()
         async with connection.client() as client:
-            return await export_wrangler(client, self._desire(()), self._state.load(), directory)
+            return await export_wrangler(client, self._desire(()), self._state.load(), directory, assets)
 
     async def _whoami(self) -> dict[str, str]:
         from notebook_do.cloudflare.credentials import whoami

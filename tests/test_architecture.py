@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "explore": {"observe", "declare", "target", "model", "errors"},
     "secrecy": {"cloudflare", "declare", "plan", "state", "model", "errors"},
     "exchange": {"cloudflare", "declare", "observe", "plan", "model", "errors"},
+    "export": {"exchange", "cloudflare", "declare", "observe", "plan", "model", "errors"},
     "settings": {"declare", "errors"},
     "session": {
         "local",
@@ -39,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "plan",
         "inventory",
         "exchange",
+        "export",
         "explore",
         "secrecy",
         *WORDS,

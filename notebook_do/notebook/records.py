@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import CommandError
 from notebook_do.notebook.blocks import Code, Header, Item, Items, Line, Tone
@@ -39,12 +40,38 @@ def export(call: Call) -> Shown:
     """Write a wrangler project for each declared Worker, or the types of its `env`."""
     o = call.options
     if o.format == "types":
+        if o.assets:
+            raise CommandError("%durable export types: --assets is for export wrangler; leave it out.")
         paths = current().export_types(o.directory or "types")
         use = 'Name the file in "include" of tsconfig.json; it needs the types of @cloudflare/workers-types.'
         return View((Header("Types of env"), _files(paths), Line(use)), data={"files": paths})
-    paths = current().export_wrangler(o.directory or "wrangler")
+    paths = current().export_wrangler(o.directory or "wrangler", assets=_assets(o.assets))
     use = "Nothing was sent. In each directory: wrangler deploy"
     return View((Header("Exported for wrangler"), _files(paths), Line(use)), data={"files": paths})
+
+
+def _assets(words: list[str]) -> str | dict[str, Any] | None:
+    """Read `[WORKER=]DIR[=JSON]` of each --assets: a directory alone, or directories by Worker."""
+    found: dict[str, Any] = {}
+    for word in words:
+        text, given, served = word.partition("={")
+        worker, named, directory = text.partition("=")
+        if not named and (given or len(words) > 1):
+            raise CommandError(f"%durable export: --assets {word}: say whose they are: --assets WORKER={word}.")
+        if not named:
+            return text
+        if worker in found:
+            raise CommandError(f"%durable export: --assets of {worker} is given twice; give it once.")
+        found[worker] = {"directory": directory, **_served(word, "{" + served)} if given else directory
+    return found or None
+
+
+def _served(word: str, text: str) -> dict[str, Any]:
+    try:
+        served: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise CommandError(f"%durable export: --assets {word}: its JSON cannot be read: {error}.") from None
+    return served
 
 
 def _files(paths: tuple[Path, ...]) -> Items:

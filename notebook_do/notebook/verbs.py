@@ -240,8 +240,16 @@ VERBS = (
         options=(
             Option(name="format", value="FORMAT", choices=("wrangler", "types"), required=True, help="what to write"),
             Option(name="directory", value="DIR", knows="path", help="where to; default wrangler, or types"),
+            Option(
+                name="--assets",
+                value="[WORKER=]DIR[=JSON]",
+                many=True,
+                knows="path",
+                help="for wrangler: static assets that are live and not declared, and how they are served",
+            ),
         ),
-        example="%durable export wrangler out",
+        example="%durable export wrangler out --assets site=public",
+        about="A project has all that is live: deployed by wrangler it changes nothing. Secrets stay where they are.",
     ),
     Verb(
         name="state",

@@ -1,0 +1,115 @@
+"""Takes declared Workers out as a project for wrangler; sends no change.
+
+What is live and only kept (never declared, so no upload of ours would touch it) must be in the project too: wrangler
+replaces as a whole what it sends. What cannot be written is refused by name, before any file is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.cloudflare.assets import content_of
+from notebook_do.declare.assets import assets_problem, read_assets
+from notebook_do.declare.exporting import wrangler_files
+from notebook_do.declare.options import nearest
+from notebook_do.errors import CommandError
+from notebook_do.exchange import write_files
+from notebook_do.model import Bindings, Json, Resource, StaticAssets, ValueBinding, Worker
+from notebook_do.observe import observe
+from notebook_do.plan.fingerprint import UNSET, read_fingerprint
+
+if TYPE_CHECKING:
+    from notebook_do.cloudflare.client import Client
+    from notebook_do.model import Desired, DesiredWorker, ObservedScript, Recorded, RecordedWorker
+
+Directory = str | Path | Mapping[str, Any]
+"""Where the static assets of a Worker are: a directory, or a table of it and of how they are served."""
+GivenAssets = str | Path | Mapping[str, Directory] | None
+"""By Worker id or script name; a directory alone is that of the only Worker."""
+
+
+async def export_wrangler(
+    client: Client, desired: Desired, recorded: Recorded, directory: Path, assets: GivenAssets = None
+) -> tuple[Path, ...]:
+    """Write one wrangler project a declared Worker below `directory`; gives the files, those unchanged included.
+
+    `assets` tells where the static assets are that are live and not declared. Raises CommandError, with nothing
+    written, where one is missing.
+    """
+    if not desired.workers:
+        raise CommandError("export: no Worker is declared; run the cells that declare them first.")
+    given = _by_worker(desired, assets)
+    observed = await observe(client, scripts=[w.script_name for w in desired.workers], settings=True)
+    live = {s.name: s for s in observed.scripts}
+    known = {w.script_name: w for w in recorded.workers}
+    workers = tuple(
+        _with_assets(w, known.get(w.script_name), live.get(w.script_name), given.get(w.id)) for w in desired.workers
+    )
+    files = {path: content for worker in workers for path, content in _asset_files(worker).items()}
+    return write_files(directory, wrangler_files(replace(desired, workers=workers), recorded, observed) | files)
+
+
+def _by_worker(desired: Desired, assets: GivenAssets) -> dict[str, Directory]:
+    """Give the directories by Worker id."""
+    if assets is None:
+        return {}
+    ids = {w.script_name: w.id for w in desired.workers} | {w.id: w.id for w in desired.workers}
+    if isinstance(assets, str | Path):
+        if len(desired.workers) > 1:
+            workers = ", ".join(w.id for w in desired.workers)
+            raise CommandError(f"export: say whose assets are in {assets}: --assets WORKER={assets}, with {workers}.")
+        return {desired.workers[0].id: assets}
+    for name in assets:
+        if name not in ids:
+            raise CommandError(f"export: assets: no Worker {name} is declared; {nearest(name, list(ids.values()))}")
+    return {ids[name]: one for name, one in assets.items()}
+
+
+def _with_assets(
+    worker: DesiredWorker, record: RecordedWorker | None, live: ObservedScript | None, given: Directory | None
+) -> DesiredWorker:
+    """Add the static assets that are live and not declared, from the directory that is given for them."""
+    keeps = _keeps_assets(worker, record, live)
+    if given is None and not keeps:
+        return worker
+    if given is None:
+        raise CommandError(
+            f"export: the static assets of Worker {worker.id} are live and not declared here, and wrangler deploy "
+            f"would delete them; say where their files are: --assets {worker.id}=DIR."
+        )
+    if not keeps:
+        why = "declares its static assets" if worker.assets else "has no static assets"
+        raise CommandError(f"export: Worker {worker.id} {why}; leave out --assets for it.")
+    return replace(worker, assets=_read(worker, given))
+
+
+def _keeps_assets(worker: DesiredWorker, record: RecordedWorker | None, live: ObservedScript | None) -> bool:
+    """Say whether assets are live that are not declared, and that this session did not send: an upload keeps them."""
+    sent = read_fingerprint(record.settings_digest if record else None).assets != UNSET
+    if worker.assets is not None or sent or live is None:
+        return False
+    bound = (b.value for b in live.bindings or () if isinstance(b, ValueBinding))
+    return live.has_assets is True or any(isinstance(v, Resource) and v.type == "assets" for v in bound)
+
+
+def _read(worker: DesiredWorker, given: Directory) -> StaticAssets | None:
+    table = dict(given) if isinstance(given, Mapping) else {"directory": str(given)}
+    problem = assets_problem(table)
+    if "binding" in table:
+        problem = "the binding of assets stays as it is live; leave it out."
+    if problem:
+        raise CommandError(f"export: Worker {worker.id}: {problem}")
+    told = Worker(worker.id, bindings=Bindings(worker.id, {}), assets=Json(table))
+    return read_assets(told, base=Path.cwd())
+
+
+def _asset_files(worker: DesiredWorker) -> dict[str, bytes]:
+    """Give the static assets by path, and the rule files that lie among them."""
+    if worker.assets is None:
+        return {}
+    folder = f"{worker.script_name}/assets"
+    rules = {f"{folder}/{k}": str(v).encode() for k, v in worker.assets.config.value.items() if k.startswith("_")}
+    return rules | {f"{folder}{file.path}": content_of(file) for file in worker.assets.files}
