@@ -10,6 +10,7 @@ from datetime import date
 from typing import TYPE_CHECKING, assert_never
 
 from notebook_do.declare.assets import assets_problem
+from notebook_do.declare.crons import cron_problem
 from notebook_do.declare.settings import setting_problem
 from notebook_do.declare.triggers import trigger_problem
 from notebook_do.errors import DeclarationError
@@ -91,11 +92,9 @@ def check_worker(item: Worker) -> None:
     wrong = [setting_problem(option, setting) for option, setting in item.options.value.items()]
     wrong += [trigger_problem(trigger) for trigger in item.triggers]
     wrong += [assets_problem(item.assets.value)] if item.assets else []
+    wrong += [cron_problem(cron) for cron in item.crons]
     for problem in filter(None, wrong):
         raise _wrong(item.where, f"{what}: {problem}")
-    for cron in item.crons:
-        if len(cron.split()) != 5:
-            raise _wrong(item.where, f"{what}: cron {cron!r} must have five fields, such as '*/5 * * * *'.")
 
 
 def _check_bindings(item: Worker, what: str) -> None:

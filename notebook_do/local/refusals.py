@@ -120,6 +120,7 @@ RULES: dict[str, Rule] = {
     "resource_refused": Rule(7500, 400, "{why}", "emulated"),
     "bucket_not_empty": Rule(10008, 409, "The bucket '{name}' you tried to delete is not empty.", "emulated"),
     "no_database": Rule(7404, 404, "The database {id} could not be found.", "emulated"),
+    "bad_cron": Rule(10100, 400, "invalid cron string: {cron}", "observed"),
     # --- zones
     "no_zone": Rule(1001, 404, "Invalid zone identifier '{id}'.", "emulated"),
     "no_route_id": Rule(10009, 404, "Route '{id}' does not exist.", "emulated"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
 
 from notebook_do.local.account import Change, now
+from notebook_do.local.crons import is_cron
 from notebook_do.local.envelope import answer, as_object, parse_json, read_json, read_object
 from notebook_do.local.metadata import (
     OPTIONS,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from notebook_do.local.records import Version
 
 MOST_TAGS = 10
-_CRON_FIELD = re.compile(r"[0-9A-Za-z*/,#?LW-]+\Z")
+MOST_CRON_TEXT = 1000
 MOST_CRONS = 250
 
 
@@ -150,9 +150,10 @@ async def put_schedules(request: Request) -> Response:
         raise refuse("bad_field", where="body", why="must be a list of {cron}")
     crons = [as_object(item, "body").get("cron") for item in wanted]
     for cron in crons:
-        fields = cron.split() if isinstance(cron, str) else []
-        if len(fields) != 5 or not all(_CRON_FIELD.match(part) for part in fields):
-            raise refuse("bad_field", where="cron", why=f"'{str(cron)[:100]}' is not a cron expression of five fields")
+        if not isinstance(cron, str):
+            raise refuse("bad_field", where="cron", why="must be text")
+        if not is_cron(cron[:MOST_CRON_TEXT]) or len(cron) > MOST_CRON_TEXT:
+            raise refuse("bad_cron", cron=cron[:100])
     cloud, _ = existing(request)
     async with cloud.lock:
         _, script = existing(request)

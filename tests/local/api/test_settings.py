@@ -181,8 +181,12 @@ def test_cron_triggers(server: Any, script: str) -> None:
     assert server.upload(script, source).json()["result"]["handlers"] == ["fetch", "scheduled"]
     server.http.put(url, json=[{"cron": "*/5 * * * *"}, {"cron": "0 0 1 1 *"}])
     assert {s["cron"] for s in server.result(url)["schedules"]} == {"*/5 * * * *", "0 0 1 1 *"}
-    for bad in ([{"cron": "often"}], [{"cron": "* * * *"}], [1], {}, [{"cron": "; * * * *"}]):
-        assert server.code_of(server.http.put(url, json=bad)) == 10001
+    for malformed in ([1], {}, [{"cron": 5}], [{}]):
+        assert server.code_of(server.http.put(url, json=malformed)) == 10001
+    for bad in ("often", "* * * *", "; * * * *", "0 3 * * 0", "60 * * * *", "0 0 0 * * *"):
+        errors = [{"code": 10100, "message": f"invalid cron string: {bad}"}]
+        assert server.http.put(url, json=[{"cron": bad}]).json()["errors"] == errors
+    assert len(server.result(url)["schedules"]) == 2
     run = server.http.post(f"{server.account}/local/scripts/{script}/cron", json={"cron": "*/5 * * * *"})
     assert run.json()["result"]["outcome"] == "ok"
     assert server.call(script).json() == ["*/5 * * * *"]
