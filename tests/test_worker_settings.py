@@ -79,6 +79,21 @@ def test_an_import_declares_every_setting(cloud: Path) -> None:
     assert "team:a" in after["tags"]
 
 
+def test_workers_that_send_their_tails_to_each_other_are_deployed_at_once(cloud: Path) -> None:
+    """A tail consumer that is not there is refused (10203): the first upload leaves it out, the last one has it."""
+    session = nd.session("app")
+    nd.Worker("one", script=PLAIN, tail_consumers=["two", "one"])
+    nd.Worker("two", script=PLAIN, tail_consumers=["one"], bindings={"ONE": nd.Service("one")})
+    nd.Worker("three", script=PLAIN, tail_consumers=["zebra"])
+    nd.Worker("zebra", script=PLAIN)
+    session.deploy(session.plan())
+    assert session.plan().empty
+    for name, tails in (("one", {"one-dev", "two-dev"}), ("two", {"one-dev"}), ("three", {"zebra-dev"})):
+        with api(f"{name}-dev") as client:
+            found = client.get("/script-settings").json()["result"]["tail_consumers"]
+            assert {tail["service"] for tail in found} == tails
+
+
 def test_settings_in_a_python_cell(cloud: Path) -> None:
     """A Worker that needs a Python cell has its settings there, as keywords."""
     deploy(**SETTINGS, bindings={"QUEUE": nd.Queue("jobs")})

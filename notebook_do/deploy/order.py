@@ -40,8 +40,10 @@ def _script(step: Step) -> str:
 
 
 def _reaches(step: Step) -> frozenset[str]:
-    """Give the other scripts that an upload binds."""
-    found = set()
+    """Give the other scripts that an upload binds, or sends its tail to."""
+    found = (
+        {str(t["service"]) for t in step.options.value.get("tail_consumers", ())} if isinstance(step, Upload) else set()
+    )
     for binding in step.bindings if isinstance(step, Upload) else ():
         if isinstance(binding, ClassBinding) and binding.script_name:
             found.add(binding.script_name)

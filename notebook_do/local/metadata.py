@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.local.bindings import unsupported
+from notebook_do.local.bounds import check_tags, check_update_strategy
 from notebook_do.local.envelope import as_object
 from notebook_do.local.reconcile import check_form, is_class
 from notebook_do.local.records import SECRET_TYPES, Code, StoredModule, Version
@@ -103,9 +104,13 @@ def check_shape(metadata: Mapping[str, Any]) -> None:
     for key in _LISTS:
         if metadata.get(key) is not None and not isinstance(metadata[key], list):
             raise refuse("bad_field", where=key, why="must be a list")
+    for consumer in metadata.get("tail_consumers") or []:
+        as_object(consumer, "tail_consumers")
     for key in ("compatibility_flags", "tags", "keep_bindings"):
         if not all(isinstance(item, str) for item in metadata.get(key) or []):
             raise refuse("bad_field", where=key, why="must be a list of strings")
+    check_tags(metadata.get("tags") or [])
+    check_update_strategy(metadata.get("code_update_strategy") or {})
     if metadata.get("assets"):
         raise refuse("assets")
     if any(as_object(item, "containers") for item in metadata.get("containers") or []):

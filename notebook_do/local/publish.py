@@ -17,6 +17,7 @@ from notebook_do.local.account import (
     new_version_id,
     now,
 )
+from notebook_do.local.bounds import check_services, check_tails
 from notebook_do.local.deployed import followed, runnable
 from notebook_do.local.metadata import Upload
 from notebook_do.local.namespaces import AccountFacts, Lifecycle, Namespace, exported_classes
@@ -76,6 +77,7 @@ async def publish(cloud: Cloud, name: str, upload: Upload, *, source: str, trigg
     facts = cloud.account.facts()
     after = decide(facts, script, upload, report)
     bindings = bound(cloud.account, name, upload.bindings, facts=facts, after=after, report=report)
+    check_tails(name, upload.settings.get("tail_consumers") or [], cloud.account.scripts)
     script = _moved_on(replace(script, settings={**script.settings, **upload.settings}), facts, after, source)
     version = _version(cloud.account, script, upload, bindings=bindings, report=report, source=source)
     script = replace(script, next_number=script.next_number + 1)
@@ -216,9 +218,7 @@ def bound(  # noqa: PLR0913 - everything that a binding may refer to
     """Tie Durable Object bindings to namespace ids; refuse those, and service bindings, that lead nowhere."""
     labelled = tuple(_labelled(binding, name, after) for binding in bindings)
     check_bindings(after, name, account=facts, exported=exported_classes(report), bindings=labelled)
-    for binding in labelled:
-        if binding["type"] == "service" and binding["service"] not in {name, *account.scripts}:
-            raise refuse("service_missing", name=binding["name"], service=binding["service"])
+    check_services(name, labelled, account.scripts)
     return tuple(_tied(binding, name, after) for binding in labelled)
 
 

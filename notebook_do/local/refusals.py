@@ -54,7 +54,7 @@ RULES: dict[str, Rule] = {
     # --- who asks, and for what
     "no_route": Rule(7003, 404, "Could not route to {path}, perhaps your object identifier is invalid?", "observed"),
     "no_method": Rule(10405, 405, "Method {method} is not allowed for this endpoint.", "emulated"),
-    "no_token": Rule(9106, 401, "Missing Authorization header", "emulated"),
+    "no_token": Rule(9106, 400, "Missing X-Auth-Key, X-Auth-Email or Authorization headers", "observed"),
     "bad_token_form": Rule(6003, 400, "Invalid request headers", "observed"),
     "wrong_token": Rule(10000, 401, "Authentication error", "observed"),
     "invalid_token": Rule(1000, 401, "Invalid API Token", "observed"),
@@ -105,7 +105,7 @@ RULES: dict[str, Rule] = {
     "no_deployment": Rule(10336, 404, "The requested deployment could not be found.", "emulated"),
     "no_versions": Rule(
         10222,
-        400,
+        404,
         "This Worker has no versions, which means this Worker has no content or versioned settings.",
         "documented",
     ),
@@ -116,12 +116,19 @@ RULES: dict[str, Rule] = {
     "no_tail": Rule(10057, 404, "Tail '{id}' not found.", "emulated"),
     "subdomain_taken": Rule(10032, 409, "subdomain_unavailable", "documented"),
     # --- KV, R2, D1
+    "kv_exists": Rule(10014, 400, "a namespace with this account ID and title already exists", "observed"),
     "resource_exists": Rule(10014, 400, "a {kind} resource with the name '{name}' already exists.", "emulated"),
     "resource_refused": Rule(7500, 400, "{why}", "emulated"),
     "bucket_not_empty": Rule(10008, 409, "The bucket '{name}' you tried to delete is not empty.", "emulated"),
     "no_database": Rule(7404, 404, "The database {id} could not be found.", "emulated"),
     "bad_cron": Rule(10100, 400, "invalid cron string: {cron}", "observed"),
     # --- zones
+    "route_script": Rule(
+        10019,
+        400,
+        "Cannot configure a route for a Worker which does not exist. Please ensure this Worker exists and try again.",
+        "observed",
+    ),
     "no_zone": Rule(1001, 404, "Invalid zone identifier '{id}'.", "emulated"),
     "no_route_id": Rule(10009, 404, "Route '{id}' does not exist.", "emulated"),
     "bad_pattern": Rule(10022, 400, "'{pattern}' is not a route pattern of this zone.", "emulated"),
@@ -132,9 +139,9 @@ RULES: dict[str, Rule] = {
     "no_queue": Rule(11000, 404, "Queue '{id}' does not exist.", "emulated"),
     "queue_exists": Rule(11009, 409, "Queue name '{name}' is already taken.", "emulated"),
     "no_consumer": Rule(11003, 404, "Queue consumer '{id}' does not exist.", "emulated"),
-    "consumer_exists": Rule(11004, 400, "Queue '{queue}' already has the consumer '{script}'.", "emulated"),
+    "consumer_exists": Rule(11004, 400, "workers.api.error.consumer_exists", "observed"),
     "queue_handler_missing": Rule(11001, 400, "workers.api.error.queue_handler_missing", "observed"),
-    "no_queue_handler": Rule(11001, 400, "Worker '{script}' has no queue() handler.", "emulated"),
+    "no_queue_handler": Rule(11001, 400, "queue handler is missing", "observed"),
     # --- bindings
     "unsupported_binding": Rule(10021, 400, "binding {name} of type {type} is not supported here: {why}", "emulated"),
     "binding_form": Rule(10021, 400, "binding {name} of type {type} must have a valid `{key}` specified", "observed"),
@@ -146,9 +153,31 @@ RULES: dict[str, Rule] = {
         "inherit binding '{name}' is invalid: the previous version has no binding named '{old_name}'.",
         "emulated",
     ),
+    # (10007 was the answer of 2023, github.com/cloudflare/workers-sdk/issues/2968)
     "service_missing": Rule(
-        10007, 400, "binding {name} refers to the Worker '{service}', which does not exist on your account.", "emulated"
+        10143,
+        400,
+        "Could not resolve service binding '{name}'. Target script '{service}' not found. Please verify the target "
+        "script and try again.",
+        "observed",
     ),
+    "environment_missing": Rule(
+        10144,
+        400,
+        "Could not resolve service binding '{name}'. Target environment '{environment}' not found for target script "
+        "'{service}'. Please verify the target and try again.",
+        "observed",
+    ),
+    "tail_missing": Rule(
+        10203, 400, "Tail Worker does not exist on this account. Check the Worker name and try again.", "observed"
+    ),
+    # --- settings of a script; the texts of the first two were observed, their code is not known to us
+    "too_many_tags": Rule(
+        10021, 403, "You have exceeded the limit of 10 tags per Worker. Remove a tag to add another.", "observed"
+    ),
+    "tag_large": Rule(10021, 400, "Tag is too large", "observed"),
+    "tag_form": Rule(10021, 400, "Tag '{tag}' has a character that tags cannot have: ',' or '&'.", "emulated"),
+    "update_strategy": Rule(10021, 400, "code_update_strategy: {why}", "emulated"),
     "unmigrated_binding": Rule(
         10061,
         400,
@@ -292,9 +321,12 @@ RULES: dict[str, Rule] = {
     "still_bound": Rule(
         10064,
         400,
-        "This Worker is still referenced by {what} in Workers: {scripts}. Delete it with `force` to delete it "
-        "with all data "
-        "of its Durable Objects.",
+        "This Worker is still referenced by Durable Object bindings in Workers: {scripts}. Delete it with `force` to "
+        "delete it with all data of its Durable Objects.",
         "emulated",
     ),
+    "still_called": Rule(
+        10142, 400, "This Worker is still referenced by service bindings in Workers: {scripts}.", "emulated"
+    ),
+    "still_consumes": Rule(10064, 400, "script still in use as a consumer for a queue", "observed"),
 }

@@ -131,14 +131,14 @@ async def put_consumer(request: Request) -> Response:
     if wanted is not None and (known is None or known.id != wanted):
         raise refuse("no_consumer", id=wanted[:64])
     if wanted is None and known is not None:
-        raise refuse("consumer_exists", queue=queue, script=known.script)
+        raise refuse("consumer_exists")
     script = body.get("script_name") or body.get("script") or (known.script if known else None)
     if body.get("type", "worker") != "worker":
         raise refuse("bad_field", where="type", why="only Workers can consume a queue here")
     if script not in cloud.account.scripts:
         raise refuse("no_script")
     if "queue" not in cloud.account.serving[script].code.report.default_handlers:
-        raise refuse("no_queue_handler", script=script)
+        raise refuse("no_queue_handler")
     settings = _settings(as_object(body.get("settings") or {}, "settings"))
     dead = body.get("dead_letter_queue") or None
     if dead is not None and (not isinstance(dead, str) or not _NAME.match(dead)):

@@ -50,7 +50,7 @@ async def _make(request: Request, kind: Kind, key: str, id_: str | None = None) 
         raise refuse("bad_field", where=key, why="must be a name")
     made = _services(request).directory.add(kind, id_ or name, name)
     if made is None:
-        raise refuse("resource_exists", kind=kind, name=name)
+        raise refuse("kv_exists" if kind == "kv" else "resource_exists", kind=kind, name=name)
     return made
 
 

@@ -199,13 +199,19 @@ async def delete_script(request: Request) -> Response:
 
 async def remove(cloud: Cloud, name: str, *, force: bool) -> None:
     """Delete a script; without `force` only when no other Worker refers to it."""
-    facts = cloud.account.facts()
+    facts, queues = cloud.account.facts(), cloud.runtime.services.queues
     binders = {b for n in cloud.account.hosted(name) for b in facts.binders(n.id, besides=name)}
     callers = set(incoming_services(cloud, name))
-    if (binders or callers) and not force:
-        kinds = {"Durable Object bindings": binders, "service bindings": callers}
-        what = " and ".join(kind for kind, scripts in kinds.items() if scripts)
-        raise refuse("still_bound", what=what, scripts=", ".join(sorted(binders | callers)))
+    consumed = [queue for queue, consumer in queues.consumers().items() if consumer.script == name]
+    if not force:
+        if binders:
+            raise refuse("still_bound", scripts=", ".join(sorted(binders)))
+        if callers:
+            raise refuse("still_called", scripts=", ".join(sorted(callers)))
+        if consumed:
+            raise refuse("still_consumes")
+    for queue in consumed:
+        queues.abandon(queue)
     gone = cloud.account.delete_script(name)
     cloud.zones.forget(name)
     await cloud.runtime.changed(sorted({name} | binders | callers))

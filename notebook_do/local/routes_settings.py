@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.routing import Route
 
 from notebook_do.local.account import Change, now
+from notebook_do.local.bounds import check_tails
 from notebook_do.local.crons import is_cron
 from notebook_do.local.envelope import answer, as_object, parse_json, read_json, read_object
 from notebook_do.local.metadata import (
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from notebook_do.local.records import Version
 
-MOST_TAGS = 10
 MOST_CRON_TEXT = 1000
 MOST_CRONS = 250
 
@@ -100,14 +100,10 @@ async def patch_script_settings(request: Request) -> Response:
     """Change the script's own settings; no new version."""
     settings = await read_object(request)
     check_shape({key: settings.get(key) for key in SETTINGS})
-    for tag in settings.get("tags") or []:
-        if "," in tag or "&" in tag or len(tag.encode()) > 1024:
-            raise refuse("bad_field", where="tags", why="a tag has at most 1024 bytes, without ',' and '&'")
-    if len(settings.get("tags") or []) > MOST_TAGS:
-        raise refuse("bad_field", where="tags", why=f"a Worker has at most {MOST_TAGS} tags")
     cloud, _ = existing(request)
     async with cloud.lock:
         _, script = existing(request)
+        check_tails(script.name, settings.get("tail_consumers") or [], cloud.account.scripts)
         script = replace(script, settings={**script.settings, **_given(settings)}, modified_on=now())
         cloud.account.apply(Change(script=script))
     return answer(shared_settings(script))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.routing import Route
 
 from notebook_do.local.account import new_version_id, now
+from notebook_do.local.bounds import check_update_strategy
 from notebook_do.local.envelope import answer, as_object, paged, query_flag, read_object
 from notebook_do.local.multipart import read_form
 from notebook_do.local.publish import Cloud, redeploy, store_version
@@ -92,6 +93,7 @@ async def delete_deployment(request: Request) -> Response:
 async def post_deployment(request: Request) -> Response:
     """Deploy one version, or two in a split; an older one is a rollback."""
     body = await read_object(request)
+    check_update_strategy(as_object(body.get("code_update_strategy") or {}, "code_update_strategy"))
     cloud, _ = existing(request)
     async with cloud.lock:
         _, script = existing(request)

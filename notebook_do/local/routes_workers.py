@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.routing import Route
 
 from notebook_do.local.account import Change, now
+from notebook_do.local.bounds import check_tails
 from notebook_do.local.envelope import (
     answer,
     as_object,
@@ -110,7 +111,7 @@ async def post_worker(request: Request) -> Response:
     async with cloud.lock:
         if name in cloud.account.scripts:
             raise refuse("script_exists", name=name)
-        script = _set(fresh_script(name), body)
+        script = _set(cloud, fresh_script(name), body)
         cloud.account.apply(Change(script=script))
     return answer(worker_item(cloud, script))
 
@@ -127,7 +128,7 @@ async def change_worker(request: Request) -> Response:
             script = cloud.account.scripts[to]
         if request.method == "PUT":
             script = replace(script, settings={}, subdomain=False, previews=False)
-        script = _set(script, body)
+        script = _set(cloud, script, body)
         cloud.account.apply(Change(script=script))
     return answer(worker_item(cloud, script))
 
@@ -153,13 +154,14 @@ async def rename_service(request: Request) -> Response:
     return answer({"id": to})
 
 
-def _set(script: Script, body: dict[str, Any]) -> Script:
+def _set(cloud: Cloud, script: Script, body: dict[str, Any]) -> Script:
     check_shape({key: body.get(key) for key in ("observability", "tags", "tail_consumers")})
     settings = {key: body[key] for key in ("logpush", "observability", "tags") if body.get(key) is not None}
     if body.get("tail_consumers") is not None:
         settings["tail_consumers"] = [
             {"service": as_object(c, "tail_consumers").get("name")} for c in body["tail_consumers"]
         ]
+        check_tails(script.name, settings["tail_consumers"], cloud.account.scripts)
     subdomain = as_object(body.get("subdomain") or {}, "subdomain")
     return replace(
         script,

@@ -79,7 +79,7 @@ async def put_route(request: Request) -> Response:
     if any(route.name == pattern and route.id != wanted for route in cloud.zones.routes()):
         raise refuse("route_exists", pattern=pattern)
     if script not in cloud.account.scripts:
-        raise refuse("no_script")
+        raise refuse("route_script")
     return answer(_route_item(cloud.zones.set_route(zone.id, pattern, script, wanted)))
 
 

@@ -17,7 +17,7 @@ from notebook_do.model import (
 )
 
 if TYPE_CHECKING:
-    from notebook_do.model import ScriptBinding
+    from notebook_do.model import DesiredWorker, ScriptBinding
 
 
 def describe(binding: ScriptBinding | None, script: str) -> str:
@@ -29,6 +29,13 @@ def describe(binding: ScriptBinding | None, script: str) -> str:
         target = f"class {binding.class_name} of {binding.script_name or script}"
     told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in _details(binding))
     return f"{binding_word(kind)} {target}".strip() + (f" ({told})" if told else "")
+
+
+def called_by(worker: DesiredWorker) -> frozenset[str]:
+    """Name the scripts that must be there when a Worker is uploaded: those of its services and its tail consumers."""
+    values = (b.value for b in worker.bindings if not isinstance(b, ClassBinding))
+    services = {value.worker for value in values if isinstance(value, ServiceBinding)}
+    return frozenset(services | {tail["service"] for tail in worker.options.value.get("tail_consumers", ())})
 
 
 def kind_and_target(binding: ScriptBinding) -> tuple[str, str]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from notebook_do.model import ClassBinding, ServiceBinding
+from notebook_do.model import ClassBinding
 from notebook_do.plan.alias import can_alias
+from notebook_do.plan.bound import called_by
 from notebook_do.plan.destroy import Doom, check_binders, check_hosts, condemn, deletions
 from notebook_do.plan.diff import WorkerDiff, compare, kept
 from notebook_do.plan.explain import doom_changes, gone_changes, kept_changes, namespace_changes
@@ -263,11 +264,6 @@ def _plot(work: _Work, script: str) -> Plot:
     diff = work.diffs[script]
     worker = diff.standing.worker
     classes = frozenset(b.stable_id for b in worker.bindings if isinstance(b, ClassBinding) and b.stable_id)
-    services = {
-        b.value.worker
-        for b in worker.bindings
-        if not isinstance(b, ClassBinding) and isinstance(b.value, ServiceBinding)
-    }
     return Plot(
         script=script,
         form=diff.standing.form,
@@ -275,7 +271,7 @@ def _plot(work: _Work, script: str) -> Plot:
         converts=diff.standing.converts,
         binds=classes,
         bound_classes=frozenset(b.class_name for b in worker.bindings if isinstance(b, ClassBinding)),
-        serves=frozenset(services & work.diffs.keys()) - {script},
+        serves=called_by(worker) & work.diffs.keys() - {script},
         follows=work.triggering.heirs(diff.standing),
     )
 

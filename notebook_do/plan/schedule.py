@@ -65,7 +65,7 @@ class Plot:
     bound_classes: frozenset[str] = frozenset()
     """The class names in its bindings, whichever script hosts them."""
     serves: frozenset[str] = frozenset()
-    """Declared scripts that it binds as services."""
+    """Declared scripts that it binds as services, or sends its tail to."""
     follows: frozenset[str] = frozenset()
     """Declared scripts that take over a queue which it stops to consume."""
 

@@ -11,6 +11,7 @@ from notebook_do.model import (
     TAG_PREFIX,
     ClassBinding,
     DeleteClass,
+    Json,
     Migration,
     MigrationTag,
     NamespaceId,
@@ -123,7 +124,7 @@ class Uploads:
             bindings=tuple(b for b in (self._binding(b, stage, diff) for b in worker.bindings) if b),
             compatibility_date=worker.compatibility_date or found_date,
             compatibility_flags=worker.compatibility_flags,
-            options=sent_options(worker, live),
+            options=self._options(stage, diff),
             tags=tags,
             migration=migration,
             creates=creates,
@@ -172,7 +173,15 @@ class Uploads:
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         return MigrationTag(f"{TAG_PREFIX}{self.facts.recorded.serial + 1}-{digest}")
 
-    # --- bindings
+    # --- settings and bindings
+
+    def _options(self, stage: Stage, diff: WorkerDiff) -> Json:
+        """Give the options, without the tail consumers that do not exist yet."""
+        options = sent_options(diff.standing.worker, diff.standing.live)
+        tails = options.value.get("tail_consumers", ())
+        absent = self.diffs.keys() - stage.services
+        there = [tail for tail in tails if tail["service"] not in absent]
+        return options if len(there) == len(tails) else Json({**options.value, "tail_consumers": there})
 
     def _binding(self, binding: ScriptBinding, stage: Stage, diff: WorkerDiff) -> ScriptBinding | None:
         """Give the binding as it can be bound in this upload; None when what it binds does not exist yet."""

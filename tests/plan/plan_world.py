@@ -23,6 +23,7 @@ from notebook_do.model import (
     Desired,
     DesiredNamespace,
     DesiredWorker,
+    Json,
     Module,
     NamespaceId,
     Observed,
@@ -32,6 +33,7 @@ from notebook_do.model import (
     RecordedNamespace,
     RecordedWorker,
     RenameClass,
+    ServiceBinding,
     StableId,
     Storage,
     TransferClass,
@@ -125,6 +127,13 @@ def declare(
     )
 
 
+def called(step: Upload) -> set[str]:
+    """Name the Workers that an upload binds as services, or sends its tail to."""
+    values = [b.value for b in step.bindings if not isinstance(b, ClassBinding)]
+    tails = {str(tail["service"]) for tail in step.options.value.get("tail_consumers", ())}
+    return tails | {value.worker for value in values if isinstance(value, ServiceBinding)}
+
+
 def exported(step: Upload) -> dict[str, str]:
     """Give, for each class that the uploaded modules export, the stable ID whose class it is (empty for a stub)."""
     modules = {m.name: m.content.decode() for m in step.modules}
@@ -148,6 +157,8 @@ class World:
     urls: dict[str, bool] = field(default_factory=dict)
     values: dict[str, tuple[ScriptBinding, ...]] = field(default_factory=dict)
     """The bindings of each script that are no Durable Objects."""
+    options: dict[str, Json] = field(default_factory=dict)
+    """The other settings of each script."""
     splits: set[str] = field(default_factory=set)
     requests: int = 0
 
@@ -165,6 +176,7 @@ class World:
             tags=dict(self.tags),
             urls=dict(self.urls),
             values=dict(self.values),
+            options=dict(self.options),
         )
 
     def observed(self) -> Observed:
@@ -179,6 +191,7 @@ class World:
                 bindings=(*_class_bindings(s), *self.values.get(s.name, ())),
                 url=self.urls.get(s.name, False),
                 split=s.name in self.splits,
+                options=self.options.get(s.name, Json({})),
             )
             for s in sorted(self.account.scripts.values(), key=lambda s: s.name)
         )
@@ -233,7 +246,10 @@ class World:
         lifecycle = encode_migration(step.migration) if step.migration else {}
         assert step.creates == (step.script_name not in self.account.scripts)
         self.account.upload(step.script_name, frozenset(code), bindings, lifecycle)
+        absent = called(step) - self.account.scripts.keys()
+        assert not absent, f"{step.script_name} names Workers that are not there (10143, 10203): {absent}"
         self.tags[step.script_name] = step.tags
+        self.options[step.script_name] = step.options
         self.values[step.script_name] = tuple(b for b in step.bindings if not isinstance(b, ClassBinding))
         records = []
         for record in step.namespace_records:

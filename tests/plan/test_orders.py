@@ -1,4 +1,4 @@
-"""Four Workers that bind each other at random, as classes and as services: every order of uploads is legal."""
+"""Four Workers that bind each other at random, as classes, services and tails: every order of uploads is legal."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from plan_world import Configuration, Place, World, declare
 
-from notebook_do.model import ClassBinding, Desired, ScriptBinding, ServiceBinding, StableId, ValueBinding
+from notebook_do.model import ClassBinding, Desired, Json, ScriptBinding, ServiceBinding, StableId, ValueBinding
 
 SCRIPTS, CLASSES, IDS = ("w1", "w2", "w3", "w4"), ("A", "B", "C"), ("a", "b", "c", "d", "e")
 SLOTS = st.tuples(st.sampled_from(SCRIPTS), st.sampled_from(CLASSES))
-Edges = dict[str, tuple[frozenset[str], frozenset[str]]]
-"""By script: the stable IDs that it binds, and the scripts that it calls as services."""
+Edges = dict[str, tuple[frozenset[str], frozenset[str], frozenset[str]]]
+"""By script: the stable IDs that it binds, the scripts that it calls as services, those that it sends its tail to."""
 
 
 @st.composite
@@ -25,6 +25,7 @@ def worlds(draw: st.DrawFn, ids: list[str]) -> tuple[Configuration, Edges]:
         script: (
             draw(st.frozensets(st.sampled_from(ids))),
             draw(st.frozensets(st.sampled_from([s for s in SCRIPTS if s != script]), max_size=2)),
+            draw(st.frozensets(st.sampled_from(SCRIPTS), max_size=2)),
         )
         for script in SCRIPTS
     }
@@ -43,7 +44,7 @@ def desired_of(configuration: Configuration, edges: Edges, transfers: dict[str, 
     desired = declare(configuration, scripts=SCRIPTS, transfers=transfers, lifecycle=form)
 
     def bindings(script: str) -> tuple[ScriptBinding, ...]:
-        bound, called = edges[script]
+        bound, called, _ = edges[script]
         classes = [
             ClassBinding(
                 name=i.upper(),
@@ -56,7 +57,13 @@ def desired_of(configuration: Configuration, edges: Edges, transfers: dict[str, 
         services = [ValueBinding(name=f"S_{s}", value=ServiceBinding(worker=s)) for s in sorted(called)]
         return (*classes, *services)
 
-    workers = tuple(replace(w, bindings=bindings(w.script_name)) for w in desired.workers)
+    def options(script: str) -> Json:
+        tails = [{"service": tail} for tail in sorted(edges[script][2])]
+        return Json({"tail_consumers": tails} if tails else {})
+
+    workers = tuple(
+        replace(w, bindings=bindings(w.script_name), options=options(w.script_name)) for w in desired.workers
+    )
     return replace(desired, workers=workers)
 
 

@@ -140,7 +140,7 @@ def test_fetch_metadata_is_refused(server: Any, site: str) -> None:
 @pytest.mark.parametrize(
     ("authorization", "status", "code"),
     [
-        (None, 401, 9106),
+        (None, 400, 9106),
         ("Bearer {token}x", 401, 10000),
         ("Bearer x{token}", 401, 10000),
         ("Bearer " + "0" * 64, 401, 10000),

@@ -59,7 +59,8 @@ def test_a_consumer_is_changed_and_taken_away(server: Any, script: str) -> None:
     body = {"type": "worker", "script_name": script, "settings": {"max_retries": 1}, "dead_letter_queue": "dead"}
     first = server.http.post(path, json=body).json()["result"]
     assert (first["settings"]["max_retries"], first["dead_letter_queue"]) == (1, "dead")
-    assert server.http.post(path, json=body).status_code == 400
+    twice = server.http.post(path, json=body)
+    assert twice.json()["errors"] == [{"code": 11004, "message": "workers.api.error.consumer_exists"}]
     changed = server.http.put(f"{path}/{first['consumer_id']}", json={**body, "settings": {"max_retries": 9}})
     consumer = changed.json()["result"]
     assert consumer["settings"]["max_retries"] == 9
@@ -75,7 +76,7 @@ def test_only_a_worker_with_a_queue_handler_can_consume(server: Any, script: str
     path = f"{server.account}/queues/{made['queue_id']}/consumers"
     assert server.upload(script).status_code == 200
     refused = server.http.post(path, json={"type": "worker", "script_name": script})
-    assert "queue() handler" in refused.json()["errors"][0]["message"]
+    assert refused.json()["errors"] == [{"code": 11001, "message": "queue handler is missing"}]
     assert server.http.post(path, json={"type": "worker", "script_name": "nobody"}).status_code == 404
     assert server.upload(script, CONSUMER.replace("env.KV", "new Map()")).status_code == 200
     wild = {"type": "worker", "script_name": script, "settings": {"batch_size": 101}}
@@ -122,3 +123,22 @@ def test_every_served_binding_is_admitted(make_api: Callable[..., Any], tmp_path
     with make_api(tmp_path / "data") as api:
         assert api.upload("w", source, bindings=bindings).status_code == 200
         assert api.call("w").json() == ["D1", "J", "KV", "Q", "R2", "RL", "VM"]
+
+
+def test_a_consumer_keeps_its_handler_and_is_not_deleted(server: Any, script: str) -> None:
+    """While it consumes: code without queue() is 11001, a deletion 10064; forced, the queue is left without one."""
+    source = CONSUMER.replace("env.KV", "new Map()")
+    assert server.upload(script, source).status_code == 200
+    made = queue_of(server, f"{script}-q"[-63:])
+    path = f"{server.account}/queues/{made['queue_id']}/consumers"
+    assert server.http.post(path, json={"type": "worker", "script_name": script}).status_code == 200
+    missing = [{"code": 11001, "message": "workers.api.error.queue_handler_missing"}]
+    assert server.upload(script).json()["errors"] == missing
+    assert server.upload(script, url="/content").json()["errors"] == missing
+    assert server.upload(script, source + "// changed").status_code == 200
+    kept = server.http.delete(f"{server.scripts}/{script}")
+    assert kept.json()["errors"] == [{"code": 10064, "message": "script still in use as a consumer for a queue"}]
+    assert server.http.delete(f"{server.scripts}/{script}?force=true").status_code == 200
+    assert server.result(path) == []
+    absent = server.http.post(f"{server.account}/queues/{'0' * 32}/consumers", json={"script_name": script})
+    assert server.code_of(absent) == 11000

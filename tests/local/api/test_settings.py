@@ -153,8 +153,6 @@ def test_the_scripts_own_settings(server: Any, script: str) -> None:
     assert server.http.patch(url, json=wanted).json()["result"] == wanted
     server.upload(script)
     assert server.result(url) == {**wanted, "logpush": False, "observability": {"enabled": False}}
-    assert server.code_of(server.http.patch(url, json={"tags": [str(n) for n in range(11)]})) == 10001
-    assert server.code_of(server.http.patch(url, json={"tags": ["a,b"]})) == 10001
 
 
 def test_the_subdomain_is_remembered(server: Any, script: str) -> None:
@@ -171,6 +169,92 @@ def test_the_subdomain_is_remembered(server: Any, script: str) -> None:
     me = {"subdomain": "me"}
     assert server.http.put(label, json=me).json()["result"] == server.result(label) == me
     assert server.code_of(server.http.put(label, json={"subdomain": "not a label"})) == 10001
+
+
+@pytest.mark.parametrize(
+    ("tags", "status", "text"),
+    [
+        ([str(n) for n in range(11)], 403, "You have exceeded the limit of 10 tags per Worker."),
+        (["x" * 1025], 400, "Tag is too large"),
+        (["\u00e9" * 513], 400, "Tag is too large"),
+        (["a,b"], 400, "','"),
+        (["a&b"], 400, "'&'"),
+    ],
+)
+def test_tags_have_bounds_wherever_they_are_set(
+    server: Any, script: str, tags: list[str], status: int, text: str
+) -> None:
+    """By an upload, by both kinds of settings and by the newer API; what is refused changes nothing."""
+    taken = ["ndo:op:1", "a b", "k=v", "x/y;z", "\u00e9" * 512, *"12345"]
+    assert server.upload(script, tags=taken).status_code == 200
+    answers = [
+        server.upload(script, tags=tags),
+        patch(server, script, tags=tags),
+        server.http.patch(f"{server.scripts}/{script}/script-settings", json={"tags": tags}),
+        server.http.patch(f"{server.account}/workers/workers/{script}", json={"tags": tags}),
+    ]
+    assert {answer.status_code for answer in answers} == {status}
+    assert all(text in answer.json()["errors"][0]["message"] for answer in answers)
+    assert server.result(f"{server.scripts}/{script}/script-settings")["tags"] == taken
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        {"mode": "later"},
+        {"mode": "immediate", "max_delay": 5},
+        {"mode": "deferred", "max_delay": 86_401},
+        {"mode": "deferred", "max_delay": -1},
+        {"mode": "deferred", "max_delay": True},
+        {"mode": "deferred", "delay": 5},
+    ],
+)
+def test_a_code_update_strategy_has_bounds(server: Any, script: str, strategy: dict[str, Any]) -> None:
+    """In an upload and in a deployment; what Cloudflare's page allows is taken."""
+    for good in ({"mode": "immediate"}, {"mode": "deferred"}, {"mode": "deferred", "max_delay": 86_400}):
+        assert server.upload(script, code_update_strategy=good).status_code == 200
+    version = server.result(f"{server.scripts}/{script}/versions")["items"][0]["id"]
+    body = {"strategy": "percentage", "versions": [{"version_id": version, "percentage": 100}]}
+    deployment = server.http.post(
+        f"{server.scripts}/{script}/deployments", json={**body, "code_update_strategy": strategy}
+    )
+    for answer in (server.upload(script, code_update_strategy=strategy), deployment):
+        assert answer.status_code == 400
+        assert answer.json()["errors"][0]["message"].startswith("code_update_strategy: ")
+
+
+def test_a_tail_consumer_must_be_there(server: Any, script: str) -> None:
+    """10203 in the words of Cloudflare, wherever it is set; a Worker may be its own."""
+    assert server.upload(script, tail_consumers=[{"service": script}]).status_code == 200
+    words = "Tail Worker does not exist on this account. Check the Worker name and try again."
+    for answer in (
+        server.upload(script, tail_consumers=[{"service": "nobody"}]),
+        patch(server, script, tail_consumers=[{"service": "nobody"}]),
+        server.http.patch(f"{server.scripts}/{script}/script-settings", json={"tail_consumers": [{"service": "no"}]}),
+        server.http.patch(f"{server.account}/workers/workers/{script}", json={"tail_consumers": [{"name": "no"}]}),
+    ):
+        assert answer.json()["errors"] == [{"code": 10203, "message": words}]
+    malformed = server.http.patch(f"{server.scripts}/{script}/script-settings", json={"tail_consumers": [1]})
+    assert server.code_of(malformed) == 10001
+
+
+def test_refusals_speak_as_cloudflare_was_seen_to(server: Any, script: str) -> None:
+    """An absent service, a route to an absent Worker, a Worker without versions: code, status and text."""
+    zone = server.result("/zones?name=example.com")[0]["id"]
+    server.http.post(f"{server.account}/workers/workers", json={"name": f"{script}-empty"})
+    answers = {
+        "service": server.upload(script, bindings=[{"type": "service", "name": "S", "service": "nobody"}]),
+        "route": server.http.post(f"/zones/{zone}/workers/routes", json={"pattern": "example.com/*", "script": "no"}),
+        "empty": server.http.get(f"{server.scripts}/{script}-empty/settings"),
+    }
+    said = {what: (a.status_code, *a.json()["errors"][0].values()) for what, a in answers.items()}
+    again = "Please verify the target script and try again."
+    service = f"Could not resolve service binding 'S'. Target script 'nobody' not found. {again}"
+    assert said["service"] == (400, 10143, service)
+    exists = "Please ensure this Worker exists and try again."
+    assert said["route"] == (400, 10019, f"Cannot configure a route for a Worker which does not exist. {exists}")
+    empty = "This Worker has no versions, which means this Worker has no content or versioned settings."
+    assert said["empty"] == (404, 10222, empty)
 
 
 def test_cron_triggers(server: Any, script: str) -> None:

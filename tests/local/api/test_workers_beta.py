@@ -61,8 +61,9 @@ def test_a_worker_is_changed_renamed_and_deleted(server: Any, script: str) -> No
     """PATCH changes what it names, PUT resets the rest, a new name keeps everything, DELETE ends it."""
     workers = f"{server.account}/workers/workers"
     server.upload(script)
-    patched = server.http.patch(f"{workers}/{script}", json={"logpush": True, "tail_consumers": [{"name": "x"}]})
-    assert (patched.json()["result"]["logpush"], patched.json()["result"]["tail_consumers"]) == (True, [{"name": "x"}])
+    tails = [{"name": script}]
+    patched = server.http.patch(f"{workers}/{script}", json={"logpush": True, "tail_consumers": tails})
+    assert (patched.json()["result"]["logpush"], patched.json()["result"]["tail_consumers"]) == (True, tails)
     put = server.http.put(f"{workers}/{script}", json={"name": f"{script}-new"}).json()["result"]
     assert (put["name"], put["logpush"], put["id"]) == (f"{script}-new", False, patched.json()["result"]["id"])
     assert server.call(f"{script}-new").text == "hello"
