@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebook_do.errors import DurableError
+from notebook_do.local.connection import PATIENCE
 from notebook_do.local.server import serve
-from notebook_do.local.transport import PATIENCE
 
 if TYPE_CHECKING:
     from notebook_do.local.home import LocalTarget

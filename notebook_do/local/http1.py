@@ -20,6 +20,12 @@ PIECE = 1 << 16
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(rb"[^\r\n\0]*")
 _TARGET = re.compile(rb"[^\s\0]+")
+_STATUS = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9])(?: .*)?")
+_NUMBER = re.compile(rb"[0-9]{1,18}")
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r\n]*)?\r\n")
+_BODILESS = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"TRACE"))
+FRAMING = frozenset((b"content-length", b"transfer-encoding"))
+"""The headers that say where a message ends."""
 
 
 class Malformed(ConnectionError):  # noqa: N818 - what the bytes are
@@ -38,6 +44,13 @@ def head(method: bytes, target: bytes, headers: Headers) -> bytes:
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
+def framing(method: bytes, length: int) -> Headers:
+    """Say how long a body is that is about to be sent: -1 for one that ends by itself."""
+    if length < 0:
+        return [(b"transfer-encoding", b"chunked")]
+    return [] if length == 0 and method in _BODILESS else [(b"content-length", b"%d" % length)]
+
+
 async def read_head(reader: StreamReader) -> tuple[bytes, Headers]:
     """Read a start line and headers, names in lower case; raises ConnectionError when there is none."""
     try:
@@ -47,26 +60,50 @@ async def read_head(reader: StreamReader) -> tuple[bytes, Headers]:
     except LimitOverrunError:
         raise Malformed("the head is too long") from None
     start, *lines = raw[:-4].split(b"\r\n")
-    headers: Headers = []
-    for line in lines:
-        name, colon, value = line.partition(b":")
-        if not colon:
-            raise Malformed("a header has no colon")
-        headers.append((name.lower(), value.strip()))
-    return start, headers
+    return start, [_header(line) for line in lines]
+
+
+def _header(line: bytes) -> tuple[bytes, bytes]:
+    name, colon, value = line.partition(b":")
+    if not colon or not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
+        raise Malformed("a line is no header")
+    return name.lower(), value.strip(b" \t")
+
+
+def status_of(start: bytes) -> int:
+    """Read the status of an answer; nobody here asks for another protocol, so 101 is none."""
+    match = _STATUS.fullmatch(start)
+    if not match or match[1] == b"101":
+        raise Malformed("the answer has no status")
+    return int(match[1])
 
 
 def length_of(headers: Headers) -> int | None:
     """Say how long the body is: a number of bytes, -1 for chunked, None when the headers do not say."""
-    found = None
-    for name, value in headers:
-        if name == b"transfer-encoding" and value.lower() == b"chunked":
-            return -1
-        if name == b"content-length":
-            if not value.isdigit():
-                raise Malformed("the content length is no number")
-            found = int(value)
-    return found
+    lengths = {value for name, value in headers if name == b"content-length"}
+    codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
+    if codings and (codings != [b"chunked"] or lengths):
+        raise Malformed("the end of the body is not told clearly")
+    if codings:
+        return -1
+    if len(lengths) > 1 or not all(map(_NUMBER.fullmatch, lengths)):
+        raise Malformed("the content length is no number")
+    return int(lengths.pop()) if lengths else None
+
+
+def closes(headers: Headers) -> bool:
+    """Whether the other end says that it closes the connection after this message."""
+    listed = (token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b","))
+    return b"close" in listed
+
+
+def unframed(headers: Headers, length: int | None) -> Headers:
+    """Give headers with what frames the message said once: a known `length`, else the one length that they name."""
+    lengths = {value for name, value in headers if name == b"content-length" and _NUMBER.fullmatch(value)}
+    kept = [(name, value) for name, value in headers if name not in FRAMING]
+    if length is not None:
+        lengths = {b"%d" % length} if length >= 0 else set()
+    return [*kept, (b"content-length", lengths.pop())] if len(lengths) == 1 else kept
 
 
 async def read_body(reader: StreamReader, length: int | None) -> AsyncIterator[tuple[bytes, bool]]:
@@ -88,15 +125,23 @@ async def read_body(reader: StreamReader, length: int | None) -> AsyncIterator[t
 
 async def _chunks(reader: StreamReader) -> AsyncIterator[bytes]:
     try:
-        while size := int((await reader.readuntil(b"\r\n")).partition(b";")[0], 16):
+        while size := _chunk_size(await reader.readuntil(b"\r\n")):
             while size:
                 piece = await reader.read(min(PIECE, size))
                 if not piece:
                     raise ConnectionResetError("the body broke off")
                 size -= len(piece)
                 yield piece
-            await reader.readexactly(2)
+            if await reader.readexactly(2) != b"\r\n":
+                raise Malformed("a chunk is not as long as it says")
         while await reader.readuntil(b"\r\n") != b"\r\n":
             pass  # trailers are not passed on
-    except (IncompleteReadError, LimitOverrunError, ValueError):
+    except (IncompleteReadError, LimitOverrunError):
         raise Malformed("the chunks broke off") from None
+
+
+def _chunk_size(line: bytes) -> int:
+    match = _CHUNK.fullmatch(line)
+    if not match:
+        raise Malformed("a chunk has no size")
+    return int(match[1], 16)

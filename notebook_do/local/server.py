@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import logging.handlers
 import os
 import re
 import signal
-import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route, WebSocketRoute
 
-from notebook_do.errors import TargetError
 from notebook_do.local import (
     routes_account,
     routes_assets,
@@ -33,16 +29,18 @@ from notebook_do.local import (
     routes_zones,
 )
 from notebook_do.local.account import Account
+from notebook_do.local.connection import PATIENCE
 from notebook_do.local.envelope import no
 from notebook_do.local.front import Front
 from notebook_do.local.gateway import workers_app
 from notebook_do.local.guard import TAIL_PREFIX, Guard, NoTraceback
 from notebook_do.local.home import Home, LocalTarget
+from notebook_do.local.listening import Server, bind, server_of
 from notebook_do.local.publish import Cloud, forget
 from notebook_do.local.refusals import Refused, refuse
 from notebook_do.local.runtime import Runtime
 from notebook_do.local.tails import Tails
-from notebook_do.local.transport import PATIENCE, LenientFrames, impatient
+from notebook_do.local.transport import LenientFrames
 from notebook_do.local.uploads import AssetUploads
 from notebook_do.local.zones import Zones
 from notebook_do.toolchain import find_workerd
@@ -57,7 +55,6 @@ if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
 ROOT = "/client/v4"
-HEADER_BYTES = 64 << 10
 LOG_BYTES = 1 << 20
 _ACCOUNT_ID = re.compile(r"[0-9a-f]{32}\Z")
 _log = logging.getLogger(__name__)
@@ -129,42 +126,6 @@ async def _failed(_request: Request, _error: Exception) -> Response:
     return no(refuse("unknown"))
 
 
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Any:
-        """Leave signals to `serve`: two servers share them."""
-        yield
-
-
-def _uvicorn(app: ASGIApp, *, api: bool, patience: float) -> _Server:
-    config = uvicorn.Config(
-        app,
-        http=impatient(patience),
-        ws=LenientFrames if api else "websockets-sansio",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=3,
-        h11_max_incomplete_event_size=HEADER_BYTES,
-    )
-    return _Server(config)
-
-
-def bind(port: int, *, remembered: int = 0) -> socket.socket:
-    """Listen on 127.0.0.1: on the asked port or not at all, on the remembered one if it is free, else on any."""
-    for wanted in (port,) if port else (remembered, 0):
-        try:
-            return socket.create_server(("127.0.0.1", wanted), backlog=512)
-        except OSError as error:
-            if port and error.errno in (errno.EADDRINUSE, errno.EACCES):
-                why = "is in use" if error.errno == errno.EADDRINUSE else "may not be opened by this user"
-                raise TargetError(f"port {port} {why}: choose another one, or 0 for any") from None
-            if not wanted:
-                raise
-    raise AssertionError
-
-
 async def serve(  # noqa: PLR0913 - the facts of one server
     data: Path,
     *,
@@ -201,7 +162,7 @@ async def serve(  # noqa: PLR0913 - the facts of one server
 @contextlib.asynccontextmanager
 async def _running(
     home: Home, api_port: int, workers_port: int, patience: float
-) -> AsyncIterator[tuple[Cloud, list[tuple[_Server, asyncio.Task[None]]]]]:
+) -> AsyncIterator[tuple[Cloud, list[tuple[Server, asyncio.Task[None]]]]]:
     """Give the account, the runtime and both listening servers."""
     async with contextlib.AsyncExitStack() as stack:
         account = Account(home.data)
@@ -238,7 +199,7 @@ async def _running(
             (app_of(cloud, token, patience=patience), api),
             (workers_app(runtime, Front(cloud)), workers),
         ):
-            server = _uvicorn(app, api=listener is api, patience=patience)
+            server = server_of(app, frames=LenientFrames if listener is api else None, patience=patience)
             task = asyncio.create_task(server.serve(sockets=[listener]))
             servers.append((server, task))
         while not all(server.started for server, _ in servers):  # noqa: ASYNC110 - uvicorn has no event for it
@@ -259,7 +220,7 @@ def _target(home: Home, cloud: Cloud) -> LocalTarget:
 
 
 async def _until(
-    stop: asyncio.Event, servers: list[tuple[_Server, asyncio.Task[None]]], home: Home, linger: float | None
+    stop: asyncio.Event, servers: list[tuple[Server, asyncio.Task[None]]], home: Home, linger: float | None
 ) -> None:
     """Wait for a signal, the end of a server, or the last user's leaving."""
     waits = [asyncio.create_task(stop.wait()), *(task for _, task in servers)]

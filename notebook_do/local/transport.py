@@ -1,39 +1,16 @@
-"""What the API's port needs beyond uvicorn's own protocols: a deadline for headers, and lenient websocket frames."""
+"""Lenient websocket frames: what the API's port needs beyond uvicorn's own protocol."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 if TYPE_CHECKING:
     import asyncio
 
-PATIENCE = 20.0
-"""How many seconds a client may stay silent in the middle of headers or a body."""
 _MASKED = 0x80
 _NO_KEY = bytes(4)
-
-
-class Deadline(H11Protocol):
-    """HTTP whose first headers must arrive in time: a connection that only trickles is closed."""
-
-    patience = PATIENCE
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the clock with the connection."""
-        super().connection_made(transport)
-        self.loop.call_later(self.patience, self._too_slow)
-
-    def _too_slow(self) -> None:
-        if self.cycle is None and self.transport.get_protocol() is self:
-            self.transport.abort()
-
-
-def impatient(patience: float) -> type[Deadline]:
-    """Make the protocol with another deadline."""
-    return type("Impatient", (Deadline,), {"patience": patience})
 
 
 class LenientFrames(WebSocketsSansIOProtocol):

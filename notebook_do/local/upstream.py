@@ -6,18 +6,19 @@ used, never by sending a request twice.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from notebook_do.local import http1
+from notebook_do.local.wire import connect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
     from pathlib import Path
 
     from notebook_do.local.http1 import Headers
+    from notebook_do.local.wire import Wire
 
 _KEEP = 2.0  # seconds; workerd closes a connection that was idle for five
 
@@ -34,59 +35,81 @@ class Answer:
 class Exchange:
     """One request and its response on one connection; `begin` and `end` before `response`, then `body`."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, wire: Wire) -> None:
         """Take over a connection."""
-        self.reader, self.writer = reader, writer
+        self._wire, self._reader = wire, wire.reader
         self.used = time.monotonic()
-        self._chunked = self._sent = self._received = self._closing = False
+        self._sent = self._received = self._closing = self._early = False
         self._method = b""
+        self._left = 0
         self._length: int | None = None
 
     @property
     def fresh(self) -> bool:
         """Tell whether the connection can carry another request."""
         idle = time.monotonic() - self.used
-        return idle < _KEEP and not self.reader.at_eof() and not self.writer.is_closing()
+        return idle < _KEEP and not self._reader.at_eof() and not self._reader.unread and not self._wire.closed
 
-    def begin(self, method: bytes, target: bytes, headers: Headers, *, chunked: bool = False) -> None:
-        """Send the head of the request; `chunked` when its body has no length."""
-        self._method, self._chunked = method, chunked
-        self._sent = self._received = False
-        more = [(b"transfer-encoding", b"chunked")] if chunked else []
-        self.writer.write(http1.head(method, target, [*headers, *more]))
+    async def begin(self, method: bytes, target: bytes, headers: Headers, *, length: int = 0) -> None:
+        """Send the head of a request whose body has `length` bytes, -1 when that is not known.
+
+        How the message is framed is said here and nowhere else: `headers` must not.
+        """
+        self._method, self._left = method, length
+        self._sent = self._received = self._early = False
+        await self._wire.send(http1.head(method, target, [*headers, *http1.framing(method, length)]))
 
     async def send(self, data: bytes) -> None:
-        """Send a piece of the request's body."""
-        self.writer.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
-        await self.writer.drain()
+        """Send a piece of the request's body; raises ConnectionError when workerd reads no more of it."""
+        if self._left < 0:
+            await self._wire.send(b"%x\r\n%b\r\n" % (len(data), data))
+        elif len(data) > self._left:
+            raise ValueError("more body than was announced")
+        else:
+            self._left -= len(data)
+            await self._wire.send(data)
 
-    def end(self) -> None:
+    async def end(self) -> None:
         """Say that the request is whole."""
-        if self._chunked:
-            self.writer.write(b"0\r\n\r\n")
-        self._sent = True
+        if self._left < 0:
+            await self._wire.send(b"0\r\n\r\n")
+        self._sent = self._left <= 0
 
     async def response(self) -> tuple[int, Headers]:
         """Wait for status and headers; raises ConnectionError when workerd goes away first."""
         status = 100
         while status < 200:
-            start, headers = await http1.read_head(self.reader)
-            status = int(start.split(b" ", 2)[1])
-        self._closing = (b"connection", b"close") in headers
-        bodiless = self._method == b"HEAD" or status in {204, 304}
-        self._length = 0 if bodiless else http1.length_of(headers)
-        return status, headers
+            start, headers = await http1.read_head(self._reader)
+            status = http1.status_of(start)
+        self._early = not self._sent
+        self._closing = http1.closes(headers)
+        length = http1.length_of(headers)
+        if self._method == b"HEAD" or status == 304:  # a length here is that of another answer
+            self._length = 0
+            return status, http1.unframed(headers, None)
+        self._length = 0 if status == 204 else length
+        return status, http1.unframed(headers, -1 if status == 204 else length)
 
     async def body(self) -> AsyncIterator[tuple[bytes, bool]]:
         """Give the pieces of the response's body as they come, each with whether more may follow."""
-        async for piece in http1.read_body(self.reader, self._length):
+        async for piece in http1.read_body(self._reader, self._length):
             yield piece
+        if self._length is None and self._wire.broken:
+            raise ConnectionResetError("the body broke off")
         self._received = True
 
     def recycle(self) -> bool:
-        """Make ready for another request; False when the connection is used up."""
+        """Make ready for another request; False when the connection is used up.
+
+        It is also where the answer came before the request was whole: who knows how much of that was read.
+        """
         self.used = time.monotonic()
-        return self._sent and self._received and not self._closing and self._length is not None
+        known = self._sent and not self._early and not self._closing and not self._reader.unread
+        return known and self._received and self._length is not None
+
+    def close(self) -> None:
+        """Close the connection; workerd then cancels what it was doing for it. Not while a `send` is under way."""
+        self._wire.close()
 
 
 class Upstream:
@@ -105,7 +128,7 @@ class Upstream:
             if known.fresh:
                 return known
             self.drop(known)
-        return Exchange(*await asyncio.open_unix_connection(self.path, limit=http1.HEAD_LIMIT))
+        return Exchange(await connect(self.path, limit=http1.HEAD_LIMIT))
 
     def done(self, exchange: Exchange) -> None:
         """Take back a connection whose response was read to its end."""
@@ -116,7 +139,7 @@ class Upstream:
 
     def drop(self, exchange: Exchange) -> None:
         """Close a connection; workerd then cancels what it was doing for it."""
-        exchange.writer.close()
+        exchange.close()
 
     def close(self) -> None:
         """Close all idle connections, and those in use when they come back."""
@@ -128,13 +151,13 @@ class Upstream:
         self, method: str, path: str, *, host: str, body: bytes = b"", headers: Iterable[tuple[bytes, bytes]] = ()
     ) -> Answer:
         """Send one small request and read the whole answer."""
-        head = [(b"host", host.encode()), (b"content-length", str(len(body)).encode()), *headers]
+        head = [(b"host", host.encode()), *headers]
         exchange = await self.exchange()
         try:
-            exchange.begin(method.encode(), path.encode(), head)
+            await exchange.begin(method.encode(), path.encode(), head, length=len(body))
             if body:
                 await exchange.send(body)
-            exchange.end()
+            await exchange.end()
             status, answered = await exchange.response()
             content = b"".join([piece async for piece, _ in exchange.body()])
         except BaseException:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-import uvicorn
 
+from notebook_do.local.connection import PATIENCE
 from notebook_do.local.gateway import workers_app
+from notebook_do.local.listening import bind, server_of
 from notebook_do.local.runtime import Runtime
 from notebook_do.local.spec import HostedNamespace, ModuleFile, RunnableWorker
 from notebook_do.toolchain import find_workerd
@@ -54,21 +55,13 @@ def make_worker(tmp_path: Path) -> Callable[..., RunnableWorker]:
     return make
 
 
-class Quiet(uvicorn.Server):
-    """A server that leaves the signals of the test run alone."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
-
-
 class Stage:
     """One data directory, the Workers deployed on it, and a client of the workers port."""
 
     def __init__(self, data: Path, make: Callable[..., RunnableWorker], facts: dict[str, Any]) -> None:
         """Begin with nothing deployed."""
         self.data, self.make, self._facts = data, make, facts
+        self._patience = facts.pop("patience", PATIENCE)
         self.workers: dict[str, RunnableWorker] = {}
         self.events: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._news = asyncio.Event()
@@ -131,14 +124,12 @@ class Stage:
         self.runtime = Runtime(
             data=self.data, workers=lambda: list(self.workers.values()), events=self._publish, **self._facts
         )
-        config = uvicorn.Config(
-            workers_app(self.runtime), host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=1
-        )
-        server = Quiet(config)
-        serving = asyncio.create_task(server.serve())
+        listener = bind(0)
+        self.port = listener.getsockname()[1]
+        server = server_of(workers_app(self.runtime), patience=self._patience)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.001)
-        self.port = server.servers[0].sockets[0].getsockname()[1]
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=30) as client:
             self.client = client
             try:
