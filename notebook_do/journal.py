@@ -1,14 +1,16 @@
 """The write-ahead journal: what a deploy is about to send, on the disk before it is sent.
 
 One JSON line an entry, each with its own checksum. An intent stays open until its end is written; an open one is
-resolved by looking at what is live, never by sending again. Holds no secret and no code. Written under the lock.
+resolved by looking at what is live, never by sending again. An upload that was given up (ended without being seen, and
+without a refusal) is kept: should it show up later, it is recognised by its op. Holds no secret and no code. Written
+under the lock.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from notebook_do.errors import StateCorrupt
@@ -63,6 +65,22 @@ class Intent:
     settings_digest: str | None = None
     trigger: Trigger | None = None
     forgotten: tuple[StableId, ...] = ()
+    sent_at: float | None = None
+    """When it was sent last, in seconds since 1970; None in a journal that an older notebook_do wrote: long ago."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """An intent and how it ended: `status` is None while it is open. `refused`: it certainly did not happen."""
+
+    intent: Intent
+    status: Status | None = None
+    refused: bool = False
+
+    @property
+    def given_up(self) -> bool:
+        """True for an upload that was never seen and may still show up, by its op."""
+        return self.intent.kind == "upload" and self.status in {"not done", "uncertain"} and not self.refused
 
 
 class Journal:
@@ -72,31 +90,42 @@ class Journal:
         self.path = path
 
     def begin(self, intent: Intent) -> None:
-        """Write an intent; it is on the disk when this returns."""
-        self._append({"is": "intent", **_encode(intent)})
+        """Write an intent, again where it is sent again; it is on the disk when this returns."""
+        self._append(_begun(intent))
 
-    def end(self, op: str, status: Status) -> None:
+    def end(self, op: str, status: Status, *, refused: bool = False) -> None:
         """Write how an intent ended. `uncertain` closes it too: it was looked at, and cannot be told."""
-        self._append({"is": "end", "op": op, "status": status})
+        self._append(_ended(op, status, refused=refused))
 
-    def open_intents(self) -> tuple[Intent, ...]:
-        """Give the intents without an end, oldest first; raises StateCorrupt for a damaged journal."""
-        found: dict[str, Intent] = {}
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Return every intent and how it ended, oldest first; raises StateCorrupt for a damaged journal."""
+        found: dict[str, Attempt] = {}
         for number, entry in self._entries():
             try:
                 if entry.get("is") == "intent":
                     intent = _decode(entry)
-                    found[intent.op] = intent
-                else:
-                    found.pop(str(entry.get("op")), None)
+                    found[intent.op] = Attempt(intent=intent)
+                elif (op := str(entry.get("op"))) in found:
+                    refused = entry.get("refused") is True
+                    found[op] = replace(found[op], status=entry.get("status", "uncertain"), refused=refused)
             except (Damage, TypeError, KeyError) as error:
                 raise self._corrupt(number, str(error)) from None
         return tuple(found.values())
 
+    def open_intents(self) -> tuple[Intent, ...]:
+        """Return the intents without an end, oldest first; raises StateCorrupt for a damaged journal."""
+        return tuple(a.intent for a in self.attempts() if a.status is None)
+
     def shorten(self) -> None:
-        """Begin anew when the journal is long and nothing is open."""
-        if self.path.exists() and self.path.stat().st_size > _LONG and not self.open_intents():
-            disk.replace(self.path, b"")
+        """Begin anew when the journal is long and nothing is open; uploads that were given up stay in it."""
+        if not self.path.exists() or self.path.stat().st_size <= _LONG:
+            return
+        attempts = self.attempts()
+        if any(a.status is None for a in attempts):
+            return
+        kept = [a for a in attempts if a.given_up]
+        entries = [e for a in kept for e in (_begun(a.intent), _ended(a.intent.op, a.status or "uncertain"))]
+        disk.replace(self.path, b"".join(map(_line, entries)))
 
     def _append(self, entry: dict[str, Any]) -> None:
         content = disk.read(self.path) or b""
@@ -125,6 +154,14 @@ class Journal:
         )
 
 
+def _begun(intent: Intent) -> dict[str, Any]:
+    return {"is": "intent", **_encode(intent)}
+
+
+def _ended(op: str, status: Status, *, refused: bool = False) -> dict[str, Any]:
+    return {"is": "end", "op": op, "status": status, **({"refused": True} if refused else {})}
+
+
 def _line(entry: dict[str, Any]) -> bytes:
     text = json.dumps(entry, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -145,6 +182,7 @@ def _decode(entry: dict[str, Any]) -> Intent:
     kind, record = entry["kind"], entry["worker_record"]
     if kind not in _KINDS:
         raise Damage(f"{kind!r} is of a newer notebook_do")
+    sent_at = entry.get("sent_at")
     texts: dict[str, str] = {key: str(entry[key]) for key in ("op", "script_name", "worker", "summary", "body_sha256")}
     tag, new_tag = entry["tag"], entry["new_tag"]
     return Intent(
@@ -164,5 +202,6 @@ def _decode(entry: dict[str, Any]) -> Intent:
         settings_digest=entry["settings_digest"],
         trigger=decode_trigger(entry["trigger"], "trigger") if entry.get("trigger") else None,
         forgotten=tuple(entry["forgotten"]),
+        sent_at=float(sent_at) if sent_at is not None else None,
         **texts,
     )

@@ -134,11 +134,11 @@ class Session:
         """Compare declared, recorded and live, and say what a deploy would do. Reads only."""
         connection = await self._connect()
         self._secrecy.ask_missing(self.catalog, self._state.load())
-        found = await self._recover(connection)
+        found, undecided = await self._recover(connection)
         recorded = self._state.load(account_id=connection.account_id, api_origin=connection.origin)
         desired = self._desire(tuple(destroy))
         sights = self._secrecy.sights(desired, recorded.lineage, self._secrecy.vault())
-        plan = await self._plan_on(connection, desired, recorded, sights)
+        plan = await self._plan_on(connection, desired, recorded, sights, undecided)
         warnings = (*found, *self._shared(), *connection.cautions, *self.catalog.left_over(), *plan.warnings)
         plan = replace(plan, warnings=warnings)
         self._desired[plan.digest] = desired, sights
@@ -444,12 +444,16 @@ class Session:
     async def _look(self, read: Callable[..., Coroutine[Any, Any, T]], *asked: Any) -> T:
         return await read(await self._connect(), self._state.load(), *asked)
 
-    async def _recover(self, connection: Connection) -> tuple[str, ...]:
-        """Look what became of a deploy that was interrupted, and say it; sends nothing when none was."""
-        from notebook_do.deploy import recover
+    async def _recover(self, connection: Connection) -> tuple[tuple[str, ...], dict[str, str]]:
+        """Look what became of a deploy that was interrupted: what is to say, and of which scripts it is not known yet.
+
+        Sends nothing when none was interrupted.
+        """
+        from notebook_do.deploy import recover, undecided
 
         async with connection.client() as client:
-            return tuple(f"{o.text}: {o.detail}" for o in await recover(client=client, state=self._state))
+            found = await recover(client=client, state=self._state)
+        return tuple(f"{o.text}: {o.detail}" for o in found if o.status != "not known yet"), undecided(found)
 
     def _shared(self) -> tuple[str, ...]:
         """Say when another notebook deploys with this state file, as a copied one does."""
@@ -474,6 +478,7 @@ class Session:
         desired: Desired,
         recorded: Recorded,
         sights: Sights,
+        undecided: dict[str, str],
     ) -> Plan:
         from notebook_do.observe import observe
         from notebook_do.plan.triggers import triggers_concerned
@@ -497,6 +502,7 @@ class Session:
                 target=self.target,
                 default_compatibility_date=NEWEST_COMPATIBILITY_DATE,
                 sights=sights,
+                undecided=undecided,
             )
 
         plan = await build(())
@@ -520,10 +526,11 @@ class Session:
             )
 
     def _forget_destroyed(self, plan: Plan) -> None:
+        left_out = {id_ for left in plan.undecided for id_ in left.ids}
         for asked in self._desired[plan.digest][0].destroy:
             kind, _, id_ = asked.rpartition(":")  # an id that is both may be asked for as worker:ID or namespace:ID
             for one in ("worker", "namespace"):
-                if kind in {"", one}:
+                if kind in {"", one} and id_ not in left_out:
                     self.catalog.forget(one, id_)
         for consent in plan.consents:
             self.catalog.forget("namespace", consent.stable_id)

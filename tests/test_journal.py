@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -141,3 +142,29 @@ def test_a_long_journal_begins_anew_when_nothing_is_open(journal: Journal) -> No
     journal.end("open", "done")
     journal.shorten()
     assert journal.path.stat().st_size == 0
+
+
+def test_what_was_given_up_outlives_shortening(journal: Journal) -> None:
+    """Issue 11.4: an upload that ended without being seen stays known for ever; one that was refused does not."""
+    gone = replace(INTENT, op="given-up", sent_at=12.5)
+    for op, status, refused in (("given-up", "uncertain", False), ("refused", "not done", True)):
+        journal.begin(replace(gone, op=op))
+        journal.end(op, status, refused=refused)  # type: ignore[arg-type]
+    while journal.path.stat().st_size < 300_000:
+        journal.begin(replace(INTENT, summary="x" * 50_000))
+        journal.end(INTENT.op, "done")
+    journal.shorten()
+    (kept,) = Journal(journal.path).attempts()
+    assert (kept.intent, kept.status, kept.given_up) == (gone, "uncertain", True)
+    assert journal.open_intents() == ()
+    journal.end("given-up", "done")
+    assert not any(a.given_up for a in journal.attempts())
+
+
+def test_a_journal_without_times_is_read(journal: Journal) -> None:
+    """A journal that an older notebook_do wrote has no time of sending, and is read all the same."""
+    journal.begin(INTENT)
+    entry = {k: v for k, v in json.loads(journal.path.read_text()).items() if k not in {"sum", "sent_at"}}
+    journal.path.unlink()
+    journal._append(entry)
+    assert journal.open_intents() == (INTENT,)

@@ -5,8 +5,8 @@ Whatever fails, every step ends as done, not done or uncertain, and the next run
 
 from __future__ import annotations
 
-from notebook_do.deploy.recover import recover
+from notebook_do.deploy.recover import recover, undecided
 from notebook_do.deploy.result import DeployResult, Event, Outcome
 from notebook_do.deploy.run import deploy
 
-__all__ = ["DeployResult", "Event", "Outcome", "deploy", "recover"]
+__all__ = ["DeployResult", "Event", "Outcome", "deploy", "recover", "undecided"]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from notebook_do.errors import DurableError
     from notebook_do.plan.plan import Step
 
-_SCRIPT_FAULTS = frozenset({10021, 10070, 10061, 10064, 10068})
+SCRIPT_FAULTS = frozenset({10021, 10070, 10061, 10064, 10068})
 _MISSING_CLASS = frozenset({"config_references_nonexistent_class", "config_export_not_in_code"})
 """The scenarios of 100402 (exports reconciliation) that the script is to blame for: it does not export the class."""
 
@@ -22,7 +22,7 @@ def blamed(error: DurableError, step: Step) -> DurableError:
 
     if not (isinstance(step, Upload) and isinstance(error, ApiError)):
         return error
-    if error.code not in _SCRIPT_FAULTS and not error.scenarios & _MISSING_CLASS:
+    if error.code not in SCRIPT_FAULTS and not error.scenarios & _MISSING_CLASS:
         return error
     place = re.search(rf"\bat {re.escape(step.main_module)}:(\d{{1,9}}):\d{{1,9}}", error.message)
     line = step.line

@@ -48,6 +48,18 @@ def after_forget(recorded: Recorded, stable_ids: Iterable[StableId], workers: It
     return _with_namespaces(kept, (), tuple(stable_ids), at)
 
 
+def unclaimed(
+    recorded: Recorded, records: Iterable[RecordedNamespace], live: Mapping[NamespaceId, ObservedNamespace]
+) -> tuple[RecordedNamespace, ...]:
+    """Return those of `records` that take neither a stable ID nor a namespace from what is recorded already."""
+    by_id = {n.namespace_id: n.stable_id for n in recorded.namespaces if n.namespace_id}
+    by_stable = {n.stable_id: n.namespace_id for n in recorded.namespaces if n.namespace_id}
+    known = [(r, _identified(r, live).namespace_id) for r in records]
+    return tuple(
+        r for r, id_ in known if by_id.get(id_, r.stable_id) == r.stable_id and by_stable.get(r.stable_id, id_) == id_
+    )
+
+
 def missing(intent: Intent, live: Mapping[NamespaceId, ObservedNamespace]) -> list[str]:
     """Name the namespaces that should be live after `intent` and are not, or are not what they should be."""
     concerned = (n for n in intent.namespace_records if n.stable_id in intent.verify)

@@ -1,66 +1,158 @@
 """Resolves what an interrupted deploy left open: each journalled intent is looked up live, and recorded if it happened.
 
-Sends reads only. It runs before a plan is made and before a deploy sends anything.
+Not seen yet is not "did not happen": Cloudflare may still carry out a request whose sender is gone. So an intent that
+is not seen stays open until it is, until a later upload of ours to that script was answered (uploads of one script are
+carried out one after the other), or until it is so old that nobody works on it any more. Sends reads only. It runs
+before a plan is made and before a deploy sends anything.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from notebook_do.deploy.record import after_intent
+from notebook_do.cloudflare import wire
+from notebook_do.deploy.record import after_intent, missing, unclaimed
 from notebook_do.deploy.result import Outcome
-from notebook_do.deploy.send import Overtaken, look, verify
+from notebook_do.deploy.send import Mismatched, Overtaken, Uncertain, look, verify
 from notebook_do.journal import Journal
+from notebook_do.observe import observe_namespaces, observe_scripts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
     from notebook_do.cloudflare.client import Client
-    from notebook_do.journal import Intent
-    from notebook_do.model import Recorded
+    from notebook_do.journal import Attempt, Intent
+    from notebook_do.model import ObservedScript, Recorded
     from notebook_do.state import StateFile
 
+DECIDED_AFTER = 600.0
+"""Seconds after which a request that was not seen can no longer be carried out (emulated: no document tells)."""
 
-async def recover(*, client: Client, state: StateFile) -> tuple[Outcome, ...]:
-    """Bring the state file up to date after an interrupted deploy; gives what was found, empty when nothing was open.
+
+async def recover(*, client: Client, state: StateFile, now: Callable[[], float] = time.time) -> tuple[Outcome, ...]:
+    """Bring the state file up to date after an interrupted deploy; return what was found, empty when nothing was open.
 
     Sends nothing and takes no lock when nothing is open. Raises StateLocked while that deploy is still running.
     """
-    if not Journal(state.journal_path).open_intents():
-        return ()
-    with state.lock():
-        return await resolve(client, state)
+    journal = Journal(state.journal_path)
+    attempts = journal.attempts()
+    found: tuple[Outcome, ...] = ()
+    if any(a.status is None for a in attempts):
+        with state.lock():
+            found = await resolve(client, state, now)
+    if any(_may_show_up(a, attempts) for a in attempts):
+        scripts = await observe_scripts(client)
+        if _shown(state, scripts):
+            with state.lock():
+                found += await recognise(client, state, scripts)
+    return found
 
 
-async def resolve(client: Client, state: StateFile) -> tuple[Outcome, ...]:
+def undecided(found: Iterable[Outcome]) -> dict[str, str]:
+    """Return the scripts of which an interrupted step is not known yet, with what to say of each."""
+    open_ = [o for o in found if o.status == "not known yet"]
+    return {
+        name: " ".join(f"{o.text}: {o.detail}" for o in open_ if o.script_name == name)
+        for name in sorted({o.script_name for o in open_})
+    }
+
+
+async def resolve(client: Client, state: StateFile, now: Callable[[], float] = time.time) -> tuple[Outcome, ...]:
     """Resolve every open intent, oldest first; the lock is held."""
     journal = Journal(state.journal_path)
     outcomes = []
     for intent in journal.open_intents():
         recorded = state.load(account_id=client.account_id, api_origin=client.origin)
-        outcomes.append(await _resolve_one(client, state, recorded, intent))
-        journal.end(intent.op, outcomes[-1].status)
+        outcome = await _resolve_one(client, state, recorded, intent, now())
+        if outcome.status != "not known yet":
+            journal.end(intent.op, outcome.status)
+        outcomes.append(outcome)
     return tuple(outcomes)
 
 
-async def _resolve_one(client: Client, state: StateFile, recorded: Recorded, intent: Intent) -> Outcome:
+async def _resolve_one(client: Client, state: StateFile, recorded: Recorded, intent: Intent, now: float) -> Outcome:
+    journal = Journal(state.journal_path)
+    common = Outcome(text=intent.summary, status="not done", script_name=intent.script_name)
+    overtaken: Uncertain | None = None
     try:
         sent = await look(client, intent)
-    except Overtaken as overtaken:
-        return Outcome(text=intent.summary, status="uncertain", detail=overtaken.message)
-    if sent is None:
-        return Outcome(
-            text=intent.summary, status="not done", detail="an earlier deploy was interrupted before it happened."
-        )
-    live = await verify(client, intent) if intent.verify else {}
-    state.save(
-        after_intent(
-            bound(recorded, client), intent, etag=sent.script.etag if sent.script else None, live=live, at=today()
-        )
+        live = await verify(client, intent) if sent and intent.verify else {}
+    except (Overtaken, Mismatched) as caught:
+        sent, overtaken = None, caught
+    if sent is not None:
+        etag = sent.script.etag if sent.script else None
+        state.save(after_intent(bound(recorded, client), intent, etag=etag, live=live, at=today()))
+        return replace(common, status="done", detail="an earlier deploy was interrupted after it; it is recorded now.")
+    if _superseded(intent, journal.attempts()):
+        return replace(common, detail="an earlier deploy was interrupted before it happened; a later one went on.")
+    if overtaken is not None:
+        return replace(common, status="uncertain", detail=overtaken.message)
+    if intent.sent_at is not None and intent.sent_at > now:  # the clock was set back: count from now on
+        intent = replace(intent, sent_at=now)
+        journal.begin(intent)
+    if intent.sent_at is not None and now < intent.sent_at + DECIDED_AFTER:
+        return replace(common, status="not known yet", detail=_not_known(intent.sent_at))
+    return replace(common, detail="an earlier deploy was interrupted before it happened.")
+
+
+def _not_known(sent_at: float) -> str:
+    return (
+        f"an earlier deploy was interrupted after it was sent at {_clock(sent_at)}, and Cloudflare may still carry it "
+        f"out. %durable plan looks again; at {_clock(sent_at + DECIDED_AFTER)} it is decided."
     )
-    return Outcome(
-        text=intent.summary, status="done", detail="an earlier deploy was interrupted after it; it is recorded now."
-    )
+
+
+def _clock(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%H:%M:%S} UTC"
+
+
+# --- what shows up after it was given up
+
+
+async def recognise(client: Client, state: StateFile, scripts: Mapping[str, ObservedScript]) -> tuple[Outcome, ...]:
+    """Record the uploads that were given up and are live now, told by their op; the lock is held."""
+    shown = _shown(state, scripts)
+    outcomes = [await _record_late(client, state, i, scripts[i.script_name].etag) for i in shown]
+    return tuple(o for o in outcomes if o is not None)
+
+
+def _shown(state: StateFile, scripts: Mapping[str, ObservedScript]) -> list[Intent]:
+    attempts = Journal(state.journal_path).attempts()
+    return [a.intent for a in attempts if _may_show_up(a, attempts) and _shows(a.intent, scripts)]
+
+
+async def _record_late(client: Client, state: StateFile, intent: Intent, etag: str | None) -> Outcome | None:
+    """Record one of them as done; None where its namespaces are not as it leaves them: somebody went on from there."""
+    recorded = state.load(account_id=client.account_id, api_origin=client.origin)
+    live = await observe_namespaces(client) if intent.namespace_records else {}
+    if missing(intent, live):
+        return None
+    fitting = replace(intent, namespace_records=unclaimed(recorded, intent.namespace_records, live))
+    state.save(after_intent(bound(recorded, client), fitting, etag=etag, live=live, at=today()))
+    Journal(state.journal_path).end(intent.op, "done")
+    detail = "an earlier deploy was interrupted, and it happened late; it is recorded now."
+    return Outcome(text=intent.summary, status="done", detail=detail, script_name=intent.script_name)
+
+
+def _may_show_up(attempt: Attempt, attempts: Sequence[Attempt]) -> bool:
+    return attempt.given_up and not _superseded(attempt.intent, attempts)
+
+
+def _shows(intent: Intent, scripts: Mapping[str, ObservedScript]) -> bool:
+    live = scripts.get(intent.script_name)
+    return live is not None and wire.op_of(live) == intent.op
+
+
+def _superseded(intent: Intent, attempts: Sequence[Attempt]) -> bool:
+    """Say whether a later upload of ours to the same script was carried out: then `intent` can no longer be."""
+    if intent.kind != "upload":
+        return False
+    ours = [a for a in attempts if a.intent.kind == "upload" and a.intent.script_name == intent.script_name]
+    later = ours[next((n for n, a in enumerate(ours) if a.intent.op == intent.op), len(ours)) + 1 :]
+    return any(a.status == "done" for a in later)
 
 
 def bound(recorded: Recorded, client: Client) -> Recorded:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from notebook_do.shown import Shown
 
-if TYPE_CHECKING:
-    from notebook_do.journal import Status
-
 EventKind = Literal["step", "done", "failed", "waiting", "finished"]
+
+Ending = Literal["done", "not done", "uncertain", "not known yet"]
+"""How a step ended. `not known yet`: it was sent by a deploy that was interrupted, and may still be carried out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +28,10 @@ class Outcome:
     """How one step ended. `detail` is one sentence for a person, empty when all went well."""
 
     text: str
-    status: Status
+    status: Ending
     detail: str = ""
+    script_name: str = ""
+    """The script that an interrupted step was about."""
 
 
 @dataclass(kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from notebook_do.deploy.blame import blamed
 from notebook_do.deploy.intents import intent_of, new_op, with_marks, with_own_tags
 from notebook_do.deploy.order import waits_for
 from notebook_do.deploy.record import after_forget, after_intent
-from notebook_do.deploy.recover import bound, resolve, today
+from notebook_do.deploy.recover import bound, recognise, resolve, today
 from notebook_do.deploy.result import DeployResult, Event, EventKind, Outcome
 from notebook_do.deploy.send import Uncertain, send, verify
 from notebook_do.deploy.stale import differences, diverged
@@ -57,6 +58,7 @@ async def deploy(  # noqa: PLR0913 - one plan, its surroundings, and three ways 
     emit: Callable[[Event], None] = lambda _: None,
     cancel: Callable[[], bool] = lambda: False,
     vault: Vault | None = None,
+    now: Callable[[], float] = time.time,
 ) -> DeployResult:
     """Send exactly `plan`. `confirm` holds the typed phrases of its consents; `cancel` is asked between steps.
 
@@ -72,7 +74,7 @@ async def deploy(  # noqa: PLR0913 - one plan, its surroundings, and three ways 
     vault = vault or Vault()
     _check_secrets(plan, vault)
     with state.lock():
-        run = _Run(plan, client, state, emit, cancel, vault)
+        run = _Run(plan, client, state, emit, cancel, vault, now)
         with client.waiting(run.waiting, cancel):
             await run.begin(frozenset(confirm))
             return await run.steps()
@@ -113,9 +115,10 @@ class _Run:
         emit: Callable[[Event], None],
         cancel: Callable[[], bool],
         vault: Vault,
+        now: Callable[[], float],
     ) -> None:
         self.plan, self.client, self.state = plan, client, state
-        self.emit, self.cancel, self.vault = emit, cancel, vault
+        self.emit, self.cancel, self.vault, self.now = emit, cancel, vault, now
         self.journal = Journal(state.journal_path)
         self.outcomes: dict[int, Outcome] = {}
         self.failed: tuple[int, DurableError] | None = None
@@ -127,10 +130,12 @@ class _Run:
 
     async def begin(self, confirm: frozenset[str]) -> None:
         """Recover, observe again, refuse a stale plan or a missing consent, and make sure that state can be written."""
-        recovered = await resolve(self.client, self.state)
-        self.recorded = self._load()
+        recovered = await resolve(self.client, self.state, self.now)
         listed = not _verified_afterwards(self.plan)
         observed = await observe(self.client, scripts=(), settings=False, namespaces=listed)
+        recovered += await recognise(self.client, self.state, {s.name: s for s in observed.scripts})
+        self.recorded = self._load()
+        self._check_decided(recovered)
         now = take_baseline(self.recorded, observed, self.plan.scripts, self.plan.namespace_ids)
         if not listed:
             now = replace(now, namespaces=self.plan.baseline.namespaces)
@@ -151,6 +156,16 @@ class _Run:
         if any(wire.secrets_of(s) for s in self.plan.steps if isinstance(s, Upload)):
             make_key(self.recorded.lineage)
         self.scripts = {s.name: s for s in observed.scripts}
+
+    def _check_decided(self, recovered: tuple[Outcome, ...]) -> None:
+        """Refuse a plan about a script of which an interrupted step is not known yet, unless it leaves that out."""
+        left_out = {left.script_name for left in self.plan.undecided}
+        for outcome in recovered:
+            if outcome.status == "not known yet" and outcome.script_name in self.plan.scripts - left_out:
+                raise StalePlan(
+                    f"plan {self.plan.digest} is stale: it is not known yet what became of this: {outcome.text}; "
+                    f"{outcome.detail} Nothing was sent; look at the new plan."
+                )
 
     async def steps(self) -> DeployResult:
         """Run the steps, each after those it waits for, a few at once; nothing new begins after a failure."""
@@ -236,14 +251,14 @@ class _Run:
             live=self.scripts.get(step.script_name),
             digest=form.digest if form else "",
         )
-        self.journal.begin(intent)
+        self._begin(intent)
         try:
-            sent = await send(self.client, step, intent, form)
+            sent = await send(self.client, step, intent, form, again=lambda: self._begin(intent))
             live = await verify(self.client, intent) if intent.verify else {}
         except Uncertain:
             raise  # the intent stays open: the next plan looks first
         except DurableError:
-            self.journal.end(op, "not done")
+            self.journal.end(op, "not done", refused=True)
             raise
         try:
             self._record(intent, sent.script, live)
@@ -253,6 +268,10 @@ class _Run:
                 "The journal knows of it: plan again when that is mended, and it is recorded then."
             ) from None
         return Outcome(text=step.summary, status="done")
+
+    def _begin(self, intent: Intent) -> None:
+        """Journal what is about to be sent, with the time: how long it may still be carried out is told from it."""
+        self.journal.begin(replace(intent, sent_at=self.now()))
 
     def _with_marks(self, step: Upload) -> Upload:
         """Mark the secrets that `step` sets, so that a later plan can tell whether they changed."""

@@ -13,6 +13,7 @@ from notebook_do.cloudflare import wire
 from notebook_do.cloudflare.answer import NoAnswer
 from notebook_do.cloudflare.retry import Cancelled, is_definite
 from notebook_do.cloudflare.triggers import holds, read_triggers, remove_trigger, set_trigger
+from notebook_do.deploy.blame import SCRIPT_FAULTS
 from notebook_do.deploy.intents import Mutation, judge
 from notebook_do.deploy.record import missing
 from notebook_do.errors import ApiError, DeployError
@@ -21,7 +22,7 @@ from notebook_do.plan.plan import DeleteScript, SetSchedules, SetUrl, Upload
 from notebook_do.plan.trigger_step import RemoveTrigger, SetTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.cloudflare.wire import UploadForm
@@ -45,6 +46,10 @@ class Uncertain(DeployError):  # noqa: N818 - what happened
     """It cannot be told whether the mutation happened."""
 
 
+class Mismatched(Uncertain):
+    """It was accepted, and the namespaces are not as it should have left them."""
+
+
 class Overtaken(Uncertain):
     """Somebody else's change hides what became of the mutation; looking again will not tell."""
 
@@ -60,9 +65,11 @@ class Sent:
     began: frozenset[str] | None = None
 
 
-async def send(client: Client, step: Mutation, intent: Intent, form: UploadForm | None) -> Sent:
-    """Carry out one mutation. Raises the error of a definite refusal, or Uncertain."""
-    sent, sure = await _until_sent(client, step, intent, form)
+async def send(
+    client: Client, step: Mutation, intent: Intent, form: UploadForm | None, again: Callable[[], None] = lambda: None
+) -> Sent:
+    """Carry out one mutation. Raises the error of a definite refusal, or Uncertain. `again` notes that it is resent."""
+    sent, sure = await _until_sent(client, step, intent, form, again)
     if isinstance(step, Upload) and await _came_second(client, step, intent, sent.began if sure else None):
         raise Overtaken(
             f"this happened, but its classes were there already: {intent.summary}. Another deploy was first, at the "
@@ -72,10 +79,14 @@ async def send(client: Client, step: Mutation, intent: Intent, form: UploadForm 
     return sent
 
 
-async def _until_sent(client: Client, step: Mutation, intent: Intent, form: UploadForm | None) -> tuple[Sent, bool]:
+async def _until_sent(
+    client: Client, step: Mutation, intent: Intent, form: UploadForm | None, again: Callable[[], None]
+) -> tuple[Sent, bool]:
     """Send until it happened; True when no earlier attempt can have been what its answer tells of."""
     doubt = False  # an earlier attempt may have arrived, or may still
     for attempt in range(1, SENDS + 1):
+        if attempt > 1:
+            again()
         try:
             return await _once(client, step, form), not doubt
         except (ApiError, NoAnswer) as error:
@@ -84,7 +95,7 @@ async def _until_sent(client: Client, step: Mutation, intent: Intent, form: Uplo
             raise _unclear(intent, cancelled) if doubt else cancelled from None
         if isinstance(failure, ApiError) and is_definite(failure):
             if failure.code not in _ECHOES[intent.kind]:
-                raise failure
+                raise _unclear(intent, failure) if doubt and failure.code not in SCRIPT_FAULTS else failure
             if sent := await look(client, intent, change_expected=doubt):
                 return sent, False
             raise _unclear(intent, failure) if doubt else failure
@@ -154,7 +165,7 @@ async def verify(client: Client, intent: Intent) -> Mapping[NamespaceId, Observe
         problems = missing(intent, live)
         if not problems:
             return live
-    raise Uncertain(
+    raise Mismatched(
         f"{intent.summary} was accepted, but {'; '.join(problems)}. Nothing else was sent; plan again, compare the ids."
     )
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from notebook_do.plan.plan import Change, Consent, Plan, Refusal
+    from notebook_do.plan.undecided import Undecided
 
 TONES = {
     Action.NOOP: Tone.SAME,
@@ -105,6 +106,7 @@ def plan_document(plan: Plan, *, offered: bool = False) -> Document:
         _header(plan),
         *_refusals(plan.refusals),
         *_consents(plan.consents),
+        *_undecided(plan.undecided),
         *_changes(plan),
         *_drift(plan.drift),
         *_warnings(plan.warnings),
@@ -126,6 +128,8 @@ def _changes(plan: Plan) -> tuple[Block, ...]:
     changes = sorted(effective(plan), key=lambda c: (c.worker, _rank(c.kind)))
     unchanged = len(plan.changes) - len(changes)
     same = f" {unchanged} unchanged." if unchanged else ""
+    if plan.empty and plan.undecided and not plan.refusals and not changes:
+        return (Line("Nothing can be deployed until then." + same, Tone.CHANGE, strong=True),)
     if plan.empty and not plan.refusals and not changes:
         return (Line("Nothing to do: everything declared is live.", Tone.SAME, strong=True),)
     if not changes:
@@ -210,6 +214,13 @@ def _consents(consents: Sequence[Consent]) -> tuple[Block, ...]:
         return ()
     items = tuple(Item(lost(c), Tone.ALERT, (f"to allow it, type: {c.phrase}",)) for c in consents)
     return (Items("Stored data would be lost.", items),)
+
+
+def _undecided(left_out: Sequence[Undecided]) -> tuple[Block, ...]:
+    if not left_out:
+        return ()
+    items = tuple(Item(f"Worker {left.script_name}: {left.detail}", Tone.CHANGE) for left in left_out)
+    return (Items("Not known yet: this plan leaves these Workers out. To look again: %durable plan", items),)
 
 
 def _warnings(warnings: Sequence[str]) -> tuple[Block, ...]:

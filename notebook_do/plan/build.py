@@ -27,6 +27,7 @@ from notebook_do.plan.schedule import Plot, Schedule, Stage, Unit
 from notebook_do.plan.sequence import closed_last, in_sequence
 from notebook_do.plan.standing import Standing, stand
 from notebook_do.plan.triggers import Triggering, trigger_steps
+from notebook_do.plan.undecided import set_aside
 from notebook_do.plan.uploads import Uploads
 
 if TYPE_CHECKING:
@@ -45,19 +46,20 @@ def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests 
     target: Target,
     default_compatibility_date: str,
     sights: Mapping[tuple[str, str], Sight] = MappingProxyType({}),
+    undecided: Mapping[str, str] = MappingProxyType({}),
 ) -> Plan:
     """Compare the three states and give the plan; the same three give a byte-equal plan.
 
     `default_compatibility_date` is for Workers that are not live yet and declare none. `sights` tells of each declared
-    secret, by script name and binding, whether its value is the one that was set last.
+    secret, by script name and binding, whether its value is the one that was set last; `undecided` gives the scripts
+    to leave out, with the reason.
     """
+    desired, recorded, observed, left_out = set_aside(desired, recorded, observed, undecided)
     facts, findings = gather(desired, recorded, observed, sights), Findings()
     _check_account(facts, findings)
     doom = condemn(facts, findings)
     work = _survey(facts, doom, findings)
-    steps: list[Step] = []
-    if not findings.refusals:
-        steps = _steps(work, default_compatibility_date)
+    steps = [] if findings.refusals else _steps(work, default_compatibility_date)
     if findings.refusals:  # ordering found one more
         steps = []
     scripts = _scripts(facts)
@@ -76,6 +78,7 @@ def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests 
         baseline=take_baseline(recorded, observed, scripts, ids),
         scripts=scripts,
         namespace_ids=ids,
+        undecided=left_out,
         binding_rows=binding_rows(facts, work.diffs, _elsewhere(facts) | namespace_ids),
         migration_rows=migration_rows(steps),
     )

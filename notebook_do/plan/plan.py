@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         Storage,
         Target,
     )
+    from notebook_do.plan.undecided import Undecided
 
 
 class Action(StrEnum):
@@ -265,6 +266,8 @@ class Plan(Shown):
     baseline: Baseline
     scripts: frozenset[str] = frozenset()
     namespace_ids: frozenset[str] = frozenset()
+    undecided: tuple[Undecided, ...] = ()
+    """What this plan leaves out, because an interrupted step of it is not known yet; the digest covers it."""
     binding_rows: tuple[dict[str, str], ...] = field(default=(), compare=False)
     """One row a declared binding, with the columns of `plan.bindings`."""
     migration_rows: tuple[dict[str, str], ...] = field(default=(), compare=False)
@@ -312,6 +315,8 @@ class Plan(Shown):
         body = {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.compare}
         if self.baseline.serial == 0:  # never written: its lineage is new in every process, and tells nothing
             del body["baseline"]["lineage"]
+        if not self.undecided:
+            del body["undecided"]
         return body
 
 

@@ -110,6 +110,13 @@ def stages(form: Any) -> tuple[tuple[tuple[Any, ...], tuple[str, ...]], ...]:
     )
 
 
+def later(path: Path) -> float:
+    """Let a day pass since the last run in this directory: what was sent then can no longer be carried out."""
+    now = (float(path.read_text()) if path.exists() else 0.0) + 86_400
+    path.write_text(str(now))
+    return now
+
+
 async def go(order: dict[str, Any], killer: Killer) -> None:
     """Go through the stages from the one ordered; each has to end with an empty plan."""
     state = StateFile(order["state"])
@@ -124,7 +131,7 @@ async def go(order: dict[str, Any], killer: Killer) -> None:
             transport=Wire(killer),
         )
 
-    project = Project(state, client)
+    project = Project(state, client, time=later(Path(order["progress"] + ".time")))
     for number, (declared, destroy) in enumerate(stages(order["form"])):
         if number < order["stage"]:
             continue
@@ -133,7 +140,7 @@ async def go(order: dict[str, Any], killer: Killer) -> None:
         Path(order["progress"]).write_text(str(number))  # noqa: ASYNC240 - nothing else runs
         project.declared = declared
         async with client() as one:
-            await recover(client=one, state=state)
+            await recover(client=one, state=state, now=lambda: project.time)
         known = {n.stable_id for n in state.load().namespaces}
         project.destroy = tuple(i for i in destroy if i in known)
         for _ in range(1 + order.get("more", 0)):

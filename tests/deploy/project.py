@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.cloudflare.secrets import Vault
 from notebook_do.declare.catalog import Catalog
-from notebook_do.deploy import DeployResult, deploy, recover
+from notebook_do.deploy import DeployResult, deploy, recover, undecided
 from notebook_do.model import Bindings, Namespace, NamespaceBinding, Secret, StableId, ValueBinding, Worker
 from notebook_do.observe import observe
 from notebook_do.plan.build import build_plan
@@ -63,6 +64,10 @@ def worker_of(
     return (*spaces, worker)
 
 
+DAYS = itertools.count(86_400, 86_400)
+"""When the person of each project sits down: each a day after the one before."""
+
+
 @dataclass
 class Project:
     """What is declared, the state file, and how a client is made."""
@@ -72,11 +77,16 @@ class Project:
     declared: tuple[Any, ...] = ()
     destroy: tuple[str, ...] = ()
     found: list[Any] = field(default_factory=list)
+    time: float = field(default_factory=lambda: float(next(DAYS)))
+    patience: float = 660.0
+    """Seconds that pass before each plan: as a rule, longer than what was sent before can still be carried out."""
 
     async def plan(self) -> Plan:
         """Recover and plan, as a session does."""
         async with self.client() as client:
-            self.found += await recover(client=client, state=self.state)
+            self.time += self.patience
+            found = await recover(client=client, state=self.state, now=lambda: self.time)
+            self.found += found
             recorded = self.state.load(account_id=client.account_id, api_origin=client.origin)
             catalog = Catalog()
             catalog.declare(*self.declared)
@@ -90,6 +100,7 @@ class Project:
             target="cloudflare",
             default_compatibility_date="2026-01-01",
             sights=self.sights(desired, recorded.lineage),
+            undecided=undecided(found),
         )
 
     def sights(self, desired: Desired, lineage: str) -> dict[tuple[str, str], Sight]:
@@ -106,7 +117,8 @@ class Project:
         """Deploy with every consent given."""
         async with self.client() as client:
             phrases = [c.phrase for c in plan.consents]
-            return await deploy(plan, client=client, state=self.state, confirm=phrases, **options)
+            now = lambda: self.time  # noqa: E731 - a clock
+            return await deploy(plan, client=client, state=self.state, confirm=phrases, now=now, **options)
 
     async def run(self) -> DeployResult:
         """Plan and deploy."""

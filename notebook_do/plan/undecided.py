@@ -1,0 +1,145 @@
+"""Leaves out of the three states what belongs to a script of which an interrupted step is not known yet.
+
+Such a step may still be carried out at any moment. So nothing is planned on what is live there, nor for the Workers
+that host, bind or exchange namespaces with it; all others are planned as if those were not in the account.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from notebook_do.model import ClassBinding, ServiceBinding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from notebook_do.model import Desired, Observed, Recorded, ScriptBinding
+
+Links = set[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undecided:
+    """A Worker that a plan leaves out, why, and until when; `ids` are its own and those of its namespaces."""
+
+    worker: str
+    script_name: str
+    detail: str
+    ids: tuple[str, ...] = ()
+
+
+def set_aside(
+    desired: Desired, recorded: Recorded, observed: Observed, undecided: Mapping[str, str]
+) -> tuple[Desired, Recorded, Observed, tuple[Undecided, ...]]:
+    """Return the three states without the scripts in `undecided` and those linked with them, and what that leaves out.
+
+    `undecided` gives the reason for each script.
+    """
+    out = _reached(frozenset(undecided), _links(desired, recorded, observed))
+    if not out:
+        return desired, recorded, observed, ()
+    ids = _ids(desired, recorded, out)
+    gone = frozenset(id_ for of_script in ids.values() for id_ in of_script)
+    return (
+        replace(
+            desired,
+            workers=tuple(w for w in desired.workers if w.script_name not in out),
+            namespaces=tuple(n for n in desired.namespaces if n.script_name not in out),
+            destroy=tuple(d for d in desired.destroy if d.rpartition(":")[2] not in gone),
+        ),
+        replace(
+            recorded,
+            workers=tuple(w for w in recorded.workers if w.script_name not in out),
+            namespaces=tuple(n for n in recorded.namespaces if n.script_name not in out),
+        ),
+        replace(
+            observed,
+            scripts=tuple(s for s in observed.scripts if s.name not in out),
+            namespaces=tuple(n for n in observed.namespaces if n.script_name not in out),
+        ),
+        tuple(_left_out(script, ids.get(script, ()), desired, recorded, undecided) for script in sorted(out)),
+    )
+
+
+def _left_out(
+    script: str, ids: tuple[str, ...], desired: Desired, recorded: Recorded, undecided: Mapping[str, str]
+) -> Undecided:
+    worker = next((id_ for id_, of_script in _workers(desired, recorded) if of_script == script), script)
+    linked = f"it waits for {', '.join(sorted(undecided))}, which it is linked with."
+    return Undecided(worker=worker, script_name=script, detail=undecided.get(script, linked), ids=ids)
+
+
+def _workers(desired: Desired, recorded: Recorded) -> list[tuple[str, str]]:
+    """Return (Worker id, script) of all that are declared or recorded."""
+    return [
+        *((w.id, w.script_name) for w in desired.workers),
+        *((w.id, w.script_name) for w in recorded.workers),
+    ]
+
+
+def _namespaces(desired: Desired, recorded: Recorded) -> list[tuple[str, str]]:
+    """Return (stable ID, script) of all that are declared or recorded."""
+    return [
+        *((str(n.stable_id), n.script_name) for n in recorded.namespaces),
+        *((str(n.stable_id), n.script_name) for n in desired.namespaces),
+    ]
+
+
+def _ids(desired: Desired, recorded: Recorded, scripts: frozenset[str]) -> dict[str, tuple[str, ...]]:
+    """Return by script the ids of the Workers and namespaces on it, as a destroy names them."""
+    both = [*_workers(desired, recorded), *_namespaces(desired, recorded)]
+    return {script: tuple(sorted({id_ for id_, of_script in both if of_script == script})) for script in scripts}
+
+
+def _reached(start: frozenset[str], links: Links) -> frozenset[str]:
+    """Return the scripts in `start` and all that are linked with one of them, however far."""
+    found = start
+    while more := {b for pair in links for a, b in (pair, pair[::-1]) if a in found and b not in found}:
+        found |= more
+    return found
+
+
+def _links(desired: Desired, recorded: Recorded, observed: Observed) -> Links:
+    """Return the pairs of scripts of which one hosts, binds, takes over or gives away something of the other."""
+    workers, namespaces = _workers(desired, recorded), _namespaces(desired, recorded)
+    ours = {script for _, script in (*workers, *namespaces)}
+    places = [
+        *((f"worker {id_}", script) for id_, script in workers),
+        *((f"namespace {id_}", script) for id_, script in namespaces),
+        *((f"namespace {n.stable_id}", live) for n in recorded.namespaces for live in _live(observed, n.namespace_id)),
+        *((f"namespace {n.stable_id}", n.transferred_from) for n in desired.namespaces if n.transferred_from),
+        *((f"namespace {n.renamed_from}", n.script_name) for n in desired.namespaces if n.renamed_from),
+        *((f"{t.kind} {t.key}", w.script_name) for w in desired.workers for t in w.triggers),
+        *((f"{t.kind} {t.key}", w.script_name) for w in recorded.workers for t in w.triggers),
+    ]
+    links = _together(places)
+    for worker in desired.workers:
+        links |= {(worker.script_name, s) for s in _bound(worker.bindings, dict(namespaces))}
+    for live in observed.scripts:
+        links |= {(live.name, s) for s in _bound(live.bindings or (), {})}
+    return {(a, b) for a, b in links if a in ours and b in ours}
+
+
+def _live(observed: Observed, namespace_id: str) -> Iterator[str]:
+    return (n.script_name for n in observed.namespaces if namespace_id and n.namespace_id == namespace_id)
+
+
+def _together(places: Iterable[tuple[str, str]]) -> Links:
+    """Link the scripts at which the same thing is, was or will be."""
+    at: dict[str, set[str]] = {}
+    for thing, script in places:
+        at.setdefault(thing, set()).add(script)
+    return {(a, b) for scripts in at.values() for a in scripts for b in scripts if a < b}
+
+
+def _bound(bindings: Iterable[ScriptBinding], stable: Mapping[str, str]) -> Iterator[str]:
+    """Return the scripts that bindings reach."""
+    for binding in bindings:
+        if isinstance(binding, ClassBinding):
+            if binding.script_name:
+                yield binding.script_name
+            if binding.stable_id and binding.stable_id in stable:
+                yield stable[binding.stable_id]
+        elif isinstance(binding.value, ServiceBinding):
+            yield binding.value.worker

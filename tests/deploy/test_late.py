@@ -1,0 +1,273 @@
+"""A request that is carried out late: not seen yet is not "did not happen", and what shows up is recognised."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from account_model import Account, Clock, answer, client_of
+from project import Project, worker_of
+
+from notebook_do.deploy import recover
+from notebook_do.deploy.recover import DECIDED_AFTER
+from notebook_do.errors import DurableError, StalePlan
+from notebook_do.journal import Journal
+from notebook_do.notebook.plan_view import plan_document
+from notebook_do.state import StateFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from notebook_do.plan.plan import Plan
+
+HOST = worker_of("host", {"a": "A"})
+GUEST = worker_of("guest", {}, uses=("a",), url=False)
+OTHER = worker_of("other", {"b": "B"}, url=False)
+
+
+class Late:
+    """Takes the first mutation that matches in, gives no answer, and lets the account carry it out when it is told."""
+
+    def __init__(self, account: Account, method: str = "PUT", path: str = "host") -> None:
+        self.account, self.method, self.path, self.held = account, method, path, list[httpx.Request]()
+
+    async def __call__(self, request: httpx.Request, _deliver: Any) -> Any:
+        """Hold the request back; the network then fails for good, as it does for a process that was killed."""
+        if self.held and request.method != "GET":
+            raise httpx.ConnectError("gone", request=request)
+        if request.method == self.method and request.url.path.endswith(self.path):
+            self.held.append(request)
+            raise httpx.ReadTimeout("lost", request=request)
+        return None
+
+    def commit(self) -> None:
+        """Let the account carry out what was held back."""
+        for request in self.held:
+            assert answer(self.account, request).status_code == 200
+        self.held.clear()
+
+
+def interrupted(path: Path, late: Callable[[Account], Late], *before: tuple[Any, ...], declared: Any) -> Any:
+    """Deploy `before`, then `declared` with a request that is held back; return account, project and what is held."""
+    account = Account()
+    project = Project(StateFile(path / "s" / "state.json"), lambda: client_of(account), patience=1.0)
+    for one in before:
+        project.declared = one
+        assert asyncio.run(project.run()).ok
+    held = late(account)
+    project.declared = declared
+    project.client = lambda: client_of(account, held, Clock())
+    with pytest.raises(DurableError):
+        asyncio.run(project.run())
+    project.client = lambda: client_of(account)
+    assert held.held
+    return account, project, held
+
+
+def plan(project: Project) -> Plan:
+    """Look again."""
+    return asyncio.run(project.plan())
+
+
+def touched(plan: Plan) -> set[str]:
+    """Name the scripts that a plan's steps are about."""
+    return {getattr(step, "script_name", "") for step in plan.steps}
+
+
+def test_an_upload_that_is_not_seen_yet_is_not_known_yet(tmp_path: Path) -> None:
+    """Issue 11.4: planned at once, the interrupted upload is `not known yet`; what is linked waits, others deploy."""
+    account, project, held = interrupted(tmp_path, Late, declared=(*HOST, *GUEST, *OTHER))
+    made = plan(project)
+    assert [o.status for o in project.found] == ["not known yet"]
+    assert {left.script_name for left in made.undecided} == {"host", "guest"}
+    assert touched(made) == {"other"}
+    assert "%durable plan looks again" in made.undecided[1].detail
+    assert "waits for host" in made.undecided[0].detail
+    assert asyncio.run(project.deploy(made)).ok
+    assert set(account.scripts) == {"other"}
+    held.commit()
+    made = plan(project)
+    assert made.undecided == ()
+    assert [n.stable_id for n in project.state.load().namespaces] == ["a", "b"]
+    assert asyncio.run(project.deploy(made)).ok
+    assert plan(project).empty
+    assert len(account.migrations_applied) == 2
+
+
+@pytest.mark.parametrize("form", ["exports", "migrations"])
+def test_a_late_update_is_recorded_by_the_next_plan(tmp_path: Path, form: str) -> None:
+    """Issue 11.4: a rename that commits after a plan looked is recorded, and is never "another copy"."""
+    first, then = (worker_of("host", {"a": c}, lifecycle=form) for c in ("A", "A2"))
+    account, project, held = interrupted(tmp_path, Late, first, declared=then)
+    ids = set(account.namespaces)
+    assert plan(project).empty
+    held.commit()
+    assert plan(project).undecided == ()
+    assert [n.class_name for n in project.state.load().namespaces] == ["A2"]
+    assert plan(project).empty
+    assert set(account.namespaces) == ids
+
+
+def test_a_plan_with_nothing_but_such_workers_says_so(tmp_path: Path) -> None:
+    """Issue 11.4: a plan without steps, because all of it waits, is not "everything declared is live"."""
+    _, project, _ = interrupted(tmp_path, Late, declared=HOST)
+    made = plan(project)
+    assert made.empty
+    shown = str(plan_document(made))
+    assert "Not known yet" in shown
+    assert "everything declared is live" not in shown
+    assert "everything declared is live" in str(plan_document(replace(made, undecided=())))
+    assert json.loads(made.to_json())["undecided"][0]["script_name"] == "host"
+    assert made.digest != replace(made, undecided=()).digest
+
+
+def test_a_request_that_never_shows_up_is_not_done_after_ten_minutes(tmp_path: Path) -> None:
+    """Issue 11.4: ten minutes after it was sent, and not before, an upload that was not seen is not done."""
+    _, project, _ = interrupted(tmp_path, Late, declared=HOST)
+    sent = Journal(project.state.journal_path).open_intents()[0].sent_at
+    assert sent is not None
+    project.time, project.patience = sent + DECIDED_AFTER - 2, 1.0
+    assert plan(project).undecided
+    assert touched(plan(project)) == {"host"}
+    assert [o.status for o in project.found] == ["not known yet", "not done"]
+
+
+def test_what_was_given_up_is_recognised(tmp_path: Path) -> None:
+    """Issue 11.4: an upload that shows up after it was given up is recorded, by plan and by deploy, after any time."""
+    account, project, held = interrupted(tmp_path, Late, HOST, declared=worker_of("host", {"a": "A"}, note="new"))
+    project.patience = DECIDED_AFTER
+    made = plan(project)
+    assert touched(made) == {"host"}
+    held.commit()
+    with pytest.raises(StalePlan, match="an interrupted deploy was completed"):
+        asyncio.run(project.deploy(made))
+    project.patience = 1.0
+    assert plan(project).empty
+    assert project.state.load().workers[0].etag == account.scripts["host"]["etag"]
+
+
+def test_what_was_given_up_is_recognised_by_a_plan(tmp_path: Path) -> None:
+    """Issue 11.4: the plan that finds it says that it happened late."""
+    _, project, held = interrupted(tmp_path, Late, declared=HOST)
+    project.patience = DECIDED_AFTER
+    assert touched(plan(project)) == {"host"}
+    held.commit()
+    assert touched(plan(project)) == {"host"}  # its address is still to be opened
+    assert [(o.status, "happened late" in o.detail) for o in project.found[1:]] == [("done", True)]
+    assert [n.stable_id for n in project.state.load().namespaces] == ["a"]
+
+
+def test_somebody_elses_change_makes_it_uncertain_and_it_is_still_recognised(tmp_path: Path) -> None:
+    """Issue 11.4: after a change in between it is uncertain; when its op shows up later it is recorded all the same."""
+    account, project, held = interrupted(tmp_path, Late, HOST, declared=worker_of("host", {"a": "A"}, note="new"))
+    account.scripts["host"]["modified_on"] = "theirs"
+    plan(project)
+    assert [o.status for o in project.found] == ["uncertain"]
+    held.commit()
+    assert plan(project).empty
+    assert [o.status for o in project.found] == ["uncertain", "done"]
+
+
+def test_a_later_upload_of_ours_decides(tmp_path: Path) -> None:
+    """Issue 11.4: once a later upload of ours to the script was answered, the earlier one is not done at any time."""
+    _, project, _ = interrupted(tmp_path, Late, HOST, declared=worker_of("host", {"a": "A"}, note="new"))
+    journal = Journal(project.state.journal_path)
+    (earlier,) = journal.open_intents()
+    journal.begin(replace(earlier, op="later", new_tag=None))
+    journal.end("later", "done")
+    assert touched(plan(project)) == {"host"}
+    assert [o.status for o in project.found] == ["not done"]
+
+
+def test_a_plan_made_before_is_stale_under_the_lock(tmp_path: Path) -> None:
+    """Issue 11.4: a plan that was made before the interrupted deploy is refused while its upload is not known yet."""
+    account = Account()
+    project = Project(StateFile(tmp_path / "s" / "state.json"), lambda: client_of(account), HOST, patience=1.0)
+    old, held = plan(project), Late(account)
+    project.client = lambda: client_of(account, held, Clock())
+    with pytest.raises(DurableError):
+        asyncio.run(project.run())
+    project.client = lambda: client_of(account)
+    account.log.clear()
+    with pytest.raises(StalePlan, match="not known yet what became of this: create Worker host"):
+        asyncio.run(project.deploy(old))
+    assert {method for method, _ in account.log} == {"GET"}
+
+
+def test_a_late_deletion_is_waited_for(tmp_path: Path) -> None:
+    """Issue 11.4: a deletion that was sent and is not seen holds its Worker back; when it is seen, it is recorded."""
+    account = Account()
+    project = Project(StateFile(tmp_path / "s" / "state.json"), lambda: client_of(account), HOST, patience=1.0)
+    assert asyncio.run(project.run()).ok
+    held = Late(account, "DELETE")
+    project.client, project.destroy = lambda: client_of(account, held, Clock()), ("host",)
+    with pytest.raises(DurableError):
+        asyncio.run(project.run())
+    project.client, project.destroy = lambda: client_of(account), ()
+    assert [left.worker for left in plan(project).undecided] == ["host"]
+    held.commit()
+    assert touched(plan(project)) == {"host"}
+    assert project.state.load().workers == ()
+
+
+def test_a_late_address_is_recorded(tmp_path: Path) -> None:
+    """Issue 11.4: so are the address and cron triggers: not seen is not known yet, and seen is recorded."""
+    _, project, held = interrupted(tmp_path, lambda a: Late(a, "POST", "subdomain"), declared=HOST)
+    assert [left.script_name for left in plan(project).undecided] == ["host"]
+    held.commit()
+    assert plan(project).empty
+
+
+def test_a_resent_request_counts_from_its_last_time(tmp_path: Path) -> None:
+    """Issue 11.4: ten minutes are counted from the last time that the request was sent."""
+    account, state, clock = Account(), StateFile(tmp_path / "s" / "state.json"), Clock()
+
+    async def lost(request: httpx.Request, _deliver: Any) -> Any:
+        if request.method == "PUT":
+            raise httpx.ReadTimeout("lost", request=request)
+        return None
+
+    project = Project(state, lambda: client_of(account, lost, clock), HOST)
+    made, start = plan(project), clock.now
+
+    async def run() -> None:
+        from notebook_do.deploy import deploy
+
+        async with project.client() as client:
+            await deploy(made, client=client, state=state, now=clock)
+
+    with pytest.raises(DurableError, match="uncertain"):
+        asyncio.run(run())
+    (intent,) = Journal(state.journal_path).open_intents()
+    assert intent.sent_at is not None
+    assert start + 6 < intent.sent_at <= clock.now
+
+
+def test_a_clock_that_was_set_back_delays_and_never_decides(tmp_path: Path) -> None:
+    """Issue 11.4: an intent from the future is counted from now on: never decided early, and decided in the end."""
+    _, project, _ = interrupted(tmp_path, Late, declared=HOST)
+    project.time -= 86_400
+    assert plan(project).undecided
+    project.patience = DECIDED_AFTER - 1
+    assert plan(project).undecided
+    project.patience = 2.0
+    assert plan(project).undecided == ()
+
+
+def test_an_old_journal_counts_as_old(tmp_path: Path) -> None:
+    """Issue 11.4: an intent without a time is of an older notebook_do; it is decided as soon as it is looked at."""
+    account, project, _ = interrupted(tmp_path, Late, declared=HOST)
+    journal = Journal(project.state.journal_path)
+    (intent,) = journal.open_intents()
+    journal.begin(replace(intent, sent_at=None))
+
+    async def look() -> list[str]:
+        async with client_of(account) as client:
+            return [o.status for o in await recover(client=client, state=project.state, now=lambda: 0.0)]
+
+    assert asyncio.run(look()) == ["not done"]
