@@ -35,12 +35,19 @@ async def live_scripts(connection: Connection) -> frozenset[str]:
         return frozenset(await observe_scripts(client))
 
 
-async def object_rows(connection: Connection, recorded: Recorded, stable_id: str) -> tuple[dict[str, Any], ...]:
-    """List the first 1,000 objects of a namespace: the rows of the frame `objects`."""
+async def object_rows(
+    connection: Connection, recorded: Recorded, stable_id: str, limit: int | None, after: str | None
+) -> tuple[tuple[dict[str, Any], ...], bool]:
+    """List the objects of a namespace, `limit` at most, behind the one called `after`: the rows of the frame `objects`.
+
+    True when there are more.
+    """
+    if limit is not None and limit < 1:
+        raise CommandError(f"objects: a limit is at least 1, not {limit}.")
     namespace_id = deployed(recorded, stable_id)
     async with connection.client() as client:
-        found = await observe_objects(client, namespace_id)
-    return tuple({"stable_id": stable_id, **asdict(one)} for one in found)
+        found, more = await observe_objects(client, namespace_id, most=limit, after=after)
+    return tuple({"stable_id": stable_id, **asdict(one)} for one in found), more
 
 
 async def value_rows(

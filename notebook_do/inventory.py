@@ -32,6 +32,7 @@ def namespace_rows(catalog: Catalog, recorded: Recorded, observed: Observed) -> 
                 "storage": str(known.storage),
                 "protected": known.protected,
                 "objects": now.objects if now else None,
+                "objects_more": now is not None and now.objects_more,
                 "status": _status(known.stable_id in catalog.namespaces, recorded=True, live=now is not None),
             }
         )
@@ -56,6 +57,7 @@ def namespace_rows(catalog: Catalog, recorded: Recorded, observed: Observed) -> 
             "storage": str(now.storage),
             "protected": True,
             "objects": now.objects,
+            "objects_more": now.objects_more,
             "status": "unmanaged",
         }
         for now in observed.namespaces

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from notebook_do.cloudflare import wire
 from notebook_do.cloudflare.settings import decode_options
 from notebook_do.cloudflare.triggers import read_triggers
+from notebook_do.errors import CommandError
 from notebook_do.model import Observed
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 AT_ONCE = 4
+MOST_COUNTED = 1000
+"""Objects are counted up to here; what is more is said to be more."""
+_SMALLEST_PAGE, _LARGEST_PAGE = 10, 10_000
 
 
 async def observe(  # noqa: PLR0913 - what is read, by kind
@@ -74,9 +79,13 @@ async def _with_settings(client: Client, script: ObservedScript, limit: asyncio.
 
 
 async def _with_count(client: Client, namespace: ObservedNamespace, limit: asyncio.Semaphore) -> ObservedNamespace:
-    async with limit:
-        items, more = await client.list_objects(namespace.namespace_id)
-    return replace(namespace, objects=wire.count_stored(items), objects_more=more)
+    stored = 0
+    async with limit, aclosing(client.list_objects(namespace.namespace_id, limit=MOST_COUNTED + 1)) as pages:
+        async for items in pages:
+            stored += wire.count_stored(items)
+            if stored > MOST_COUNTED:
+                return replace(namespace, objects=MOST_COUNTED, objects_more=True)
+    return replace(namespace, objects=stored)
 
 
 async def _as_is(fact: T) -> T:
@@ -95,10 +104,27 @@ async def observe_namespaces(client: Client) -> dict[NamespaceId, ObservedNamesp
     return {n.namespace_id: n for n in sorted(found, key=lambda n: n.namespace_id)}
 
 
-async def observe_objects(client: Client, namespace_id: NamespaceId) -> tuple[ObservedObject, ...]:
-    """List the first 1,000 objects of a namespace, by id."""
-    items, _ = await client.list_objects(namespace_id)
-    return tuple(sorted(map(wire.decode_object, items), key=lambda o: o.object_id))
+async def observe_objects(
+    client: Client, namespace_id: NamespaceId, *, most: int | None = None, after: str | None = None
+) -> tuple[tuple[ObservedObject, ...], bool]:
+    """List the objects of a namespace in the account's own order, behind the one with the id `after`.
+
+    True when there are more than `most`. Raises CommandError where `after` is none of them.
+    """
+    found: list[ObservedObject] = []
+    skipping = after is not None
+    size = _LARGEST_PAGE if most is None or skipping else min(max(most + 1, _SMALLEST_PAGE), _LARGEST_PAGE)
+    async with aclosing(client.list_objects(namespace_id, limit=size)) as pages:
+        async for items in pages:
+            for one in map(wire.decode_object, items):
+                if not skipping:
+                    found.append(one)
+                skipping = skipping and one.object_id != after
+            if most is not None and len(found) > most:
+                break
+    if skipping:
+        raise CommandError(f"objects: no object {after} is listed (any more); go on behind another one, or read all.")
+    return tuple(found[:most]), most is not None and len(found) > most
 
 
 async def _all(reads: Iterable[Coroutine[Any, Any, T]]) -> tuple[T, ...]:

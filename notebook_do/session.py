@@ -252,18 +252,27 @@ class Session:
         `status` is live, declared (not deployed yet), orphan (live, not declared now; never deleted for that),
         gone (recorded, not live) or unmanaged (live on one of our scripts, not recorded).
         """
-        return frame("namespaces", self.namespace_rows())
+        rows = self.namespace_rows()
+        more = [row["stable_id"] or row["namespace_id"] for row in rows if row.get("objects_more")]
+        said = f"More objects than that: {', '.join(more)}." if more else ""
+        return frame("namespaces", rows, said=said, more_objects=more)
 
     def workers(self) -> pd.DataFrame:
         """List the Workers, declared or recorded: one row each, with what is live of them."""
         return frame("workers", self.worker_rows())
 
-    def objects(self, stable_id: str) -> pd.DataFrame:
-        """List the objects of a namespace, at most 1,000: one row each; `stored` says whether it holds data.
+    def objects(self, stable_id: str, *, limit: int | None = 10_000, after: str | None = None) -> pd.DataFrame:
+        """List the objects of a namespace, at most `limit` (None: all): one row each; `stored`: it holds data.
 
-        `name` is known on the local target for objects that were reached by name; Cloudflare lists ids only.
+        `after` goes on behind the object with that id. Where there are more, the frame says so, and its `attrs` have
+        `more` and the id to go on `after`. `name` is known on the local target for objects that were reached by name;
+        Cloudflare lists ids only.
         """
-        return frame("objects", self._run(self._look(explore.object_rows, stable_id)))
+        rows, more = self._run(self._look(explore.object_rows, stable_id, limit, after))
+        last = rows[-1]["object_id"] if more else ""
+        hint = f"go on with after={last!r} (%durable objects {stable_id} --after {last})"
+        said = f"{len(rows):,} were read, and there are more: {hint}." if more else ""
+        return frame("objects", rows, said=said, read=len(rows), more=more, **({"after": last} if more else {}))
 
     def values(self, stable_id: str, *, object: str | None = None) -> pd.DataFrame:  # noqa: A002 - what it is
         """Read what `storage.put` stored, of one object (its name or id) or of all: one row a key.

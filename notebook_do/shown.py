@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def frame(name: str, rows: Any) -> pd.DataFrame:
-    """Make the DataFrame called `name` (its columns and dtypes are fixed in notebook/frames.py) of `rows`."""
-    made: pd.DataFrame = import_module("notebook_do.notebook.frames").frame(name, rows)
+def frame(name: str, rows: Any, *, said: str = "", **attrs: Any) -> pd.DataFrame:
+    """Make the DataFrame called `name` (its columns and dtypes are fixed in notebook/frames.py) of `rows`.
+
+    `said` is a line that it shows below its rows, where they are not all there is; `attrs` tell a program.
+    """
+    made: pd.DataFrame = import_module("notebook_do.notebook.frames").frame(name, rows, said)
+    made.attrs |= attrs
     return made
 
 

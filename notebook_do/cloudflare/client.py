@@ -15,11 +15,12 @@ from urllib.parse import quote
 
 from notebook_do.cloudflare.answer import LARGEST_ANSWER, Answer, NoAnswer, dict_of, list_of, read
 from notebook_do.cloudflare.credentials import PROXY_VARIABLE, allowed_base_url, origin_of, proxy_for
+from notebook_do.cloudflare.pages import pages, read_all
 from notebook_do.cloudflare.retry import Pace
 from notebook_do.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
     from types import TracebackType
 
     import httpx
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 REQUEST_BUDGET = 600
 _PAGE = 1000
-_MOST_PAGES = 100
 _IGNORED_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 _CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 60.0
 
@@ -97,7 +97,7 @@ class Client:
 
     async def list_scripts(self) -> list[Any]:
         """List every script of the account."""
-        return list_of(await self._get(self._workers("scripts")))
+        return await read_all(self._read, self._workers("scripts"))
 
     async def script_modules(self, script_name: str) -> tuple[Mapping[str, str], bytes]:
         """Download the modules of one script: the headers and the multipart body of the answer."""
@@ -130,7 +130,7 @@ class Client:
 
     async def schedules(self, script_name: str) -> list[Any]:
         """Read the script's cron triggers."""
-        return list_of(dict_of(await self._get(self._script(script_name, "schedules"))).get("schedules"))
+        return await read_all(self._read, self._script(script_name, "schedules"), key="schedules")
 
     async def set_schedules(self, script_name: str, crons: tuple[str, ...]) -> None:
         """Replace the script's cron triggers. Sent once."""
@@ -138,19 +138,18 @@ class Client:
 
     async def list_deployments(self, script_name: str) -> list[Any]:
         """List the script's deployments, newest first: the first one is live."""
-        return list_of(dict_of(await self._get(self._script(script_name, "deployments"))).get("deployments"))
+        return await read_all(self._read, self._script(script_name, "deployments"), key="deployments")
 
     # --- namespaces
 
     async def list_namespaces(self) -> list[Any]:
         """List every Durable Object namespace of the account, all pages."""
-        return await self._pages(self._workers("durable_objects", "namespaces"), {"per_page": _PAGE})
+        return await read_all(self._read, self._workers("durable_objects", "namespaces"), {"per_page": _PAGE})
 
-    async def list_objects(self, namespace_id: str) -> tuple[list[Any], bool]:
-        """List the first 1,000 objects of a namespace; True when there are more."""
+    def list_objects(self, namespace_id: str, *, limit: int = _PAGE) -> AsyncGenerator[list[Any], None]:
+        """List the objects of a namespace page by page, each of 10 to 10,000; read as many pages as are wanted."""
         path = self._workers("durable_objects", "namespaces", namespace_id, "objects")
-        result, info = await self._read(path, {"limit": _PAGE})
-        return list_of(result), bool(info.get("cursor"))
+        return pages(self._read, path, {"limit": limit})
 
     async def stored_values(self, namespace_id: str, name: str | None) -> list[Any]:
         """Read what the objects of a namespace stored by key; a local Cloudflare alone can tell."""
@@ -166,7 +165,7 @@ class Client:
 
     async def list_accounts(self) -> list[dict[str, Any]]:
         """List the accounts that the token can see."""
-        return [a for a in list_of(await self._get("/accounts")) if isinstance(a, dict)]
+        return [a for a in await read_all(self._read, "/accounts") if isinstance(a, dict)]
 
     async def get_account(self) -> dict[str, Any]:
         """Read the account's name."""
@@ -202,26 +201,11 @@ class Client:
             return None
         return found if isinstance(found, str) else None
 
-    async def _pages(self, path: str, params: dict[str, Any]) -> list[Any]:
-        """Read one page after the other; where no answer counts them, until one is not full."""
-        found: list[Any] = []
-        for page in range(1, _MOST_PAGES + 1):
-            result, info = await self._read(
-                path, {"page": page, **params} if page > 1 or "per_page" in params else params
-            )
-            items = list_of(result)
-            found += items
-            pages = info.get("total_pages")
-            more = page < pages if type(pages) is int else "per_page" in params and len(items) == params["per_page"]
-            if not items or not more:
-                break
-        return found
-
     # --- any path, for the endpoints of other files
 
     async def list_of(self, path: str, params: dict[str, Any] | None = None) -> list[Any]:
-        """Read the list at one path, all pages where the answer counts them."""
-        return await self._pages(path, params or {})
+        """Read the list at one path, all its pages."""
+        return await read_all(self._read, path, params)
 
     async def change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Carry out one mutation at one path. Sent once."""

@@ -49,14 +49,17 @@ def folder_of(storage: Path, namespace_id: str) -> Path:
     return storage / namespace_id
 
 
-def stored_objects(storage: Path, namespace_id: str) -> list[StoredObject]:
-    """List the objects of a namespace by id; with its name where an alarm is set, which alone keeps it."""
+def stored_objects(storage: Path, namespace_id: str, *, after: str = "", most: int | None = None) -> list[StoredObject]:
+    """List the objects of a namespace by id, behind `after`; with its name where an alarm is set, which alone keeps it.
+
+    Only the files of those that are given are opened.
+    """
     folder = folder_of(storage, namespace_id)
     files = {match[1]: path for path in folder.glob("*.sqlite") if (match := _OBJECT_FILE.fullmatch(path.name))}
     known = {alarm.object_id: alarm.name for alarm in alarms(storage, namespace_id) if alarm.name is not None}
     return [
-        StoredObject(id=found, has_stored_data=_has_data(path), name=known.get(found))
-        for found, path in sorted(files.items())
+        StoredObject(id=found, has_stored_data=_has_data(files[found]), name=known.get(found))
+        for found in sorted(found for found in files if found > after)[:most]
     ]
 
 

@@ -156,12 +156,12 @@ async def list_objects(request: Request) -> Response:
         raise refuse("no_namespace", id=namespace_id[:64])
     limit = query_number(request, "limit", 1000, 10, 10_000)
     after = cursor_key(request.query_params.get("cursor", ""))
-    stored = sorted(await cloud.runtime.objects(namespace_id), key=lambda o: o.id)
-    rest = [o for o in stored if o.id > after]
+    rest = await cloud.runtime.objects(namespace_id, after=after, most=limit + 1)
     shown = rest[:limit]
     items = [{"id": o.id, "hasStoredData": o.has_stored_data, **({"name": o.name} if o.name else {})} for o in shown]
     cursor = cursor_of(shown[-1].id) if len(rest) > limit else ""
-    return answer(items, info={"count": len(shown), "cursor": cursor})
+    # The schema has `cursor`; the official SDK reads `cursors.after`.
+    return answer(items, info={"count": len(shown), "cursor": cursor, "cursors": {"after": cursor}})
 
 
 async def get_tail(request: Request) -> Response:

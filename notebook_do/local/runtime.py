@@ -271,13 +271,13 @@ class Runtime:
 
     # --- looking and doing ------------------------------------------------------------------------------------
 
-    async def objects(self, namespace_id: str) -> list[StoredObject]:
-        """List the objects of a namespace by id, with the names that are known."""
+    async def objects(self, namespace_id: str, *, after: str = "", most: int | None = None) -> list[StoredObject]:
+        """List the objects of a namespace by id, behind `after`, with the names that are known."""
         hosts = [worker.name for worker in self._workers() if _hosts(worker, namespace_id)]
         tied = [worker for host in hosts for worker in neighbours(host, self._workers())]
 
         def look() -> list[StoredObject]:
-            found = files.stored_objects(self.storage, namespace_id)
+            found = files.stored_objects(self.storage, namespace_id, after=after, most=most)
             unnamed = [one.id for one in found if one.name is None]
             names = self.names.prove(namespace_id, unnamed, tied) if unnamed else {}
             return [replace(one, name=one.name or names.get(one.id)) for one in found]

@@ -41,7 +41,8 @@ def plain(value: Any) -> Any:  # noqa: C901 - one case a kind of value
         case set() | frozenset():
             return sorted(plain(item) for item in value)
     if hasattr(value, "to_json") and hasattr(value, "columns"):  # a DataFrame, without loading pandas to know it
-        return json.loads(value.to_json(orient="records", date_format="iso", default_handler=str))
+        rows = json.loads(value.to_json(orient="records", date_format="iso", default_handler=str))
+        return {"rows": rows, **plain(value.attrs)} if value.attrs.get("more") else rows
     if hasattr(value, "status_code"):
         return {"status": value.status_code, "headers": dict(value.headers), "body": value.text}
     if is_dataclass(value):

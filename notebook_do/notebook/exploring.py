@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 def objects(call: Call) -> pd.DataFrame:
     """List the objects of a namespace."""
-    return current().objects(call.options.namespace)
+    o = call.options
+    if o.all and o.limit:
+        raise CommandError("%durable objects: --all reads all; leave out --limit.")
+    if o.limit and not (o.limit.isascii() and o.limit.isdigit()):
+        raise CommandError(f'%durable objects: --limit takes a whole number, not "{o.limit}".')
+    given: dict[str, Any] = {"limit": None if o.all else int(o.limit)} if o.all or o.limit else {}
+    return current().objects(o.namespace, after=o.after, **given)
 
 
 def values(call: Call) -> pd.DataFrame:

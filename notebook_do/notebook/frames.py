@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
+from html import escape
 from typing import Any
 
 import pandas as pd
@@ -41,14 +42,35 @@ def dtype_of(column: str) -> str:
     return "bool" if column in _BOOLS else "Int64" if column in _COUNTS else "string"
 
 
-def frame(name: str, rows: Iterable[Any]) -> pd.DataFrame:
-    """Make the frame called `name`; a row is a dataclass or a mapping, and may lack columns."""
+class Partial(pd.DataFrame):
+    """A frame of a part of what there is, which says so below its rows; what is made of it is a plain frame."""
+
+    _metadata = ("said",)
+    said: str
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()}\n{self.said}"
+
+    def _repr_html_(self) -> str:
+        table = pd.DataFrame(self)._repr_html_()  # type: ignore[operator]  # the stubs do not have it
+        return f"{table}<p>{escape(self.said)}</p>"
+
+
+def frame(name: str, rows: Iterable[Any], said: str = "") -> pd.DataFrame:
+    """Make the frame called `name`; a row is a dataclass or a mapping, and may lack columns. `said` is shown below."""
     kept = list(rows)
     columns = COLUMNS[name]
-    return pd.DataFrame(
+    made = (Partial if said else pd.DataFrame)(
         {column: pd.Series([_value(row, column) for row in kept], dtype=dtype_of(column)) for column in columns},
         columns=list(columns),
     )
+    if isinstance(made, Partial):
+        made.said = said
+    return made
 
 
 def selected(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:

@@ -204,7 +204,8 @@ def lost(consent: Consent) -> str:
     """Say what one consent gives up."""
     count = "an unknown number of objects"
     if consent.objects is not None:
-        count = f"{'more than ' if consent.objects_more else ''}{number(consent.objects, 'stored object')}"
+        more = f"more than {consent.objects:,} stored objects"
+        count = more if consent.objects_more else number(consent.objects, "stored object")
     place = f"class {consent.class_name} of Worker {consent.worker}, namespace id {consent.namespace_id}"
     return f"{consent.stable_id}: {count} would be deleted for ever ({place})."
 

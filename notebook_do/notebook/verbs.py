@@ -204,8 +204,14 @@ VERBS = (
     Verb(
         name="objects",
         summary="list the stored objects of a namespace as a DataFrame",
-        options=(_NAMESPACE,),
+        options=(
+            _NAMESPACE,
+            Option(name="--limit", value="N", help="the most to read; default 10,000"),
+            Option(name="--after", value="ID", help="go on behind the object with this id"),
+            Option(name="--all", help="read all, however many"),
+        ),
         example="%durable objects counter",
+        about="Where there are more, the last line says how to go on.",
     ),
     Verb(
         name="values",

@@ -117,6 +117,8 @@ def _cell(column: str, row: Mapping[str, Any]) -> Cell:
     value = row.get(column)
     if value is None or value == "":
         return "not known" if column == "objects" and row.get("namespace_id") else ""
+    if column == "objects" and row.get("objects_more"):
+        return f"more than {value:,}"
     if column == "etag" and len(str(value)) > 12:
         return f"{str(value)[:12]}…"
     if column == "modified_on":

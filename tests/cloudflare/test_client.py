@@ -96,7 +96,7 @@ def test_each_method_asks_its_endpoint() -> None:
         await one.set_schedules("w", ("* * * * *",))
         await one.list_deployments("w")
         await one.list_namespaces()
-        await one.list_objects("n")
+        assert [page async for page in one.list_objects("n")] == [[]]
         await one.list_accounts()
         await one.get_account()
         await one.verify_token()

@@ -257,8 +257,11 @@ def test_objects_are_paged_by_cursor(server: Any, script: str) -> None:
     while pages == 0 or cursor:
         page = server.http.get(path, params={"limit": 10, **({"cursor": cursor} if cursor else {})}).json()
         found += page["result"]
-        cursor, pages = page["result_info"]["cursor"], pages + 1
+        info = page["result_info"]
+        cursor, pages = info["cursor"], pages + 1
+        assert info == {"count": len(page["result"]), "cursor": cursor, "cursors": {"after": cursor}}
     assert pages == 3
+    assert [o["id"] for o in found] == sorted(o["id"] for o in found)
     assert len({o["id"] for o in found}) == len(found) == 23
     assert all(o["hasStoredData"] for o in found)
 
