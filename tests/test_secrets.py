@@ -10,12 +10,14 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 import notebook_do as nd
 from notebook_do.cloudflare.sealed import Sealed
 from notebook_do.declare.cell import parse_cell
 from notebook_do.errors import CommandError, DeclarationError, PlanRefused, StalePlan
+from notebook_do.local import launch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,6 +144,44 @@ def test_a_secret_from_the_keyring(cloud: Path, monkeypatch: pytest.MonkeyPatch)
     nd.Worker("other", script=SOURCE, bindings={"KEY": nd.Secret.from_keyring("NOT_THERE")})
     (refusal,) = session.plan().refusals
     assert "keyring set notebook_do NOT_THERE" in refusal.message
+
+
+def test_a_secret_set_to_the_empty_text_is_set(cloud: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that is there and empty, and an empty entry of the keyring, are values; no variable is none."""
+    keyring = Keyring(HELD="")
+    monkeypatch.setitem(sys.modules, "keyring", keyring)
+    monkeypatch.setitem(sys.modules, "keyring.errors", keyring.errors)
+    monkeypatch.setenv("MY_KEY", "")
+    session = nd.session("s")
+    source = "export default { fetch(request, env) { return Response.json(env) } };"
+    bindings = {"KEY": nd.Secret.from_env("MY_KEY"), "RING": nd.Secret.from_keyring("HELD")}
+    nd.Worker("api", script=source, bindings=bindings)
+    plan = session.plan()
+    assert said(plan) == ["Secret KEY of api-dev is set.", "Secret RING of api-dev is set."]
+    assert session.deploy(plan)["api"].fetch("/").json() == {"KEY": "", "RING": ""}
+    assert session.plan().empty
+    monkeypatch.setenv("MY_KEY", "now-a-value")
+    changed = "Secret KEY of api-dev is changed: its value is not the one that was set last."
+    assert said(session.plan()) == [changed, "Secret RING of api-dev is kept."]
+
+
+def test_a_secret_whose_declaration_went_is_kept_and_named(cloud: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing infers a delete: neither dropping it from the declaration, nor somebody else's secret, ends one."""
+    session = nd.session("s")
+    monkeypatch.setenv("MY_KEY", "first-value")
+    session.deploy(declare(session))
+    target = launch.ensure()
+    url = f"{target.api}/accounts/{target.account_id}/workers/scripts/api-dev/secrets"
+    theirs = {"name": "THEIRS", "text": "their-value", "type": "secret_text"}
+    httpx.put(url, json=theirs, headers={"Authorization": f"Bearer {target.token()}"}, trust_env=False)
+    target.release()
+    nd.Worker("api", script="export default { fetch(request, env) { return Response.json(env) } };")
+    plan = session.plan()
+    assert {
+        "Secret KEY of api-dev, which is not declared here, is kept.",
+        "Secret THEIRS of api-dev, which is not declared here, is kept.",
+    } <= set(said(plan))
+    assert session.deploy(plan)["api"].fetch("/").json() == {"KEY": "first-value", "THEIRS": "their-value"}
 
 
 def test_a_secret_that_nobody_can_be_asked_for(cloud: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 REQUEST_BUDGET = 600
 _PAGE = 1000
+_API_DATE = {"Cloudflare-Workers-Script-Api-Date": "2025-08-01"}
+"""What wrangler sends with the workers.dev switch: since that day preview URLs follow the account's default."""
 _IGNORED_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 _CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 60.0
 
@@ -126,7 +128,7 @@ class Client:
     async def set_script_url(self, script_name: str, *, enabled: bool, previews: bool | None = None) -> None:
         """Switch the script's workers.dev address, and its preview URLs where told. Sent once."""
         switches = {"enabled": enabled} if previews is None else {"enabled": enabled, "previews_enabled": previews}
-        await self._once("POST", self._script(script_name, "subdomain"), json=switches)
+        await self._once("POST", self._script(script_name, "subdomain"), json=switches, headers=_API_DATE)
 
     async def schedules(self, script_name: str) -> list[Any]:
         """Read the script's cron triggers."""

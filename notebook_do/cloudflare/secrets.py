@@ -67,7 +67,7 @@ class Vault:
                 return self._answers.get(secret.key)
             case _:
                 assert_never(secret.source)
-        return Sealed(text) if text else None
+        return None if text is None else Sealed(text)  # an empty text is a value
 
 
 def fleeting_key() -> bytes:

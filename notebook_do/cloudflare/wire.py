@@ -38,6 +38,7 @@ from notebook_do.model import (
     Storage,
     ValueBinding,
 )
+from notebook_do.plan.secret import is_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -122,7 +123,7 @@ def secrets_of(step: Upload) -> dict[str, Secret]:
 def _metadata(step: Upload, op: str, reveal: Callable[[Secret], str], assets: str = "") -> str:
     metadata: dict[str, Any] = {
         "main_module": step.main_module,
-        "bindings": [encode_binding(binding, reveal) for binding in step.bindings],
+        "bindings": [encode_binding(b, reveal) for b in step.bindings if not is_kept(b)],
     }
     if step.compatibility_date is not None:
         metadata["compatibility_date"] = step.compatibility_date
@@ -133,6 +134,7 @@ def _metadata(step: Upload, op: str, reveal: Callable[[Secret], str], assets: st
         metadata["assets"] = {"jwt": assets, "config": step.assets.config.value}
     if step.keeps_assets:
         metadata["keep_assets"] = True
+    # Secrets stay by their types, undeclared ones too, as with wrangler; none is an `inherit` binding beside that.
     metadata |= {"keep_bindings": ["secret_text", "secret_key"]}
     tags = [t for t in step.tags if not t.startswith(OP_TAG)]
     metadata["tags"] = [*tags, OP_TAG + op] if len(tags) < _MOST_TAGS else tags

@@ -17,10 +17,9 @@ from notebook_do.model import (
     StableId,
     TransferClass,
     TransferredAway,
-    ValueBinding,
 )
 from notebook_do.plan.plan import DeleteScript, SetSchedules, SetUrl, Upload
-from notebook_do.plan.secret import INHERITED
+from notebook_do.plan.secret import is_kept
 from notebook_do.plan.trigger_step import RemoveTrigger, SetTrigger
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def with_marks(step: Upload, recorded: Recorded, marks: Mapping[str, str]) -> Up
     if (record := step.worker_record) is None:
         return step
     known = next((dict(w.secrets) for w in recorded.workers if w.id == step.worker), {})
-    kept = {b.name for b in step.bindings if isinstance(b, ValueBinding) and b.value == INHERITED}
+    kept = {b.name for b in step.bindings if is_kept(b)}
     told = {name: mark for name, mark in known.items() if name in kept} | dict(marks)
     return replace(step, worker_record=replace(record, secrets=tuple(sorted(told.items()))))
 

@@ -21,8 +21,13 @@ class Sight:
     problem: str = ""
 
 
-INHERITED = Resource(type="inherit", fields=Json({}))
-"""What an upload binds where the live value stays: Cloudflare refuses it when there is none any more."""
+KEPT = Resource(type="secret_text", fields=Json({}))
+"""What an upload binds where the live value stays, as a live secret is read: without a value. It is not sent."""
+
+
+def is_kept(binding: ScriptBinding) -> bool:
+    """Say whether a binding of an upload stands for a live secret that stays."""
+    return isinstance(binding, ValueBinding) and binding.value == KEPT
 
 
 def fate_of(binding: ValueBinding, live: ScriptBinding | None, record: RecordedWorker | None, sight: Sight) -> Fate:

@@ -27,7 +27,7 @@ from notebook_do.plan.fingerprint import UNSET
 from notebook_do.plan.mark import marked_tags, write_mark
 from notebook_do.plan.plan import SetSchedules, SetUrl, Upload
 from notebook_do.plan.schedule import TEMPORARY
-from notebook_do.plan.secret import INHERITED
+from notebook_do.plan.secret import KEPT
 from notebook_do.plan.settings import sent_options
 from notebook_do.plan.triggers import stops_consuming
 
@@ -201,7 +201,7 @@ class Uploads:
         if isinstance(binding.value, ServiceBinding) and binding.value.worker in self.diffs:
             return binding if binding.value.worker in stage.services else None
         if diff.fates.get(binding.name) == "kept":
-            return replace(binding, value=INHERITED)
+            return replace(binding, value=KEPT)
         return binding
 
     # --- records

@@ -123,6 +123,24 @@ def test_each_method_asks_its_endpoint() -> None:
     ]
 
 
+def test_the_workers_dev_switch_has_the_date_of_its_meaning() -> None:
+    """The header that wrangler sends with it, and with nothing else: the server's defaults are those of that day."""
+    header = "Cloudflare-Workers-Script-Api-Date"
+    seen: list[tuple[str, str | None]] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append((request.method, request.headers.get(header)))
+        return yes({"enabled": True})
+
+    async def calls(one: Client) -> None:
+        await one.script_url("w")
+        await one.set_script_url("w", enabled=True)
+        await one.upload_script("w", FORM)
+
+    ask(handler, calls)
+    assert seen == [("GET", None), ("POST", "2025-08-01"), ("PUT", None)]
+
+
 def test_the_upload_is_multipart_with_a_bare_metadata_part() -> None:
     """The metadata part has no file name and no type; modules have both, and their bytes arrive unchanged."""
     bodies: list[bytes] = []

@@ -31,6 +31,7 @@ from notebook_do.model import (
     ValueBinding,
 )
 from notebook_do.plan.plan import Upload
+from notebook_do.plan.secret import KEPT
 
 TESTS = Path(__file__).parent.parent
 OPENAPI = json.loads((TESTS / "openapi" / "workers.json").read_text())
@@ -309,3 +310,12 @@ def test_digest_covers_code() -> None:
     )
     assert one != two
     assert one != hashlib.sha256(b"a").hexdigest()
+
+
+def test_a_secret_that_stays_is_kept_by_its_type_and_not_sent_as_inherit() -> None:
+    """One of the two, never both: what they mean together is not known of the real API."""
+    kept = ValueBinding(name="KEY", value=KEPT)
+    word = ValueBinding(name="WORD", value=PlainText(text="hi"))
+    sent = metadata_of(upload(bindings=(kept, word)))
+    assert sent["bindings"] == [{"name": "WORD", "type": "plain_text", "text": "hi"}]
+    assert sent["keep_bindings"] == ["secret_text", "secret_key"]
