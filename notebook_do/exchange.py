@@ -19,6 +19,7 @@ from notebook_do.model import ModuleKind, RecordedNamespace, RecordedWorker
 from notebook_do.observe import observe
 from notebook_do.plan.fingerprint import fingerprint
 from notebook_do.plan.mark import alchemy_classes, read_mark
+from notebook_do.plan.settings import imported_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,6 +89,7 @@ def _worker_record(worker: DesiredWorker, live: ObservedScript) -> RecordedWorke
         content_digest=worker.content_digest,
         settings_digest=str(fingerprint(worker)),
         triggers=worker.triggers,
+        settings=imported_settings(worker),
     )
 
 

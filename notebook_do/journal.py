@@ -58,6 +58,8 @@ class Intent:
     enabled: bool = False
     previews: bool | None = None
     crons: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    """Those of `crons` that somebody else set."""
     worker_record: RecordedWorker | None = None
     namespace_records: tuple[RecordedNamespace, ...] = ()
     verify: tuple[StableId, ...] = ()
@@ -196,6 +198,7 @@ def _decode(entry: dict[str, Any]) -> Intent:
         enabled=bool(entry["enabled"]),
         previews=entry.get("previews"),
         crons=tuple(entry["crons"]),
+        kept=tuple(entry.get("kept", ())),
         worker_record=decode_worker(record["id"], record) if record else None,
         namespace_records=tuple(decode_namespace(n["stable_id"], n) for n in entry["namespace_records"]),
         verify=tuple(entry["verify"]),

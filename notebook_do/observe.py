@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from notebook_do.cloudflare import wire
-from notebook_do.cloudflare.settings import decode_options
+from notebook_do.cloudflare.settings import decode_carried, decode_options
 from notebook_do.cloudflare.triggers import read_triggers
 from notebook_do.errors import CommandError
 from notebook_do.model import Observed
@@ -70,7 +70,8 @@ async def _with_settings(client: Client, script: ObservedScript, limit: asyncio.
         bindings=bindings,
         compatibility_date=date,
         compatibility_flags=flags,
-        options=decode_options(raw),
+        options=decode_options(raw, deployments),
+        carried=decode_carried(raw, deployments),
         split=wire.decode_split(deployments),
         url=url,
         previews=previews,

@@ -108,8 +108,6 @@ def test_settings_in_a_python_cell(cloud: Path) -> None:
         ({"logpush": False}, "logpush", "", "true"),
         ({"limits": {"cpu_ms": 99}}, "limits", '{"cpu_ms": 99}', '{"cpu_ms": 50}'),
         ({"placement": {"mode": ""}}, "placement", "", '{"mode": "smart"}'),
-        ({"tail_consumers": [{"service": "api-dev"}]}, "tail_consumers", '[{"service": "api-dev"}]', ""),
-        ({"compatibility_flags": ["nodejs_compat"]}, "compatibility_flags", "nodejs_compat", ""),
         ({"tags": []}, "tags", "", "team:a"),
     ],
 )
@@ -201,3 +199,144 @@ def test_preview_urls_are_switched_with_the_url(cloud: Path) -> None:
         assert again.plan().empty
         nd.Worker("api", script=PLAIN, url=False, previews=True)
         assert not again.plan().empty
+
+
+FOREIGN: dict[str, Any] = {
+    "observability": {"enabled": True, "logs": {"enabled": True, "invocation_logs": False}},
+    "placement": {"mode": "targeted", "target": [{"region": "aws:eu-west-1"}]},
+    "limits": {"cpu_ms": 77},
+    "logpush": True,
+    "tail_consumers": [{"service": "api-dev"}],
+    "cache_options": {"enabled": True},
+    "compatibility_flags": ["nodejs_compat"],
+}
+
+
+def shown(client: httpx.Client) -> dict[str, Any]:
+    """Give what the account shows of the settings that no upload of ours is about."""
+    live = client.get("/settings").json()["result"]
+    schedules = client.get("/schedules").json()["result"]["schedules"]
+    newest = client.get("/deployments").json()["result"]["deployments"][0]
+    strategy = newest["code_update_strategy"]
+    return {**{k: live.get(k) for k in FOREIGN}, "crons": [s["cron"] for s in schedules], "strategy": strategy}
+
+
+def test_what_this_session_never_set_stays(cloud: Path) -> None:
+    """Settings and cron triggers that others set are no drift, and an upload keeps them and says so; so after import.
+
+    What a new Worker has switched on by Cloudflare itself (observability) is the same case.
+    """
+    session = deploy()
+    with api("api-dev") as client:
+        patch(client, FOREIGN)
+        client.put("/schedules", json=[{"cron": "5 * * * *"}]).raise_for_status()
+        before = shown(client)
+        assert session.plan().empty
+        nd.Worker("api", script=PLAIN + "// 2")
+        plan = session.plan()
+        assert {c.field for c in plan.changes if c.action.value == "noop"} == {*FOREIGN, "crons"}
+        session.deploy(plan)
+        assert shown(client) == before
+        assert session.plan().empty
+        second = nd.session("second")
+        second.import_("api-dev")
+        assert second.plan().empty
+        patch(client, {"limits": {"cpu_ms": 77, "subrequests": 5}})
+        assert second.plan().empty
+
+
+def test_what_is_no_longer_declared_is_taken_away_by_name(cloud: Path) -> None:
+    """Each setting that the session set and no longer declares goes, and the plan names it with its value."""
+    strategy = {"mode": "immediate"}
+    settings = {**SETTINGS, "code_update_strategy": strategy, "tail_consumers": ["api"]}
+    session = deploy(**settings, compatibility_flags=["nodejs_compat"], crons=["0 * * * *", "5 * * * *"])
+    with api("api-dev") as client:
+        assert shown(client)["strategy"] == strategy
+    nd.Worker("api", script=PLAIN)
+    plan = session.plan()
+    rows = {c.field: c.before for c in plan.changes if c.kind in {"setting", "cron"}}
+    assert rows == {
+        **{name: json.dumps(value) for name, value in SETTINGS.items() if name not in {"tags", "logpush"}},
+        "logpush": "true",
+        "tags": "team:a",
+        "tail_consumers": '[{"service": "api-dev"}]',
+        "code_update_strategy": json.dumps(strategy),
+        "compatibility_flags": "nodejs_compat",
+        "crons": "0 * * * *, 5 * * * *",
+    }
+    session.deploy(plan)
+    with api("api-dev") as client:
+        now = shown(client)
+        live = client.get("/settings").json()["result"] if "placement" in now else {}
+    assert now == {
+        "observability": {"enabled": False},
+        "placement": None,
+        "limits": {},
+        "logpush": False,
+        "tail_consumers": [],
+        "cache_options": {"enabled": False},
+        "compatibility_flags": [],
+        "crons": [],
+        "strategy": {"mode": "deferred", "max_delay": 300},
+    }
+    assert "team:a" not in live["tags"]
+    assert session.plan().empty
+
+
+def test_a_state_file_of_the_first_edition_keeps_what_it_does_not_know(cloud: Path) -> None:
+    """Without a record of what was set, what is live and not declared is nobody's here: kept, and not talked of."""
+    session = deploy(logpush=True, crons=["0 * * * *"])
+    first_edition(session)
+    assert session.plan().empty
+    nd.Worker("api", script=PLAIN, crons=["0 * * * *"])
+    plan = session.plan()
+    assert [c.detail for c in plan.changes if c.kind == "setting" and c.action.value != "noop"] == [
+        "The settings of api-dev are sent."
+    ]
+    session.deploy(plan)
+    with api("api-dev") as client:
+        assert client.get("/settings").json()["result"]["logpush"] is True
+    assert session.plan().empty
+
+
+def first_edition(session: nd.Session) -> None:
+    """Take out of the state file what the first edition did not write."""
+    from notebook_do.state.document import checksum
+
+    document = json.loads(session.state_path.read_text())
+    for worker in document["workers"].values():
+        del worker["settings"]
+    session.state_path.write_text(json.dumps({**document, "checksum": checksum(document)}))
+
+
+def test_a_part_of_a_table_that_others_set_stays(cloud: Path) -> None:
+    """Of a declared table the keys that others added stay; a key that is no longer declared goes, and is shown."""
+    session = deploy(limits={"cpu_ms": 50}, observability={"enabled": True, "head_sampling_rate": 0.5})
+    with api("api-dev") as client:
+        patch(client, {"limits": {"cpu_ms": 50, "subrequests": 9}})
+        assert session.plan().empty
+        nd.Worker("api", script=PLAIN, limits={"cpu_ms": 60}, observability={"enabled": True})
+        plan = session.plan()
+        assert {c.field: c.after for c in plan.changes if c.kind == "setting"} == {
+            "limits": '{"cpu_ms": 60}',
+            "observability": '{"enabled": true}',
+        }
+        session.deploy(plan)
+        live = client.get("/settings").json()["result"]
+    assert live["limits"] == {"cpu_ms": 60, "subrequests": 9}
+    assert live["observability"] == {"enabled": True}
+    assert session.plan().empty
+
+
+def test_a_targeted_placement_is_one_setting_in_each_spelling(cloud: Path) -> None:
+    """A place beside the mode and a list of targets are the same placement; another place is a change."""
+    session = deploy(placement={"mode": "targeted", "target": [{"region": "aws:eu-west-1"}]})
+    nd.Worker("api", script=PLAIN, placement={"region": "aws:eu-west-1"})
+    assert [c.field for c in session.plan().changes if c.kind == "setting"] == ["settings"]  # another spelling
+    session.deploy(session.plan())
+    with api("api-dev") as client:
+        assert client.get("/settings").json()["result"]["placement"] == {"region": "aws:eu-west-1"}
+        patch(client, {"placement": {"mode": "targeted", "target": [{"region": "aws:eu-west-1"}]}})
+        assert session.plan().empty
+        patch(client, {"placement": {"mode": "targeted", "target": [{"host": "db.example.com:5432"}]}})
+    assert [c.field for c in session.plan().drift if c.kind == "setting"] == ["placement"]

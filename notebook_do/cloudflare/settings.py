@@ -7,22 +7,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.model import Json
+from notebook_do.model import UPDATE_DEFAULT, Json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PLACEMENT = ("mode", "region", "host", "hostname")
-"""What of a placement is asked for; the rest (status, last_analyzed_at) tells what came of it."""
+_TOLD = ("status", "last_analyzed_at")
+"""What of a placement tells what came of it; the rest is asked for."""
+_NOT_SETTINGS = frozenset(
+    (
+        *("bindings", "compatibility_date", "compatibility_flags", "tags", "annotations"),
+        *("migrations", "migration_tag", "exports", "exports_reconciliation"),
+        *("id", "tag", "etag", "handlers", "named_handlers", "created_on", "modified_on", "last_deployed_from"),
+        *("has_assets", "has_modules", "routes", "entry_point", "startup_time_ms"),
+        *("placement_mode", "placement_status"),
+    )
+)
+"""Fields of the answer that have a place of their own, or that only tell what is live."""
 
 
-def decode_options(settings: Mapping[str, Any]) -> Json:
+def decode_options(settings: Mapping[str, Any], deployments: list[Any]) -> Json:
     """Give the settings by their declared names; tags are not among them, for an upload keeps every live tag."""
     found: dict[str, Any] = {}
     observability, placement = settings.get("observability"), settings.get("placement")
     if isinstance(observability, dict) and _enabled(observability):
         found["observability"] = _known(observability)
-    if isinstance(placement, dict) and (asked := {k: placement[k] for k in _PLACEMENT if placement.get(k)}):
+    if isinstance(placement, dict) and (asked := _asked(placement)):
         found["placement"] = asked
     if isinstance(limits := settings.get("limits"), dict) and (set_ := _known(limits)):
         found["limits"] = set_
@@ -32,7 +42,34 @@ def decode_options(settings: Mapping[str, Any]) -> Json:
         found["tail_consumers"] = [_known(c) for c in consumers if isinstance(c, dict)]
     if isinstance(cache := settings.get("cache_options"), dict) and _enabled(cache):
         found["cache_options"] = _known(cache)
+    if (strategy := _strategy(deployments)) and strategy != UPDATE_DEFAULT:
+        found["code_update_strategy"] = strategy
     return Json(found)
+
+
+def decode_carried(settings: Mapping[str, Any], deployments: list[Any]) -> Json:
+    """Give every setting as an upload has to repeat it, so that it stays as it is; what was never set is left out."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if name in _NOT_SETTINGS or (name == "usage_model" and value == "standard"):
+            continue
+        kept = _asked(value) if name == "placement" and isinstance(value, dict) else value
+        if kept := _known(kept) if isinstance(kept, dict) else kept:
+            found[name] = kept
+    if strategy := _strategy(deployments):
+        found["code_update_strategy"] = strategy
+    return Json(found)
+
+
+def _strategy(deployments: list[Any]) -> dict[str, Any]:
+    """Give how the newest deployment hands over to new code; empty where it does not say."""
+    newest = deployments[0] if deployments and isinstance(deployments[0], dict) else {}
+    strategy = newest.get("code_update_strategy")
+    return _known(strategy) if isinstance(strategy, dict) else {}
+
+
+def _asked(placement: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in placement.items() if name not in _TOLD and value}
 
 
 def _enabled(table: Mapping[str, Any]) -> bool:

@@ -66,10 +66,26 @@ def _observability(value: dict[str, Any]) -> str | None:
 
 
 def _placement(value: dict[str, Any]) -> str | None:
-    named = [place for place in _PLACES if place in value]
-    if value == {"mode": "smart"} or (len(named) == 1 and value.get("mode", "targeted") == "targeted"):
+    if value == {"mode": "smart"}:
         return None
-    return "placement must be {mode = 'smart'} or name one of region, host and hostname."
+    rest = {name: part for name, part in value.items() if name != "mode"}
+    places = rest["target"] if list(rest) == ["target"] and value.get("mode") == "targeted" else [rest]
+    named = isinstance(places, list) and bool(places) and all(map(_is_place, places))
+    if named and value.get("mode", "targeted") == "targeted":
+        return None
+    return (
+        "placement must be {mode = 'smart'}, or name one of region, host and hostname, or be "
+        "{mode = 'targeted', target = [{region = 'PROVIDER:REGION'}]}."
+    )
+
+
+def _is_place(value: Any) -> bool:
+    """Say whether a table names one place and nothing else."""
+    return (
+        isinstance(value, dict)
+        and len(value) == 1
+        and all(name in _PLACES and isinstance(place, str) and place for name, place in value.items())
+    )
 
 
 def _limits(value: dict[str, Any]) -> str | None:

@@ -91,7 +91,7 @@ def intent_of(step: Mutation, *, op: str, serial: int, live: ObservedScript | No
             url = replace(common, kind="url", enabled=step.enabled, previews=step.previews)
             return replace(url, settings_digest=step.settings_digest)
         case SetSchedules():
-            return replace(common, kind="crons", crons=step.crons, settings_digest=step.settings_digest)
+            return replace(common, kind="crons", crons=step.crons, kept=step.kept, settings_digest=step.settings_digest)
         case SetTrigger():
             return replace(common, kind="trigger", trigger=step.trigger)
         case RemoveTrigger():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from notebook_do.model import Recorded, RecordedNamespace, Tombstone
+from notebook_do.model import Json, Recorded, RecordedNamespace, Tombstone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,9 +27,17 @@ def after_intent(
         workers[intent.worker] = _with_trigger(workers[intent.worker], intent.trigger, ours=intent.kind == "trigger")
     elif intent.settings_digest is not None and intent.worker in workers:
         workers[intent.worker] = replace(workers[intent.worker], settings_digest=intent.settings_digest)
+        if intent.kind == "crons":
+            workers[intent.worker] = _with_crons(workers[intent.worker], intent)
     records = tuple(_identified(n, live) for n in intent.namespace_records)
     changed = replace(recorded, workers=tuple(workers[id_] for id_ in sorted(workers)))
     return _with_namespaces(changed, records, intent.forgotten, at)
+
+
+def _with_crons(worker: RecordedWorker, intent: Intent) -> RecordedWorker:
+    """Record which cron triggers are ours now."""
+    ours = [cron for cron in intent.crons if cron not in intent.kept]
+    return replace(worker, settings=Json({**worker.set_here, "crons": ours}))
 
 
 def _with_trigger(worker: RecordedWorker, trigger: Trigger, *, ours: bool) -> RecordedWorker:

@@ -333,5 +333,8 @@ def _deployment(body: str) -> Deployment:
     return Deployment(**{**raw, "versions": tuple((i, p) for i, p in raw["versions"])})
 
 
+_DEPLOYED = ("id", "created_on", "source", "versions", "annotations", "code_update_strategy")
+
+
 def _plain(deployment: Deployment) -> dict[str, Any]:
-    return {key: getattr(deployment, key) for key in ("id", "created_on", "source", "versions", "annotations")}
+    return {key: getattr(deployment, key) for key in _DEPLOYED}

@@ -11,7 +11,7 @@ from notebook_do.local.bindings import unsupported
 from notebook_do.local.bounds import check_tags, check_update_strategy
 from notebook_do.local.envelope import as_object
 from notebook_do.local.reconcile import check_form, is_class
-from notebook_do.local.records import SECRET_TYPES, Code, StoredModule, Version
+from notebook_do.local.records import DEFERRED, SECRET_TYPES, Code, StoredModule, Version
 from notebook_do.local.refusals import refuse, refuse_each
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class Upload:
     options: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     assets: dict[str, Any] | None = field(default=None, repr=False)
+    strategy: dict[str, Any] | None = None
+    """Its `code_update_strategy`; None leaves that of the last deployment."""
 
     @property
     def declares_classes(self) -> bool:
@@ -161,6 +163,7 @@ def read_upload(
         exports=metadata.get("exports"),
         options={key: metadata[key] for key in OPTIONS if metadata.get(key) is not None},
         settings=read_settings(metadata),
+        strategy=metadata.get("code_update_strategy") or dict(DEFERRED),
     )
     check_lifecycle(upload)
     return upload

@@ -23,7 +23,7 @@ from notebook_do.local.metadata import Upload
 from notebook_do.local.namespaces import AccountFacts, Lifecycle, Namespace, exported_classes
 from notebook_do.local.probe import probe
 from notebook_do.local.reconcile import is_class, reconcile, state_of
-from notebook_do.local.records import Code, Deployment, Script, Version
+from notebook_do.local.records import DEFERRED, Code, Deployment, Script, Version
 from notebook_do.local.refusals import refuse
 from notebook_do.local.rules import check_bindings, migrate
 from notebook_do.local.spec import ProbeReport, ScriptInvalid
@@ -87,6 +87,7 @@ async def publish(cloud: Cloud, name: str, upload: Upload, *, source: str, trigg
         source=source,
         versions=((version.id, 100.0),),
         annotations={"workers/triggered_by": trigger, **_message(upload.options)},
+        code_update_strategy=upload.strategy or _last_strategy(cloud.account, name),
     )
     await _trial(cloud, name, version, after)
     await commit(cloud, after, Change(script=script, version=version, deployment=deployment))
@@ -311,6 +312,12 @@ def _version(  # noqa: PLR0913 - the parts of a version
         options=upload.options,
         assets=upload.assets,
     )
+
+
+def _last_strategy(account: Account, name: str) -> dict[str, Any]:
+    """Give what a change of settings or secrets leaves as it is (emulated: no document says that it does)."""
+    active = account.active.get(name)
+    return active.code_update_strategy if active else dict(DEFERRED)
 
 
 def _message(options: dict[str, Any]) -> dict[str, str]:

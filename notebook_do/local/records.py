@@ -11,6 +11,8 @@ from notebook_do.local.spec import Export, ProbeReport
 
 SECRET_TYPES = frozenset({"secret_text", "secret_key"})
 NOT_PROBED = ProbeReport(exports=(), default_handlers=(), startup_ms=0)
+DEFERRED = {"mode": "deferred", "max_delay": 300}
+"""The strategy of a deployment that names none."""
 _SECRET_FIELDS = frozenset({"text", "key_base64", "key_jwk"})
 
 
@@ -96,6 +98,8 @@ class Deployment:
     source: str
     versions: tuple[tuple[str, float], ...]
     annotations: dict[str, str] = field(default_factory=dict)
+    code_update_strategy: dict[str, Any] = field(default_factory=lambda: dict(DEFERRED))
+    """How running objects are handed over to new code; kept and given back, as here they are handed over at once."""
 
     @property
     def serving(self) -> str:

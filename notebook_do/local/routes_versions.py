@@ -11,7 +11,7 @@ from notebook_do.local.bounds import check_update_strategy
 from notebook_do.local.envelope import answer, as_object, paged, query_flag, read_object
 from notebook_do.local.multipart import read_form
 from notebook_do.local.publish import Cloud, redeploy, store_version
-from notebook_do.local.records import SECRET_TYPES, Deployment, Script, Version
+from notebook_do.local.records import DEFERRED, SECRET_TYPES, Deployment, Script, Version
 from notebook_do.local.refusals import refuse
 from notebook_do.local.routes_scripts import existing, metadata_of, source_of, whole_upload
 from notebook_do.local.views import deployment_item, version_item, version_result
@@ -109,6 +109,7 @@ async def post_deployment(request: Request) -> Response:
             source=source_of(request),
             versions=tuple(shares),
             annotations={"workers/triggered_by": _trigger(cloud, script, versions), **_annotations(body)},
+            code_update_strategy=as_object(body.get("code_update_strategy") or DEFERRED, "code_update_strategy"),
         )
         done = await redeploy(cloud, script.name, deployment)
     item = deployment_item(deployment)

@@ -167,5 +167,6 @@ def deployment_item(deployment: Deployment) -> dict[str, Any]:
         "author_email": AUTHOR,
         "created_on": deployment.created_on,
         "annotations": deployment.annotations,
+        "code_update_strategy": deployment.code_update_strategy,
         "versions": [{"version_id": version, "percentage": share} for version, share in deployment.versions],
     }

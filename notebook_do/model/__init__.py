@@ -85,6 +85,7 @@ from notebook_do.model.states import (
 from notebook_do.model.triggers import ObservedTrigger, Trigger, TriggerKind
 from notebook_do.model.words import (
     TAG_PREFIX,
+    UPDATE_DEFAULT,
     Lifecycle,
     MigrationTag,
     Module,
@@ -105,6 +106,7 @@ __all__ = [
     "R2",
     "RESOURCE_TYPES",
     "TAG_PREFIX",
+    "UPDATE_DEFAULT",
     "AiSearch",
     "AiSearchNamespace",
     "AnalyticsEngine",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from notebook_do.model.declared import Json, PlainText, Resource, Secret, ServiceBinding
 
@@ -127,6 +127,15 @@ class RecordedWorker:
     """The triggers that we set; no other one is ever removed."""
     secrets: tuple[tuple[str, str], ...] = ()
     """(binding, mark) of the secrets that were set, sorted: a keyed mark tells whether a value changed."""
+    settings: Json | None = None
+    """The settings and cron triggers that we set, by name, with their values; no other one is ever taken away. None:
+    written before these were recorded."""
+
+    @property
+    def set_here(self) -> dict[str, Any]:
+        """Give the settings that are known to be set by us, by name."""
+        found: dict[str, Any] = self.settings.value if self.settings else {}
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +203,8 @@ class ObservedScript:
     compatibility_flags: tuple[str, ...] = ()
     options: Json = field(default=Json({}))
     """Its other settings that are not at their default, in Cloudflare's words; read together with the bindings."""
+    carried: Json = field(default=Json({}))
+    """Every setting as an upload has to repeat it so that it stays as it is, those nobody here knows included."""
     url: bool | None = None
     previews: bool | None = None
     crons: tuple[str, ...] | None = None

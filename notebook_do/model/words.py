@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, NewType
+from typing import TYPE_CHECKING, Any, Literal, NewType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +19,9 @@ Target = Literal["local", "cloudflare"]
 
 TAG_PREFIX = "ndo-"
 """How every migration tag of ours begins."""
+
+UPDATE_DEFAULT: Mapping[str, Any] = MappingProxyType({"mode": "deferred", "max_delay": 300})
+"""The `code_update_strategy` of a Worker that declares none; the delay is in seconds."""
 
 BINDING_WORDS: Mapping[str, str] = MappingProxyType(
     {

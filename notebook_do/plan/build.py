@@ -14,11 +14,12 @@ from notebook_do.model import ClassBinding
 from notebook_do.plan.alias import can_alias
 from notebook_do.plan.bound import called_by
 from notebook_do.plan.destroy import Doom, check_binders, check_hosts, condemn, deletions
-from notebook_do.plan.diff import WorkerDiff, compare, kept
+from notebook_do.plan.diff import WorkerDiff, compare
 from notebook_do.plan.explain import doom_changes, gone_changes, kept_changes, namespace_changes
 from notebook_do.plan.facts import Facts, Findings, Slot, gather
 from notebook_do.plan.forms import settle_forms
 from notebook_do.plan.identity import Held, identify
+from notebook_do.plan.kept import kept
 from notebook_do.plan.migrations import check_arrivals, check_missing, check_slots, unit_of
 from notebook_do.plan.order import CrossedTransfer
 from notebook_do.plan.plan import Action, Change, Forget, Plan, Upload, take_baseline

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.model import ClassBinding, Resource, Secret, ServiceBinding, ValueBinding, is_secret, told_back
-from notebook_do.plan.assets import asset_changes, asset_drift, kept_assets
+from notebook_do.plan.assets import asset_changes, asset_drift
 from notebook_do.plan.bound import describe
-from notebook_do.plan.fingerprint import Fingerprint, crons_part, fingerprint, read_fingerprint
+from notebook_do.plan.crons import cron_change, crons_differ
+from notebook_do.plan.fingerprint import Fingerprint, fingerprint, read_fingerprint
 from notebook_do.plan.plan import Action, Change
 from notebook_do.plan.secret import Fate, Sight, fate_of, is_live_secret
 from notebook_do.plan.settings import setting_differences
@@ -56,9 +57,7 @@ class WorkerDiff:
     @property
     def sets_crons(self) -> bool:
         """True when the cron triggers must be replaced."""
-        live = self.standing.live
-        read = live.crons if live is not None else None
-        return self.wanted.crons != (self.before.crons if read is None else crons_part(read))
+        return crons_differ(self.standing, self.before)
 
 
 def compare(standing: Standing, *, relabelled: bool, sights: Mapping[tuple[str, str], Sight]) -> WorkerDiff:
@@ -72,7 +71,7 @@ def compare(standing: Standing, *, relabelled: bool, sights: Mapping[tuple[str, 
     changes += asset_changes(standing, wanted, before)
     drift += asset_drift(standing, wanted, before)
     if live is None:
-        changes.insert(0, _change(standing, Action.CREATE, "worker", f"Worker {worker.script_name} is created."))
+        changes.insert(0, change_of(standing, Action.CREATE, "worker", f"Worker {worker.script_name} is created."))
     else:
         drift += _outside(standing, same=wanted.upload == before.upload)
         changes += _code_and_settings(standing, wanted, before, bindings=bool(binding_changes))
@@ -88,9 +87,10 @@ def compare(standing: Standing, *, relabelled: bool, sights: Mapping[tuple[str, 
     return replace(result, changes=(*changes, *_around(result)))
 
 
-def _change(  # noqa: PLR0913 - the cells of a row
+def change_of(  # noqa: PLR0913 - the cells of a row
     standing: Standing, action: Action, kind: str, detail: str, *, field_: str = "", before: str = "", after: str = ""
 ) -> Change:
+    """Give a row about a Worker."""
     worker = standing.worker
     return Change(
         action=action,
@@ -110,7 +110,7 @@ def _code_and_settings(standing: Standing, wanted: Fingerprint, before: Fingerpr
     changes = []
     if standing.adopts:
         changes.append(
-            _change(
+            change_of(
                 standing,
                 Action.UPDATE,
                 "worker",
@@ -124,7 +124,7 @@ def _code_and_settings(standing: Standing, wanted: Fingerprint, before: Fingerpr
             f"The code of {worker.script_name} is replaced." if old else f"The code of {worker.script_name} is sent."
         )
         changes.append(
-            _change(
+            change_of(
                 standing,
                 Action.UPDATE,
                 "code",
@@ -138,7 +138,7 @@ def _code_and_settings(standing: Standing, wanted: Fingerprint, before: Fingerpr
     changes += settings
     if wanted.upload != before.upload and not bindings and not settings:
         detail = f"The settings of {worker.script_name} are sent."
-        changes.append(_change(standing, Action.UPDATE, "setting", detail, field_="settings"))
+        changes.append(change_of(standing, Action.UPDATE, "setting", detail, field_="settings"))
     return changes + _lifecycle(standing)
 
 
@@ -148,11 +148,11 @@ def _lifecycle(standing: Standing) -> list[Change]:
     changes = []
     if standing.retags and standing.live:
         detail = f"The migration tag {standing.live.migration_tag} of {name} is replaced by one of this session."
-        changes.append(_change(standing, Action.UPDATE, "setting", detail, field_="migration_tag"))
+        changes.append(change_of(standing, Action.UPDATE, "setting", detail, field_="migration_tag"))
     if standing.converts:
         forms = {"before": "migrations", "after": "exports"}
         detail = f"Worker {name} switches from `migrations` to `exports`. This is one-way: it can never go back."
-        changes.append(_change(standing, Action.UPDATE, "setting", detail, field_="lifecycle", **forms))
+        changes.append(change_of(standing, Action.UPDATE, "setting", detail, field_="lifecycle", **forms))
     return changes
 
 
@@ -164,16 +164,12 @@ def _around(diff: WorkerDiff) -> list[Change]:
         word = "opened" if worker.url else "closed"
         detail = f"The URL of {worker.script_name} is {word}."
         after = "open" if worker.url else "closed"
-        changes.append(_change(standing, Action.UPDATE, "url", detail, field_="workers.dev", after=after))
+        changes.append(change_of(standing, Action.UPDATE, "url", detail, field_="workers.dev", after=after))
     if diff.sets_previews:
         after = "on" if worker.previews else "off"
         detail = f"The preview URLs of {worker.script_name} are switched {after}."
-        changes.append(_change(standing, Action.UPDATE, "url", detail, field_="previews", after=after))
-    if diff.sets_crons:
-        outside = " They were changed outside." if diff.wanted.crons == diff.before.crons else ""
-        detail = f"The cron triggers of {worker.script_name} are replaced.{outside}"
-        changes.append(_change(standing, Action.UPDATE, "cron", detail, field_="crons", after=", ".join(worker.crons)))
-    return changes
+        changes.append(change_of(standing, Action.UPDATE, "url", detail, field_="previews", after=after))
+    return changes + ([cron_change(standing, diff.before)] if diff.sets_crons else [])
 
 
 def _outside(standing: Standing, *, same: bool) -> list[Change]:
@@ -186,13 +182,13 @@ def _outside(standing: Standing, *, same: bool) -> list[Change]:
         by = f" by {live.last_deployed_from}" if live.last_deployed_from else ""
         detail = f"The code of {live.name} was replaced outside{by}; this plan puts the declared code back."
         drift.append(
-            _change(standing, Action.UPDATE, "code", detail, field_="etag", before=record.etag, after=live.etag)
+            change_of(standing, Action.UPDATE, "code", detail, field_="etag", before=record.etag, after=live.etag)
         )
     declared, found = worker.compatibility_date, live.compatibility_date
     if same and declared and found and declared != found:
         detail = f"The compatibility date of {live.name} was set to {found} outside; this plan puts {declared} back."
         drift.append(
-            _change(
+            change_of(
                 standing, Action.UPDATE, "setting", detail, field_="compatibility_date", before=declared, after=found
             )
         )
@@ -201,13 +197,13 @@ def _outside(standing: Standing, *, same: bool) -> list[Change]:
 
 def _setting_changes(standing: Standing, outside: str = "") -> list[Change]:
     """Give a row for each setting that is not as declared."""
-    worker, live = standing.worker, standing.live
+    worker = standing.worker
     changes = []
-    for name, before, after in setting_differences(worker, live) if live else ():
+    for name, before, after in setting_differences(standing):
         verb = "changed" if before and after else "set" if after else "taken away"
         detail = f"Setting {name} of {worker.script_name} is {verb}.{outside}"
         row = {"field_": name, "before": before, "after": after}
-        changes.append(_change(standing, Action.UPDATE, "setting", detail, **row))
+        changes.append(change_of(standing, Action.UPDATE, "setting", detail, **row))
     return changes
 
 
@@ -219,7 +215,7 @@ def _binding_changes(standing: Standing, *, same: bool) -> tuple[list[Change], l
     worker, live = standing.worker, standing.live
     plain = [b for b in worker.bindings if not is_secret(b)]  # secrets have changes of their own
     if live is None:
-        made = [_binding_change(standing, Action.CREATE, b.name, None, b, "") for b in plain]
+        made = [binding_change(standing, Action.CREATE, b.name, None, b, "") for b in plain]
         return made, []
     if live.bindings is None:
         return [], []
@@ -231,11 +227,11 @@ def _binding_changes(standing: Standing, *, same: bool) -> tuple[list[Change], l
     for name in sorted(found.keys() | wanted.keys()):
         was, now = found.get(name), wanted.get(name)
         if was is None and now is not None:
-            changes.append(_binding_change(standing, Action.CREATE, name, None, now, outside))
+            changes.append(binding_change(standing, Action.CREATE, name, None, now, outside))
         elif now is None and was is not None and not is_secret(was):
-            changes.append(_binding_change(standing, Action.DELETE, name, was, None, outside))
+            changes.append(binding_change(standing, Action.DELETE, name, was, None, outside))
         elif was is not None and now is not None and not same_binding(was, now, live.name):
-            changes.append(_binding_change(standing, Action.UPDATE, name, was, now, outside))
+            changes.append(binding_change(standing, Action.UPDATE, name, was, now, outside))
     return ([], changes) if same else (changes, [])
 
 
@@ -266,33 +262,15 @@ def _secret_changes(standing: Standing, fates: Mapping[str, Fate]) -> list[Chang
             else "is set again: the live value was not set from here, and cannot be compared.",
         }[fates[name]]
         action = Action.CREATE if was is None else Action.UPDATE
-        change = _binding_change(standing, action, name, was, binding, "")
+        change = binding_change(standing, action, name, was, binding, "")
         changes.append(replace(change, detail=f"Secret {name} of {worker.script_name} {why}"))
     return changes
 
 
-def kept(diff: WorkerDiff) -> list[Change]:
-    """Tell of the secrets and static assets that an upload leaves as they are, those not declared here included."""
-    return [*_kept_secrets(diff), *kept_assets(diff.standing, diff.before)]
-
-
-def _kept_secrets(diff: WorkerDiff) -> list[Change]:
-    standing, worker = diff.standing, diff.standing.worker
-    declared = {b.name for b in worker.bindings}
-    rows = []
-    for live in sorted(standing.live.bindings or () if standing.live else (), key=lambda b: b.name):
-        kept = diff.fates.get(live.name) == "kept"
-        if not kept and (live.name in declared or not is_secret(live)):
-            continue
-        row = _binding_change(standing, Action.NOOP, live.name, live, live, "")
-        which = "" if kept else ", which is not declared here,"
-        rows.append(replace(row, detail=f"Secret {live.name} of {worker.script_name}{which} is kept."))
-    return rows
-
-
-def _binding_change(  # noqa: PLR0913, PLR0917 - the cells of a row
+def binding_change(  # noqa: PLR0913, PLR0917 - the cells of a row
     standing: Standing, action: Action, name: str, was: ScriptBinding | None, now: ScriptBinding | None, outside: str
 ) -> Change:
+    """Give a row about a binding."""
     worker = standing.worker
     before, after = describe(was, worker.script_name), describe(now, worker.script_name)
     added = f"added: {'the ' * isinstance(now, ClassBinding)}{after}"

@@ -163,6 +163,8 @@ class SetSchedules:
     worker: str
     script_name: str
     crons: tuple[str, ...]
+    kept: tuple[str, ...] = ()
+    """Those of `crons` that somebody else set, and that stay."""
     settings_digest: str | None = None
     """What the Worker's record holds after this step, everything else in it unchanged."""
 

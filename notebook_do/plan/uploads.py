@@ -23,12 +23,13 @@ from notebook_do.model import (
 )
 from notebook_do.plan.alias import with_exports
 from notebook_do.plan.assets import keeps_assets
+from notebook_do.plan.crons import kept_crons, wanted_crons
 from notebook_do.plan.fingerprint import UNSET
 from notebook_do.plan.mark import marked_tags, write_mark
 from notebook_do.plan.plan import SetSchedules, SetUrl, Upload
 from notebook_do.plan.schedule import TEMPORARY
 from notebook_do.plan.secret import KEPT
-from notebook_do.plan.settings import sent_options
+from notebook_do.plan.settings import dropped_tags, recorded_settings, sent_flags, sent_options, set_here
 from notebook_do.plan.triggers import stops_consuming
 
 if TYPE_CHECKING:
@@ -94,7 +95,11 @@ class Uploads:
                 )
                 if what == "url"
                 else SetSchedules(
-                    worker=worker.id, script_name=script, crons=worker.crons, settings_digest=str(reached)
+                    worker=worker.id,
+                    script_name=script,
+                    crons=wanted_crons(diff.standing, diff.before),
+                    kept=kept_crons(diff.standing, diff.before),
+                    settings_digest=str(reached),
                 )
             )
         return steps
@@ -108,7 +113,9 @@ class Uploads:
         migration = self._migration(stage, diff)
         desired = self.facts.desired
         mark = write_mark(desired.session, desired.stage, {i: c for c, _, i in stage.hosted})
-        tags = marked_tags((*(live.tags if live else ()), *worker.options.value.get("tags", ())), mark)
+        ours = set_here(diff.standing)
+        stay = [t for t in (live.tags if live else ()) if t not in dropped_tags(worker, ours)]
+        tags = marked_tags((*stay, *worker.options.value.get("tags", ())), mark)
         if stage.final and not set(mark) <= set(tags):
             self.warnings.append(
                 f"Worker {stage.script} has too many tags or namespaces for our mark: the state file alone knows its "
@@ -123,7 +130,7 @@ class Uploads:
             modules=modules,
             bindings=tuple(b for b in (self._binding(b, stage, diff) for b in worker.bindings) if b),
             compatibility_date=worker.compatibility_date or found_date,
-            compatibility_flags=worker.compatibility_flags,
+            compatibility_flags=sent_flags(diff.standing, ours),
             options=self._options(stage, diff),
             tags=tags,
             migration=migration,
@@ -177,10 +184,10 @@ class Uploads:
 
     def _options(self, stage: Stage, diff: WorkerDiff) -> Json:
         """Give the options, without the tail consumers that do not exist yet."""
-        options = sent_options(diff.standing.worker, diff.standing.live)
+        options = sent_options(diff.standing)
         tails = options.value.get("tail_consumers", ())
         absent = self.diffs.keys() - stage.services
-        there = [tail for tail in tails if tail["service"] not in absent]
+        there = [tail for tail in tails if tail.get("service") not in absent]
         return options if len(there) == len(tails) else Json({**options.value, "tail_consumers": there})
 
     def _binding(self, binding: ScriptBinding, stage: Stage, diff: WorkerDiff) -> ScriptBinding | None:
@@ -222,6 +229,7 @@ class Uploads:
             content_digest=standing.worker.content_digest if stage.final else None,
             settings_digest=str(reached),
             triggers=triggers,
+            settings=recorded_settings(standing),
         )
 
     def _namespace_records(self, stage: Stage) -> tuple[RecordedNamespace, ...]:

@@ -106,6 +106,7 @@ def encode_worker(worker: RecordedWorker) -> Document:
         "settings_digest": worker.settings_digest,
         "secrets": dict(worker.secrets),
         "triggers": [encode_trigger(t) for t in worker.triggers],
+        **({} if worker.settings is None else {"settings": worker.settings.value}),
     }
 
 
@@ -178,6 +179,7 @@ def decode_worker(id_: str, value: Any) -> RecordedWorker:
         settings_digest=_optional(fields, "settings_digest", where),
         secrets=_marks(fields, where),
         triggers=tuple(decode_trigger(t, f"{where}.triggers") for t in _list(fields.get("triggers", []), where)),
+        settings=Json(_object(fields["settings"], f"{where}.settings")) if "settings" in fields else None,
     )
 
 

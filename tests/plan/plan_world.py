@@ -232,7 +232,11 @@ class World:
         if isinstance(step, SetUrl):
             self.urls[step.script_name] = step.enabled
         (record,) = (w for w in self.recorded.workers if w.id == step.worker)
-        self._record(worker=replace(record, settings_digest=step.settings_digest))
+        record = replace(record, settings_digest=step.settings_digest)
+        if isinstance(step, SetSchedules):
+            ours = [cron for cron in step.crons if cron not in step.kept]
+            record = replace(record, settings=Json({**record.set_here, "crons": ours}))
+        self._record(worker=record)
 
     def _ids(self) -> list[str]:
         return [s.id for s in self.account.spaces.values()]
