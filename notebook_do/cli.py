@@ -6,7 +6,6 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused (a plan that needs conse
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import os
 import shlex
@@ -30,6 +29,11 @@ if TYPE_CHECKING:
 
 _REFUSALS = (PlanRefused, StalePlan, ConsentRequired)
 _QUICKSTART = "quickstart.ipynb"
+_WHAT_IS_RUN = """\
+Of a notebook, a cell is run in which notebook_do, a value made with it, or %durable that is not alone on its line
+stands, with what it needs of the cells above; and lines of %durable that declare. Nothing is sent meanwhile: a cell
+that would send, or that cannot be run here, is an error that names it.
+Declarations hidden in a module of your own cannot be seen."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -93,11 +97,12 @@ def _add_verb(commands: Any, verb: Verb) -> None:
         verb.name,
         help=verb.summary,
         usage=f"notebook-do {verb.name} FILE [options] [words as below]",
+        description=_WHAT_IS_RUN,
         epilog=usage(verb),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("file", type=Path, help="a notebook, of which only what declares is run; or a TOML file")
+    parser.add_argument("file", type=Path, help="a notebook, or a TOML file of declarations")
     parser.add_argument("--session", metavar="NAME", dest="name", help="default: the notebook's, or the file's name")
     for option in OF_SESSION:
         parser.add_argument(option.name, metavar=option.value, help=option.help)
@@ -198,8 +203,10 @@ def _inject(notebook: Any, parameters: list[tuple[str, Any]]) -> None:
         return
     import nbformat
 
+    from notebook_do.notebook.statements import assigned
+
     tagged = next((i for i, c in enumerate(notebook.cells) if "parameters" in c.metadata.get("tags", ())), None)
-    known = [] if tagged is None else _assigned(notebook.cells[tagged].source)
+    known = [] if tagged is None else assigned(notebook.cells[tagged].source)
     for name, _ in parameters:
         if not name.isidentifier():
             raise CommandError(f"run: parameter {name!r} is not a Python name.")
@@ -209,15 +216,6 @@ def _inject(notebook: Any, parameters: list[tuple[str, Any]]) -> None:
     source = "\n".join(f"{name} = {value!r}" for name, value in parameters)
     cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["injected-parameters"]})
     notebook.cells.insert(0 if tagged is None else tagged + 1, cell)
-
-
-def _assigned(source: str) -> list[str]:
-    """Give the names that a cell of plain assignments sets; none when it is no plain Python."""
-    try:
-        tree = ast.parse(source)
-    except SyntaxError:
-        return []
-    return [n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
 
 
 def _value(text: str) -> Any:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from notebook_do import explore
+from notebook_do import explore, refusing
 from notebook_do.bridge import bridge
 from notebook_do.declare.catalog import Catalog
 from notebook_do.declare.options import nearest
@@ -116,6 +116,7 @@ class Session:
     @property
     def state(self) -> StateFile:
         """The state file: its backups and its lock."""
+        refusing.check("session.state")
         return self._state
 
     # --- declare: no effects
@@ -169,6 +170,7 @@ class Session:
         """
         from notebook_do.deploy import deploy
 
+        refusing.check("session.deploy")
         if plan.refusals:
             raise PlanRefused("the plan is refused: " + " · ".join(r.message for r in plan.refusals))
         if not self._deploying.acquire(blocking=False):
@@ -211,6 +213,7 @@ class Session:
 
     async def afetch(self, worker: str, path: str = "/", *, method: str = "GET", **options: Any) -> httpx.Response:
         """Call a Worker by id or script name; `options` are those of `httpx.request`."""
+        refusing.check("session.fetch")
         connection, name = await self._connect(), self.script_name(worker)
         recorded = {w.script_name for w in self._state.load().workers}
         if name == worker and worker not in self.catalog.workers and name not in recorded:
@@ -319,6 +322,7 @@ class Session:
 
         The state file then knows them and their namespaces, so that the next plan is empty. Sends nothing.
         """
+        refusing.check("session.import_")
         if not workers and not from_account:
             raise CommandError("import: name the live Workers, or ask for all of them with --from-account.")
         return self._run(self._import(workers))
@@ -335,6 +339,7 @@ class Session:
         """Write the type of each declared Worker's `env`: `<directory>/<Worker id>/worker-configuration.d.ts`."""
         from notebook_do.exchange import export_types
 
+        refusing.check("session.export_types")
         entrypoints = {
             self.catalog.script_name(w.id, self.stage): w.entrypoint
             for w in self.catalog.workers.values()
@@ -577,7 +582,8 @@ def open_session(  # noqa: PLR0913 - what a session is, each optional but its na
     What is not given is as `%config Durable`, `NOTEBOOK_DO_*` or pyproject.toml say, else stage dev on target local.
     """
     given = {"stage": stage, "target": target, "account": account, "lock": lock, "state": str(state) if state else None}
-    settings = settled(given)
+    name, given = refusing.opening(name, given)
+    state, settings = given["state"], settled(given)
     stage, target, lock = settings["stage"], settings["target"], settings["lock"]
     for word, value in (("session", name), ("stage", stage)):
         if not _NAME.fullmatch(value):
@@ -633,7 +639,9 @@ def register(*items: Declaration) -> None:
 
     The others are the namespaces that a Worker binds: an older value that it still holds never undoes a newer cell.
     """
-    if _current is not None:
+    if _current is None:
+        refusing.loose(items)
+    else:
         known = _current.catalog.namespaces if len(items) > 1 else {}
         _current.declare(*(item for item in items if item is items[-1] or item.id not in known))
 

@@ -15,6 +15,7 @@ EFFECTS = {"cloudflare", "state", "journal", "observe", "deploy", "target", "bri
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "refusing": {"errors"},
     "shown": set(),
     "model": {"errors", "shown", "model"},
     "declare": {"model", "errors", "toolchain", "declare"},
@@ -23,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bridge": {"errors"},
     "state": {"model", "errors", "shown", "state"},
     "journal": {"model", "errors", "state"},
-    "cloudflare": {"model", "errors", "cloudflare", "plan"},
+    "cloudflare": {"model", "errors", "cloudflare", "plan", "refusing"},
     "observe": {"cloudflare", "model", "errors"},
     "deploy": {"plan", "cloudflare", "observe", "state", "journal", "model", "errors", "shown", "deploy"},
     "target": {"cloudflare", "local", "model", "errors"},
@@ -34,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "export": {"exchange", "cloudflare", "declare", "observe", "plan", "model", "errors"},
     "settings": {"declare", "errors"},
     "session": {
+        "refusing",
         "local",
         "settings",
         "declare",
@@ -48,6 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "declaring": {"session", "declare", "model"},
     "notebook": {
+        "refusing",
         "session",
         "settings",
         "declaring",

@@ -184,10 +184,54 @@ def test_verbs_work_on_a_notebook_and_run_only_what_declares(cloud: Path) -> Non
     assert other["digest"] != plan["digest"]
 
 
+PYTHON = (
+    "%load_ext notebook_do\nimport notebook_do as nd\nprint('loud')\nsession = nd.session('shop', stage='qa')",
+    "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'print(\"louder\")'], check=True)\nname = 'api'",
+    (
+        "def api(**more):\n    script = 'import {DurableObject} from \"cloudflare:workers\";'\n"
+        "    script += 'export class Counter extends DurableObject {};'\n"
+        "    script += 'export default {fetch() {return new Response(\"hi\")}}'\n"
+        "    return nd.Worker(name, script=script, **more)"
+    ),
+    "if session.stage != 'production':\n    n = %durable namespace counter --class Counter",
+    "w = api(bindings={'COUNTER': n})\nw",
+    "plan = %durable plan\nplan.df",
+    "%durable deploy",
+)
+
+
+def test_a_notebook_that_declares_in_python_is_planned_and_deployed_as_it_says(cloud: Path) -> None:
+    """Session and stage are those of the notebook; the digest is the one a run of it shows; JSON stays JSON."""
+    book = notebook(cloud / "book.ipynb", *PYTHON)
+    plan = run("plan", "book.ipynb", "--json")
+    assert plan.returncode == 0, plan.stderr
+    facts = json.loads(plan.stdout)
+    assert (facts["session"], facts["stage"]) == ("shop", "qa")
+    assert "loud" in plan.stderr
+    by_hand = run("run", "book.ipynb").stdout
+    assert f"%durable deploy --approve {facts['digest']}" in by_hand
+    done = run("deploy", "book.ipynb", "--approve", facts["digest"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (cloud / ".notebook_do/shop/qa/state.json").exists()
+    assert "hi" in run("fetch", "book.ipynb", "api", "/").stdout
+    other = run("plan", "book.ipynb", "--stage", "dev")
+    assert other.stdout.startswith("--stage dev is used; the notebook says qa (book.ipynb, cell 1).\n"), other.stderr
+    assert "session: shop  stage: dev" in other.stdout
+    assert book.exists()
+
+
+def test_the_help_says_what_is_run(home: Path) -> None:
+    """And that a module of the user's own hides what it declares."""
+    said = run("plan", "-h").stdout
+    assert "Declarations hidden in a module of your own cannot be seen." in said
+    assert "is an error that names it" in " ".join(said.split())
+
+
 @pytest.mark.parametrize(
     ("cells", "words", "said"),
     [
-        (["%durable nmespace x --class X", "1"], (), "declares nothing with %durable"),
+        (["print(1)", "1"], (), "declares nothing with %durable"),
+        (["%durable nmespace x --class X", "1"], (), 'cell 1: %durable: unknown verb "nmespace", did you mean'),
         (["1", "\n%durable namespace x --clas X"], (), "book.ipynb, cell 2, line 2: namespace: unknown option --clas"),
         (["%%durable\n\n[namespaces.a]\nclss = 1"], (), "book.ipynb, cell 1, line 4: namespace a: unknown key clss"),
         (["%durable session 'a b'"], (), "book.ipynb, cell 1: session 'a b': use letters"),

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
+from notebook_do import refusing
 from notebook_do.cloudflare.answer import LARGEST_ANSWER, Answer, NoAnswer, dict_of, list_of, read
 from notebook_do.cloudflare.credentials import PROXY_VARIABLE, allowed_base_url, origin_of, proxy_for
 from notebook_do.cloudflare.pages import pages, read_all
@@ -249,6 +250,8 @@ class Client:
         return outcome
 
     async def _send(self, method: str, path: str, *, form: UploadForm | None = None, **content: Any) -> Answer:
+        if method != "GET" and not path.startswith(self._local() + "/"):  # those look into objects
+            refusing.check(f"{method} {path}")
         if self.requests_sent >= REQUEST_BUDGET:
             raise NoAnswer(f"stopped after {REQUEST_BUDGET} requests, far under the API's rate limit.", sent=False)
         if self._rate is not None:

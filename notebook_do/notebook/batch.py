@@ -1,39 +1,42 @@
 """Runs one verb on the declarations of a file, for the command line: those of a notebook, or those of a TOML file.
 
-Of a notebook only what declares is run: the cell tagged `parameters`, the `%durable` lines that open a session or
-declare, and the `%%durable` cells that declare. No other cell is: so a plan of a runbook costs no side effect.
+A cell of a notebook is run where a name of notebook_do stands in it, or a value made with one, with the statements
+above it that this needs; a lone `%durable` line is run where it declares (concerned.py tells which). Nothing is sent
+meanwhile: what would send, or cannot be run or told, is an error that names the cell.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
-from contextlib import contextmanager
+import sys
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from notebook_do import refusing
 from notebook_do.declare.cell import parse_cell
 from notebook_do.deploy import DeployResult
-from notebook_do.errors import CommandError, DurableError
+from notebook_do.errors import CommandError
 from notebook_do.model import Where
-from notebook_do.notebook import magics, verbs
+from notebook_do.notebook import verbs
 from notebook_do.notebook.as_json import written
-from notebook_do.notebook.commands import RUN, Call, declare
+from notebook_do.notebook.commands import RUN, Call
 from notebook_do.notebook.deploying import Waiting
+from notebook_do.notebook.running import open_default, run_cells, told
+from notebook_do.notebook.statements import Cell
 from notebook_do.plan.plan import Plan
-from notebook_do.session import current, open_session
+from notebook_do.session import current
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-_LINE = re.compile(r"^\s*(?:\w+\s*=\s*)?%durable\s+(?P<words>\S.*)$")
-_DECLARING = {"session", "namespace", "worker", "rm", "require"}
+    from notebook_do.refusing import Imposed
+
+_PLANS = {"plan", "deploy", "destroy"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,18 +65,27 @@ def run(asked: Asked) -> tuple[str, int]:
     declarations = _text(asked.file)
     os.chdir(asked.file.resolve().parent)
     shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
-    values = shell.user_ns
-    values.update(asked.parameters)
-    if asked.file.suffix == ".toml":
-        _open(asked)
-        with _told(asked.file.name):
-            current().declare(*parse_cell("", declarations, where=Where(cell=asked.file.name, line=0), values=values))
-    else:
-        _declare_notebook(asked, declarations, shell)
-    call = Call(ip=shell, verb=asked.verb, words=(), body=None, where=Where(), options=options, source=asked.line)
-    value = RUN[asked.verb](call)
+    with refusing.imposing(refusing.Imposed(options=asked.options, place=asked.file.name)) as imposed:
+        declare(asked, declarations, shell)
+        call = Call(ip=shell, verb=asked.verb, words=(), body=None, where=Where(), options=options, source=asked.line)
+        _say(imposed, beside=asked.verb in _PLANS and not options.json)
+        with refusing.allowing():
+            value = RUN[asked.verb](call)
     text = "" if options.quiet or value is None else written(value) if options.json else str(value)
     return text, _status(value)
+
+
+def declare(asked: Asked, text: str, shell: Any) -> None:
+    """Declare what `text` of the file declares, in a shell of this process."""
+    shell.user_ns.update(asked.parameters)
+    if asked.file.suffix == ".toml":
+        open_default(asked.file.stem)
+        with told(asked.file.name):
+            where = Where(cell=asked.file.name, line=0)
+            current().declare(*parse_cell("", text, where=where, values=shell.user_ns))
+        return
+    if not run_cells(list(_cells(asked.file, text)), shell, parameters=asked.parameters, stem=asked.file.stem):
+        raise CommandError(f"{asked.file} declares nothing with %durable, nor with notebook_do in Python.")
 
 
 def _text(file: Path) -> str:
@@ -87,78 +99,26 @@ def _text(file: Path) -> str:
         raise CommandError(f"{file} cannot be read: {error}") from None
 
 
-def _open(asked: Asked, said: Mapping[str, Any] = MappingProxyType({})) -> None:
-    """Open the session that the command says, else the notebook, else the one called like the file."""
-    options = {"name": asked.file.stem, **said, **asked.options}
-    open_session(options.pop("name"), **options)
-
-
-def _declare_notebook(asked: Asked, text: str, shell: Any) -> None:
-    opened = declared = False
-    for place, source, tags in _cells(asked.file, text):
-        if "parameters" in tags:
-            result = shell.run_cell(source, silent=True)
-            if (error := result.error_before_exec or result.error_in_exec) is not None:
-                raise CommandError(f"{place}: {type(error).__name__}: {error}")
-            shell.user_ns.update(asked.parameters)
-        for line, words, body in _declaring(source):
-            with _told(place):
-                verb = words[0] if words and not words[0].startswith("-") else ""
-                options = magics.read_options(verb, words[1:] if verb else words, body)
-                if verb == "session":
-                    given = {name: getattr(options, name) for name in ("name", *(o.name[2:] for o in verbs.OF_SESSION))}
-                    _open(asked, {name: value for name, value in given.items() if value is not None})
-                elif not opened:
-                    _open(asked)
-                opened = True
-                if verb != "session":
-                    where = Where(cell=place, line=line, body_line=line + 1 if body is not None else None)
-                    rest = tuple(getattr(options, "rest", ()))
-                    act = RUN[verb] if verb else declare
-                    act(Call(ip=shell, verb=verb, words=rest, body=body, where=where, options=options))
-                    declared = True
-    if not declared:
-        raise CommandError(
-            f"{asked.file} declares nothing with %durable, and its Python cells are not run for this; "
-            "notebook-do run does that."
-        )
-
-
-def _cells(file: Path, text: str) -> Iterator[tuple[str, str, Sequence[str]]]:
+def _cells(file: Path, text: str) -> Iterator[Cell]:
     """Give each code cell with where it is, as a person counts cells, and its tags."""
     try:
         cells = json.loads(text)["cells"]
         for number, cell in enumerate(cells, 1):
             if cell["cell_type"] == "code":
-                yield f"{file.name}, cell {number}", "".join(cell["source"]), cell["metadata"].get("tags", ())
+                place, tags = f"{file.name}, cell {number}", cell["metadata"].get("tags", ())
+                yield Cell(place=place, source="".join(cell["source"]), tags=tags)
     except (ValueError, KeyError, TypeError):
         raise CommandError(f"{file} is no notebook that can be read.") from None
 
 
-def _declaring(source: str) -> Iterator[tuple[int, list[str], str | None]]:
-    """Give what of a cell opens a session or declares, by line, words and body: the whole cell, or single lines."""
-    above = len(source) - len(source.lstrip())
-    head, _, body = source[above:].partition("\n")
-    if head.startswith("%%"):
-        words = verbs.split(head)
-        if words[0] == "%%durable" and (words[1:2] in ([], ["worker"], ["namespace"]) or words[1].startswith("-")):
-            yield 1 + source[:above].count("\n"), words[1:], body
-        return
-    for number, line in enumerate(source.split("\n"), 1):
-        found = _LINE.match(line)
-        if found and (words := verbs.split(found["words"]))[0] in _DECLARING:
-            yield number, words, None
-
-
-@contextmanager
-def _told(place: str) -> Iterator[None]:
-    """Say with an error where in the file it is."""
-    try:
-        yield
-    except DurableError as error:
-        error.message = f"{place}, line {error.line}: {error.message}" if error.line else f"{place}: {error.message}"
-        error.line = None
-        raise
+def _say(imposed: Imposed, *, beside: bool) -> None:
+    """Say what of the notebook is not what is planned: options that are stronger, sessions that are not the last."""
+    out = sys.stdout if beside else sys.stderr
+    for line in imposed.unlike.values():
+        print(line, file=out, flush=True)
+    if len(imposed.opened) > 1:
+        others = ", ".join(list(dict.fromkeys(str(key[0]) for key in imposed.opened)))
+        print(f"The notebook opens several sessions ({others}); this is {current()!r}, the last.", file=out, flush=True)
 
 
 def _status(value: Any) -> int:

@@ -5,10 +5,11 @@ The rooms below (session, pandas, ipywidgets, httpx) are imported by the first v
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from argparse import Namespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from traitlets import Bool, Enum, TraitType, Unicode, observe
@@ -16,6 +17,13 @@ from traitlets import Bool, Enum, TraitType, Unicode, observe
 from notebook_do.errors import CommandError, DurableError
 from notebook_do.notebook import completion, verbs
 from notebook_do.settings import SETTINGS, Setting, configured, settled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from notebook_do.notebook.commands import Call
+
+_REFERENCE = re.compile(r"\$\{py:([^}]*)\}")
 
 
 class JsonText(str):
@@ -42,6 +50,9 @@ Settings: Any = type(Magics)("Settings", (Magics,), {s.name: _trait(s) for s in 
 @magics_class
 class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
     """The magic and its settings: `%config Durable` lists them."""
+
+    acts: Callable[[Call], Any] | None = None
+    """What carries out a call in place of its verb; the command line sets it."""
 
     @observe(*(s.name for s in SETTINGS))
     def _configure(self, change: Any) -> None:
@@ -74,6 +85,8 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
             return None
         name = words[0] if words and not words[0].startswith("-") else ""
         rest = words[1:] if name else words
+        if name == "session":
+            rest = filled(rest, self.shell.user_ns)
         options = read_options(name, rest, body)
         if getattr(options, "help", False):
             print(verbs.usage(verbs.find(name)))  # noqa: T201
@@ -88,7 +101,7 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
             where=where(self.shell, in_cell=body is not None),
             options=options,
         )
-        act = declare if not name and body is not None else RUN[name]
+        act = self.acts or (declare if not name and body is not None else RUN[name])
         return self._deliver(act(call), options)
 
     def _deliver(self, value: Any, options: Namespace) -> Any:
@@ -121,6 +134,21 @@ def read_options(name: str, rest: list[str], body: str | None) -> Namespace:
     common, left = _common(rest)
     common.rest = left
     return _checked(common)
+
+
+def filled(words: list[str], values: Mapping[str, Any]) -> list[str]:
+    """Replace `${py:NAME}` in the words of `%durable session` by the text that the variable holds."""
+
+    def look_up(found: re.Match[str]) -> str:
+        name = found[1].strip()
+        said = f"%durable session: ${{py:{name}}}: "
+        if name not in values:
+            raise CommandError(f"{said}there is no value of that name; define {name} in Python first.")
+        if not isinstance(value := values[name], str):
+            raise CommandError(f"{said}{name} must be a str, not {type(value).__name__}; write str({name}).")
+        return value
+
+    return [_REFERENCE.sub(look_up, word) for word in words]
 
 
 def _common(words: list[str]) -> tuple[Namespace, list[str]]:
@@ -177,13 +205,14 @@ def _line_in_cell(ip: Any) -> int:
     return 1
 
 
-def load(ip: Any) -> None:
-    """Register the magic, its settings and its completion."""
+def load(ip: Any) -> Any:
+    """Register the magic, its settings and its completion; gives the magic."""
     _take_away(ip)
     magic = Durable(shell=ip, parent=ip)
     ip.register_magics(magic)
     configured.update({s.name: getattr(magic, s.name) for s in SETTINGS})  # what ipython_config.py says
     completion.load(ip)
+    return magic
 
 
 def unload(ip: Any) -> None:
