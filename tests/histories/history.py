@@ -1,0 +1,285 @@
+"""One random history: directories with notebooks, kernels that are killed, one account, and an oracle that watches."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "deploy"))
+
+from book import Book, Work, binding_of
+from book import Space as Cell
+from canary import hits
+from kernels import KILLED, Kernel
+from oracle import Oracle, Verdict
+from outside import Tool
+from resolver import Reader, advice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kernels import Cloud, Nursery
+
+TURNS = 14
+"""How many times a user plans, chooses and deploys before he gives up."""
+
+
+@dataclass(slots=True)
+class Place:
+    """One directory: its cells, its kernel, and what the user is about to destroy."""
+
+    path: Path
+    book: Book = field(default_factory=Book)
+    kernel: Kernel | None = None
+    destroying: set[str] = field(default_factory=set)
+    saved: list[tuple[Path, Book]] = field(default_factory=list)
+    """Copies of the whole directory, made earlier."""
+    intact: bool = True
+    """Nobody lost, copied or replaced its state file."""
+
+    @property
+    def state(self) -> Path:
+        """The directory of the state file."""
+        return self.path / ".notebook_do"
+
+
+class History:
+    """A history under way."""
+
+    def __init__(self, seed: int, nursery: Nursery, cloud: Cloud, folder: Path) -> None:
+        self.seed, self.nursery, self.cloud, self.folder = seed, nursery, cloud, folder
+        self.rng = random.Random(f"{seed}:begin")
+        self.secret = f"s3cret-{self.rng.getrandbits(64):016x}-value"
+        self.secrets = [self.secret]
+        self.oracle = Oracle(cloud, f"t{seed}")
+        self.tool = Tool(cloud)
+        self.places: list[Place] = []
+        self.here = self.place("a")
+        self.granted: set[tuple[str, str]] = set()
+        self.unread: list[str] = []
+        self.lines: list[str] = []
+        self.count: Counter[str] = Counter()
+        self.made = 0
+        self.clock = 0.0
+
+    # --- plain things
+
+    def place(self, name: str) -> Place:
+        """Begin in an empty directory."""
+        made = Place(self.folder / name)
+        made.path.mkdir(parents=True)
+        self.places.append(made)
+        return made
+
+    def log(self, text: str) -> None:
+        """Note a line of the history."""
+        self.lines.append(text)
+
+    def fresh(self) -> str:
+        """Give a stable ID that never was."""
+        self.made += 1
+        return f"id-{self.made}"
+
+    def close(self) -> None:
+        """Leave the directories to the caller, and no kernel alive."""
+        for place in self.places:
+            self.end_kernel(place)
+
+    # --- the kernel
+
+    def end_kernel(self, place: Place) -> None:
+        """End the kernel of a directory, as a restart does."""
+        if place.kernel is not None:
+            place.kernel.close()
+            place.kernel = None
+
+    def ask(self, place: Place, do: str, *, kill: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:
+        """Order something of the directory's kernel, a new one where there is none; no crash, no secret comes back."""
+        if place.kernel is None or not place.kernel.alive:
+            place.kernel = Kernel(self.nursery, place.path, self.cloud.data, self.secret)
+        answer = place.kernel.ask(do, kill=kill, **given)
+        if crash := answer.get("crash"):
+            raise Verdict("traceback", f"{do}: {crash}")
+        if found := hits(repr(answer), tuple(self.secrets)):
+            raise Verdict("secret", f"{do} answers a secret ({found[0]})")
+        if place.intact and "another copy of this state file" in answer.get("message", ""):
+            raise Verdict("misjudged", f"there is no other copy: {answer['message']}")
+        if answer == KILLED:
+            place.kernel = None
+            self.count["kernel killed"] += 1
+        return answer
+
+    # --- plan and deploy
+
+    def plan(self, place: Place, *, kill: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run all cells and plan; refusals are counted, and an empty plan must be true."""
+        declared = self.ask(place, "declare", **place.book.cells())
+        if "error" in declared:
+            raise Verdict("broken", f"the history's own cells: {declared['message']}")
+        plan = self.ask(place, "plan", kill=kill, destroy=sorted(place.destroying))
+        self.count["plans"] += 1
+        for refusal in plan.get("refusals", []):
+            self.count[f"refusal {refusal['code']}"] += 1
+        if plan.get("error") == "DeclarationError":
+            raise Verdict("harness", plan["message"])
+        if "error" in plan:
+            self.count[f"error {plan['error']}"] += 1
+        if plan.get("empty") and not plan["refusals"] and not place.destroying:
+            self.oracle.look()
+            self.check(place)
+        return plan
+
+    def deploy(
+        self,
+        place: Place,
+        plan: dict[str, Any],
+        *,
+        kill: dict[str, Any] | None = None,
+        beside: Callable[[], Any] | None = None,
+    ) -> dict[str, Any]:
+        """Press Deploy; whatever happens, nothing may be lost, and success must be true."""
+        self.count["deploys"] += 1
+        self.oracle.beginning(place.book.slots())
+        for consent in plan["consents"]:
+            if space := self.oracle.spaces.get(consent["namespace_id"]):
+                space.may_go = True
+        for id_, cell in place.book.spaces.items():
+            if cell.renamed_from and (space := self.oracle.home(cell.renamed_from)) and self.oracle.home(id_) is None:
+                space.names.append(id_)  # the user's own explicit choice; until it is deployed both names are right
+        other = threading.Thread(target=beside) if beside else None
+        if other:
+            other.start()
+        done = self.ask(place, "deploy", kill=kill, confirm=[c["phrase"] for c in plan["consents"]])
+        if other:
+            other.join()
+            self.cloud.revive()
+        self.oracle.look()
+        if "outcomes" in done and "error" not in done:
+            self.oracle.gone()
+            place.destroying.clear()
+            if beside is None:
+                self.check(place)
+        elif "error" in done:
+            self.count[f"error {done['error']}"] += 1
+        return done
+
+    def check(self, place: Place) -> None:
+        """Let every declared stable ID reach its own objects."""
+        for id_, cell in place.book.spaces.items():
+            if cell.script in place.book.works:
+                granted = [n for s, n in self.granted if s == id_]
+                self.oracle.check(id_, cell.script, binding_of(id_), granted)
+                self.count["checks"] += 1
+
+    # --- import
+
+    def adopt_live(self, place: Place, *scripts: str) -> dict[str, Any]:
+        """Import Workers; the cells it writes take the place of those of the same Workers."""
+        self.oracle.look()
+        found = self.ask(place, "import", workers=list(scripts))
+        self.count["imports"] += 1
+        if "namespaces" not in found:
+            return found
+        for space in found["namespaces"]:
+            here = self.oracle.spaces[space["namespace_id"]]
+            own = self.oracle.home(space["id"])
+            if own is not None and own is not here:
+                raise Verdict("exchanged", f"import gives {space['id']} to {here.id}; its own is {own.id}")
+            if space["id"] not in here.names:
+                here.names.append(space["id"])
+        self._paste(place.book, found)
+        return found
+
+    def _paste(self, book: Book, found: dict[str, Any]) -> None:
+        for script in found["workers"]:
+            book.works.setdefault(script, Work())
+            for id_, cell in list(book.spaces.items()):
+                if cell.script == script and (self.oracle.home(id_) or cell.class_name in self.tool.hosted(script)):
+                    del book.spaces[id_]
+        for space in found["namespaces"]:
+            if space["script"] not in book.works:
+                continue
+            slot = (space["script"], space["class_name"])
+            for id_ in [i for i, c in book.spaces.items() if (c.script, c.class_name) == slot]:
+                del book.spaces[id_]
+            cell = Cell(script=slot[0], class_name=slot[1], namespace_id=space["namespace_id"])
+            book.spaces[space["id"]] = cell
+
+    # --- until it is settled
+
+    def settle(self, place: Place) -> None:
+        """Do what the tool says until nothing is left to do; a user who cannot get there is at a dead end."""
+        from following import follow
+
+        said: list[str] = []
+        for turn in range(TURNS):
+            plan = self.plan(place)
+            if "error" in plan:
+                said.append(f"{plan['error']}: {plan['message']}")
+                self.heed(place, plan["message"], turn)
+            elif plan["refusals"]:
+                reader = Reader(book=place.book, oracle=self.oracle, chance=self.rng.random, unread=self.unread)
+                for refusal in plan["refusals"]:
+                    if refusal["code"] == "unknown-destroy":
+                        place.destroying.clear()
+                    effect = reader.choose(refusal)
+                    said.append(f"{refusal['code']}: {refusal['message']} -> {effect.text if effect else 'no choice'}")
+                    if effect and follow(self, place, effect, refusal):
+                        break  # one at a time: it may answer the others too
+            elif plan["empty"]:
+                self.count["settled"] += 1
+                return
+            else:
+                done = self.deploy(place, plan)
+                said.append(f"deploy {plan['steps']}: {done.get('message', 'done')}")
+                if "error" in done:
+                    self.heed(place, done["message"], turn)
+        raise Verdict("dead end", "\n    ".join([f"{place.path.name} after {TURNS} turns", *said]))
+
+    def heed(self, place: Place, message: str, turn: int) -> None:
+        """Do what an error says."""
+        self.cloud.revive()
+        for effect in advice(message):
+            if effect.kind == "import":
+                self.adopt_live(place, effect.script)
+                return
+            if effect.kind == "wait" and turn > 1:
+                self.later(place)
+                return
+        time.sleep(0.05 * turn)
+
+    def later(self, place: Place) -> None:
+        """Let more than ten minutes pass."""
+        self.clock += 660.0
+        self.end_kernel(place)
+
+    # --- the end
+
+    def finish(self) -> None:
+        """Settle every directory, each in its turn, and look at everything once more."""
+        self.cloud.revive()
+        for place in self.places:
+            self.settle(place)
+            self.oracle.everything()
+        for place in self.places:
+            self.scan(place)
+
+    def scan(self, place: Place) -> None:
+        """Look for the secrets in every file of a directory."""
+        for path in place.path.rglob("*"):
+            if path.is_file() and "node_modules" not in path.parts and hits(path.read_bytes(), tuple(self.secrets)):
+                raise Verdict("secret", f"{path.relative_to(self.folder)} holds a secret")
+
+    def copy(self, place: Place, name: str) -> Place:
+        """Copy a whole directory; both go on."""
+        made, place.intact = Place(self.folder / name, book=place.book.copy(), intact=False), False
+        shutil.copytree(place.path, made.path)
+        self.places.append(made)
+        return made

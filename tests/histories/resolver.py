@@ -1,0 +1,136 @@
+"""Reads refusals and errors as a user does, and follows one of the choices that they print.
+
+The user of a history knows which objects are whose: where a choice says so, he takes the one that is true. What no
+choice names he does not do. A choice that is read here becomes an `Effect` on the notebook, the account or the kernel.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from book import Book
+    from oracle import Oracle
+
+_ID = r"[0-9a-f]{32}"
+_NAME = r"[A-Za-z0-9_.-]*[A-Za-z0-9_]"
+_READINGS: tuple[tuple[str, str], ...] = (
+    # what a choice says -> the kind of effect; the first that fits counts
+    (rf"%durable import (?P<script>{_NAME})", "import"),
+    (rf"%durable namespace (?P<id>{_NAME}) --class (?P<cls>\w+) --script (?P<script>{_NAME})", "declare"),
+    (rf"namespace_id=['\"]?(?P<value>{_ID})['\"]?.*? on (?P<id>{_NAME})", "namespace_id"),
+    (rf"namespace_id=['\"]?(?P<value>{_ID})", "namespace_id"),
+    (rf"renamed_from=['\"](?P<value>{_NAME})['\"].*? on (?P<id>{_NAME})", "renamed_from"),
+    (rf"renamed_from=['\"](?P<value>{_NAME})", "renamed_from"),
+    (rf"transferred_from=['\"](?P<value>{_NAME})", "transferred_from"),
+    (rf"script_name=['\"](?P<value>{_NAME})", "script"),
+    (r"adopt=True", "adopt"),
+    (r"deploy the switch", "one_less"),
+    (r"lifecycle=['\"]exports", "exports"),
+    (r"namespace_id out|correct namespace_id|without namespace_id", "no_namespace_id"),
+    (rf"keep it: do not destroy (?P<id>{_NAME})", "spare"),
+    (rf"run the cell of Worker (?P<script>{_NAME})", "run_worker"),
+    (rf"run the cells? of (?P<id>{_NAME})(?! Worker)", "run"),
+    (rf"keep (?P<id>{_NAME}): declare it", "instead"),
+    (r"declare it first to destroy it|deploy it with the tool", "elsewhere"),
+    (rf"only destroys (?P<id>{_NAME})|[Dd]estroy (?!it\b)(?P<id2>{_NAME})", "destroy"),
+    (r"100 ?%", "whole"),
+    (r"[Ll]ook again|10 minutes|not known yet|wait", "wait"),
+    (r"name the live namespace: namespace_id=", "name_it"),
+    (rf"rename it to (?P<value>\w+) first, on (?P<script>{_NAME})", "rename_first"),
+    (r"one at a time|of one direction", "one_less"),
+    (r"transferred_from out", "no_transfer"),
+    (r"--unprotect|protect=False", "unprotect"),
+    (r"plan again|%durable plan", "again"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What following a choice means."""
+
+    kind: str
+    text: str
+    id: str = ""
+    value: str = ""
+    script: str = ""
+    class_name: str = ""
+    namespace_id: str = ""
+
+
+def read(text: str, subject: str = "") -> Effect | None:
+    """Read one choice; None when it is in no words that are known."""
+    for pattern, kind in _READINGS:
+        if found := re.search(pattern, text):
+            named = {k: v or "" for k, v in found.groupdict().items()}
+            id_ = named.get("id") or named.get("id2") or subject
+            extra = re.search(rf"--namespace-id ({_ID})", text)
+            return Effect(
+                kind=kind,
+                text=text,
+                id=id_,
+                value=named.get("value", ""),
+                script=named.get("script", ""),
+                class_name=named.get("cls", ""),
+                namespace_id=extra[1] if extra else "",
+            )
+    return None
+
+
+@dataclass(slots=True, kw_only=True)
+class Reader:
+    """The user who reads: the truth as he knows it, and his notebook."""
+
+    book: Book
+    oracle: Oracle
+    chance: Callable[[], float]
+    unread: list[str]
+    """Choices that nobody here understands."""
+
+    def choose(self, refusal: dict[str, Any]) -> Effect | None:
+        """Give the choice to follow: a true one, else one that nothing is known of; None when there is none."""
+        read_ones = [(c, read(c, refusal["subject"])) for c in refusal["choices"]]
+        self.unread += [c for c, effect in read_ones if effect is None]
+        found = [e for _, e in read_ones if e is not None]
+        ranked = sorted(found, key=lambda e: (-self.truth(e), self.chance()))
+        return ranked[0] if ranked else None
+
+    def truth(self, effect: Effect) -> int:
+        """Say how well a choice fits what is true: 2 true, 1 possible, 0 not what the user means, -1 a loss."""
+        home = self.oracle.home
+        match effect.kind:
+            case "namespace_id":
+                return self._fits(effect.id, effect.value)
+            case "renamed_from":
+                return 2 if self.book.renamings.get(effect.id) == effect.value else 0
+            case "declare" | "run" | "instead":
+                space = self.oracle.spaces.get(effect.namespace_id)
+                return 2 if effect.id in (space.names if space else {effect.id}) or not space else 1
+            case "destroy":
+                return 1 if home(effect.id.rpartition(":")[2]) is None else -1
+            case "adopt" | "wait" | "import" | "exports":
+                return 1
+            case "again":
+                return 0
+            case "elsewhere":
+                return -2
+            case _:
+                return 1
+
+    def _fits(self, stable_id: str, namespace_id: str) -> int:
+        space = self.oracle.spaces.get(namespace_id)
+        if space is None:
+            return 0
+        if stable_id in space.names:
+            return 2
+        return 1 if not space.names and self.oracle.home(stable_id) is None else 0
+
+
+def advice(message: str) -> Iterable[Effect]:
+    """Give what an error tells to do, in its own order."""
+    parts = re.split(r"(?<=[;.:])\s+|\bor\b", message)
+    return [e for part in parts if (e := read(part)) is not None and e.kind in {"import", "wait", "again", "adopt"}]
