@@ -198,13 +198,16 @@ def _rename_first(history: History, place: Place, effect: Effect) -> bool:
         return False
     _make_room(place, effect.script, effect.value, effect.id)
     cell.script, cell.class_name, cell.transferred_from = effect.script, effect.value, None
+    place.book.works.setdefault(cell.script, Work())
     return True
 
 
 def _run_worker(history: History, place: Place, effect: Effect) -> bool:
-    if effect.script in place.book.works:
+    cell = _cell(place, effect)
+    script = effect.script or (cell.script if cell else "")
+    if not script or script in place.book.works:
         return _back(history, place, effect)
-    place.book.works[effect.script] = Work()
+    place.book.works[script] = Work()
     return True
 
 

@@ -23,7 +23,7 @@ from outside import Tool
 from resolver import Reader, advice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from kernels import Cloud, Nursery
 
@@ -87,6 +87,13 @@ class History:
         self.made += 1
         return f"id-{self.made}"
 
+    def declare(self, script: str, class_name: str) -> str:
+        """Write the cells of a new namespace, and of its Worker if it has none."""
+        id_ = self.fresh()
+        self.here.book.spaces[id_] = Cell(script=script, class_name=class_name)
+        self.here.book.works.setdefault(script, Work())
+        return id_
+
     def close(self) -> None:
         """Leave the directories to the caller, and no kernel alive."""
         for place in self.places:
@@ -103,7 +110,7 @@ class History:
     def ask(self, place: Place, do: str, *, kill: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:
         """Order something of the directory's kernel, a new one where there is none; no crash, no secret comes back."""
         if place.kernel is None or not place.kernel.alive:
-            place.kernel = Kernel(self.nursery, place.path, self.cloud.data, self.secret)
+            place.kernel = Kernel(self.nursery, place.path, self.cloud.data, self.secret, self.clock)
         answer = place.kernel.ask(do, kill=kill, **given)
         if crash := answer.get("crash"):
             raise Verdict("traceback", f"{do}: {crash}")
@@ -131,7 +138,8 @@ class History:
             raise Verdict("harness", plan["message"])
         if "error" in plan:
             self.count[f"error {plan['error']}"] += 1
-        if plan.get("empty") and not plan["refusals"] and not place.destroying:
+        self.count["plans that do not know yet"] += bool(plan.get("undecided"))
+        if plan.get("empty") and not (plan["refusals"] or plan["undecided"] or place.destroying):
             self.oracle.look()
             self.check(place)
         return plan
@@ -165,15 +173,15 @@ class History:
             self.oracle.gone()
             place.destroying.clear()
             if beside is None:
-                self.check(place)
+                self.check(place, besides=plan["undecided"])
         elif "error" in done:
             self.count[f"error {done['error']}"] += 1
         return done
 
-    def check(self, place: Place) -> None:
-        """Let every declared stable ID reach its own objects."""
+    def check(self, place: Place, besides: Collection[str] = ()) -> None:
+        """Let every declared stable ID reach its own objects, but for Workers that the plan left out."""
         for id_, cell in place.book.spaces.items():
-            if cell.script in place.book.works:
+            if cell.script in place.book.works and cell.script not in besides:
                 granted = [n for s, n in self.granted if s == id_]
                 self.oracle.check(id_, cell.script, binding_of(id_), granted)
                 self.count["checks"] += 1
@@ -233,6 +241,9 @@ class History:
                     said.append(f"{refusal['code']}: {refusal['message']} -> {effect.text if effect else 'no choice'}")
                     if effect and follow(self, place, effect, refusal):
                         break  # one at a time: it may answer the others too
+            elif plan["undecided"] and plan["empty"]:
+                said.append(f"not known yet: {plan['undecided']}")
+                time.sleep(0.05 * turn) if turn < 4 else self.later(place)
             elif plan["empty"]:
                 self.count["settled"] += 1
                 return

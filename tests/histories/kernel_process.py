@@ -1,6 +1,6 @@
-"""The kernels of a history: processes that use the public API only, and are killed with SIGKILL wherever a history says.
+"""The kernels of a history: processes that use the public API only, and are killed with SIGKILL where a history says.
 
-Run as a program it listens on a Unix socket with everything imported, and forks one kernel for each connection. A kernel
+Run as a program it listens on a Unix socket with everything imported, and forks a kernel for each connection. A kernel
 reads orders, one JSON line each, and answers each with one line; an answer never holds more than a user would see.
 """
 
@@ -14,20 +14,26 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 import traceback
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+_really_time = time.time
+later = 0.0
+"""Seconds by which the clock of this process is ahead; notebook_do is imported after this and sees no other clock."""
+time.time = lambda: _really_time() + later
+
 sys.path.insert(0, str(Path(__file__).parent.parent / "deploy"))
 
-from crashing import Killer
+from crashing import Killer  # noqa: E402
 
-import notebook_do as nd
-import notebook_do.session as session_module
-from notebook_do.bridge import bridge
-from notebook_do.cloudflare.retry import Pace
+import notebook_do as nd  # noqa: E402
+import notebook_do.session as session_module  # noqa: E402
+from notebook_do.bridge import bridge  # noqa: E402
+from notebook_do.cloudflare.retry import Pace  # noqa: E402
 
 HASTE = 0.02
 """What is left of each wait of a client: nothing else of it is changed."""
@@ -90,12 +96,14 @@ class Kernel:
         answer: dict[str, Any] = getattr(self, f"do_{order['do']}")(**order.get("with", {}))
         return answer
 
-    def do_open(self, directory: str, data: str, secret: str, **options: Any) -> dict[str, Any]:
+    def do_open(self, directory: str, data: str, secret: str, ahead: float) -> dict[str, Any]:
         """Open the session as its first cell does."""
+        global later  # noqa: PLW0603 - the clock of a process is one
+        later = ahead
         os.chdir(directory)
         os.environ.update(NOTEBOOK_DO_DATA=data, HISTORY_SECRET=secret, NOTEBOOK_DO_KEYS=f"{data}/../keys")
         in_haste()
-        self.session = nd.session("app", stage="production", **options)
+        self.session = nd.session("app", stage="production")
         return {"pid": os.getpid()}
 
     def do_secret(self, value: str) -> dict[str, Any]:
@@ -143,6 +151,7 @@ class Kernel:
                 for c in plan.changes
             ],
             "warnings": list(plan.warnings),
+            "undecided": {u.script_name: u.detail for u in plan.undecided},
             "shown": plan.to_json() + repr(plan),
         }
 

@@ -1,4 +1,4 @@
-"""The history's side of its processes: kernels that take orders and are killed, and one local Cloudflare that is too."""
+"""The history's side of its processes: kernels that take orders and are killed, and a local Cloudflare that is too."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Nursery:
 class Kernel:
     """One kernel with an open session."""
 
-    def __init__(self, nursery: Nursery, directory: Path, data: Path, secret: str) -> None:
+    def __init__(self, nursery: Nursery, directory: Path, data: Path, secret: str, ahead: float) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(120)
         for _ in range(50):
@@ -56,7 +56,7 @@ class Kernel:
                 time.sleep(0.02)
         self.file = self.socket.makefile("rw")
         self.alive = True
-        opened = self.ask("open", directory=str(directory), data=str(data), secret=secret)
+        opened = self.ask("open", directory=str(directory), data=str(data), secret=secret, ahead=ahead)
         self.pid: int = opened.get("pid", 0)
 
     def ask(self, do: str, *, kill: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is true in a history: which objects there are, which stable ID each namespace was born for, and what was destroyed.
+"""What is true in a history: which objects there are, which stable ID each namespace is, and what was destroyed.
 
 The oracle never reads a state file, a mark or a tag. It knows what the history's user declared and chose, lists the
 account, calls the declared Workers, and reads the objects' own markers.
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 
 class Verdict(Exception):  # noqa: N818 - what a history ends with
-    """A fault of notebook_do that the oracle saw: `kind` is exchanged, lost, dead end, misjudged,
-    broken, traceback or secret."""
+    """A fault that the oracle saw: exchanged, lost, dead end, misjudged, broken, traceback, secret; or `harness`."""
 
     def __init__(self, kind: str, what: str) -> None:
         super().__init__(f"{kind}: {what}")

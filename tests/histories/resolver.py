@@ -33,7 +33,7 @@ _READINGS: tuple[tuple[str, str], ...] = (
     (r"lifecycle=['\"]exports", "exports"),
     (r"namespace_id out|correct namespace_id|without namespace_id", "no_namespace_id"),
     (rf"keep it: do not destroy (?P<id>{_NAME})", "spare"),
-    (rf"run the cell of Worker (?P<script>{_NAME})", "run_worker"),
+    (rf"run the cell of (?:that Worker|Worker (?P<script>{_NAME}))", "run_worker"),
     (rf"run the cells? of (?P<id>{_NAME})(?! Worker)", "run"),
     (rf"keep (?P<id>{_NAME}): declare it", "instead"),
     (r"declare it first to destroy it|deploy it with the tool", "elsewhere"),

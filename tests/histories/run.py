@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -48,12 +49,15 @@ class Bench:
         self.folder = Path(tempfile.mkdtemp(prefix="ndh-"))
         self.nursery, self.cloud = Nursery(), Cloud(self.folder / "data")
 
-    def run(self, seed: int, steps: int = STEPS, without: frozenset[int] = frozenset()) -> Ended:
-        """Run one history from an empty account."""
+    def begin(self, seed: int) -> History:
+        """Give a history on an empty account."""
         self.cloud.revive()
         self.cloud.empty()
-        place = Path(tempfile.mkdtemp(prefix="h-", dir=self.folder))
-        history = History(seed, self.nursery, self.cloud, place)
+        return History(seed, self.nursery, self.cloud, Path(tempfile.mkdtemp(prefix="h-", dir=self.folder)))
+
+    def run(self, seed: int, steps: int = STEPS, without: frozenset[int] = frozenset()) -> Ended:
+        """Run one history from an empty account."""
+        history = self.begin(seed)
         ended = Ended(seed=seed, lines=history.lines, count=history.count, unread=history.unread)
         try:
             begin(history)
@@ -66,7 +70,7 @@ class Bench:
             history.count[verdict.kind] += 1
         finally:
             history.close()
-            shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(history.folder, ignore_errors=True)
         history.count["histories"] += 1
         return ended
 
@@ -110,11 +114,11 @@ def shrink(bench: Bench, ended: Ended, steps: int, without: frozenset[int]) -> t
 
 def show(ended: Ended, steps: int, without: frozenset[int]) -> None:
     """Print one history."""
-    print("\n".join(ended.lines))
-    print(f"{'FAILED ' + ended.verdict if ended.verdict else 'fine'}\n  {again(ended, steps, without)}")
+    print("\n".join(ended.lines))  # noqa: T201 - a program that reports
+    print(f"{'FAILED ' + ended.verdict if ended.verdict else 'fine'}\n  {again(ended, steps, without)}")  # noqa: T201 - a program that reports
 
 
-def work(seed: int, minutes: float, steps: int, first_only: bool) -> None:
+def work(seed: int, minutes: float, steps: int) -> None:
     """Run histories from `seed` on until the time is over; print one JSON line each."""
     end, bench, done = time.monotonic() + minutes * 60, Bench(), 0
     try:
@@ -124,9 +128,7 @@ def work(seed: int, minutes: float, steps: int, first_only: bool) -> None:
                 bench = Bench()
             ended = bench.run(seed + done, steps)
             done += 1
-            print(json.dumps([ended.seed, ended.verdict, ended.lines, ended.count, ended.unread]), flush=True)
-            if ended.verdict and first_only:
-                return
+            print(json.dumps([ended.seed, ended.verdict, ended.lines, ended.count, ended.unread]), flush=True)  # noqa: T201 - a program that reports
     finally:
         bench.close()
 
@@ -138,7 +140,6 @@ def side_by_side(seed: int, minutes: float, steps: int, workers: int) -> bool:
     running = [
         subprocess.Popen([*command, str(seed + 100_000 * n)], stdout=subprocess.PIPE, text=True) for n in range(workers)
     ]
-    import threading
 
     def listen(process: subprocess.Popen[str]) -> None:
         for line in process.stdout or ():
@@ -146,7 +147,7 @@ def side_by_side(seed: int, minutes: float, steps: int, workers: int) -> bool:
             total.update(ended.count)
             unread.update(ended.unread)
             if ended.verdict:
-                print("\n".join([*ended.lines, f"FAILED {ended.verdict}", f"  {again(ended, steps)}", ""]), flush=True)
+                print("\n".join([*ended.lines, f"FAILED {ended.verdict}", f"  {again(ended, steps)}", ""]), flush=True)  # noqa: T201 - a program that reports
 
     threads = [threading.Thread(target=listen, args=[p]) for p in running]
     for thread in threads:
@@ -161,12 +162,12 @@ def side_by_side(seed: int, minutes: float, steps: int, workers: int) -> bool:
 
 def report(total: Counter[str], unread: Counter[str], seconds: float) -> None:
     """Print the counts."""
-    print(f"{total['histories']} histories, {total['steps']} steps in {seconds / 60:.1f} min")
-    print(", ".join(f"{total[kind]} {kind}" for kind in KINDS))
+    print(f"{total['histories']} histories, {total['steps']} steps in {seconds / 60:.1f} min")  # noqa: T201 - a program that reports
+    print(", ".join(f"{total[kind]} {kind}" for kind in KINDS))  # noqa: T201 - a program that reports
     for name, number in sorted(total.items()):
-        print(f"  {number:6} {name}")
+        print(f"  {number:6} {name}")  # noqa: T201 - a program that reports
     for choice, number in unread.most_common(20):
-        print(f"  not understood {number} times: {choice}")
+        print(f"  not understood {number} times: {choice}")  # noqa: T201 - a program that reports
 
 
 def main() -> int:
@@ -181,7 +182,7 @@ def main() -> int:
     parser.add_argument("--lines", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.lines:
-        work(given.seed, given.minutes, given.steps, first_only=False)
+        work(given.seed, given.minutes, given.steps)
         return 0
     if given.minutes:
         return 0 if side_by_side(given.seed, given.minutes, given.steps, given.workers) else 1

@@ -13,12 +13,7 @@ from oracle import Verdict
 from outside import OTHERS_CLASSES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from history import History
-
-Step = "Callable[[History, random.Random], str | None]"
-
 
 # --- cells
 
@@ -210,7 +205,8 @@ def deploy_killed(history: History, rng: random.Random) -> str | None:
     at = rng.choice((1, 1, 1, 2, 3, 5)) if kind == "net" else rng.randrange(1, 50)
     done = history.deploy(place, plan, kill={"at": at, "phase": phase, "kind": kind})
     place.destroying.clear()
-    said = f"deploy {_said(plan)}, killed {phase} {kind} effect {at}: {done.get('message', 'killed' if 'killed' in done else 'done')}"
+    ended = done.get("message", "killed" if "killed" in done else "done")
+    said = f"deploy {_said(plan)}, killed {phase} {kind} effect {at}: {ended}"
     if "killed" in done and rng.random() < 0.6:
         said += " | at once: " + _said(history.plan(place))
     return said
@@ -415,56 +411,49 @@ def misfortune(history: History, rng: random.Random) -> str | None:
     return "settle after that misfortune"
 
 
+_ON_CLASSES = ("rename", "transfer", "drop", "swap", "add", "delete")
+_EDITS = {
+    **dict(zip(_ON_CLASSES, (4, 3, 0.7, 5, 1, 0.7), strict=True)),
+    "same_code": 3,
+    "other_code": 3,
+    "settings": 2,
+    "secret": 2,
+    "triggers": 2,
+    "strip_tags": 0.7,
+    "split": 1.5,
+}
+
+
 def _edit(history: History, rng: random.Random, script: str, hosted: list[str]) -> str | None:
+    kind = rng.choices(list(_EDITS), list(_EDITS.values()))[0]
+    if kind in _ON_CLASSES:
+        return _edit_classes(history, rng, script, hosted, kind)
+    edit = getattr(history.tool, kind)
+    given = {"other_code": (f"other {rng.randrange(100)}",), "same_code": (), "strip_tags": (), "split": ()}
+    done: str | None = edit(script, *given.get(kind, (rng,)))
+    return done
+
+
+def _edit_classes(history: History, rng: random.Random, script: str, hosted: list[str], kind: str) -> str | None:
     tool = history.tool
-    kind = rng.choices(
-        (
-            "rename",
-            "swap",
-            "transfer",
-            "add",
-            "drop",
-            "same",
-            "other",
-            "settings",
-            "secret",
-            "triggers",
-            "tags",
-            "delete",
-            "split",
-        ),
-        (4, 5, 3, 1, 0.7, 3, 3, 2, 2, 2, 0.7, 0.7, 1.5),
-    )[0]
-    if kind in {"rename", "transfer", "drop"} and not hosted:
+    if kind == "add":
+        return tool.add(script, rng.choice(OTHERS_CLASSES))
+    if kind == "delete":
+        _may_go(history, {(script, name) for name in hosted})
+        return tool.delete(script)
+    if len(hosted) < (2 if kind == "swap" else 1):
         return None
-    match kind:
-        case "rename":
-            new = rng.choice([c for c in (*OTHERS_CLASSES, "K3", "K4") if c not in hosted])
-            return tool.rename(script, rng.choice(hosted), new, follow=rng.random() < 0.7)
-        case "swap":
-            return tool.swap(script, *rng.sample(hosted, 2), follow=rng.random() < 0.6) if len(hosted) > 1 else None
-        case "transfer":
-            others = [s for s in history.cloud.scripts() if s != script]
-            return tool.transfer(script, rng.choice(hosted), rng.choice(sorted(others))) if others else None
-        case "add":
-            return tool.add(script, rng.choice(OTHERS_CLASSES))
-        case "drop":
-            name = rng.choice(hosted)
-            _may_go(history, {(script, name)})
-            return tool.drop(script, name)
-        case "delete":
-            _may_go(history, {(script, name) for name in hosted})
-            return tool.delete(script)
-        case "same":
-            return tool.same_code(script)
-        case "other":
-            return tool.other_code(script, f"other {rng.randrange(100)}")
-        case "tags":
-            return tool.strip_tags(script)
-        case "split":
-            return tool.split(script)
-        case _:
-            return getattr(tool, kind)(script, rng)  # type: ignore[no-any-return]
+    name = rng.choice(hosted)
+    if kind == "drop":
+        _may_go(history, {(script, name)})
+        return tool.drop(script, name)
+    if kind == "transfer":
+        others = sorted(s for s in history.cloud.scripts() if s != script)
+        return tool.transfer(script, name, rng.choice(others)) if others else None
+    if kind == "swap":
+        return tool.swap(script, *rng.sample(hosted, 2), follow=rng.random() < 0.6)
+    new = rng.choice([c for c in (*OTHERS_CLASSES, "K3", "K4") if c not in hosted])
+    return tool.rename(script, name, new, follow=rng.random() < 0.7)
 
 
 def _may_go(history: History, slots: set[tuple[str, str]]) -> None:
@@ -506,9 +495,7 @@ def begin(history: History) -> None:
     rng = random.Random(f"{history.seed}:first")
     book = history.here.book
     for class_name in rng.sample(("K1", "K2", "K3"), rng.choice((2, 2, 3))):
-        book.spaces[history.fresh()] = Cell(script="w1" if rng.random() < 0.8 else "w2", class_name=class_name)
-    for cell in book.spaces.values():
-        book.works.setdefault(cell.script, Work())
+        history.declare("w1" if rng.random() < 0.8 else "w2", class_name)
     for work in book.works.values():
         work.lifecycle = rng.choice(("auto", "auto", "migrations", "exports"))
     history.log(
