@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from notebook_do.errors import CommandError, ConsentRequired, DurableError, PlanRefused, StalePlan
+from notebook_do.letters import clean, coloured
 from notebook_do.notebook.verbs import OF_SESSION, ON_COMMAND_LINE, nearest, usage
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.out:
         nbformat.write(notebook, arguments.out)
     verdict = "done" if status == 0 else "refused" if status == 3 else "failed"
-    print(f"\n{arguments.notebook}: {verdict} in {time.monotonic() - started:.1f} s", flush=True)
+    print(f"\n{clean(str(arguments.notebook))}: {verdict} in {time.monotonic() - started:.1f} s", flush=True)
     return status
 
 
@@ -227,18 +228,18 @@ def _value(text: str) -> Any:
 
 def _print_source(cell: Any) -> None:
     if cell.cell_type == "code" and cell.source.strip():
-        print("\n" + "\n".join(f"> {line}" for line in cell.source.splitlines()), flush=True)
+        print("\n" + "\n".join(f"> {clean(line)}" for line in cell.source.splitlines()), flush=True)
 
 
 def _print_outputs(cell: Any) -> None:
     for output in cell.get("outputs", ()):
         match output.output_type:
             case "stream":
-                print(output.text.rstrip("\n"))
+                print(coloured(output.text).rstrip("\n"))
             case "error":
-                print("\n".join(output.traceback))
+                print(coloured("\n".join(output.traceback)))
             case _:
-                print(output.data.get("text/plain", ""))
+                print(clean(output.data.get("text/plain", "")))
     sys.stdout.flush()
 
 

@@ -24,6 +24,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.letters import clean
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 class DurableError(Exception):
     """The root of all expected errors: one line for a person, no traceback in a notebook.
 
+    As text it shows no character of a name or an answer that a terminal would obey; `message` has them as they are.
     `result` is the DeployResult so far, when it is a deploy that the error stopped.
     """
 
@@ -45,7 +48,8 @@ class DurableError(Exception):
         self.line = line
 
     def __str__(self) -> str:
-        return self.message if self.line is None else f"line {self.line}: {self.message}"
+        said = clean(self.message)
+        return said if self.line is None else f"line {self.line}: {said}"
 
     def _render_traceback_(
         self,

@@ -10,11 +10,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "notebook_do"
 
-WORDS = {"model", "errors", "shown"}
+WORDS = {"model", "errors", "shown", "letters"}
 EFFECTS = {"cloudflare", "state", "journal", "observe", "deploy", "target", "bridge", "toolchain"}
 
 MAY_IMPORT: dict[str, set[str]] = {
-    "errors": set(),
+    "letters": set(),
+    "errors": {"letters"},
     "refusing": {"errors"},
     "shown": set(),
     "model": {"errors", "shown", "model"},
@@ -24,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bridge": {"errors"},
     "state": {"model", "errors", "shown", "state"},
     "journal": {"model", "errors", "state"},
-    "cloudflare": {"model", "errors", "cloudflare", "plan", "refusing"},
+    "cloudflare": {"model", "errors", "letters", "cloudflare", "plan", "refusing"},
     "observe": {"cloudflare", "model", "errors"},
     "deploy": {"plan", "cloudflare", "observe", "state", "journal", "model", "errors", "shown", "deploy"},
     "target": {"cloudflare", "local", "model", "errors"},
@@ -63,7 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "exchange",
         *WORDS,
     },
-    "cli": {"notebook", "errors", "local"},
+    "cli": {"notebook", "errors", "letters", "local"},
     "__init__": {"session", "declaring", "model", "errors"},
     "local": {"errors", "toolchain", "local"},
 }

@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from notebook_do import letters
 from notebook_do.errors import ApiError, TargetError
 
 if TYPE_CHECKING:
@@ -91,8 +92,8 @@ def read(answer: Answer, secrets: tuple[str, ...] = ()) -> Result | ApiError:
 
 
 def one_line(text: str, limit: int = _LONGEST_TEXT) -> str:
-    """Fold foreign text into one printable line: no control or bidi characters, not longer than `limit`."""
-    words = " ".join("".join(c if c.isprintable() else " " for c in text[: limit * 4]).split())
+    """Fold foreign text into one printable line, not longer than `limit`."""
+    words = letters.one_line(text[: limit * 4])
     return words if len(words) <= limit else words[: limit - 1] + "…"
 
 

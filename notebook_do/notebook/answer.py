@@ -6,6 +6,7 @@ import json
 
 import httpx
 
+from notebook_do.letters import clean, in_json
 from notebook_do.notebook.blocks import Code, Document, Header
 from notebook_do.shown import Shown
 
@@ -22,7 +23,8 @@ class Answer(Shown, httpx.Response):
         answer.__dict__ = response.__dict__
         return answer
 
-    __repr__ = httpx.Response.__repr__
+    def __repr__(self) -> str:
+        return clean(httpx.Response.__repr__(self))
 
 
 def answer_document(answer: Answer) -> Document:
@@ -37,7 +39,7 @@ def _body(answer: Answer, kind: str) -> str:
         return "(empty body)"
     if "json" in kind:
         try:
-            return _cut(json.dumps(answer.json(), indent=2, ensure_ascii=False))
+            return _cut(in_json(json.dumps(answer.json(), indent=2, ensure_ascii=False)))
         except ValueError:
             return _cut(answer.text)
     text = kind.startswith("text/") or any(word in kind for word in ("javascript", "xml", "urlencoded"))

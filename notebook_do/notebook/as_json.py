@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
+from notebook_do.letters import in_json
 from notebook_do.model import Json
 from notebook_do.notebook.views import View
 from notebook_do.plan.plan import Plan
@@ -15,8 +16,8 @@ from notebook_do.shown import Table
 
 
 def written(value: Any) -> str:
-    """Write any value of a verb as JSON."""
-    return json.dumps(plain(value), indent=2, ensure_ascii=False)
+    """Write any value of a verb as JSON that no terminal obeys."""
+    return in_json(json.dumps(plain(value), indent=2, ensure_ascii=False))
 
 
 def plain(value: Any) -> Any:  # noqa: C901 - one case a kind of value

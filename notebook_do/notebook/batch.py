@@ -20,6 +20,7 @@ from notebook_do import refusing
 from notebook_do.declare.cell import parse_cell
 from notebook_do.deploy import DeployResult
 from notebook_do.errors import CommandError
+from notebook_do.letters import clean
 from notebook_do.model import Where
 from notebook_do.notebook import verbs
 from notebook_do.notebook.as_json import written
@@ -71,7 +72,7 @@ def run(asked: Asked) -> tuple[str, int]:
         _say(imposed, beside=asked.verb in _PLANS and not options.json)
         with refusing.allowing():
             value = RUN[asked.verb](call)
-    text = "" if options.quiet or value is None else written(value) if options.json else str(value)
+    text = "" if options.quiet or value is None else written(value) if options.json else clean(str(value))
     return text, _status(value)
 
 
@@ -115,10 +116,14 @@ def _say(imposed: Imposed, *, beside: bool) -> None:
     """Say what of the notebook is not what is planned: options that are stronger, sessions that are not the last."""
     out = sys.stdout if beside else sys.stderr
     for line in imposed.unlike.values():
-        print(line, file=out, flush=True)
+        print(clean(line), file=out, flush=True)
     if len(imposed.opened) > 1:
         others = ", ".join(list(dict.fromkeys(str(key[0]) for key in imposed.opened)))
-        print(f"The notebook opens several sessions ({others}); this is {current()!r}, the last.", file=out, flush=True)
+        print(
+            clean(f"The notebook opens several sessions ({others}); this is {current()!r}, the last."),
+            file=out,
+            flush=True,
+        )
 
 
 def _status(value: Any) -> int:

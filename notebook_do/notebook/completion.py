@@ -72,7 +72,12 @@ def complete(text: str, line: str, *, in_body: bool, variables: Iterable[str] = 
         return "", []
     words = found["words"].split()
     fragment = words.pop() if words and not line[-1].isspace() else ""
-    return fragment, [word for word in _in_line(words, fragment, list(variables)) if word.startswith(fragment)]
+    return fragment, _shown(word for word in _in_line(words, fragment, list(variables)) if word.startswith(fragment))
+
+
+def _shown(words: Iterable[str]) -> list[str]:
+    """Leave out what a terminal would obey instead of showing it."""
+    return [word for word in words if word.isprintable()]
 
 
 def _in_line(words: list[str], fragment: str, variables: list[str]) -> list[str]:
@@ -151,7 +156,7 @@ def _in_toml(text: str, line: str) -> tuple[str, list[str]]:
     if line.lstrip().startswith("["):
         fragment = line.lstrip()
         tables = [*(f"[namespaces.{n}]" for n in names.namespaces), *(f"[workers.{n}]" for n in names.workers)]
-        return fragment, [t for t in ("[namespaces.", "[workers.", *tables) if t.startswith(fragment)]
+        return fragment, _shown(t for t in ("[namespaces.", "[workers.", *tables) if t.startswith(fragment))
     headers = [found for found in map(_HEADER.match, text.split("\n")[:-1]) if found]
     if not headers:
         return "", []
@@ -167,7 +172,7 @@ def _in_toml(text: str, line: str) -> tuple[str, list[str]]:
         words = list(NAMESPACE_KEYS if kind == "namespaces" else WORKER_KEYS)
     if value.lstrip() in ("{", "{ ") or re.fullmatch(r"\s*\{\s*\w*", value):
         words = list(BINDING_FORMS)
-    return fragment, [word for word in words if word.startswith(fragment)]
+    return fragment, _shown(word for word in words if word.startswith(fragment))
 
 
 def _toml_values(key: str, names: Names, *, quoted: bool) -> list[str]:

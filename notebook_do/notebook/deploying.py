@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from notebook_do.errors import ConsentRequired, PlanRefused, StalePlan
+from notebook_do.letters import clean
 from notebook_do.notebook import views
 from notebook_do.notebook.blocks import Code, Document, Line, Tone
 from notebook_do.notebook.plan_view import change_count, lost, number, plan_document
@@ -144,9 +145,9 @@ def _prompted(call: Call, session: Session, plan: Plan) -> Shown | None:
     question = f"Type 'deploy' to send {change_count(plan)} to {plan.stage} on {plan.target}: "
     try:
         for consent in plan.consents:
-            print(lost(consent))  # noqa: T201 - a terminal
-            typed.append(input(f"Type '{consent.phrase}' to allow it: ").strip())
-        agreed = typed == [c.phrase for c in plan.consents] and input(question).strip() == "deploy"
+            print(clean(lost(consent)))  # noqa: T201 - a terminal
+            typed.append(input(f"Type '{clean(consent.phrase)}' to allow it: ").strip())
+        agreed = typed == [c.phrase for c in plan.consents] and input(clean(question)).strip() == "deploy"
     except (KeyboardInterrupt, EOFError):  # Ctrl-C and Ctrl-D are answers too
         print()  # noqa: T201 - below the question
         agreed = False

@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from notebook_do.notebook.frame_text import marked
+
 _BOOLS = frozenset(("destructive", "protected", "readable", "stored"))
 _COUNTS = frozenset(("objects", "serial"))
 _ANYTHING = frozenset(("value",))
@@ -70,13 +72,13 @@ def frame(name: str, rows: Iterable[Any], said: str = "") -> pd.DataFrame:
     )
     if isinstance(made, Partial):
         made.said = said
-    return made
+    return marked(made)
 
 
 def selected(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
     """Make a frame of what a statement selected; a column has the dtype that fits all its values."""
     made = pd.DataFrame([list(row) for row in rows], columns=list(columns), dtype=object)
-    return made.convert_dtypes()
+    return marked(made.convert_dtypes())
 
 
 def _value(row: Any, column: str) -> Any:

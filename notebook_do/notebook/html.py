@@ -13,6 +13,7 @@ from html import escape
 from itertools import zip_longest
 from typing import assert_never
 
+from notebook_do.letters import clean, one_line
 from notebook_do.notebook.blocks import (
     Block,
     Cell,
@@ -28,7 +29,6 @@ from notebook_do.notebook.blocks import (
     Table,
     Tone,
 )
-from notebook_do.notebook.letters import clean, one_line
 from notebook_do.notebook.svg import drawing
 
 TAGS = frozenset(

@@ -1,29 +1,11 @@
-"""What may be shown of a text, and how wide it is: no control, bidirectional or invisible character survives."""
+"""How wide a text is, and how it is broken into lines."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
-_ANSI = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[@-Z\\\\^_])")
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
-)
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_BLANKS = re.compile(r"\s+")
-
-
-def clean(value: str) -> str:
-    """Take out terminal sequences, control, bidirectional and invisible characters; lines stay."""
-    if value.isascii() and value.isprintable():
-        return value
-    value = _ANSI.sub("", value.replace("\r\n", "\n"))
-    return _SURROGATE.sub("\ufffd", _UNSEEN.sub("", value))
-
-
-def one_line(value: str) -> str:
-    """Clean `value` and put it on one line."""
-    return _BLANKS.sub(" ", clean(value)).strip()
+from notebook_do.letters import one_line
 
 
 def width_of(value: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import assert_never
 
+from notebook_do.letters import clean, one_line
 from notebook_do.notebook import diagram
 from notebook_do.notebook.blocks import (
     Block,
@@ -21,7 +22,7 @@ from notebook_do.notebook.blocks import (
     Table,
     Tone,
 )
-from notebook_do.notebook.letters import clean, one_line, width_of, wrap
+from notebook_do.notebook.letters import width_of, wrap
 
 WIDTH = 100
 _LONGEST_WORD = 40

@@ -245,7 +245,7 @@ def test_all_texts_and_the_code_of_a_refusal() -> None:
     error = caught.value
     assert (error.code, error.status, error.method) == (10061, 400, "PUT")
     assert error.path.endswith("/scripts/w")
-    assert error.message == "first line [31m; second"
+    assert error.message == r"first line \x1b[31m\u202e; second"
 
 
 def test_details_of_an_exports_reconciliation() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notebook_do.letters import one_line
 from notebook_do.notebook import letters, text
 from notebook_do.notebook.blocks import Code, Diagram, Edge, Header, Item, Items, Line, Table, Tone
 
@@ -28,18 +29,8 @@ def test_no_line_is_wider_than_100_columns(rows: list[tuple[str, str, str]], cap
 @given(WORDS)
 def test_wrapping_loses_no_letter(words: str) -> None:
     """Breaking a line moves letters, it never drops one."""
-    value = letters.one_line(words)
+    value = one_line(words)
     assert "".join("".join(letters.wrap(value, 20)).split()) == "".join(value.split())
-
-
-def test_terminal_sequences_and_bidi_are_taken_out() -> None:
-    """Colours, titles, control characters and reordering marks never reach a notebook."""
-    assert letters.clean("a\x1b[31mred\x1b[0m\x1b]0;title\x07b\u202ec\u2066\u200b\x00d") == "aredbcd"
-
-
-def test_half_a_surrogate_becomes_writable() -> None:
-    """A view can always be written to a file."""
-    assert letters.clean("\ud800x").encode() == "\ufffdx".encode()
 
 
 def test_a_table_keeps_columns_apart_and_says_what_is_hidden() -> None:
