@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     local.add_argument("--json", action="store_true", help="print one JSON object, for scripts")
     local.add_argument("--api-port", type=int, default=0, metavar="PORT")
     local.add_argument("--workers-port", type=int, default=0, metavar="PORT")
+    local.add_argument("--strict", action="store_true", help="refuse KV, R2 and D1 that nobody made, as Cloudflare")
     local.set_defaults(command=_local)
     return parser
 
@@ -297,7 +298,8 @@ def _local(arguments: argparse.Namespace) -> int:
 
     match arguments.action:
         case "start":
-            _announce(launch.start(arguments.data, progress=_progress), as_json=arguments.json)
+            target = launch.start(arguments.data, strict=arguments.strict, progress=_progress)
+            _announce(target, as_json=arguments.json)
         case "status":
             found = launch.status(arguments.data)
             if found is None:
@@ -313,6 +315,7 @@ def _local(arguments: argparse.Namespace) -> int:
                 arguments.data,
                 api_port=arguments.api_port,
                 workers_port=arguments.workers_port,
+                strict=arguments.strict,
                 announce=lambda target: _announce(target, as_json=arguments.json),
             )
     return 0
@@ -327,6 +330,8 @@ def _announce(target: LocalTarget, *, as_json: bool) -> None:
     print(f"Local Cloudflare, process {facts['pid']}, data in {facts['data']}")
     print(f"  API      {facts['api']}")
     print(f"  Workers  http://<script name>.localhost:{facts['url'].rsplit(':', 1)[1].rstrip('/')}/")
+    if facts["strict"]:
+        print("  Strict   KV, R2 and D1 must have been made before they are bound, as on Cloudflare")
     print("\nFor wrangler, Alchemy, the SDK or curl:")
     for name, value in facts["env"].items():
         print(f"  export {name}={value}")

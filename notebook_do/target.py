@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from notebook_do.cloudflare.retry import Rate
     from notebook_do.local.launch import LocalTarget
     from notebook_do.model import Target
+    from notebook_do.plan.plan import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +39,23 @@ class Connection:
     rate: Rate | None = None
     cautions: tuple[str, ...] = ()
     """What a person should know before the token is used: one line each."""
+    makes_resources: bool = False
+    """Whether KV, R2 and D1 that nobody made begin with their first use: a local Cloudflare that is not strict."""
 
     def client(self) -> Client:
         """Open an API client, to be used with `async with`: one for each operation, so none outlives its loop."""
         from notebook_do.cloudflare.client import Client
 
         return Client(self.base_url, self.account_id, self.token, origin=self.origin, rate=self.rate)
+
+    async def notes(self, plan: Plan) -> tuple[str, ...]:
+        """Give what is good to know of a plan's changes on this target."""
+        if not self.makes_resources:
+            return ()
+        from notebook_do.first_use import first_uses
+
+        async with self.client() as client:
+            return await first_uses(client, plan)
 
     async def url(self, script_name: str) -> str | None:
         """Give the public URL of a script; None when the account has no workers.dev name yet."""
@@ -84,6 +96,7 @@ def connect_local(progress: Callable[[int, int], None] | None = None) -> tuple[C
         origin=f"local:{local.account_id}",
         token=token,
         workers_url=local.url,
+        makes_resources=not local.strict,
     )
     return connection, local
 

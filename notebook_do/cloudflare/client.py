@@ -210,6 +210,10 @@ class Client:
         """Read the list at one path, all its pages."""
         return await read_all(self._read, path, params)
 
+    async def read_object(self, path: str) -> dict[str, Any]:
+        """Read the object at one path."""
+        return dict_of(await self._get(path))
+
     async def change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Carry out one mutation at one path. Sent once."""
         content: dict[str, Any] = {} if body is None else {"json": body}

@@ -46,6 +46,7 @@ class DeployResult(Shown):
     workers: dict[str, str] = field(default_factory=dict)
     namespaces: dict[str, str] = field(default_factory=dict)
     requests: int = 0
+    notes: tuple[str, ...] = ()
     deployed: dict[str, Any] = field(default_factory=dict)
 
     @property

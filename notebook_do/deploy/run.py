@@ -325,6 +325,7 @@ class _Run:
             workers={w.id: w.script_name for w in self.recorded.workers},
             namespaces={n.stable_id: n.namespace_id for n in self.recorded.namespaces},
             requests=self.client.requests_sent - self.sent_before,
+            notes=self.plan.notes,
         )
         counts = [f"{sum(o.status == s for o in outcomes)} {s}" for s in ("done", "not done", "uncertain")]
         self._event("finished", len(outcomes) - 1, ", ".join(c for c in counts if not c.startswith("0 ")))

@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--api-port", type=int, default=0)
     parser.add_argument("--workers-port", type=int, default=0)
+    parser.add_argument("--strict", action="store_true")
     parser.add_argument("--patience", type=float, default=PATIENCE)
     parser.add_argument("--linger", type=float, default=None)
     parser.add_argument("--ready-fd", type=int, default=None)
@@ -44,6 +45,7 @@ def main() -> int:
         options.data,
         api_port=options.api_port,
         workers_port=options.workers_port,
+        strict=options.strict,
         linger=options.linger,
         patience=options.patience,
         announce=ready,

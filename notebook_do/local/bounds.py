@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.local.refusals import refuse
@@ -9,9 +10,17 @@ from notebook_do.local.refusals import refuse
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from notebook_do.local.services.directory import Directory, Kind
+
 MOST_TAGS = 10
 MOST_TAG_BYTES = 1024
 LONGEST_DELAY = 86_400
+_MADE: dict[str, tuple[Kind, str, str]] = {
+    "kv_namespace": ("kv", "namespace_id", "kv_missing"),
+    "r2_bucket": ("r2", "bucket_name", "bucket_missing"),
+    "d1": ("d1", "id", "d1_missing"),
+}
+_KV_ID = re.compile(r"[0-9a-f]{32}\Z")
 
 
 def check_tags(tags: Collection[str]) -> None:
@@ -56,3 +65,16 @@ def check_tails(name: str, consumers: Iterable[Mapping[str, Any]], scripts: Coll
     """Refuse tail consumers that are not there; a Worker may be its own."""
     if any(consumer.get("service") not in {name, *scripts} for consumer in consumers):
         raise refuse("tail_missing")
+
+
+def check_resources(bindings: Iterable[Mapping[str, Any]], directory: Directory) -> None:
+    """Refuse bindings to a KV namespace, an R2 bucket or a D1 database that nobody made."""
+    for binding in bindings:
+        if binding["type"] not in _MADE:
+            continue
+        kind, key, rule = _MADE[binding["type"]]
+        words = {"name": binding["name"], "id": str(binding.get(key))[:200]}
+        if kind == "kv" and not _KV_ID.match(words["id"]):
+            raise refuse("kv_id", **words)
+        if words["id"] not in {made.id for made in directory.listed(kind)}:
+            raise refuse(rule, **words)

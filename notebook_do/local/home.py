@@ -42,6 +42,8 @@ class LocalTarget:
     data: Path
     pid: int
     workers_port: int
+    strict: bool = False
+    """Whether KV, R2 and D1 must have been made before they are bound, as on Cloudflare."""
 
     def token(self) -> str:
         """Read the API token."""
@@ -61,6 +63,7 @@ class LocalTarget:
             "token_file": str(self.token_file),
             "data": str(self.data),
             "pid": self.pid,
+            "strict": self.strict,
             "env": {
                 "CLOUDFLARE_API_BASE_URL": self.api,
                 "CLOUDFLARE_BASE_URL": self.api,

@@ -63,16 +63,24 @@ def ensure(data: Path | None = None, *, progress: Progress | None = None, linger
 
 
 def start(
-    data: Path | None = None, *, api_port: int = 0, workers_port: int = 0, progress: Progress | None = None
+    data: Path | None = None,
+    *,
+    api_port: int = 0,
+    workers_port: int = 0,
+    strict: bool = False,
+    progress: Progress | None = None,
 ) -> LocalTarget:
-    """Find or start the server and let it run until `stop`, whether it has users or not."""
+    """Find or start the server and let it run until `stop`, whether it has users or not.
+
+    A `strict` one refuses bindings to KV, R2 and D1 that nobody made, as Cloudflare does.
+    """
     home = Home(data or default_data())
     with home.launch_lock():
         target = _join(home)
         if target is None:
             ports = ["--api-port", str(api_port), "--workers-port", str(workers_port)]
-            target = _launch(home, progress, [*ports, "--linger", str(LINGER)])
-        _check_ports(target, api_port, workers_port)
+            target = _launch(home, progress, [*ports, *["--strict"] * strict, "--linger", str(LINGER)])
+        _check_asked(target, api_port, workers_port, strict=strict)
         home.keep(on=True)
     return target
 
@@ -105,6 +113,8 @@ def run_foreground(
     api_port: int = 0,
     workers_port: int = 0,
     announce: Callable[[LocalTarget], None] | None = None,
+    *,
+    strict: bool = False,
 ) -> None:
     """Serve in this process until Ctrl-C; if a server runs already, keep it company instead."""
     home = Home(data or default_data())
@@ -118,9 +128,9 @@ def run_foreground(
         from notebook_do.local.server import serve
 
         os.umask(0o077)
-        asyncio.run(serve(home.data, api_port=api_port, workers_port=workers_port, announce=announce))
+        asyncio.run(serve(home.data, api_port=api_port, workers_port=workers_port, strict=strict, announce=announce))
         return
-    _check_ports(target, api_port, workers_port)
+    _check_asked(target, api_port, workers_port, strict=strict)
     if announce:
         announce(target)
     with contextlib.suppress(KeyboardInterrupt):
@@ -129,7 +139,13 @@ def run_foreground(
     target.release()
 
 
-def _check_ports(target: LocalTarget, api_port: int, workers_port: int) -> None:
+def _check_asked(target: LocalTarget, api_port: int, workers_port: int, *, strict: bool) -> None:
+    """Refuse ports or strictness that the running server does not have; a strict one serves whoever comes."""
+    if strict and not target.strict:
+        raise TargetError(
+            f"a local Cloudflare already runs on {target.data} and is not strict: stop it first "
+            "(notebook-do local stop)"
+        )
     running = {"api": int(target.api.split(":")[2].split("/")[0]), "workers": target.workers_port}
     for what, wanted in (("api", api_port), ("workers", workers_port)):
         if wanted and wanted != running[what]:

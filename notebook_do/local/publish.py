@@ -17,7 +17,7 @@ from notebook_do.local.account import (
     new_version_id,
     now,
 )
-from notebook_do.local.bounds import check_services, check_tails
+from notebook_do.local.bounds import check_resources, check_services, check_tails
 from notebook_do.local.deployed import followed, runnable
 from notebook_do.local.metadata import Upload
 from notebook_do.local.namespaces import AccountFacts, Lifecycle, Namespace, exported_classes
@@ -52,6 +52,8 @@ class Cloud:
     uploads: AssetUploads
     api_port: int
     workers_port: int
+    strict: bool = False
+    """Whether KV, R2 and D1 must have been made before they are bound."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -76,7 +78,7 @@ async def publish(cloud: Cloud, name: str, upload: Upload, *, source: str, trigg
     _check_consumed(cloud, name, report)
     facts = cloud.account.facts()
     after = decide(facts, script, upload, report)
-    bindings = bound(cloud.account, name, upload.bindings, facts=facts, after=after, report=report)
+    bindings = bound(cloud, name, upload.bindings, facts=facts, after=after, report=report)
     check_tails(name, upload.settings.get("tail_consumers") or [], cloud.account.scripts)
     script = _moved_on(replace(script, settings={**script.settings, **upload.settings}), facts, after, source)
     version = _version(cloud.account, script, upload, bindings=bindings, report=report, source=source)
@@ -105,7 +107,7 @@ async def store_version(cloud: Cloud, name: str, upload: Upload, *, source: str)
     if not upload.declares_classes:
         after = migrate(facts, name, exported=exported_classes(report), migrations=None, new_id=new_hex_id)
     _check_version_bindings(facts, name, upload, report)
-    bindings = bound(cloud.account, name, upload.bindings, facts=facts, after=after, report=report)
+    bindings = bound(cloud, name, upload.bindings, facts=facts, after=after, report=report)
     version = _version(cloud.account, script, upload, bindings=bindings, report=report, source=source)
     await _trial(cloud, name, version, after)
     cloud.account.apply(Change(script=replace(script, next_number=script.next_number + 1), version=version))
@@ -208,7 +210,7 @@ def check_bindings_of(
 
 
 def bound(  # noqa: PLR0913 - everything that a binding may refer to
-    account: Account,
+    cloud: Cloud,
     name: str,
     bindings: tuple[dict[str, Any], ...],
     *,
@@ -216,10 +218,12 @@ def bound(  # noqa: PLR0913 - everything that a binding may refer to
     after: Lifecycle,
     report: ProbeReport,
 ) -> tuple[dict[str, Any], ...]:
-    """Tie Durable Object bindings to namespace ids; refuse those, and service bindings, that lead nowhere."""
+    """Tie Durable Object bindings to namespace ids; refuse those, and other bindings, that lead nowhere."""
     labelled = tuple(_labelled(binding, name, after) for binding in bindings)
     check_bindings(after, name, account=facts, exported=exported_classes(report), bindings=labelled)
-    check_services(name, labelled, account.scripts)
+    check_services(name, labelled, cloud.account.scripts)
+    if cloud.strict:
+        check_resources(labelled, cloud.runtime.services.directory)
     return tuple(_tied(binding, name, after) for binding in labelled)
 
 

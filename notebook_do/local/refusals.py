@@ -171,6 +171,24 @@ RULES: dict[str, Rule] = {
     "tail_missing": Rule(
         10203, 400, "Tail Worker does not exist on this account. Check the Worker name and try again.", "observed"
     ),
+    # --- KV, R2 and D1 in a binding, where they must have been made (`--strict`)
+    "kv_missing": Rule(10041, 400, "KV namespace '{id}' not found.", "observed"),
+    "kv_id": Rule(
+        10042,
+        400,
+        "KV namespace '{id}' is not valid. Please verify the namespace_id in your configuration.",
+        "observed",
+    ),
+    "bucket_missing": Rule(
+        10085, 400, "R2 bucket '{id}' not found. Please use a different name and try again.", "observed"
+    ),
+    "d1_missing": Rule(
+        10181,
+        400,
+        "D1 binding '{name}' references database '{id}' which was not found. Verify the database exists in your "
+        "account and that the database_id in your configuration is correct.",
+        "observed",
+    ),
     # --- settings of a script; the texts of the first two were observed, their code is not known to us
     "too_many_tags": Rule(
         10021, 403, "You have exceeded the limit of 10 tags per Worker. Remove a tag to add another.", "observed"

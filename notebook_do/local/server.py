@@ -131,6 +131,7 @@ async def serve(  # noqa: PLR0913 - the facts of one server
     *,
     api_port: int = 0,
     workers_port: int = 0,
+    strict: bool = False,
     linger: float | None = None,
     patience: float = PATIENCE,
     announce: Callable[[LocalTarget], None] | None = None,
@@ -143,7 +144,7 @@ async def serve(  # noqa: PLR0913 - the facts of one server
     with home.server_lock():
         _log_to(home)
         stop = _stop_event()
-        async with _running(home, api_port, workers_port, patience) as (cloud, servers):
+        async with _running(home, api_port, workers_port, patience, strict=strict) as (cloud, servers):
             target = _target(home, cloud)
             home.write_target(target)
             if announce:
@@ -161,7 +162,7 @@ async def serve(  # noqa: PLR0913 - the facts of one server
 
 @contextlib.asynccontextmanager
 async def _running(
-    home: Home, api_port: int, workers_port: int, patience: float
+    home: Home, api_port: int, workers_port: int, patience: float, *, strict: bool
 ) -> AsyncIterator[tuple[Cloud, list[tuple[Server, asyncio.Task[None]]]]]:
     """Give the account, the runtime and both listening servers."""
     async with contextlib.AsyncExitStack() as stack:
@@ -187,6 +188,7 @@ async def _running(
             uploads=uploads,
             api_port=api.getsockname()[1],
             workers_port=workers.getsockname()[1],
+            strict=strict,
         )
         for key, port in (("api_port", cloud.api_port), ("workers_port", cloud.workers_port)):
             if account.setting(key) != str(port):
@@ -216,6 +218,7 @@ def _target(home: Home, cloud: Cloud) -> LocalTarget:
         data=home.data,
         pid=os.getpid(),
         workers_port=cloud.workers_port,
+        strict=cloud.strict,
     )
 
 

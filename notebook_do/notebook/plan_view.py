@@ -108,6 +108,7 @@ def plan_document(plan: Plan, *, offered: bool = False) -> Document:
         *_consents(plan.consents),
         *_undecided(plan.undecided),
         *_changes(plan),
+        *(Line(note) for note in plan.notes),
         *_drift(plan.drift),
         *_warnings(plan.warnings),
         *_migrations(plan.migration_rows),

@@ -164,6 +164,7 @@ def result_document(result: DeployResult) -> Document:
     return (
         Header(title, (("plan", result.plan_digest),)),
         *_deployed(result),
+        *(Line(note) for note in result.notes),
         capped(caption, columns, rows[:ROWS], total=len(rows), tones=tones, rest=""),
     )
 

@@ -265,6 +265,8 @@ class Plan(Shown):
     refusals: tuple[Refusal, ...] = ()
     consents: tuple[Consent, ...] = ()
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What is good to know of the changes; the result of their deploy says it again."""
     baseline: Baseline
     scripts: frozenset[str] = frozenset()
     namespace_ids: frozenset[str] = frozenset()
@@ -287,11 +289,11 @@ class Plan(Shown):
 
     @cached_property
     def digest(self) -> str:
-        """Name this very plan: 16 hex digits over everything in it, code included, but its warnings.
+        """Name this very plan: 16 hex digits over everything in it, code included, but its warnings and notes.
 
         Those tell of the place where it was made too, and a plan may be approved in another.
         """
-        body = {key: value for key, value in self._body().items() if key != "warnings"}
+        body = {key: value for key, value in self._body().items() if key not in {"warnings", "notes"}}
         return hashlib.sha256(_canonical(body).encode()).hexdigest()[:16]
 
     @property
