@@ -52,7 +52,7 @@ class Connection:
         """Give what is good to know of a plan's changes on this target."""
         if not self.makes_resources:
             return ()
-        from notebook_do.first_use import first_uses
+        from notebook_do.cloudflare.first_use import first_uses
 
         async with self.client() as client:
             return await first_uses(client, plan)

@@ -70,7 +70,10 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Room -> rooms it may import; type-only imports are held to it too, except where `TYPE_ONLY` says otherwise."""
 
-TYPE_ONLY = {("errors", "plan"), ("declaring", "model"), ("plan", "model"), ("observe", "plan")}
+TYPE_ONLY = {
+    *(("errors", "plan"), ("declaring", "model"), ("plan", "model")),
+    *(("observe", "plan"), ("target", "plan")),
+}
 """Edges that exist for annotations only: an error may carry a plan without the words depending on it."""
 
 ONLY_IN = {
