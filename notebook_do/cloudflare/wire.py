@@ -137,9 +137,14 @@ def _metadata(step: Upload, op: str, reveal: Callable[[Secret], str], assets: st
     # Secrets stay by their types, undeclared ones too, as with wrangler; none is an `inherit` binding beside that.
     metadata |= {"keep_bindings": ["secret_text", "secret_key"]}
     tags = [t for t in step.tags if not t.startswith(OP_TAG)]
-    metadata["tags"] = [*tags, OP_TAG + op] if len(tags) < _MOST_TAGS else tags
+    metadata["tags"] = [*tags, OP_TAG + op] if carries_op(step) else tags
     metadata |= {key: value for key, value in step.options.value.items() if key not in _OURS}
     return json.dumps(metadata, allow_nan=False, separators=(",", ":"))
+
+
+def carries_op(step: Upload) -> bool:
+    """Say whether the tags of an upload have room for the operation."""
+    return sum(not t.startswith(OP_TAG) for t in step.tags) < _MOST_TAGS
 
 
 def encode_binding(binding: ScriptBinding, reveal: Callable[[Secret], str]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def _ordered(earlier: Step, later: Step) -> bool:
     if _stands_alone(earlier) or _stands_alone(later):
         return True
     one, two = _script(earlier), _script(later)
-    return one == two or one in _reaches(later) or two in _reaches(earlier)
+    return one == two or one in reaches(later) or two in reaches(earlier)
 
 
 def _stands_alone(step: Step) -> bool:
@@ -39,7 +39,7 @@ def _script(step: Step) -> str:
     return "" if isinstance(step, Forget) else step.script_name
 
 
-def _reaches(step: Step) -> frozenset[str]:
+def reaches(step: Step) -> frozenset[str]:
     """Give the other scripts that an upload binds, or sends its tail to."""
     found = (
         {str(t["service"]) for t in step.options.value.get("tail_consumers", ())} if isinstance(step, Upload) else set()

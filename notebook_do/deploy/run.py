@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 from notebook_do.cloudflare import wire
 from notebook_do.cloudflare.assets import send_assets
 from notebook_do.cloudflare.secrets import Vault
+from notebook_do.deploy.before import check_consents, check_decided, check_secrets, not_our_own, verified_afterwards
 from notebook_do.deploy.blame import blamed
 from notebook_do.deploy.intents import intent_of, new_op, with_marks, with_own_tags
+from notebook_do.deploy.meanwhile import Left, first_change, must_be_compared
 from notebook_do.deploy.order import waits_for
 from notebook_do.deploy.record import after_forget, after_intent
 from notebook_do.deploy.recover import bound, recognise, resolve, today
 from notebook_do.deploy.result import DeployResult, Event, EventKind, Outcome
-from notebook_do.deploy.send import Uncertain, send, verify
+from notebook_do.deploy.send import Uncertain, send, verify, verify_shown
 from notebook_do.deploy.stale import differences, diverged
 from notebook_do.errors import (
-    ConsentRequired,
-    CredentialError,
     DeployError,
     DurableError,
     PlanRefused,
@@ -29,15 +29,15 @@ from notebook_do.errors import (
     StateError,
 )
 from notebook_do.journal import Journal
-from notebook_do.model import CreateClass, RenameClass
 from notebook_do.observe import observe
-from notebook_do.plan.plan import Forget, Upload, take_baseline
+from notebook_do.plan.plan import DeleteScript, Forget, Upload, take_baseline
 from notebook_do.state import make_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from notebook_do.cloudflare.client import Client
+    from notebook_do.deploy.intents import Mutation
     from notebook_do.journal import Intent, Status
     from notebook_do.model import MigrationTag, NamespaceId, ObservedNamespace, ObservedScript, Recorded
     from notebook_do.plan.plan import Plan, Step
@@ -72,36 +72,12 @@ async def deploy(  # noqa: PLR0913 - one plan, its surroundings, and three ways 
     if plan.empty:
         return DeployResult(plan_digest=plan.digest)
     vault = vault or Vault()
-    _check_secrets(plan, vault)
+    check_secrets(plan, vault)
     with state.lock():
         run = _Run(plan, client, state, emit, cancel, vault, now)
         with client.waiting(run.waiting, cancel):
             await run.begin(frozenset(confirm))
             return await run.steps()
-
-
-def _check_secrets(plan: Plan, vault: Vault) -> None:
-    """Read every secret once before anything is sent; one that is missing names its cell's line."""
-    for step in plan.steps:
-        if not isinstance(step, Upload):
-            continue
-        for name, secret in wire.secrets_of(step).items():
-            try:
-                vault.read(secret)
-            except CredentialError as error:
-                text = f"secret {name} of Worker {step.script_name}: {error.message}"
-                raise CredentialError(text, line=step.line) from None
-
-
-def _verified_afterwards(plan: Plan) -> bool:
-    """Say whether the namespace list need not be read before the first step: after each upload it is.
-
-    So it is where a plan only creates and renames. Nobody creates or renames a namespace without uploading its script,
-    which the script list shows by the time of its last change.
-    """
-    migrations = [step.migration for step in plan.steps if isinstance(step, Upload)]
-    changes = [c for migration in migrations if migration for c in migration.class_migrations]
-    return not plan.consents and bool(changes) and all(isinstance(c, CreateClass | RenameClass) for c in changes)
 
 
 class _Run:
@@ -125,17 +101,17 @@ class _Run:
         self.cancelled = False
         self.sent_before = client.requests_sent
         self.recorded: Recorded
-        self.scripts: dict[str, ObservedScript] = {}
+        self.left = Left(scripts={})
         self.tags: dict[MigrationTag, MigrationTag] = {}
 
     async def begin(self, confirm: frozenset[str]) -> None:
         """Recover, observe again, refuse a stale plan or a missing consent, and make sure that state can be written."""
         recovered = await resolve(self.client, self.state, self.now)
-        listed = not _verified_afterwards(self.plan)
+        listed = not verified_afterwards(self.plan)
         observed = await observe(self.client, scripts=(), settings=False, namespaces=listed)
         recovered += await recognise(self.client, self.state, {s.name: s for s in observed.scripts})
         self.recorded = self._load()
-        self._check_decided(recovered)
+        check_decided(self.plan, recovered)
         now = take_baseline(self.recorded, observed, self.plan.scripts, self.plan.namespace_ids)
         if not listed:
             now = replace(now, namespaces=self.plan.baseline.namespaces)
@@ -143,36 +119,23 @@ class _Run:
             done = [o.text for o in recovered if o.status == "done"]
             what = f"an interrupted deploy was completed ({'; '.join(done)})" if done else "; ".join(changes)
             raise StalePlan(f"plan {self.plan.digest} is stale: {what}. Nothing was sent; look at the new plan.")
-        if other := diverged(self.recorded, observed.scripts, self.plan.scripts):
+        if other := diverged(self.recorded, not_our_own(self.journal, observed.scripts), self.plan.scripts):
             raise StateError(other)
-        if missing := [c for c in self.plan.consents if c.phrase not in confirm]:
-            raise ConsentRequired(
-                "this plan destroys data, and is deployed only with the typed phrase: "
-                + ", ".join(repr(c.phrase) for c in missing)
-                + ". Nothing was sent."
-            )
+        check_consents(self.plan, confirm)
         self.state.prepare()
         self.recorded = bound(self.recorded, self.client)
         if any(wire.secrets_of(s) for s in self.plan.steps if isinstance(s, Upload)):
             make_key(self.recorded.lineage)
-        self.scripts = {s.name: s for s in observed.scripts}
-
-    def _check_decided(self, recovered: tuple[Outcome, ...]) -> None:
-        """Refuse a plan about a script of which an interrupted step is not known yet, unless it leaves that out."""
-        left_out = {left.script_name for left in self.plan.undecided}
-        for outcome in recovered:
-            if outcome.status == "not known yet" and outcome.script_name in self.plan.scripts - left_out:
-                raise StalePlan(
-                    f"plan {self.plan.digest} is stale: it is not known yet what became of this: {outcome.text}; "
-                    f"{outcome.detail} Nothing was sent; look at the new plan."
-                )
+        self.left = Left(scripts={s.name: s for s in observed.scripts})
 
     async def steps(self) -> DeployResult:
         """Run the steps, each after those it waits for, a few at once; nothing new begins after a failure."""
         waits = waits_for(self.plan.steps)
         running: dict[asyncio.Task[Outcome], int] = {}
+        self.compared = {i for i, earlier in enumerate(waits) if not earlier}
         try:
             while True:
+                await self._compare(self._ready(waits, frozenset(running.values())))
                 for index in self._ready(waits, frozenset(running.values()))[: AT_ONCE - len(running)]:
                     self._event("step", index, self.plan.steps[index].summary)
                     running[asyncio.ensure_future(self._step(self.plan.steps[index]))] = index
@@ -205,6 +168,27 @@ class _Run:
             return []
         return [i for i in left if waits[i] <= self.outcomes.keys()]
 
+    async def _compare(self, ready: list[int]) -> None:
+        """Stop before steps that became ready together and rest on what somebody else changed since the start."""
+        fresh = {i: self.plan.steps[i] for i in ready if i not in self.compared}
+        self.compared |= fresh.keys()
+        if not any(map(must_be_compared, fresh.values())):
+            return
+        try:
+            found = await first_change(self.client, self.left, fresh)
+        except DurableError as error:
+            self._fail(min(fresh), error, "not done")
+            return
+        if found is not None:
+            index, words = found
+            self._fail(index, DeployError(f"{words}. Nothing else was sent; plan again and compare."), "not done")
+
+    def _fail(self, index: int, error: DurableError, status: Status) -> None:
+        """Note that a step failed; the first failure is the one to tell."""
+        self.outcomes[index] = Outcome(text=self.plan.steps[index].summary, status=status, detail=error.message)
+        self.failed = self.failed or (index, error)
+        self._event("failed", index, error.message)
+
     def _note(self, index: int, task: asyncio.Task[Outcome]) -> None:
         """Note how a step ended; an error that is none of ours is a bug and goes on."""
         step = self.plan.steps[index]
@@ -213,9 +197,7 @@ class _Run:
         except DurableError as caught:
             error = blamed(caught, step)
             status: Status = "uncertain" if isinstance(error, Uncertain) else "not done"
-            self.outcomes[index] = Outcome(text=step.summary, status=status, detail=error.message)
-            self.failed = self.failed or (index, error)
-            self._event("failed", index, error.message)
+            self._fail(index, error, status)
         except asyncio.CancelledError:
             detail = "interrupted; the next plan looks what became of it"
             self.outcomes[index] = Outcome(text=step.summary, status="uncertain", detail=detail)
@@ -248,26 +230,38 @@ class _Run:
             step,
             op=op,
             serial=self.recorded.serial,
-            live=self.scripts.get(step.script_name),
+            live=self.left.scripts.get(step.script_name),
             digest=form.digest if form else "",
         )
         self._begin(intent)
         try:
             sent = await send(self.client, step, intent, form, again=lambda: self._begin(intent))
             live = await verify(self.client, intent) if intent.verify else {}
+            self._leave(step, sent.script, op)
+            if isinstance(step, Upload) and not intent.verify:
+                self.left.seen(await verify_shown(self.client, intent, sent.script))
         except Uncertain:
             raise  # the intent stays open: the next plan looks first
         except DurableError:
             self.journal.end(op, "not done", refused=True)
             raise
         try:
-            self._record(intent, sent.script, live)
+            self._record(intent, self.left.scripts.get(step.script_name), live)
         except StateError as error:
             raise Uncertain(
                 f"{step.summary} happened, but could not be recorded: {error} "
                 "The journal knows of it: plan again when that is mended, and it is recorded then."
             ) from None
         return Outcome(text=step.summary, status="done")
+
+    def _leave(self, step: Mutation, script: ObservedScript | None, op: str) -> None:
+        """Remember how a step of ours leaves its script: what a later step finds otherwise is somebody else's."""
+        if isinstance(step, DeleteScript):
+            self.left.deleted(step.script_name)
+        elif isinstance(step, Upload) and script is not None:
+            self.left.uploaded(step, script, op)
+        else:
+            self.left.set(step.script_name)
 
     def _begin(self, intent: Intent) -> None:
         """Journal what is about to be sent, with the time: how long it may still be carried out is told from it."""
@@ -288,8 +282,6 @@ class _Run:
     def _record(
         self, intent: Intent, script: ObservedScript | None, live: Mapping[NamespaceId, ObservedNamespace]
     ) -> None:
-        if script is not None:  # what a second upload of the same script finds before it
-            self.scripts[intent.script_name] = script
         etag = script.etag if script else None
         self.recorded = self.state.save(after_intent(self.recorded, intent, etag=etag, live=live, at=today()))
         self.journal.end(intent.op, "done")

@@ -136,20 +136,37 @@ async def look(client: Client, intent: Intent, *, change_expected: bool = False)
     for turn in range(1, LOOKS + 1):
         try:
             if turn > 1:
-                await client.pace.wait(_backoff(turn), f"looking again whether this happened: {intent.summary}")
+                await client.pace.wait(backoff(turn), f"looking again whether this happened: {intent.summary}")
             status, script = await state_of(client, intent)
         except (ApiError, NoAnswer, Cancelled) as error:
             raise _unclear(intent, error) from None
         if status == "done":
             return Sent(script=script)
         if status == "uncertain":
-            raise Overtaken(
-                f"script {intent.script_name} was changed by somebody else during the deploy; it cannot be told "
-                f"whether this happened: {intent.summary}. Nothing else was sent; plan again and compare."
-            )
+            raise _overtaken(intent)
         if not change_expected:
             break
     return None
+
+
+async def verify_shown(client: Client, intent: Intent, answered: ObservedScript | None) -> ObservedScript:
+    """Read the script list until it shows an upload, by its op or the answered etag; raises Uncertain otherwise."""
+    for turn in range(1, LOOKS + 1):
+        try:
+            if turn > 1:
+                await client.pace.wait(backoff(turn), f"waiting for the script list to show this: {intent.summary}")
+            live = (await observe_scripts(client)).get(intent.script_name)
+        except (ApiError, NoAnswer, Cancelled) as error:
+            raise _unclear(intent, error) from None
+        status = judge(intent, {live.name: live} if live else {})
+        untagged = live is not None and wire.op_of(live) is None and answered is not None
+        if live and (status == "done" or (untagged and answered and live.etag == answered.etag)):
+            return live
+        if status == "uncertain":
+            raise _overtaken(intent)
+    raise Mismatched(
+        f"{intent.summary} was accepted, but the script list does not show it. Nothing else was sent; plan again."
+    )
 
 
 async def verify(client: Client, intent: Intent) -> Mapping[NamespaceId, ObservedNamespace]:
@@ -158,7 +175,7 @@ async def verify(client: Client, intent: Intent) -> Mapping[NamespaceId, Observe
     for turn in range(1, LOOKS + 1):
         try:
             if turn > 1:
-                await client.pace.wait(_backoff(turn), f"waiting for the namespace list: {problems[0]}")
+                await client.pace.wait(backoff(turn), f"waiting for the namespace list: {problems[0]}")
             live = await observe_namespaces(client)
         except (ApiError, NoAnswer, Cancelled) as error:
             raise _unclear(intent, error) from None
@@ -229,9 +246,16 @@ async def _pause(client: Client, failure: ApiError | NoAnswer, attempt: int) -> 
     await client.pace.wait(seconds, f"looking what became of the request, attempt {attempt} of {SENDS}")
 
 
-def _backoff(turn: int) -> float:
+def backoff(turn: int) -> float:
     """Give the seconds before a look: 1 before the second, then twice as many each time."""
     return float(2 ** (turn - 2))
+
+
+def _overtaken(intent: Intent) -> Overtaken:
+    return Overtaken(
+        f"script {intent.script_name} was changed by somebody else during the deploy; it cannot be told "
+        f"whether this happened: {intent.summary}. Nothing else was sent; plan again and compare."
+    )
 
 
 def _unclear(intent: Intent, failure: Exception) -> Uncertain:

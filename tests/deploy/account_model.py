@@ -88,6 +88,7 @@ class Account:
     awaited: dict[tuple[str, str], str] = field(default_factory=dict)
     changes: int = 0
     ids: int = 0
+    author: str = "me@example.com"
 
     def handle(self, method: str, path: str, query: dict[str, str], body: bytes, kind: str) -> Any:
         """Answer one request with (result, result_info); raises Refused."""
@@ -151,7 +152,15 @@ class Account:
             "exports": {k: e for k, e in metadata.get("exports", {}).items() if e.get("state", "created") == "created"},
             "enabled": (before or {}).get("enabled", False),
             "crons": (before or {}).get("crons", []),
-            "uploads": (before or {}).get("uploads", 0) + 1,
+            "deployments": [
+                {
+                    "id": f"d{self.changes}",
+                    "source": "api",
+                    "author_email": self.author,
+                    "created_on": f"t{self.changes}",
+                },
+                *(before or {}).get("deployments", []),
+            ],
         }
         renamed = [{"from": c, "to": metadata["exports"][c]["renamed_to"]} for how, c in done if how == "renamed"]
         created = [c for how, c in done if how == "created"]
@@ -247,10 +256,9 @@ class Account:
                 return {"bindings": script["bindings"], "compatibility_date": "2026-01-01"}
             case "GET", "deployments":
                 live = [{"percentage": p} for p in script.get("split", (100,))]
-                return {
-                    "deployments": [{"versions": live}]
-                    + [{"versions": [{"percentage": 100}]}] * (script["uploads"] - 1)
-                }
+                newest, *older = script["deployments"]
+                whole = [{"percentage": 100}]
+                return {"deployments": [{**newest, "versions": live}] + [{**d, "versions": whole} for d in older]}
             case "GET", "subdomain":
                 return {"enabled": script["enabled"], "previews_enabled": False}
             case "POST", "subdomain":

@@ -213,29 +213,37 @@ def other_lineage(account: Account, state: StateFile) -> None:
         state.save(recorded)
 
 
+def update(recorded: Recorded, observed: Any) -> Any:
+    """Upload other code."""
+    return (uploading(recorded=recorded, observed=observed, source=b"export class Counter{}//2"),)
+
+
+def delete(_recorded: Recorded, _observed: Any) -> Any:
+    """Delete the Worker."""
+    return (DeleteScript(worker="w", script_name="w"),)
+
+
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "words", "steps"),
     [
-        (change_state, "serial 2 to 3"),
-        (change_code, "script w changed"),
-        (change_tag, "theirs"),
-        (drop_script, "script w is gone"),
-        (rename_live, "Elsewhere"),
-        (add_namespace, "namespace ffffffffffffffffffffffffffffffff is new"),
-        (restore_backup, "serial"),
-        (other_lineage, "lineage"),
+        (change_state, "serial 2 to 3", update),
+        (change_code, "script w changed", update),
+        (change_tag, "theirs", update),
+        (drop_script, "script w is gone", update),
+        (rename_live, "Elsewhere", delete),
+        (add_namespace, "namespace ffffffffffffffffffffffffffffffff is new", delete),
+        (restore_backup, "serial", update),
+        (other_lineage, "lineage", update),
     ],
 )
-def test_f43_a_stale_plan_is_refused(state: StateFile, change: Any, words: str) -> None:
+def test_f43_a_stale_plan_is_refused(state: StateFile, change: Any, words: str, steps: Any) -> None:
     """F43: whatever of state or live facts changed since the plan, it is refused, named, and nothing is sent."""
     account = Account()
     run(account, state, first_deploy)
 
     async def both() -> None:
         async with client_of(account) as client:
-            plan = await plan_of(
-                client, state, lambda r, o: (uploading(recorded=r, observed=o, source=b"export class Counter{}//2"),)
-            )
+            plan = await plan_of(client, state, steps)
             change(account, state)
             account.log.clear()
             await deploy(plan, client=client, state=state)
@@ -243,6 +251,7 @@ def test_f43_a_stale_plan_is_refused(state: StateFile, change: Any, words: str) 
     with pytest.raises(StalePlan, match=words):
         asyncio.run(both())
     assert mutations(account) == []
+    assert len(account.log) <= 2
     with state.lock():
         pass
 
