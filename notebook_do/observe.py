@@ -73,6 +73,7 @@ async def _with_settings(client: Client, script: ObservedScript, limit: asyncio.
         options=decode_options(raw, deployments),
         carried=decode_carried(raw, deployments),
         split=wire.decode_split(deployments),
+        deployment=next((d.id for d in wire.decode_deployments(deployments)), None),
         url=url,
         previews=previews,
         crons=crons,

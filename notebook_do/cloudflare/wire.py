@@ -26,6 +26,7 @@ from notebook_do.model import (
     Module,
     ModuleKind,
     NamespaceId,
+    ObservedDeployment,
     ObservedNamespace,
     ObservedObject,
     ObservedScript,
@@ -301,6 +302,20 @@ def decode_split(deployments: list[Any]) -> bool:
     newest = deployments[0] if deployments and isinstance(deployments[0], dict) else {}
     versions = newest.get("versions")
     return isinstance(versions, list) and len(versions) > 1
+
+
+def decode_deployments(deployments: list[Any]) -> tuple[ObservedDeployment, ...]:
+    """Return the deployments of a script, newest first."""
+    found = (_fields(item, "deployment") for item in deployments)
+    return tuple(
+        ObservedDeployment(
+            id=_text(fields, "id") or "",
+            author=_text(fields, "author_email"),
+            source=_text(fields, "source"),
+            created_on=_text(fields, "created_on"),
+        )
+        for fields in found
+    )
 
 
 def op_of(script: ObservedScript) -> str | None:

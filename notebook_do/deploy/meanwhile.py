@@ -7,7 +7,7 @@ after such a step of ours these two tell nothing until the script was listed aga
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from notebook_do.cloudflare import wire
@@ -52,8 +52,11 @@ class Left:
     def uploaded(self, step: Upload, script: ObservedScript, op: str) -> None:
         """Note the script that an upload of ours answered; what it moved changed the other script too."""
         name = step.script_name
-        self._answered.setdefault(name, self.scripts.get(name))
-        self.scripts[name] = script
+        before = self.scripts.get(name)
+        self._answered.setdefault(name, before)
+        tag = script.migration_tag or (step.migration.new_tag if step.migration else None)
+        tag = tag or (before.migration_tag if before else None)
+        self.scripts[name] = replace(script, migration_tag=tag)
         if wire.carries_op(step):
             self._ops[name] = op
         self._set |= set(_other_ends(_migrations(step)))
@@ -94,7 +97,7 @@ class Left:
             "migration tag": (left.migration_tag, live.migration_tag),
         }
         if name in self._answered:  # the answer of an upload need not hold all that the list has
-            known = {fact: pair for fact, pair in known.items() if pair[0] is not None}
+            known = {fact: pair for fact, pair in known.items() if pair[0] is not None or fact == "migration tag"}
         else:
             known["lifecycle"] = left.lifecycle, live.lifecycle
             known["time of change"] = left.modified_on, live.modified_on

@@ -15,6 +15,7 @@ from notebook_do.deploy.blame import blamed
 from notebook_do.deploy.intents import intent_of, new_op, with_marks, with_own_tags
 from notebook_do.deploy.meanwhile import Left, first_change, must_be_compared
 from notebook_do.deploy.order import waits_for
+from notebook_do.deploy.overwrite import check_overwritten, unguarded
 from notebook_do.deploy.record import after_forget, after_intent
 from notebook_do.deploy.recover import bound, recognise, resolve, today
 from notebook_do.deploy.result import DeployResult, Event, EventKind, Outcome
@@ -240,6 +241,8 @@ class _Run:
             self._leave(step, sent.script, op)
             if isinstance(step, Upload) and not intent.verify:
                 self.left.seen(await verify_shown(self.client, intent, sent.script))
+            if isinstance(step, Upload) and unguarded(step, self.recorded, existed=intent.existed):
+                await check_overwritten(self.client, intent, dict(self.plan.deployments).get(step.script_name))
         except Uncertain:
             raise  # the intent stays open: the next plan looks first
         except DurableError:

@@ -92,21 +92,21 @@ async def _until_sent(
         except (ApiError, NoAnswer) as error:
             failure = error
         except Cancelled as cancelled:  # while it waited for its turn
-            raise _unclear(intent, cancelled) if doubt else cancelled from None
+            raise unclear(intent, cancelled) if doubt else cancelled from None
         if isinstance(failure, ApiError) and is_definite(failure):
             if failure.code not in _ECHOES[intent.kind]:
-                raise _unclear(intent, failure) if doubt and failure.code not in SCRIPT_FAULTS else failure
+                raise unclear(intent, failure) if doubt and failure.code not in SCRIPT_FAULTS else failure
             if sent := await look(client, intent, change_expected=doubt):
                 return sent, False
-            raise _unclear(intent, failure) if doubt else failure
+            raise unclear(intent, failure) if doubt else failure
         doubt = doubt or not is_definite(failure)
         try:
             await _pause(client, failure, attempt)
         except Cancelled as cancelled:
-            raise _unclear(intent, cancelled) if doubt else cancelled from None
+            raise unclear(intent, cancelled) if doubt else cancelled from None
         if doubt and (sent := await look(client, intent)):
             return sent, False
-    raise _unclear(intent, failure) if doubt else failure
+    raise unclear(intent, failure) if doubt else failure
 
 
 async def _came_second(client: Client, step: Upload, intent: Intent, began: frozenset[str] | None) -> bool:
@@ -125,7 +125,7 @@ async def _came_second(client: Client, step: Upload, intent: Intent, began: froz
     try:
         return len(await client.list_deployments(intent.script_name)) > 1
     except (ApiError, NoAnswer, Cancelled) as error:
-        raise _unclear(intent, error) from None
+        raise unclear(intent, error) from None
 
 
 async def look(client: Client, intent: Intent, *, change_expected: bool = False) -> Sent | None:
@@ -139,7 +139,7 @@ async def look(client: Client, intent: Intent, *, change_expected: bool = False)
                 await client.pace.wait(backoff(turn), f"looking again whether this happened: {intent.summary}")
             status, script = await state_of(client, intent)
         except (ApiError, NoAnswer, Cancelled) as error:
-            raise _unclear(intent, error) from None
+            raise unclear(intent, error) from None
         if status == "done":
             return Sent(script=script)
         if status == "uncertain":
@@ -157,7 +157,7 @@ async def verify_shown(client: Client, intent: Intent, answered: ObservedScript 
                 await client.pace.wait(backoff(turn), f"waiting for the script list to show this: {intent.summary}")
             live = (await observe_scripts(client)).get(intent.script_name)
         except (ApiError, NoAnswer, Cancelled) as error:
-            raise _unclear(intent, error) from None
+            raise unclear(intent, error) from None
         status = judge(intent, {live.name: live} if live else {})
         untagged = live is not None and wire.op_of(live) is None and answered is not None
         if live and (status == "done" or (untagged and answered and live.etag == answered.etag)):
@@ -178,7 +178,7 @@ async def verify(client: Client, intent: Intent) -> Mapping[NamespaceId, Observe
                 await client.pace.wait(backoff(turn), f"waiting for the namespace list: {problems[0]}")
             live = await observe_namespaces(client)
         except (ApiError, NoAnswer, Cancelled) as error:
-            raise _unclear(intent, error) from None
+            raise unclear(intent, error) from None
         problems = missing(intent, live)
         if not problems:
             return live
@@ -258,7 +258,8 @@ def _overtaken(intent: Intent) -> Overtaken:
     )
 
 
-def _unclear(intent: Intent, failure: Exception) -> Uncertain:
+def unclear(intent: Intent, failure: Exception) -> Uncertain:
+    """Return the error of a mutation of which `failure` hides what became of it."""
     return Uncertain(
         f"it cannot be told whether this happened: {intent.summary} ({failure}). "
         "Nothing else was sent; plan again: that looks first."

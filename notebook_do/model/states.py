@@ -179,6 +179,16 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedDeployment:
+    """One deployment of a script: who made it, with what (`wrangler`, `dash`, `api`, ...) and when, if it is told."""
+
+    id: str
+    author: str | None = None
+    source: str | None = None
+    created_on: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedScript:
     """A live script. `bindings` is None when its settings were not read (only lists were).
 
@@ -196,6 +206,8 @@ class ObservedScript:
     modified_on: str | None = None
     last_deployed_from: str | None = None
     split: bool = False
+    deployment: str | None = None
+    """Id of its newest deployment; read together with the bindings."""
     has_assets: bool | None = None
     """Whether it has static assets; None where Cloudflare does not say."""
     bindings: tuple[ScriptBinding, ...] | None = None

@@ -16,7 +16,7 @@ from notebook_do.plan.bound import called_by
 from notebook_do.plan.destroy import Doom, check_binders, check_hosts, condemn, deletions
 from notebook_do.plan.diff import WorkerDiff, compare
 from notebook_do.plan.explain import doom_changes, gone_changes, kept_changes, namespace_changes
-from notebook_do.plan.facts import Facts, Findings, Slot, gather
+from notebook_do.plan.facts import Facts, Findings, Slot, gather, newest_deployments
 from notebook_do.plan.forms import settle_forms
 from notebook_do.plan.identity import Held, identify
 from notebook_do.plan.kept import kept
@@ -80,6 +80,7 @@ def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests 
         scripts=scripts,
         namespace_ids=ids,
         undecided=left_out,
+        deployments=newest_deployments(observed),
         binding_rows=binding_rows(facts, work.diffs, _elsewhere(facts) | namespace_ids),
         migration_rows=migration_rows(steps),
     )

@@ -80,6 +80,11 @@ def gather(desired: Desired, recorded: Recorded, observed: Observed, sights: Map
     )
 
 
+def newest_deployments(observed: Observed) -> tuple[tuple[str, str], ...]:
+    """Return (script, deployment id) of the scripts whose deployments were read."""
+    return tuple((s.name, s.deployment) for s in observed.scripts if s.deployment)
+
+
 @dataclass(slots=True)
 class Findings:
     """What planning found on its way, in the order of finding."""

@@ -272,6 +272,8 @@ class Plan(Shown):
     namespace_ids: frozenset[str] = frozenset()
     undecided: tuple[Undecided, ...] = ()
     """What this plan leaves out, because an interrupted step of it is not known yet; the digest covers it."""
+    deployments: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    """(script, id of its newest deployment) as they were read: it tells whom an upload of ours overwrote."""
     binding_rows: tuple[dict[str, str], ...] = field(default=(), compare=False)
     """One row a declared binding, with the columns of `plan.bindings`."""
     migration_rows: tuple[dict[str, str], ...] = field(default=(), compare=False)

@@ -92,7 +92,7 @@ def test_f42_interrupted_at_every_request(tmp_path: Path, delivered: bool) -> No
         assert len(account.namespaces) == len(account.migrations_applied) == 1
         assert Journal(state.journal_path).open_intents() == ()
         free += 1
-    assert free == 9
+    assert free == 10
 
 
 def test_f42_the_step_under_way_finishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
