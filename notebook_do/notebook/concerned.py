@@ -1,4 +1,4 @@
-"""Which statements of a notebook are run for a plan: what has to do with notebook_do, and what that needs. Pure.
+"""Which statements of a notebook are run for a plan: those that concern notebook_do, and what they need.
 
 A cell is run when a name stands in it that comes from notebook_do, or a function or value made with one, or `%durable`
 anywhere but alone on its line; and of the cells above it the statements that make, or may change, what it uses. Lines
@@ -12,10 +12,10 @@ import builtins
 import re
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebook_do.errors import CommandError
+from notebook_do.notebook import cell_files
 from notebook_do.notebook.names import MENTIONS, Names
 from notebook_do.notebook.statements import READS, Cell, Statement, Text, parse
 
@@ -43,10 +43,21 @@ def steps(cells: Sequence[Cell], *, given: Collection[str] = (), environment: Co
     book = _Book(cells, texts, given)
     book.trace()
     selected = _Selection(book, environment).all()
+    _must_be_written(book, selected)
     return [
         Step(cell=number, text=_text(texts[number], {id(s) for s in selected if s.cell == number}))
         for number in sorted({s.cell for s in selected})
     ]
+
+
+def _must_be_written(book: _Book, selected: Sequence[Statement]) -> None:
+    """Refuse a cell that writes a file which a declaration may read, where the file is not as the cell has it."""
+    texts = [text for statement in selected for text in statement.names.texts]
+    for statement in book.order:
+        if name := cell_files.written_otherwise(statement.names.writes, texts):
+            raise CommandError(
+                f"{book.place(statement)} writes {name}, which is not there as this cell has it; run that cell first."
+            )
 
 
 def _parsed(number: int, cell: Cell) -> Text:
@@ -79,7 +90,15 @@ class _Book:
         self.modules = {name for s in self.order if s.whole for name in s.names.binds} - plain
         self.calls = _calls(self.order)
         self._dynamic = False
+        self.effects = {id(s): self._effects(s) for s in self.order}
         self._written: dict[str, set[str]] = defaultdict(set)
+
+    def _effects(self, statement: Statement) -> tuple[set[str], set[str]]:
+        """Give the names that a statement binds and those that it may change, by what it calls as well."""
+        names = statement.names
+        called = [self.calls[n] for n in self.reached(names.loads) if n in self.calls]
+        binds = names.binds.union(names.later_binds, *(c.later_binds for c in called))
+        return binds, names.changes.union(*(c.later_changes for c in called))
 
     def place(self, statement: Statement) -> str:
         """Say where a statement stands."""
@@ -126,7 +145,7 @@ class _Book:
         if names.wrong or self._runs_ours(statement, ours):
             why = names.wrong or "runs notebook_do from a text; write that as code of the cell"
             raise CommandError(f"{self.place(statement)} {why}.")
-        if not (names.named or used & ours or (self._dynamic and used & self.unbound)):
+        if not (names.named or used & ours or self._by_its_text(names, used, ours)):
             self._hidden_file(statement)
             if ours and (shown := sorted(n for n in used & self.unbound if _OUTPUT.fullmatch(n))):
                 self._output(statement, shown[0])
@@ -135,6 +154,10 @@ class _Book:
         self.concerned.add(statement.cell)
         self._dynamic |= names.dynamic
         ours |= names.binds | names.later_binds | self._changed(statement, used)
+
+    def _by_its_text(self, names: Names, used: set[str], ours: set[str]) -> bool:
+        """Say whether a statement may reach one of our names by other means than writing it."""
+        return bool(self._dynamic and used & self.unbound) or bool(names.dynamic and names.texts & ours)
 
     def _output(self, statement: Statement, name: str) -> None:
         said = f"uses the output of another cell, {name}; keep it in a variable"
@@ -165,19 +188,14 @@ class _Book:
         """Say whether a text that the statement runs as code has to do with notebook_do."""
         names = statement.names
         texts = names.run_texts.union(*(self._written[n] for n in names.run_names))
-        return any(MENTIONS.search(text) or ours & set(re.findall(r"\w+", text)) for text in texts)
+        words = [set(re.findall(r"\w+", text)) for text in texts]
+        return any(found & {"durable", "notebook_do", *ours} for found in words)
 
     def _hidden_file(self, statement: Statement) -> None:
         """Refuse `%run FILE` of a file here that has to do with notebook_do."""
         if not statement.names.refused.startswith("%run "):
             return
-        words = [w for w in statement.names.refused.split()[1:] if not w.startswith("-")]
-        path = Path(words[0].strip("'\"")) if words else Path()
-        try:
-            found = path.is_file() and MENTIONS.search(path.read_text(encoding="utf-8", errors="replace"))
-        except OSError:
-            found = None
-        if found:
+        if (path := cell_files.run_and_ours(statement.names.refused)) is not None:
             raise CommandError(f"{self.place(statement)} runs {path}, which uses notebook_do; write that here instead.")
 
 
@@ -283,11 +301,8 @@ class _Selection:
         shared = {name}
         found = []
         for statement in above[start:]:
-            names = statement.names
             shared |= {mine for mine, held in statement.held.items() if held & shared}
-            called = [self.book.calls[n] for n in self.book.reached(names.loads) & self.book.calls.keys()]
-            binds = names.binds.union(names.later_binds, *(c.later_binds for c in called))
-            changes = names.changes.union(*(c.later_changes for c in called))
+            binds, changes = self.book.effects[id(statement)]
             if name in binds or (shared & changes and name not in self.book.modules):
                 found.append(statement)
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 from notebook_do.notebook.names import MENTIONS, Names, starts_command
@@ -57,8 +58,8 @@ def _other_line(found: Names, name: str, line: str) -> None:
         found.wrong = f"uses %durable inside of %{name}; write it on a line of its own"
 
 
-def _cell_magic(found: Names, words: tuple[str, str, str], of_code: Callable[[str], Names]) -> None:
-    name, line, body = words
+def _cell_magic(found: Names, parts: tuple[str, str, str], of_code: Callable[[str], Names]) -> None:
+    name, line, body = parts
     if name in _PYTHON_CELL:
         inner = of_code(body)
         found.take(inner)
@@ -71,6 +72,8 @@ def _cell_magic(found: Names, words: tuple[str, str, str], of_code: Callable[[st
         return
     found.refused = f"%%{name}"
     python = name in {"writefile", "file"} and line.strip().endswith(".py")
+    if name in {"writefile", "file"} and len(words := shlex.split(line, posix=True)) == 1:
+        found.writes[words[0]] = body
     if name in {"bash", "sh", "script", "system", "sx", "!", "zsh"}:
         if starts_command(body):
             found.wrong = "starts notebook-do as a command; write the %durable line instead"

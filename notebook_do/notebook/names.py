@@ -50,6 +50,8 @@ class Names:
     """It changes what all of the process sees: its environment, its directory, where imports are found."""
     variables: set[str] = field(default_factory=set)
     """The environment variables that it sets by name."""
+    writes: dict[str, str] = field(default_factory=dict)
+    """The files that it writes as a magic, with their text."""
     dynamic: bool = False
     """It may bind names that do not stand in it."""
     shows: bool = False

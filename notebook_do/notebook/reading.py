@@ -125,7 +125,7 @@ class _Reader(ast.NodeVisitor):
 
     def _imported(self, name: str, module: str) -> None:
         self.found.binds.add(name)
-        if PACKAGE.fullmatch(module):
+        if PACKAGE.fullmatch(module) or module == "__main__":
             self.found.named = True
             self.found.sources.add(name)
         if module in _DYNAMIC:
@@ -182,6 +182,12 @@ class _Reader(ast.NodeVisitor):
             self.found.texts.add(node.value)
             self.found.named |= PACKAGE.fullmatch(node.value) is not None
 
+    def visit_BinOp(self, node: ast.BinOp) -> None:
+        match node:
+            case ast.BinOp(ast.Constant(value=str(left)), ast.Add(), ast.Constant(value=str(right))):
+                self.visit_Constant(ast.Constant(left + right))
+        self.generic_visit(node)
+
     def visit_Call(self, node: ast.Call) -> None:
         called, given = _called(node), [*node.args, *(k.value for k in node.keywords)]
         constants = [c.value for part in given for c in ast.walk(part) if isinstance(c, ast.Constant)]
@@ -212,6 +218,7 @@ class _Reader(ast.NodeVisitor):
     def _run(self, called: str, given: list[ast.expr], texts: list[str]) -> None:
         if called in _RUNS_TEXT:
             self.found.run_texts |= set(texts)
+        if called in _RUNS_TEXT | _MAGICS:
             self.found.run_names |= read(*given).loads
         if called in _RUNS_COMMAND and starts_command(" ".join(texts)):
             self.found.wrong = "starts notebook-do as a command; write the %durable line instead"

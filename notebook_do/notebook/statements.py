@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DECLARES = {"session", "namespace", "worker", "rm", "require"}
 READS = {"plan", "show", "objects", "values", "query", "whoami"}
+_BARE = {"durable", "env", "set_env", "cd", "pushd", "popd", "time"}
 _REFERENCE = re.compile(r"\$\{py:([^}]*)\}")
 
 Kind = Literal["python", "declares", "acts", "shows"]
@@ -69,12 +70,24 @@ class Text:
 def parse(number: int, cell: Cell) -> Text:
     """Read one cell; raises CommandError for a `%durable` line that cannot be read."""
     try:
-        text = transformed(cell.source)
-        tree = ast.parse(text)
+        text, tree = _read(cell.source)
     except (SyntaxError, ValueError) as error:
         return Text(error=f"{type(error).__name__}: {getattr(error, 'msg', error)}")
     statements = tuple(_statement(number, group) for group in _groups(tree.body))
     return Text(lines=tuple(text.split("\n")), statements=statements)
+
+
+def _read(source: str) -> tuple[str, ast.Module]:
+    """Transform and parse; a lone line that is no Python may be a magic without its `%`, as IPython allows."""
+    text = transformed(source)
+    try:
+        return text, ast.parse(text)
+    except SyntaxError:
+        lone = source.strip()
+        if "\n" in lone or lone.partition(" ")[0] not in _BARE:
+            raise
+        text = transformed("%" + lone)
+        return text, ast.parse(text)
 
 
 def _groups(body: list[ast.stmt]) -> Iterator[list[ast.stmt]]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import builtins
 import json
+import random
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
@@ -18,8 +22,8 @@ from notebook_do.settings import configured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
 ND = "import notebook_do as nd"
 OPEN = f"{ND}\nnd.session('chat')"
 JS = "export default {}"
@@ -316,6 +320,27 @@ RUN: dict[str, tuple[tuple[str | tuple[str, str], ...], dict[str, Any]]] = {
         ),
         {"ids": {"a"}},
     ),
+    "magic without its sign": (("durable session chat", "durable namespace n --class N"), {"ids": {"n"}}),
+    "alias by the shell's names": (
+        (OPEN, "W = get_ipython().user_ns['nd'].Worker", worker("a", of="W")),
+        {"ids": {"a"}},
+    ),
+    "module by a sum of texts": (
+        (
+            "from importlib import import_module as get\nlib = get('note' + 'book_do')\nlib.session('x')",
+            worker("a", of="lib.Worker"),
+        ),
+        {"ids": {"a"}},
+    ),
+    "directory": (
+        (
+            "import os\nos.makedirs('sub')\nopen('sub/w.js', 'w')",
+            "%cd .",
+            "%durable session chat",
+            "%durable namespace n --class N",
+        ),
+        {"ids": {"n"}},
+    ),
     "shell and show magics elsewhere": (
         (
             "%matplotlib inline\n%pip install notebook-do",
@@ -463,6 +488,14 @@ FAILS: dict[str, tuple[tuple[str | tuple[str, str], ...], str]] = {
         ("n = 5", "%durable session ${py:n}"),
         "cell 2: %durable session: ${py:n}: n must be a str, not int",
     ),
+    "magic with words kept elsewhere": (
+        ("%durable session x", "words = ('durable', 'namespace n --class N')", "get_ipython().run_line_magic(*words)"),
+        "cell 3, line 1 runs notebook_do from a text",
+    ),
+    "source that is written by a cell": (
+        ("%durable session x", "%%writefile w.js\nexport default {}", "%durable worker a --entrypoint w.js"),
+        "cell 2, line 1 writes w.js, which is not there as this cell has it; run that cell first",
+    ),
     "nothing": (("1", "print('%durable worker')"), "declares nothing with %durable, nor with notebook_do in Python"),
 }
 """By what is tried: the cells, and what the one line says."""
@@ -502,6 +535,20 @@ def test_a_cell_that_has_nothing_to_do_with_us_is_not_run(place: Path, case: str
     found, _ = declare(place, OPEN, UNTOUCHED[case], worker("a"))
     assert found["ids"] == {"a"}
     assert not (place / "ran").exists()
+
+
+def test_a_source_that_a_cell_wrote_is_taken_as_it_is(place: Path) -> None:
+    """Where the file is what the cell has; nothing is written."""
+    (place / "w.js").write_text(f"{JS}\n")
+    found, _ = declare(place, "%durable session x", f"%%writefile w.js\n{JS}", "%durable worker a --entrypoint w.js")
+    assert found["ids"] == {"a"}
+
+
+def test_a_file_that_is_run_and_uses_us_is_refused(place: Path) -> None:
+    """`%run FILE` is no module of the user's own: it can be seen."""
+    (place / "setup.py").write_text("import notebook_do as nd\nnd.Worker('a', script='x')")
+    with pytest.raises(DurableError, match=r"cell 1, line 1 runs setup.py, which uses notebook_do"):
+        declare(place, "%run setup.py", "%durable session x\n%durable namespace n --class N")
 
 
 def test_what_is_needed_is_run_and_no_more(place: Path) -> None:
@@ -548,3 +595,73 @@ def test_the_magic_takes_values_on_session_lines(place: Path, ip: InteractiveShe
         with pytest.raises(DurableError, match=said):
             ip.run_line_magic("durable", f"session {line}")
     ip.run_line_magic("durable", "session ${py:name} --target cloudflare --stage ${py:stage} -h")
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in NOTEBOOKS.glob("*.ipynb")))
+def test_our_own_notebooks_can_be_planned(place: Path, cloud: Path, name: str) -> None:
+    """All but the one whose Python calls Workers, which is said."""
+    cells = [c for c in json.loads((NOTEBOOKS / name).read_text())["cells"] if c["cell_type"] == "code"]
+    given = [("".join(c["source"]), *c["metadata"].get("tags", ())) for c in cells]
+    if name == "explore.ipynb":
+        with pytest.raises(DurableError, match=r"session\.fetch is refused here"):
+            declare(place, *given)
+    else:
+        declare(place, *given)
+        assert session_module.current().plan().steps
+
+
+def shuffled(names: list[str]) -> st.SearchStrategy[list[str]]:
+    """Give some of these, in any order."""
+    return st.lists(st.sampled_from(names), min_size=1, max_size=9)
+
+
+PIECES = {
+    "open": "session = nd.session('one')",
+    "open by magic": "%durable session two --stage qa",
+    "namespace": "%durable namespace n --class N",
+    "namespace in if": "if True:\n    %durable namespace n --class M",
+    "worker": "w = nd.Worker('a', script=SOURCE, bindings={'N': nd.DurableObjectNamespace('n', class_name='N')})",
+    "function": "def make(id, *, of=None):\n    return nd.Worker(id, script=SOURCE, bindings=dict(NAMES))",
+    "called": "try:\n    make('b')\nexcept NameError:\n    pass",
+    "values": "NAMES['X'] = str(len(NAMES))",
+    "values by update": "NAMES.update(Y='y')",
+    "more": "SOURCE += '//'",
+    "toml": "%%durable\n[workers.c]\nscript = 'export default {}'\nbindings.L = {json = \"${py:NAMES}\"}",
+    "forget": "nd.current().forget('worker', 'b')",
+    "loop": "for n in sorted(NAMES):\n    nd.Worker(n.lower(), script=SOURCE)",
+    "other": "print('nothing to do with it')",
+    "look": "len(nd.current().catalog.workers)",
+}
+START = ("%load_ext notebook_do\nimport notebook_do as nd", "SOURCE = 'export default {}'\nNAMES = {}", PIECES["open"])
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(picked=shuffled(sorted(PIECES)))
+def test_what_is_declared_is_what_the_notebook_declares_by_hand(place: Path, picked: list[str]) -> None:
+    """In any order of cells: the same session, and declarations of which every plan is the same."""
+    cells = (*START, *(PIECES[name] for name in picked), PIECES["worker"])
+    session_module._current = None
+    shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+    for cell in cells:
+        assert shell.run_cell(cell, silent=True).success
+    by_hand = session_module.current()
+    session_module._current = None
+    declare(place, *cells)
+    here = session_module.current()
+    assert here.identity == by_hand.identity
+    assert here.catalog.desired(here.name, here.stage) == by_hand.catalog.desired(here.name, here.stage)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_digest_is_that_of_a_run_by_hand(place: Path, cloud: Path, seed: int) -> None:
+    """The plan of what the command line declares is the plan that the notebook shows, by its digest."""
+    picked = random.Random(seed).sample(sorted(set(PIECES) - {"forget"}), 6)
+    cells = (*START, *(PIECES[name] for name in picked), PIECES["worker"])
+    session_module._current = None
+    shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+    for cell in cells:
+        assert shell.run_cell(cell, silent=True).success
+    by_hand = session_module.current().plan().digest
+    session_module._current = None
+    declare(place, *cells)
+    assert session_module.current().plan().digest == by_hand
