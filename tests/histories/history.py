@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from kernels import Cloud, Nursery
+    from wrangler_tool import Wrangler
 
 TURNS = 14
 """How many times a user plans, chooses and deploys before he gives up."""
@@ -60,6 +61,7 @@ class History:
         self.secrets = [self.secret]
         self.oracle = Oracle(cloud, f"t{seed}")
         self.tool = Tool(cloud)
+        self.wrangler: Wrangler | None = None
         self.places: list[Place] = []
         self.here = self.place("a")
         self.granted: set[tuple[str, str]] = set()

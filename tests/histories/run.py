@@ -24,6 +24,7 @@ from history import History
 from kernels import Cloud, Nursery
 from oracle import Verdict
 from steps import begin, take
+from wrangler_tool import Wrangler
 
 STEPS = 30
 KINDS = ("exchanged", "lost", "dead end", "misjudged", "broken", "traceback", "secret", "harness")
@@ -45,7 +46,8 @@ class Ended:
 class Bench:
     """Where histories run one after another: a nursery of kernels and a local Cloudflare."""
 
-    def __init__(self) -> None:
+    def __init__(self, wrangler: Wrangler | None = None) -> None:
+        self.wrangler = wrangler
         self.folder = Path(tempfile.mkdtemp(prefix="ndh-"))
         self.nursery, self.cloud = Nursery(), Cloud(self.folder / "data")
 
@@ -53,7 +55,9 @@ class Bench:
         """Give a history on an empty account."""
         self.cloud.revive()
         self.cloud.empty()
-        return History(seed, self.nursery, self.cloud, Path(tempfile.mkdtemp(prefix="h-", dir=self.folder)))
+        history = History(seed, self.nursery, self.cloud, Path(tempfile.mkdtemp(prefix="h-", dir=self.folder)))
+        history.wrangler = self.wrangler
+        return history
 
     def run(self, seed: int, steps: int = STEPS, without: frozenset[int] = frozenset()) -> Ended:
         """Run one history from an empty account."""
@@ -120,12 +124,12 @@ def show(ended: Ended, steps: int, without: frozenset[int]) -> None:
 
 def work(seed: int, minutes: float, steps: int) -> None:
     """Run histories from `seed` on until the time is over; print one JSON line each."""
-    end, bench, done = time.monotonic() + minutes * 60, Bench(), 0
+    end, bench, done = time.monotonic() + minutes * 60, Bench(Wrangler.installed()), 0
     try:
         while time.monotonic() < end:
             if done and done % FRESH == 0:
                 bench.close()
-                bench = Bench()
+                bench = Bench(Wrangler.installed())
             ended = bench.run(seed + done, steps)
             done += 1
             print(json.dumps([ended.seed, ended.verdict, ended.lines, ended.count, ended.unread]), flush=True)  # noqa: T201 - a program that reports
@@ -186,7 +190,7 @@ def main() -> int:
         return 0
     if given.minutes:
         return 0 if side_by_side(given.seed, given.minutes, given.steps, given.workers) else 1
-    without, bench = frozenset(int(n) for n in given.without.split(",") if n), Bench()
+    without, bench = frozenset(int(n) for n in given.without.split(",") if n), Bench(Wrangler.installed())
     try:
         steps, ended = given.steps, bench.run(given.seed, given.steps, without)
         if given.shrink and ended.verdict:
