@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING
 
 from book import SCRIPTS, Work
 from book import Space as Cell
 
 if TYPE_CHECKING:
+    import random
+
     from history import History
 
 

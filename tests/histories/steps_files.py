@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import random
+
     from history import History
 
 

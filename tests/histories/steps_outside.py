@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING
 
 from outside import OTHERS_CLASSES
 from steps_files import lose, put_back, save
 
 if TYPE_CHECKING:
+    import random
+
     from history import History
 
 

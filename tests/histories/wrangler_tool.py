@@ -1,4 +1,4 @@
-"""The real wrangler at work in a history: projects exported and deployed, classes renamed, secrets set, Workers deleted."""
+"""The real wrangler at work in a history: exports deployed, classes renamed, secrets set, Workers deleted."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 import os
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import platformdirs
 from outside import DATE, source_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from random import Random
 
     from history import History
