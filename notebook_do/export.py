@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.cloudflare.assets import content_of
 from notebook_do.declare.assets import assets_problem, read_assets
-from notebook_do.declare.exporting import wrangler_files
+from notebook_do.declare.exporting import asset_folder, wrangler_files
 from notebook_do.declare.options import nearest
 from notebook_do.errors import CommandError
 from notebook_do.exchange import write_files
@@ -110,6 +110,6 @@ def _asset_files(worker: DesiredWorker) -> dict[str, bytes]:
     """Give the static assets by path, and the rule files that lie among them."""
     if worker.assets is None:
         return {}
-    folder = f"{worker.script_name}/assets"
+    folder = f"{worker.script_name}/{asset_folder(worker)}"
     rules = {f"{folder}/{k}": str(v).encode() for k, v in worker.assets.config.value.items() if k.startswith("_")}
     return rules | {f"{folder}{file.path}": content_of(file) for file in worker.assets.files}

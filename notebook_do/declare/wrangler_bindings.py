@@ -1,0 +1,211 @@
+"""Writes bindings for wrangler: under its own key where that carries the binding whole, else as `unsafe`.
+
+Key names as in `config-schema.json` of wrangler 4.164. An `unsafe` binding goes up as it is, whatever its type, so that
+nothing is left out for want of a key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, assert_never
+
+from notebook_do.errors import CommandError
+from notebook_do.model import RESOURCE_TYPES, ClassBinding, Json, PlainText, Resource, Secret, ServiceBinding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from notebook_do.model import ScriptBinding
+
+Config = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """Where wrangler has a binding type, and under which names its fields; a type of its own key may be there once."""
+
+    path: tuple[str, ...]
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """wrangler's name by Cloudflare's: the fields that it carries."""
+    required: tuple[str, ...] = ()
+    exclusive: tuple[str, ...] = ()
+    """Fields of which wrangler sends one."""
+    named: str = "binding"
+    once: bool = False
+
+
+def _list(key: str, *required: str, more: tuple[str, ...] = (), **options: Any) -> Key:
+    """Describe a list under one key whose fields have Cloudflare's names."""
+    return Key(path=(key,), fields={name: name for name in (*required, *more)}, required=required, **options)
+
+
+def _once(key: str, *more: str) -> Key:
+    return Key(path=(key,), fields={name: name for name in more}, once=True)
+
+
+_KEYS: Mapping[str, Key] = {
+    "agent_memory": _list("agent_memory", "namespace"),
+    "ai": _once("ai", "staging"),
+    "ai_search": _list("ai_search", "instance_name"),
+    "ai_search_namespace": _list("ai_search_namespaces", "namespace"),
+    "analytics": _once("analytics"),
+    "analytics_engine": _list("analytics_engine_datasets", "dataset"),
+    "artifacts": _list("artifacts", "namespace"),
+    "browser": _once("browser"),
+    "d1": Key(path=("d1_databases",), fields={"id": "database_id"}, required=("id",)),
+    "dispatch_namespace": _list("dispatch_namespaces", "namespace", more=("outbound",)),
+    "flagship": _list("flagship", "app_id"),
+    "hyperdrive": _list("hyperdrive", "id"),
+    "images": _once("images"),
+    "k2": _list("k2", "stream"),
+    "kv_namespace": Key(path=("kv_namespaces",), fields={"namespace_id": "id"}, required=("namespace_id",)),
+    "logfwdr": Key(path=("logfwdr", "bindings"), fields={"destination": "destination"}, named="name"),
+    "media": _once("media"),
+    "mtls_certificate": _list("mtls_certificates", "certificate_id"),
+    "pipelines": _list("pipelines", more=("pipeline", "stream"), exclusive=("pipeline", "stream")),
+    "queue": Key(
+        path=("queues", "producers"),
+        fields={"queue_name": "queue", "delivery_delay": "delivery_delay"},
+        required=("queue_name",),
+    ),
+    "r2_bucket": _list("r2_buckets", "bucket_name", more=("jurisdiction",)),
+    "ratelimit": _list("ratelimits", "namespace_id", "simple", named="name"),
+    "secrets_store_secret": _list("secrets_store_secrets", "store_id", "secret_name"),
+    "send_email": _list(
+        "send_email",
+        more=("destination_address", "allowed_destination_addresses", "allowed_sender_addresses"),
+        exclusive=("destination_address", "allowed_destination_addresses"),
+        named="name",
+    ),
+    "stream": _once("stream"),
+    "vectorize": _list("vectorize", "index_name"),
+    "version_metadata": _once("version_metadata"),
+    "vpc_network": _list("vpc_networks", more=("network_id", "tunnel_id"), exclusive=("network_id", "tunnel_id")),
+    "vpc_service": _list("vpc_services", "service_id"),
+    "worker_loader": _list("worker_loaders"),
+    "workflow": Key(
+        path=("workflows",),
+        fields={"workflow_name": "name", "class_name": "class_name", "script_name": "script_name"},
+        required=("workflow_name", "class_name"),
+    ),
+}
+"""By Cloudflare's binding type."""
+_EXACTLY_ONE = frozenset({"pipelines", "vpc_network"})
+_PARTS = frozenset({"text_blob", "data_blob", "wasm_module"})
+
+
+def write_bindings(bindings: Iterable[ScriptBinding], modules: frozenset[str]) -> Config:
+    """Give the keys of bindings; raises CommandError for one that cannot go up.
+
+    `modules` names the parts that go up with them.
+    """
+    config: Config = {}
+    for binding in bindings:
+        if isinstance(binding, ClassBinding):
+            entry = {"name": binding.name, "class_name": binding.class_name}
+            extra = {"script_name": binding.script_name, "environment": binding.environment}
+            _add(config, ("durable_objects", "bindings"), entry | {k: v for k, v in extra.items() if v})
+        else:
+            _add_value(config, binding.name, binding.value, modules)
+    return config
+
+
+def asset_bindings(bindings: Iterable[ScriptBinding]) -> list[str]:
+    """Name the bindings of the Worker's own static assets; wrangler has one, beside their directory."""
+    values = ((b.name, b.value) for b in bindings if not isinstance(b, ClassBinding))
+    return [name for name, value in values if isinstance(value, Resource) and value.type == "assets"]
+
+
+def _add_value(config: Config, name: str, value: Any, modules: frozenset[str]) -> None:
+    match value:
+        case PlainText(text=text):
+            config.setdefault("vars", {})[name] = text
+        case Json() if isinstance(value.value, str):  # under `vars` it would become plain text
+            _add_unsafe(config, name, "json", {"json": value.value})
+        case Json():
+            config.setdefault("vars", {})[name] = value.value
+        case ServiceBinding(worker=service, entrypoint=entrypoint, environment=environment, props=props):
+            entry = {"binding": name, "service": service} | ({"props": props.value} if props else {})
+            entry |= {k: v for k, v in (("entrypoint", entrypoint), ("environment", environment)) if v}
+            _add(config, ("services",), entry)
+        case Secret():
+            pass  # wrangler keeps the secrets that are set
+        case Resource(type=kind, fields=fields):
+            _add_resource(config, name, kind, fields.value, modules)
+        case _:
+            assert_never(value)
+
+
+def _add_resource(config: Config, name: str, kind: str, fields: Mapping[str, Any], modules: frozenset[str]) -> None:
+    if kind in _PARTS and fields.get("part") not in modules:
+        raise CommandError(
+            f"binding {name} ({kind}): its part {fields.get('part')} is not among the Worker's modules, "
+            "so wrangler could not send it."
+        )
+    key, told = _KEYS.get(kind), _told(kind, fields)
+    if key is None or not _carries(kind, key, told) or _is_taken(config, kind, key, told):
+        _add_unsafe(config, name, kind, fields)
+        return
+    entry = {key.named: name, **{key.fields[field]: value for field, value in told.items()}}
+    if kind == "d1":
+        entry["database_name"] = name
+    if key.once:
+        config[key.path[0]] = entry
+    else:
+        _add(config, key.path, entry)
+
+
+def _told(kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the fields in wrangler's terms: without what an account fills in by itself."""
+    told = dict(fields)
+    if kind == "d1":  # two spellings of one fact
+        told = {"id": told.pop("id", None) or told.pop("database_id", None), **told}
+        told.pop("database_id", None)
+    if kind == "dispatch_namespace" and (outbound := _outbound(told.get("outbound"))) is not None:
+        told["outbound"] = outbound
+    known = RESOURCE_TYPES.get(kind)
+    carried = _KEYS[kind].fields if kind in _KEYS else {}
+    filled = [name for name in (known.filled if known else ()) if name not in carried]
+    return {name: value for name, value in told.items() if name not in filled}
+
+
+def _outbound(outbound: Any) -> dict[str, Any] | None:
+    """Write a dispatch namespace's outbound Worker as wrangler has it; None where it has no words for all of it."""
+    if not isinstance(outbound, dict) or outbound.keys() - {"worker", "params"}:
+        return None
+    worker, params = outbound.get("worker"), outbound.get("params") or []
+    if not isinstance(worker, dict) or "service" not in worker or worker.keys() - {"service", "environment"}:
+        return None
+    if not all(isinstance(p, dict) and p.keys() == {"name"} for p in params):
+        return None
+    return {**worker, **({"parameters": [p["name"] for p in params]} if params else {})}
+
+
+def _carries(kind: str, key: Key, told: Mapping[str, Any]) -> bool:
+    """Say whether wrangler's own key carries all that is told."""
+    chosen = [name for name in key.exclusive if told.get(name) is not None]
+    if kind == "dispatch_namespace" and "service" not in told.get("outbound", {"service": ""}):
+        return False
+    return (
+        not (told.keys() - key.fields.keys())
+        and all(told.get(name) for name in key.required)
+        and (len(chosen) == 1 if kind in _EXACTLY_ONE else len(chosen) < 2)
+    )
+
+
+def _is_taken(config: Config, kind: str, key: Key, told: Mapping[str, Any]) -> bool:
+    """Say whether wrangler has no room for it: of some types there is one, of a workflow one by its name."""
+    if kind == "workflow":
+        return any(one["name"] == told.get("workflow_name") for one in config.get("workflows", ()))
+    return key.once and key.path[0] in config
+
+
+def _add_unsafe(config: Config, name: str, kind: str, fields: Mapping[str, Any]) -> None:
+    _add(config, ("unsafe", "bindings"), {**fields, "name": name, "type": kind})
+
+
+def _add(config: Config, path: tuple[str, ...], entry: Any) -> None:
+    place = config
+    for key in path[:-1]:
+        place = place.setdefault(key, {})
+    place.setdefault(path[-1], []).append(entry)
