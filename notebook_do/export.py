@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.cloudflare.assets import content_of
+from notebook_do.cloudflare.triggers import every_trigger
 from notebook_do.declare.assets import assets_problem, read_assets
 from notebook_do.declare.exporting import asset_folder, wrangler_files
 from notebook_do.declare.options import nearest
@@ -19,11 +20,14 @@ from notebook_do.errors import CommandError
 from notebook_do.exchange import write_files
 from notebook_do.model import Bindings, Json, Resource, StaticAssets, ValueBinding, Worker
 from notebook_do.observe import observe
+from notebook_do.plan.crons import wanted_crons
 from notebook_do.plan.fingerprint import UNSET, read_fingerprint
+from notebook_do.plan.settings import sent_flags, sent_options, set_here
+from notebook_do.plan.standing import Standing
 
 if TYPE_CHECKING:
     from notebook_do.cloudflare.client import Client
-    from notebook_do.model import Desired, DesiredWorker, ObservedScript, Recorded, RecordedWorker
+    from notebook_do.model import Desired, DesiredWorker, ObservedScript, Recorded, RecordedWorker, Trigger, TriggerKind
 
 Directory = str | Path | Mapping[str, Any]
 """Where the static assets of a Worker are: a directory, or a table of it and of how they are served."""
@@ -43,13 +47,18 @@ async def export_wrangler(
         raise CommandError("export: no Worker is declared; run the cells that declare them first.")
     given = _by_worker(desired, assets)
     observed = await observe(client, scripts=[w.script_name for w in desired.workers], settings=True)
+    triggers, unread = await every_trigger(client)
     live = {s.name: s for s in observed.scripts}
     known = {w.script_name: w for w in recorded.workers}
-    workers = tuple(
-        _with_assets(w, known.get(w.script_name), live.get(w.script_name), given.get(w.id)) for w in desired.workers
-    )
+    workers = []
+    for declared in desired.workers:
+        name = declared.script_name
+        worker = _with_assets(declared, known.get(name), live.get(name), given.get(declared.id))
+        worker = _with_settings(worker, known.get(name), live.get(name))
+        workers.append(_with_places(worker, known.get(name), triggers.get(name, ()), unread))
+    desired = replace(desired, workers=tuple(workers))
     files = {path: content for worker in workers for path, content in _asset_files(worker).items()}
-    return write_files(directory, wrangler_files(replace(desired, workers=workers), recorded, observed) | files)
+    return write_files(directory, wrangler_files(desired, recorded, observed) | files)
 
 
 def _by_worker(desired: Desired, assets: GivenAssets) -> dict[str, Directory]:
@@ -104,6 +113,39 @@ def _read(worker: DesiredWorker, given: Directory) -> StaticAssets | None:
         raise CommandError(f"export: Worker {worker.id}: {problem}")
     told = Worker(worker.id, bindings=Bindings(worker.id, {}), assets=Json(table))
     return read_assets(told, base=Path.cwd())
+
+
+def _with_settings(worker: DesiredWorker, record: RecordedWorker | None, live: ObservedScript | None) -> DesiredWorker:
+    """Add the settings, flags and cron triggers that are live and stay though they are not declared."""
+    if live is None:
+        return worker
+    standing = Standing(worker=worker, live=live, record=record, mark=None, form=live.lifecycle or "exports")
+    before = read_fingerprint(record.settings_digest if record else None)
+    return replace(
+        worker,
+        options=sent_options(standing),
+        compatibility_flags=sent_flags(standing, set_here(standing)),
+        crons=wanted_crons(standing, before),
+        previews=live.previews if worker.previews is None else worker.previews,
+    )
+
+
+def _with_places(
+    worker: DesiredWorker, record: RecordedWorker | None, live: tuple[Trigger, ...], unread: Mapping[TriggerKind, str]
+) -> DesiredWorker:
+    """Add the live routes and custom domains that stay: wrangler replaces all that a Worker has, where it sets one.
+
+    Consumers of queues are not added: wrangler removes none.
+    """
+    declared = {(t.kind, t.key) for t in worker.triggers}
+    ours = {(t.kind, t.key) for t in (record.triggers if record else ())}
+    if told := next((unread[kind] for kind, _ in sorted(declared) if kind in unread and kind != "consumer"), None):
+        raise CommandError(
+            f"export: the token may not read {told}, and wrangler would take away those of Worker {worker.id} that are "
+            "not declared here; use a token that may read them."
+        )
+    kept = [t for t in live if t.kind != "consumer" and (t.kind, t.key) not in declared | ours]
+    return replace(worker, triggers=tuple(sorted((*worker.triggers, *kept), key=lambda t: (t.kind, t.key))))
 
 
 def _asset_files(worker: DesiredWorker) -> dict[str, bytes]:

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 import notebook_do as nd
 from notebook_do.errors import CommandError, SourceError
+from notebook_do.model import Module, ModuleKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,6 +92,120 @@ def test_assets_that_are_to_be_removed_are_no_kept_ones(cloud: Path) -> None:
     nd.Worker("site", script=SOURCE)
     session.export_wrangler("out")
     assert "assets" not in project(cloud / "out")
+
+
+def put(session: nd.Session, method: str, path: str, **content: Any) -> None:
+    """Change something on the local Cloudflare, as another tool would."""
+    connection = session._run(session._connect())
+    answer = httpx.request(
+        method,
+        f"{connection.base_url}/accounts/{connection.account_id}{path}",
+        headers={"Authorization": f"Bearer {connection.token.reveal()}"},
+        trust_env=False,
+        timeout=60,
+        **content,
+    )
+    assert answer.status_code == 200, answer.text
+
+
+def test_what_is_live_and_never_declared_is_in_the_project(cloud: Path) -> None:
+    """Settings, cron triggers, preview URLs, routes and domains that others set stand beside those declared."""
+    session = nd.session("s")
+    nd.Worker("w", script=CRON, name="w", routes=["example.com/declared/*"])
+    session.deploy(session.plan())
+    settings = {"observability": {"enabled": True, "head_sampling_rate": 0.5}, "logpush": True, "tags": ["team"]}
+    put(session, "PATCH", "/workers/scripts/w/script-settings", json=settings)
+    put(session, "PUT", "/workers/scripts/w/schedules", json=[{"cron": "0 3 * * *"}])
+    put(session, "POST", "/workers/scripts/w/subdomain", json={"enabled": True, "previews_enabled": True})
+    put(session, "PUT", "/workers/domains", json={"hostname": "kept.example.com", "service": "w"})
+    session.export_wrangler("out")
+    config = json.loads((cloud / "out" / "w" / "wrangler.jsonc").read_text())
+    assert config["observability"] == settings["observability"]
+    assert (config["logpush"], config["preview_urls"]) == (True, True)
+    assert config["triggers"] == {"crons": ["0 3 * * *"]}
+    assert config["routes"] == [{"pattern": "kept.example.com", "custom_domain": True}, "example.com/declared/*"]
+    assert "tags" not in config
+    assert "unsafe" not in config, "wrangler has no key for tags, and keeps those that are live"
+
+
+CRON = "export default { fetch: () => new Response('w'), async scheduled() {}, async queue() {} };"
+MAP = b'{"version":3,"file":"index.js","sources":["../src/index.ts"],"mappings":""}'
+
+
+@pytest.mark.parametrize(
+    ("modules", "why"),
+    [
+        ((Module(name="src/index.js", content=b"export default {}"),), "module src/index.js lies in a directory"),
+        ((Module(name="index", content=b"export default {}"),), "module index .* does not end in .js or .mjs"),
+        (
+            (
+                Module(name="i.js", content=b"export default {}"),
+                Module(name="d.json", content=b"1", kind=ModuleKind.JSON),
+            ),
+            "module d.json is of type json, which wrangler cannot send",
+        ),
+        (
+            (
+                Module(name="i.js", content=b"export default {}"),
+                Module(name="i.js.map", content=MAP, kind=ModuleKind.SOURCE_MAP),
+            ),
+            r"module i.js.map is a source map that no module names",
+        ),
+        (
+            (
+                Module(name="i.js", content=b"export default {}\n//# sourceMappingURL=i.js.map"),
+                Module(name="i.js.map", content=MAP, kind=ModuleKind.SOURCE_MAP),
+            ),
+            r"module i.js.map is a source map that wrangler would send with other paths",
+        ),
+    ],
+)
+def test_a_module_that_wrangler_would_change_is_refused(cloud: Path, modules: tuple[Module, ...], why: str) -> None:
+    """What wrangler would send under another name or not at all is one line with its name; nothing is written."""
+    session = nd.session("s")
+    nd.Worker("w", modules=modules)
+    with pytest.raises(CommandError, match=f"export: Worker w: {why}"):
+        session.export_wrangler("out")
+    assert not (cloud / "out").exists()
+
+
+def test_what_wrangler_has_no_key_for_is_metadata_or_refused(cloud: Path) -> None:
+    """Tags of a new Worker are metadata; a tag that is not live yet, and a blob without its part, are refused."""
+    session = nd.session("s")
+    nd.Worker("w", script=SOURCE, limits={"cpu_ms": 5}, tags=["team"])
+    session.export_wrangler("out")
+    config = json.loads((cloud / "out" / "w-dev" / "wrangler.jsonc").read_text())
+    assert config["unsafe"] == {"metadata": {"tags": ["team"]}}, "nothing is live that would keep them"
+    nd.Worker("w", script=SOURCE)
+    session.deploy(session.plan())
+    nd.Worker("w", script=SOURCE, tags=["team"])
+    with pytest.raises(CommandError, match="tag team of Worker w is declared and not live; deploy it first"):
+        session.export_wrangler("out2")
+    nd.Worker("w", script=SOURCE, bindings={"B": nd.Resource(type="text_blob", fields=nd.Json({"part": "x"}))})
+    with pytest.raises(
+        CommandError, match=r"Worker w: binding B \(text_blob\): its part x is not among the Worker's modules"
+    ):
+        session.export_wrangler("out2")
+
+
+def test_assets_are_no_modules(cloud: Path) -> None:
+    """Only modules are found by wrangler's rules: pages and texts among the assets stay assets."""
+    (cloud / "public").mkdir()
+    (cloud / "public" / "page.html").write_text("page")
+    session = nd.session("s")
+    nd.Worker("one", script=SOURCE, assets={"directory": "public"})
+    modules = (
+        Module(name="index.js", content=b"export default {}"),
+        Module(name="assets/words.txt", content=b"w", kind=ModuleKind.TEXT),
+    )
+    nd.Worker("two", modules=modules, assets={"directory": "public"})
+    session.export_wrangler("out")
+    one, two = (json.loads((cloud / "out" / f"{n}-dev" / "wrangler.jsonc").read_text()) for n in ("one", "two"))
+    assert one["find_additional_modules"] is False
+    rules = {r["type"]: (r["globs"], r["fallthrough"]) for r in two["rules"]}
+    assert rules == {"Text": (["assets/words.txt"], False), "Data": ([], False), "CompiledWasm": ([], False)}
+    assert two["assets"]["directory"] == "./static-assets"
+    assert (cloud / "out" / "two-dev" / "static-assets" / "page.html").exists()
 
 
 def test_the_command_line_takes_it(cloud: Path, site: nd.Session) -> None:

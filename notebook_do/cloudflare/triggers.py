@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from notebook_do.cloudflare.client import Client
+    from notebook_do.model import TriggerKind
 
 
 async def read_triggers(client: Client, wanted: Iterable[Trigger]) -> tuple[ObservedTrigger, ...]:
@@ -27,17 +28,29 @@ async def read_triggers(client: Client, wanted: Iterable[Trigger]) -> tuple[Obse
 
 async def list_triggers(client: Client) -> tuple[dict[str, tuple[Trigger, ...]], tuple[str, ...]]:
     """Give the triggers of every script of the account, and a line for each kind that the token may not read."""
+    found, unread = await every_trigger(client)
+    said = "The token may not read {}: the cells have none, and a deploy leaves them as they are."
+    return found, tuple(said.format(words) for words in unread.values())
+
+
+async def every_trigger(client: Client) -> tuple[dict[str, tuple[Trigger, ...]], dict[TriggerKind, str]]:
+    """Give the triggers of every script of the account, and the kinds that the token may not read, in words."""
     found: list[tuple[str, Trigger]] = []
-    unread = []
-    for what, kind in (("custom domains", _all_domains), ("routes", _all_routes), ("queue consumers", _all_consumers)):
+    unread: dict[TriggerKind, str] = {}
+    kinds: tuple[tuple[TriggerKind, str, Any], ...] = (
+        ("domain", "custom domains", _all_domains),
+        ("route", "routes", _all_routes),
+        ("consumer", "queue consumers", _all_consumers),
+    )
+    for kind, words, read in kinds:
         try:
-            found += await kind(client)
+            found += await read(client)
         except ApiError as error:
             if error.status not in (401, 403):
                 raise
-            unread.append(f"The token may not read {what}: the cells have none, and a deploy leaves them as they are.")
+            unread[kind] = words
     ordered = sorted(found, key=lambda pair: (pair[0], pair[1].kind, pair[1].key))
-    return {script: tuple(t for s, t in ordered if s == script) for script, _ in ordered}, tuple(unread)
+    return {script: tuple(t for s, t in ordered if s == script) for script, _ in ordered}, unread
 
 
 async def _all_domains(client: Client) -> list[tuple[str, Trigger]]:

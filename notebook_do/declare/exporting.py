@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.declare.wrangler_bindings import asset_bindings, write_bindings
+from notebook_do.declare.wrangler_bindings import asset_bindings, missing_part, write_bindings
 from notebook_do.declare.wrangler_modules import write_modules
 from notebook_do.declare.wrangler_settings import write_settings
 from notebook_do.errors import CommandError
@@ -76,8 +76,9 @@ def _config(worker: DesiredWorker, live: ObservedScript | None, lifecycle: dict[
     if worker.previews is not None:
         config["preview_urls"] = worker.previews
     served = asset_bindings(worker.bindings)[:1] if worker.assets else []
-    names = frozenset(m.name for m in worker.modules)
-    config |= write_bindings([b for b in worker.bindings if b.name not in served], names)
+    if told := missing_part(worker.bindings, frozenset(m.name for m in worker.modules)):
+        raise CommandError(f"export: Worker {worker.id}: {told}, so wrangler could not send it; add that module.")
+    config |= write_bindings(b for b in worker.bindings if b.name not in served)
     config |= lifecycle
     if worker.crons:
         config["triggers"] = {"crons": list(worker.crons)}

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, assert_never
 
-from notebook_do.errors import CommandError
 from notebook_do.model import RESOURCE_TYPES, ClassBinding, Json, PlainText, Resource, Secret, ServiceBinding
 
 if TYPE_CHECKING:
@@ -94,11 +93,8 @@ _EXACTLY_ONE = frozenset({"pipelines", "vpc_network"})
 _PARTS = frozenset({"text_blob", "data_blob", "wasm_module"})
 
 
-def write_bindings(bindings: Iterable[ScriptBinding], modules: frozenset[str]) -> Config:
-    """Give the keys of bindings; raises CommandError for one that cannot go up.
-
-    `modules` names the parts that go up with them.
-    """
+def write_bindings(bindings: Iterable[ScriptBinding]) -> Config:
+    """Give the keys of bindings."""
     config: Config = {}
     for binding in bindings:
         if isinstance(binding, ClassBinding):
@@ -106,8 +102,18 @@ def write_bindings(bindings: Iterable[ScriptBinding], modules: frozenset[str]) -
             extra = {"script_name": binding.script_name, "environment": binding.environment}
             _add(config, ("durable_objects", "bindings"), entry | {k: v for k, v in extra.items() if v})
         else:
-            _add_value(config, binding.name, binding.value, modules)
+            _add_value(config, binding.name, binding.value)
     return config
+
+
+def missing_part(bindings: Iterable[ScriptBinding], modules: frozenset[str]) -> str | None:
+    """Say which binding is to a part of the upload that is no module, so that wrangler could not send it."""
+    for binding in bindings:
+        value = None if isinstance(binding, ClassBinding) else binding.value
+        if isinstance(value, Resource) and value.type in _PARTS and value.fields.value.get("part") not in modules:
+            part = value.fields.value.get("part")
+            return f"binding {binding.name} ({value.type}): its part {part} is not among the Worker's modules"
+    return None
 
 
 def asset_bindings(bindings: Iterable[ScriptBinding]) -> list[str]:
@@ -116,7 +122,7 @@ def asset_bindings(bindings: Iterable[ScriptBinding]) -> list[str]:
     return [name for name, value in values if isinstance(value, Resource) and value.type == "assets"]
 
 
-def _add_value(config: Config, name: str, value: Any, modules: frozenset[str]) -> None:
+def _add_value(config: Config, name: str, value: Any) -> None:
     match value:
         case PlainText(text=text):
             config.setdefault("vars", {})[name] = text
@@ -131,17 +137,12 @@ def _add_value(config: Config, name: str, value: Any, modules: frozenset[str]) -
         case Secret():
             pass  # wrangler keeps the secrets that are set
         case Resource(type=kind, fields=fields):
-            _add_resource(config, name, kind, fields.value, modules)
+            _add_resource(config, name, kind, fields.value)
         case _:
             assert_never(value)
 
 
-def _add_resource(config: Config, name: str, kind: str, fields: Mapping[str, Any], modules: frozenset[str]) -> None:
-    if kind in _PARTS and fields.get("part") not in modules:
-        raise CommandError(
-            f"binding {name} ({kind}): its part {fields.get('part')} is not among the Worker's modules, "
-            "so wrangler could not send it."
-        )
+def _add_resource(config: Config, name: str, kind: str, fields: Mapping[str, Any]) -> None:
     key, told = _KEYS.get(kind), _told(kind, fields)
     if key is None or not _carries(kind, key, told) or _is_taken(config, kind, key, told):
         _add_unsafe(config, name, kind, fields)

@@ -62,7 +62,7 @@ def _rules(worker: DesiredWorker, modules: list[Module]) -> list[dict[str, Any]]
             raise _cannot(worker, module, f"is of type {module.kind.value}, which wrangler cannot send as a file")
         if "*" in module.name:
             raise _cannot(worker, module, "has a * in its name, which wrangler takes for any name")
-        globs.setdefault(_RULES[module.kind], []).append(module.name)
+        globs.setdefault(_RULES[module.kind], []).append(module.name.removeprefix("./"))
     return [{"type": type_, "globs": sorted(names), "fallthrough": False} for type_, names in globs.items()]
 
 

@@ -37,8 +37,9 @@ class Code:
     report: ProbeReport = NOT_PROBED
 
     def content_digest(self) -> str:
-        """One digest over the entry and all modules."""
-        text = json.dumps([self.main_module, sorted((m.name, m.content_type, m.digest) for m in self.modules)])
+        """One digest over the entry and all modules; `./` before a name changes nothing for those who import it."""
+        modules = sorted((m.name.removeprefix("./"), m.content_type, m.digest) for m in self.modules)
+        text = json.dumps([self.main_module.removeprefix("./"), modules])
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -29,6 +29,15 @@ MODULES = (
     Module(name="lib/more.mjs", content=b"export const more = 1;"),
     Module(name="words", content=b"words", kind=ModuleKind.TEXT),
 )
+OWN_KEYS = (
+    *("agent_memory", "ai", "ai_search", "ai_search_namespaces", "analytics_engine_datasets", "artifacts", "browser"),
+    *("cache", "d1_databases", "dispatch_namespaces", "durable_objects", "flagship", "hyperdrive", "images"),
+    *("kv_namespaces", "limits", "logfwdr", "logpush", "media", "mtls_certificates", "observability", "pipelines"),
+    *("placement", "queues", "r2_buckets", "ratelimits", "secrets_store_secrets", "send_email", "services"),
+    *("tail_consumers", "vars", "vectorize", "version_metadata", "vpc_networks", "vpc_services", "worker_loaders"),
+    "workflows",
+)
+"""Keys of wrangler's config-schema.json, each for the type that it is for."""
 OUTBOUND = {"worker": {"service": "guard", "environment": "qa"}, "params": [{"name": "a"}, {"name": "b"}]}
 FORMS: tuple[dict[str, Any], ...] = (
     {"type": "json", "json": "a text that is JSON"},
@@ -143,6 +152,8 @@ def test_every_binding_type_comes_out_as_it_was(wrangler: Any, tmp_path: Path) -
     }
     there = account(bindings, options=Json(settings), tags=("team-a", "ndo:x"), compatibility_flags=("nodejs_compat",))
     desired, known = exported(there, tmp_path / "out")
+    config = json.loads((tmp_path / "out" / "w" / "wrangler.jsonc").read_text())
+    assert [key for key in OWN_KEYS if not config.get(key)] == []
     metadata, parts = sent_by(wrangler, tmp_path / "out" / "w")
     sent = {b["name"]: plain(b) for b in metadata["bindings"]}
     assert sent == {b["name"]: plain(b) for b in bindings}
