@@ -24,6 +24,7 @@ from notebook_do.declare.options import nearest
 from notebook_do.errors import CommandError, CredentialError, DeclarationError, DurableError, PlanRefused, StalePlan
 from notebook_do.inventory import namespace_rows, state_rows, worker_rows
 from notebook_do.plan.build import build_plan
+from notebook_do.plan.plan import Forget
 from notebook_do.secrecy import Secrecy, changed
 from notebook_do.settings import settled
 from notebook_do.shown import Shown, Table, frame, selected
@@ -541,10 +542,12 @@ class Session:
 
     def _forget_destroyed(self, plan: Plan) -> None:
         left_out = {id_ for left in plan.undecided for id_ in left.ids}
+        # a namespace that was gone already was only forgotten: its cell begins an empty one with the next plan
+        begins_anew = {id_ for step in plan.steps if isinstance(step, Forget) for id_ in step.stable_ids}
         for asked in self._desired[plan.digest][0].destroy:
             kind, _, id_ = asked.rpartition(":")  # an id that is both may be asked for as worker:ID or namespace:ID
             for one in ("worker", "namespace"):
-                if kind in {"", one} and id_ not in left_out:
+                if kind in {"", one} and id_ not in left_out and not (one == "namespace" and id_ in begins_anew):
                     self.catalog.forget(one, id_)
         for consent in plan.consents:
             self.catalog.forget("namespace", consent.stable_id)

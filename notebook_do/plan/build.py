@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from notebook_do.model import ClassBinding
 from notebook_do.plan.alias import can_alias
 from notebook_do.plan.bound import called_by
-from notebook_do.plan.destroy import Doom, check_binders, check_hosts, condemn, deletions
+from notebook_do.plan.destroy import Doom, check_binders, check_forgotten, check_hosts, condemn, deletions
 from notebook_do.plan.diff import WorkerDiff, compare
 from notebook_do.plan.explain import doom_changes, gone_changes, kept_changes, namespace_changes
 from notebook_do.plan.facts import Facts, Findings, Slot, gather, newest_deployments
@@ -117,7 +117,7 @@ def _check_account(facts: Facts, findings: Findings) -> None:
 
 def _survey(facts: Facts, doom: Doom, findings: Findings) -> _Work:
     """Look at every declared Worker and namespace that is not to be destroyed."""
-    workers = [w for w in facts.desired.workers if w.id not in doom.workers]
+    workers = [] if doom.forgets(facts) else [w for w in facts.desired.workers if w.id not in doom.workers]
     standings = {w.script_name: stand(w, facts, findings) for w in workers}
     held = identify(facts, standings, doom, findings)
     settle_forms(held, standings, facts, findings)
@@ -190,6 +190,7 @@ def _check_together(work: _Work) -> None:
         _check_split(work.standings[script], findings, lifecycle=script in moving)
     check_binders(doom, frozenset(busy), facts, findings)
     check_hosts(doom, facts, findings)
+    check_forgotten(doom, facts, findings)
     _check_foreign_hosts(work)
 
 

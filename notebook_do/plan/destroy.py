@@ -40,6 +40,14 @@ class Doom:
         """The scripts to be deleted."""
         return frozenset(self.workers.values())
 
+    def forgets(self, facts: Facts) -> bool:
+        """Say whether something that is declared is gone already, and is only to be forgotten.
+
+        Nothing else is planned then: what is declared begins anew with the next plan, from a state file without it.
+        """
+        workers = {w.id for w in facts.desired.workers}
+        return bool(facts.namespaces.keys() & {*self.forgotten} or workers & {*self.forgotten_workers})
+
     def by_id(self) -> dict[str, str]:
         """Give stable IDs by namespace id."""
         return {n.namespace_id: stable_id for stable_id, n in self.namespaces.items()}
@@ -293,6 +301,22 @@ def check_hosts(doom: Doom, facts: Facts, findings: Findings) -> None:
                 f"run the cell of Worker {unit.at.script}, without class {unit.at.class_name}",
                 "destroy the Worker with everything in it",
             )
+
+
+def check_forgotten(doom: Doom, facts: Facts, findings: Findings) -> None:
+    """Let what is gone already be forgotten by a plan of its own, and say what becomes of its declaration."""
+    if not doom.forgets(facts):
+        return
+    gone = ", ".join(sorted({*doom.forgotten, *doom.forgotten_workers}))
+    if units := doom.units():
+        findings.refuse(
+            "forget-first",
+            ",".join(sorted(u.stable_id for u in units)),
+            f"{gone} is gone from the account already, and is forgotten by a plan of its own.",
+            f"destroy {gone} alone and deploy that, then destroy the others",
+        )
+    else:
+        findings.warnings.append(f"this plan only forgets {gone}; what else is declared is planned after it.")
 
 
 def deletions(doom: Doom, facts: Facts) -> list[Step]:
