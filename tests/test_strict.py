@@ -70,6 +70,16 @@ def test_what_was_made_by_its_name_is_not_mentioned(cloud: Path) -> None:
     assert plan.notes == (NOTES[0],)
 
 
+def test_a_queue_that_nobody_made_is_told_as_well(cloud: Path) -> None:
+    """But not one that the plan itself makes for its consumer."""
+    session = nd.session("app")
+    nd.Worker("c", script="export default { fetch() {}, queue() {} };", consumes=["jobs"])
+    plan = declare(session, JOBS=nd.Queue("jobs"), MAIL=nd.Queue("mail"))
+    assert plan.notes == ("Queue mail: made here on first use; on Cloudflare it must exist.",)
+    session.deploy(plan)
+    assert session.plan().notes == ()
+
+
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     """Run the command line."""
     command = [sys.executable, "-m", "notebook_do.cli", *words]
