@@ -97,6 +97,7 @@ class Session:
         self._cloudflare: Connection | None = None
         self._token: Token | None = None
         self._desired: dict[str, tuple[Desired, Sights]] = {}
+        self._plans: dict[str, Plan] = {}
         self._secrecy = Secrecy()
         self._spent: set[str] = set()
         self._deploying = threading.Lock()
@@ -143,7 +144,7 @@ class Session:
         plan = await self._plan_on(connection, desired, recorded, sights, undecided)
         warnings = (*found, *self._shared(), *connection.cautions, *self.catalog.left_over(), *plan.warnings)
         plan = replace(plan, warnings=warnings, notes=await connection.notes(plan))
-        self._desired[plan.digest] = desired, sights
+        self._desired[plan.digest], self._plans[plan.digest] = (desired, sights), plan
         return plan
 
     def plan(self, destroy: Iterable[str] = ()) -> Plan:
@@ -178,7 +179,7 @@ class Session:
             raise CommandError(f"session {self.name}: a deploy is already running; wait for it to end.")
         try:
             vault = self._secrecy.vault()
-            self._must_be_current(plan, vault)
+            plan = self._must_be_current(plan, vault)
             connection = await self._connect()
             async with connection.client() as client:
                 result = await deploy(
@@ -525,12 +526,22 @@ class Session:
             plan = await build(tuple(c.namespace_id for c in plan.consents))
         return plan
 
-    def _must_be_current(self, plan: Plan, vault: Vault) -> None:
-        """Refuse a plan that was spent, is of another session, or whose declarations or secrets have changed."""
+    def _must_be_current(self, plan: Plan, vault: Vault) -> Plan:
+        """Return the plan that was shown under this digest: it is sent, not what somebody made of it since.
+
+        Refuses one that was changed, was spent, is of another session, or whose declarations or secrets have changed.
+        """
+        from notebook_do.plan.stored import unchanged
+
         if plan.digest in self._spent:
             raise StalePlan(f"plan {plan.digest} was already deployed; a plan is spent once.")
         if plan.digest not in self._desired:
             raise StalePlan(f"plan {plan.digest} was not made by this session ({self.name}, {self.stage}); plan again.")
+        if not unchanged(plan, self._plans[plan.digest], plan.digest):
+            raise StalePlan(
+                f"this plan object is not plan {plan.digest} as it was shown: something in it was changed since. "
+                "Nothing was sent; plan again, and deploy what that gives."
+            )
         shown, sights = self._desired[plan.digest]
         if self._desire(shown.destroy) != shown:
             raise StalePlan(f"declarations changed after plan {plan.digest} was shown; nothing was sent.")
@@ -539,6 +550,7 @@ class Session:
             raise StalePlan(
                 f"the value of secret {names} changed after plan {plan.digest} was shown; nothing was sent."
             )
+        return self._plans[plan.digest]
 
     def _forget_destroyed(self, plan: Plan) -> None:
         left_out = {id_ for left in plan.undecided for id_ in left.ids}
