@@ -117,9 +117,10 @@ class Client:
         result, _ = await self._once("PUT", self._script(script_name), form=form, params=query)
         return result if isinstance(result, dict) else {}
 
-    async def delete_script(self, script_name: str) -> None:
-        """Delete one script with every namespace that it hosts; never forced. Sent once."""
-        await self._once("DELETE", self._script(script_name))
+    async def delete_script(self, script_name: str, *, force: bool = False) -> None:
+        """Delete one script with every namespace that it hosts; with `force` whoever uses them. Sent once."""
+        content: dict[str, Any] = {"params": {"force": "true"}} if force else {}
+        await self._once("DELETE", self._script(script_name), **content)
 
     async def script_url(self, script_name: str) -> tuple[bool, bool]:
         """Say whether the script answers on workers.dev, and whether its versions do (preview URLs)."""

@@ -69,6 +69,11 @@ async def _all_consumers(client: Client) -> list[tuple[str, Trigger]]:
     return [(_script_of(c), _consumer(q, c)) for q in queues for c in _consumers(q)]
 
 
+async def consumed_queues(client: Client, script: str) -> list[str]:
+    """Name the queues that a script consumes, sorted."""
+    return sorted(trigger.key for consumer, trigger in await _all_consumers(client) if consumer == script)
+
+
 async def set_trigger(client: Client, script: str, trigger: Trigger) -> None:
     """Look who holds it, then set it; raises DeployError, with nothing sent, where another Worker does."""
     (live,) = await read_triggers(client, [trigger])

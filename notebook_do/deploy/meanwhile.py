@@ -42,6 +42,8 @@ class Left:
     """The scripts as they were seen at the start and as our own steps left them since."""
 
     scripts: dict[str, ObservedScript]
+    fresh: set[str] = field(default_factory=set)
+    """Those that we uploaded: parts of Cloudflare may not know them yet."""
     _answered: dict[str, ObservedScript | None] = field(default_factory=dict)
     """Scripts that we uploaded and did not list since, with what was live before."""
     _ops: dict[str, str] = field(default_factory=dict)
@@ -57,6 +59,7 @@ class Left:
         tag = script.migration_tag or (step.migration.new_tag if step.migration else None)
         tag = tag or (before.migration_tag if before else None)
         self.scripts[name] = replace(script, migration_tag=tag)
+        self.fresh.add(name)
         if wire.carries_op(step):
             self._ops[name] = op
         self._set |= set(_other_ends(_migrations(step)))

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from notebook_do.cloudflare import wire
 from notebook_do.cloudflare.answer import NoAnswer, one_line
-from notebook_do.cloudflare.retry import Cancelled
 from notebook_do.deploy.send import Overtaken, unclear
-from notebook_do.errors import ApiError
+from notebook_do.deploy.there import until_there
+from notebook_do.errors import ApiError, DeployError
 
 if TYPE_CHECKING:
     from notebook_do.cloudflare.client import Client
@@ -36,8 +36,10 @@ async def check_overwritten(client: Client, intent: Intent, seen: str | None) ->
     if intent.existed and seen is None:
         return
     try:
-        found = wire.decode_deployments(await client.list_deployments(intent.script_name))
-    except (ApiError, NoAnswer, Cancelled) as error:
+        name = intent.script_name
+        listed = await until_there(client, name, lambda: client.list_deployments(name), fresh=True)
+        found = wire.decode_deployments(listed)
+    except (ApiError, NoAnswer, DeployError) as error:
         raise unclear(intent, error) from None
     since = _since(found, seen)
     if len(since) > 1:

@@ -236,7 +236,8 @@ class _Run:
         )
         self._begin(intent)
         try:
-            sent = await send(self.client, step, intent, form, again=lambda: self._begin(intent))
+            fresh = step.script_name in self.left.fresh and not isinstance(step, Upload | DeleteScript)
+            sent = await send(self.client, step, intent, form, again=lambda: self._begin(intent), fresh=fresh)
             live = await verify(self.client, intent) if intent.verify else {}
             self._leave(step, sent.script, op)
             if isinstance(step, Upload) and not intent.verify:

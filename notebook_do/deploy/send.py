@@ -14,15 +14,17 @@ from notebook_do.cloudflare.answer import NoAnswer
 from notebook_do.cloudflare.retry import Cancelled, is_definite
 from notebook_do.cloudflare.triggers import holds, read_triggers, remove_trigger, set_trigger
 from notebook_do.deploy.blame import SCRIPT_FAULTS
+from notebook_do.deploy.deletion import delete_worker
 from notebook_do.deploy.intents import Mutation, judge
 from notebook_do.deploy.record import missing
+from notebook_do.deploy.there import until_there
 from notebook_do.errors import ApiError, DeployError
 from notebook_do.observe import observe_namespaces, observe_scripts
 from notebook_do.plan.plan import DeleteScript, SetSchedules, SetUrl, Upload
 from notebook_do.plan.trigger_step import RemoveTrigger, SetTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.cloudflare.wire import UploadForm
@@ -65,11 +67,24 @@ class Sent:
     began: frozenset[str] | None = None
 
 
-async def send(
-    client: Client, step: Mutation, intent: Intent, form: UploadForm | None, again: Callable[[], None] = lambda: None
+async def send(  # noqa: PLR0913 - one mutation, and what is known of its script
+    client: Client,
+    step: Mutation,
+    intent: Intent,
+    form: UploadForm | None,
+    *,
+    again: Callable[[], None] = lambda: None,
+    fresh: bool = False,
 ) -> Sent:
-    """Carry out one mutation. Raises the error of a definite refusal, or Uncertain. `again` notes that it is resent."""
-    sent, sure = await _until_sent(client, step, intent, form, again)
+    """Carry out one mutation. Raises the error of a definite refusal, or Uncertain.
+
+    `again` notes that it is sent again. A `fresh` script was uploaded by this deploy: Cloudflare may not know it yet.
+    """
+
+    async def once() -> Sent:
+        return await until_there(client, intent.script_name, lambda: _once(client, step, form), fresh=fresh)
+
+    sent, sure = await _until_sent(client, intent, once, again, fresh=fresh)
     if isinstance(step, Upload) and await _came_second(client, step, intent, sent.began if sure else None):
         raise Overtaken(
             f"this happened, but its classes were there already: {intent.summary}. Another deploy was first, at the "
@@ -80,7 +95,7 @@ async def send(
 
 
 async def _until_sent(
-    client: Client, step: Mutation, intent: Intent, form: UploadForm | None, again: Callable[[], None]
+    client: Client, intent: Intent, once: Callable[[], Awaitable[Sent]], again: Callable[[], None], *, fresh: bool
 ) -> tuple[Sent, bool]:
     """Send until it happened; True when no earlier attempt can have been what its answer tells of."""
     doubt = False  # an earlier attempt may have arrived, or may still
@@ -88,7 +103,7 @@ async def _until_sent(
         if attempt > 1:
             again()
         try:
-            return await _once(client, step, form), not doubt
+            return await once(), not doubt
         except (ApiError, NoAnswer) as error:
             failure = error
         except Cancelled as cancelled:  # while it waited for its turn
@@ -96,7 +111,7 @@ async def _until_sent(
         if isinstance(failure, ApiError) and is_definite(failure):
             if failure.code not in _ECHOES[intent.kind]:
                 raise unclear(intent, failure) if doubt and failure.code not in SCRIPT_FAULTS else failure
-            if sent := await look(client, intent, change_expected=doubt):
+            if sent := await look(client, intent, change_expected=doubt, fresh=fresh):
                 return sent, False
             raise unclear(intent, failure) if doubt else failure
         doubt = doubt or not is_definite(failure)
@@ -104,7 +119,7 @@ async def _until_sent(
             await _pause(client, failure, attempt)
         except Cancelled as cancelled:
             raise unclear(intent, cancelled) if doubt else cancelled from None
-        if doubt and (sent := await look(client, intent)):
+        if doubt and (sent := await look(client, intent, fresh=fresh)):
             return sent, False
     raise unclear(intent, failure) if doubt else failure
 
@@ -123,12 +138,13 @@ async def _came_second(client: Client, step: Upload, intent: Intent, began: froz
     if intent.existed:
         return False
     try:
-        return len(await client.list_deployments(intent.script_name)) > 1
-    except (ApiError, NoAnswer, Cancelled) as error:
+        name = intent.script_name
+        return len(await until_there(client, name, lambda: client.list_deployments(name), fresh=True)) > 1
+    except (ApiError, NoAnswer, DeployError) as error:
         raise unclear(intent, error) from None
 
 
-async def look(client: Client, intent: Intent, *, change_expected: bool = False) -> Sent | None:
+async def look(client: Client, intent: Intent, *, change_expected: bool = False, fresh: bool = False) -> Sent | None:
     """Look whether `intent` happened; None when it did not. Raises Uncertain when that cannot be told.
 
     With `change_expected`, looks several times while the lists lag behind.
@@ -137,8 +153,9 @@ async def look(client: Client, intent: Intent, *, change_expected: bool = False)
         try:
             if turn > 1:
                 await client.pace.wait(backoff(turn), f"looking again whether this happened: {intent.summary}")
-            status, script = await state_of(client, intent)
-        except (ApiError, NoAnswer, Cancelled) as error:
+            name = intent.script_name
+            status, script = await until_there(client, name, lambda: state_of(client, intent), fresh=fresh)
+        except (ApiError, NoAnswer, DeployError) as error:
             raise unclear(intent, error) from None
         if status == "done":
             return Sent(script=script)
@@ -203,7 +220,7 @@ async def _once(client: Client, step: Mutation, form: UploadForm | None) -> Sent
         case RemoveTrigger():
             await remove_trigger(client, step.script_name, step.trigger)
         case DeleteScript():
-            await client.delete_script(step.script_name)
+            await delete_worker(client, step)
         case _:
             assert_never(step)
     return Sent()

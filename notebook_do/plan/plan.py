@@ -176,7 +176,7 @@ class SetSchedules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteScript:
-    """Delete a script; every namespace in `namespace_ids` goes with it. Never forced."""
+    """Delete a script; every namespace in `namespace_ids` goes with it. Forced only where nothing else holds it."""
 
     worker: str
     script_name: str
