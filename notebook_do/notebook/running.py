@@ -32,6 +32,7 @@ def run_cells(cells: Sequence[Cell], shell: Any, *, parameters: Mapping[str, Any
     """
     planned = steps(cells, given=parameters, environment=os.environ)
     _must_be_noticed(cells, planned, parameters)
+    os.environ.setdefault("MPLBACKEND", "agg")  # a plot of a cell opens no window
     shell._showtraceback = lambda *_: None  # noqa: SLF001 - an error is told as one line, by the command
     magic, press = magics.load(shell), os.environ.get("NOTEBOOK_DO_DEPLOY")
     declared: list[str] = []
@@ -52,7 +53,10 @@ def run_cells(cells: Sequence[Cell], shell: Any, *, parameters: Mapping[str, Any
             open_default(stem)
     if _is_open():
         current().auto_approve = press == "press"
-    return bool(declared) or (_is_open() and bool(current().catalog.workers or current().catalog.namespaces))
+    if not _is_open():
+        return False
+    book = current().catalog
+    return bool(declared or book.workers or book.namespaces or len(imposed.opened) > 1)
 
 
 def open_default(stem: str) -> None:

@@ -33,6 +33,7 @@ JS = "export default {}"
 def place(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Give an empty directory, with no session open before and after."""
     monkeypatch.setattr(session_module, "_current", None)
+    monkeypatch.setenv("NOTEBOOK_DO_DEPLOY", "")
     # what a cell of a test may put something of its own in the place of is put back
     monkeypatch.setattr(session_module.Session, "deploy", session_module.Session.deploy)
     monkeypatch.setattr(refusing, "check", refusing.check)
@@ -402,6 +403,16 @@ FAILS: dict[str, tuple[tuple[str | tuple[str, str], ...], str]] = {
     "import": ((OPEN, worker("a"), "nd.current().import_('x')"), "cell 3: session.import_"),
     "state": ((OPEN, worker("a"), "nd.current().state.restore(1)"), "cell 3: session.state"),
     "export": ((OPEN, worker("a"), "nd.current().export_types()"), "cell 3: session.export_types"),
+    "client of one's own": (
+        (
+            OPEN,
+            worker("a"),
+            "from notebook_do.cloudflare.client import Client\nfrom notebook_do.cloudflare.credentials import Token",
+            "client = Client('http://127.0.0.1:9/client/v4', 'a' * 32, Token('x' * 40, source='here'))",
+            "await client.change('DELETE', '/accounts')",
+        ),
+        "cell 5: DELETE /accounts is refused here",
+    ),
     "patched deploy": (
         (OPEN, worker("a"), "nd.Session.deploy = lambda *a, **k: None"),
         "cell 3: changes notebook_do itself (notebook_do.session.Session.deploy); leave that out",
@@ -535,6 +546,26 @@ def test_a_cell_that_has_nothing_to_do_with_us_is_not_run(place: Path, case: str
     found, _ = declare(place, OPEN, UNTOUCHED[case], worker("a"))
     assert found["ids"] == {"a"}
     assert not (place / "ran").exists()
+
+
+def test_a_variable_that_is_set_is_not_asked_for(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell that asks for a token is left out where the token is in the environment, else it is named."""
+    asks = "import os, getpass\nif 'SOME_TOKEN' not in os.environ:\n    os.environ['SOME_TOKEN'] = getpass.getpass()"
+    cells = (asks, "%durable session x", "%durable namespace n --class N")
+    with pytest.raises(DurableError, match=r"cell 1, line 2 asks with getpass\(\)"):
+        declare(place, *cells)
+    monkeypatch.setenv("SOME_TOKEN", "set")
+    assert declare(place, *cells)[0]["ids"] == {"n"}
+
+
+def test_the_press_in_advance_is_not_the_notebook_s(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notebook cannot approve its own plan for the command line."""
+    declare(place, OPEN, worker("a"), "import os\nos.environ['NOTEBOOK_DO_DEPLOY'] = 'press'\nnd.session('other')")
+    assert session_module.current().auto_approve is False
+    session_module._current = None
+    monkeypatch.setenv("NOTEBOOK_DO_DEPLOY", "")
+    declare(place, OPEN, worker("a"), "nd.current().auto_approve = True")
+    assert session_module.current().auto_approve is False
 
 
 def test_a_source_that_a_cell_wrote_is_taken_as_it_is(place: Path) -> None:
