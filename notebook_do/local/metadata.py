@@ -31,6 +31,8 @@ OPTIONS = ("usage_model", "limits", "placement", "annotations", "cache_options")
 """Versioned metadata that is kept and given back, and changes nothing here."""
 SETTINGS = ("logpush", "observability", "tags", "tail_consumers")
 """Metadata that belongs to the script and not to one version."""
+PART_TYPES = frozenset(("text_blob", "data_blob"))
+"""Bindings whose content is a part of the upload."""
 _OBJECTS = (
     *("limits", "placement", "annotations", "cache_options", "observability", "migrations", "exports"),
     "code_update_strategy",
@@ -100,6 +102,15 @@ def check_modules(modules: Iterable[StoredModule], main: str) -> tuple[StoredMod
 
 def check_shape(metadata: Mapping[str, Any]) -> None:
     """Refuse values of the wrong JSON type, and what this Cloudflare does not have."""
+    _check_types(metadata)
+    if metadata.get("assets"):
+        raise refuse("assets")
+    if any(as_object(item, "containers") for item in metadata.get("containers") or []):
+        raise refuse("bad_field", where="containers", why="containers are not supported here")
+    check_date(metadata.get("compatibility_date"))
+
+
+def _check_types(metadata: Mapping[str, Any]) -> None:
     for key in _OBJECTS:
         if metadata.get(key) is not None:
             as_object(metadata[key], key)
@@ -113,11 +124,9 @@ def check_shape(metadata: Mapping[str, Any]) -> None:
             raise refuse("bad_field", where=key, why="must be a list of strings")
     check_tags(metadata.get("tags") or [])
     check_update_strategy(metadata.get("code_update_strategy") or {})
-    if metadata.get("assets"):
-        raise refuse("assets")
-    if any(as_object(item, "containers") for item in metadata.get("containers") or []):
-        raise refuse("bad_field", where="containers", why="containers are not supported here")
-    check_date(metadata.get("compatibility_date"))
+    for key in ("logpush", "keep_assets"):
+        if not isinstance(metadata.get(key, False), bool | None):
+            raise refuse("bad_field", where=key, why="must be true or false")
 
 
 def check_date(value: Any) -> None:
@@ -167,6 +176,15 @@ def read_upload(
     )
     check_lifecycle(upload)
     return upload
+
+
+def check_parts(upload: Upload) -> None:
+    """Refuse a binding whose content is a part of the upload, without that part; a kept binding needs it as well."""
+    parts = {module.name for module in upload.code.modules}
+    for binding in upload.bindings:
+        if binding["type"] in PART_TYPES and binding.get("part") not in parts:
+            part = str(binding.get("part"))[:100]
+            raise refuse("part_missing", name=binding["name"], type=binding["type"], part=part)
 
 
 def check_lifecycle(upload: Upload) -> None:

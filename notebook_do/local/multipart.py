@@ -134,8 +134,7 @@ async def read_form(request: Request, blobs: Blobs) -> Form:
         raise refuse("content_type", wanted="multipart/form-data")
     form = Form()
     reader = _Reader(form, blobs)
-    names = [name for name in dir(reader) if name.startswith("on_")]
-    parser = MultipartParser(boundary, {name: getattr(reader, name) for name in names})  # type: ignore[arg-type]
+    parser = _parser(boundary, reader)
     total = 0
     with _discarding(form):
         async for chunk in chunks(request):
@@ -149,6 +148,14 @@ async def read_form(request: Request, blobs: Blobs) -> Form:
         if not reader.ended:
             raise refuse("bad_multipart", why="it ends before its closing boundary")
     return form
+
+
+def _parser(boundary: bytes, reader: _Reader) -> MultipartParser:
+    names = [name for name in dir(reader) if name.startswith("on_")]
+    try:
+        return MultipartParser(boundary, {name: getattr(reader, name) for name in names})  # type: ignore[arg-type]
+    except FormParserError as error:
+        raise refuse("bad_multipart", why=str(error)) from None
 
 
 @contextmanager

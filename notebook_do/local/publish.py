@@ -19,7 +19,7 @@ from notebook_do.local.account import (
 )
 from notebook_do.local.bounds import check_resources, check_services, check_tails
 from notebook_do.local.deployed import followed, runnable
-from notebook_do.local.metadata import Upload
+from notebook_do.local.metadata import Upload, check_parts
 from notebook_do.local.namespaces import AccountFacts, Lifecycle, Namespace, exported_classes
 from notebook_do.local.probe import probe
 from notebook_do.local.reconcile import is_class, reconcile, state_of
@@ -73,6 +73,7 @@ def fresh_script(name: str) -> Script:
 
 async def publish(cloud: Cloud, name: str, upload: Upload, *, source: str, trigger: str = "upload") -> Published:
     """Make an upload the deployed version of a script, at 100 %."""
+    check_parts(upload)
     script = cloud.account.scripts.get(name) or fresh_script(name)
     report = await probed(cloud, name, upload.code)
     _check_consumed(cloud, name, report)
@@ -99,6 +100,7 @@ async def publish(cloud: Cloud, name: str, upload: Upload, *, source: str, trigg
 async def store_version(cloud: Cloud, name: str, upload: Upload, *, source: str) -> Published:
     """Keep an upload as a version that is not deployed; class lifecycles cannot be part of it."""
     script = cloud.account.scripts[name]
+    check_parts(upload)
     if upload.migrates:
         raise refuse("version_migration")
     report = await probed(cloud, name, upload.code)

@@ -145,6 +145,9 @@ RULES: dict[str, Rule] = {
     # --- bindings
     "unsupported_binding": Rule(10021, 400, "binding {name} of type {type} is not supported here: {why}", "emulated"),
     "binding_form": Rule(10021, 400, "binding {name} of type {type} must have a valid `{key}` specified", "observed"),
+    "part_missing": Rule(
+        10021, 400, "binding {name} of type {type} names part '{part}', which is not in the upload.", "emulated"
+    ),
     "binding_name": Rule(10021, 400, "'{name}' is not a valid binding name.", "emulated"),
     "binding_twice": Rule(10021, 400, "There are two bindings named '{name}'.", "emulated"),
     "inherit": Rule(
