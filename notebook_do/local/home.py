@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import stat
 import time
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from notebook_do.errors import TargetError
+from notebook_do.local.token import is_sound, read_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +31,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _KEEP = "keep"
+_PARTIAL = re.compile(r"(?:token|server\.json)\.[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +49,8 @@ class LocalTarget:
     """Whether KV, R2 and D1 must have been made before they are bound, as on Cloudflare."""
 
     def token(self) -> str:
-        """Read the API token."""
-        return self.token_file.read_text().strip()
+        """Read the API token; raises TargetError when its file is not safely ours."""
+        return read_token(self.token_file)
 
     def release(self) -> None:
         """Stop using the server; it ends a few seconds after its last user left."""
@@ -128,12 +131,19 @@ class Home:
             os.close(lock)
 
     def token(self) -> str:
-        """Give the API token: 32 random bytes, made once."""
-        if not self.token_file.exists():
-            self._write(self.token_file, secrets.token_hex(32) + "\n")
-        if stat.S_IMODE(self.token_file.stat().st_mode) & 0o077:
-            self.token_file.chmod(0o600)
-        return self.token_file.read_text().strip()
+        """Give the API token: 32 random bytes, made once, and anew where the file could be somebody else's."""
+        if not is_sound(self.token_file):
+            try:
+                self._write(self.token_file, secrets.token_hex(32) + "\n")
+            except OSError as error:
+                raise TargetError(f"the token file {self.token_file} cannot be made: {error.strerror}") from None
+        return read_token(self.token_file)
+
+    def tidy(self) -> None:
+        """Remove what a killed server was still writing; only its successor calls this."""
+        for path in self.data.iterdir():
+            if _PARTIAL.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+                path.unlink(missing_ok=True)
 
     def write_target(self, target: LocalTarget) -> None:
         """Say where the server listens."""

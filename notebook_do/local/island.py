@@ -140,7 +140,7 @@ class Island:
         try:
             layout = replace(self._plan, workers=self.workers, folder=sockets, faults=unwritable(self.workers))
             self.process = await self._start_somehow(layout)
-        except (ScriptInvalid, process.DidNotStart, TimeoutError, OSError) as error:
+        except (ScriptInvalid, process.DidNotStart, process.Absent, TimeoutError, OSError) as error:
             shutil.rmtree(sockets, ignore_errors=True)
             self._over(crashed=True)
             raise ScriptInvalid(str(error) or "workerd was not ready in time") from None

@@ -11,12 +11,12 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebook_do.errors import TargetError
+from notebook_do.local.temporary import is_ours, marked_folder, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,22 +41,25 @@ def locked(path: Path, data: Path) -> int:
     return lock
 
 
-def fresh_folder(wanted: Path) -> Path:
+def fresh_folder(wanted: Path) -> tuple[Path, int | None]:
     """Make the folder of sockets and configurations, empty and private; nothing that was started in it is left.
 
-    A socket's path is limited to about a hundred bytes: where `wanted` is too long it becomes a link to a short one.
+    A socket's path is limited to about a hundred bytes: where `wanted` is too long it becomes a link to a short one,
+    which is marked as used while the descriptor that comes with it is open.
     """
     wanted = wanted.absolute()
     former = wanted.resolve()
-    reap(str(former))
-    shutil.rmtree(former, ignore_errors=True)
+    if not wanted.is_symlink() or is_ours(former):  # a link to anywhere else is not one of ours
+        reap(str(former))
+        shutil.rmtree(former, ignore_errors=True)
+    sweep(before=reap)
     wanted.unlink(missing_ok=True)
     if len(str(wanted)) <= _SOCKET_PATH_LIMIT:
         wanted.mkdir(mode=0o700)
-        return wanted
-    short = Path(tempfile.mkdtemp(prefix="notebook-do-")).resolve()
+        return wanted, None
+    short, mark = marked_folder()
     wanted.symlink_to(short)
-    return short
+    return short, mark
 
 
 def reap(place: str) -> list[int]:

@@ -28,14 +28,23 @@ _WRAPPER = "notebook-do-probe.js"
 TIMED_OUT = "Script startup exceeded CPU time limit."
 
 
-async def probe(worker: RunnableWorker, workerd: Path, *, timeout: float = 5.0) -> ProbeReport:  # noqa: ASYNC109 - it ends a process, not only a wait
-    """Load the script and report its exports. Raises ScriptInvalid with workerd's words, or when it takes too long."""
-    with tempfile.TemporaryDirectory(prefix="notebook-do-") as folder:
-        listening = Path(folder) / "probe"
+async def probe(
+    worker: RunnableWorker,
+    workerd: Path,
+    *,
+    timeout: float = 5.0,  # noqa: ASYNC109 - it ends a process, not only a wait
+    folder: Path | None = None,
+) -> ProbeReport:
+    """Load the script and report its exports. Raises ScriptInvalid with workerd's words, or when it takes too long.
+
+    What it needs on the disk lies in `folder`, which the next owner of a data directory empties.
+    """
+    with tempfile.TemporaryDirectory(dir=folder, prefix="") as own:
+        listening = Path(own) / "probe"
         config = _config(worker, listening)
         began = time.monotonic()
         try:
-            running = await process.start(workerd, config, folder=Path(folder), sockets=["probe"], timeout=timeout)
+            running = await process.start(workerd, config, folder=Path(own), sockets=["probe"], timeout=timeout)
             startup = time.monotonic() - began
             try:
                 async with asyncio.timeout(timeout):
@@ -55,7 +64,7 @@ def _config(worker: RunnableWorker, listening: Path) -> str:
     )
     wrapper = capnp.struct(name=capnp.text(_WRAPPER), esModule=capnp.text(source))
     # Only values are bound: objects and other Workers are stand-ins, which a script may hold but not call at start.
-    # Secrets are stand-ins too: this folder lies outside the data directory, and a kill could leave it behind.
+    # Secrets are stand-ins too: a kill could leave this folder behind.
     bound = tuple({**b, "text": "secret"} if b.get("type") == "secret_text" else b for b in worker.bindings)
     fields = worker_fields(worker, before=[wrapper])
     bindings = capnp.items(bindings_of(replace(worker, bindings=bound), {}, {}))

@@ -21,7 +21,6 @@ from notebook_do.local.bounds import check_resources, check_services, check_tail
 from notebook_do.local.deployed import followed, runnable
 from notebook_do.local.metadata import Upload, check_parts
 from notebook_do.local.namespaces import AccountFacts, Lifecycle, Namespace, exported_classes
-from notebook_do.local.probe import probe
 from notebook_do.local.reconcile import is_class, reconcile, state_of
 from notebook_do.local.records import DEFERRED, Code, Deployment, Script, Version
 from notebook_do.local.refusals import refuse
@@ -44,7 +43,6 @@ class Cloud:
     """Everything that the routes work on."""
 
     data: Path
-    workerd: Path
     account: Account
     runtime: Runtime
     tails: Tails
@@ -165,7 +163,7 @@ async def probed(cloud: Cloud, name: str, code: Code) -> ProbeReport:
         return known.code.report
     version = Version(id="probe", number=0, created_on="", source="", code=code, etag="")
     try:
-        report = await probe(runnable(cloud.account.blobs, name, version, ()), cloud.workerd)
+        report = await cloud.runtime.probe(runnable(cloud.account.blobs, name, version, ()))
     except ScriptInvalid as invalid:
         raise refuse("startup", text=invalid) from None
     if not report.default_handlers and not any(export.kind in _HANDLED for export in report.exports):

@@ -71,6 +71,7 @@ RULES: dict[str, Rule] = {
     "bad_multipart": Rule(10001, 400, "The multipart body cannot be read: {why}", "emulated"),
     "bad_json": Rule(10001, 400, "{what} is not valid JSON: {why}", "emulated"),
     "bad_field": Rule(10001, 400, "{where}: {why}", "emulated"),
+    "no_runtime": Rule(10001, 400, "Nothing was changed: {why}", "emulated"),
     "bad_page": Rule(10077, 400, "Invalid value for '{name}': {value}", "emulated"),
     "no_metadata": Rule(10021, 400, "The upload has no `metadata` part.", "emulated"),
     "no_entry": Rule(10021, 400, "metadata has neither `main_module` nor `body_part`.", "emulated"),

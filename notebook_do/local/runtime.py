@@ -27,8 +27,9 @@ from notebook_do.local.events import EventServer, Sink
 from notebook_do.local.island import Island, Lease, Retired, neighbours
 from notebook_do.local.names import Names
 from notebook_do.local.ownership import fresh_folder, locked
+from notebook_do.local.probe import probe
 from notebook_do.local.services.assembly import Services
-from notebook_do.local.spec import RunnableWorker, ScriptInvalid
+from notebook_do.local.spec import ProbeReport, RunnableWorker, ScriptInvalid
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
@@ -66,7 +67,7 @@ class Runtime:
         self.storage = data / "objects"
         self.storage.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = locked(data / "runtime.lock", data)
-        self._folder = fresh_folder(data / "run")
+        self._folder, self._mark = fresh_folder(data / "run")
         self._workerd, self._workers, self._idle, self._grace = workerd, workers, idle, grace
         self._events = EventServer(self._folder / "events", events)
         self.services = Services(data / "services")
@@ -234,6 +235,10 @@ class Runtime:
         finally:
             shutil.rmtree(sockets, ignore_errors=True)
 
+    async def probe(self, worker: RunnableWorker) -> ProbeReport:
+        """Find out what a Worker exports, in a folder that is removed whatever becomes of this process."""
+        return await probe(worker, self._workerd, folder=self._folder)
+
     async def changed(self, names: Iterable[str]) -> None:
         """Replace the islands that these scripts were, or are now, part of; requests inside them finish first."""
         await self.start()
@@ -318,7 +323,9 @@ class Runtime:
         shutil.rmtree(self._folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # only a link is left
             (self.storage.parent / "run").unlink()
-        os.close(self._lock)
+        for descriptor in (self._mark, self._lock):
+            if descriptor is not None:
+                os.close(descriptor)
 
     async def _quiet(self) -> None:
         """Wait until nothing is being planned or started in the background."""

@@ -42,6 +42,7 @@ from notebook_do.local.runtime import Runtime
 from notebook_do.local.tails import Tails
 from notebook_do.local.transport import LenientFrames
 from notebook_do.local.uploads import AssetUploads
+from notebook_do.local.workerd import Absent
 from notebook_do.local.zones import Zones
 from notebook_do.toolchain import find_workerd
 
@@ -79,7 +80,7 @@ def app_of(cloud: Cloud, token: str, *, patience: float = PATIENCE) -> ASGIApp:
             *other,
             WebSocketRoute(TAIL_PREFIX + "{secret}", _tail),
         ],
-        exception_handlers={Refused: _refused, HTTPException: _not_routed, Exception: _failed},
+        exception_handlers={Refused: _refused, Absent: _absent, HTTPException: _not_routed, Exception: _failed},
     )
     app.router.redirect_slashes = False
     app.state.cloud = cloud
@@ -116,6 +117,10 @@ async def _refused(_request: Request, refused: Exception) -> Response:
     return no(refused)
 
 
+async def _absent(_request: Request, error: Exception) -> Response:
+    return no(refuse("no_runtime", why=error))
+
+
 async def _not_routed(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.status_code == 405:
         return no(refuse("no_method", method=request.method))
@@ -143,6 +148,7 @@ async def serve(  # noqa: PLR0913 - the facts of one server
     home = Home(data)
     with home.server_lock():
         _log_to(home)
+        home.tidy()
         stop = _stop_event()
         async with _running(home, api_port, workers_port, patience, strict=strict) as (cloud, servers):
             target = _target(home, cloud)
@@ -180,7 +186,6 @@ async def _running(
         stack.push_async_callback(runtime.close)
         cloud = Cloud(
             data=home.data,
-            workerd=workerd,
             account=account,
             runtime=runtime,
             tails=tails,

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import ctypes
 import json
+import logging
 import os
 import re
 import signal
@@ -20,6 +21,9 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from notebook_do.errors import TargetError, ToolchainError
+from notebook_do.toolchain import find_workerd
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -27,6 +31,7 @@ OUTPUT_LINES = 200
 OUTPUT_LINE = 4096
 _PR_SET_PDEATHSIG = 1
 _FILES = 1 << 16
+_log = logging.getLogger(__name__)
 
 
 class DidNotStart(Exception):  # noqa: N818 - what happened, not whose error it is
@@ -36,6 +41,10 @@ class DidNotStart(Exception):  # noqa: N818 - what happened, not whose error it 
         """Keep what workerd said."""
         self.lines = tuple(lines)
         super().__init__(readable(self.lines))
+
+
+class Absent(TargetError):  # noqa: N818 - what is the case
+    """There is no workerd where it was, and none could be had; `message` says so in one line."""
 
 
 class Workerd:
@@ -81,8 +90,11 @@ async def start(
 ) -> Workerd:
     """Start workerd with `config` and return when every one of `sockets` listens.
 
-    Raises DidNotStart when it ends before it is ready, TimeoutError when it is not ready in time.
+    Raises DidNotStart when it ends before it is ready, TimeoutError when it is not ready in time, Absent when there
+    is no such program any more: it is looked for, and fetched, once more before that.
     """
+    if not os.access(workerd, os.X_OK):
+        workerd = await _found_again(workerd)
     ready, told = os.pipe()
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix="config-") as private:
@@ -91,6 +103,8 @@ async def start(
                 file.write(config)
             try:
                 running = await _spawn(workerd, path, told)
+            except (FileNotFoundError, PermissionError) as error:
+                raise Absent(f"workerd cannot be started from {workerd} ({error.strerror}); try again.") from None
             finally:
                 os.close(told)
             try:
@@ -104,6 +118,15 @@ async def start(
         await running.stop(0)
         raise DidNotStart(running.errors)
     return running
+
+
+async def _found_again(workerd: Path) -> Path:
+    try:
+        found = await asyncio.to_thread(find_workerd)
+    except ToolchainError as error:
+        raise Absent(f"workerd is gone from {workerd}, and could not be had again: {error}") from None
+    _log.warning("workerd was gone from %s; %s is used", workerd, found)
+    return found
 
 
 async def _read(pipe: asyncio.StreamReader | None, lines: deque[str]) -> None:
