@@ -115,7 +115,8 @@ def _links(desired: Desired, recorded: Recorded, observed: Observed) -> Links:
     ]
     links = _together(places)
     for worker in desired.workers:
-        links |= {(worker.script_name, s) for s in _bound(worker.bindings, dict(namespaces))}
+        tails = (str(one["service"]) for one in worker.options.value.get("tail_consumers", ()))
+        links |= {(worker.script_name, s) for s in (*_bound(worker.bindings, dict(namespaces)), *tails)}
     for live in observed.scripts:
         links |= {(live.name, s) for s in _bound(live.bindings or (), {})}
     return {(a, b) for a, b in links if a in ours and b in ours}

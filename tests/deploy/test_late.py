@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from account_model import Account, Clock, answer, client_of
+from crashing import stages
 from project import Project, worker_of
 
 from notebook_do.deploy import recover
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from notebook_do.cloudflare.client import Client
     from notebook_do.plan.plan import Plan
 
 HOST = worker_of("host", {"a": "A"})
@@ -271,3 +273,84 @@ def test_an_old_journal_counts_as_old(tmp_path: Path) -> None:
             return [o.status for o in await recover(client=client, state=project.state, now=lambda: 0.0)]
 
     assert asyncio.run(look()) == ["not done"]
+
+
+class LateAt(Late):
+    """Holds mutation number `at` back, whatever it is about."""
+
+    def __init__(self, account: Account, at: int) -> None:
+        super().__init__(account)
+        self.at, self.count = at, 0
+
+    async def __call__(self, request: httpx.Request, _deliver: Any) -> Any:
+        """Count the mutations; after the one that is held back no other arrives."""
+        if request.method == "GET":
+            return None
+        self.count += 1
+        if self.count == self.at:
+            self.held.append(request)
+            raise httpx.ReadTimeout("lost", request=request)
+        if self.count > self.at:
+            raise httpx.ConnectError("gone", request=request)
+        return None
+
+
+def project_client(account: Account) -> Callable[[], Client]:
+    """Make clients of one account."""
+    return lambda: client_of(account)
+
+
+async def live_through(project: Project, account: Account, form: str, at: int) -> bool:
+    """Go through the stages with one late mutation; False when there are fewer than `at`.
+
+    While it is held back a person plans at once and deploys what can be deployed; then it is carried out, and the next
+    plan goes on from there.
+    """
+    late = LateAt(account, at)
+    project.client = lambda: client_of(account, late, Clock())
+    for declared, destroy in stages(form):
+        project.declared, project.destroy = declared, destroy
+        try:
+            await project.run()
+        except DurableError:
+            project.client = lambda: client_of(account)
+            assert late.held
+            plan = await project.plan()
+            assert plan.undecided
+            assert not plan.refusals, plan.refusals
+            assert not touched(plan) & {left.script_name for left in plan.undecided}
+            if plan.steps:
+                assert (await project.deploy(plan)).ok
+            late.commit()
+            project.destroy = tuple(i for i in destroy if i in {n.stable_id for n in project.state.load().namespaces})
+            await project.plan()  # it records what happened late, so that a destroyed namespace is no longer asked for
+            project.destroy = tuple(i for i in destroy if i in {n.stable_id for n in project.state.load().namespaces})
+            plan = await project.plan()
+            assert not plan.undecided
+            assert not plan.refusals, plan.refusals
+            if plan.steps:
+                assert (await project.deploy(plan)).ok
+        project.destroy = ()
+        assert (await project.plan()).empty
+    return late.count >= at
+
+
+@pytest.mark.parametrize("form", ["exports", "migrations"])
+def test_every_mutation_admitted_late(tmp_path: Path, form: str) -> None:
+    """Issue 11.4: whichever mutation of three stages is admitted after the next plan looked, nothing is lost or twice.
+
+    The stages create, rename, move and destroy; each ends with an empty plan, and each migration is applied once.
+    """
+    at = 1
+    while True:
+        account = Account()
+        project = Project(StateFile(tmp_path / f"{at}" / "state.json"), project_client(account), patience=1.0)
+        if not asyncio.run(live_through(project, account, form, at)):
+            break
+        assert {f"{n['script']}/{n['class']}" for n in account.namespaces.values()} == {"one/A2", "one/D", "two/C"}
+        assert {n.namespace_id for n in project.state.load().namespaces} == set(account.namespaces)
+        assert account.ids == 4, "a namespace was created twice"
+        applied = [json.dumps(m, sort_keys=True) for m in account.migrations_applied]
+        assert len(applied) == len(set(applied))
+        at += 1
+    assert at > 10

@@ -12,6 +12,7 @@ from notebook_do.model import (
     Bindings,
     ClassBinding,
     Desired,
+    Json,
     Namespace,
     NamespaceBinding,
     NamespaceId,
@@ -77,6 +78,11 @@ LINKS: dict[str, tuple[Desired, Recorded, Observed]] = {
         LIVE,
     ),
     "binds as a service": (wanted(worker("one"), worker("two", S=ServiceBinding(worker="one"))), NOTHING, LIVE),
+    "sends its tail": (
+        wanted(worker("one"), replace(worker("two"), options=Json({"tail_consumers": [{"service": "one"}]}))),
+        NOTHING,
+        LIVE,
+    ),
     "binds it still": (
         wanted(worker("one"), worker("two")),
         NOTHING,
