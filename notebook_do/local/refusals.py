@@ -320,8 +320,7 @@ RULES: dict[str, Rule] = {
     "lifecycle_rollback": Rule(
         10211,
         400,
-        "Version {version} cannot be deployed: the Durable Object classes of this Worker changed after it was "
-        "uploaded.",
+        "Version {version} cannot be deployed: this Worker's Durable Object classes changed after it was uploaded.",
         "emulated",
     ),
     "secret_changed": Rule(
@@ -350,5 +349,6 @@ RULES: dict[str, Rule] = {
     "still_called": Rule(
         10142, 400, "This Worker is still referenced by service bindings in Workers: {scripts}.", "emulated"
     ),
+    "still_hosts": Rule(10064, 400, "This Worker is still in use by its own Durable Objects.", "emulated"),
     "still_consumes": Rule(10064, 400, "script still in use as a consumer for a queue", "observed"),
 }
