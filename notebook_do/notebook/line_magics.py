@@ -7,16 +7,18 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from notebook_do.notebook.names import MENTIONS, Names, starts_command
+from notebook_do.notebook.names import MENTIONS, REFERENCE, Names, starts_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PYTHON_LINE = {"time", "timeit", "prun", "memit", "mprun", "lprun"}
 _PYTHON_CELL = {"time", "timeit", "prun", "capture", "memit"}
+_SHELLS = {"bash", "sh", "script", "system", "sx", "!", "zsh"}
 _TEXT_CELL = {"html", "HTML", "markdown", "latex", "svg", "SVG", "javascript", "js"}
 _SHOWS = {"matplotlib", "autoreload", "pinfo", "pinfo2", "psource", "pdoc", "pfile", "precision", "who", "whos"}
 _SHOWS |= {"who_ls", "pwd", "history", "lsmagic", "xmode", "pdb", "pprint", "reset_selective", "ls"}
+_INSTALLERS = {"pip", "conda", "mamba", "uv", "run", "load_ext", "reload_ext", "unload_ext"}
 _PROCESS_MAGICS = {"env", "set_env", "cd", "pushd", "popd", "dotenv"}
 
 
@@ -27,9 +29,11 @@ def magic(found: Names, node: ast.Call, of_code: Callable[[str], Names]) -> bool
         return False
     name, line, *body = words
     found.texts |= {line, *body}
-    if name == "durable":
-        found.named = True
-    elif body:
+    if name.endswith("durable"):
+        _durable(found, name, texts=[line, *body])
+        return True
+    found.run_texts |= {" ".join(expanded(line, of_code))}
+    if body:
         _cell_magic(found, (name, line, body[0]), of_code)
     elif name in _PYTHON_LINE:
         inner = of_code(re.sub(r"^(\s*-\w+(\s*\d+)?)+\s", "", line))
@@ -44,17 +48,32 @@ def magic(found: Names, node: ast.Call, of_code: Callable[[str], Names]) -> bool
     elif name in _SHOWS or name == "config":
         found.shows = True
     else:
-        _other_line(found, name, line)
+        _other_line(found, name, line, of_code)
     return True
 
 
-def _other_line(found: Names, name: str, line: str) -> None:
+def _durable(found: Names, name: str, *, texts: list[str]) -> None:
+    found.named = True
+    found.loads |= {one.strip() for text in texts for one in REFERENCE.findall(text)}
+    if name != "durable":
+        found.wrong = "has %%durable below its first line; put it first in a cell of its own"
+
+
+def expanded(text: str, of_code: Callable[[str], Names]) -> set[str]:
+    """Give the names that IPython reads for `{EXPRESSION}` and `$NAME` in a shell command or the line of a magic."""
+    found = {name for part in re.findall(r"\{([^{}]*)\}", text) for name in of_code(part).loads}
+    return found | set(re.findall(r"\$\{?(\w+)", text))
+
+
+def _other_line(found: Names, name: str, line: str, of_code: Callable[[str], Names]) -> None:
     found.refused = f"%{name} {line}".rstrip()
+    if name not in _INSTALLERS:
+        found.run_texts |= {" ".join(of_code(line).loads)}
     if name in {"system", "sx", "sc", "!"} and starts_command(line):
         found.wrong = "starts notebook-do as a command; write the %durable line instead"
     elif name in {"alias_magic", "macro"} and re.search(r"\bdurable\b", line):
         found.wrong = "gives %durable another name; write %durable"
-    elif name not in {"pip", "conda", "mamba", "uv", "run"} and MENTIONS.search(line):
+    elif name not in _INSTALLERS and MENTIONS.search(line):
         found.wrong = f"uses %durable inside of %{name}; write it on a line of its own"
 
 
@@ -74,8 +93,10 @@ def _cell_magic(found: Names, parts: tuple[str, str, str], of_code: Callable[[st
     python = name in {"writefile", "file"} and line.strip().endswith(".py")
     if name in {"writefile", "file"} and len(words := shlex.split(line, posix=True)) == 1:
         found.writes[words[0]] = body
-    if name in {"bash", "sh", "script", "system", "sx", "!", "zsh"}:
+    if name in _SHELLS:
         if starts_command(body):
             found.wrong = "starts notebook-do as a command; write the %durable line instead"
-    elif (python or name not in {"writefile", "file"}) and MENTIONS.search(body):
+    elif name not in {"writefile", "file"}:
+        found.run_texts |= {" ".join(of_code(body).loads)}
+    if (python or name not in {"writefile", "file", *_SHELLS}) and MENTIONS.search(body):
         found.wrong = f"uses notebook_do inside of %%{name}; write it in a cell of its own, without %%{name}"

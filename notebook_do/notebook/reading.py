@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
-from notebook_do.notebook.line_magics import magic
+from notebook_do.notebook.line_magics import expanded, magic
 from notebook_do.notebook.names import PACKAGE, Names, root, roots, starts_command, transformed
 
 _RUNS_TEXT = {"exec", "eval", "compile", "run_cell", "run_cell_async", "run_code", "ex", "ev"}
@@ -224,6 +224,7 @@ class _Reader(ast.NodeVisitor):
             self.found.wrong = "starts notebook-do as a command; write the %durable line instead"
         if called in {"system", "getoutput"} and texts:
             self.found.refused = f"!{texts[0]}"
+            self.found.run_texts |= {" ".join(expanded(texts[0], of_code))}
         if called in _ASKS:
             self.found.refused = f"{called}()"
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ast
 import itertools
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from notebook_do.notebook import verbs
-from notebook_do.notebook.names import Names, roots, transformed
+from notebook_do.notebook.names import REFERENCE, Names, roots, transformed
 from notebook_do.notebook.reading import read
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 DECLARES = {"session", "namespace", "worker", "rm", "require"}
 READS = {"plan", "show", "objects", "values", "query", "whoami"}
 _BARE = {"durable", "env", "set_env", "cd", "pushd", "popd", "time"}
-_REFERENCE = re.compile(r"\$\{py:([^}]*)\}")
 
 Kind = Literal["python", "declares", "acts", "shows"]
 
@@ -160,7 +158,7 @@ def _durable(number: int, first: int, last: int, target: str, call: tuple[str, .
     if verb and not asks:
         verbs.find(verb)
     if declares and verb in {"session", ""}:
-        names.loads |= {name.strip() for name in _REFERENCE.findall(call[1] + (body or ""))}
+        names.loads |= {name.strip() for name in REFERENCE.findall(call[1] + (body or ""))}
     kind: Kind = "declares" if declares else "acts"
     return Statement(
         cell=number, first=first, last=last, kind=kind, names=names, verb=verb, sure=frozenset(names.binds)

@@ -221,6 +221,10 @@ RUN: dict[str, tuple[tuple[str | tuple[str, str], ...], dict[str, Any]]] = {
         ),
         {"stage": "qa", "ids": {"n"}},
     ),
+    "magic in if, with a value of another cell": (
+        ("stage = 'qa'", "if True:\n    %durable session chat --stage ${py:stage}", "%durable namespace n --class N"),
+        {"stage": "qa", "ids": {"n"}},
+    ),
     "magic in def": (
         ("%durable session chat", "def go():\n    %durable namespace n --class N", "go()"),
         {"ids": {"n"}},
@@ -452,6 +456,22 @@ FAILS: dict[str, tuple[tuple[str | tuple[str, str], ...], str]] = {
     "bash": (
         ("%durable session chat", "%%bash\ncd x && notebook-do deploy y"),
         "cell 2, line 1 starts notebook-do as a command",
+    ),
+    "unknown line magic over our names": (
+        (OPEN, "%mine nd.Worker('a', script='x')"),
+        "cell 2, line 1 runs notebook_do from a text",
+    ),
+    "unknown cell magic over our names": (
+        (OPEN, "%%mine\nnd.Worker('a', script='x')"),
+        "cell 2, line 1 runs notebook_do from a text",
+    ),
+    "expression in a shell command": (
+        (OPEN, "!echo {nd.Worker('a', script='x')}"),
+        "cell 2, line 1 runs notebook_do from a text",
+    ),
+    "cell magic below a comment": (
+        ("%durable session x", "# mine\n%%durable\n[workers.a]\nscript = 'x'"),
+        "cell 2",
     ),
     "another name for the magic": (
         ("%alias_magic d durable", "%d session x"),
