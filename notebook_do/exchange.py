@@ -6,30 +6,32 @@ Sends no change.
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebook_do.cloudflare.triggers import list_triggers
 from notebook_do.cloudflare.wire import decode_modules
-from notebook_do.declare.importing import import_cells
+from notebook_do.declare.importing import free_name, import_cells
 from notebook_do.declare.stubs import HEAD, TYPES_FILE, env_types
 from notebook_do.errors import CommandError
 from notebook_do.model import ModuleKind, RecordedNamespace, RecordedWorker
 from notebook_do.observe import observe
 from notebook_do.plan.fingerprint import fingerprint
-from notebook_do.plan.mark import alchemy_classes, read_mark
+from notebook_do.plan.reading import Readings
 from notebook_do.plan.settings import imported_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from notebook_do.cloudflare.client import Client
+    from notebook_do.declare.catalog import Catalog
     from notebook_do.declare.importing import Imported
     from notebook_do.model import (
         Desired,
         DesiredNamespace,
         DesiredWorker,
+        Namespace,
         Observed,
         ObservedNamespace,
         ObservedScript,
@@ -38,11 +40,11 @@ if TYPE_CHECKING:
 
 
 async def import_workers(
-    client: Client, recorded: Recorded, scripts: Sequence[str], declared: Mapping[str, str]
+    client: Client, recorded: Recorded, scripts: Sequence[str], *, session: tuple[str, str], catalog: Catalog
 ) -> tuple[Imported, Observed]:
     """Write the cells that declare `scripts` (none: all of the account) exactly as they are live, sources included.
 
-    `declared` gives the Worker id by script name: who is declared or recorded keeps its id. Gives what was observed
+    Who is declared in `catalog` or recorded keeps its id. `session` is the name and the stage. Gives what was observed
     too, so that it can be recorded with `adopted`.
     """
     observed = await observe(client, scripts=scripts or None, settings=True)
@@ -52,10 +54,11 @@ async def import_workers(
     observed = replace(observed, scripts=read)
     live = {s.name for s in read}
     sources = {name: decode_modules(*await client.script_modules(name)) for name in names if name in live}
-    stable_ids = _known_stable_ids(recorded, observed)
+    found = name_namespaces(recorded, observed, names, session=session, declared=catalog.namespaces)
+    declared = {catalog.script_name(id_, session[1]): id_ for id_ in catalog.workers}
     worker_ids = {**declared, **{w.script_name: w.id for w in recorded.workers}}
-    imported = import_cells(observed, names, sources, stable_ids=stable_ids, worker_ids=worker_ids)
-    return replace(imported, notes=(*imported.notes, *unread)), observed
+    imported = import_cells(observed, names, sources, stable_ids=found.known, taken=found.taken, worker_ids=worker_ids)
+    return replace(imported, notes=(*imported.notes, *found.notes, *unread)), observed
 
 
 def adopted(recorded: Recorded, desired: Desired, observed: Observed) -> Recorded:
@@ -104,16 +107,57 @@ def _namespace_record(namespace: DesiredNamespace, live: ObservedNamespace) -> R
     )
 
 
-def _known_stable_ids(recorded: Recorded, observed: Observed) -> dict[str, str]:
-    """Give the stable ID by namespace id: as the marks on the scripts say, and before them the state file."""
-    by_class = {(n.script_name, n.class_name): n.namespace_id for n in observed.namespaces}
-    known: dict[str, str] = {}
-    for script in observed.scripts:
-        mark = read_mark(script.tags)
-        for stable_id, class_name in (mark.classes if mark else alchemy_classes(script)).items():
-            if (script.name, class_name) in by_class:
-                known[by_class[script.name, class_name]] = stable_id
-    return known | {n.namespace_id: n.stable_id for n in recorded.namespaces}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """Stable IDs of live namespaces by namespace id, all that are taken, and what a person should know."""
+
+    known: Mapping[str, str]
+    taken: frozenset[str]
+    notes: tuple[str, ...] = ()
+
+
+def name_namespaces(
+    recorded: Recorded,
+    observed: Observed,
+    scripts: Sequence[str],
+    *,
+    session: tuple[str, str],
+    declared: Mapping[str, Namespace],
+) -> Names:
+    """Name live namespaces: as the state file says, then as our own marks say, then as anybody's do.
+
+    One stable ID is one namespace: where it is taken, another one gets a name of its own. What names a class only and
+    can be read in several ways names nothing.
+    """
+    live = {s.name: s for s in observed.scripts}
+    readings = Readings(live, observed.namespaces, recorded, session)
+    known: dict[str, str] = {n.namespace_id: n.stable_id for n in recorded.namespaces if n.namespace_id}
+    ours = {n.stable_id: n.namespace_id for n in recorded.namespaces}
+    taken: set[str] = set(ours)
+    notes = []
+    for name in sorted(live, key=lambda n: (not readings.is_ours(n), n)):
+        told = readings.told_by(name)
+        for stable_id, said in sorted(told.items()):
+            if said.live is None or said.live.namespace_id in known:
+                continue
+            id_ = said.live.namespace_id
+            free = _is_free(stable_id, id_, taken, None if readings.is_ours(name) else declared)
+            known[id_] = stable_id if free else free_name(stable_id, id_, taken | {stable_id})
+            taken.add(known[id_])
+        doubtful = sorted(i for i, said in told.items() if said.doubtful and i not in ours)
+        if doubtful and name in scripts:
+            notes.append(
+                f"Worker {name}: its tags tell {', '.join(doubtful)} by class name only, and classes can change their "
+                "names: compare its namespaces, and declare renamed_from= where one is meant."
+            )
+    return Names(known=known, taken=frozenset(taken | declared.keys()), notes=tuple(notes))
+
+
+def _is_free(stable_id: str, namespace_id: str, taken: set[str], declared: Mapping[str, Namespace] | None) -> bool:
+    """Say whether a namespace can have a stable ID that a mark gives it: one that a cell declares is another's."""
+    if stable_id in taken:
+        return False
+    return not declared or stable_id not in declared or declared[stable_id].namespace_id == namespace_id
 
 
 def export_types(desired: Desired, entrypoints: Mapping[str, str], directory: Path) -> tuple[Path, ...]:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from notebook_do.errors import StateCorrupt
-from notebook_do.model import MigrationTag, RecordedNamespace, RecordedWorker, StableId, Trigger
+from notebook_do.model import MigrationTag, NamespaceId, RecordedNamespace, RecordedWorker, StableId, Trigger
 from notebook_do.state import disk
 from notebook_do.state.document import (
     decode_namespace,
@@ -29,7 +29,7 @@ from notebook_do.state.strict import Damage, parse
 if TYPE_CHECKING:
     from pathlib import Path
 
-Kind = Literal["upload", "url", "crons", "trigger", "untrigger", "delete"]
+Kind = Literal["upload", "mark", "url", "crons", "trigger", "untrigger", "delete"]
 Status = Literal["done", "not done", "uncertain"]
 _LONG = 256 * 1024
 _KINDS = get_args(Kind)
@@ -67,6 +67,10 @@ class Intent:
     settings_digest: str | None = None
     trigger: Trigger | None = None
     forgotten: tuple[StableId, ...] = ()
+    tags: tuple[str, ...] = ()
+    """The script's tags after it, where it sets those alone."""
+    known: tuple[NamespaceId, ...] = ()
+    """The namespaces that were live or recorded before it: none of them is one that it creates."""
     sent_at: float | None = None
     """When it was sent last, in seconds since 1970; None in a journal that an older notebook_do wrote: long ago."""
 
@@ -205,6 +209,8 @@ def _decode(entry: dict[str, Any]) -> Intent:
         settings_digest=entry["settings_digest"],
         trigger=decode_trigger(entry["trigger"], "trigger") if entry.get("trigger") else None,
         forgotten=tuple(entry["forgotten"]),
+        tags=tuple(entry.get("tags", ())),
+        known=tuple(NamespaceId(id_) for id_ in entry.get("known", ())),
         sent_at=float(sent_at) if sent_at is not None else None,
         **texts,
     )

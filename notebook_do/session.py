@@ -433,8 +433,9 @@ class Session:
         with self._state.lock():
             recorded = self._state.load(account_id=connection.account_id, api_origin=connection.origin)
             async with connection.client() as client:
-                declared = {self.catalog.script_name(id_, self.stage): id_ for id_ in self.catalog.workers}
-                imported, observed = await import_workers(client, recorded, workers, declared)
+                about = self.name, self.stage
+                found = await import_workers(client, recorded, workers, session=about, catalog=self.catalog)
+            imported, observed = found
             book = Catalog()
             book.declare(*imported.declarations)
             desired = book.desired(self.name, self.stage, base=str(Path.cwd()))

@@ -122,6 +122,10 @@ class Client:
         content: dict[str, Any] = {"params": {"force": "true"}} if force else {}
         await self._once("DELETE", self._script(script_name), **content)
 
+    async def set_tags(self, script_name: str, tags: tuple[str, ...]) -> None:
+        """Replace the script's tags; nothing else of it changes. Sent once."""
+        await self._once("PATCH", self._script(script_name, "script-settings"), json={"tags": list(tags)})
+
     async def script_url(self, script_name: str) -> tuple[bool, bool]:
         """Say whether the script answers on workers.dev, and whether its versions do (preview URLs)."""
         switches = dict_of(await self._get(self._script(script_name, "subdomain")))

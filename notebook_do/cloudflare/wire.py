@@ -39,6 +39,7 @@ from notebook_do.model import (
     Storage,
     ValueBinding,
 )
+from notebook_do.plan.mark import OP_TAG
 from notebook_do.plan.secret import is_kept
 
 if TYPE_CHECKING:
@@ -47,9 +48,6 @@ if TYPE_CHECKING:
 
     from notebook_do.model import Lifecycle, Migration
     from notebook_do.plan.plan import Upload
-
-OP_TAG = "ndo:op:"
-"""The script tag that says which operation of ours uploaded what is live: it makes a lost answer decidable."""
 
 _MOST_TAGS = 10
 _CONTENT_TYPES = {
@@ -316,11 +314,6 @@ def decode_deployments(deployments: list[Any]) -> tuple[ObservedDeployment, ...]
         )
         for fields in found
     )
-
-
-def op_of(script: ObservedScript) -> str | None:
-    """Give the operation of ours that uploaded what is live, where it says so."""
-    return next((t.removeprefix(OP_TAG) for t in script.tags if t.startswith(OP_TAG)), None)
 
 
 def decode_upload(result: dict[str, Any], script_name: str) -> ObservedScript:

@@ -39,7 +39,7 @@ from notebook_do.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from notebook_do.model import (
         BindingValue,
@@ -67,19 +67,20 @@ class Imported:
     notes: tuple[str, ...] = ()
 
 
-def import_cells(
+def import_cells(  # noqa: PLR0913 - what is live, and what is known of it
     observed: Observed,
     scripts: Iterable[str],
     sources: Mapping[str, Sequence[Module]],
     *,
     stable_ids: Mapping[str, str] | None = None,
+    taken: Iterable[str] = (),
     worker_ids: Mapping[str, str] | None = None,
 ) -> Imported:
     """Write the declarations of live scripts.
 
     `sources` holds the modules of each script, the main one first; `stable_ids` the known stable ID of namespaces by
-    namespace id (from a mark on the script), the others get one from their class name; `worker_ids` the known Worker id
-    by script name, the others have the script's name. Raises CommandError for a script that is not live or whose
+    namespace id, the others get one from their class name that is not among the `taken`; `worker_ids` the known Worker
+    id by script name, the others have the script's name. Raises CommandError for a script that is not live or whose
     settings were not read.
     """
     wanted = sorted(set(scripts))
@@ -90,7 +91,7 @@ def import_cells(
             raise CommandError(f"import {name}: no Worker of that name is in the account; {hint}")
         if live[name].bindings is None or not sources.get(name):
             raise CommandError(f"import {name}: its settings or its source could not be read.")
-    names = _stable_ids(observed, [live[n] for n in wanted], stable_ids or {})
+    names = _stable_ids(observed, [live[n] for n in wanted], stable_ids or {}, set(taken))
     cells = [_namespace_cell(names[n], n) for n in sorted(names, key=lambda n: names[n])]
     declarations: list[Declaration] = [_namespace(names[n], n) for n in sorted(names, key=lambda n: names[n])]
     files: dict[str, bytes] = {}
@@ -124,7 +125,7 @@ def _unknown(script: ObservedScript) -> list[str]:
 
 
 def _stable_ids(
-    observed: Observed, scripts: list[ObservedScript], known: Mapping[str, str]
+    observed: Observed, scripts: list[ObservedScript], known: Mapping[str, str], elsewhere: set[str]
 ) -> dict[ObservedNamespace, str]:
     """Name every namespace that the scripts host or bind; names of the same class are told apart by their script."""
     hosts = {s.name for s in scripts}
@@ -136,22 +137,24 @@ def _stable_ids(
     }
     needed = [n for n in observed.namespaces if n.script_name in hosts or (n.script_name, n.class_name) in bound]
     names: dict[ObservedNamespace, str] = {}
-    taken = {known[n.namespace_id] for n in needed if n.namespace_id in known}
+    taken = elsewhere | {known[n.namespace_id] for n in needed if n.namespace_id in known}
     for namespace in sorted(needed, key=lambda n: (n.script_name, n.class_name)):
         stable_id = known.get(namespace.namespace_id)
         if stable_id is None or not STABLE_ID.fullmatch(stable_id):
-            stable_id = _free_name(namespace, taken)
+            stable_id = free_name(_words(namespace.class_name), namespace.namespace_id, taken)
         taken.add(stable_id)
         names[namespace] = stable_id
     return names
 
 
-def _free_name(namespace: ObservedNamespace, taken: set[str]) -> str:
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[_$]+", "-", namespace.class_name).strip("-").lower() or "namespace"
+def _words(class_name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[_$]+", "-", class_name).strip("-").lower() or "namespace"
+
+
+def free_name(words: str, namespace_id: str, taken: Container[str]) -> str:
+    """Give a stable ID that is not taken: the words, or the words with the namespace id behind them."""
     short = words[:64].rstrip("-")
-    if short not in taken:
-        return short
-    return f"{words[:31].rstrip('-')}-{namespace.namespace_id}"[:64]
+    return short if short not in taken else f"{words[:31].rstrip('-')}-{namespace_id}"[:64]
 
 
 def _namespace_cell(stable_id: str, namespace: ObservedNamespace) -> str:

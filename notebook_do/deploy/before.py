@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from notebook_do.cloudflare import wire
 from notebook_do.errors import ConsentRequired, CredentialError, StalePlan
 from notebook_do.model import CreateClass, RenameClass
+from notebook_do.plan.mark import op_of
 from notebook_do.plan.plan import DeleteScript, Forget, Upload
 
 if TYPE_CHECKING:
@@ -68,4 +69,4 @@ def check_consents(plan: Plan, typed: frozenset[str]) -> None:
 def not_our_own(journal: Journal, scripts: Iterable[ObservedScript]) -> list[ObservedScript]:
     """Return the scripts that no upload of this very journal made: only they can be another copy's."""
     own = {attempt.intent.op for attempt in journal.attempts()}
-    return [script for script in scripts if wire.op_of(script) not in own]
+    return [script for script in scripts if op_of(script) not in own]

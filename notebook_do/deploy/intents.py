@@ -6,7 +6,7 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
-from notebook_do.cloudflare import wire
+from notebook_do.errors import DeployError
 from notebook_do.journal import Intent
 from notebook_do.model import (
     TAG_PREFIX,
@@ -18,17 +18,19 @@ from notebook_do.model import (
     TransferClass,
     TransferredAway,
 )
+from notebook_do.plan.mark import completed_tags, op_of
+from notebook_do.plan.mark_step import SetMark
 from notebook_do.plan.plan import DeleteScript, SetSchedules, SetUrl, Upload
 from notebook_do.plan.secret import is_kept
 from notebook_do.plan.trigger_step import RemoveTrigger, SetTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from notebook_do.journal import Status
-    from notebook_do.model import ClassMigration, Migration, ObservedScript, Recorded
+    from notebook_do.model import ClassMigration, Migration, NamespaceId, ObservedScript, Recorded
 
-Mutation = Upload | SetUrl | SetSchedules | SetTrigger | RemoveTrigger | DeleteScript
+Mutation = Upload | SetMark | SetUrl | SetSchedules | SetTrigger | RemoveTrigger | DeleteScript
 
 
 def new_op(recorded: Recorded) -> str:
@@ -62,8 +64,29 @@ def with_marks(step: Upload, recorded: Recorded, marks: Mapping[str, str]) -> Up
     return replace(step, worker_record=replace(record, secrets=tuple(sorted(told.items()))))
 
 
-def intent_of(step: Mutation, *, op: str, serial: int, live: ObservedScript | None, digest: str = "") -> Intent:
-    """Say what is about to be sent, and what is live before it."""
+def with_ids(step: SetMark, live: ObservedScript | None, recorded: Recorded) -> SetMark:
+    """Complete the live tags with the recorded ids; raises DeployError when our mark is not there any more."""
+    ids: dict[str, str] = {n.stable_id: n.namespace_id for n in recorded.namespaces if n.stable_id in step.stable_ids}
+    tags = live.tags if live else ()
+    completed = completed_tags(tags, ids)
+    if set(completed) == set(tags):
+        raise DeployError(
+            f"the tags of Worker {step.script_name} were changed by somebody else meanwhile; they were left as they "
+            "are. Plan again and compare."
+        )
+    return replace(step, tags=completed)
+
+
+def intent_of(  # noqa: PLR0913 - a step, and what was there before it
+    step: Mutation,
+    *,
+    op: str,
+    serial: int,
+    live: ObservedScript | None,
+    digest: str = "",
+    known: Iterable[NamespaceId] = (),
+) -> Intent:
+    """Say what is about to be sent, and what is live before it; `known` are the namespaces that were there before."""
     common = Intent(
         op=op,
         kind="upload",
@@ -78,15 +101,19 @@ def intent_of(step: Mutation, *, op: str, serial: int, live: ObservedScript | No
     )
     match step:
         case Upload():
+            verify = _to_verify(step.migration)
             return replace(
                 common,
                 new_tag=step.migration.new_tag if step.migration else None,
                 body_sha256=digest,
                 worker_record=step.worker_record,
                 namespace_records=step.namespace_records,
-                verify=_to_verify(step.migration),
+                verify=verify,
                 forgotten=step.forgotten,
+                known=tuple(sorted(known)) if verify else (),
             )
+        case SetMark():
+            return replace(common, kind="mark", tags=step.tags)
         case SetUrl():
             url = replace(common, kind="url", enabled=step.enabled, previews=step.previews)
             return replace(url, settings_digest=step.settings_digest)
@@ -109,7 +136,7 @@ def judge(intent: Intent, scripts: Mapping[str, ObservedScript]) -> Status:
         return "done" if live is None else "not done"
     if live is None:
         return "uncertain" if intent.existed else "not done"
-    if wire.op_of(live) == intent.op or (intent.new_tag and live.migration_tag == intent.new_tag):
+    if op_of(live) == intent.op or (intent.new_tag and live.migration_tag == intent.new_tag):
         return "done"
     before = intent.etag, intent.modified_on, intent.tag
     untouched = intent.existed and (live.etag, live.modified_on, live.migration_tag) == before

@@ -15,6 +15,7 @@ from notebook_do.deploy.order import reaches
 from notebook_do.deploy.send import LOOKS, backoff
 from notebook_do.model import DeleteClass, TransferClass, TransferredAway
 from notebook_do.observe import observe_namespaces, observe_scripts
+from notebook_do.plan.mark import op_of
 from notebook_do.plan.plan import DeleteScript, Forget, Upload
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Left:
             return None if left is live else "it is gone" if live is None else "it is new"
         known = {
             "etag": (left.etag, live.etag),
-            "operation": (self._ops.get(name, wire.op_of(left)), wire.op_of(live)),
+            "operation": (self._ops.get(name, op_of(left)), op_of(live)),
             "migration tag": (left.migration_tag, live.migration_tag),
         }
         if name in self._answered:  # the answer of an upload need not hold all that the list has

@@ -11,25 +11,40 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from notebook_do.journal import Intent
-    from notebook_do.model import NamespaceId, ObservedNamespace, RecordedWorker, StableId, Trigger
+    from notebook_do.model import (
+        NamespaceId,
+        ObservedNamespace,
+        ObservedScript,
+        RecordedWorker,
+        StableId,
+        Trigger,
+    )
 
 
 def after_intent(
-    recorded: Recorded, intent: Intent, *, etag: str | None, live: Mapping[NamespaceId, ObservedNamespace], at: str
+    recorded: Recorded,
+    intent: Intent,
+    *,
+    script: ObservedScript | None,
+    live: Mapping[NamespaceId, ObservedNamespace],
+    at: str,
 ) -> Recorded:
-    """Record that `intent` was carried out. `live` are the namespaces seen after it, `at` the tombstones' date."""
+    """Record that `intent` was carried out.
+
+    `script` is what an upload answered, `live` are the namespaces seen after it, `at` is the tombstones' date.
+    """
     workers = {w.id: w for w in recorded.workers}
     if intent.kind == "delete":
         workers.pop(intent.worker, None)
     elif intent.worker_record is not None:
-        workers[intent.worker] = replace(intent.worker_record, etag=etag or intent.worker_record.etag)
+        workers[intent.worker] = _uploaded(intent.worker_record, intent, script)
     elif intent.trigger is not None and intent.worker in workers:
         workers[intent.worker] = _with_trigger(workers[intent.worker], intent.trigger, ours=intent.kind == "trigger")
     elif intent.settings_digest is not None and intent.worker in workers:
         workers[intent.worker] = replace(workers[intent.worker], settings_digest=intent.settings_digest)
         if intent.kind == "crons":
             workers[intent.worker] = _with_crons(workers[intent.worker], intent)
-    records = tuple(_identified(n, live) for n in intent.namespace_records)
+    records = tuple(_identified(n, intent, live) for n in intent.namespace_records)
     changed = replace(recorded, workers=tuple(workers[id_] for id_ in sorted(workers)))
     return _with_namespaces(changed, records, intent.forgotten, at)
 
@@ -38,6 +53,12 @@ def _with_crons(worker: RecordedWorker, intent: Intent) -> RecordedWorker:
     """Record which cron triggers are ours now."""
     ours = [cron for cron in intent.crons if cron not in intent.kept]
     return replace(worker, settings=Json({**worker.set_here, "crons": ours}))
+
+
+def _uploaded(worker: RecordedWorker, intent: Intent, script: ObservedScript | None) -> RecordedWorker:
+    """Record what an upload left behind."""
+    etag, modified_on = (script.etag, script.modified_on) if script else (None, None)
+    return replace(worker, etag=etag or worker.etag, modified_on=modified_on, op=intent.op)
 
 
 def _with_trigger(worker: RecordedWorker, trigger: Trigger, *, ours: bool) -> RecordedWorker:
@@ -57,12 +78,12 @@ def after_forget(recorded: Recorded, stable_ids: Iterable[StableId], workers: It
 
 
 def unclaimed(
-    recorded: Recorded, records: Iterable[RecordedNamespace], live: Mapping[NamespaceId, ObservedNamespace]
+    recorded: Recorded, intent: Intent, live: Mapping[NamespaceId, ObservedNamespace]
 ) -> tuple[RecordedNamespace, ...]:
-    """Return those of `records` that take neither a stable ID nor a namespace from what is recorded already."""
+    """Return those of the intent's records that take neither a stable ID nor a namespace from what is recorded already."""
     by_id = {n.namespace_id: n.stable_id for n in recorded.namespaces if n.namespace_id}
     by_stable = {n.stable_id: n.namespace_id for n in recorded.namespaces if n.namespace_id}
-    known = [(r, _identified(r, live).namespace_id) for r in records]
+    known = [(r, _identified(r, intent, live).namespace_id) for r in intent.namespace_records]
     return tuple(
         r for r, id_ in known if by_id.get(id_, r.stable_id) == r.stable_id and by_stable.get(r.stable_id, id_) == id_
     )
@@ -71,11 +92,11 @@ def unclaimed(
 def missing(intent: Intent, live: Mapping[NamespaceId, ObservedNamespace]) -> list[str]:
     """Name the namespaces that should be live after `intent` and are not, or are not what they should be."""
     concerned = (n for n in intent.namespace_records if n.stable_id in intent.verify)
-    return [problem for n in concerned if (problem := _mismatch(n, live))]
+    return [problem for n in concerned if (problem := _mismatch(n, intent, live))]
 
 
-def _mismatch(record: RecordedNamespace, live: Mapping[NamespaceId, ObservedNamespace]) -> str | None:
-    known = _identified(record, live)
+def _mismatch(record: RecordedNamespace, intent: Intent, live: Mapping[NamespaceId, ObservedNamespace]) -> str | None:
+    known = _identified(record, intent, live)
     there = live.get(known.namespace_id)
     what = f"namespace {record.stable_id} (class {record.class_name} on {record.script_name})"
     if there is None:
@@ -87,12 +108,15 @@ def _mismatch(record: RecordedNamespace, live: Mapping[NamespaceId, ObservedName
     return None
 
 
-def _identified(record: RecordedNamespace, live: Mapping[NamespaceId, ObservedNamespace]) -> RecordedNamespace:
-    """Give a namespace that was just created its id: the one of its class on its script."""
+def _identified(
+    record: RecordedNamespace, intent: Intent, live: Mapping[NamespaceId, ObservedNamespace]
+) -> RecordedNamespace:
+    """Give a namespace that was just created its id: the one of its class on its script that was not there before."""
     if record.namespace_id:
         return record
     place = record.script_name, record.class_name
-    ids = [n.namespace_id for n in live.values() if (n.script_name, n.class_name) == place]
+    new = (n for n in live.values() if n.namespace_id not in intent.known)
+    ids = [n.namespace_id for n in new if (n.script_name, n.class_name) == place]
     return replace(record, namespace_id=ids[0]) if len(ids) == 1 else record
 
 

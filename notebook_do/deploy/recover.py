@@ -13,12 +13,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from notebook_do.cloudflare import wire
 from notebook_do.deploy.record import after_intent, missing, unclaimed
 from notebook_do.deploy.result import Outcome
 from notebook_do.deploy.send import Mismatched, Overtaken, Uncertain, look, verify
 from notebook_do.journal import Journal
 from notebook_do.observe import observe_namespaces, observe_scripts
+from notebook_do.plan.mark import op_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -83,8 +83,7 @@ async def _resolve_one(client: Client, state: StateFile, recorded: Recorded, int
     except (Overtaken, Mismatched) as caught:
         sent, overtaken = None, caught
     if sent is not None:
-        etag = sent.script.etag if sent.script else None
-        state.save(after_intent(bound(recorded, client), intent, etag=etag, live=live, at=today()))
+        state.save(after_intent(bound(recorded, client), intent, script=sent.script, live=live, at=today()))
         return replace(common, status="done", detail="an earlier deploy was interrupted after it; it is recorded now.")
     if _superseded(intent, journal.attempts()):
         return replace(common, detail="an earlier deploy was interrupted before it happened; a later one went on.")
@@ -115,7 +114,7 @@ def _clock(seconds: float) -> str:
 async def recognise(client: Client, state: StateFile, scripts: Mapping[str, ObservedScript]) -> tuple[Outcome, ...]:
     """Record the uploads that were given up and are live now, told by their op; the lock is held."""
     shown = _shown(state, scripts)
-    outcomes = [await _record_late(client, state, i, scripts[i.script_name].etag) for i in shown]
+    outcomes = [await _record_late(client, state, i, scripts[i.script_name]) for i in shown]
     return tuple(o for o in outcomes if o is not None)
 
 
@@ -124,14 +123,14 @@ def _shown(state: StateFile, scripts: Mapping[str, ObservedScript]) -> list[Inte
     return [a.intent for a in attempts if _may_show_up(a, attempts) and _shows(a.intent, scripts)]
 
 
-async def _record_late(client: Client, state: StateFile, intent: Intent, etag: str | None) -> Outcome | None:
+async def _record_late(client: Client, state: StateFile, intent: Intent, script: ObservedScript) -> Outcome | None:
     """Record one of them as done; None where its namespaces are not as it leaves them: somebody went on from there."""
     recorded = state.load(account_id=client.account_id, api_origin=client.origin)
     live = await observe_namespaces(client) if intent.namespace_records else {}
     if missing(intent, live):
         return None
-    fitting = replace(intent, namespace_records=unclaimed(recorded, intent.namespace_records, live))
-    state.save(after_intent(bound(recorded, client), fitting, etag=etag, live=live, at=today()))
+    fitting = replace(intent, namespace_records=unclaimed(recorded, intent, live))
+    state.save(after_intent(bound(recorded, client), fitting, script=script, live=live, at=today()))
     Journal(state.journal_path).end(intent.op, "done")
     detail = "an earlier deploy was interrupted, and it happened late; it is recorded now."
     return Outcome(text=intent.summary, status="done", detail=detail, script_name=intent.script_name)
@@ -143,7 +142,7 @@ def _may_show_up(attempt: Attempt, attempts: Sequence[Attempt]) -> bool:
 
 def _shows(intent: Intent, scripts: Mapping[str, ObservedScript]) -> bool:
     live = scripts.get(intent.script_name)
-    return live is not None and wire.op_of(live) == intent.op
+    return live is not None and op_of(live) == intent.op
 
 
 def _superseded(intent: Intent, attempts: Sequence[Attempt]) -> bool:

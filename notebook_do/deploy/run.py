@@ -12,7 +12,7 @@ from notebook_do.cloudflare.assets import send_assets
 from notebook_do.cloudflare.secrets import Vault
 from notebook_do.deploy.before import check_consents, check_decided, check_secrets, not_our_own, verified_afterwards
 from notebook_do.deploy.blame import blamed
-from notebook_do.deploy.intents import intent_of, new_op, with_marks, with_own_tags
+from notebook_do.deploy.intents import intent_of, new_op, with_ids, with_marks, with_own_tags
 from notebook_do.deploy.meanwhile import Left, first_change, must_be_compared
 from notebook_do.deploy.order import waits_for
 from notebook_do.deploy.overwrite import check_overwritten, unguarded
@@ -30,7 +30,8 @@ from notebook_do.errors import (
     StateError,
 )
 from notebook_do.journal import Journal
-from notebook_do.observe import observe
+from notebook_do.observe import observe, observe_scripts
+from notebook_do.plan.mark_step import SetMark
 from notebook_do.plan.plan import DeleteScript, Forget, Upload, take_baseline
 from notebook_do.state import make_key
 
@@ -225,6 +226,8 @@ class _Run:
             return Outcome(text=step.summary, status="done")
         if isinstance(step, Upload):
             step = self._with_marks(with_own_tags(step, self.recorded, self.tags))
+        elif isinstance(step, SetMark):
+            step = with_ids(step, await self._with_its_tags(step.script_name), self.recorded)
         op = new_op(self.recorded)
         form = await self._form(step, op) if isinstance(step, Upload) else None
         intent = intent_of(
@@ -233,6 +236,7 @@ class _Run:
             serial=self.recorded.serial,
             live=self.left.scripts.get(step.script_name),
             digest=form.digest if form else "",
+            known={i for i, *_ in self.plan.baseline.namespaces} | {n.namespace_id for n in self.recorded.namespaces},
         )
         self._begin(intent)
         try:
@@ -271,6 +275,11 @@ class _Run:
         """Journal what is about to be sent, with the time: how long it may still be carried out is told from it."""
         self.journal.begin(replace(intent, sent_at=self.now()))
 
+    async def _with_its_tags(self, script_name: str) -> ObservedScript | None:
+        """Give a script as it is live; it is read again where the answer to its upload did not tell its tags."""
+        known = self.left.scripts.get(script_name)
+        return known if known and known.tags else (await observe_scripts(self.client)).get(script_name)
+
     def _with_marks(self, step: Upload) -> Upload:
         """Mark the secrets that `step` sets, so that a later plan can tell whether they changed."""
         found = wire.secrets_of(step)
@@ -286,8 +295,7 @@ class _Run:
     def _record(
         self, intent: Intent, script: ObservedScript | None, live: Mapping[NamespaceId, ObservedNamespace]
     ) -> None:
-        etag = script.etag if script else None
-        self.recorded = self.state.save(after_intent(self.recorded, intent, etag=etag, live=live, at=today()))
+        self.recorded = self.state.save(after_intent(self.recorded, intent, script=script, live=live, at=today()))
         self.journal.end(intent.op, "done")
 
     # --- how it ends

@@ -20,6 +20,8 @@ from notebook_do.deploy.record import missing
 from notebook_do.deploy.there import until_there
 from notebook_do.errors import ApiError, DeployError
 from notebook_do.observe import observe_namespaces, observe_scripts
+from notebook_do.plan.mark import bears_mark, op_of
+from notebook_do.plan.mark_step import SetMark
 from notebook_do.plan.plan import DeleteScript, SetSchedules, SetUrl, Upload
 from notebook_do.plan.trigger_step import RemoveTrigger, SetTrigger
 
@@ -36,6 +38,7 @@ LOOKS = 6
 _ECHOES = {
     "upload": frozenset({10079, 10074}),
     "delete": frozenset({10007, 10090}),
+    "mark": frozenset(),
     "url": frozenset(),
     "crons": frozenset(),
     "trigger": frozenset(),
@@ -176,7 +179,7 @@ async def verify_shown(client: Client, intent: Intent, answered: ObservedScript 
         except (ApiError, NoAnswer, Cancelled) as error:
             raise unclear(intent, error) from None
         status = judge(intent, {live.name: live} if live else {})
-        untagged = live is not None and wire.op_of(live) is None and answered is not None
+        untagged = live is not None and op_of(live) is None and answered is not None
         if live and (status == "done" or (untagged and answered and live.etag == answered.etag)):
             return live
         if status == "uncertain":
@@ -211,6 +214,8 @@ async def _once(client: Client, step: Mutation, form: UploadForm | None) -> Sent
                 raise AssertionError("an upload without its form")
             result = await client.upload_script(step.script_name, form)
             return Sent(script=wire.decode_upload(result, step.script_name), began=wire.decode_beginnings(result))
+        case SetMark():
+            await client.set_tags(step.script_name, step.tags)
         case SetUrl():
             await client.set_script_url(step.script_name, enabled=step.enabled, previews=step.previews)
         case SetSchedules():
@@ -229,6 +234,9 @@ async def _once(client: Client, step: Mutation, form: UploadForm | None) -> Sent
 async def state_of(client: Client, intent: Intent) -> tuple[Status, ObservedScript | None]:
     """Ask the live facts that tell about `intent`: how it stands, and the script where an upload tells."""
     match intent.kind:
+        case "mark":
+            there = (await observe_scripts(client)).get(intent.script_name)
+            return _told(there is not None and bears_mark(there.tags, intent.tags)), None
         case "url":
             enabled, previews = await client.script_url(intent.script_name)
             return _told(enabled == intent.enabled and intent.previews in (None, previews)), None
@@ -238,10 +246,10 @@ async def state_of(client: Client, intent: Intent) -> tuple[Status, ObservedScri
         case "trigger" | "untrigger":
             if intent.trigger is None:
                 raise AssertionError("an intent about a trigger without it")
-            (there,) = await read_triggers(client, [intent.trigger])
+            (holder,) = await read_triggers(client, [intent.trigger])
             if intent.kind == "untrigger":
-                return _told(there.script != intent.script_name), None
-            return _told(holds(there, intent.script_name, intent.trigger)), None
+                return _told(holder.script != intent.script_name), None
+            return _told(holds(holder, intent.script_name, intent.trigger)), None
         case "upload" | "delete":
             scripts = await observe_scripts(client)
             return judge(intent, scripts), scripts.get(intent.script_name)

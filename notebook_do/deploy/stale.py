@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from notebook_do.cloudflare import wire
+from notebook_do.plan.mark import op_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,7 +48,7 @@ def diverged(recorded: Recorded, scripts: Iterable[ObservedScript], concerned: f
     Every upload carries lineage and serial. What this file uploaded, it recorded under a higher serial afterwards.
     """
     for script in scripts:
-        found = re.fullmatch(r"([0-9a-f]{8})\.(\d{1,12})\.[0-9a-f]{16}", wire.op_of(script) or "")
+        found = re.fullmatch(r"([0-9a-f]{8})\.(\d{1,12})\.[0-9a-f]{16}", op_of(script) or "")
         ours = found is not None and found[1] == recorded.lineage[:8] and script.name in concerned
         if ours and found is not None and int(found[2]) >= recorded.serial:
             return (

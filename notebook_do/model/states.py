@@ -127,6 +127,10 @@ class RecordedWorker:
     """The triggers that we set; no other one is ever removed."""
     secrets: tuple[tuple[str, str], ...] = ()
     """(binding, mark) of the secrets that were set, sorted: a keyed mark tells whether a value changed."""
+    modified_on: str | None = None
+    """When the script was last changed, as the last upload answered it; None where that is not known."""
+    op: str | None = None
+    """The operation that uploaded it last; None in records of the first edition."""
     settings: Json | None = None
     """The settings and cron triggers that we set, by name, with their values; no other one is ever taken away. None:
     written before these were recorded."""

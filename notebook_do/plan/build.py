@@ -15,11 +15,13 @@ from notebook_do.plan.alias import can_alias
 from notebook_do.plan.bound import called_by
 from notebook_do.plan.destroy import Doom, check_binders, check_forgotten, check_hosts, condemn, deletions
 from notebook_do.plan.diff import WorkerDiff, compare
-from notebook_do.plan.explain import doom_changes, gone_changes, kept_changes, namespace_changes
-from notebook_do.plan.facts import Facts, Findings, Slot, gather, newest_deployments
+from notebook_do.plan.explain import doom_changes, gone_changes, kept_changes, mark_change, namespace_changes
+from notebook_do.plan.facts import Facts, Findings, gather, newest_deployments
+from notebook_do.plan.foreign import check_foreign_hosts, elsewhere
 from notebook_do.plan.forms import settle_forms
 from notebook_do.plan.identity import Held, identify
 from notebook_do.plan.kept import kept
+from notebook_do.plan.mark_step import SetMark
 from notebook_do.plan.migrations import check_arrivals, check_missing, check_slots, unit_of
 from notebook_do.plan.order import CrossedTransfer
 from notebook_do.plan.plan import Action, Change, Forget, Plan, Upload, take_baseline
@@ -70,7 +72,7 @@ def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests 
         session=desired.session,
         stage=desired.stage,
         target=target,
-        changes=_changes(work, frozenset(s.script_name for s in steps if isinstance(s, Upload))),
+        changes=_changes(work, steps),
         drift=tuple(findings.drift),
         steps=tuple(steps),
         refusals=tuple(sorted(findings.refusals, key=lambda r: (r.subject, r.code))),
@@ -81,7 +83,7 @@ def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests 
         namespace_ids=ids,
         undecided=left_out,
         deployments=newest_deployments(observed),
-        binding_rows=binding_rows(facts, work.diffs, _elsewhere(facts) | namespace_ids),
+        binding_rows=binding_rows(facts, work.diffs, elsewhere(facts) | namespace_ids),
         migration_rows=migration_rows(steps),
     )
 
@@ -178,7 +180,7 @@ def _check_together(work: _Work) -> None:
     check_slots(work.units, doom.by_id(), facts, findings)
     check_arrivals(work.units, work.standings, facts, findings)
     declared = {r.namespace_id for i, r in facts.records.items() if i in facts.namespaces}
-    known = frozenset(u.namespace_id for u in work.units) | declared
+    known = frozenset(u.namespace_id for u in work.units) | declared | findings.asked_about
     new: dict[str, list[Unit]] = {}
     for unit in work.units:
         if unit.at is None and unit.goal:
@@ -191,7 +193,7 @@ def _check_together(work: _Work) -> None:
     check_binders(doom, frozenset(busy), facts, findings)
     check_hosts(doom, facts, findings)
     check_forgotten(doom, facts, findings)
-    _check_foreign_hosts(work)
+    check_foreign_hosts(facts, doom, findings)
 
 
 def _check_split(standing: Standing, findings: Findings, *, lifecycle: bool) -> None:
@@ -211,28 +213,6 @@ def _check_split(standing: Standing, findings: Findings, *, lifecycle: bool) -> 
         findings.warnings.append(
             f"Worker {live.name} runs two versions at once; this plan ends that at 100 % of the new code."
         )
-
-
-def _check_foreign_hosts(work: _Work) -> None:
-    """Refuse a namespace on a Worker that is neither declared nor live with that class."""
-    facts, doom = work.facts, work.doom
-    for namespace in facts.desired.namespaces:
-        if namespace.host is not None or namespace.stable_id in doom.stable_ids:
-            continue
-        record = facts.records.get(namespace.stable_id)
-        slot = Slot(namespace.script_name, namespace.class_name)
-        live = facts.slots.get(slot)
-        if live is None or (record and record.namespace_id != live.namespace_id):
-            known = ", ".join(n.class_name for n in facts.hosted.get(slot.script, [])) or "none"
-            work.findings.refuse(
-                "host-missing",
-                namespace.stable_id,
-                f"namespace {namespace.stable_id} is declared on Worker {slot.script}, which is not declared here "
-                f"and has no class {slot.class_name} of that identity in the account; its classes: {known}.",
-                "run the cell of that Worker",
-                "correct script_name (--script) or the class name",
-                where=namespace.where,
-            )
 
 
 # --- steps
@@ -320,8 +300,10 @@ def _check_aliases(work: _Work, stages: list[Stage]) -> None:
 # --- what the plan says and covers
 
 
-def _changes(work: _Work, uploaded: frozenset[str]) -> tuple[Change, ...]:
+def _changes(work: _Work, steps: list[Step]) -> tuple[Change, ...]:
     changes: list[Change] = []
+    uploaded = {s.script_name for s in steps if isinstance(s, Upload)}
+    changes += (mark_change(s) for s in steps if isinstance(s, SetMark) and s.script_name not in uploaded)
     for script, diff in sorted(work.diffs.items()):
         if not diff.changes:
             worker = diff.standing.worker
@@ -335,13 +317,6 @@ def _changes(work: _Work, uploaded: frozenset[str]) -> tuple[Change, ...]:
     changes += doom_changes(work.doom)
     changes += kept_changes(work.facts, work.doom, work.held)
     return tuple(changes)
-
-
-def _elsewhere(facts: Facts) -> dict[str, str]:
-    """Give the live ids of the declared namespaces whose Worker is not declared here."""
-    foreign = (n for n in facts.desired.namespaces if n.host is None)
-    found = ((n.stable_id, facts.slots.get(Slot(n.script_name, n.class_name))) for n in foreign)
-    return {stable_id: live.namespace_id for stable_id, live in found if live}
 
 
 def _scripts(facts: Facts) -> frozenset[str]:

@@ -13,6 +13,7 @@ from notebook_do.plan.facts import Slot
 from notebook_do.plan.mark import read_mark
 from notebook_do.plan.order import CrossedTransfer, order_of
 from notebook_do.plan.plan import Consent, DeleteScript, Forget
+from notebook_do.plan.reading import Reading, Readings, readings_of, refuse_doubt
 from notebook_do.plan.schedule import Unit
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Doom:
 
 def condemn(facts: Facts, findings: Findings) -> Doom:
     """Resolve what was asked for; refusals go to `findings`."""
-    doom = Doom()
+    doom, readings = Doom(), readings_of(facts)
     for asked in facts.desired.destroy:
         kind, _, name = asked.rpartition(":")
         is_namespace = name in facts.records or name in facts.namespaces
@@ -100,9 +101,9 @@ def condemn(facts: Facts, findings: Findings) -> Doom:
                 f"destroy worker:{asked}",
             )
         elif is_worker and kind != "namespace":
-            _condemn_worker(name, facts, doom, findings)
+            _condemn_worker(name, facts, readings, doom, findings)
         else:
-            _condemn_namespace(StableId(name), facts, doom, findings)
+            _condemn_namespace(StableId(name), facts, readings, doom, findings)
     doom.stable_ids = frozenset((*doom.namespaces, *doom.forgotten, *doom.stable_ids))
     return doom
 
@@ -117,10 +118,14 @@ def _refuse_unknown(asked: str, facts: Facts, findings: Findings) -> None:
     )
 
 
-def _condemn_namespace(stable_id: StableId, facts: Facts, doom: Doom, findings: Findings) -> None:
-    live = live_of(stable_id, facts)
+def _condemn_namespace(stable_id: StableId, facts: Facts, readings: Readings, doom: Doom, findings: Findings) -> None:
+    said = _said_of(stable_id, facts, readings)
+    live = said.live if said else None
     doom.stable_ids |= {stable_id}
-    if live is not None:
+    if said is not None and said.doubtful:
+        desired = facts.namespaces.get(stable_id)
+        refuse_doubt(stable_id, said, findings, desired.where if desired else None)
+    elif live is not None:
         _check_protected(stable_id, live, facts, findings)
         doom.namespaces[stable_id] = live
     elif stable_id in facts.records:
@@ -129,20 +134,22 @@ def _condemn_namespace(stable_id: StableId, facts: Facts, doom: Doom, findings: 
         _refuse_unknown(stable_id, facts, findings)
 
 
-def live_of(stable_id: StableId, facts: Facts) -> ObservedNamespace | None:
-    """Find the live namespace of a stable ID: as recorded, as adopted by id, or as our mark on its host says."""
+def _said_of(stable_id: StableId, facts: Facts, readings: Readings) -> Reading | None:
+    """Read where a stable ID is: as recorded, as adopted by id, or as our mark says; None when nothing says it."""
     record, desired = facts.records.get(stable_id), facts.namespaces.get(stable_id)
-    if record is not None:
-        return facts.live.get(record.namespace_id)
+    if record is not None and (record.namespace_id or desired is None or desired.namespace_id is None):
+        return readings.recorded(record)
     if desired is None:
         return None
     if desired.namespace_id is not None:
-        return facts.live.get(desired.namespace_id)
-    script = facts.scripts.get(desired.script_name)
-    mark = read_mark(script.tags) if script else None
-    if mark is None or (mark.session, mark.stage) != (facts.desired.session, facts.desired.stage):
-        return None
-    return facts.slots.get(Slot(desired.script_name, mark.classes.get(stable_id, "")))
+        slot = Slot(desired.script_name, desired.class_name)
+        return Reading(slot=slot, live=facts.live.get(desired.namespace_id))
+    return readings.marked(stable_id, desired.script_name)
+
+
+def _live_of(stable_id: StableId, facts: Facts, readings: Readings) -> ObservedNamespace | None:
+    said = _said_of(stable_id, facts, readings)
+    return said.live if said else None
 
 
 def _check_protected(stable_id: StableId, live: ObservedNamespace, facts: Facts, findings: Findings) -> None:
@@ -159,7 +166,7 @@ def _check_protected(stable_id: StableId, live: ObservedNamespace, facts: Facts,
         )
 
 
-def _condemn_worker(id_: str, facts: Facts, doom: Doom, findings: Findings) -> None:
+def _condemn_worker(id_: str, facts: Facts, readings: Readings, doom: Doom, findings: Findings) -> None:
     record = facts.worker_records.get(id_)
     declared = next((w for w in facts.desired.workers if w.id == id_), None)
     script = record.script_name if record else declared.script_name if declared else ""
@@ -172,7 +179,7 @@ def _condemn_worker(id_: str, facts: Facts, doom: Doom, findings: Findings) -> N
         doom.forgotten += [n.stable_id for n in facts.recorded.namespaces if n.script_name == script]
         return
     mark = read_mark(live.tags)
-    if record is None and (mark is None or (mark.session, mark.stage) != (facts.desired.session, facts.desired.stage)):
+    if record is None and not (mark and mark.is_of(facts.desired.session, facts.desired.stage)):
         findings.refuse(
             "worker-exists",
             id_,
@@ -181,12 +188,14 @@ def _condemn_worker(id_: str, facts: Facts, doom: Doom, findings: Findings) -> N
         )
         return
     doom.workers[id_] = script
-    _condemn_hosted(id_, script, facts, doom, findings)
+    _condemn_hosted(id_, script, facts, readings, doom, findings)
 
 
-def _condemn_hosted(id_: str, script: str, facts: Facts, doom: Doom, findings: Findings) -> None:
+def _condemn_hosted(  # noqa: PLR0913, PLR0917 - what is asked, what is known, and where it goes
+    id_: str, script: str, facts: Facts, readings: Readings, doom: Doom, findings: Findings
+) -> None:
     """Condemn every namespace of a script that is to be deleted; each needs a stable ID to be asked for."""
-    ids = {live.namespace_id: i for i in _known_ids(facts) if (live := live_of(i, facts))}
+    ids = {live.namespace_id: i for i in _known_ids(facts) if (live := _live_of(i, facts, readings))}
     for hosted in facts.hosted.get(script, []):
         stable_id = ids.get(hosted.namespace_id)
         if stable_id is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from notebook_do.plan.facts import Slot
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from notebook_do.plan.destroy import Doom
     from notebook_do.plan.facts import Facts
     from notebook_do.plan.identity import Held
+    from notebook_do.plan.mark_step import SetMark
 
 
 def namespace_changes(held: Iterable[Held]) -> list[Change]:
@@ -64,6 +66,16 @@ def _row(  # noqa: PLR0913 - the cells of a row
         detail=detail,
         namespace_id=held.live.namespace_id if held.live else "",
     )
+
+
+def mark_change(step: SetMark) -> Change:
+    """Tell of ids that are put into a mark although nothing else of the Worker is sent."""
+    detail = (
+        f"The tags of Worker {step.script_name} are to say which namespaces {', '.join(step.stable_ids)} are; an "
+        "interrupted deploy left their ids out."
+    )
+    change = Change(action=Action.UPDATE, kind="setting", id=step.worker, worker=step.worker, name=step.script_name)
+    return replace(change, field="tags", detail=detail)
 
 
 def kept_changes(facts: Facts, doom: Doom, held: Iterable[Held]) -> list[Change]:

@@ -92,6 +92,8 @@ class Findings:
     refusals: list[Refusal] = field(default_factory=list)
     drift: list[Change] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    asked_about: set[str] = field(default_factory=set)
+    """The live namespaces, by id, of which a refusal asks what they are."""
 
     def refuse(self, code: str, subject: str, message: str, *choices: str, where: Where | None = None) -> None:
         """Note a refusal; `choices` are what the user can do instead."""

@@ -1,16 +1,17 @@
 """Finds the live namespace behind every stable ID: by the state file, by our mark, or by what the user adopts.
 
-A namespace is its namespace id. A class name alone never makes an identity, except where the user adopts the Worker.
+A namespace is its namespace id. A class name makes an identity only where it can be read in one way, or where the user
+adopts the Worker and nobody else claims the namespace.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from notebook_do.plan.facts import Slot
-from notebook_do.plan.mark import alchemy_classes, read_mark
 from notebook_do.plan.plan import Action, Change
+from notebook_do.plan.reading import Reading, readings_of, refuse_doubt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from notebook_do.model import DesiredNamespace, ObservedNamespace, RecordedNamespace, StableId
     from notebook_do.plan.destroy import Doom
     from notebook_do.plan.facts import Facts, Findings
+    from notebook_do.plan.reading import Readings
     from notebook_do.plan.standing import Standing
 
 
@@ -35,16 +37,12 @@ class Held:
 def identify(facts: Facts, standings: Mapping[str, Standing], doom: Doom, findings: Findings) -> list[Held]:
     """Give every declared namespace that a declared Worker hosts, those to be destroyed left out."""
     held: list[Held] = []
-    owner: dict[str, StableId] = {
-        r.namespace_id: r.stable_id
-        for r in facts.recorded.namespaces
-        if r.namespace_id and r.stable_id not in facts.namespaces
-    }
-    marked, doomed = _marked_slots(facts), doom.by_id()
+    owner: dict[str, StableId] = {r.namespace_id: r.stable_id for r in facts.recorded.namespaces if r.namespace_id}
+    readings, doomed = readings_of(facts), doom.by_id()
     for desired in facts.desired.namespaces:
         if desired.host is None or desired.stable_id in doom.stable_ids or desired.script_name not in standings:
             continue
-        found = _Search(facts, standings, findings, desired, marked).find()
+        found = _Search(facts, standings, findings, desired, readings).find()
         if found is None:
             continue
         if found.live is not None:
@@ -60,21 +58,6 @@ def identify(facts: Facts, standings: Mapping[str, Standing], doom: Doom, findin
     return held
 
 
-def _marked_slots(facts: Facts) -> dict[str, Slot]:
-    """Give where the marks of this session and stage say that each stable ID lives, as far as it is live there."""
-    ours = (facts.desired.session, facts.desired.stage)
-    found: dict[str, Slot] = {}
-    for name in sorted(facts.scripts):
-        mark = read_mark(facts.scripts[name].tags)
-        if mark is None or (mark.session, mark.stage) != ours:
-            continue
-        for stable_id, class_name in mark.classes.items():
-            slot = Slot(name, class_name)
-            if slot in facts.slots:
-                found.setdefault(stable_id, slot)
-    return found
-
-
 @dataclass(frozen=True, slots=True)
 class _Search:
     """The search for one declared namespace."""
@@ -83,7 +66,7 @@ class _Search:
     standings: Mapping[str, Standing]
     findings: Findings
     desired: DesiredNamespace
-    marked: Mapping[str, Slot]
+    readings: Readings
 
     def find(self) -> Held | None:
         """Try record, former record, explicit id, mark, adoption; None after a refusal."""
@@ -99,11 +82,25 @@ class _Search:
             return self._recorded(former, former.stable_id)
         if desired.namespace_id is not None:
             return self._explicit()
-        if marked := self._marked(desired.stable_id):
-            return self._held_by_mark(marked, None)
-        if desired.renamed_from and (marked := self._marked(desired.renamed_from)):
-            return self._held_by_mark(marked, desired.renamed_from)
-        adopted = self._adopted()
+        formerly, said = None, self._said(desired.stable_id)
+        if said is None and desired.renamed_from:
+            formerly, said = desired.renamed_from, self._said(desired.renamed_from)
+        if said is not None:
+            return self._found(said, formerly)
+        return self._unnamed()
+
+    def _unnamed(self) -> Held | None:
+        """Adopt by class, or let it begin: nothing that is live says what the stable ID is."""
+        desired = self.desired
+        if self._adopts and self.readings.is_ours(desired.script_name) and self.readings.nameless(desired.script_name):
+            candidates = tuple(self.facts.hosted.get(desired.script_name, ()))
+            said = Reading(slot=self._place, doubtful=True, candidates=candidates)
+            refuse_doubt(desired.stable_id, said, self.findings, desired.where)
+            return None
+        adopted = self.facts.slots.get(self._place) if self._adopts else None
+        if adopted and self.readings.claims.get(adopted.namespace_id, frozenset()) - {desired.stable_id}:
+            self._refuse_claimed_elsewhere(adopted)
+            return None
         if desired.renamed_from and not adopted:
             self.findings.warnings.append(
                 f"namespace {desired.stable_id}: renamed_from names {desired.renamed_from}, which is not known here; "
@@ -111,8 +108,37 @@ class _Search:
             )
         return Held(desired=desired, live=adopted, record=None)
 
+    @property
+    def _place(self) -> Slot:
+        return Slot(self.desired.script_name, self.desired.class_name)
+
+    @property
+    def _adopts(self) -> bool:
+        standing = self.standings.get(self.desired.script_name)
+        return standing is not None and standing.worker.adopt and standing.live is not None
+
+    def _said(self, stable_id: str) -> Reading | None:
+        return self.readings.marked(stable_id, self.desired.script_name, adopts=self._adopts)
+
+    def _found(self, said: Reading, formerly: StableId | None) -> Held | None:
+        """Take what marks or tags say."""
+        script = self.desired.script_name
+        if said.doubtful and said.slot == self._place and self._adopts and not self.readings.is_ours(script):
+            return self._unnamed()  # what the user takes over is what is live under this very class
+        if said.doubtful:
+            refuse_doubt(self.desired.stable_id, said, self.findings, self.desired.where)
+            return None
+        if said.live is None:
+            self._refuse_lost(said.slot)
+            return None
+        self._tell_moved(said.slot, said.live)
+        return Held(desired=self.desired, live=said.live, record=None, formerly=formerly)
+
     def _recorded(self, record: RecordedNamespace, formerly: StableId | None) -> Held | None:
         desired = self.desired
+        if not record.namespace_id and desired.namespace_id:
+            held = self._explicit()
+            return replace(held, record=record, formerly=formerly) if held else None
         if desired.namespace_id not in {None, record.namespace_id}:
             self.findings.refuse(
                 "namespace-id-conflict",
@@ -124,15 +150,15 @@ class _Search:
                 where=desired.where,
             )
             return None
-        live = self.facts.live.get(record.namespace_id)
-        if live is None and not record.namespace_id:
-            live = self.facts.slots.get(Slot(record.script_name, record.class_name))
-        if live is None:
+        said = self.readings.recorded(record)
+        if said.doubtful:
+            refuse_doubt(self.desired.stable_id, said, self.findings, self.desired.where)
+            return None
+        if said.live is None:
             self._gone(record)
             return None
-        if (live.script_name, live.class_name) != (record.script_name, record.class_name):
-            self._moved(record, live)
-        return Held(desired=desired, live=live, record=record, formerly=formerly)
+        self._tell_moved(said.slot, said.live)
+        return Held(desired=desired, live=said.live, record=record, formerly=formerly)
 
     def _refuse_two(self, record: RecordedNamespace, former: RecordedNamespace) -> None:
         desired = self.desired
@@ -171,11 +197,14 @@ class _Search:
             where=desired.where,
         )
 
-    def _moved(self, record: RecordedNamespace, live: ObservedNamespace) -> None:
-        before, after = f"{record.script_name}.{record.class_name}", f"{live.script_name}.{live.class_name}"
+    def _tell_moved(self, slot: Slot, live: ObservedNamespace) -> None:
+        """Tell of a namespace that is not where it was when we wrote it down."""
+        if (live.script_name, live.class_name) == slot:
+            return
+        before, after = ".".join(slot), f"{live.script_name}.{live.class_name}"
         self.findings.drift.append(
             Change(
-                action=Action.RENAME if record.script_name == live.script_name else Action.TRANSFER,
+                action=Action.RENAME if slot.script == live.script_name else Action.TRANSFER,
                 kind="namespace",
                 id=self.desired.stable_id,
                 worker=self.desired.host or "",
@@ -202,35 +231,32 @@ class _Search:
             return None
         return Held(desired=desired, live=live, record=None)
 
-    def _marked(self, stable_id: str) -> Slot | None:
-        """Find where the mark on the host says that the stable ID lives, or else the one on any Worker of ours."""
-        standing = self.standings.get(self.desired.script_name)
-        if standing and standing.live:
-            classes = dict(alchemy_classes(standing.live)) if standing.worker.adopt else {}
-            classes |= standing.mark.classes if standing.mark else {}
-            if stable_id in classes:
-                return Slot(standing.live.name, classes[stable_id])
-        return self.marked.get(stable_id)
+    def _refuse_lost(self, slot: Slot) -> None:
+        desired = self.desired
+        self.findings.refuse(
+            "namespace-gone",
+            desired.stable_id,
+            f"Worker {slot.script} is marked to host namespace {desired.stable_id} as class {slot.class_name}, and "
+            "that namespace is not in the account now; the state file does not know it either.",
+            "name the live namespace: namespace_id= (--namespace-id ID); see %durable show namespaces",
+            "begin an empty one under another stable ID",
+            where=desired.where,
+        )
 
-    def _held_by_mark(self, slot: Slot, formerly: StableId | None) -> Held | None:
-        desired, live = self.desired, self.facts.slots.get(slot)
-        if live is None:
-            self.findings.refuse(
-                "namespace-gone",
-                desired.stable_id,
-                f"Worker {slot.script} is marked to host namespace {desired.stable_id} as class {slot.class_name}, but "
-                "has no such class now, and the state file does not know it either.",
-                "name the live namespace: namespace_id= (--namespace-id ID); see %durable show namespaces",
-                where=desired.where,
-            )
-            return None
-        return Held(desired=desired, live=live, record=None, formerly=formerly)
-
-    def _adopted(self) -> ObservedNamespace | None:
-        standing = self.standings.get(self.desired.script_name)
-        if standing and standing.worker.adopt and standing.live:
-            return self.facts.slots.get(Slot(standing.live.name, self.desired.class_name))
-        return None
+    def _refuse_claimed_elsewhere(self, live: ObservedNamespace) -> None:
+        desired = self.desired
+        self.findings.asked_about.add(live.namespace_id)
+        others = ", ".join(sorted(self.readings.claims[live.namespace_id] - {desired.stable_id}))
+        self.findings.refuse(
+            "namespace-claimed",
+            desired.stable_id,
+            f"class {live.class_name} of Worker {live.script_name} is namespace {live.namespace_id}, which belongs "
+            f"to the stable ID {others}; by its class name alone it does not become {desired.stable_id}.",
+            f"take it over under its stable ID: declare {others} instead of {desired.stable_id}",
+            f"take it over as {desired.stable_id}: declare namespace_id={live.namespace_id!r} "
+            f"(--namespace-id {live.namespace_id})",
+            where=desired.where,
+        )
 
 
 def _refuse_doomed(desired: DesiredNamespace, live: ObservedNamespace, doomed: str, findings: Findings) -> None:

@@ -1,12 +1,15 @@
-"""Turns script tags into who made a script and which stable ID each of its classes has, and back.
+"""Turns script tags into who made a script and which namespace each of its stable IDs is, and back.
 
-Our mark is `ndo:do:<session>:<stage>:<id>=<Class>;<id>=<Class>`, every part percent-encoded, in as many tags as it
-needs. It lets a lost state file be rebuilt from what is live. Cloudflare takes 10 tags a script of 1,024 bytes,
-without `,` and `&` (measured by others, github.com/alchemy-run/alchemy/pull/824). Alchemy's are read only.
+Our mark is `ndo:do:<session>:<stage>:<id>=<Class>@<12 hex>;...`, every part percent-encoded, in as many tags as it
+needs; the 12 hex digits are how the namespace id begins, and are missing where an upload creates the namespace, until
+they are put in. Marks of the first edition have no `@`. It lets a lost state file be rebuilt from what is live.
+Cloudflare takes 10 tags a script of 1,024 bytes, without `,` and `&` (measured by others,
+github.com/alchemy-run/alchemy/pull/824). Alchemy's are read only.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
@@ -21,37 +24,69 @@ if TYPE_CHECKING:
 MAX_TAGS = 9
 """One of the ten is left to the deployer, which names its operation in it."""
 MAX_TAG_BYTES = 1024
+OP_TAG = "ndo:op:"
+"""The script tag that says which operation of ours uploaded what is live: it makes a lost answer decidable."""
+ID_DIGITS = 12
 _OURS = "ndo:"
 _PREFIX = f"{_OURS}do:"
+_BEGINNING = re.compile(rf"[0-9a-f]{{{ID_DIGITS}}}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What a mark says of one stable ID: its class, and how its namespace id begins.
+
+    `begins` is empty where the id was to follow, and None in the first edition: such an entry names a class only.
+    """
+
+    class_name: str
+    begins: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """What the tags of one script say: the session and stage that made it, and class names by stable ID."""
+    """What the tags of one script say: the session and stage that made it, and an entry for each stable ID."""
 
     session: str
     stage: str
-    classes: Mapping[str, str] = field(default_factory=dict)
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+
+    def is_of(self, session: str, stage: str) -> bool:
+        """Say whether this session and stage made it."""
+        return (self.session, self.stage) == (session, stage)
 
 
 def read_mark(tags: Iterable[str]) -> Mark | None:
-    """Read our mark; None when there is none. Parts of a damaged tag are left out, never guessed."""
+    """Read our mark; None when there is none. What is damaged or said in two ways is left out, never guessed."""
     owner: tuple[str, str] | None = None
-    classes: dict[str, str] = {}
+    entries: dict[str, Entry] = {}
+    disputed: set[str] = set()
     for tag in sorted(tags):
         if not tag.startswith(_PREFIX) or tag.count(":") != 4:
             continue
         session, stage, body = tag.removeprefix(_PREFIX).split(":")
         found = (unquote(session), unquote(stage))
         owner = owner or found
-        if found == owner:
-            classes |= _pairs(body)
-    return Mark(session=owner[0], stage=owner[1], classes=classes) if owner else None
+        for id_, entry in _pairs(body) if found == owner else ():
+            if entries.setdefault(id_, entry) != entry:
+                disputed.add(id_)
+    known = {id_: entry for id_, entry in entries.items() if id_ not in disputed}
+    return Mark(session=owner[0], stage=owner[1], entries=known) if owner else None
 
 
-def _pairs(body: str) -> dict[str, str]:
-    pairs = (part.partition("=") for part in body.split(";") if part)
-    return {unquote(id_): unquote(class_name) for id_, equals, class_name in pairs if id_ and equals and class_name}
+def _pairs(body: str) -> list[tuple[str, Entry]]:
+    pairs = []
+    for part in body.split(";"):
+        id_, _, said = part.partition("=")
+        class_name, at, begins = said.partition("@")
+        if id_ and class_name and (not begins or _BEGINNING.fullmatch(begins)):
+            pairs.append((unquote(id_), Entry(class_name=unquote(class_name), begins=begins if at else None)))
+    return pairs
+
+
+def op_of(script: ObservedScript) -> str | None:
+    """Give the operation of ours that uploaded what is live, where it says so."""
+    return next((t.removeprefix(OP_TAG) for t in script.tags if t.startswith(OP_TAG)), None)
 
 
 def alchemy_classes(script: ObservedScript) -> dict[str, str]:
@@ -73,15 +108,23 @@ def alchemy_classes(script: ObservedScript) -> dict[str, str]:
     return classes
 
 
-def write_mark(session: str, stage: str, classes: Mapping[str, str]) -> tuple[str, ...]:
-    """Write the mark into as few tags as hold it."""
+def entry_of(class_name: str, namespace_id: str) -> Entry:
+    """Write an entry of today: the id is left out while it is empty, and follows later."""
+    return Entry(class_name=class_name, begins=namespace_id[:ID_DIGITS])
+
+
+def write_mark(session: str, stage: str, entries: Mapping[str, Entry]) -> tuple[str, ...]:
+    """Write the mark into as few tags as hold it, with room for the ids that are to follow."""
     head = f"{_PREFIX}{quote(session, safe='')}:{quote(stage, safe='')}:"
-    tags, body = [], ""
-    for id_, class_name in sorted(classes.items()):
-        part = f"{quote(id_, safe='')}={quote(class_name, safe='')}"
-        if body and len(head) + len(body) + 1 + len(part) > MAX_TAG_BYTES:
+    tags, body, room = [], "", MAX_TAG_BYTES - len(head)
+    for id_, entry in sorted(entries.items()):
+        at = "" if entry.begins is None else f"@{entry.begins}"
+        part = f"{quote(id_, safe='')}={quote(entry.class_name, safe='')}{at}"
+        needed = len(part) + (ID_DIGITS if at == "@" else 0)
+        if body and 1 + needed > room:
             tags.append(head + body)
-            body = ""
+            body, room = "", MAX_TAG_BYTES - len(head)
+        room -= needed + bool(body)
         body = f"{body};{part}" if body else part
     return (*tags, head + body)
 
@@ -90,3 +133,22 @@ def marked_tags(live: Iterable[str], mark: tuple[str, ...]) -> tuple[str, ...]:
     """Give the tags to upload: the live ones of others, and of our mark what fits beside them."""
     foreign = sorted({tag for tag in live if not tag.startswith(_OURS)})
     return (*foreign, *mark[: max(0, MAX_TAGS - len(foreign))])
+
+
+def completed_tags(live: Iterable[str], ids: Mapping[str, str]) -> tuple[str, ...]:
+    """Give the live tags with `ids` (namespace id by stable ID) in the entries of our mark that wait for one."""
+    tags = tuple(live)
+    mark = read_mark(tags)
+    if mark is None:
+        return tags
+    filled = {
+        id_: entry_of(entry.class_name, ids.get(id_, "")) if entry.begins == "" else entry
+        for id_, entry in mark.entries.items()
+    }
+    others = [tag for tag in tags if not tag.startswith(_PREFIX)]
+    return (*others, *write_mark(mark.session, mark.stage, filled))
+
+
+def bears_mark(live: Iterable[str], tags: Iterable[str]) -> bool:
+    """Say whether the live tags hold all that `tags` say as a mark of ours."""
+    return {tag for tag in tags if tag.startswith(_PREFIX)} <= set(live)

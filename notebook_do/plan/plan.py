@@ -12,6 +12,7 @@ from enum import Enum, StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.plan.mark_step import SetMark
 from notebook_do.plan.trigger_step import RemoveTrigger, SetTrigger
 from notebook_do.shown import Shown, frame
 
@@ -205,7 +206,7 @@ class Forget:
         return f"forget {', '.join((*self.stable_ids, *self.workers))}, which is no longer live"
 
 
-Step = Upload | SetUrl | SetSchedules | SetTrigger | RemoveTrigger | DeleteScript | Forget
+Step = Upload | SetMark | SetUrl | SetSchedules | SetTrigger | RemoveTrigger | DeleteScript | Forget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

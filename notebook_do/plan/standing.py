@@ -45,7 +45,7 @@ def stand(worker: DesiredWorker, facts: Facts, findings: Findings) -> Standing:
     live = facts.scripts.get(worker.script_name)
     record = facts.script_records.get(worker.script_name)
     mark = read_mark(live.tags) if live else None
-    mine = mark is not None and (mark.session, mark.stage) == (facts.desired.session, facts.desired.stage)
+    mine = mark is not None and mark.is_of(facts.desired.session, facts.desired.stage)
     _check_name(worker, facts, findings)
     if live and not record and not mine and not worker.adopt:
         _refuse_foreign(worker, live, mark, findings)

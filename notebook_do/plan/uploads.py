@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from notebook_do.model import (
     TAG_PREFIX,
     ClassBinding,
+    CreateClass,
     DeleteClass,
     Json,
     Migration,
@@ -25,7 +26,8 @@ from notebook_do.plan.alias import with_exports
 from notebook_do.plan.assets import keeps_assets
 from notebook_do.plan.crons import kept_crons, wanted_crons
 from notebook_do.plan.fingerprint import UNSET
-from notebook_do.plan.mark import marked_tags, write_mark
+from notebook_do.plan.mark import Entry, entry_of, marked_tags, read_mark, write_mark
+from notebook_do.plan.mark_step import SetMark
 from notebook_do.plan.plan import SetSchedules, SetUrl, Upload
 from notebook_do.plan.schedule import TEMPORARY
 from notebook_do.plan.secret import KEPT
@@ -66,13 +68,40 @@ class Uploads:
         last = {stage.script: n for n, stage in enumerate(listed)}
         steps: list[Step] = []
         for number, stage in enumerate(listed):
-            steps.append(self._upload(stage))
+            upload = self._upload(stage)
+            steps.append(upload)
             if last[stage.script] == number:
+                steps += self._mark(stage.script, upload.tags, self._created(listed, stage.script))
                 steps += self.settings(stage.script)
         for script in self.diffs:
             if script not in last:
+                steps += self._interrupted_mark(script)
                 steps += self.settings(script)
         return steps
+
+    # --- the ids in the mark
+
+    @staticmethod
+    def _created(stages: list[Stage], script: str) -> set[StableId]:
+        """Name what the uploads of a script create: Cloudflare gives the ids, so the mark cannot have them before."""
+        changes = (m for stage in stages if stage.script == script for m in stage.class_migrations)
+        return {m.stable_id for m in changes if isinstance(m, CreateClass)}
+
+    def _interrupted_mark(self, script: str) -> list[Step]:
+        """Put ids in that a deploy was to put in before it was interrupted."""
+        standing = self.diffs[script].standing
+        desired = self.facts.desired
+        if standing.live is None or standing.mark is None or not standing.mark.is_of(desired.session, desired.stage):
+            return []
+        known = {r.stable_id for r in self.facts.recorded.namespaces if r.namespace_id in self.facts.live}
+        return self._mark(script, standing.live.tags, known)
+
+    def _mark(self, script: str, tags: tuple[str, ...], known: set[StableId]) -> list[Step]:
+        """Give the step that puts ids into the mark that is live then, where `tags` wait for one of `known`."""
+        mark = read_mark(tags)
+        waiting = [i for i in sorted(known) if mark and i in mark.entries and mark.entries[i].begins == ""]
+        worker = self.diffs[script].standing.worker
+        return [SetMark(worker=worker.id, script_name=script, stable_ids=tuple(waiting))] if waiting else []
 
     def settings(self, script: str) -> list[Step]:
         """Give the steps that set a script's URL and cron triggers where they are not as declared."""
@@ -112,7 +141,10 @@ class Uploads:
         main_module, modules = with_exports(worker.main_module, worker.modules, stage.exports)
         migration = self._migration(stage, diff)
         desired = self.facts.desired
-        mark = write_mark(desired.session, desired.stage, {i: c for c, _, i in stage.hosted})
+        entries: dict[str, Entry] = {
+            i: entry_of(class_name, self.units[i].namespace_id) for class_name, _, i in stage.hosted
+        }
+        mark = write_mark(desired.session, desired.stage, entries)
         ours = set_here(diff.standing)
         stay = [t for t in (live.tags if live else ()) if t not in dropped_tags(worker, ours)]
         tags = marked_tags((*stay, *worker.options.value.get("tags", ())), mark)

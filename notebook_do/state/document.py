@@ -107,6 +107,8 @@ def encode_worker(worker: RecordedWorker) -> Document:
         "secrets": dict(worker.secrets),
         "triggers": [encode_trigger(t) for t in worker.triggers],
         **({} if worker.settings is None else {"settings": worker.settings.value}),
+        "modified_on": worker.modified_on,
+        "op": worker.op,
     }
 
 
@@ -180,6 +182,8 @@ def decode_worker(id_: str, value: Any) -> RecordedWorker:
         secrets=_marks(fields, where),
         triggers=tuple(decode_trigger(t, f"{where}.triggers") for t in _list(fields.get("triggers", []), where)),
         settings=Json(_object(fields["settings"], f"{where}.settings")) if "settings" in fields else None,
+        modified_on=_optional(fields, "modified_on", where),
+        op=_optional(fields, "op", where),
     )
 
 

@@ -208,7 +208,11 @@ class Account:
                 changed.append(("deleted", class_))
             elif entry.get("state", "created") == "created" and class_ not in there:
                 self.ids += 1
-                self.namespaces[f"{self.ids:032x}"] = {"script": name, "class": class_, "use_sqlite": True}
+                self.namespaces[f"{self.ids:012x}{self.ids:020x}"] = {
+                    "script": name,
+                    "class": class_,
+                    "use_sqlite": True,
+                }
                 changed.append(("created", class_))
         if changed:
             self.migrations_applied.append({"changed": changed})
@@ -237,7 +241,16 @@ class Account:
                 if any(n["script"] == name and n["class"] == class_ for n in self.namespaces.values()):
                     raise Refused(10074, f"Cannot apply new-class migration to class '{class_}'")
                 self.ids += 1
-                self.namespaces[f"{self.ids:032x}"] = {"script": name, "class": class_, "use_sqlite": sqlite}
+                self.namespaces[f"{self.ids:012x}{self.ids:020x}"] = {
+                    "script": name,
+                    "class": class_,
+                    "use_sqlite": sqlite,
+                }
+
+    def _begin(self, script: str, class_: str, *, use_sqlite: bool) -> None:
+        self.ids += 1
+        id_ = f"{self.ids:012x}{self.ids:020x}"
+        self.namespaces[id_] = {"script": script, "class": class_, "use_sqlite": use_sqlite}
 
     def _of(self, script: str, class_: str) -> str:
         for id_, n in self.namespaces.items():
@@ -252,6 +265,10 @@ class Account:
 
     def _setting(self, method: str, script: dict[str, Any], what: str, body: bytes) -> Any:
         match method, what:
+            case "PATCH", "script-settings":
+                self.changes += 1
+                script["tags"], script["modified_on"] = json.loads(body)["tags"], f"t{self.changes}"
+                return {"tags": script["tags"]}
             case "GET", "settings":
                 return {"bindings": script["bindings"], "compatibility_date": "2026-01-01"}
             case "GET", "deployments":

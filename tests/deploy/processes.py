@@ -54,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
         except OSError:
             self.close_connection = True  # the client was killed: that is what these tests do
 
-    do_GET = do_PUT = do_POST = do_DELETE = answer  # noqa: N815 - the base class's names
+    do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815 - the base class's names
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

@@ -29,6 +29,7 @@ ARGUMENTS: dict[str, Any] = {
     "enabled": True,
     "previews": True,
     "crons": ("0 * * * *",),
+    "tags": ("team:a",),
     "form": UploadForm(
         metadata=Sealed("{}"), parts=(("m.js", ("m.js", b"export {}", "text/plain")),), digest="", secrets=()
     ),

@@ -33,6 +33,7 @@ from notebook_do.model import (
     TransferClass,
 )
 from notebook_do.observe import observe_namespaces, observe_scripts
+from notebook_do.plan.mark import op_of
 from notebook_do.plan.plan import Upload
 
 if TYPE_CHECKING:
@@ -203,9 +204,9 @@ def test_e_our_tag_and_modified_on_tell_uploads_apart() -> None:
         first = (await observe_scripts(account.client))[name]
         await account.upload(name, ("A",), None)
         second = (await observe_scripts(account.client))[name]
-        assert wire.op_of(first)
-        assert wire.op_of(second)
-        assert wire.op_of(first) != wire.op_of(second)
+        assert op_of(first)
+        assert op_of(second)
+        assert op_of(first) != op_of(second)
         assert first.modified_on != second.modified_on
 
     on_account(question)

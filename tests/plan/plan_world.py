@@ -15,7 +15,7 @@ from reference_model import Account, Script, Space
 from notebook_do.cloudflare.lifecycle import encode_migration
 from notebook_do.declare.catalog import Catalog
 from notebook_do.declare.cell import parse_cell
-from notebook_do.deploy.intents import with_own_tags
+from notebook_do.deploy.intents import with_ids, with_own_tags
 from notebook_do.model import (
     ClassBinding,
     CreateClass,
@@ -40,6 +40,8 @@ from notebook_do.model import (
     TransferredAway,
 )
 from notebook_do.plan.build import build_plan
+from notebook_do.plan.mark import ID_DIGITS, read_mark
+from notebook_do.plan.mark_step import SetMark
 from notebook_do.plan.plan import DeleteScript, Forget, SetSchedules, SetUrl, Upload
 
 if TYPE_CHECKING:
@@ -214,6 +216,8 @@ class World:
             match step:
                 case Upload():
                     self._upload(with_own_tags(step, self.recorded, drawn), doomed=consented)
+                case SetMark():
+                    self._mark(step)
                 case DeleteScript():
                     self.requests += 1
                     self.account.delete(step.script_name)
@@ -225,6 +229,17 @@ class World:
                 case _:
                     assert_never(step)
         assert before - set(self._ids()) == consented, "a namespace went without consent, or a consent was not used"
+
+    def _mark(self, step: SetMark) -> None:
+        """Set the tags as the deployer does: what is live, with the ids that are recorded by then."""
+        self.requests += 1
+        live = next(s for s in self.observed().scripts if s.name == step.script_name)
+        self.tags[step.script_name] = with_ids(step, live, self.recorded).tags
+        mark = read_mark(self.tags[step.script_name])
+        assert mark is not None
+        for stable_id, entry in mark.entries.items():
+            space = self.account.spaces[step.script_name, entry.class_name]
+            assert entry.begins == space.id[:ID_DIGITS], f"the mark has another id of {stable_id}"
 
     def _settings(self, step: SetUrl | SetSchedules) -> None:
         self.requests += 1

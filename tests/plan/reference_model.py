@@ -197,7 +197,7 @@ class Account:
 
     def _make(self, script: str, class_name: str, storage: str) -> None:
         self.made += 1
-        self.spaces[script, class_name] = Space(f"{self.made:032x}", script, class_name, storage)
+        self.spaces[script, class_name] = Space(f"{self.made:012x}{self.made:020x}", script, class_name, storage)
 
     # --- exports
 

@@ -234,7 +234,11 @@ def test_f11_new_id_takes_a_freed_name(form: str) -> None:
         f"worker api --bind A=counter --bind B=second --lifecycle {form} --no-url",
         body(Tally="counter", Counter="second"),
     )
-    assert words(book.deploy()) == ["upload api, rename Counter to Tally", "upload api, create Counter"]
+    assert words(book.deploy()) == [
+        "upload api, rename Counter to Tally",
+        "upload api, create Counter",
+        "note the id of second in the tags of Worker api",
+    ]
     assert book.namespace_id("counter") == before
     assert book.namespace_id("second") != before
 
@@ -545,10 +549,10 @@ def test_only_the_last_upload_of_a_worker_counts_as_deployed() -> None:
     book.cell("worker one --bind A=a --bind B=b --no-url", body(A="a"))
     book.cell("worker two --bind A=a --bind B=b --no-url", body(B="b"))
     plan = book.plan()
-    assert words(plan) == ["create one, create A", "create two, create B", "upload one"]
+    assert [w for w in words(plan) if "note" not in w] == ["create one, create A", "create two, create B", "upload one"]
     book.world.apply(replace(plan, steps=plan.steps[:2]))
     recorded = {w.id: w for w in book.world.recorded.workers}
     assert recorded["one"].content_digest is None
     assert recorded["one"].settings_digest == "-.-.-"
     assert recorded["two"].content_digest is not None
-    assert words(book.deploy()) == ["upload one"]
+    assert words(book.deploy()) == ["upload one", "note the id of b in the tags of Worker two"]

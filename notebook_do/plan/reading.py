@@ -1,0 +1,230 @@
+"""Reads from what is live which namespace a stable ID is, where the state file does not know its id.
+
+A mark with an id is believed by the id alone, whatever class or script the namespace has now. What names a class only
+(a mark without ids, Alchemy's tags, a record without an id) is believed where nobody changed the script since we wrote
+down its classes, or where it can be read in one way only. Everything else is in doubt, and never guessed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from notebook_do.plan.facts import Slot
+from notebook_do.plan.mark import ID_DIGITS, Entry, Mark, alchemy_classes, read_mark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from notebook_do.model import (
+        ObservedNamespace,
+        ObservedScript,
+        Recorded,
+        RecordedNamespace,
+        RecordedWorker,
+        Where,
+    )
+    from notebook_do.plan.facts import Facts, Findings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saying:
+    """Something that says which namespace a stable ID is: by its class on a script, and by how its id begins."""
+
+    slot: Slot
+    begins: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """Where a stable ID is said to be, and what is live of it: None where it is gone, or in doubt."""
+
+    slot: Slot
+    live: ObservedNamespace | None = None
+    doubtful: bool = False
+    candidates: tuple[ObservedNamespace, ...] = ()
+    """What it may be, where that is in doubt."""
+
+
+class Readings:
+    """All that marks, Alchemy's tags and records say, against what is live."""
+
+    def __init__(
+        self,
+        scripts: Mapping[str, ObservedScript],
+        namespaces: Iterable[ObservedNamespace],
+        recorded: Recorded,
+        session: tuple[str, str],
+    ) -> None:
+        self._scripts, self._namespaces, self._recorded = scripts, tuple(namespaces), recorded
+        self._session = session
+
+    @cached_property
+    def marks(self) -> dict[str, Mark]:
+        """Give the marks by script, of whatever session and stage."""
+        found = {name: read_mark(self._scripts[name].tags) for name in sorted(self._scripts)}
+        return {name: mark for name, mark in found.items() if mark}
+
+    @cached_property
+    def _live(self) -> dict[str, ObservedNamespace]:
+        return {n.namespace_id: n for n in self._namespaces}
+
+    @cached_property
+    def _slots(self) -> dict[Slot, ObservedNamespace]:
+        return {Slot(n.script_name, n.class_name): n for n in self._namespaces}
+
+    @cached_property
+    def _hosted(self) -> dict[str, list[ObservedNamespace]]:
+        hosted: dict[str, list[ObservedNamespace]] = {}
+        for namespace in sorted(self._namespaces, key=lambda n: n.namespace_id):
+            hosted.setdefault(namespace.script_name, []).append(namespace)
+        return hosted
+
+    @cached_property
+    def _begins(self) -> dict[str, list[ObservedNamespace]]:
+        found: dict[str, list[ObservedNamespace]] = {}
+        for namespace in self._namespaces:
+            found.setdefault(namespace.namespace_id[:ID_DIGITS], []).append(namespace)
+        return found
+
+    @cached_property
+    def _workers(self) -> dict[str, RecordedWorker]:
+        return {w.script_name: w for w in self._recorded.workers}
+
+    @cached_property
+    def claims(self) -> dict[str, frozenset[str]]:
+        """Give by namespace id the stable IDs that claim it by its id: in records, and in marks of any session."""
+        found: dict[str, set[str]] = {}
+        for record in self._recorded.namespaces:
+            found.setdefault(record.namespace_id, set()).add(record.stable_id)
+        for mark in self.marks.values():
+            for stable_id, entry in mark.entries.items():
+                for namespace in self._begins.get(entry.begins or "", []):
+                    found.setdefault(namespace.namespace_id, set()).add(stable_id)
+        return {id_: frozenset(stable_ids) for id_, stable_ids in found.items()}
+
+    def is_ours(self, script: str) -> bool:
+        """Say whether a script bears the mark of this session and stage."""
+        return script in self.marks and self.marks[script].is_of(*self._session)
+
+    # --- one stable ID
+
+    def marked(self, stable_id: str, host: str, *, adopts: bool = False) -> Reading | None:
+        """Read what our marks say, that of the `host` first; with `adopts` also its mark of others and Alchemy's tags.
+
+        None when nothing names the stable ID.
+        """
+        names = [host, *(n for n in self.marks if n != host)]
+        marks = {n: self.marks[n] for n in names if self.is_ours(n) or (adopts and n == host and n in self.marks)}
+        said = [_saying(name, mark.entries[stable_id]) for name, mark in marks.items() if stable_id in mark.entries]
+        if not said and adopts and host in self._scripts:
+            classes = alchemy_classes(self._scripts[host])
+            said = [Saying(slot=Slot(host, classes[stable_id]))] if stable_id in classes else []
+        return self._read(stable_id, said) if said else None
+
+    def told_by(self, script: str) -> dict[str, Reading]:
+        """Read what the tags of one script say of every stable ID that they name, whoever set them."""
+        if mark := self.marks.get(script):
+            return {i: self._read(i, [_saying(script, entry)]) for i, entry in mark.entries.items()}
+        classes = alchemy_classes(self._scripts[script]) if script in self._scripts else {}
+        return {i: self._read(i, [Saying(slot=Slot(script, name))]) for i, name in classes.items()}
+
+    def recorded(self, record: RecordedNamespace) -> Reading:
+        """Read a record: by its id; one without an id by a mark that has it, or else by its class."""
+        slot = Slot(record.script_name, record.class_name)
+        if record.namespace_id:
+            return Reading(slot=slot, live=self._live.get(record.namespace_id))
+        marked = [
+            _saying(name, mark.entries[record.stable_id])
+            for name, mark in self.marks.items()
+            if self.is_ours(name) and record.stable_id in mark.entries and mark.entries[record.stable_id].begins
+        ]
+        return self._read(record.stable_id, marked or [Saying(slot=slot)])
+
+    def _read(self, stable_id: str, said: list[Saying]) -> Reading:
+        named = [one for one in said if one.begins]
+        if not named:
+            return self._by_class(stable_id, said)
+        found = {n.namespace_id: n for one in named for n in self._begins.get(one.begins or "", [])}
+        if len(found) > 1:
+            return self._in_doubt(stable_id, named[0].slot, found.values())
+        if found:
+            (live,) = found.values()
+            which = next(one for one in named if live.namespace_id.startswith(one.begins or "-"))
+            return Reading(slot=which.slot, live=live)
+        return Reading(slot=named[0].slot) if len(said) == len(named) else self._in_doubt(stable_id, said[0].slot)
+
+    def _by_class(self, stable_id: str, said: list[Saying]) -> Reading:
+        """Read what names a class only."""
+        there = [one for one in said if one.slot in self._slots] or said
+        slot = there[0].slot
+        free = self._free(slot.script, stable_id)
+        if len(there) > 1:
+            return self._in_doubt(stable_id, slot)
+        if self._untouched(slot.script):
+            return Reading(slot=slot, live=self._slots.get(slot))
+        if not free:
+            return Reading(slot=slot)
+        if len(free) == 1 and free[0].class_name == slot.class_name and not self._rivals(slot.script, stable_id):
+            return Reading(slot=slot, live=free[0])
+        return self._in_doubt(stable_id, slot)
+
+    def _in_doubt(self, stable_id: str, slot: Slot, found: Iterable[ObservedNamespace] | None = None) -> Reading:
+        candidates = self._free(slot.script, stable_id) if found is None else found
+        return Reading(slot=slot, doubtful=True, candidates=tuple(sorted(candidates, key=lambda n: n.namespace_id)))
+
+    def _free(self, script: str, stable_id: str) -> list[ObservedNamespace]:
+        """Give what a script hosts and no other stable ID claims by its id."""
+        others = {id_ for id_, stable_ids in self.claims.items() if stable_ids - {stable_id}}
+        return [n for n in self._hosted.get(script, []) if n.namespace_id not in others]
+
+    def _rivals(self, script: str, stable_id: str) -> set[str]:
+        """Give the other stable IDs that are said to live on a script, by no id."""
+        mark = self.marks.get(script)
+        names = {i for i, entry in mark.entries.items() if not entry.begins} if mark else set()
+        if not mark and script in self._scripts:
+            names = set(alchemy_classes(self._scripts[script]))
+        names |= {r.stable_id for r in self._recorded.namespaces if r.script_name == script and not r.namespace_id}
+        known = {r.stable_id for r in self._recorded.namespaces if r.namespace_id}
+        return names - known - {stable_id}
+
+    def _untouched(self, script: str) -> bool:
+        """Say whether a script is live as we left it, so that the classes that we wrote down are those of today."""
+        live, record = self._scripts.get(script), self._workers.get(script)
+        if live is None or record is None or None in {record.etag, record.modified_on}:
+            return False
+        return (live.etag, live.modified_on) == (record.etag, record.modified_on)
+
+    def nameless(self, script: str) -> bool:
+        """Say whether a mark on a script names a stable ID by its class alone, and the state file does not know it."""
+        mark = self.marks.get(script)
+        known = {r.stable_id for r in self._recorded.namespaces if r.namespace_id}
+        return mark is not None and any(not e.begins and i not in known for i, e in mark.entries.items())
+
+
+def readings_of(facts: Facts) -> Readings:
+    """Give what can be read from what is live."""
+    session = facts.desired.session, facts.desired.stage
+    return Readings(facts.scripts, facts.observed.namespaces, facts.recorded, session)
+
+
+def refuse_doubt(stable_id: str, said: Reading, findings: Findings, where: Where | None) -> None:
+    """Refuse to guess which live namespace a stable ID is; the choices are what it may be."""
+    choices = [
+        f"class {n.class_name} ({n.storage}): declare namespace_id={n.namespace_id!r} (--namespace-id {n.namespace_id})"
+        for n in said.candidates
+    ]
+    findings.asked_about |= {n.namespace_id for n in said.candidates}
+    findings.refuse(
+        "identity-unknown",
+        stable_id,
+        f"namespace {stable_id} is known as class {said.slot.class_name} of Worker {said.slot.script} only, and by no "
+        "id that tells; classes can change their names, so which of the live namespaces it is cannot be told.",
+        *choices,
+        where=where,
+    )
+
+
+def _saying(script: str, entry: Entry) -> Saying:
+    return Saying(slot=Slot(script, entry.class_name), begins=entry.begins)

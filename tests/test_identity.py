@@ -1,0 +1,247 @@
+"""A namespace is its id: whatever other tools do to class names, and whatever is lost, no stable ID gets another's."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import notebook_do as nd
+from notebook_do.errors import PlanRefused
+from notebook_do.plan.mark import read_mark
+from notebook_do.plan.mark_step import SetMark
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from notebook_do.model import ObservedScript
+
+
+def source(**classes: str) -> str:
+    """Write a Worker: each class tells what its object was given first, and binding X is reached at /X/<value>."""
+    lines = ['import { DurableObject } from "cloudflare:workers";']
+    lines += [
+        f"export class {name} extends DurableObject {{ async first(value) {{\n"
+        '  const first = (await this.ctx.storage.get("first")) ?? value;\n'
+        '  await this.ctx.storage.put("first", first);\n'
+        "  return first;\n} }"
+        for name in classes.values()
+    ]
+    lines.append(
+        "export default { async fetch(request, env) {\n"
+        '  const [, binding, value] = new URL(request.url).pathname.split("/");\n'
+        '  return new Response(await env[binding].getByName("one").first(value));\n} };'
+    )
+    return "\n".join(lines)
+
+
+def declare(session: nd.Session, *, name: str = "api", adopt: bool = False, form: str = "auto", **classes: str) -> None:
+    """Declare a Worker that binds each stable ID, in capitals, to its class."""
+    spaces = {i.upper(): nd.DurableObjectNamespace(i, class_name=c) for i, c in classes.items()}
+    nd.Worker(name, script=source(**classes), bindings=spaces, adopt=adopt, lifecycle=form)  # type: ignore[arg-type]
+
+
+def scripts(session: nd.Session) -> dict[str, ObservedScript]:
+    """Give the live scripts by name."""
+    from notebook_do.observe import observe_scripts
+
+    async def read() -> dict[str, ObservedScript]:
+        async with (await session._connect()).client() as client:
+            return await observe_scripts(client)
+
+    return session._run(read())
+
+
+def namespaces(session: nd.Session) -> dict[str, tuple[str, str]]:
+    """Give script and class by namespace id."""
+    from notebook_do.observe import observe_namespaces
+
+    async def read() -> dict[str, tuple[str, str]]:
+        async with (await session._connect()).client() as client:
+            return {i: (n.script_name, n.class_name) for i, n in (await observe_namespaces(client)).items()}
+
+    return session._run(read())
+
+
+def put(session: nd.Session, script: str, code: str, **metadata: Any) -> None:
+    """Upload a script as another tool does: it names no tags, and those that are live stay."""
+    body = {"main_module": "index.js", "compatibility_date": "2026-01-01", **metadata}
+
+    async def send() -> None:
+        async with (await session._connect()).client() as client:
+            files = [("index.js", ("index.js", code.encode(), "application/javascript+module"))]
+            path = client._script(script)
+            await client._once("PUT", path, data={"metadata": json.dumps(body)}, files=files)
+
+    session._run(send())
+
+
+def rename_outside(session: nd.Session, script: str, old: str, new: str, *hosted: str) -> None:
+    """Rename a class of a script that then hosts `hosted`, by another tool."""
+    classes = {c: {"type": "durable-object", "storage": "sqlite"} for c in hosted}
+    exports = {**classes, old: {"type": "durable-object", "state": "renamed", "renamed_to": new}}
+    bindings = [{"type": "durable_object_namespace", "name": c.upper(), "class_name": c} for c in hosted]
+    put(session, script, source(**{c: c for c in hosted}), exports=exports, bindings=bindings)
+
+
+def swap_outside(session: nd.Session) -> None:
+    """Swap classes A and B of api-dev by three uploads."""
+    rename_outside(session, "api-dev", "A", "T", "T", "B")
+    rename_outside(session, "api-dev", "B", "A", "T", "A")
+    rename_outside(session, "api-dev", "T", "B", "B", "A")
+
+
+def used(cloud: Path) -> tuple[nd.Session, dict[str, str]]:
+    """Deploy alpha and beta, let each object keep its name, and give their namespace ids."""
+    session = nd.session("first")
+    declare(session, alpha="A", beta="B")
+    session.deploy(session.plan())
+    assert [session.fetch("api", f"/{n}/{n.lower()}").text for n in ("ALPHA", "BETA")] == ["alpha", "beta"]
+    return session, {n.stable_id: n.namespace_id for n in session.recorded().namespaces}
+
+
+def lose_the_state_file(session: nd.Session) -> None:
+    """Remove state file and journal."""
+    session.state_path.unlink()
+    session.state.journal_path.unlink(missing_ok=True)
+
+
+def test_classes_swapped_by_another_tool_and_the_state_file_lost(cloud: Path) -> None:
+    """Three rename uploads that keep the tags, then no state file: each stable ID keeps its objects."""
+    session, ids = used(cloud)
+    swap_outside(session)
+    assert namespaces(session)[ids["alpha"]] == ("api-dev", "B")
+    lose_the_state_file(session)
+    plan = session.plan()
+    assert {(c.id, c.before, c.after) for c in plan.drift if c.kind == "namespace"} == {
+        ("alpha", "api-dev.A", "api-dev.B"),
+        ("beta", "api-dev.B", "api-dev.A"),
+    }
+    session.deploy(plan)
+    assert {n.stable_id: n.namespace_id for n in session.recorded().namespaces} == ids
+    assert [session.fetch("api", f"/{n}/lost").text for n in ("ALPHA", "BETA")] == ["alpha", "beta"]
+    assert session.plan().empty
+
+
+def test_a_mark_of_the_first_edition_and_the_state_file_lost(cloud: Path) -> None:
+    """The same under a mark that names classes only: nothing is sent until the ids are named, as the refusal shows."""
+    session, ids = used(cloud)
+    swap_outside(session)
+    set_tags(session, "api-dev", "ndo:do:first:dev:alpha=A;beta=B")
+    lose_the_state_file(session)
+    plan = session.plan()
+    assert {r.code for r in plan.refusals} == {"identity-unknown"}
+    assert all(id_ in " ".join(r.choices) for r in plan.refusals for id_ in ids.values())
+    with pytest.raises(PlanRefused):
+        session.deploy(plan)
+    for stable_id, class_name in (("alpha", "A"), ("beta", "B")):
+        nd.DurableObjectNamespace(stable_id, class_name=class_name, namespace_id=ids[stable_id])
+    session.deploy(session.plan())
+    assert [session.fetch("api", f"/{n}/lost").text for n in ("ALPHA", "BETA")] == ["alpha", "beta"]
+
+
+def set_tags(session: nd.Session, script: str, *tags: str) -> None:
+    """Set the tags of a script."""
+
+    async def send() -> None:
+        async with (await session._connect()).client() as client:
+            await client.set_tags(script, tags)
+
+    session._run(send())
+
+
+def test_the_ids_follow_the_upload_that_creates(cloud: Path) -> None:
+    """The plan shows the step; others' tags and our operation's stay; an update and a rename need none."""
+    session = nd.session("first")
+    declare(session, alpha="A", beta="B")
+    plan = session.plan()
+    assert [s.summary for s in plan.steps if isinstance(s, SetMark)] == [
+        "note the ids of alpha, beta in the tags of Worker api-dev"
+    ]
+    session.deploy(plan)
+    ids = {n.stable_id: n.namespace_id for n in session.recorded().namespaces}
+    live = scripts(session)["api-dev"]
+    mark = read_mark(live.tags)
+    assert mark is not None
+    assert {i: e.begins for i, e in mark.entries.items()} == {i: id_[:12] for i, id_ in ids.items()}
+    assert any(t.startswith("ndo:op:") for t in live.tags)
+    set_tags(session, "api-dev", "team:a", *live.tags)
+    declare(session, alpha="C", beta="B")
+    plan = session.plan()
+    assert not any(isinstance(s, SetMark) for s in plan.steps)
+    session.deploy(plan)
+    assert "team:a" in scripts(session)["api-dev"].tags
+    assert session.plan().empty
+
+
+def test_an_interrupted_mark_is_completed_by_the_next_plan(cloud: Path) -> None:
+    """Where the ids are missing and the state file knows them, the next plan sends that one step, and is empty then."""
+    session, ids = used(cloud)
+    live = scripts(session)["api-dev"]
+    waiting = [t for t in live.tags if not t.startswith("ndo:do:")]
+    set_tags(session, "api-dev", "team:a", *waiting, f"ndo:do:first:dev:alpha=A@{ids['alpha'][:12]};beta=B@")
+    plan = session.plan()
+    assert [s.summary for s in plan.steps] == ["note the id of beta in the tags of Worker api-dev"]
+    assert session.deploy(plan).ok
+    tags = scripts(session)["api-dev"].tags
+    assert {"team:a", *waiting} < set(tags)
+    mark = read_mark(tags)
+    assert mark is not None
+    assert mark.entries["beta"].begins == ids["beta"][:12]
+    assert session.plan().empty
+
+
+def test_adoption_takes_ids_not_classes(cloud: Path) -> None:
+    """A session that adopts a Worker whose classes were swapped gets each object under the stable ID of its mark."""
+    session, ids = used(cloud)
+    swap_outside(session)
+    second = nd.session("second")
+    declare(second, alpha="A", beta="B", adopt=True)
+    second.deploy(second.plan())
+    assert {n.stable_id: n.namespace_id for n in second.recorded().namespaces} == ids
+    assert [second.fetch("api", f"/{n}/lost").text for n in ("ALPHA", "BETA")] == ["alpha", "beta"]
+
+
+def test_import_takes_ids_not_classes(cloud: Path) -> None:
+    """So does a session that imports it, with nothing left to send."""
+    session, ids = used(cloud)
+    swap_outside(session)
+    lose_the_state_file(session)
+    session.import_("api-dev")
+    assert {n.stable_id: n.namespace_id for n in session.recorded().namespaces} == ids
+    assert session.plan().empty
+
+
+def test_workers_of_several_stages_are_imported_side_by_side(cloud: Path) -> None:
+    """Two marks that give one stable ID to two namespaces: each namespace has a stable ID of its own."""
+    for stage in ("dev", "test"):
+        session = nd.session("first", stage=stage)
+        declare(session, counter="Counter")
+        session.deploy(session.plan())
+        assert session.fetch("api", f"/COUNTER/{stage}").text == stage
+    both = nd.session("both")
+    both.import_(from_account=True)
+    recorded = {n.script_name: n for n in both.recorded().namespaces}
+    assert set(recorded) == {"api-dev", "api-test"}
+    assert len({n.stable_id for n in recorded.values()}) == 2
+    assert {n.namespace_id: (n.script_name, n.class_name) for n in recorded.values()} == namespaces(both)
+    assert both.plan().empty
+    assert [both.fetch(f"api-{stage}", "/COUNTER/lost").text for stage in ("dev", "test")] == ["dev", "test"]
+
+
+def test_two_imports_that_find_the_same_class_name(cloud: Path) -> None:
+    """The second does not take the first one's stable ID, and every plan goes on."""
+    session = nd.session("first")
+    exports = {"Counter": {"type": "durable-object", "storage": "sqlite"}}
+    bindings = [{"type": "durable_object_namespace", "name": "COUNTER", "class_name": "Counter"}]
+    for script in ("one", "two"):
+        put(session, script, source(counter="Counter"), exports=exports, bindings=bindings)
+    for script in ("one", "two"):
+        session.import_(script)
+    recorded = {n.script_name: n for n in session.recorded().namespaces}
+    assert recorded["one"].stable_id == "counter"
+    assert recorded["two"].stable_id == f"counter-{recorded['two'].namespace_id}"
+    plan = session.plan()
+    assert plan.empty
+    assert not plan.refusals
