@@ -31,7 +31,6 @@ if TYPE_CHECKING:
         Desired,
         DesiredNamespace,
         DesiredWorker,
-        Namespace,
         Observed,
         ObservedNamespace,
         ObservedScript,
@@ -54,7 +53,7 @@ async def import_workers(
     observed = replace(observed, scripts=read)
     live = {s.name for s in read}
     sources = {name: decode_modules(*await client.script_modules(name)) for name in names if name in live}
-    found = name_namespaces(recorded, observed, names, session=session, declared=catalog.namespaces)
+    found = name_namespaces(recorded, observed, names, session=session, catalog=catalog)
     declared = {catalog.script_name(id_, session[1]): id_ for id_ in catalog.workers}
     worker_ids = {**declared, **{w.script_name: w.id for w in recorded.workers}}
     imported = import_cells(observed, names, sources, stable_ids=found.known, taken=found.taken, worker_ids=worker_ids)
@@ -117,47 +116,36 @@ class Names:
 
 
 def name_namespaces(
-    recorded: Recorded,
-    observed: Observed,
-    scripts: Sequence[str],
-    *,
-    session: tuple[str, str],
-    declared: Mapping[str, Namespace],
+    recorded: Recorded, observed: Observed, scripts: Sequence[str], *, session: tuple[str, str], catalog: Catalog
 ) -> Names:
-    """Name live namespaces: as the state file says, then as our own marks say, then as anybody's do.
+    """Name live namespaces: as the state file says, as our own marks say, as anybody's do, as a cell declares them.
 
     One stable ID is one namespace: where it is taken, another one gets a name of its own. What names a class only and
     can be read in several ways names nothing.
     """
     live = {s.name: s for s in observed.scripts}
+    by_slot = {(n.script_name, n.class_name): n.namespace_id for n in observed.namespaces}
+    places = catalog.places(session[1])
+    declared = {i: n.namespace_id or by_slot.get(places[i], "") for i, n in catalog.namespaces.items() if i in places}
     readings = Readings(live, observed.namespaces, recorded, session)
     known: dict[str, str] = {n.namespace_id: n.stable_id for n in recorded.namespaces if n.namespace_id}
-    ours = {n.stable_id: n.namespace_id for n in recorded.namespaces}
-    taken: set[str] = set(ours)
+    taken: set[str] = {n.stable_id for n in recorded.namespaces}
     notes = []
     for name in sorted(live, key=lambda n: (not readings.is_ours(n), n)):
+        others = set() if readings.is_ours(name) else catalog.namespaces.keys()
         told = readings.told_by(name)
-        for stable_id, said in sorted(told.items()):
-            if said.live is None or said.live.namespace_id in known:
-                continue
-            id_ = said.live.namespace_id
-            free = _is_free(stable_id, id_, taken, None if readings.is_ours(name) else declared)
-            known[id_] = stable_id if free else free_name(stable_id, id_, taken | {stable_id})
-            taken.add(known[id_])
-        doubtful = sorted(i for i, said in told.items() if said.doubtful and i not in ours)
-        if doubtful and name in scripts:
+        for stable_id, id_ in [(i, said.live.namespace_id) for i, said in sorted(told.items()) if said.live]:
+            if id_ not in known:
+                free = stable_id not in taken and (stable_id not in others or declared.get(stable_id) == id_)
+                known[id_] = stable_id if free else free_name(stable_id, id_, taken | {stable_id})
+                taken.add(known[id_])
+        if name in scripts and (doubtful := sorted(i for i, said in told.items() if said.doubtful and i not in taken)):
             notes.append(
                 f"Worker {name}: its tags tell {', '.join(doubtful)} by class name only, and classes can change their "
                 "names: compare its namespaces, and declare renamed_from= where one is meant."
             )
-    return Names(known=known, taken=frozenset(taken | declared.keys()), notes=tuple(notes))
-
-
-def _is_free(stable_id: str, namespace_id: str, taken: set[str], declared: Mapping[str, Namespace] | None) -> bool:
-    """Say whether a namespace can have a stable ID that a mark gives it: one that a cell declares is another's."""
-    if stable_id in taken:
-        return False
-    return not declared or stable_id not in declared or declared[stable_id].namespace_id == namespace_id
+    known = {id_: i for i, id_ in declared.items() if id_ and i not in taken} | known
+    return Names(known=known, taken=frozenset(taken | catalog.namespaces.keys()), notes=tuple(notes))
 
 
 def export_types(desired: Desired, entrypoints: Mapping[str, str], directory: Path) -> tuple[Path, ...]:

@@ -79,6 +79,14 @@ class Catalog:
         """Give the script name of a declared Worker."""
         return default_script_name(self._workers[worker], stage)
 
+    def places(self, stage: str) -> dict[str, tuple[str, str]]:
+        """Give script and class of the declared namespaces by stable ID; none while the names cannot be resolved."""
+        try:
+            hosts = Hosts(self._namespaces, self._workers, stage)
+        except DeclarationError:
+            return {}
+        return {id_: (hosts.host_of(item).script_name, item.class_name) for id_, item in self._namespaces.items()}
+
     def warnings(self) -> tuple[str, ...]:
         """Say what looks like a changed stable ID: two declared namespaces of one class and one host."""
         by_class: dict[tuple[str, str | None], list[str]] = {}
