@@ -126,13 +126,14 @@ def name_namespaces(
     live = {s.name: s for s in observed.scripts}
     by_slot = {(n.script_name, n.class_name): n.namespace_id for n in observed.namespaces}
     places = catalog.places(session[1])
-    declared = {i: n.namespace_id or by_slot.get(places[i], "") for i, n in catalog.namespaces.items() if i in places}
+    cells = catalog.namespaces
+    declared = {i: cells[i].namespace_id or by_slot.get(slot) for i, slot in places.items()}
     readings = Readings(live, observed.namespaces, recorded, session)
     known: dict[str, str] = {n.namespace_id: n.stable_id for n in recorded.namespaces if n.namespace_id}
     taken: set[str] = {n.stable_id for n in recorded.namespaces}
     notes = []
     for name in sorted(live, key=lambda n: (not readings.is_ours(n), n)):
-        others = set() if readings.is_ours(name) else catalog.namespaces.keys()
+        others = set() if readings.is_ours(name) else cells.keys()
         told = readings.told_by(name)
         for stable_id, id_ in [(i, said.live.namespace_id) for i, said in sorted(told.items()) if said.live]:
             if id_ not in known:
@@ -145,7 +146,7 @@ def name_namespaces(
                 "names: compare its namespaces, and declare renamed_from= where one is meant."
             )
     known = {id_: i for i, id_ in declared.items() if id_ and i not in taken} | known
-    return Names(known=known, taken=frozenset(taken | catalog.namespaces.keys()), notes=tuple(notes))
+    return Names(known=known, taken=frozenset(taken | cells.keys()), notes=tuple(notes))
 
 
 def export_types(desired: Desired, entrypoints: Mapping[str, str], directory: Path) -> tuple[Path, ...]:

@@ -80,7 +80,7 @@ def after_forget(recorded: Recorded, stable_ids: Iterable[StableId], workers: It
 def unclaimed(
     recorded: Recorded, intent: Intent, live: Mapping[NamespaceId, ObservedNamespace]
 ) -> tuple[RecordedNamespace, ...]:
-    """Return those of the intent's records that take neither a stable ID nor a namespace from what is recorded already."""
+    """Return the intent's records that take neither a stable ID nor a namespace from what is recorded."""
     by_id = {n.namespace_id: n.stable_id for n in recorded.namespaces if n.namespace_id}
     by_stable = {n.stable_id: n.namespace_id for n in recorded.namespaces if n.namespace_id}
     known = [(r, _identified(r, intent, live).namespace_id) for r in intent.namespace_records]
