@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from notebook_do.model import ClassBinding, CreateClass, ServiceBinding, ValueBinding
+from notebook_do.plan.mark_step import SetMark
 from notebook_do.plan.plan import DeleteScript, Forget, Upload
 from notebook_do.plan.trigger_step import RemoveTrigger
 
@@ -25,6 +26,8 @@ def _ordered(earlier: Step, later: Step) -> bool:
     if _stands_alone(earlier) or _stands_alone(later):
         return True
     one, two = _script(earlier), _script(later)
+    if isinstance(earlier, SetMark) or isinstance(later, SetMark):
+        return one == two  # what others bind does not change by it
     return one == two or one in reaches(later) or two in reaches(earlier)
 
 

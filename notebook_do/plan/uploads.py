@@ -63,21 +63,22 @@ class Uploads:
     _history: dict[StableId, tuple[str, ...]] = field(default_factory=dict)
 
     def steps(self, stages: Iterable[Stage]) -> list[Step]:
-        """Give the steps of all stages, each script's URL and cron triggers after its last upload."""
+        """Give the steps of all stages, each script's URL and cron triggers after its last upload, new ids at the end."""
         listed = list(stages)
         last = {stage.script: n for n, stage in enumerate(listed)}
         steps: list[Step] = []
+        marks: list[Step] = []
         for number, stage in enumerate(listed):
             upload = self._upload(stage)
             steps.append(upload)
             if last[stage.script] == number:
-                steps += self._mark(stage.script, upload.tags, self._created(listed, stage.script))
+                marks += self._mark(stage.script, upload.tags, self._created(listed, stage.script))
                 steps += self.settings(stage.script)
         for script in self.diffs:
             if script not in last:
-                steps += self._interrupted_mark(script)
+                marks += self._interrupted_mark(script)
                 steps += self.settings(script)
-        return steps
+        return [*steps, *marks]
 
     # --- the ids in the mark
 

@@ -81,7 +81,8 @@ def test_a_change_after_our_own_upload_stops_the_next_step(tmp_path: Path, chang
     assert "script host was changed by somebody else during the deploy" in str(error)
     assert "create Worker guest is not done" in str(error)
     assert "Done: create Worker host" in str(error)
-    assert [o.status for o in error.result.outcomes] == ["done", "not done"]
+    assert [o.status for o in error.result.outcomes] == ["done", "not done", "not done"]
+    assert not any(method == "PATCH" for method, _ in account.log), "their tags are not replaced either"
     assert set(account.scripts) == {"host"}
     assert [n.stable_id for n in project.state.load().namespaces] == ["a"]
 
