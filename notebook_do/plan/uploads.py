@@ -63,7 +63,7 @@ class Uploads:
     _history: dict[StableId, tuple[str, ...]] = field(default_factory=dict)
 
     def steps(self, stages: Iterable[Stage]) -> list[Step]:
-        """Give the steps of all stages, each script's URL and cron triggers after its last upload, new ids at the end."""
+        """Give the steps of all stages, each script's URL and crons after its last upload, new ids at the end."""
         listed = list(stages)
         last = {stage.script: n for n, stage in enumerate(listed)}
         steps: list[Step] = []
