@@ -227,7 +227,7 @@ def test_a_late_address_is_recorded(tmp_path: Path) -> None:
 
 def test_late_tags_are_recognised(tmp_path: Path) -> None:
     """Issue 11.1: the step that puts ids into the mark is recovered like any other, by the ids in the live tags."""
-    _, project, held = interrupted(tmp_path, lambda a: Late(a, "PATCH"), declared=HOST)
+    _, project, held = interrupted(tmp_path, lambda a: Late(a, "PATCH", "script-settings"), declared=HOST)
     assert [left.script_name for left in plan(project).undecided] == ["host"]
     held.commit()
     assert plan(project).empty
