@@ -209,15 +209,16 @@ class Client:
             return None
         return found if isinstance(found, str) else None
 
+    async def list_buckets(self) -> list[Any]:
+        """List the account's R2 buckets."""
+        path = f"/accounts/{quote(self.account_id, safe='')}/r2/buckets"
+        return list_of(dict_of(await self._get(path)).get("buckets"))
+
     # --- any path, for the endpoints of other files
 
     async def list_of(self, path: str, params: dict[str, Any] | None = None) -> list[Any]:
         """Read the list at one path, all its pages."""
         return await read_all(self._read, path, params)
-
-    async def read_object(self, path: str) -> dict[str, Any]:
-        """Read the object at one path."""
-        return dict_of(await self._get(path))
 
     async def change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Carry out one mutation at one path. Sent once."""

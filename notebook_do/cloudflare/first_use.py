@@ -43,7 +43,7 @@ async def _made(client: Client, kind: str) -> set[str]:
     """List what was made by name, as a binding names it."""
     account = f"/accounts/{quote(client.account_id, safe='')}"
     if kind == "r2_bucket":
-        return _of((await client.read_object(f"{account}/r2/buckets")).get("buckets"), "name")
+        return _of(await client.list_buckets(), "name")
     path, key = _LISTS[kind]
     return _of(await client.list_of(f"{account}/{path}"), key)
 

@@ -61,6 +61,7 @@ def reply(request: httpx.Request) -> httpx.Response:
         kinds = {"content-type": "multipart/form-data; boundary=x", "cf-entrypoint": "index.js"}
         return httpx.Response(200, content=MODULES, headers=kinds)
     fields = {"deployments": [{"id": "d"}], "schedules": [{"cron": "* * * * *"}], "policies": [{"id": "p"}], "id": "t"}
+    fields |= {"buckets": [{"name": "b"}]}
     result = (
         [{"id": "x"}] if path.endswith(LISTS) else {**fields, "enabled": True, "subdomain": "me", "status": "active"}
     )
