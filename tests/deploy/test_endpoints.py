@@ -27,6 +27,7 @@ ARGUMENTS: dict[str, Any] = {
     "script_name": "w",
     "namespace_id": "1" * 32,
     "enabled": True,
+    "force": True,
     "previews": True,
     "crons": ("0 * * * *",),
     "tags": ("team:a",),
