@@ -167,7 +167,10 @@ class DeployController:
         self.plan = stale.plan
         self._typed.clear()
         self.generation += 1
-        after = "Nothing is left to do." if stale.plan.empty else "Read the plan as it is now; it needs its own press."
+        after = "Read the plan as it is now; it needs its own press."
+        if stale.plan.empty:
+            waits = "Until that is known nothing can be deployed; to look again: %durable plan"
+            after = waits if stale.plan.undecided else "Nothing is left to do."
         sent = "" if "othing was sent" in stale.message else "Nothing was sent. "
         self._end(Phase.READY, f"{stale} {sent}{after}")
 

@@ -9,7 +9,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from notebook_do.errors import ConsentRequired, PlanRefused, StalePlan
+from notebook_do.errors import ConsentRequired, DeployError, PlanRefused, StalePlan
 from notebook_do.letters import clean
 from notebook_do.notebook import views
 from notebook_do.notebook.blocks import Code, Document, Line, Tone
@@ -52,7 +52,7 @@ def offer(call: Call, session: Session, plan: Plan, verb: str) -> Shown | None:
     if call.options.approve:
         return _approved(call, session, plan, verb)
     if plan.empty and not plan.refusals:
-        return plan
+        return _nothing_to_send(plan, asked=session.auto_approve)
     if not call.options.json:
         display(plan if plan.refusals else views.View(plan_document(plan, offered=True)))
     if plan.refusals:
@@ -64,6 +64,14 @@ def offer(call: Call, session: Session, plan: Plan, verb: str) -> Shown | None:
             display(views.View((Line("Approved in advance for plans that lose nothing: deploying now."),)))
         return run(call, session, plan)
     return _asked(call, session, plan, verb)
+
+
+def _nothing_to_send(plan: Plan, *, asked: bool) -> Plan:
+    """Return a plan without steps; where it was `asked` to be sent, one that must wait is no success."""
+    if asked and plan.undecided:
+        waits = " ".join(f"Worker {left.script_name}: {left.detail}" for left in plan.undecided)
+        raise DeployError(f"not known yet, so nothing can be deployed until then. {waits}")
+    return plan
 
 
 def _asked(call: Call, session: Session, plan: Plan, verb: str) -> Shown | None:
@@ -97,7 +105,7 @@ def _approval(plan: Plan, verb: str) -> str:
 def _approved(call: Call, session: Session, plan: Plan, verb: str) -> Shown:
     digest = call.options.approve.strip().lower()
     if plan.empty and not plan.refusals:
-        return plan
+        return _nothing_to_send(plan, asked=True)
     if plan.digest != digest:
         if not call.options.json:
             display(views.View(plan_document(plan, offered=True)))
