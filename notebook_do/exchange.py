@@ -67,7 +67,11 @@ def adopted(recorded: Recorded, desired: Desired, observed: Observed) -> Recorde
     """
     live = {s.name: s for s in observed.scripts}
     ids = {n.namespace_id for n in recorded.namespaces}
-    imported = {w.id: _worker_record(w, live[w.script_name]) for w in desired.workers}
+    moved = {w.script_name: w.moved for w in recorded.workers}
+    imported = {
+        w.id: replace(_worker_record(w, live[w.script_name]), moved=moved.get(w.script_name, ()))
+        for w in desired.workers
+    }
     workers = {w.id: w for w in recorded.workers} | imported
     by_class = {(n.script_name, n.class_name): n for n in observed.namespaces}
     hosted = [(n, by_class.get((n.script_name, n.class_name))) for n in desired.namespaces if n.host is not None]

@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from notebook_do.cloudflare import wire
+from notebook_do.cloudflare.references import decode_binders
 from notebook_do.cloudflare.settings import decode_carried, decode_options
 from notebook_do.cloudflare.triggers import read_triggers
-from notebook_do.errors import CommandError
-from notebook_do.model import Observed
+from notebook_do.errors import ApiError, CommandError
+from notebook_do.model import Observed, ObservedBinders
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
@@ -78,6 +79,19 @@ async def _with_settings(client: Client, script: ObservedScript, limit: asyncio.
         previews=previews,
         crons=crons,
     )
+
+
+async def with_binders(client: Client, observed: Observed, scripts: Iterable[str]) -> Observed:
+    """Read who else binds the namespaces of `scripts`, one request each; why it cannot be read is kept beside it."""
+    found = dict(zip(names := sorted(scripts), await _all(_binders(client, name) for name in names), strict=True))
+    return replace(observed, scripts=tuple(replace(s, binders=found.get(s.name, s.binders)) for s in observed.scripts))
+
+
+async def _binders(client: Client, script_name: str) -> ObservedBinders:
+    try:
+        return decode_binders(await client.script_references(script_name))
+    except ApiError as error:
+        return ObservedBinders(problem=error.message)
 
 
 async def _with_count(client: Client, namespace: ObservedNamespace, limit: asyncio.Semaphore) -> ObservedNamespace:

@@ -13,6 +13,7 @@ import re
 import sys
 import threading
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -497,7 +498,8 @@ class Session:
         sights: Sights,
         undecided: dict[str, str],
     ) -> Plan:
-        from notebook_do.observe import observe
+        from notebook_do.observe import observe, with_binders
+        from notebook_do.plan.entries import binders_asked
         from notebook_do.plan.triggers import triggers_concerned
         from notebook_do.toolchain import NEWEST_COMPATIBILITY_DATE
 
@@ -505,22 +507,24 @@ class Session:
         scripts |= {n.script_name for n in desired.namespaces} | {n.script_name for n in recorded.namespaces}
 
         triggers = triggers_concerned(desired, recorded)
+        planned = partial(
+            build_plan,
+            target=self.target,
+            default_compatibility_date=NEWEST_COMPATIBILITY_DATE,
+            sights=sights,
+            undecided=undecided,
+        )
 
         async def build(objects_of: tuple[NamespaceId, ...]) -> Plan:
             async with connection.client() as client:
                 # whoever in the account still binds what is to be destroyed must be named
                 read = None if desired.destroy else sorted(scripts)
                 observed = await observe(client, scripts=read, settings=True, objects_of=objects_of, triggers=triggers)
-            self.live = frozenset(s.name for s in observed.scripts)
-            return build_plan(
-                desired,
-                recorded,
-                observed,
-                target=self.target,
-                default_compatibility_date=NEWEST_COMPATIBILITY_DATE,
-                sights=sights,
-                undecided=undecided,
-            )
+                self.live = frozenset(s.name for s in observed.scripts)
+                plan = planned(desired, recorded, observed)
+                if asked := binders_asked(plan, desired, recorded, observed):
+                    plan = planned(desired, recorded, await with_binders(client, observed, asked))
+                return plan
 
         plan = await build(())
         if plan.consents:  # what would be lost is counted before it is asked for

@@ -114,8 +114,13 @@ class Client:
     async def upload_script(self, script_name: str, form: UploadForm) -> dict[str, Any]:
         """Create or replace one script and deploy it, with its migration. Sent once."""
         query = {"excludeScript": "true", "bindings_inherit": "strict"}
-        result, _ = await self._once("PUT", self._script(script_name), form=form, params=query)
+        path, headers = self._script(script_name), dict(form.headers)
+        result, _ = await self._once("PUT", path, form=form, params=query, headers=headers)
         return result if isinstance(result, dict) else {}
+
+    async def script_references(self, script_name: str) -> dict[str, Any]:
+        """Read who refers to one script (wrangler asks it too; no document describes it)."""
+        return dict_of(await self._get(self._script(script_name, "references")))
 
     async def delete_script(self, script_name: str, *, force: bool = False) -> None:
         """Delete one script with every namespace that it hosts; with `force` whoever uses them. Sent once."""

@@ -14,13 +14,18 @@ from email.parser import BytesParser
 from email.policy import HTTP
 from typing import TYPE_CHECKING, Any, assert_never
 
-from notebook_do.cloudflare.lifecycle import encode_migration
+from notebook_do.cloudflare.lifecycle import (
+    declares_classes,
+    decode_entries,
+    decode_expected,
+    encode_lifecycle,
+    headers_of,
+)
 from notebook_do.cloudflare.sealed import Sealed
 from notebook_do.cloudflare.secrets import Vault
 from notebook_do.errors import ApiError
 from notebook_do.model import (
     ClassBinding,
-    CreateClass,
     Json,
     MigrationTag,
     Module,
@@ -31,7 +36,6 @@ from notebook_do.model import (
     ObservedObject,
     ObservedScript,
     PlainText,
-    RenameClass,
     Resource,
     ScriptBinding,
     Secret,
@@ -46,7 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from email.message import MIMEPart
 
-    from notebook_do.model import Lifecycle, Migration
+    from notebook_do.model import Lifecycle
     from notebook_do.plan.plan import Upload
 
 _MOST_TAGS = 10
@@ -90,6 +94,7 @@ class UploadForm:
     parts: tuple[Part, ...] = field(repr=False)
     secrets: tuple[Sealed, ...]
     digest: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 # --- model -> wire ---------------------------------------------------------------------------------------
@@ -110,6 +115,7 @@ def encode_upload(step: Upload, *, op: str, vault: Vault | None = None, assets: 
         parts=parts,
         secrets=(*values.values(), *([assets] if assets else [])),
         digest=hashlib.sha256("\n".join(covered).encode()).hexdigest(),
+        headers=headers_of(step),
     )
 
 
@@ -127,8 +133,7 @@ def _metadata(step: Upload, op: str, reveal: Callable[[Secret], str], assets: st
     if step.compatibility_date is not None:
         metadata["compatibility_date"] = step.compatibility_date
     metadata["compatibility_flags"] = list(step.compatibility_flags)
-    if step.migration is not None:
-        metadata |= encode_migration(step.migration)
+    metadata |= encode_lifecycle(step)
     if step.assets is not None:
         metadata["assets"] = {"jwt": assets, "config": step.assets.config.value}
     if step.keeps_assets:
@@ -180,10 +185,8 @@ def decode_script(item: Any) -> ObservedScript:
     """Read one item of the script list; raises ApiError when it has no name."""
     fields = _fields(item, "script")
     exports = fields.get("exports")
-    entries = exports.values() if isinstance(exports, dict) else ()
-    declared = any(isinstance(e, dict) and e.get("type") == "durable-object" for e in entries)
     tag = _text(fields, "migration_tag")
-    lifecycle: Lifecycle | None = "exports" if declared else "migrations" if tag else None
+    lifecycle: Lifecycle | None = "exports" if declares_classes(exports) else "migrations" if tag else None
     return ObservedScript(
         name=_named(fields, "id", "script"),
         etag=_text(fields, "etag"),
@@ -197,6 +200,8 @@ def decode_script(item: Any) -> ObservedScript:
         compatibility_date=_text(fields, "compatibility_date"),
         compatibility_flags=_texts(fields, "compatibility_flags"),
         has_assets=fields["has_assets"] if isinstance(fields.get("has_assets"), bool) else None,
+        entries=decode_entries(exports),
+        expects=decode_expected(exports),
     )
 
 
@@ -319,21 +324,6 @@ def decode_deployments(deployments: list[Any]) -> tuple[ObservedDeployment, ...]
 def decode_upload(result: dict[str, Any], script_name: str) -> ObservedScript:
     """Read the answer to an upload: the script as it is now."""
     return decode_script({**result, "id": script_name})
-
-
-def decode_beginnings(result: dict[str, Any]) -> frozenset[str] | None:
-    """Give the classes that an upload with `exports` created or renamed; None where its answer does not say."""
-    told = result.get("exports_reconciliation")
-    if not isinstance(told, dict) or not isinstance(renamed := told.get("renamed", []), list):
-        return None
-    return frozenset((*_texts(told, "created"), *(str(r.get("to")) for r in renamed if isinstance(r, dict))))
-
-
-def beginnings(migration: Migration) -> frozenset[str]:
-    """Give the classes that an upload is to create or rename, by the names that they have after it."""
-    changes = migration.class_migrations
-    created = (c.class_name for c in changes if isinstance(c, CreateClass))
-    return frozenset((*created, *(c.to_class for c in changes if isinstance(c, RenameClass))))
 
 
 def _fields(item: Any, what: str) -> dict[str, Any]:

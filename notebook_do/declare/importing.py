@@ -115,9 +115,11 @@ def import_cells(  # noqa: PLR0913 - what is live, and what is known of it
 
 
 def _unknown(script: ObservedScript) -> list[str]:
-    """Tell of the bindings whose type nobody here knows."""
+    """Tell of what nobody here knows, and of what no cell can say: it stays as it is."""
     resources = ((b.name, b.value) for b in script.bindings or () if not isinstance(b, ClassBinding))
-    return [
+    entries = ", ".join(f"{name} ({e.get('type', ', '.join(sorted(e)))})" for name, e in script.entries.value.items())
+    notes = [f"Worker {script.name}: its `exports` also has {entries}; every upload keeps that."] if entries else []
+    return notes + [
         f"Worker {script.name}: binding {name} is of a type that is not known here ({value.type}); it is kept as it is."
         for name, value in resources
         if isinstance(value, Resource) and value.type not in {*RESOURCE_TYPES, *OWN_FORMS}

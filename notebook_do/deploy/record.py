@@ -21,23 +21,26 @@ if TYPE_CHECKING:
     )
 
 
-def after_intent(
+def after_intent(  # noqa: PLR0913 - what was recorded, and what came of the intent
     recorded: Recorded,
     intent: Intent,
     *,
     script: ObservedScript | None,
     live: Mapping[NamespaceId, ObservedNamespace],
     at: str,
+    removable: frozenset[str] = frozenset(),
 ) -> Recorded:
     """Record that `intent` was carried out.
 
-    `script` is what an upload answered, `live` are the namespaces seen after it, `at` is the tombstones' date.
+    `script` is what an upload answered, `live` are the namespaces seen after it, `at` is the tombstones' date, and
+    `removable` are the earlier class names that no later upload of the script need tell of.
     """
     workers = {w.id: w for w in recorded.workers}
     if intent.kind == "delete":
         workers.pop(intent.worker, None)
     elif intent.worker_record is not None:
-        workers[intent.worker] = _uploaded(intent.worker_record, intent, script)
+        moved = tuple(m for m in intent.worker_record.moved if m.class_name not in removable)
+        workers[intent.worker] = replace(_uploaded(intent.worker_record, intent, script), moved=moved)
     elif intent.trigger is not None and intent.worker in workers:
         workers[intent.worker] = _with_trigger(workers[intent.worker], intent.trigger, ours=intent.kind == "trigger")
     elif intent.settings_digest is not None and intent.worker in workers:

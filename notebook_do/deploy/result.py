@@ -47,6 +47,7 @@ class DeployResult(Shown):
     namespaces: dict[str, str] = field(default_factory=dict)
     requests: int = 0
     notes: tuple[str, ...] = ()
+    """What a person should know or do next, a sentence each."""
     deployed: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -19,7 +19,7 @@ from notebook_do.deploy.overwrite import check_overwritten, unguarded
 from notebook_do.deploy.record import after_forget, after_intent
 from notebook_do.deploy.recover import bound, recognise, resolve, today
 from notebook_do.deploy.result import DeployResult, Event, EventKind, Outcome
-from notebook_do.deploy.send import Uncertain, send, verify, verify_shown
+from notebook_do.deploy.send import Sent, Uncertain, send, verify, verify_shown
 from notebook_do.deploy.stale import differences, diverged
 from notebook_do.errors import (
     DeployError,
@@ -101,6 +101,7 @@ class _Run:
         self.outcomes: dict[int, Outcome] = {}
         self.failed: tuple[int, DurableError] | None = None
         self.cancelled = False
+        self.notes: list[str] = []
         self.sent_before = client.requests_sent
         self.recorded: Recorded
         self.left = Left(scripts={})
@@ -254,7 +255,7 @@ class _Run:
             self.journal.end(op, "not done", refused=True)
             raise
         try:
-            self._record(intent, self.left.scripts.get(step.script_name), live)
+            self._record(intent, sent, live)
         except StateError as error:
             raise Uncertain(
                 f"{step.summary} happened, but could not be recorded: {error} "
@@ -292,10 +293,11 @@ class _Run:
         assets = await send_assets(self.client, step.script_name, step.assets) if step.assets else None
         return wire.encode_upload(step, op=op, vault=self.vault, assets=assets)
 
-    def _record(
-        self, intent: Intent, script: ObservedScript | None, live: Mapping[NamespaceId, ObservedNamespace]
-    ) -> None:
-        self.recorded = self.state.save(after_intent(self.recorded, intent, script=script, live=live, at=today()))
+    def _record(self, intent: Intent, sent: Sent, live: Mapping[NamespaceId, ObservedNamespace]) -> None:
+        script, removable = self.left.scripts.get(intent.script_name), sent.told.removable
+        now = after_intent(self.recorded, intent, script=script, live=live, at=today(), removable=removable)
+        self.recorded = self.state.save(now)
+        self.notes += [note for note in sent.told.notes if note not in self.notes]
         self.journal.end(intent.op, "done")
 
     # --- how it ends
@@ -329,7 +331,7 @@ class _Run:
             workers={w.id: w.script_name for w in self.recorded.workers},
             namespaces={n.stable_id: n.namespace_id for n in self.recorded.namespaces},
             requests=self.client.requests_sent - self.sent_before,
-            notes=self.plan.notes,
+            notes=(*self.plan.notes, *self.notes),
         )
         counts = [f"{sum(o.status == s for o in outcomes)} {s}" for s in ("done", "not done", "uncertain")]
         self._event("finished", len(outcomes) - 1, ", ".join(c for c in counts if not c.startswith("0 ")))

@@ -6,11 +6,12 @@ by that look and by its tag.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
 from notebook_do.cloudflare import wire
 from notebook_do.cloudflare.answer import NoAnswer
+from notebook_do.cloudflare.reconciliation import Reconciliation, beginnings, decode_reconciliation
 from notebook_do.cloudflare.retry import Cancelled, is_definite
 from notebook_do.cloudflare.triggers import holds, read_triggers, remove_trigger, set_trigger
 from notebook_do.deploy.blame import SCRIPT_FAULTS
@@ -63,11 +64,11 @@ class Overtaken(Uncertain):
 class Sent:
     """A mutation that happened; after an upload, the script as it was answered or seen live.
 
-    `began` are the classes that the upload says it created or renamed, None where nothing says so.
+    `told` is what the upload's own answer says of its `exports`; it says nothing where that answer was lost.
     """
 
     script: ObservedScript | None = None
-    began: frozenset[str] | None = None
+    told: Reconciliation = field(default=Reconciliation())
 
 
 async def send(  # noqa: PLR0913 - one mutation, and what is known of its script
@@ -88,7 +89,7 @@ async def send(  # noqa: PLR0913 - one mutation, and what is known of its script
         return await until_there(client, intent.script_name, lambda: _once(client, step, form), fresh=fresh)
 
     sent, sure = await _until_sent(client, intent, once, again, fresh=fresh)
-    if isinstance(step, Upload) and await _came_second(client, step, intent, sent.began if sure else None):
+    if isinstance(step, Upload) and await _came_second(client, step, intent, sent.told.began if sure else None):
         raise Overtaken(
             f"this happened, but its classes were there already: {intent.summary}. Another deploy was first, at the "
             "same moment (or the request arrived twice). No objects are lost, and the later code is live. Nothing else "
@@ -137,7 +138,7 @@ async def _came_second(client: Client, step: Upload, intent: Intent, began: froz
     if migration is None or migration.wire != "exports":
         return False
     if began is not None:
-        return not wire.beginnings(migration) <= began
+        return not beginnings(migration) <= began
     if intent.existed:
         return False
     try:
@@ -213,7 +214,8 @@ async def _once(client: Client, step: Mutation, form: UploadForm | None) -> Sent
             if form is None:
                 raise AssertionError("an upload without its form")
             result = await client.upload_script(step.script_name, form)
-            return Sent(script=wire.decode_upload(result, step.script_name), began=wire.decode_beginnings(result))
+            told = decode_reconciliation(result, step.script_name)
+            return Sent(script=wire.decode_upload(result, step.script_name), told=told)
         case SetMark():
             await client.set_tags(step.script_name, step.tags)
         case SetUrl():

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.local.blobs import Blobs
 from notebook_do.local.database import open_database
-from notebook_do.local.deployed import bound_namespaces, followed, runnable
+from notebook_do.local.deployed import bound_names, bound_namespaces, followed, runnable
 from notebook_do.local.namespaces import AccountFacts, Namespace, ScriptFacts, Switches
 from notebook_do.local.records import Deployment, Script, Version
 
@@ -134,6 +134,7 @@ class Account:
                 declarative=script.declarative,
                 exports=(version and version.exports) or {},
                 bound=frozenset(bound_namespaces(version)) if version else frozenset(),
+                names=frozenset(bound_names(version, name)) if version else frozenset(),
             )
         switches = Switches(free_plan=self.setting("free_plan") == "yes", kv_closed=self.setting("kv_closed") == "yes")
         return AccountFacts(scripts=scripts, namespaces=tuple(self.namespaces.values()), switches=switches)

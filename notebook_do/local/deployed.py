@@ -24,6 +24,12 @@ def bound_namespaces(version: Version) -> list[str]:
     ]
 
 
+def bound_names(version: Version, script: str) -> list[tuple[str, str]]:
+    """Give the (script, class) that a version binds, by the names that it was uploaded with."""
+    bindings = (b for b in version.bindings if b["type"] == "durable_object_namespace")
+    return [(b.get("script_name") or script, str(b.get("class_name"))) for b in bindings]
+
+
 def runnable(blobs: Blobs, name: str, version: Version, namespaces: Iterable[Namespace]) -> RunnableWorker:
     """Make a version with present labels ready to run, hosting `namespaces`."""
     hosted = tuple(

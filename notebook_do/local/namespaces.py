@@ -32,6 +32,8 @@ class ScriptFacts:
     exports: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     bound: frozenset[str] = frozenset()
     """Ids of the namespaces that its deployed version binds."""
+    names: frozenset[tuple[str, str]] = frozenset()
+    """The (script, class) that it binds, by the names that it was uploaded with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,10 @@ class AccountFacts:
     def binders(self, namespace_id: str, *, besides: str) -> list[str]:
         """Give the other scripts whose deployed version binds a namespace."""
         return sorted(name for name, facts in self.scripts.items() if namespace_id in facts.bound and name != besides)
+
+    def namers(self, script: str, class_name: str) -> list[str]:
+        """Give the other scripts whose deployed version was uploaded with a binding to a class by this name."""
+        return sorted(n for n, facts in self.scripts.items() if (script, class_name) in facts.names and n != script)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,8 @@ _FIELDS = {
     "transferred": ({"transferred_to"}, set()),
     "expecting-transfer": ({"storage", "transfer_from"}, {"container"}),
 }
+_OTHER_FIELDS = {"worker": {"cache"}, "workflow": {"name", "limits", "schedules", "default_retention"}}
+"""Entries that have no lifecycle: kept and shown as they were sent (no workflow runs here)."""
 _OUTCOMES = (
     *("created", "updated", "deleted", "renamed", "transferred", "transfer_pending"),
     *("warnings", "info", "removable_entries"),
@@ -73,7 +75,7 @@ class _Work:
 
     def info(self, name: str, scenario: str, **more: Any) -> None:
         """Note something that is worth saying and stops nothing."""
-        facts = {key: more[key] for key in ("namespace_id",) if key in more}
+        facts = {key: more[key] for key in ("namespace_id", "referencing_scripts") if key in more}
         self.result["info"].append(
             {"class": name, "scenario": scenario, "message": message_of(scenario, name=name, **more), **facts}
         )
@@ -133,11 +135,11 @@ def check_form(exports: Mapping[str, Any]) -> None:
 
 
 def _form_problem(name: str, entry: Any) -> tuple[str, str] | None:
-    if not isinstance(entry, Mapping) or entry.get("type") not in ("durable-object", "worker"):
-        return name, "`type` must be 'durable-object' or 'worker'"
-    if entry["type"] == "worker":
-        extra = sorted(set(entry) - {"type", "state", "cache"})
-        return (name, f"`{extra[0]}` is not a field of a worker export") if extra else None
+    if not isinstance(entry, Mapping) or entry.get("type") not in ("durable-object", *_OTHER_FIELDS):
+        return name, "`type` must be 'durable-object', 'worker' or 'workflow'"
+    if entry["type"] in _OTHER_FIELDS:
+        extra = sorted(set(entry) - _OTHER_FIELDS[entry["type"]] - {"type", "state"})
+        return (name, f"`{extra[0]}` is not a field of a {entry['type']} export") if extra else None
     state = state_of(entry)
     if state not in _FIELDS:
         return name, f"unknown state '{state}'"
@@ -213,6 +215,11 @@ def _provision(work: _Work, name: str) -> None:
 
 
 def _stale(work: _Work, name: str, state: str) -> None:
+    """Say that a tombstone has no effect; it is removable when no other Worker was uploaded with the old name."""
+    others = work.account.namers(work.script, name)
+    if others and state != "deleted":
+        work.info(name, "stale_tombstone", state=state, referencing_scripts=others)
+        return
     work.info(name, "stale_tombstone", state=state)
     work.result["removable_entries"].append(name)
 

@@ -25,13 +25,20 @@ class Scenario:
 
 def message_of(scenario: str, **words: Any) -> str:
     """Give the message of a scenario."""
-    return SCENARIOS[scenario].text.format(**words)
+    text = SCENARIOS[scenario].text.format(**words)
+    if scenario == "stale_tombstone" and (others := words.get("referencing_scripts")):
+        return text.replace(_REMOVABLE, _STILL_BOUND.format(scripts=", ".join(others), **words))
+    return text
 
 
 def suggestion_of(scenario: str, **words: Any) -> str:
     """Say what to do about it; empty when there is nothing to do."""
     return SCENARIOS[scenario].suggestion.format(**words)
 
+
+_REMOVABLE = "Safe to remove from `exports`."
+_STILL_BOUND = "Removing it could orphan the bindings of other Workers to '{name}': {scripts}."
+"""What a stale tombstone says while others bind the old class; emulated: its text is known from no document."""
 
 SCENARIOS: dict[str, Scenario] = {
     "provisioned_class_missing_from_config": Scenario(

@@ -112,6 +112,19 @@ class Desired:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MovedClass:
+    """A class name that a namespace had on a Worker: it became `renamed_to` there, or moved to `to_script`.
+
+    In the `exports` form every upload says what became of it, until Cloudflare knows that nobody binds it any more.
+    """
+
+    class_name: str
+    namespace_id: NamespaceId
+    renamed_to: str | None = None
+    to_script: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedWorker:
     """What the state file knows of a Worker."""
 
@@ -134,6 +147,9 @@ class RecordedWorker:
     settings: Json | None = None
     """The settings and cron triggers that we set, by name, with their values; no other one is ever taken away. None:
     written before these were recorded."""
+
+    moved: tuple[MovedClass, ...] = ()
+    """The class names that its namespaces had before, and that uploads in the `exports` form still tell of; sorted."""
 
     @property
     def set_here(self) -> dict[str, Any]:
@@ -193,6 +209,14 @@ class ObservedDeployment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedBinders:
+    """Who binds the namespaces of a script: (namespace id, script) pairs; `problem` says why they could not be read."""
+
+    pairs: tuple[tuple[NamespaceId, str], ...] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedScript:
     """A live script. `bindings` is None when its settings were not read (only lists were).
 
@@ -227,6 +251,13 @@ class ObservedScript:
     """Address and cron triggers; read together with the bindings, None where they were not."""
     triggers: tuple[Trigger, ...] = ()
     """Read only where the script is imported."""
+    entries: Json = field(default=Json({}))
+    """What `exports` has besides classes and their storage, by name: entries of other kinds whole, of a class the rest
+    of its entry."""
+    expects: tuple[str, ...] = ()
+    """The classes that it announced to take over from another script."""
+    binders: ObservedBinders | None = None
+    """Other scripts that bind its namespaces; None where that was not asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from notebook_do.plan.alias import can_alias
 from notebook_do.plan.bound import called_by
 from notebook_do.plan.destroy import Doom, check_binders, check_forgotten, check_hosts, condemn, deletions
 from notebook_do.plan.diff import WorkerDiff, compare
+from notebook_do.plan.entries import check_entries
 from notebook_do.plan.explain import doom_changes, gone_changes, kept_changes, mark_change, namespace_changes
 from notebook_do.plan.facts import Facts, Findings, gather, newest_deployments
 from notebook_do.plan.foreign import check_foreign_hosts, elsewhere
@@ -28,6 +29,7 @@ from notebook_do.plan.plan import Action, Change, Forget, Plan, Upload, take_bas
 from notebook_do.plan.rows import binding_rows, migration_rows
 from notebook_do.plan.schedule import Plot, Schedule, Stage, Unit
 from notebook_do.plan.sequence import closed_last, in_sequence
+from notebook_do.plan.splits import check_split
 from notebook_do.plan.standing import Standing, stand
 from notebook_do.plan.triggers import Triggering, trigger_steps
 from notebook_do.plan.undecided import set_aside
@@ -189,30 +191,12 @@ def _check_together(work: _Work) -> None:
         check_missing(script, known, new.get(script, []), facts, findings)
     moving = {slot.script for u in work.units if u.at != u.goal for slot in (u.at, u.goal) if slot}
     for script in sorted(busy):
-        _check_split(work.standings[script], findings, lifecycle=script in moving)
+        check_split(work.standings[script], findings, lifecycle=script in moving)
+    check_entries(work.units, work.standings, busy, facts, findings)
     check_binders(doom, frozenset(busy), facts, findings)
     check_hosts(doom, facts, findings)
     check_forgotten(doom, facts, findings)
     check_foreign_hosts(facts, doom, findings)
-
-
-def _check_split(standing: Standing, findings: Findings, *, lifecycle: bool) -> None:
-    live = standing.live
-    if live is None or not live.split:
-        return
-    if lifecycle or standing.converts or standing.retags:
-        findings.refuse(
-            "split-deployment",
-            standing.worker.id,
-            f"Worker {live.name} runs two versions at once (a gradual deployment), and classes cannot "
-            "change meanwhile.",
-            "bring one version to 100 % first, then plan again",
-            where=standing.worker.where,
-        )
-    else:
-        findings.warnings.append(
-            f"Worker {live.name} runs two versions at once; this plan ends that at 100 % of the new code."
-        )
 
 
 # --- steps

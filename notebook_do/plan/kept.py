@@ -9,6 +9,7 @@ from notebook_do.model import is_secret
 from notebook_do.plan.assets import kept_assets
 from notebook_do.plan.crons import kept_cron_rows
 from notebook_do.plan.diff import binding_change, change_of
+from notebook_do.plan.entries import kept_entries
 from notebook_do.plan.plan import Action, Change
 from notebook_do.plan.settings import kept_settings
 
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
 def kept(diff: WorkerDiff) -> list[Change]:
     """Tell of what an upload leaves as it is though it could replace it, what is not declared here included."""
-    crons = [] if diff.sets_crons else kept_cron_rows(diff.standing, diff.before)
-    return [*_kept_secrets(diff), *kept_assets(diff.standing, diff.before), *_kept_settings(diff.standing), *crons]
+    rows = [*_kept_secrets(diff), *kept_assets(diff.standing, diff.before), *_kept_settings(diff.standing)]
+    rows += [] if diff.sets_crons else kept_cron_rows(diff.standing, diff.before)
+    return [*rows, *kept_entries(diff.standing)]
 
 
 def _kept_settings(standing: Standing) -> list[Change]:

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import dataclass, field, fields, is_dataclass
-from enum import Enum, StrEnum
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.model import Json
+from notebook_do.plan.canonical import canonical, plain
 from notebook_do.plan.mark_step import SetMark
 from notebook_do.plan.trigger_step import RemoveTrigger, SetTrigger
 from notebook_do.shown import Shown, frame
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from notebook_do.model import (
-        Json,
         Migration,
         Module,
+        MovedClass,
         NamespaceId,
         Observed,
         Recorded,
@@ -122,6 +123,10 @@ class Upload:
     tags: tuple[str, ...]
     migration: Migration | None
     creates: bool
+    moved: tuple[MovedClass, ...] = ()
+    """The earlier class names that this upload still tells of, in the `exports` form."""
+    entries: Json = field(default=Json({}))
+    """What `exports` has besides classes and their storage, and that stays; as in ObservedScript."""
     assets: StaticAssets | None = None
     keeps_assets: bool = False
     """The live static assets are somebody else's, and stay."""
@@ -297,7 +302,7 @@ class Plan(Shown):
         Those tell of the place where it was made too, and a plan may be approved in another.
         """
         body = {key: value for key, value in self._body().items() if key not in {"warnings", "notes"}}
-        return hashlib.sha256(_canonical(body).encode()).hexdigest()[:16]
+        return hashlib.sha256(canonical(body).encode()).hexdigest()[:16]
 
     @property
     def df(self) -> pd.DataFrame:
@@ -316,34 +321,12 @@ class Plan(Shown):
 
     def to_json(self) -> str:
         """Write the plan as canonical JSON; a module's content appears as its sha256, a secret as its source."""
-        return _canonical(self._body())
+        return canonical(self._body())
 
     def _body(self) -> dict[str, Any]:
-        body = {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.compare}
+        body = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.compare}
         if self.baseline.serial == 0:  # never written: its lineage is new in every process, and tells nothing
             del body["baseline"]["lineage"]
         if not self.undecided:
             del body["undecided"]
         return body
-
-
-def _canonical(body: dict[str, Any]) -> str:
-    return json.dumps(body, sort_keys=True, separators=(",", ":"))
-
-
-def _plain(value: Any) -> Any:
-    """Reduce dataclasses, enums, bytes and sets to JSON values."""
-    if is_dataclass(value) and not isinstance(value, type):
-        body = {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.compare}
-        return {"is": type(value).__name__, **body}
-    if isinstance(value, bytes):
-        return hashlib.sha256(value).hexdigest()
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, frozenset | set):
-        return sorted(_plain(v) for v in value)
-    if isinstance(value, tuple | list):
-        return [_plain(v) for v in value]
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    return value

@@ -25,6 +25,7 @@ from notebook_do.model import (
 from notebook_do.plan.alias import with_exports
 from notebook_do.plan.assets import keeps_assets
 from notebook_do.plan.crons import kept_crons, wanted_crons
+from notebook_do.plan.entries import moved_after, moved_before
 from notebook_do.plan.fingerprint import UNSET
 from notebook_do.plan.mark import Entry, entry_of, marked_tags, read_mark, write_mark
 from notebook_do.plan.mark_step import SetMark
@@ -37,7 +38,7 @@ from notebook_do.plan.triggers import stops_consuming
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from notebook_do.model import ScriptBinding
+    from notebook_do.model import MovedClass, ScriptBinding
     from notebook_do.plan.diff import WorkerDiff
     from notebook_do.plan.facts import Facts
     from notebook_do.plan.identity import Held
@@ -61,6 +62,7 @@ class Uploads:
     _tags: dict[str, MigrationTag | None] = field(default_factory=dict)
     _started: set[str] = field(default_factory=set)
     _history: dict[StableId, tuple[str, ...]] = field(default_factory=dict)
+    _moved: dict[str, tuple[MovedClass, ...]] = field(default_factory=dict)
 
     def steps(self, stages: Iterable[Stage]) -> list[Step]:
         """Give the steps of all stages, each script's URL and crons after its last upload, new ids at the end."""
@@ -167,6 +169,8 @@ class Uploads:
             options=self._options(stage, diff),
             tags=tags,
             migration=migration,
+            moved=self._told(stage, diff),
+            entries=live.entries if live else Json({}),
             creates=creates,
             assets=worker.assets,
             keeps_assets=keeps_assets(diff.standing, diff.before),
@@ -201,6 +205,14 @@ class Uploads:
             old_tag=old_tag,
             new_tag=new_tag,
         )
+
+    def _told(self, stage: Stage, diff: WorkerDiff) -> tuple[MovedClass, ...]:
+        """Give the earlier class names that this upload and those after it tell of."""
+        if diff.standing.form == "migrations":
+            return ()
+        before = self._moved.get(stage.script, moved_before(diff.standing))
+        self._moved[stage.script] = moved_after(stage, before, {i: u.namespace_id for i, u in self.units.items()})
+        return self._moved[stage.script]
 
     def _new_tag(self, stage: Stage, old_tag: MigrationTag | None) -> MigrationTag:
         """Name this very migration: the same plan gives the same tag, any other one another.
@@ -263,6 +275,7 @@ class Uploads:
             settings_digest=str(reached),
             triggers=triggers,
             settings=recorded_settings(standing),
+            moved=self._moved.get(stage.script, ()),
         )
 
     def _namespace_records(self, stage: Stage) -> tuple[RecordedNamespace, ...]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from notebook_do.model import (
     Json,
     MigrationTag,
+    MovedClass,
     NamespaceId,
     Recorded,
     RecordedNamespace,
@@ -109,6 +110,16 @@ def encode_worker(worker: RecordedWorker) -> Document:
         **({} if worker.settings is None else {"settings": worker.settings.value}),
         "modified_on": worker.modified_on,
         "op": worker.op,
+        "moved_classes": [_encode_moved(m) for m in worker.moved],
+    }
+
+
+def _encode_moved(moved: MovedClass) -> Document:
+    return {
+        "class_name": moved.class_name,
+        "namespace_id": moved.namespace_id,
+        "renamed_to": moved.renamed_to,
+        "to_worker": moved.to_script,
     }
 
 
@@ -184,6 +195,17 @@ def decode_worker(id_: str, value: Any) -> RecordedWorker:
         settings=Json(_object(fields["settings"], f"{where}.settings")) if "settings" in fields else None,
         modified_on=_optional(fields, "modified_on", where),
         op=_optional(fields, "op", where),
+        moved=tuple(_decode_moved(m, f"{where}.moved_classes") for m in _list(fields.get("moved_classes", []), where)),
+    )
+
+
+def _decode_moved(value: Any, where: str) -> MovedClass:
+    fields = _object(value, where)
+    return MovedClass(
+        class_name=_text(fields, "class_name", where),
+        namespace_id=NamespaceId(_text(fields, "namespace_id", where)),
+        renamed_to=_optional(fields, "renamed_to", where),
+        to_script=_optional(fields, "to_worker", where),
     )
 
 
@@ -240,7 +262,7 @@ def _decode_tombstone(value: Any) -> Tombstone:
 
 def _list(value: Any, where: str) -> list[Any]:
     if not isinstance(value, list):
-        raise Damage(f"{where}.triggers is not a list")
+        raise Damage(f"{where}: triggers or moved_classes is not a list")
     return value
 
 

@@ -9,14 +9,22 @@ from typing import Any
 import jsonschema
 import pytest
 
-from notebook_do.cloudflare.lifecycle import encode_migration
+from notebook_do.cloudflare.lifecycle import (
+    decode_entries,
+    decode_expected,
+    encode_lifecycle,
+    encode_migration,
+    headers_of,
+)
 from notebook_do.model import (
     ClassMigration,
     CreateClass,
     DeleteClass,
+    Json,
     Lifecycle,
     Migration,
     MigrationTag,
+    MovedClass,
     NamespaceId,
     RenameClass,
     StableId,
@@ -24,6 +32,7 @@ from notebook_do.model import (
     TransferClass,
     TransferredAway,
 )
+from notebook_do.plan.plan import Upload
 
 HERE = Path(__file__).parent.parent
 SCHEMAS = json.loads((HERE / "openapi" / "workers.json").read_text())["components"]["schemas"]
@@ -133,3 +142,78 @@ def test_one_name_has_one_entry() -> None:
         encode_migration(migration("exports", RENAME, hosts=(("Tally", SQLITE), ("Counter", SQLITE))))
     with pytest.raises(AssertionError, match="destination only"):
         encode_migration(migration("migrations", AWAY))
+
+
+LIVE_EXPORTS: dict[str, Any] = {
+    "default": {"type": "worker", "cache": {"enabled": True}},
+    "Flow": {"type": "workflow", "name": "flow", "limits": {"steps": 5}, "state": None},
+    "Counter": {"type": "durable-object", "storage": "sqlite", "container": "box"},
+    "Tally": {"type": "durable-object", "storage": "sqlite", "state": "expecting-transfer", "transfer_from": "x"},
+    "Odd": {"type": "something-new", "a": [1]},
+}
+
+
+NO_ENTRIES = Json({})
+
+
+def step(migration: Migration | None, *moved: MovedClass, entries: Json = NO_ENTRIES) -> Upload:
+    """Make an upload."""
+    return Upload(
+        worker="w",
+        script_name="w",
+        main_module="index.js",
+        modules=(),
+        bindings=(),
+        compatibility_date=None,
+        compatibility_flags=(),
+        options=Json({}),
+        tags=(),
+        migration=migration,
+        moved=moved,
+        entries=entries,
+        creates=False,
+    )
+
+
+def test_entries_of_other_kinds_are_repeated_unchanged() -> None:
+    """What a live `exports` has besides classes and storage goes into every upload, in either form and in none."""
+    entries = decode_entries(LIVE_EXPORTS)
+    assert entries.value == {
+        "default": {"type": "worker", "cache": {"enabled": True}},
+        "Flow": {"type": "workflow", "name": "flow", "limits": {"steps": 5}},
+        "Counter": {"container": "box"},
+        "Odd": {"type": "something-new", "a": [1]},
+    }
+    assert decode_expected(LIVE_EXPORTS) == ("Tally",)
+    others = {k: v for k, v in entries.value.items() if k != "Counter"}
+    assert encode_lifecycle(step(None, entries=entries)) == {"exports": dict(sorted(others.items()))}
+    migrations = encode_lifecycle(step(migration("migrations", CREATE, tags=("v1", "v2")), entries=entries))
+    assert migrations["exports"] == others
+    assert migrations["migrations"]["new_tag"] == "v2"
+    exports = encode_lifecycle(step(migration("exports", hosts=(("Counter", SQLITE),)), entries=entries))["exports"]
+    assert exports == others | {"Counter": {"type": "durable-object", "storage": "sqlite", "container": "box"}}
+    assert list(exports) == sorted(exports)
+
+
+def test_an_upload_with_a_workflow_is_dated_as_wrangler_dates_it() -> None:
+    """The header goes with a `workflow` entry, and with nothing else."""
+    assert headers_of(step(None, entries=decode_entries(LIVE_EXPORTS))) == {
+        "Cloudflare-Workers-Script-Api-Date": "2026-11-09"
+    }
+    assert headers_of(step(None, entries=Json({"default": {"type": "worker"}}))) == {}
+
+
+def test_what_became_of_earlier_names_is_told_again() -> None:
+    """Each is a tombstone; one that the migration itself makes is not written twice."""
+    told = (
+        MovedClass(class_name="Old", namespace_id=NAMESPACE, renamed_to="Tally"),
+        MovedClass(class_name="Counter", namespace_id=NAMESPACE, renamed_to="Tally"),
+        MovedClass(class_name="Gone", namespace_id=NamespaceId("1" * 32), to_script="store"),
+    )
+    body = encode_lifecycle(step(migration("exports", RENAME, hosts=(("Tally", SQLITE),)), *told))
+    assert body["exports"] == {
+        "Counter": {"type": "durable-object", "state": "renamed", "renamed_to": "Tally"},
+        "Gone": {"type": "durable-object", "state": "transferred", "transferred_to": "store"},
+        "Old": {"type": "durable-object", "state": "renamed", "renamed_to": "Tally"},
+        "Tally": {"type": "durable-object", "storage": "sqlite"},
+    }

@@ -91,6 +91,12 @@ ACCEPTED: list[tuple[AccountFacts, str, dict[str, Any], dict[str, Any]]] = [
         {"A": renamed("B"), "B": LIVE},
         {"info": [("A", "stale_tombstone")], "removable_entries": ["A"]},
     ),
+    (
+        account(namespace("B"), scripts={"other": ScriptFacts(names=frozenset({("me", "A")}))}),
+        "B",
+        {"A": renamed("B"), "B": LIVE},
+        {"info": [("A", "stale_tombstone")]},
+    ),
     (account(), "", {"A": DELETED}, {"info": [("A", "stale_tombstone")], "removable_entries": ["A"]}),
     (account(), "", {"A": transferred("other")}, {"info": [("A", "stale_tombstone")], "removable_entries": ["A"]}),
     (account(), "A B", {"A": LIVE}, {"created": ["A"], "info": [("B", "code_class_not_in_exports")]}),
@@ -263,3 +269,22 @@ def test_reads_show_live_entries_only() -> None:
     """Tombstones are never given back."""
     exports = {"A": LIVE, "B": DELETED, "C": expecting("other"), "default": {"type": "worker"}}
     assert set(live_entries(exports)) == {"A", "C", "default"}
+
+
+def test_who_still_binds_the_old_name_is_named() -> None:
+    """A stale tombstone names the Workers that were uploaded with the old name, and is not removable till then."""
+    facts = account(namespace("B"), scripts={"other": ScriptFacts(names=frozenset({("me", "A")}))})
+    result = run(facts, "B", {"A": renamed("B"), "B": LIVE}).reconciliation
+    assert result is not None
+    (info,) = result["info"]
+    assert info["referencing_scripts"] == ["other"]
+    assert "Safe to remove" not in info["message"]
+    assert result["removable_entries"] == []
+
+
+def test_workflow_entries_have_no_lifecycle() -> None:
+    """They stand beside classes and alone; a field that they do not have is refused."""
+    flow = {"type": "workflow", "name": "f", "limits": {}, "schedules": [], "default_retention": {}}
+    assert outcome(run(account(), "A", {"A": LIVE, "Flow": flow})) == {"created": ["A"]}
+    with pytest.raises(Refused):
+        run(account(), "", {"Flow": {**flow, "storage": "sqlite"}})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from reference_model import Account, Script, Space
 
-from notebook_do.cloudflare.lifecycle import encode_migration
+from notebook_do.cloudflare.lifecycle import encode_lifecycle
 from notebook_do.declare.catalog import Catalog
 from notebook_do.declare.cell import parse_cell
 from notebook_do.deploy.intents import with_ids, with_own_tags
@@ -27,6 +27,7 @@ from notebook_do.model import (
     Module,
     NamespaceId,
     Observed,
+    ObservedBinders,
     ObservedNamespace,
     ObservedScript,
     Recorded,
@@ -193,12 +194,24 @@ class World:
                 bindings=(*_class_bindings(s), *self.values.get(s.name, ())),
                 url=self.urls.get(s.name, False),
                 split=s.name in self.splits,
+                binders=self._binders(s),
                 options=self.options.get(s.name, Json({})),
             )
             for s in sorted(self.account.scripts.values(), key=lambda s: s.name)
         )
         spaces = tuple(_observed(s) for s in sorted(self.account.spaces.values(), key=lambda s: s.id))
         return Observed(account_id=ACCOUNT, api_origin=ORIGIN, scripts=scripts, namespaces=spaces)
+
+    def _binders(self, script: Script) -> ObservedBinders:
+        """See who else binds what a script hosts."""
+        others = [s for s in self.account.scripts.values() if s.name != script.name]
+        pairs = [
+            (NamespaceId(self.account.spaces[script.name, c].id), other.name)
+            for other in others
+            for _, c, host in other.bindings
+            if host == script.name and (script.name, c) in self.account.spaces
+        ]
+        return ObservedBinders(pairs=tuple(sorted(pairs)))
 
     def plan(self, desired: Desired) -> Plan:
         """Plan against this world."""
@@ -262,7 +275,7 @@ class World:
         bindings = frozenset(
             (b.name, b.class_name, b.script_name) for b in step.bindings if isinstance(b, ClassBinding)
         )
-        lifecycle = encode_migration(step.migration) if step.migration else {}
+        lifecycle = encode_lifecycle(step)
         assert step.creates == (step.script_name not in self.account.scripts)
         self.account.upload(step.script_name, frozenset(code), bindings, lifecycle)
         absent = called(step) - self.account.scripts.keys()

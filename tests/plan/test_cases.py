@@ -133,7 +133,9 @@ def test_every_refusal_is_shown() -> None:
     calls = [call for path in package.glob("*.py") for call in ast.walk(ast.parse(path.read_text())) if _refuses(call)]
     codes = {c.value for call in calls for c in ast.walk(call.args[0]) if isinstance(c, ast.Constant)}
     assert len(codes) > 30
-    shown = "".join(path.read_text() for path in (*CASES, here / "test_failures.py", here / "test_triggers.py"))
+    shown = "".join(
+        path.read_text() for path in (*CASES, *(here / f"test_{n}.py" for n in ("failures", "triggers", "entries")))
+    )
     assert {code for code in codes if f'"{code}"' not in shown} == set()
 
 
