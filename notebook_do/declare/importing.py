@@ -103,6 +103,8 @@ def import_cells(  # noqa: PLR0913 - what is live, and what is known of it
         cells.append(cell)
         declarations.append(_worker(id_, live[name], tuple(sources[name]), slots, in_cell=not beside))
         files |= beside
+        if live[name].split:
+            notes.append(f"Worker {name}: it runs two versions at once (a gradual deployment); this is one of them.")
         if live[name].has_assets:
             notes.append(f"Worker {name}: its static assets are not read; every upload keeps them.")
         secrets = [b.name for b in live[name].bindings or () if is_secret(b)]

@@ -13,6 +13,7 @@ from notebook_do.plan.fingerprint import Fingerprint, fingerprint, read_fingerpr
 from notebook_do.plan.plan import Action, Change
 from notebook_do.plan.secret import Fate, Sight, fate_of, is_live_secret
 from notebook_do.plan.settings import setting_differences
+from notebook_do.plan.splits import split_drift
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -73,7 +74,7 @@ def compare(standing: Standing, *, relabelled: bool, sights: Mapping[tuple[str, 
     if live is None:
         changes.insert(0, change_of(standing, Action.CREATE, "worker", f"Worker {worker.script_name} is created."))
     else:
-        drift += _outside(standing, same=wanted.upload == before.upload)
+        drift += [*split_drift(standing), *_outside(standing, same=wanted.upload == before.upload)]
         changes += _code_and_settings(standing, wanted, before, bindings=bool(binding_changes))
     result = WorkerDiff(
         standing=standing,
