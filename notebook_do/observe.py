@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from notebook_do.cloudflare import wire
+from notebook_do.cloudflare.deployments import decode_deployments, decode_split
 from notebook_do.cloudflare.references import decode_binders
 from notebook_do.cloudflare.settings import decode_carried, decode_options
 from notebook_do.cloudflare.triggers import read_triggers
@@ -73,8 +74,8 @@ async def _with_settings(client: Client, script: ObservedScript, limit: asyncio.
         compatibility_flags=flags,
         options=decode_options(raw, deployments),
         carried=decode_carried(raw, deployments),
-        split=wire.decode_split(deployments),
-        deployment=next((d.id for d in wire.decode_deployments(deployments)), None),
+        split=decode_split(deployments),
+        deployment=next((d.id for d in decode_deployments(deployments)), None),
         url=url,
         previews=previews,
         crons=crons,

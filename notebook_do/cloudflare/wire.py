@@ -31,7 +31,6 @@ from notebook_do.model import (
     Module,
     ModuleKind,
     NamespaceId,
-    ObservedDeployment,
     ObservedNamespace,
     ObservedObject,
     ObservedScript,
@@ -298,27 +297,6 @@ def count_stored(items: list[Any]) -> int:
 def decode_crons(schedules: list[Any]) -> tuple[str, ...]:
     """Give the cron triggers of a script."""
     return tuple(str(_fields(item, "schedule").get("cron", "")) for item in schedules)
-
-
-def decode_split(deployments: list[Any]) -> bool:
-    """Say whether the newest deployment sends part of the traffic to another version."""
-    newest = deployments[0] if deployments and isinstance(deployments[0], dict) else {}
-    versions = newest.get("versions")
-    return isinstance(versions, list) and len(versions) > 1
-
-
-def decode_deployments(deployments: list[Any]) -> tuple[ObservedDeployment, ...]:
-    """Return the deployments of a script, newest first."""
-    found = (_fields(item, "deployment") for item in deployments)
-    return tuple(
-        ObservedDeployment(
-            id=_text(fields, "id") or "",
-            author=_text(fields, "author_email"),
-            source=_text(fields, "source"),
-            created_on=_text(fields, "created_on"),
-        )
-        for fields in found
-    )
 
 
 def decode_upload(result: dict[str, Any], script_name: str) -> ObservedScript:

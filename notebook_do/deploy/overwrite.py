@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from notebook_do.cloudflare import wire
 from notebook_do.cloudflare.answer import NoAnswer, one_line
+from notebook_do.cloudflare.deployments import decode_deployments
 from notebook_do.deploy.send import Overtaken, unclear
 from notebook_do.deploy.there import until_there
 from notebook_do.errors import ApiError, DeployError
@@ -38,7 +38,7 @@ async def check_overwritten(client: Client, intent: Intent, seen: str | None) ->
     try:
         name = intent.script_name
         listed = await until_there(client, name, lambda: client.list_deployments(name), fresh=True)
-        found = wire.decode_deployments(listed)
+        found = decode_deployments(listed)
     except (ApiError, NoAnswer, DeployError) as error:
         raise unclear(intent, error) from None
     since = _since(found, seen)

@@ -33,6 +33,7 @@ from notebook_do.journal import Journal
 from notebook_do.observe import observe, observe_scripts
 from notebook_do.plan.mark_step import SetMark
 from notebook_do.plan.plan import DeleteScript, Forget, Upload, take_baseline
+from notebook_do.plan.updates import update_notes
 from notebook_do.state import make_key
 
 if TYPE_CHECKING:
@@ -325,13 +326,14 @@ class _Run:
             self.outcomes.get(i) or Outcome(text=s.summary, status="not done", detail=rest)
             for i, s in enumerate(self.plan.steps)
         )
+        done = [s for s, o in zip(self.plan.steps, outcomes, strict=True) if o.status == "done"]
         result = DeployResult(
             plan_digest=self.plan.digest,
             outcomes=outcomes,
             workers={w.id: w.script_name for w in self.recorded.workers},
             namespaces={n.stable_id: n.namespace_id for n in self.recorded.namespaces},
             requests=self.client.requests_sent - self.sent_before,
-            notes=(*self.plan.notes, *self.notes),
+            notes=(*self.plan.notes, *self.notes, *update_notes(done, self.plan.target, done=True)),
         )
         counts = [f"{sum(o.status == s for o in outcomes)} {s}" for s in ("done", "not done", "uncertain")]
         self._event("finished", len(outcomes) - 1, ", ".join(c for c in counts if not c.startswith("0 ")))

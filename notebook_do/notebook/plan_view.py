@@ -22,6 +22,7 @@ from notebook_do.notebook.blocks import (
     capped,
 )
 from notebook_do.plan.plan import Action
+from notebook_do.plan.updates import update_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -113,6 +114,7 @@ def plan_document(plan: Plan, *, offered: bool = False) -> Document:
         *_warnings(plan.warnings),
         *_migrations(plan.migration_rows),
         *_bindings(plan.binding_rows),
+        *(Line(note) for note in update_notes(plan.steps, plan.target)),
         *_steps(plan),
         *_next(plan, offered=offered),
     )

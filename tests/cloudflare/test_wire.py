@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notebook_do.cloudflare import wire
+from notebook_do.cloudflare.deployments import decode_split
 from notebook_do.errors import ApiError, CredentialError
 from notebook_do.model import (
     ClassBinding,
@@ -299,7 +300,7 @@ def test_s31_decoders_raise_only_typed_errors(item: Any) -> None:
             decode(item)
         except ApiError as error:
             assert "\n" not in str(error)  # noqa: PT017 - both ends are right: decoded, or refused in one line
-    wire.decode_split(item if isinstance(item, list) else [])
+    decode_split(item if isinstance(item, list) else [])
 
 
 def test_digest_covers_code() -> None:
