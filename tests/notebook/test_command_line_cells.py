@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
@@ -663,7 +663,7 @@ def test_our_own_notebooks_can_be_planned(place: Path, cloud: Path, name: str) -
 
 def shuffled(names: list[str]) -> st.SearchStrategy[list[str]]:
     """Give some of these, in any order."""
-    return st.lists(st.sampled_from(names), min_size=1, max_size=9)
+    return st.lists(st.sampled_from(names), min_size=6, max_size=12)
 
 
 PIECES = {
@@ -687,6 +687,8 @@ START = ("%load_ext notebook_do\nimport notebook_do as nd", "SOURCE = 'export de
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(picked=["values", "loop"])
+@example(picked=["values by update", "function", "more", "called", "open by magic", "toml"])
 @given(picked=shuffled(sorted(PIECES)))
 def test_what_is_declared_is_what_the_notebook_declares_by_hand(place: Path, picked: list[str]) -> None:
     """In any order of cells: the same session, and declarations of which every plan is the same."""
