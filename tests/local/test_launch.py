@@ -95,14 +95,10 @@ def gone(home: Home, seconds: float = 10) -> bool:
 
 
 def test_ensure_starts_once_and_then_finds(data: Path) -> None:
-    """The second call finds the first one's server, in less than 10 ms at its best."""
+    """Later calls find the first one's server."""
     first = launch.ensure(data)
-    times = []
     for _ in range(10):
-        started = time.perf_counter()
         assert launch.ensure(data) == first
-        times.append(time.perf_counter() - started)
-    assert min(times) < 0.010
     assert launch.status(data) == first
     assert httpx.get(f"{first.api}/user", headers={"Authorization": f"Bearer {first.token()}"}).status_code == 200
 

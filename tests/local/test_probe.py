@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -154,10 +153,8 @@ def test_a_script_that_does_not_start_says_why(
 )
 def test_an_endless_loop_is_given_up(probed: Callable[..., ProbeReport], source: str) -> None:
     """A script that never finishes starting is refused after the timeout, and its process is gone."""
-    began = time.monotonic()
     with pytest.raises(ScriptInvalid, match="CPU time limit"):
         probed(source, timeout=0.5)
-    assert time.monotonic() - began < 3
 
 
 def test_a_python_worker_is_refused_at_once(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import replace
 from html import unescape
 from typing import TYPE_CHECKING
@@ -99,12 +98,10 @@ def test_the_header_says_where(make_plan: Callable[..., Plan], target: str) -> N
 
 
 def test_long_plans_show_200_rows_and_count_the_rest(make_plan: Callable[..., Plan]) -> None:
-    """10,000 changes stay readable and quick; the frame has all of them."""
+    """10,000 changes stay readable; the frame has all of them."""
     many = tuple(Change(action=Action.CREATE, kind="binding", id="w", name=f"B{n}") for n in range(10_000))
     plan = make_plan(changes=many)
-    start = time.perf_counter()
     shown = bundle(plan)
-    assert time.perf_counter() - start < 1
     assert "9800 more rows. plan.df has all." in shown["text/plain"]
     assert shown["text/html"].count("binding B") == 200
     assert len(plan.df) == 10_000

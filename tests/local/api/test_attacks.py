@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import socket
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -183,14 +182,12 @@ def test_a_client_that_trickles_is_dropped(tmp_path: Path, impatient_api: Any) -
         head = f"PUT /client/v4{server.scripts}/slow HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
         token = f"Authorization: Bearer {server.target.token()}\r\n"
         form = f"Content-Type: {HEADERS['Content-Type']}\r\nContent-Length: 1000\r\n\r\n--{BOUNDARY}\r\n"
-        started = time.monotonic()
         for sent in (head, head + token + form):
             with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
                 connection.sendall(sent.encode())
                 assert server.result("/user")
                 while connection.recv(65536):
                     pass
-        assert time.monotonic() - started < 8
         assert not list((server.target.data / "incoming").iterdir())
 
 
