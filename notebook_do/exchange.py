@@ -7,44 +7,46 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from notebook_do.adoption import adopted, managed, newest_serial, to_declare
 from notebook_do.cloudflare.triggers import list_triggers
 from notebook_do.cloudflare.wire import decode_modules
+from notebook_do.declare.catalog import Catalog
 from notebook_do.declare.importing import free_name, import_cells
 from notebook_do.declare.stubs import HEAD, TYPES_FILE, env_types
 from notebook_do.errors import CommandError
-from notebook_do.model import ModuleKind, RecordedNamespace, RecordedWorker
+from notebook_do.model import ModuleKind
 from notebook_do.observe import observe
-from notebook_do.plan.fingerprint import fingerprint
 from notebook_do.plan.reading import Readings
-from notebook_do.plan.settings import imported_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from notebook_do.cloudflare.client import Client
-    from notebook_do.declare.catalog import Catalog
     from notebook_do.declare.importing import Imported
-    from notebook_do.model import (
-        Desired,
-        DesiredNamespace,
-        DesiredWorker,
-        Observed,
-        ObservedNamespace,
-        ObservedScript,
-        Recorded,
-    )
+    from notebook_do.model import Declaration, Desired, Observed, Recorded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Import:
+    """Cells to show, what they newly declare, the state file's content after it, and the newest serial that is live."""
+
+    imported: Imported
+    declare: tuple[Declaration, ...]
+    recorded: Recorded
+    newest: int
 
 
 async def import_workers(
     client: Client, recorded: Recorded, scripts: Sequence[str], *, session: tuple[str, str], catalog: Catalog
-) -> tuple[Imported, Observed]:
+) -> Import:
     """Write the cells that declare `scripts` (none: all of the account) exactly as they are live, sources included.
 
-    Who is declared in `catalog` or recorded keeps its id. `session` is the name and the stage. Gives what was observed
-    too, so that it can be recorded with `adopted`.
+    Who is declared in `catalog` or recorded keeps its id. `session` is the name and the stage. A Worker that
+    is managed already, and is live as recorded, is left alone.
     """
     observed = await observe(client, scripts=scripts or None, settings=True)
     names = list(scripts or [s.name for s in observed.scripts])
@@ -56,58 +58,36 @@ async def import_workers(
     found = name_namespaces(recorded, observed, names, session=session, catalog=catalog)
     declared = {catalog.script_name(id_, session[1]): id_ for id_ in catalog.workers}
     worker_ids = {**declared, **{w.script_name: w.id for w in recorded.workers}}
-    imported = import_cells(observed, names, sources, stable_ids=found.known, taken=found.taken, worker_ids=worker_ids)
-    return replace(imported, notes=(*imported.notes, *found.notes, *unread)), observed
-
-
-def adopted(recorded: Recorded, desired: Desired, observed: Observed) -> Recorded:
-    """Record the Workers and namespaces of `desired` as they are live, as if this session had deployed them.
-
-    A Worker that is recorded already is recorded anew, since its declaration is what is live now; a namespace stays.
-    """
-    live = {s.name: s for s in observed.scripts}
-    ids = {n.namespace_id for n in recorded.namespaces}
-    moved = {w.script_name: w.moved for w in recorded.workers}
-    imported = {
-        w.id: replace(_worker_record(w, live[w.script_name]), moved=moved.get(w.script_name, ()))
-        for w in desired.workers
-    }
-    workers = {w.id: w for w in recorded.workers} | imported
-    by_class = {(n.script_name, n.class_name): n for n in observed.namespaces}
-    hosted = [(n, by_class.get((n.script_name, n.class_name))) for n in desired.namespaces if n.host is not None]
-    namespaces = [_namespace_record(n, there) for n, there in hosted if there and there.namespace_id not in ids]
-    return replace(
-        recorded,
-        account_id=observed.account_id,
-        api_origin=observed.api_origin,
-        workers=tuple(workers[id_] for id_ in sorted(workers)),
-        namespaces=tuple(sorted((*recorded.namespaces, *namespaces), key=lambda n: n.stable_id)),
+    write = partial(
+        import_cells,
+        scripts=names,
+        sources=sources,
+        stable_ids=found.known,
+        taken=found.taken,
+        worker_ids=worker_ids,
+    )
+    imported = write(observed)
+    desired = _desired(imported, session)
+    same = managed(recorded, desired, observed)
+    written = write(replace(observed, scripts=tuple(same[s.name].script if s.name in same else s for s in read)))
+    notes = [f"Worker {name} is managed by this session already, as it is live: nothing was changed." for name in same]
+    taken = replace(
+        desired,
+        workers=tuple(w for w in desired.workers if w.script_name not in same),
+        namespaces=tuple(n for n in desired.namespaces if n.script_name not in same),
+    )
+    return Import(
+        imported=replace(written, notes=(*imported.notes, *found.notes, *notes, *unread)),
+        declare=to_declare(written, same, catalog, frozenset(names)),
+        recorded=adopted(recorded, taken, observed) if taken.workers else recorded,
+        newest=newest_serial(recorded, observed),
     )
 
 
-def _worker_record(worker: DesiredWorker, live: ObservedScript) -> RecordedWorker:
-    return RecordedWorker(
-        id=worker.id,
-        script_name=live.name,
-        etag=live.etag,
-        lifecycle=live.lifecycle,
-        migration_tag=live.migration_tag,
-        content_digest=worker.content_digest,
-        settings_digest=str(fingerprint(worker)),
-        triggers=worker.triggers,
-        settings=imported_settings(worker),
-    )
-
-
-def _namespace_record(namespace: DesiredNamespace, live: ObservedNamespace) -> RecordedNamespace:
-    return RecordedNamespace(
-        stable_id=namespace.stable_id,
-        namespace_id=live.namespace_id,
-        script_name=live.script_name,
-        class_name=live.class_name,
-        storage=live.storage,
-        class_history=(live.class_name,),
-    )
+def _desired(imported: Imported, session: tuple[str, str]) -> Desired:
+    book = Catalog()
+    book.declare(*imported.declarations)
+    return book.desired(*session, base=str(Path.cwd()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

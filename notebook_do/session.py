@@ -428,7 +428,7 @@ class Session:
         return worker_rows(self.catalog, names, recorded, observed, urls)
 
     async def _import(self, workers: tuple[str, ...]) -> Imported:
-        from notebook_do.exchange import adopted, import_workers
+        from notebook_do.exchange import import_workers
 
         connection = await self._connect()
         with self._state.lock():
@@ -436,14 +436,10 @@ class Session:
             async with connection.client() as client:
                 about = self.name, self.stage
                 found = await import_workers(client, recorded, workers, session=about, catalog=self.catalog)
-            imported, observed = found
-            book = Catalog()
-            book.declare(*imported.declarations)
-            desired = book.desired(self.name, self.stage, base=str(Path.cwd()))
-            if (known := adopted(recorded, desired, observed)) != recorded:
-                self._state.save(known)
-        self.declare(*imported.declarations)
-        return imported
+            if found.recorded != recorded:
+                self._state.save(found.recorded, above=found.newest)
+        self.declare(*found.declare)
+        return found.imported
 
     async def _export(self, directory: Path, assets: GivenAssets) -> tuple[Path, ...]:
         from notebook_do.export import export_wrangler
@@ -498,6 +494,7 @@ class Session:
         sights: Sights,
         undecided: dict[str, str],
     ) -> Plan:
+        from notebook_do.journal import Journal
         from notebook_do.observe import observe, with_binders
         from notebook_do.plan.entries import binders_asked
         from notebook_do.plan.triggers import triggers_concerned
@@ -513,6 +510,7 @@ class Session:
             default_compatibility_date=NEWEST_COMPATIBILITY_DATE,
             sights=sights,
             undecided=undecided,
+            own=frozenset(attempt.intent.op for attempt in Journal(self._state.journal_path).attempts()),
         )
 
         async def build(objects_of: tuple[NamespaceId, ...]) -> Plan:

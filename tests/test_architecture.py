@@ -32,7 +32,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inventory": {"declare", "model", "errors"},
     "explore": {"observe", "declare", "target", "model", "errors"},
     "secrecy": {"cloudflare", "declare", "plan", "state", "model", "errors"},
-    "exchange": {"cloudflare", "declare", "observe", "plan", "model", "errors"},
+    "adoption": {"declare", "plan", "model"},
+    "exchange": {"adoption", "cloudflare", "declare", "observe", "plan", "model", "errors"},
     "export": {"exchange", "cloudflare", "declare", "observe", "plan", "model", "errors"},
     "settings": {"declare", "errors"},
     "session": {

@@ -11,7 +11,7 @@ import pytest
 
 import notebook_do as nd
 from notebook_do.declare.cell import parse_cell
-from notebook_do.errors import CommandError, StateError
+from notebook_do.errors import CommandError
 from notebook_do.exchange import write_files
 from notebook_do.model import Module, ModuleKind
 
@@ -112,8 +112,9 @@ def test_f57_f59_a_state_file_that_is_behind_catches_up_by_import(cloud: Path) -
     session.state_path.write_bytes(old)
     session.state.journal_path.unlink()
     nd.Worker("w", script=source, bindings={"COUNTER": counter, "SUFFIX": "."})
-    with pytest.raises(StateError, match="up to date with %durable import w-dev"):
-        session.deploy(session.plan())
+    (refusal,) = session.plan().refusals
+    assert refusal.code == "state-behind"
+    assert "%durable import w-dev" in refusal.choices[0]
     session.import_("w-dev")
     assert session.plan().empty
     nd.Worker("w", script=source, bindings={"COUNTER": counter, "SUFFIX": "."})
@@ -127,7 +128,8 @@ def test_import_of_a_worker_that_the_session_knows(cloud: Path) -> None:
     deploy_counter()
     for name in ("first", "other", "first"):  # at the end it is known from the state file only
         session = nd.session(name)
-        cells = session.import_("w-dev").cells
+        imported = session.import_("w-dev")
+        cells = imported.cells
         known = "w-dev" if name == "other" else "w"
         assert cells[-1].startswith(f"%%durable worker {known} --name w-dev ")
         assert list(session.catalog.workers) == [known]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import notebook_do as nd
+import notebook_do.session as session_module
 from notebook_do.errors import PlanRefused
-from notebook_do.plan.mark import read_mark
+from notebook_do.plan.mark import op_of, read_mark
 from notebook_do.plan.mark_step import SetMark
 
 if TYPE_CHECKING:
@@ -245,3 +247,103 @@ def test_two_imports_that_find_the_same_class_name(cloud: Path) -> None:
     plan = session.plan()
     assert plan.empty
     assert not plan.refusals
+
+
+def copied(session: nd.Session, cloud: Path) -> Path:
+    """Copy the session's directory, journal included, as a person does who copies a project."""
+    copy = cloud / "copy"
+    shutil.copytree(session.state_path.parent, copy)
+    return copy
+
+
+def test_a_state_file_that_is_far_behind_is_cured_by_one_import(cloud: Path) -> None:
+    """An older copy of the directory is told by the plan; one import brings it up to date, whatever the distance."""
+    session = nd.session("first")
+    declare(session, alpha="A", beta="B")
+    session.deploy(session.plan())
+    copy = copied(session, cloud)
+    for n in range(5):
+        declare(session, alpha=f"A{n}", beta="B")
+        session.deploy(session.plan())
+    declare(session, alpha="A4", beta="B", gamma="C")
+    session.deploy(session.plan())
+    ids = {n.stable_id: n.namespace_id for n in session.recorded().namespaces}
+    assert session.fetch("api", "/GAMMA/gamma").text == "gamma"
+
+    older = nd.session("first", state=copy / "state.json")
+    declare(older, alpha="A4", beta="B", gamma="C")
+    (refusal,) = older.plan().refusals
+    assert refusal.code == "state-behind"
+    assert "%durable import api-dev" in refusal.choices[0]
+    newest = int((op_of(scripts(older)["api-dev"]) or "").split(".")[1])
+    assert newest > older.recorded().serial + 3
+    older.import_("api-dev")
+    assert older.recorded().serial > newest
+    assert {n.stable_id: n.namespace_id for n in older.recorded().namespaces} == ids
+    plan = older.plan()
+    assert plan.empty
+    assert not plan.drift
+    declare(older, alpha="Z", beta="B", gamma="C")
+    assert older.deploy(older.plan()).ok
+    assert older.fetch("api", "/GAMMA/lost").text == "gamma"
+    assert {n.stable_id: n.namespace_id for n in older.recorded().namespaces} == ids
+
+
+def test_import_of_one_worker_leaves_another_that_is_behind_told(cloud: Path) -> None:
+    """An import that raises the serial above the live one does not hide that another Worker is still behind."""
+    session = nd.session("first")
+    for name in ("one", "two"):
+        declare(session, name=name, **{f"in{name}": name.capitalize()})
+    session.deploy(session.plan())
+    copy = copied(session, cloud)
+    for name in ("one", "two"):
+        declare(session, name=name, **{f"in{name}": f"{name.capitalize()}2"})
+    session.deploy(session.plan())
+    older = nd.session("first", state=copy / "state.json")
+    for name in ("one", "two"):
+        declare(older, name=name, **{f"in{name}": f"{name.capitalize()}2"})
+    assert {r.subject for r in older.plan().refusals} == {"one-dev", "two-dev"}
+    older.import_("two-dev")
+    assert {r.subject for r in older.plan().refusals} == {"one-dev"}
+    older.import_("one-dev")
+    assert older.plan().empty
+
+
+@pytest.mark.parametrize("kernel", ["same", "new"])
+def test_import_of_a_managed_worker_changes_nothing(cloud: Path, kernel: str) -> None:
+    """No serial, no record and no declaration changes; the cells are shown, and the unchanged cell plans nothing."""
+    session, ids = used(cloud)
+    before = session.state_path.read_bytes()
+    if kernel == "new":
+        session.close()
+        session_module._current = None
+        session = nd.session("first")
+    declarations = dict(session.catalog.workers)
+    imported = session.import_("api-dev")
+    assert session.state_path.read_bytes() == before
+    assert imported.cells[-1].startswith("%%durable worker api --name api-dev ")
+    assert any("is managed by this session already" in note for note in imported.notes)
+    if kernel == "same":
+        assert dict(session.catalog.workers) == declarations
+    assert session.plan().empty, "by what is declared now, or by the cells that were shown"
+    declare(session, alpha="A", beta="B")
+    plan = session.plan()
+    assert plan.empty
+    assert not plan.drift
+    assert {n.stable_id: n.namespace_id for n in session.recorded().namespaces} == ids
+
+
+def test_import_of_a_managed_worker_that_was_changed_outside(cloud: Path) -> None:
+    """What is live is taken over then, and its cells leave nothing to send."""
+    session, ids = used(cloud)
+    swap_outside(session)
+    imported = session.import_("api-dev")
+    assert not any("managed" in note for note in imported.notes)
+    plan = session.plan()
+    assert plan.empty
+    assert not plan.drift
+    assert {n.stable_id: (n.namespace_id, n.class_name) for n in session.recorded().namespaces} == {
+        "alpha": (ids["alpha"], "B"),
+        "beta": (ids["beta"], "A"),
+    }
+    assert [session.fetch("api", f"/{n}/lost").text for n in ("A", "B")] == ["beta", "alpha"]

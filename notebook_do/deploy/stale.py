@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from notebook_do.plan.mark import op_of
+from notebook_do.plan.behind import is_behind, serial_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,17 +42,13 @@ def _changed(kind: str, before: dict[str, tuple[object, ...]], after: dict[str, 
 
 
 def diverged(recorded: Recorded, scripts: Iterable[ObservedScript], concerned: frozenset[str]) -> str | None:
-    """Say that a copy of this very state file has deployed what this one does not know; None when none has.
-
-    Every upload carries lineage and serial. What this file uploaded, it recorded under a higher serial afterwards.
-    """
+    """Say that a copy of this very state file has deployed what this one does not know; None when none has."""
     for script in scripts:
-        found = re.fullmatch(r"([0-9a-f]{8})\.(\d{1,12})\.[0-9a-f]{16}", op_of(script) or "")
-        ours = found is not None and found[1] == recorded.lineage[:8] and script.name in concerned
-        if ours and found is not None and int(found[2]) >= recorded.serial:
+        if script.name in concerned and is_behind(script, recorded):
             return (
-                f"script {script.name} was deployed with another copy of this state file (at serial {found[2]}; "
-                f"this one is at {recorded.serial}), or its journal is lost. Go on with that copy; or bring this one "
-                f"up to date with %durable import {script.name}; or open a session of another name. Nothing was sent."
+                f"script {script.name} was deployed with another copy of this state file (at serial "
+                f"{serial_of(script, recorded)}; this one is at {recorded.serial}), or its journal is lost. Go on with "
+                f"that copy; or bring this one up to date with %durable import {script.name}; or open a session of "
+                "another name. Nothing was sent."
             )
     return None

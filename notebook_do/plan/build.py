@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from notebook_do.model import ClassBinding
 from notebook_do.plan.alias import can_alias
+from notebook_do.plan.behind import check_behind
 from notebook_do.plan.bound import called_by
 from notebook_do.plan.destroy import Doom, check_binders, check_forgotten, check_hosts, condemn, deletions
 from notebook_do.plan.diff import WorkerDiff, compare
@@ -36,7 +37,7 @@ from notebook_do.plan.undecided import set_aside
 from notebook_do.plan.uploads import Uploads
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from notebook_do.model import Desired, Observed, Recorded, Target
     from notebook_do.plan.plan import Step
@@ -52,22 +53,24 @@ def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests 
     default_compatibility_date: str,
     sights: Mapping[tuple[str, str], Sight] = MappingProxyType({}),
     undecided: Mapping[str, str] = MappingProxyType({}),
+    own: Collection[str] = (),
 ) -> Plan:
     """Compare the three states and give the plan; the same three give a byte-equal plan.
 
     `default_compatibility_date` is for Workers that are not live yet and declare none. `sights` tells of each declared
     secret, by script name and binding, whether its value is the one that was set last; `undecided` gives the scripts
-    to leave out, with the reason.
+    to leave out, with the reason; `own` are the operations of this session's journal.
     """
     desired, recorded, observed, left_out = set_aside(desired, recorded, observed, undecided)
     facts, findings = gather(desired, recorded, observed, sights), Findings()
     _check_account(facts, findings)
     doom = condemn(facts, findings)
     work = _survey(facts, doom, findings)
+    scripts = _scripts(facts)
+    check_behind([s for s in observed.scripts if s.name in scripts], recorded, own, findings)
     steps = [] if findings.refusals else _steps(work, default_compatibility_date)
     if findings.refusals:  # ordering found one more
         steps = []
-    scripts = _scripts(facts)
     namespace_ids: dict[str, str] = {h.desired.stable_id: h.live.namespace_id for h in work.held if h.live}
     ids = frozenset((*namespace_ids.values(), *doom.by_id(), *(r.namespace_id for r in recorded.namespaces)))
     return Plan(

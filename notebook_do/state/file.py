@@ -100,8 +100,10 @@ class StateFile:
                 )
         return recorded
 
-    def save(self, recorded: Recorded) -> Recorded:
+    def save(self, recorded: Recorded, *, above: int = 0) -> Recorded:
         """Write `recorded` with the next serial, over the very file it was loaded from; gives what was written.
+
+        The serial is also higher than `above`.
 
         The lock must be held. Raises StateError when the file is not the one that `recorded` came from.
         """
@@ -118,7 +120,7 @@ class StateFile:
                 raise StateError(f"{self.path} was changed by somebody else ({other}); plan again.")
             before = read_document(content)
         newest = max((b.serial for b in self._backup_files()), default=0)
-        return self._write(replace(recorded, serial=max(recorded.serial, newest) + 1), before, content)
+        return self._write(replace(recorded, serial=max(recorded.serial, newest, above) + 1), before, content)
 
     def prepare(self) -> None:
         """Before anything is sent: make the directory and back up the current file, or fail now."""

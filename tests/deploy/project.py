@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from notebook_do.cloudflare.secrets import Vault
 from notebook_do.declare.catalog import Catalog
 from notebook_do.deploy import DeployResult, deploy, recover, undecided
+from notebook_do.journal import Journal
 from notebook_do.model import Bindings, Namespace, NamespaceBinding, Secret, StableId, ValueBinding, Worker
 from notebook_do.observe import observe
 from notebook_do.plan.build import build_plan
@@ -101,6 +102,7 @@ class Project:
             default_compatibility_date="2026-01-01",
             sights=self.sights(desired, recorded.lineage),
             undecided=undecided(found),
+            own={attempt.intent.op for attempt in Journal(self.state.journal_path).attempts()},
         )
 
     def sights(self, desired: Desired, lineage: str) -> dict[tuple[str, str], Sight]:

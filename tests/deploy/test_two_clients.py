@@ -16,7 +16,7 @@ import pytest
 from account_model import Account, Clock, client_of
 from project import Project, worker_of
 
-from notebook_do.errors import DurableError, StateError
+from notebook_do.errors import DurableError, StalePlan, StateError
 from notebook_do.state import StateFile
 
 if TYPE_CHECKING:
@@ -194,11 +194,30 @@ def test_f59_a_diverged_copy_is_refused(tmp_path: Path) -> None:
         StateFile(tmp_path / "B" / "state.json"), first.client, worker_of("host", {"a": "A"}, note="by the second")
     )
     account.log.clear()
-    with pytest.raises(StateError, match="another copy of this state file"):
-        asyncio.run(second.run())
+    (refusal,) = asyncio.run(second.plan()).refusals
+    assert refusal.code == "state-behind"
+    assert "%durable import host" in " ".join(refusal.choices)
     assert {m for m, _ in account.log} == {"GET"}
     first.declared = worker_of("host", {"a": "A"}, note="and again")
     assert asyncio.run(first.run()).ok
+
+
+def test_a_copy_that_falls_behind_after_its_plan_is_refused(tmp_path: Path) -> None:
+    """F59: so it is where the other copy deploys between plan and deploy."""
+    account = Account()
+    first = project_of(tmp_path / "A", account, worker_of("host", {"a": "A"}))
+    asyncio.run(first.run())
+    shutil.copytree(tmp_path / "A", tmp_path / "B")
+    second = Project(
+        StateFile(tmp_path / "B" / "state.json"), first.client, worker_of("host", {"a": "A"}, note="by the second")
+    )
+    plan = asyncio.run(second.plan())
+    first.declared = worker_of("host", {"a": "A"}, note="by the first copy")
+    assert asyncio.run(first.run()).ok
+    account.log.clear()
+    with pytest.raises(StalePlan):
+        asyncio.run(second.deploy(plan))
+    assert {m for m, _ in account.log} == {"GET"}
 
 
 def test_f57_after_a_restore_the_project_goes_on(tmp_path: Path) -> None:

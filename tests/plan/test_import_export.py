@@ -10,11 +10,11 @@ import pytest
 from plan_world import Book, body
 
 from notebook_do import declaring, model, session
+from notebook_do.adoption import adopted
 from notebook_do.declare.catalog import Catalog
 from notebook_do.declare.exporting import wrangler_files
 from notebook_do.declare.importing import Imported, import_cells
 from notebook_do.errors import CommandError
-from notebook_do.exchange import adopted
 from notebook_do.model import Module, ModuleKind, Recorded
 from notebook_do.plan.plan import Upload
 
