@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.declare.wrangler_bindings import asset_bindings, missing_part, write_bindings
+from notebook_do.declare.wrangler_exports import class_entries, other_entries
 from notebook_do.declare.wrangler_modules import write_modules
 from notebook_do.declare.wrangler_settings import write_settings
 from notebook_do.errors import CommandError
@@ -54,7 +55,7 @@ def wrangler_files(desired: Desired, recorded: Recorded, observed: Observed) -> 
         classes = _classes(worker, workers.get(name), live.get(name), desired, recorded, observed)
         hosted = [n for n in recorded.namespaces if n.script_name == name]
         config = _config(worker, live.get(name), _lifecycle(worker, workers.get(name), live.get(name), hosted, classes))
-        text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(_grouped(config, live.get(name), observed), indent=2, ensure_ascii=False) + "\n"
         files[f"{name}/wrangler.jsonc"] = text.encode()
         files |= {f"{name}/{m.name}": m.content for m in worker.modules}
     return files
@@ -64,6 +65,25 @@ def asset_folder(worker: DesiredWorker) -> str:
     """Name the directory of static assets in a project: one that no module lies in."""
     taken = {m.name.partition("/")[0] for m in worker.modules}
     return next(name for name in ("assets", "static-assets", "public-assets", "worker-assets") if name not in taken)
+
+
+def _grouped(config: dict[str, Any], live: ObservedScript | None, observed: Observed) -> dict[str, Any]:
+    """Put the keys below the environment that wrangler deployed the Worker as.
+
+    wrangler tags the Workers of a project with environments as one group, and takes the tags away without them.
+    """
+    group, environment = (_tagged(live, word) for word in ("service", "environment"))
+    if not group:
+        return config
+    if environment:
+        return {"name": group, "env": {environment: config}}
+    others = {_tagged(s, "environment") for s in observed.scripts if _tagged(s, "service") == group} - {""}
+    return {**config, "env": {other: {} for other in sorted(others) or ["none"]}}
+
+
+def _tagged(script: ObservedScript | None, word: str) -> str:
+    """Give what a tag of wrangler's says."""
+    return next((t.partition("=")[2] for t in (script.tags if script else ()) if t.startswith(f"cf:{word}=")), "")
 
 
 def _config(worker: DesiredWorker, live: ObservedScript | None, lifecycle: dict[str, Any]) -> dict[str, Any]:
@@ -138,12 +158,13 @@ def _lifecycle(
     """Write the classes that the Worker hosts, in the form that it speaks."""
     known = live or record
     form = (known.lifecycle if known else None) or ("exports" if worker.lifecycle == "auto" else worker.lifecycle)
-    if not classes:
-        return {}
-    if form == "exports":
-        words = {Storage.SQLITE: "sqlite", Storage.KV: "legacy-kv"}
-        return {"exports": {c: {"type": "durable-object", "storage": words[s]} for c, s in sorted(classes.items())}}
-    return {"migrations": _migrations((known.migration_tag if known else None) or "v1", classes, hosted)}
+    entries = other_entries(worker, live)
+    if form == "exports" and (classes or (record and record.moved)):
+        entries |= class_entries(worker, record, live, classes)
+    written: dict[str, Any] = {"exports": dict(sorted(entries.items()))} if entries else {}
+    if form == "migrations" and classes:
+        written["migrations"] = _migrations((known.migration_tag if known else None) or "v1", classes, hosted)
+    return written
 
 
 def _migrations(tag: str, classes: dict[str, Storage], hosted: list[RecordedNamespace]) -> list[dict[str, Any]]:

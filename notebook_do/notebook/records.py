@@ -46,7 +46,7 @@ def export(call: Call) -> Shown:
         use = 'Name the file in "include" of tsconfig.json; it needs the types of @cloudflare/workers-types.'
         return View((Header("Types of env"), _files(paths), Line(use)), data={"files": paths})
     paths = current().export_wrangler(o.directory or "wrangler", assets=_assets(o.assets))
-    use = "Nothing was sent. In each directory: wrangler deploy"
+    use = "Nothing was sent. In each directory: wrangler deploy (with --env NAME where all of it stands below an env)"
     return View((Header("Exported for wrangler"), _files(paths), Line(use)), data={"files": paths})
 
 

@@ -64,6 +64,8 @@ def test_wrangler_changes_nothing(
         created, renamed = config["migrations"]
         assert created["new_sqlite_classes"] == ["Counter"]
         assert renamed["renamed_classes"] == [{"from": "Counter", "to": "Tally"}]
+    else:  # so that who still binds the old name reaches the objects
+        assert config["exports"]["Counter"] == {"type": "durable-object", "state": "renamed", "renamed_to": "Tally"}
     wrangler = node_packages / "wrangler" / "bin" / "wrangler.js"
     cloud.run(node, wrangler, "deploy", cwd=tmp_path / "out" / "counter")
     after = cloud.get("/workers/durable_objects/namespaces"), cloud.get("/workers/services/counter")

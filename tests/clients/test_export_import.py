@@ -45,7 +45,10 @@ PROJECT = {
     "preview_urls": True,
     "assets": {"directory": "./public", "binding": "ASSETS"},
     "durable_objects": {"bindings": [{"name": "COUNTER", "class_name": "Counter"}]},
-    "exports": {"Counter": {"type": "durable-object", "storage": "sqlite"}},
+    "exports": {
+        "Counter": {"type": "durable-object", "storage": "sqlite"},
+        "Admin": {"type": "worker", "cache": {"enabled": True}},
+    },
     "vars": {"TEXT": "a b", "TABLE": {"a": [1, None]}},
     "services": [{"binding": "SELF", "service": "theirs", "entrypoint": "Admin", "props": {"a": 1}}],
     "queues": {
@@ -157,3 +160,26 @@ def test_an_imported_worker_goes_out_and_in_again(
     plan = session.plan()
     assert [r.message for r in plan.refusals] == []
     assert plan.empty, [c.detail for c in (*plan.changes, *plan.drift)]
+
+
+def test_environments_of_a_project_stay_one_group(
+    session: nd.Session, cloud: Any, tmp_path: Path, node: Path, node_packages: Path
+) -> None:
+    """The tags by which wrangler groups the Workers of a project are there after the deploy of the export."""
+    wrangler = node_packages / "wrangler" / "bin" / "wrangler.js"
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "index.js").write_text("export default { fetch: (_, env) => new Response(env.TEXT) };")
+    config = {"name": "theirs", "main": "index.js", "compatibility_date": "2026-06-01", "vars": {"TEXT": "top"}}
+    (folder / "wrangler.json").write_text(json.dumps({**config, "env": {"staging": {"vars": {"TEXT": "staging"}}}}))
+    cloud.run(node, wrangler, "deploy", cwd=folder)
+    cloud.run(node, wrangler, "deploy", "--env", "staging", cwd=folder)
+    before = {s["id"]: (sorted(s["tags"]), s["etag"]) for s in cloud.get("/workers/scripts")}
+    assert before["theirs-staging"][0] == ["cf:environment=staging", "cf:service=theirs"]
+    session.import_(from_account=True)
+    session.export_wrangler("out")
+    cloud.run(node, wrangler, "deploy", "--env=", cwd=tmp_path / "out" / "theirs")
+    cloud.run(node, wrangler, "deploy", "--env", "staging", cwd=tmp_path / "out" / "theirs-staging")
+    assert {s["id"]: (sorted(s["tags"]), s["etag"]) for s in cloud.get("/workers/scripts")} == before
+    assert [cloud.call(name).text for name in ("theirs", "theirs-staging")] == ["top", "staging"]
+    assert session.plan().empty

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from plan_world import Book, body
@@ -15,7 +16,7 @@ from notebook_do.declare.catalog import Catalog
 from notebook_do.declare.exporting import wrangler_files
 from notebook_do.declare.importing import Imported, import_cells
 from notebook_do.errors import CommandError
-from notebook_do.model import Module, ModuleKind, Recorded
+from notebook_do.model import Json, Module, ModuleKind, Recorded
 from notebook_do.plan.plan import Upload
 
 if TYPE_CHECKING:
@@ -128,3 +129,52 @@ def test_export_for_wrangler(form: str) -> None:
     else:
         tag = book.world.account.scripts["host"].tag
         assert host["migrations"] == [{"tag": tag, "new_sqlite_classes": ["ChatRoom"], "new_classes": ["Old"]}]
+
+
+def exported(*, form: str = "exports", entries: dict[str, Any] | None = None, expects: tuple[str, ...] = ()) -> Any:
+    """Export the host with entries in its live `exports` that no declaration has."""
+    book, _ = deployed(form)
+    observed = book.world.observed()
+    scripts = tuple(
+        replace(s, entries=Json(entries or {}), expects=expects) if s.name == "host" else s for s in observed.scripts
+    )
+    files = wrangler_files(
+        book.catalog.desired("s", "production"), book.world.recorded, replace(observed, scripts=scripts)
+    )
+    return json.loads(files["host/wrangler.jsonc"])
+
+
+@pytest.mark.parametrize("form", ["exports", "migrations"])
+def test_entries_of_other_kinds_are_exported(form: str) -> None:
+    """`exports` is replaced as a whole: what is no class stands in it too, in either form of the classes' life."""
+    entries = {
+        "Admin": {"type": "worker", "cache": {"enabled": True}},
+        "Orders": {"type": "workflow", "name": "orders", "limits": {"steps": 5}},
+    }
+    config = exported(form=form, entries=entries)
+    assert {name: config["exports"][name] for name in entries} == entries
+    assert set(config["exports"]) - set(entries) == ({"ChatRoom", "Old"} if form == "exports" else set())
+    assert ("migrations" in config) is (form == "migrations")
+
+
+def test_what_a_class_has_besides_its_storage_is_exported() -> None:
+    """The container of a class is part of its entry."""
+    config = exported(entries={"ChatRoom": {"container": "box"}})
+    assert config["exports"]["ChatRoom"] == {"type": "durable-object", "storage": "sqlite", "container": "box"}
+
+
+@pytest.mark.parametrize(
+    ("entries", "expects", "why"),
+    [
+        ({"Box": {"type": "container"}}, (), "cannot send type container of entry Box in its exports"),
+        ({"Admin": {"type": "worker", "speed": 1}}, (), "cannot send field speed of entry Admin"),
+        ({"ChatRoom": {"colour": "red"}}, (), "cannot send field colour of entry ChatRoom"),
+        ({}, ("ChatRoom",), "class ChatRoom waits to be taken over"),
+    ],
+)
+def test_an_entry_that_wrangler_would_drop_is_refused(
+    entries: dict[str, Any], expects: tuple[str, ...], why: str
+) -> None:
+    """Wrangler leaves out what it does not know: the export refuses, by Worker and entry."""
+    with pytest.raises(CommandError, match=rf"export: Worker host: .*{why}"):
+        exported(entries=entries, expects=expects)
