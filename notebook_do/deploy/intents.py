@@ -42,10 +42,12 @@ def with_own_tags(step: Upload, recorded: Recorded, drawn: dict[MigrationTag, Mi
     """Give `step` a migration tag that no other attempt sets: `ndo-<lineage>-<what the plan says>-<random>`.
 
     `drawn` holds the tags of this deploy by the plan's: a later upload of the same script builds on an earlier one's.
+    A tag that the plan told another project of is sent as it is.
     """
     if (migration := step.migration) and (planned := migration.new_tag):
         name = planned.removeprefix(TAG_PREFIX)
-        drawn[planned] = MigrationTag(f"{TAG_PREFIX}{recorded.lineage[:8]}-{name}-{secrets.token_hex(4)}")
+        own = planned if migration.told else f"{TAG_PREFIX}{recorded.lineage[:8]}-{name}-{secrets.token_hex(4)}"
+        drawn[planned] = MigrationTag(own)
         old = drawn.get(migration.old_tag, migration.old_tag) if migration.old_tag else None
         step = replace(step, migration=replace(migration, old_tag=old, new_tag=drawn[planned]))
     if (record := step.worker_record) and record.migration_tag:

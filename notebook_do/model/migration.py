@@ -80,3 +80,5 @@ class Migration:
     classes: tuple[tuple[str, Storage], ...] = ()
     old_tag: MigrationTag | None = None
     new_tag: MigrationTag | None = None
+    told: bool = False
+    """`new_tag` is sent as the plan tells it, since another project must know it; else the deployer completes it."""

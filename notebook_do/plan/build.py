@@ -21,6 +21,7 @@ from notebook_do.plan.explain import doom_changes, gone_changes, kept_changes, m
 from notebook_do.plan.facts import Facts, Findings, gather, newest_deployments
 from notebook_do.plan.foreign import check_foreign_hosts, elsewhere
 from notebook_do.plan.forms import settle_forms
+from notebook_do.plan.handover import handovers
 from notebook_do.plan.identity import Held, identify
 from notebook_do.plan.kept import kept
 from notebook_do.plan.mark_step import SetMark
@@ -227,7 +228,7 @@ def _steps(work: _Work, default_compatibility_date: str) -> list[Step]:
         closed_last=closed_last(work.triggering),
     )
     steps = uploads.steps(stages)
-    work.findings.warnings += uploads.warnings
+    work.findings.warnings += [*uploads.warnings, *handovers(steps)]
     if work.relabelled:
         steps.append(Forget(workers=tuple(sorted(work.relabelled.values()))))
     return [*in_sequence(steps, work.triggering, work.standings), *deletions(work.doom, work.facts)]

@@ -80,7 +80,7 @@ def compare(standing: Standing, *, relabelled: bool, sights: Mapping[tuple[str, 
         standing=standing,
         wanted=wanted,
         before=before,
-        changed=bool(changes or drift) or relabelled or standing.retags or standing.converts,
+        changed=bool(changes or drift) or relabelled or standing.notes_tag or standing.converts,
         drift=tuple(drift),
         binding_actions={c.name: c.action for c in (*binding_changes, *binding_drift)},
         fates=fates,
@@ -147,8 +147,8 @@ def _lifecycle(standing: Standing) -> list[Change]:
     """Say what becomes of the migration tag and of the form."""
     name = standing.worker.script_name
     changes = []
-    if standing.retags and standing.live:
-        detail = f"The migration tag {standing.live.migration_tag} of {name} is replaced by one of this session."
+    if standing.notes_tag and standing.live:
+        detail = f"The migration tag {standing.live.migration_tag} of {name}, set by another project, is taken note of."
         changes.append(change_of(standing, Action.UPDATE, "setting", detail, field_="migration_tag"))
     if standing.converts:
         forms = {"before": "migrations", "after": "exports"}

@@ -35,7 +35,7 @@ def check_split(standing: Standing, findings: Findings, *, lifecycle: bool) -> N
     live = standing.live
     if live is None or not live.split:
         return
-    if lifecycle or standing.converts or standing.retags:
+    if lifecycle or standing.converts:
         findings.refuse(
             "split-deployment",
             standing.worker.id,

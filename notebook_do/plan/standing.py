@@ -31,8 +31,8 @@ class Standing:
     free: bool = False
     """Nothing has fixed the form yet: neither what is live nor the declaration."""
     adopts: bool = False
-    retags: bool = False
-    """The live migration tag is not ours and is taken over with `adopt`."""
+    notes_tag: bool = False
+    """The live migration tag is not ours, and is taken note of with `adopt`; only a class change replaces it."""
 
     @property
     def old_tag(self) -> MigrationTag | None:
@@ -76,7 +76,7 @@ def stand(worker: DesiredWorker, facts: Facts, findings: Findings) -> Standing:
         converts=converts,
         free=free,
         adopts=bool(live) and not record and not mine,
-        retags=not known_tag,
+        notes_tag=not known_tag,
     )
 
 

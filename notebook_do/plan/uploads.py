@@ -27,6 +27,7 @@ from notebook_do.plan.assets import keeps_assets
 from notebook_do.plan.crons import kept_crons, wanted_crons
 from notebook_do.plan.entries import moved_after, moved_before
 from notebook_do.plan.fingerprint import UNSET
+from notebook_do.plan.handover import has_another_project
 from notebook_do.plan.mark import Entry, entry_of, marked_tags, read_mark, write_mark
 from notebook_do.plan.mark_step import SetMark
 from notebook_do.plan.plan import SetSchedules, SetUrl, Upload
@@ -193,10 +194,10 @@ class Uploads:
                 return None
             return Migration(wire="exports", class_migrations=stage.class_migrations, classes=classes)
         old_tag = self._tags.get(stage.script, standing.old_tag)
-        retags = standing.retags and stage.script not in self._tags
-        if not stage.class_migrations and not retags:
+        if not stage.class_migrations:
             return None
-        new_tag = self._new_tag(stage, old_tag)
+        told = has_another_project(standing)
+        new_tag = self._new_tag(stage, old_tag, told=told)
         self._tags[stage.script] = new_tag
         return Migration(
             wire="migrations",
@@ -204,6 +205,7 @@ class Uploads:
             classes=classes,
             old_tag=old_tag,
             new_tag=new_tag,
+            told=told,
         )
 
     def _told(self, stage: Stage, diff: WorkerDiff) -> tuple[MovedClass, ...]:
@@ -214,15 +216,19 @@ class Uploads:
         self._moved[stage.script] = moved_after(stage, before, {i: u.namespace_id for i, u in self.units.items()})
         return self._moved[stage.script]
 
-    def _new_tag(self, stage: Stage, old_tag: MigrationTag | None) -> MigrationTag:
+    def _new_tag(self, stage: Stage, old_tag: MigrationTag | None, *, told: bool) -> MigrationTag:
         """Name this very migration: the same plan gives the same tag, any other one another.
 
-        The deployer completes it with the lineage and a random part, so that no two attempts set the same.
+        The deployer completes it with the lineage and a random part, so that no two attempts set the same. One that is
+        `told` stays as it is: it names all that the upload does, and the tag before it guards it.
         """
-        worker = self.diffs[stage.script].standing.worker
-        classes = [repr(m) for m in stage.class_migrations]
-        text = json.dumps([stage.script, old_tag, classes, worker.content_digest, len(self._started)])
-        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        desired, diff = self.facts.desired, self.diffs[stage.script]
+        worker, classes = diff.standing.worker, [repr(m) for m in stage.class_migrations]
+        named = [stage.script, old_tag, classes, worker.content_digest, len(self._started)]
+        if told:
+            etag = diff.standing.live.etag if diff.standing.live else None
+            named += [desired.session, desired.stage, str(diff.wanted), etag]
+        digest = hashlib.sha256(json.dumps(named).encode()).hexdigest()[: 16 if told else 8]
         return MigrationTag(f"{TAG_PREFIX}{self.facts.recorded.serial + 1}-{digest}")
 
     # --- settings and bindings

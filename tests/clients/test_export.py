@@ -47,6 +47,48 @@ def declare(class_name: str, lifecycle: Any) -> None:
     nd.Worker("counter", script=SOURCE % class_name, bindings={"COUNTER": counter, "WORD": "n"}, lifecycle=lifecycle)
 
 
+def test_a_wrangler_project_goes_on_beside_a_session_that_adopted_its_worker(
+    session: nd.Session, cloud: Any, tmp_path: Path, node: Path, node_packages: Path
+) -> None:
+    """Adopting sends no migration, so wrangler still deploys; after a rename it does with the lines of the plan."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    wrangler = node_packages / "wrangler" / "bin" / "wrangler.js"
+
+    def deploy_theirs(class_name: str, *migrations: dict[str, Any]) -> None:
+        (folder / "index.js").write_text(SOURCE % class_name)
+        config = {
+            "name": "counter",
+            "main": "index.js",
+            "compatibility_date": "2026-06-01",
+            "vars": {"WORD": "n"},
+            "durable_objects": {"bindings": [{"name": "COUNTER", "class_name": class_name}]},
+            "migrations": migrations,
+        }
+        (folder / "wrangler.json").write_text(json.dumps(config))
+        cloud.run(node, wrangler, "deploy", cwd=folder)
+
+    created = {"tag": "v1", "new_sqlite_classes": ["Counter"]}
+    deploy_theirs("Counter", created)
+    assert session.fetch("counter").text == "n1"
+    counter = nd.DurableObjectNamespace("counter", class_name="Counter")
+    nd.Worker("counter", script=SOURCE % "Counter", bindings={"COUNTER": counter, "WORD": "m"}, adopt=True)
+    plan = session.plan()
+    assert plan.migrations.empty
+    session.deploy(plan)
+    assert session.fetch("counter").text == "m2"
+    deploy_theirs("Counter", created)
+    assert session.fetch("counter").text == "n3"
+    counter = nd.DurableObjectNamespace("counter", class_name="Tally")
+    nd.Worker("counter", script=SOURCE % "Tally", bindings={"COUNTER": counter, "WORD": "m"}, adopt=True)
+    plan = session.plan()
+    (lines,) = [w.partition("class names: ")[2] for w in plan.warnings if "another project" in w]
+    session.deploy(plan)
+    assert session.fetch("counter").text == "m4"
+    deploy_theirs("Tally", created, json.loads(lines))
+    assert session.fetch("counter").text == "n5"
+
+
 @pytest.mark.parametrize("lifecycle", ["exports", "migrations"])
 def test_wrangler_changes_nothing(
     session: nd.Session, cloud: Any, tmp_path: Path, node: Path, node_packages: Path, lifecycle: str

@@ -6,6 +6,7 @@ namespace would run another one's class.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -479,20 +480,41 @@ def test_f26_another_session_of_ours() -> None:
 
 
 def test_f27_foreign_migration_tag() -> None:
-    """F27: a migration tag that is not ours stops the plan; adopting takes it over by an upload with no steps."""
+    """F27: a migration tag that is not ours stops the plan; adopting takes note of it, and sends no migration."""
     book = counter_book("migrations")
     book.world.account.scripts["api"].tag = "alchemy:v4"
     assert "alchemy:v4" in book.refused()["unknown-tag"].message
     book.cell("worker api --bind COUNTER=counter --no-url --lifecycle migrations --adopt", body(Counter="counter"))
     plan = book.deploy()
-    (sent,) = wire(plan)
-    tags = sent["migrations"]
-    assert isinstance(tags, dict)
-    assert tags["old_tag"] == "alchemy:v4"
-    assert tags["steps"] == []
-    assert tags["new_tag"].startswith("ndo-")
+    assert wire(plan) == [{}]
+    assert not plan.warnings
+    assert words(plan) == ["upload api"]
+    assert book.world.account.scripts["api"].tag == "alchemy:v4", "its own project goes on from it"
     book.cell("worker api --bind COUNTER=counter --no-url --lifecycle migrations", body(Counter="counter"))
     assert book.plan().empty
+
+
+def test_a_class_that_changes_under_a_foreign_tag_is_told_to_its_project() -> None:
+    """Issue 11.2: the plan says what the other project must add to its migrations, with the tag that is sent then."""
+    book = counter_book("migrations")
+    book.world.account.scripts["api"].tag = "v1"
+    book.cell("namespace counter --class Tally")
+    book.cell("namespace second --class More")
+    line = "worker api --bind COUNTER=counter --bind MORE=second --no-url --lifecycle migrations --adopt"
+    book.cell(line, body(Tally="counter", More="second"))
+    plan = book.plan()
+    (warning,) = plan.warnings
+    assert "v1 of another project" in warning
+    entry = json.loads(warning.partition("class names: ")[2])
+    assert entry == {
+        "tag": entry["tag"],
+        "renamed_classes": [{"from": "Counter", "to": "Tally"}],
+        "new_sqlite_classes": ["More"],
+    }
+    book.world.apply(plan)
+    assert book.world.account.scripts["api"].tag == entry["tag"]
+    book.cell(line.removesuffix(" --adopt"), body(Tally="counter", More="second"))
+    assert book.plan().empty, "the tag is recorded"
 
 
 def test_f27_alchemy_tags_give_identity() -> None:
