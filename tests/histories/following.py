@@ -58,6 +58,16 @@ def _renamed_from(history: History, place: Place, effect: Effect) -> bool:
     return True
 
 
+def _call_back(history: History, place: Place, effect: Effect) -> bool:
+    """Take a new name of a namespace back."""
+    if _cell(place, effect) is None or effect.value in place.book.spaces:
+        return False
+    cell = place.book.spaces.pop(effect.id)
+    cell.renamed_from = None
+    place.book.spaces[effect.value] = cell
+    return True
+
+
 def _run(history: History, place: Place, effect: Effect) -> bool:
     """Run the cell of a namespace that is live, as it is live."""
     space = history.oracle.home(effect.id)
@@ -229,6 +239,7 @@ _DOERS: dict[str, Any] = {
     "namespace_id": _namespace_id,
     "name_it": _name_it,
     "renamed_from": _renamed_from,
+    "call_back": _call_back,
     "run": _run,
     "declare": _declare,
     "instead": _instead,

@@ -190,10 +190,10 @@ class History:
 
     # --- import
 
-    def adopt_live(self, place: Place, *scripts: str) -> dict[str, Any]:
+    def adopt_live(self, place: Place, *scripts: str, kill: dict[str, Any] | None = None) -> dict[str, Any]:
         """Import Workers; the cells it writes take the place of those of the same Workers."""
         self.oracle.look()
-        found = self.ask(place, "import", workers=list(scripts))
+        found = self.ask(place, "import", kill=kill, workers=list(scripts))
         self.count["imports"] += 1
         if "namespaces" not in found:
             return found

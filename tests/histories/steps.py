@@ -118,6 +118,28 @@ def deploy_and_edit(history: History, rng: random.Random) -> str | None:
     return f"deploy {_said(plan)} beside {said}: {done.get('message', 'done')}"
 
 
+def deploy_together(history: History, rng: random.Random) -> str | None:
+    """Deploy from two directories at the same moment, each by a plan that was made before."""
+    if len(history.places) < 2 and copy(history, rng) is None:
+        return None
+    places = [history.here, rng.choice([p for p in history.places if p is not history.here])]
+    plans = []
+    for history.here in reversed(places):
+        plans.insert(0, _something_to_do(history, rng))
+    if not all(map(_can_deploy, plans)):
+        return f"deploy together: {' and '.join(map(_said, plans))}"
+    other: list[dict[str, Any]] = []
+    history.oracle.beginning(places[1].book.slots())
+    confirm: list[str] = []
+
+    def beside() -> None:
+        other.append(history.ask(places[1], "deploy", confirm=confirm))
+
+    done = history.deploy(places[0], plans[0], beside=beside)
+    ends = " and ".join(d.get("message", "done") for d in (done, *other))
+    return f"{places[0].path.name} deploys {_said(plans[0])} and {places[1].path.name} {_said(plans[1])}: {ends}"
+
+
 def kill(history: History, rng: random.Random) -> str | None:
     """Kill the kernel, the server, or its workerd, while nothing is under way."""
     what = rng.choice(("kernel", "server", "workerd"))
@@ -140,8 +162,10 @@ def import_live(history: History, rng: random.Random) -> str | None:
     if not scripts:
         return None
     wanted = () if rng.random() < 0.3 else (rng.choice(scripts),)
-    found = history.adopt_live(history.here, *wanted)
-    return f"import {wanted or 'all'}: {found.get('message') or [n['id'] for n in found.get('namespaces', [])]}"
+    kill = {"at": rng.randrange(1, 25), "phase": rng.choice(("before", "after", "torn64")), "kind": "disk"}
+    found = history.adopt_live(history.here, *wanted, kill=kill if rng.random() < 0.3 else None)
+    ended = found.get("message") or [n["id"] for n in found.get("namespaces", [])]
+    return f"import {wanted or 'all'}: {'killed' if 'killed' in found else ended}"
 
 
 def _said(plan: dict[str, Any]) -> str:
@@ -168,6 +192,7 @@ STEPS: dict[Any, float] = {
     deploy_killed: 9,
     deploy_and_kill_another: 2,
     deploy_and_edit: 3,
+    deploy_together: 2,
     kill: 2,
     import_live: 2.5,
     lose: 3,
