@@ -65,6 +65,14 @@ class Book:
         """Give the class names that nothing here has on a script."""
         return [c for c in CLASSES if (script, c) not in self.slots()]
 
+    def tidy(self) -> None:
+        """Give each namespace a class of its own: what two cells say of one class is an error before any plan."""
+        taken: set[tuple[str, str]] = set()
+        for cell in self.spaces.values():
+            if (cell.script, cell.class_name) in taken:
+                cell.class_name = self.free(cell.script)[0]
+            taken.add((cell.script, cell.class_name))
+
     def cells(self) -> dict[str, Any]:
         """Write the order that declares everything; a Worker exports what it hosts."""
         namespaces = [

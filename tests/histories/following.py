@@ -58,11 +58,30 @@ def _renamed_from(history: History, place: Place, effect: Effect) -> bool:
     return True
 
 
+def _new_id(history: History, place: Place, effect: Effect) -> bool:
+    """Begin an empty namespace under a stable ID that never was."""
+    if _cell(place, effect) is None:
+        return False
+    old = place.book.spaces.pop(effect.id)
+    place.book.spaces[history.fresh()] = Cell(script=old.script, class_name=old.class_name)
+    return True
+
+
+def _unbind(history: History, place: Place, effect: Effect) -> bool:
+    """Take a binding out and deploy that; the destruction is for another time."""
+    place.destroying.discard(effect.id)
+    for work in place.book.works.values():
+        work.others = tuple(o for o in work.others if o != effect.id)
+    return True
+
+
 def _call_back(history: History, place: Place, effect: Effect) -> bool:
     """Take a new name of a namespace back."""
-    if _cell(place, effect) is None or effect.value in place.book.spaces:
+    if _cell(place, effect) is None:
         return False
     cell = place.book.spaces.pop(effect.id)
+    if effect.value in place.book.spaces:
+        return True
     cell.renamed_from = None
     place.book.spaces[effect.value] = cell
     return True
@@ -240,6 +259,8 @@ _DOERS: dict[str, Any] = {
     "name_it": _name_it,
     "renamed_from": _renamed_from,
     "call_back": _call_back,
+    "new_id": _new_id,
+    "unbind": _unbind,
     "run": _run,
     "declare": _declare,
     "instead": _instead,

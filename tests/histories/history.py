@@ -129,6 +129,7 @@ class History:
 
     def plan(self, place: Place, *, kill: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run all cells and plan; refusals are counted, and an empty plan must be true."""
+        place.book.tidy()
         declared = self.ask(place, "declare", **place.book.cells())
         if "error" in declared:
             raise Verdict("broken", f"the history's own cells: {declared['message']}")
@@ -173,8 +174,9 @@ class History:
         self.oracle.look()
         if "outcomes" in done and "error" not in done:
             self.oracle.gone()
+            whole = not place.destroying  # what only destroys or forgets leaves the rest to the next plan
             place.destroying.clear()
-            if beside is None:
+            if beside is None and whole:
                 self.check(place, besides=plan["undecided"])
         elif "error" in done:
             self.count[f"error {done['error']}"] += 1

@@ -7,7 +7,7 @@ choice names he does not do. A choice that is read here becomes an `Effect` on t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ _READINGS: tuple[tuple[str, str], ...] = (
     (rf"renamed_from=['\"](?P<value>{_NAME})", "renamed_from"),
     (rf"transferred_from=['\"](?P<value>{_NAME})", "transferred_from"),
     (rf"script_name=['\"](?P<value>{_NAME})", "script"),
+    (r"under another stable ID", "new_id"),
+    (r"take the binding out of", "unbind"),
+    (rf"declare (?P<value>{_NAME}) instead of (?P<id>{_NAME})", "call_back"),
     (rf"keep the stable ID (?P<value>{_NAME})", "call_back"),
     (r"adopt=True", "adopt"),
     (r"deploy the switch", "one_less"),
@@ -37,8 +40,11 @@ _READINGS: tuple[tuple[str, str], ...] = (
     (rf"run the cell of (?:that Worker|Worker (?P<script>{_NAME}))", "run_worker"),
     (rf"run the cells? of (?P<id>{_NAME})(?! Worker)", "run"),
     (rf"keep (?P<id>{_NAME}): declare it", "instead"),
-    (r"declare it first to destroy it|deploy it with the tool|declare another name", "elsewhere"),
-    (rf"only destroys (?P<id>{_NAME})|[Dd]estroy (?!it\b)(?P<id2>{_NAME})", "destroy"),
+    (
+        r"declare it first to destroy it|destroy that Worker too|deploy it with the tool|declare another name",
+        "elsewhere",
+    ),
+    (rf"only destroys (?P<id>{_NAME})|[Dd]estroy (?!it\b|that\b)(?P<id2>{_NAME})", "destroy"),
     (r"100 ?%", "whole"),
     (r"[Ll]ook again|10 minutes|not known yet|wait", "wait"),
     (r"name the live namespace: namespace_id=", "name_it"),
@@ -96,9 +102,14 @@ class Reader:
         """Give the choice to follow: a true one, else one that nothing is known of; None when there is none."""
         read_ones = [(c, read(c, refusal["subject"])) for c in refusal["choices"]]
         self.unread += [c for c, effect in read_ones if effect is None]
-        found = [e for _, e in read_ones if e is not None]
+        found = [self._corrected(e) for _, e in read_ones if e is not None]
         ranked = sorted(found, key=lambda e: (-self.truth(e), self.chance()))
         return ranked[0] if ranked else None
+
+    def _corrected(self, effect: Effect) -> Effect:
+        """Where a namespace id is to be named, name the one that the user knows."""
+        home = self.oracle.home(effect.id) if effect.kind == "namespace_id" else None
+        return replace(effect, value=home.id) if home else effect
 
     def truth(self, effect: Effect) -> int:
         """Say how well a choice fits what is true: 2 true, 1 possible, 0 not what the user means, -1 a loss."""
