@@ -32,7 +32,8 @@ def _namespace_id(history: History, place: Place, effect: Effect) -> bool:
         return False
     cell.namespace_id = effect.value
     history.granted.add((effect.id, effect.value))
-    if effect.id not in space.names:
+    if effect.id not in space.names:  # his own explicit choice, whatever it was before
+        space.names.clear()
         history.oracle.grant(effect.id, space)
     return True
 
