@@ -16,7 +16,7 @@ from run import again
 if TYPE_CHECKING:
     from run import Bench
 
-SEEDS = tuple(int(s) for s in os.environ.get("HISTORY_SEEDS", "2,3").split(","))
+SEEDS = tuple(int(s) for s in os.environ.get("HISTORY_SEEDS", "1,2,3").split(","))
 STEPS = int(os.environ.get("HISTORY_STEPS", "9"))
 
 
