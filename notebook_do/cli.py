@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     local.add_argument("--json", action="store_true", help="print one JSON object, for scripts")
     local.add_argument("--api-port", type=int, default=0, metavar="PORT")
     local.add_argument("--workers-port", type=int, default=0, metavar="PORT")
-    local.add_argument("--strict", action="store_true", help="refuse KV, R2 and D1 that nobody made, as Cloudflare")
+    local.add_argument("--strict", action="store_true", help="refuse resources that nobody made, as Cloudflare")
     local.set_defaults(command=_local)
     return parser
 
@@ -331,7 +331,7 @@ def _announce(target: LocalTarget, *, as_json: bool) -> None:
     print(f"  API      {facts['api']}")
     print(f"  Workers  http://<script name>.localhost:{facts['url'].rsplit(':', 1)[1].rstrip('/')}/")
     if facts["strict"]:
-        print("  Strict   KV, R2 and D1 must have been made before they are bound, as on Cloudflare")
+        print("  Strict   KV, R2, D1 and queues must have been made before they are bound, as on Cloudflare")
     print("\nFor wrangler, Alchemy, the SDK or curl:")
     for name, value in facts["env"].items():
         print(f"  export {name}={value}")

@@ -29,7 +29,7 @@ from notebook_do.state.strict import Damage, parse
 if TYPE_CHECKING:
     from pathlib import Path
 
-Kind = Literal["upload", "mark", "url", "crons", "trigger", "untrigger", "delete"]
+Kind = Literal["upload", "mark", "url", "crons", "queue", "trigger", "untrigger", "delete"]
 Status = Literal["done", "not done", "uncertain"]
 _LONG = 256 * 1024
 _KINDS = get_args(Kind)
@@ -66,6 +66,8 @@ class Intent:
     """The namespaces that this very mutation creates, renames or moves: they must be live as recorded after it."""
     settings_digest: str | None = None
     trigger: Trigger | None = None
+    queue: str = ""
+    """The name of the queue that it makes."""
     forgotten: tuple[StableId, ...] = ()
     tags: tuple[str, ...] = ()
     """The script's tags after it, where it sets those alone."""
@@ -208,6 +210,7 @@ def _decode(entry: dict[str, Any]) -> Intent:
         verify=tuple(entry["verify"]),
         settings_digest=entry["settings_digest"],
         trigger=decode_trigger(entry["trigger"], "trigger") if entry.get("trigger") else None,
+        queue=str(entry.get("queue", "")),
         forgotten=tuple(entry["forgotten"]),
         tags=tuple(entry.get("tags", ())),
         known=tuple(NamespaceId(id_) for id_ in entry.get("known", ())),

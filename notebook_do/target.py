@@ -40,7 +40,7 @@ class Connection:
     cautions: tuple[str, ...] = ()
     """What a person should know before the token is used: one line each."""
     makes_resources: bool = False
-    """Whether KV, R2 and D1 that nobody made begin with their first use: a local Cloudflare that is not strict."""
+    """Whether KV, R2, D1 and queues that nobody made begin with their first use: a local Cloudflare, not strict."""
 
     def client(self) -> Client:
         """Open an API client, to be used with `async with`: one for each operation, so none outlives its loop."""

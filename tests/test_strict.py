@@ -1,10 +1,11 @@
-"""KV, R2 and D1 that nobody made: they begin at first use, which plan and result say; a strict server refuses them."""
+"""KV, R2, D1 and queues that nobody made: they begin at first use, as a plan says; a strict server refuses them."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -91,6 +92,7 @@ REFUSALS = [
     ("PICS", nd.R2(BUCKET), 10085, f"R2 bucket '{BUCKET}' not found. Please use a different name and try again."),
     ("DB", nd.D1(DATABASE), 10181, f"D1 binding 'DB' references database '{DATABASE}' which was not found."),
     ("KV", nd.KV("words"), 10042, "KV namespace 'words' is not valid."),
+    ("JOBS", nd.Queue("jobs"), 11000, "Queue 'jobs' not found."),
 ]
 
 
@@ -109,9 +111,50 @@ def test_a_strict_server_refuses_what_nobody_made(cloud: Path) -> None:
     made = ask("POST", "/storage/kv/namespaces", {"title": "words"}).json()["result"]["id"]
     ask("POST", "/r2/buckets", {"name": BUCKET}).raise_for_status()
     database = ask("POST", "/d1/database", {"name": "rows"}).json()["result"]["uuid"]
-    result = session.deploy(declare(session, KV=nd.KV(made), PICS=nd.R2(BUCKET), DB=nd.D1(database)))
+    ask("POST", "/queues", {"queue_name": "jobs"}).raise_for_status()
+    bound = {"KV": nd.KV(made), "PICS": nd.R2(BUCKET), "DB": nd.D1(database), "JOBS": nd.Queue("jobs")}
+    result = session.deploy(declare(session, **bound))
     assert result["api"].fetch("/").text == "null"
     assert session.plan().empty
+
+
+BOTH = """let got = [];
+export default {
+  async fetch(request, env) {
+    if (request.method === "POST") await env.JOBS.send(await request.text());
+    return Response.json(got);
+  },
+  async queue(batch) { got.push(...batch.messages.map((m) => m.body)); },
+};
+"""
+ONLY = {
+    "back": BOTH.replace("if (request", "if (false && request"),
+    "front": BOTH.replace("async queue", "async other"),
+}
+SOON = {"jobs": {"batch_size": 1, "max_wait_time_ms": 0}}
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_queue_is_made_before_the_upload_that_sends_to_it(cloud: Path, apart: bool) -> None:  # noqa: FBT001
+    """Issue 11.14: the first deploy of producer and consumer, in one Worker or in two, succeeds where 11000 is told."""
+    assert run("local", "start", "--strict").returncode == 0
+    session = nd.session("app")
+    bindings = {"JOBS": nd.Queue("jobs")}
+    if apart:
+        nd.Worker("back", script=ONLY["back"], consumes=SOON)
+        nd.Worker("front", script=ONLY["front"], bindings=bindings)
+    else:
+        nd.Worker("front", script=BOTH, bindings=bindings, consumes=SOON)
+    plan = session.plan()
+    said = [step.summary for step in plan.steps]
+    assert said.index("make queue jobs") < said.index("create Worker front-dev")
+    assert session.deploy(plan).ok
+    assert session.plan().empty
+    session.fetch("front", "/", method="POST", content=b"hello")
+    until = time.monotonic() + 30
+    while (got := session.fetch("back" if apart else "front").json()) == [] and time.monotonic() < until:
+        time.sleep(0.02)
+    assert got == ["hello"]
 
 
 def test_strictness_is_remembered_while_the_server_runs(cloud: Path) -> None:

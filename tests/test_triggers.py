@@ -328,6 +328,22 @@ TRIGGERS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+def test_a_queue_that_went_away_meanwhile_is_not_made_again(cloud: Path) -> None:
+    """Its consumer is set on a queue that is there: one that somebody deleted after the plan is told, and planned."""
+    session = declare("api", script=CONSUMER, bindings=seen(), consumes=["jobs"])
+    call("POST", "{account}/queues", {"queue_name": "jobs"})
+    plan = session.plan()
+    assert "make queue jobs" not in [s.summary for s in plan.steps]
+    (queue,) = call("GET", "{account}/queues?name=jobs")
+    call("DELETE", f"{{account}}/queues/{queue['queue_id']}")
+    with pytest.raises(nd.DurableError, match="queue jobs is not there any more; nothing was sent for it"):
+        session.deploy(plan)
+    plan = session.plan()
+    assert [s.summary for s in plan.steps][:2] == ["make queue jobs", "set consumer of queue jobs of Worker api-dev"]
+    session.deploy(plan)
+    assert session.plan().empty
+
+
 @pytest.mark.parametrize(("path", "trigger"), TRIGGERS)
 def test_a_lost_answer_is_resolved_by_looking(cloud: Path, path: str, trigger: dict[str, Any]) -> None:
     """What arrived is not sent again: the deploy looks who holds the trigger, and records it."""

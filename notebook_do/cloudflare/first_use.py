@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from notebook_do.plan.trigger_step import SetTrigger
+from notebook_do.plan.trigger_step import MakeQueue
 
 if TYPE_CHECKING:
     from notebook_do.cloudflare.client import Client
@@ -26,7 +26,7 @@ _LISTS = {
 async def first_uses(client: Client, plan: Plan) -> tuple[str, ...]:
     """Give one line a kind: the resources that bindings of `plan` are to reach first, and that nobody made by name."""
     lines = []
-    makes = {s.trigger.key for s in plan.steps if isinstance(s, SetTrigger) and s.makes_queue}
+    makes = {s.queue for s in plan.steps if isinstance(s, MakeQueue)}
     for kind, what in _NAMES.items():
         bound = {
             row["target"] for row in plan.binding_rows if row["type"] == kind and row["action"] in {"create", "update"}

@@ -88,9 +88,22 @@ async def set_trigger(client: Client, script: str, trigger: Trigger) -> None:
             body = {"hostname": trigger.key, "service": script, "environment": "production", "zone_id": _parent(live)}
             await client.change("PUT", _account(client, "workers", "domains"), body)
         case "consumer":
-            queue = live.parent or await _make_queue(client, trigger.key)
-            consumers = _account(client, "queues", queue, "consumers")
+            if live.parent is None:
+                raise DeployError(f"queue {trigger.key} is not there any more; nothing was sent for it. Plan again.")
+            consumers = _account(client, "queues", live.parent, "consumers")
             await client.change(*_made_or_changed(consumers, live), _consumer_body(script, trigger))
+
+
+async def has_queue(client: Client, name: str) -> bool:
+    """Say whether there is a queue of this name."""
+    (live,) = await read_triggers(client, [Trigger(kind="consumer", key=name)])
+    return live.parent is not None
+
+
+async def make_queue(client: Client, name: str) -> None:
+    """Make a queue; sends nothing where there is one of this name."""
+    if not await has_queue(client, name):
+        await client.change("POST", _account(client, "queues"), {"queue_name": name})
 
 
 async def remove_trigger(client: Client, script: str, trigger: Trigger) -> None:
@@ -179,13 +192,6 @@ def _observed(trigger: Trigger, item: dict[str, Any], holder: str, parent: str |
 
 def _made_or_changed(path: str, live: ObservedTrigger) -> tuple[str, str]:
     return ("POST", path) if live.id is None else ("PUT", f"{path}/{quote(live.id, safe='')}")
-
-
-async def _make_queue(client: Client, name: str) -> str:
-    made = await client.change("POST", _account(client, "queues"), {"queue_name": name})
-    if not isinstance(made, dict) or not isinstance(made.get("queue_id"), str):
-        raise ApiError("Cloudflare's answer has an unexpected shape: a queue without queue_id.")
-    return str(made["queue_id"])
 
 
 def _consumer_body(script: str, trigger: Trigger) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from notebook_do.plan.mark import completed_tags, op_of
 from notebook_do.plan.mark_step import SetMark
 from notebook_do.plan.plan import DeleteScript, SetSchedules, SetUrl, Upload
 from notebook_do.plan.secret import is_kept
-from notebook_do.plan.trigger_step import RemoveTrigger, SetTrigger
+from notebook_do.plan.trigger_step import MakeQueue, RemoveTrigger, SetTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from notebook_do.journal import Status
     from notebook_do.model import ClassMigration, Migration, NamespaceId, ObservedScript, Recorded
 
-Mutation = Upload | SetMark | SetUrl | SetSchedules | SetTrigger | RemoveTrigger | DeleteScript
+Mutation = Upload | SetMark | SetUrl | SetSchedules | MakeQueue | SetTrigger | RemoveTrigger | DeleteScript
 
 
 def new_op(recorded: Recorded) -> str:
@@ -121,6 +121,8 @@ def intent_of(  # noqa: PLR0913 - a step, and what was there before it
             return replace(url, settings_digest=step.settings_digest)
         case SetSchedules():
             return replace(common, kind="crons", crons=step.crons, kept=step.kept, settings_digest=step.settings_digest)
+        case MakeQueue():
+            return replace(common, kind="queue", queue=step.queue)
         case SetTrigger():
             return replace(common, kind="trigger", trigger=step.trigger)
         case RemoveTrigger():

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from notebook_do.model import ClassBinding, CreateClass, ServiceBinding, ValueBinding
 from notebook_do.plan.mark_step import SetMark
 from notebook_do.plan.plan import DeleteScript, Forget, Upload
-from notebook_do.plan.trigger_step import RemoveTrigger
+from notebook_do.plan.queues import queues_of
+from notebook_do.plan.trigger_step import MakeQueue, RemoveTrigger
 
 if TYPE_CHECKING:
     from notebook_do.plan.plan import Step
@@ -28,6 +29,10 @@ def _ordered(earlier: Step, later: Step) -> bool:
     one, two = _script(earlier), _script(later)
     if isinstance(earlier, SetMark) or isinstance(later, SetMark):
         return one == two  # what others bind does not change by it
+    if isinstance(earlier, MakeQueue):
+        return earlier.queue in queues_of(later)  # whoever is to consume it
+    if isinstance(later, MakeQueue):
+        return one == two
     return one == two or one in reaches(later) or two in reaches(earlier)
 
 

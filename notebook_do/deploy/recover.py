@@ -2,7 +2,8 @@
 
 Not seen yet is not "did not happen": Cloudflare may still carry out a request whose sender is gone. So an intent that
 is not seen stays open until it is, until a later upload of ours to that script was answered (uploads of one script are
-carried out one after the other), or until it is so old that nobody works on it any more. Sends reads only. It runs
+carried out one after the other), or until it is so old that nobody works on it any more. A queue is no such case: made
+late or again, it is the same one. Sends reads only. It runs
 before a plan is made and before a deploy sends anything.
 """
 
@@ -85,6 +86,8 @@ async def _resolve_one(client: Client, state: StateFile, recorded: Recorded, int
     if sent is not None:
         state.save(after_intent(bound(recorded, client), intent, script=sent.script, live=live, at=today()))
         return replace(common, status="done", detail="an earlier deploy was interrupted after it; it is recorded now.")
+    if intent.kind == "queue":
+        return replace(common, detail="an earlier deploy was interrupted before it was seen; it can be made again.")
     if _superseded(intent, journal.attempts()):
         return replace(common, detail="an earlier deploy was interrupted before it happened; a later one went on.")
     if overtaken is not None:

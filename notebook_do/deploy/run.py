@@ -33,6 +33,7 @@ from notebook_do.journal import Journal
 from notebook_do.observe import observe, observe_scripts
 from notebook_do.plan.mark_step import SetMark
 from notebook_do.plan.plan import DeleteScript, Forget, Upload, take_baseline
+from notebook_do.plan.trigger_step import MakeQueue
 from notebook_do.plan.updates import update_notes
 from notebook_do.state import make_key
 
@@ -270,7 +271,7 @@ class _Run:
             self.left.deleted(step.script_name)
         elif isinstance(step, Upload) and script is not None:
             self.left.uploaded(step, script, op)
-        else:
+        elif not isinstance(step, MakeQueue):
             self.left.set(step.script_name)
 
     def _begin(self, intent: Intent) -> None:

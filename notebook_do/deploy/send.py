@@ -13,7 +13,7 @@ from notebook_do.cloudflare import wire
 from notebook_do.cloudflare.answer import NoAnswer
 from notebook_do.cloudflare.reconciliation import Reconciliation, beginnings, decode_reconciliation
 from notebook_do.cloudflare.retry import Cancelled, is_definite
-from notebook_do.cloudflare.triggers import holds, read_triggers, remove_trigger, set_trigger
+from notebook_do.cloudflare.triggers import has_queue, holds, make_queue, read_triggers, remove_trigger, set_trigger
 from notebook_do.deploy.blame import SCRIPT_FAULTS
 from notebook_do.deploy.deletion import delete_worker
 from notebook_do.deploy.intents import Mutation, judge
@@ -24,7 +24,7 @@ from notebook_do.observe import observe_namespaces, observe_scripts
 from notebook_do.plan.mark import bears_mark, op_of
 from notebook_do.plan.mark_step import SetMark
 from notebook_do.plan.plan import DeleteScript, SetSchedules, SetUrl, Upload
-from notebook_do.plan.trigger_step import RemoveTrigger, SetTrigger
+from notebook_do.plan.trigger_step import MakeQueue, RemoveTrigger, SetTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -42,10 +42,12 @@ _ECHOES = {
     "mark": frozenset(),
     "url": frozenset(),
     "crons": frozenset(),
+    "queue": frozenset({11009}),
     "trigger": frozenset(),
     "untrigger": frozenset(),
 }
-"""Refusals that an own request causes when it arrived twice: the tag is set, the class exists, the script is gone."""
+"""Refusals that an own request causes when it arrived twice: the tag is set, the class exists, the script is gone, the
+name of the queue is taken (11009 is emulated)."""
 
 
 class Uncertain(DeployError):  # noqa: N818 - what happened
@@ -222,6 +224,8 @@ async def _once(client: Client, step: Mutation, form: UploadForm | None) -> Sent
             await client.set_script_url(step.script_name, enabled=step.enabled, previews=step.previews)
         case SetSchedules():
             await client.set_schedules(step.script_name, step.crons)
+        case MakeQueue():
+            await make_queue(client, step.queue)
         case SetTrigger():
             await set_trigger(client, step.script_name, step.trigger)
         case RemoveTrigger():
@@ -245,6 +249,8 @@ async def state_of(client: Client, intent: Intent) -> tuple[Status, ObservedScri
         case "crons":
             live = set(wire.decode_crons(await client.schedules(intent.script_name)))
             return _told(live == set(intent.crons)), None
+        case "queue":
+            return _told(await has_queue(client, intent.queue)), None
         case "trigger" | "untrigger":
             if intent.trigger is None:
                 raise AssertionError("an intent about a trigger without it")

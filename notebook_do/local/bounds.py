@@ -67,6 +67,13 @@ def check_tails(name: str, consumers: Iterable[Mapping[str, Any]], scripts: Coll
         raise refuse("tail_missing")
 
 
+def check_queues(bindings: Iterable[Mapping[str, Any]], queues: Collection[str]) -> None:
+    """Refuse bindings to a queue that nobody made."""
+    for binding in bindings:
+        if binding["type"] == "queue" and binding.get("queue_name") not in queues:
+            raise refuse("queue_missing", name=str(binding.get("queue_name"))[:200])
+
+
 def check_resources(bindings: Iterable[Mapping[str, Any]], directory: Directory) -> None:
     """Refuse bindings to a KV namespace, an R2 bucket or a D1 database that nobody made."""
     for binding in bindings:

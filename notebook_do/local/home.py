@@ -46,7 +46,7 @@ class LocalTarget:
     pid: int
     workers_port: int
     strict: bool = False
-    """Whether KV, R2 and D1 must have been made before they are bound, as on Cloudflare."""
+    """Whether KV, R2, D1 and queues must have been made before they are bound, as on Cloudflare."""
 
     def token(self) -> str:
         """Read the API token; raises TargetError when its file is not safely ours."""

@@ -72,7 +72,7 @@ def start(
 ) -> LocalTarget:
     """Find or start the server and let it run until `stop`, whether it has users or not.
 
-    A `strict` one refuses bindings to KV, R2 and D1 that nobody made, as Cloudflare does.
+    A `strict` one refuses bindings to KV, R2, D1 and queues that nobody made, as Cloudflare does.
     """
     home = Home(data or default_data())
     with home.launch_lock():

@@ -17,7 +17,7 @@ from notebook_do.local.account import (
     new_version_id,
     now,
 )
-from notebook_do.local.bounds import check_resources, check_services, check_tails
+from notebook_do.local.bounds import check_queues, check_resources, check_services, check_tails
 from notebook_do.local.deployed import followed, runnable
 from notebook_do.local.metadata import Upload, check_parts
 from notebook_do.local.namespaces import AccountFacts, Lifecycle, Namespace, exported_classes
@@ -51,7 +51,7 @@ class Cloud:
     api_port: int
     workers_port: int
     strict: bool = False
-    """Whether KV, R2 and D1 must have been made before they are bound."""
+    """Whether KV, R2, D1 and queues must have been made before they are bound."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -224,6 +224,7 @@ def bound(  # noqa: PLR0913 - everything that a binding may refer to
     check_services(name, labelled, cloud.account.scripts)
     if cloud.strict:
         check_resources(labelled, cloud.runtime.services.directory)
+        check_queues(labelled, [name for name, *_ in cloud.runtime.services.queues.queues()])
     return tuple(_tied(binding, name, after) for binding in labelled)
 
 

@@ -175,7 +175,7 @@ RULES: dict[str, Rule] = {
     "tail_missing": Rule(
         10203, 400, "Tail Worker does not exist on this account. Check the Worker name and try again.", "observed"
     ),
-    # --- KV, R2 and D1 in a binding, where they must have been made (`--strict`)
+    # --- KV, R2, D1 and queues in a binding, where they must have been made (`--strict`)
     "kv_missing": Rule(10041, 400, "KV namespace '{id}' not found.", "observed"),
     "kv_id": Rule(
         10042,
@@ -186,6 +186,8 @@ RULES: dict[str, Rule] = {
     "bucket_missing": Rule(
         10085, 400, "R2 bucket '{id}' not found. Please use a different name and try again.", "observed"
     ),
+    # (11000 is known, from github.com/cloudflare/workers-sdk/pull/2161; its text here is not)
+    "queue_missing": Rule(11000, 400, "Queue '{name}' not found.", "emulated"),
     "d1_missing": Rule(
         10181,
         400,

@@ -93,7 +93,7 @@ async def list_queues(request: Request) -> Response:
 
 
 async def create_queue(request: Request) -> Response:
-    """Make a queue; one that is bound or consumed is there without."""
+    """Make a queue; one that is sent to is there without."""
     cloud, body = cloud_of(request), await read_object(request)
     name = body.get("queue_name")
     if not isinstance(name, str) or not _NAME.match(name):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from notebook_do.model import Json
 from notebook_do.plan.canonical import canonical, plain
 from notebook_do.plan.mark_step import SetMark
-from notebook_do.plan.trigger_step import RemoveTrigger, SetTrigger
+from notebook_do.plan.trigger_step import MakeQueue, RemoveTrigger, SetTrigger
 from notebook_do.shown import Shown, frame
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ class Forget:
         return f"forget {', '.join((*self.stable_ids, *self.workers))}, which is no longer live"
 
 
-Step = Upload | SetMark | SetUrl | SetSchedules | SetTrigger | RemoveTrigger | DeleteScript | Forget
+Step = Upload | SetMark | SetUrl | SetSchedules | MakeQueue | SetTrigger | RemoveTrigger | DeleteScript | Forget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,8 @@
 Setting a trigger can fail (somebody else took the host name), so a removal waits until all that replaces it is set.
 Two removals come earlier. Where one key moves between two Workers of the session, it is freed right before it is given.
 And Cloudflare refuses an upload without `queue()` while the script consumes a queue (11001): the queues of a Worker
-that is declared without any are freed before its first upload.
+that is declared without any are freed before its first upload. A queue that is to be made comes first of all that
+needs it (queues.py).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from notebook_do.plan.plan import SetUrl, Upload
+from notebook_do.plan.queues import with_queues
 from notebook_do.plan.triggers import stops_consuming
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def in_sequence(steps: list[Step], triggering: Triggering, standings: Mapping[st
         if step not in closings:
             placed.append(step)
     left = [r for r in triggering.removals if r not in placed]
-    return [*placed, *_ending(left, waiting, closings)]
+    return with_queues([*placed, *_ending(left, waiting, closings)], triggering.makes)
 
 
 def _ending(

@@ -1,4 +1,4 @@
-"""The two steps about triggers: what calls a Worker besides its workers.dev address and its cron triggers."""
+"""The steps about triggers: what calls a Worker besides its workers.dev address and its cron triggers."""
 
 from __future__ import annotations
 
@@ -10,19 +10,31 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetTrigger:
-    """Let a script serve a route or a custom domain, or consume a queue; `makes_queue`: it is made first."""
+class MakeQueue:
+    """Make the queue that a script is to consume; sends nothing when there is one of that name."""
 
     worker: str
     script_name: str
-    trigger: Trigger
-    makes_queue: bool = False
+    queue: str
 
     @property
     def summary(self) -> str:
         """Say in a few words what this step sends."""
-        first = f"make queue {self.trigger.key}, " if self.makes_queue else ""
-        return f"{first}set {self.trigger.label} of Worker {self.script_name}"
+        return f"make queue {self.queue}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetTrigger:
+    """Let a script serve a route or a custom domain, or consume a queue, which must be there."""
+
+    worker: str
+    script_name: str
+    trigger: Trigger
+
+    @property
+    def summary(self) -> str:
+        """Say in a few words what this step sends."""
+        return f"set {self.trigger.label} of Worker {self.script_name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

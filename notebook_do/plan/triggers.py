@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from notebook_do.model import ObservedTrigger
 from notebook_do.plan.plan import Action, Change
-from notebook_do.plan.trigger_step import RemoveTrigger, SetTrigger
+from notebook_do.plan.trigger_step import MakeQueue, RemoveTrigger, SetTrigger
 
 if TYPE_CHECKING:
     from notebook_do.model import Desired, DesiredWorker, Recorded, Trigger
@@ -27,6 +27,7 @@ class Triggering:
     changes: list[Change] = field(default_factory=list)
     removals: list[RemoveTrigger] = field(default_factory=list)
     sets: list[SetTrigger] = field(default_factory=list)
+    makes: list[MakeQueue] = field(default_factory=list)
 
     def heirs(self, standing: Standing) -> frozenset[str]:
         """Name the scripts that take over a queue which a script stops to consume: best uploaded before it."""
@@ -115,7 +116,9 @@ def _settle(
     action = Action.UPDATE if live.script else Action.CREATE
     detail = f"{first}{_label(trigger)} of {script} {words}."
     result.changes.append(_row(worker.id, script, trigger, action, detail))
-    result.sets.append(SetTrigger(worker=worker.id, script_name=script, trigger=trigger, makes_queue=makes))
+    result.sets.append(SetTrigger(worker=worker.id, script_name=script, trigger=trigger))
+    if makes:
+        result.makes.append(MakeQueue(worker=worker.id, script_name=script, queue=trigger.key))
 
 
 def _remove(result: Triggering, worker: str, script: str, trigger: Trigger) -> None:

@@ -1,7 +1,8 @@
 """Leaves out of the three states what belongs to a script of which an interrupted step is not known yet.
 
 Such a step may still be carried out at any moment. So nothing is planned on what is live there, nor for the Workers
-that host, bind or exchange namespaces with it; all others are planned as if those were not in the account.
+that host, bind or exchange namespaces with it, or send to a queue that is to be made for it; all others are planned as
+if those were not in the account.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from notebook_do.model import ClassBinding, ServiceBinding
+from notebook_do.plan.queues import bound_queues
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -104,6 +106,7 @@ def _links(desired: Desired, recorded: Recorded, observed: Observed) -> Links:
     """Return the pairs of scripts of which one hosts, binds, takes over or gives away something of the other."""
     workers, namespaces = _workers(desired, recorded), _namespaces(desired, recorded)
     ours = {script for _, script in (*workers, *namespaces)}
+    absent = {t.key for t in observed.triggers if t.kind == "consumer" and t.parent is None}
     places = [
         *((f"worker {id_}", script) for id_, script in workers),
         *((f"namespace {id_}", script) for id_, script in namespaces),
@@ -112,6 +115,7 @@ def _links(desired: Desired, recorded: Recorded, observed: Observed) -> Links:
         *((f"namespace {n.renamed_from}", n.script_name) for n in desired.namespaces if n.renamed_from),
         *((f"{t.kind} {t.key}", w.script_name) for w in desired.workers for t in w.triggers),
         *((f"{t.kind} {t.key}", w.script_name) for w in recorded.workers for t in w.triggers),
+        *((f"consumer {q}", w.script_name) for w in desired.workers for q in bound_queues(w.bindings) & absent),
     ]
     links = _together(places)
     for worker in desired.workers:

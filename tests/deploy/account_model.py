@@ -1,7 +1,8 @@
 """A small model of one Cloudflare account behind an httpx transport, with faults, delays and a virtual clock.
 
-It knows only what a deploy touches: scripts with tags, class migrations guarded by a tag, namespaces, addresses and
-cron triggers. It stands beside the real local Cloudflare because it fails where it is told, and in microseconds.
+It knows only what a deploy touches: scripts with tags, class migrations guarded by a tag, namespaces, addresses,
+cron triggers and queues. It stands beside the real local Cloudflare because it fails where it is told, and in
+microseconds.
 """
 
 from __future__ import annotations
@@ -89,6 +90,8 @@ class Account:
     changes: int = 0
     ids: int = 0
     author: str = "me@example.com"
+    consumers: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    """By the name of each queue that was made, who consumes it."""
 
     def handle(self, method: str, path: str, query: dict[str, str], body: bytes, kind: str) -> Any:
         """Answer one request with (result, result_info); raises Refused."""
@@ -109,7 +112,28 @@ class Account:
                 return self._delete(name), {}
             case _, ["scripts", name, what]:
                 return self._setting(method, self._script(name), what, body), {}
+            case _, ["client", "v4", "accounts", _, "queues", *rest]:
+                return self._queue(method, rest, query, json.loads(body or b"{}")), {}
         raise Refused(7003, f"Could not route to {path}", 404)
+
+    def _queue(self, method: str, rest: list[str], query: dict[str, str], body: dict[str, Any]) -> Any:
+        match method, rest:
+            case "GET", []:
+                names = sorted(self.consumers.keys() & {query.get("name", n) for n in self.consumers})
+                return [
+                    {"queue_id": f"id-{n}", "queue_name": n, "consumers": [c] if (c := self.consumers[n]) else []}
+                    for n in names
+                ]
+            case "POST", []:
+                if body["queue_name"] in self.consumers:
+                    raise Refused(11009, f"Queue name '{body['queue_name']}' is already taken.", 409)
+                self.consumers[body["queue_name"]] = None
+                return {"queue_id": f"id-{body['queue_name']}"}
+            case "POST", [id_, "consumers"]:
+                self._script(body["script_name"])
+                self.consumers[id_.removeprefix("id-")] = {**body, "consumer_id": "c"}
+                return {}
+        raise Refused(7003, "no route", 404)
 
     def _script(self, name: str) -> dict[str, Any]:
         if name not in self.scripts:
@@ -170,6 +194,9 @@ class Account:
     def _check_bindings(self, name: str, bindings: list[dict[str, Any]], before: dict[str, Any]) -> None:
         live = {(n["script"], n["class"]) for n in self.namespaces.values()}
         for b in bindings:
+            if b["type"] == "queue" and b["queue_name"] not in self.consumers:
+                self.namespaces = before
+                raise Refused(11000, f"Queue '{b['queue_name']}' not found.")
             if b["type"] == "durable_object_namespace" and (b.get("script_name", name), b["class_name"]) not in live:
                 self.namespaces = before
                 raise Refused(10061, f"Cannot create binding for class '{b['class_name']}'")

@@ -13,6 +13,7 @@ from notebook_do.journal import Journal
 from notebook_do.model import Bindings, Namespace, NamespaceBinding, Secret, StableId, ValueBinding, Worker
 from notebook_do.observe import observe
 from notebook_do.plan.build import build_plan
+from notebook_do.plan.triggers import triggers_concerned
 from notebook_do.state import load_key
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ class Project:
             catalog.declare(*self.declared)
             desired = catalog.desired("p", "production", destroy=self.destroy)
             scripts = {w.script_name for w in (*desired.workers, *recorded.workers)}
-            observed = await observe(client, scripts=sorted(scripts), settings=True)
+            triggers = triggers_concerned(desired, recorded)
+            observed = await observe(client, scripts=sorted(scripts), settings=True, triggers=triggers)
         return build_plan(
             desired,
             recorded,

@@ -25,6 +25,7 @@ from notebook_do.model import (
     Observed,
     ObservedNamespace,
     ObservedScript,
+    ObservedTrigger,
     PlainText,
     Recorded,
     RecordedNamespace,
@@ -91,6 +92,7 @@ def observed_of(case: dict[str, Any]) -> Observed:
         api_origin="http://127.0.0.1:1",
         scripts=tuple(scripts),
         namespaces=tuple(namespaces),
+        triggers=tuple(ObservedTrigger(**t) for t in given.get("triggers", ())),
     )
 
 

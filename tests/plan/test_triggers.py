@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from plan_world import Book, body, words
 
+from notebook_do.deploy.order import waits_for
 from notebook_do.model import Desired, DesiredWorker, Json, Observed, ObservedTrigger, RecordedWorker, Trigger
 from notebook_do.plan.build import build_plan
 from notebook_do.plan.plan import Upload
@@ -178,6 +179,72 @@ def test_a_record_written_by_an_upload_knows_that_the_queue_was_freed_before() -
     (upload,) = (s for s in plan.steps if isinstance(s, Upload))
     assert upload.worker_record is not None
     assert upload.worker_record.triggers == (DOMAIN,)
+
+
+def worker(name: str, *, sends: str = "", consumes: str = "") -> str:
+    """Write the table of a Worker: the queue that it sends to, and those that it consumes, in TOML."""
+    bindings = f'JOBS = {{queue = "{sends}"}}' if sends else ""
+    return f"""[workers.{name}]
+script = "export default {{}}"
+url = false
+bindings = {{{bindings}}}
+consumes = {{{consumes}}}
+"""
+
+
+def made(*cells: str, there: tuple[str, ...] = ()) -> Plan:
+    """Plan Workers that are declared for the first time, where of all queues those of `there` are live."""
+    book = Book()
+    for cell in cells:
+        book.cell("", cell)
+    desired = book.catalog.desired("s", "production")
+    asked = triggers_concerned(desired, book.world.recorded)
+    live = tuple(ObservedTrigger(kind=t.kind, key=t.key, parent="q" if t.key in there else None) for t in asked)
+    observed: Observed = replace(book.world.observed(), triggers=live)
+    plan = build_plan(desired, book.world.recorded, observed, target="local", default_compatibility_date="2026-01-01")
+    assert plan.refusals == ()
+    return plan
+
+
+def test_a_queue_is_made_before_the_first_upload_that_sends_to_it() -> None:
+    """Issue 11.14: once, in front of its first producer, in one Worker or in several; one that is there is not made."""
+    both, last = worker("a", sends="jobs", consumes="jobs = {}"), "set consumer of queue jobs of Worker a"
+    assert words(made(both)) == ["make queue jobs", "create a", last]
+    assert words(made(both, there=("jobs",))) == ["create a", last]
+    assert words(made(both, worker("b", sends="jobs"))) == ["make queue jobs", "create a", "create b", last]
+
+
+def test_a_queue_without_a_producer_is_made_right_before_its_consumer_is_set() -> None:
+    """So an upload that fails leaves none behind; a queue of dead letters is there before a consumer names it."""
+    assert words(made(worker("a", consumes="jobs = {}"))) == [
+        "create a",
+        "make queue jobs",
+        "set consumer of queue jobs of Worker a",
+    ]
+    assert words(made(worker("a", consumes='jobs = {dead_letter_queue = "late"}, late = {}'))) == [
+        "create a",
+        "make queue jobs",
+        "make queue late",
+        "set consumer of queue jobs of Worker a",
+        "set consumer of queue late of Worker a",
+    ]
+
+
+def test_the_deployer_keeps_to_that_order() -> None:
+    """Issue 11.14: what needs a queue waits for it, in whatever Worker; what does not is sent beside it."""
+    cells = (worker("a", sends="jobs"), worker("b", sends="mail"), worker("c", consumes="jobs = {}, mail = {}"))
+    steps = made(*cells, there=("mail",)).steps
+    assert [s.summary for s in steps] == [
+        "make queue jobs",
+        "create Worker a",
+        "create Worker b",
+        "create Worker c",
+        "set consumer of queue jobs of Worker c",
+        "set consumer of queue mail of Worker c",
+    ]
+    assert [sorted(earlier) for earlier in waits_for(steps)] == [[], [0], [], [], [0, 3], [3, 4]]
+    steps = made(worker("a", consumes="jobs = {}")).steps
+    assert [sorted(earlier) for earlier in waits_for(steps)] == [[], [0], [0, 1]]
 
 
 def test_what_is_live_and_recorded_is_left_alone() -> None:
