@@ -57,7 +57,7 @@ def journal(tmp_path: Path) -> Journal:
 
 def test_round_trip(journal: Journal) -> None:
     """An open intent is read back by another process as it was written; an ended one is not open."""
-    other = replace(INTENT, op="f" * 16, kind="delete", worker_record=None, new_tag=None)
+    other = replace(INTENT, op="f" * 16, kind="queue", queue="jobs", worker_record=None, new_tag=None)
     journal.begin(INTENT)
     journal.begin(other)
     assert Journal(journal.path).open_intents() == (INTENT, other)
@@ -162,9 +162,9 @@ def test_what_was_given_up_outlives_shortening(journal: Journal) -> None:
 
 
 def test_a_journal_without_times_is_read(journal: Journal) -> None:
-    """A journal that an older notebook_do wrote has no time of sending, and is read all the same."""
+    """A journal that an older notebook_do wrote has no time of sending and no queue, and is read all the same."""
     journal.begin(INTENT)
-    entry = {k: v for k, v in json.loads(journal.path.read_text()).items() if k not in {"sum", "sent_at"}}
+    entry = {k: v for k, v in json.loads(journal.path.read_text()).items() if k not in {"sum", "sent_at", "queue"}}
     journal.path.unlink()
     journal._append(entry)
     assert journal.open_intents() == (INTENT,)
