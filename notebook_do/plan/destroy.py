@@ -292,6 +292,8 @@ def _declared_subject(binding: ScriptBinding, doom: Doom) -> str | None:
 
 def _live_subject(binding: ScriptBinding, script: str, slots: dict[Slot, StableId], doom: Doom) -> str | None:
     if isinstance(binding, ClassBinding):
+        if binding.namespace_id is not None:  # what it reaches, be it by an earlier class name
+            return next((i for i, n in doom.namespaces.items() if n.namespace_id == binding.namespace_id), None)
         return slots.get(Slot(binding.script_name or script, binding.class_name))
     if isinstance(binding.value, ServiceBinding):
         return next((i for i, name in doom.workers.items() if name == binding.value.worker), None)

@@ -109,7 +109,10 @@ def binding_of(name: str, fields: dict[str, Any]) -> ClassBinding | ValueBinding
     """Read a live binding: `{"class_name": ...}`, `{"text": ...}`, `{"json": ...}`, `{"secret": ...}`, ..."""
     match fields:
         case {"class_name": class_name}:
-            return ClassBinding(name=name, class_name=class_name, script_name=fields.get("script_name"))
+            id_ = fields.get("namespace_id")
+            return ClassBinding(
+                name=name, class_name=class_name, script_name=fields.get("script_name"), namespace_id=id_
+            )
         case {"text": text}:
             return ValueBinding(name=name, value=PlainText(text=text))
         case {"json": value}:
