@@ -417,3 +417,34 @@ def test_no_subdomain_yet() -> None:
     assert ask(lambda _: no(404, {"code": 10007, "message": "none"}), lambda one: one.account_subdomain()) is None
     with pytest.raises(ApiError):
         ask(lambda _: no(403, {"code": 10000, "message": "no"}), lambda one: one.account_subdomain())
+
+
+def test_an_upload_sends_the_headers_of_its_form() -> None:
+    """A form that needs a header (a `workflow` entry does) gets it; the token is sent beside it as ever."""
+    seen: list[httpx.Headers] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers)
+        return yes({})
+
+    dated = {"Cloudflare-Workers-Script-Api-Date": "2026-11-09"}
+    form = UploadForm(metadata=Sealed("{}"), parts=(), secrets=(), digest="", headers=dated)
+    ask(handler, lambda one: one.upload_script("w", form))
+    ask(handler, lambda one: one.upload_script("w", FORM))
+    name = "cloudflare-workers-script-api-date"
+    assert [headers.get(name) for headers in seen] == ["2026-11-09", None]
+    assert all(TOKEN in headers["authorization"] for headers in seen)
+
+
+def test_who_refers_to_a_script_is_asked_of_the_script() -> None:
+    """The answer's namespace ids and scripts are read; what has another shape is left out."""
+    from notebook_do.cloudflare.references import decode_binders
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        assert request.url.path.endswith("/workers/scripts/w/references")
+        bound = {"service": "x", "durable_object_namespace_id": "1" * 32}
+        return yes({"durable_objects": [bound, bound, {"service": None}, 5], "services": {}})
+
+    found = decode_binders(ask(handler, lambda one: one.script_references("w")))
+    assert found.pairs == (("1" * 32, "x"),)
+    assert decode_binders({}).pairs == ()
