@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import threading
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -145,7 +146,7 @@ class Session:
         plan = await self._plan_on(connection, desired, recorded, sights, undecided)
         warnings = (*found, *self._shared(), *connection.cautions, *self.catalog.left_over(), *plan.warnings)
         plan = replace(plan, warnings=warnings, notes=await connection.notes(plan))
-        self._desired[plan.digest], self._plans[plan.digest] = (desired, sights), plan
+        self._desired[plan.digest], self._plans[plan.digest] = (desired, sights), deepcopy(plan)
         return plan
 
     def plan(self, destroy: Iterable[str] = ()) -> Plan:

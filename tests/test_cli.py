@@ -11,12 +11,9 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 COMMAND = [sys.executable, "-m", "notebook_do.cli"]
 
@@ -151,7 +148,7 @@ def test_verbs_work_on_a_toml_file(cloud: Path) -> None:
     assert run("deploy", "shop.toml", "-p", "limit", "8", *line.split()[-2:]).returncode == 3, "another plan"
     done = run(*shlex.split(line)[1:])
     assert (done.returncode, done.stderr) == (0, "")
-    assert "2 of 2 steps done" in done.stdout
+    assert "3 of 3 steps done" in done.stdout
     assert "limit 7" in run("fetch", "shop.toml", "api", "/", "-p", "limit", "7").stdout
     rows = json.loads(run("show", "shop.toml", "namespaces", "--json", "-p", "limit", "7").stdout)
     assert [(row["stable_id"], row["objects"]) for row in rows] == [("counter", 1)]
@@ -218,6 +215,29 @@ def test_a_notebook_that_declares_in_python_is_planned_and_deployed_as_it_says(c
     assert other.stdout.startswith("--stage dev is used; the notebook says qa (book.ipynb, cell 1).\n"), other.stderr
     assert "session: shop  stage: dev" in other.stdout
     assert book.exists()
+
+
+def test_a_module_beside_the_notebook_is_imported_as_in_a_kernel(cloud: Path) -> None:
+    """A notebook that takes a name from a module of its own directory is planned, wherever the command is run."""
+    (cloud / "books").mkdir()
+    (cloud / "books" / "names.py").write_text("WORKER = 'told-by-a-module'\n")
+    cells = (
+        "import notebook_do as nd\nnd.session('s')",
+        "import names",
+        "nd.Worker(names.WORKER, script='export default {}')",
+    )
+    made = [{"cell_type": "code", "source": c, "metadata": {}, "outputs": [], "execution_count": None} for c in cells]
+    text = json.dumps({"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 4})
+    (cloud / "books" / "book.ipynb").write_text(text)
+    done = subprocess.run(
+        [Path(sys.executable).parent / "notebook-do", "plan", "books/book.ipynb"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "told-by-a-module" in done.stdout
 
 
 def test_the_help_says_what_is_run(home: Path) -> None:

@@ -197,11 +197,20 @@ def proxy_for(base_url: str, environ: Mapping[str, str] | None = None) -> str | 
     asked = (os.environ if environ is None else environ).get(PROXY_VARIABLE, "").strip()
     if not asked or urlsplit(base_url).hostname in _LOOPBACK_HOSTS:
         return None
-    wrong = not asked.isascii() or any(c.isspace() for c in asked)
-    if wrong or urlsplit(asked).scheme not in {"http", "https"} or not urlsplit(asked).hostname:
+    if not _is_address(asked):
         del asked  # it may hold a password
         raise TargetError(f"{PROXY_VARIABLE} is no address of a proxy; write http://HOST:PORT, or unset it.")
     return asked
+
+
+def _is_address(text: str) -> bool:
+    """Say whether a text is http(s)://HOST[:PORT]; a password with a `/` in it, say, makes it another one."""
+    try:
+        parts = urlsplit(text)
+        known = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return known and parts.path in {"", "/"} and text.isascii() and not any(c.isspace() for c in text)
 
 
 def origin_of(base_url: str) -> str:

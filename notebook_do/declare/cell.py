@@ -149,18 +149,18 @@ def _bindings(words: Words) -> dict[str, BindingValue]:
         name, value = pair("worker", "--json", text)
         add(name, _json("--json", name, value))
     for text in words.all("--secret"):
-        name, _, source = text.partition("=")
-        add(name, secret_reference(words.id, name, source))
+        name, named, source = text.partition("=")
+        add(name, secret_reference(words.id, name, source, shown=bool(named)))
     for text in words.all("--service"):
         name, value = pair("worker", "--service", text)
         add(name, ServiceBinding(worker=value))
     return bindings
 
 
-def secret_reference(worker: str, name: str, text: str) -> Secret:
+def secret_reference(worker: str, name: str, text: str, *, shown: bool = True) -> Secret:
     """Read what stands behind `--secret NAME=`: a variable, `keyring`, `prompt`, or one of those with `:KEY`.
 
-    Raises CommandError that shows nothing of `text`, which may be the value itself.
+    Raises CommandError that shows nothing of `text`, which may be the value itself, nor of `name` unless `shown`.
     """
     source, colon, key = text.partition(":")
     try:
@@ -173,10 +173,9 @@ def secret_reference(worker: str, name: str, text: str) -> Secret:
                 return Secret.from_env(key if source == "env" and colon else text or name)
     except DeclarationError as error:
         problem = error.message
-    del text, source, key
-    raise CommandError(
-        f"worker {worker}: --secret {name}: {problem} Write NAME=VARIABLE, NAME=keyring or NAME=prompt.", line=1
-    )
+    which = f"--secret {name}" if shown else "--secret"
+    del text, source, key, name
+    raise CommandError(f"worker {worker}: {which}: {problem} Write NAME=VARIABLE, NAME=keyring or NAME=prompt.", line=1)
 
 
 def secret_words(secret: Secret) -> str:

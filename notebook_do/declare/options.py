@@ -156,7 +156,8 @@ def parse_words(kind: Kind, words: list[str]) -> Words:
             raise CommandError(f"{kind}: {flag} is given twice; give it once.", line=1)
         given.setdefault(flag, []).append(_value(kind, option, inline if equals else None, rest))
     if len(ids) != 1:
-        what = "no id is given" if not ids else f"{', '.join(ids[1:])} is one word too many"
+        extra = "a word" if "--secret" in given else ", ".join(ids[1:])  # the word may be the value of a secret
+        what = "no id is given" if not ids else f"{extra} is one word too many"
         raise CommandError(f"{kind}: {what}; write {usage(kind).splitlines()[0]}", line=1)
     return Words(id=ids[0], given={flag: tuple(values) for flag, values in given.items()})
 

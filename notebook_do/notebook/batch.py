@@ -65,6 +65,7 @@ def run(asked: Asked) -> tuple[str, int]:
         raise CommandError(f"{asked.verb}: --as keeps a value in a notebook's variable; here use --json.")
     declarations = _text(asked.file)
     os.chdir(asked.file.resolve().parent)
+    sys.path[:] = ["", *(place for place in sys.path if place)]  # as in a kernel: modules beside the notebook are found
     shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
     with refusing.imposing(refusing.Imposed(options=asked.options, place=asked.file.name)) as imposed:
         declare(asked, declarations, shell)

@@ -21,6 +21,7 @@ from notebook_do.cloudflare.credentials import (
     api_base_url,
     find_account,
     find_token,
+    proxy_for,
     whoami,
 )
 from notebook_do.errors import CredentialError, TargetError
@@ -222,6 +223,30 @@ def test_the_base_url_of_the_environment() -> None:
     assert api_base_url({"CLOUDFLARE_API_BASE_URL": "http://127.0.0.1:1/client/v4"}) == "http://127.0.0.1:1/client/v4"
     with pytest.raises(TargetError, match="CLOUDFLARE_API_BASE_URL"):
         api_base_url({"CLOUDFLARE_API_BASE_URL": "https://evil.example"})
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "http://me:pass/word@proxy:80",
+        "http://me:password@proxy:port",
+        "http://me:password@[proxy",
+        "socks5://me:word@p:1",
+    ],
+)
+def test_a_proxy_that_is_no_address_is_one_line_without_its_password(asked: str) -> None:
+    """A password with a `/` in it is read as another host: what of the address was meant is not told from it."""
+    with pytest.raises(TargetError, match="NOTEBOOK_DO_PROXY is no address of a proxy") as caught:
+        proxy_for("https://api.cloudflare.com/client/v4", {"NOTEBOOK_DO_PROXY": asked})
+    assert "word" not in str(caught.value)
+    assert "pass" not in str(caught.value)
+
+
+def test_a_proxy_with_a_password() -> None:
+    """It is used as it is, for Cloudflare and not for loopback."""
+    asked = {"NOTEBOOK_DO_PROXY": "http://me:password@proxy:8080/"}
+    assert proxy_for("https://api.cloudflare.com/client/v4", asked) == asked["NOTEBOOK_DO_PROXY"]
+    assert proxy_for("http://127.0.0.1:1/client/v4", asked) is None
 
 
 class Accounts(httpx.AsyncHTTPTransport):

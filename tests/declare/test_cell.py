@@ -247,3 +247,20 @@ script = "${py:source}"
     assert gate.bindings["NOTE"] == PlainText(text="at most 5")
     assert "`${py:limit} {limit}`" in (gate.script or "")
     assert other.script == "export default {}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--secret hunter2",
+        "--secret KEY=hunter2",
+        "--secret KEY hunter2",
+        "--secret KEY:hunter2",
+        "--secret KEY= hunter2",
+    ],
+)
+def test_a_value_in_the_place_of_a_secret_s_name_is_not_shown(words: str) -> None:
+    """Whoever writes the value itself behind `--secret` is told what to write, and does not read it again."""
+    with pytest.raises(CommandError) as caught:
+        parse_cell(f"worker w {words}", "export default {}")
+    assert "hunter2" not in str(caught.value)

@@ -99,3 +99,16 @@ def test_an_equal_copy_is_deployed(served: Served) -> None:
     assert session.deploy(replace(plan, warnings=("seen elsewhere",))).ok
     assert len(served.account.scripts) == 1
     assert TOKEN not in "".join(str(getattr(plan, f.name)) for f in fields(plan))
+
+
+def test_a_plan_changed_while_it_is_deployed(served: Served) -> None:
+    """Issue 11: what is sent is a copy that nobody else holds: who hears of the first step changes nothing any more."""
+    session = declare()
+    plan = session.plan()
+
+    def change(_: object) -> None:
+        for step in plan.steps:
+            object.__setattr__(step, "script_name", "another")
+
+    session.deploy(plan, emit=change)
+    assert set(served.account.scripts) == {"w-dev"}
