@@ -41,7 +41,8 @@ _READINGS: tuple[tuple[str, str], ...] = (
     (rf"run the cells? of (?P<id>{_NAME})(?! Worker)", "run"),
     (rf"keep (?P<id>{_NAME}): declare it", "instead"),
     (
-        r"declare it first to destroy it|destroy that Worker too|deploy it with the tool|declare another name",
+        r"go on with the copy that|open a session of another name|declare it first to destroy it|"
+        r"destroy that Worker too|deploy it with the tool|declare another name",
         "elsewhere",
     ),
     (rf"only destroys (?P<id>{_NAME})|[Dd]estroy (?!it\b|that\b)(?P<id2>{_NAME})", "destroy"),
