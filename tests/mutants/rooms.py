@@ -19,7 +19,13 @@ class Room:
 ROOMS = {
     "state": Room(
         modules=("notebook_do/state/*.py",),
-        first=("tests/state/test_file.py", "tests/state/test_refusals.py", "tests/state/test_lock.py"),
+        first=(
+            "tests/state/test_file.py",
+            "tests/state/test_disk.py",
+            "tests/state/test_key.py",
+            "tests/state/test_refusals.py",
+            "tests/state/test_lock.py",
+        ),
         then=("tests/state/test_power.py", "tests/state/test_fuzz.py"),
         share=2,
     ),

@@ -14,6 +14,7 @@ import pytest
 
 from notebook_do.errors import StateCorrupt, StateError
 from notebook_do.model import (
+    Json,
     MigrationTag,
     NamespaceId,
     Recorded,
@@ -22,6 +23,7 @@ from notebook_do.model import (
     StableId,
     Storage,
     Tombstone,
+    Trigger,
 )
 from notebook_do.state import StateFile, document
 
@@ -432,3 +434,27 @@ def test_two_state_files_in_one_directory(tmp_path: Path) -> None:
     )
     with one.lock(), two.lock():
         assert one.load().lineage != two.load().lineage
+
+
+def test_the_notebook_that_saved_last_is_known_to_another(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two notebooks with one state file learn of each other; a notebook does not warn of itself, nor without a name."""
+    monkeypatch.setenv("JPY_SESSION_NAME", "first.ipynb")
+    state = saved(path)
+    assert state.other_notebook() is None
+    monkeypatch.setenv("JPY_SESSION_NAME", "second.ipynb")
+    assert StateFile(path).other_notebook() == "first.ipynb"
+    monkeypatch.delenv("JPY_SESSION_NAME")
+    assert StateFile(path).other_notebook() is None
+
+
+def test_the_triggers_of_a_worker_are_read_back(path: Path) -> None:
+    """Routes, domains and consumed queues stay as they were recorded."""
+    triggers = (
+        Trigger(kind="route", key="example.com/*"),
+        Trigger(kind="consumer", key="jobs", settings=Json({"max_retries": 3})),
+    )
+    (worker,) = CONTENT["workers"]
+    state = StateFile(path)
+    with state.lock():
+        state.save(replace(state.load(), **CONTENT | {"workers": (replace(worker, triggers=triggers),)}))
+    assert StateFile(path).load().workers[0].triggers == triggers

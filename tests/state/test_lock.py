@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,6 @@ from notebook_do.state.lock import hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -279,6 +279,29 @@ def test_hold_leaves_nothing_behind_when_it_fails(tmp_path: Path) -> None:
     (tmp_path / "no").mkdir()
     with hold(tmp_path / "no" / "state.lock"):
         pass
+
+
+def test_no_descriptor_is_left_when_the_lock_cannot_be_had(state: StateFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the attempt ends, the lock file is closed: an open one would keep the lock for the life of the kernel."""
+
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with state.lock():
+        pass
+    before = descriptors()
+    for name in ("_try_flock", "_must_exclude"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"notebook_do.state.lock.{name}", interrupted)
+            with pytest.raises(KeyboardInterrupt), state.lock():
+                pass
+        assert descriptors() == before
+    with state.lock():
+        assert descriptors() == before + 1
+    assert descriptors() == before
 
 
 PRETENDERS = {
