@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 TREE = Path(__file__).resolve().parents[2]
 KEPT = ("notebook_do", "tests", "notebooks", "pyproject.toml", "README.md", "LICENSE")
-LIMIT = 240.0
+LIMIT = 900.0
 """Seconds after which a mutant counts as killed: it never ends."""
 
 
