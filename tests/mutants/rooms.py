@@ -33,6 +33,7 @@ ROOMS = {
         modules=("notebook_do/plan/*.py",),
         first=(
             "tests/plan/test_cases.py",
+            "tests/plan/test_whole_plans.py",
             "tests/plan/test_failures.py",
             "tests/plan/test_mark.py",
             "tests/plan/test_settings.py",
