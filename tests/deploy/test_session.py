@@ -94,7 +94,7 @@ def test_a_session_on_cloudflare_from_first_to_last(remote: Path, served: Served
     """Plan, deploy, nothing to do, whoami: all of it over the socket, with the token of the environment."""
     session = declare()
     result = session.deploy(session.plan())
-    assert result.requests <= 4
+    assert result.requests <= 5
     assert session.plan().empty
     assert [n["class"] for n in served.account.namespaces.values()] == ["Counter"]
     assert TOKEN not in repr(session.whoami())

@@ -155,7 +155,7 @@ def test_a_terminal_asks_and_deploys_only_what_was_typed(terminal: pexpect.spawn
     terminal.sendline("%durable deploy")
     terminal.expect("Type 'deploy'")
     terminal.sendline("deploy")
-    terminal.expect("2 of 2 steps done")
+    terminal.expect("3 of 3 steps done")
     terminal.expect(r"In \[\d+\]:")
     terminal.sendline("%durable fetch my-worker /")
     terminal.expect("200 OK.*\r\n1\r\n")

@@ -167,9 +167,9 @@ def test_the_plan_is_an_output_of_its_own_before_the_panel(kernel: Kernel) -> No
     assert "application/vnd.jupyter.widget-view+json" in panel["data"]
     kernel.run(PRESS)
     (printed,) = kernel.run(AWAIT_END)
-    assert printed["text"] == "True 2\n"
+    assert printed["text"] == "True 3\n"
     (state,) = kernel.run("import notebook_do\nprint(notebook_do.current().recorded().serial)")
-    assert state["text"] == "2\n"
+    assert state["text"] == "3\n"
 
 
 def test_queued_cells_all_end(kernel: Kernel) -> None:
