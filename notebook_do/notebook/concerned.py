@@ -87,6 +87,8 @@ class _Book:
         bound = {name for s in self.order for name in (*s.names.binds, *s.names.later_binds)}
         self.unbound = {n for s in self.order for n in (*s.names.loads, *s.names.later)} - bound - _KNOWN - self.given
         plain = {name for s in self.order for name in s.names.binds if not s.whole}
+        fixed = {name for s in self.order for name in s.fixed}
+        self.fixed = fixed - {n for s in self.order for n in s.names.binds | s.names.later_binds if n not in s.fixed}
         self.modules = {name for s in self.order if s.whole for name in s.names.binds} - plain
         self.calls = _calls(self.order)
         self._dynamic = False
@@ -298,11 +300,20 @@ class _Selection:
     def _makers(self, name: str, before: int) -> list[Statement]:
         above = self.book.order[:before]
         start = next((i for i in range(before - 1, -1, -1) if name in above[i].sure), 0)
-        shared = {name}
-        found = []
-        for statement in above[start:]:
-            shared |= {mine for mine, held in statement.held.items() if held & shared}
+        shared, found = {name}, []
+        for position, statement in enumerate(above):
+            if name not in self.book.fixed:
+                shared |= _together(statement, shared) - self.book.modules
             binds, changes = self.book.effects[id(statement)]
-            if name in binds or (shared & changes and name not in self.book.modules):
+            changed = shared & (statement.names.into if name in self.book.modules else changes)
+            if position >= start and (name in binds or changed):
                 found.append(statement)
         return found
+
+
+def _together(statement: Statement, shared: set[str]) -> set[str]:
+    """Give the names that share a value with `shared` by a statement: who holds one of them, and what one holds."""
+    holders = {mine for mine, held in statement.held.items() if held & shared}
+    defined = statement.names.later or statement.names.later_binds
+    kept = set() if defined else {name for mine in shared & statement.held.keys() for name in statement.held[mine]}
+    return holders | kept

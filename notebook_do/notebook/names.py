@@ -127,3 +127,33 @@ def roots(node: ast.AST) -> set[str]:
             return set()
     name = root(node)
     return set() if name is None else {name}
+
+
+_PLAIN = {
+    "str",
+    "repr",
+    "len",
+    "int",
+    "float",
+    "bool",
+    "bytes",
+    "format",
+    "isinstance",
+    "hash",
+    "id",
+    "ord",
+    "chr",
+    "dumps",
+}
+
+
+def holds(node: ast.AST) -> set[str]:
+    """Give the names whose value, or a part of it, what an expression gives may hold on to; plain values hold none."""
+    match node:
+        case ast.Name(id=name):
+            return {name}
+        case ast.Compare() | ast.JoinedStr():
+            return set()
+        case ast.Call(func=ast.Name(id=called) | ast.Attribute(attr=called)) if called in _PLAIN:
+            return set()
+    return {name for part in ast.iter_child_nodes(node) for name in holds(part)}

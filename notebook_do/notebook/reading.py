@@ -66,18 +66,20 @@ class _Reader(ast.NodeVisitor):
         self.generic_visit(node)
 
     def _stored(self, node: ast.Attribute | ast.Subscript) -> None:
-        if isinstance(node.ctx, ast.Load) or (name := root(node)) is None:
+        if isinstance(node.ctx, ast.Load):
+            return
+        self._process(node)
+        if (name := root(node)) is None:
             return
         self.found.changes.add(name)
         self.found.into.add(name)
-        self._process(node)
         match node:
             case ast.Subscript(slice=ast.Constant(value=str(key))) if _is_environment(node.value):
                 self.found.variables.add(key)
 
     def _process(self, node: ast.AST) -> None:
         text = ast.unparse(node)
-        if re.match(r"(os\.)?environb?\b|sys\.(path|modules|meta_path)\b|os\.__dict__", text):
+        if re.search(r"\benvironb?\b|^sys\.(path|modules|meta_path)\b|os\.__dict__", text):
             self.found.process = True
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
@@ -117,7 +119,9 @@ class _Reader(ast.NodeVisitor):
         for alias in node.names:
             if alias.name != "*":
                 self._imported(alias.asname or alias.name, module)
-            elif PACKAGE.fullmatch(module):
+            elif not PACKAGE.fullmatch(module):
+                self.found.process = True  # it may bind any name
+            else:
                 import notebook_do
 
                 for name in notebook_do.__all__:
@@ -205,19 +209,25 @@ class _Reader(ast.NodeVisitor):
         if isinstance(node.func, ast.Attribute):
             if (name := root(node.func)) is not None:
                 self.found.changes.add(name)
-            if called in {"update", "setdefault", "pop", "clear", "append", "insert", "extend", "remove", "popitem"}:
+            if (
+                called in {"update", "setdefault", "pop", "clear", "append", "insert", "extend", "remove", "popitem"}
+                or called[:2] == "__"
+            ):
                 self._process(node.func)
         if called in _PROCESS_CALLS:
             self.found.process = True
         if called not in _LOOKS or isinstance(node.func, ast.Attribute):
             for part in given:
                 self.found.changes |= roots(part)
+            for part in (one for one in node.args if isinstance(one, ast.Name | ast.Attribute)):
+                self._process(part)
         if called in {"setattr", "delattr"} and given:
             self.found.into |= roots(given[0])
 
     def _run(self, called: str, given: list[ast.expr], texts: list[str]) -> None:
         if called in _RUNS_TEXT:
             self.found.run_texts |= set(texts)
+            self.found.changes |= {word for text in texts for word in re.findall(r"\w+", text)}
         if called in _RUNS_TEXT | _MAGICS:
             self.found.run_names |= read(*given).loads
         if called in _RUNS_COMMAND and starts_command(" ".join(texts)):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from notebook_do.notebook import verbs
-from notebook_do.notebook.names import REFERENCE, Names, roots, transformed
+from notebook_do.notebook.names import REFERENCE, Names, holds, roots, transformed
 from notebook_do.notebook.reading import read
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DECLARES = {"session", "namespace", "worker", "rm", "require"}
 READS = {"plan", "show", "objects", "values", "query", "whoami"}
 _BARE = {"durable", "env", "set_env", "cd", "pushd", "popd", "time"}
+_KEEPS = {"append", "appendleft", "add", "insert", "extend", "update", "setdefault", "put", "push"}
 
 Kind = Literal["python", "declares", "acts", "shows"]
 
@@ -52,6 +53,8 @@ class Statement:
     """The names that it binds whatever happens, so that what they were before is gone."""
     held: dict[str, set[str]] = field(default_factory=dict)
     """Names that it binds, each with the names whose value it may share."""
+    fixed: frozenset[str] = frozenset()
+    """The names that it binds to a constant, which nobody changes in place."""
     whole: bool = False
     """It is an import of notebook_do and nothing else."""
 
@@ -115,8 +118,22 @@ def _statement(number: int, group: list[ast.stmt]) -> Statement:
         return Statement(cell=number, first=first, last=last, kind="shows", names=names)
     whole = all(isinstance(n, ast.Import | ast.ImportFrom) for n in group)
     sure = frozenset(name for node in group for name in _sure(node))
-    held = {name: held for node in group for name, held in _held(node)}
-    return Statement(cell=number, first=first, last=last, kind="python", names=names, sure=sure, held=held, whole=whole)
+    held: dict[str, set[str]] = {}
+    for name, shared in (pair for node in group for pair in _held(node)):
+        held[name] = held.get(name, set()) | shared
+    constants = (n.targets for n in group if isinstance(n, ast.Assign) and isinstance(n.value, ast.Constant))
+    fixed = frozenset(one.id for targets in constants for one in targets if isinstance(one, ast.Name))
+    return Statement(
+        cell=number,
+        first=first,
+        last=last,
+        kind="python",
+        names=names,
+        sure=sure,
+        held=held,
+        fixed=fixed,
+        whole=whole,
+    )
 
 
 def _magic_call(node: ast.stmt) -> tuple[str, tuple[str, ...] | None]:
@@ -179,21 +196,37 @@ def _sure(node: ast.stmt) -> set[str]:
 
 
 def _held(node: ast.stmt) -> Iterator[tuple[str, set[str]]]:
-    """Give names that a statement binds, with the names whose value they may share."""
+    """Give names that a statement binds, with the names whose value they may share, or hold on to."""
     for one in ast.walk(node):
         match one:
             case ast.Assign(targets=targets, value=value):
                 bound = read(*targets).binds
+                yield from ((name, bound - {name}) for name in bound)
             case ast.For(target=target, iter=value) | ast.AsyncFor(target=target, iter=value):
                 bound = read(target).binds
             case ast.AnnAssign(target=target, value=ast.expr() as value) | ast.NamedExpr(target=target, value=value):
                 bound = read(target).binds
             case ast.withitem(context_expr=value, optional_vars=ast.expr() as target):
                 bound = read(target).binds
+            case ast.Match(subject=value, cases=cases):
+                bound = read(*(case.pattern for case in cases)).binds
+            case ast.Call(func=ast.Attribute(value=target, attr=called), args=[*_, value]) if called in _KEEPS:
+                bound = roots(target)
             case _:
+                yield from _held_by_name(one)
                 continue
         for name in bound:
-            yield name, roots(value)
+            yield name, holds(value)
+
+
+def _held_by_name(node: ast.AST) -> Iterator[tuple[str, set[str]]]:
+    """Give the same for a definition, which holds what it reads, and for an import under another name."""
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            inner = read(node)
+            yield name, inner.loads | inner.later
+        case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+            yield from ((a.asname, {a.name}) for a in aliases if a.asname)
 
 
 def assigned(source: str) -> list[str]:

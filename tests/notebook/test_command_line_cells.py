@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import random
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -610,6 +611,52 @@ def test_what_is_needed_is_run_and_no_more(place: Path) -> None:
     )
     assert found["ids"] == {"one"}
     assert not (place / "ran").exists()
+
+
+SHARED = {
+    "kept in a list": ("kept = []", "kept.append(cfg)", "kept[0]['id'] = 'two'"),
+    "kept by a call": ("other = dict(a=cfg)", "other['a']['id'] = 'two'"),
+    "given by a function": ("def get():\n    return cfg", "get()['id'] = 'two'"),
+    "given by a generator": ("def each():\n    yield cfg", "for one in each():\n    one['id'] = 'two'"),
+    "an attribute of a class": ("class Book:\n    kept = cfg", "Book.kept['id'] = 'two'"),
+    "two names of one value": ("a = b = cfg", "b['id'] = 'two'"),
+    "a pattern": ("match [cfg]:\n    case [one]:\n        one['id'] = 'two'",),
+    "a text that is run": ('exec(\'cfg["id"] = "two"\')',),
+    "an item of another": ("all_ = {'a': cfg}", "cfg = all_.get('a')", "all_['a']['id'] = 'two'"),
+    "a star": ("from told import *",),
+    "a module's attribute": ("import told", "told.cfg['id'] = 'two'", "cfg = told.cfg"),
+}
+
+
+@pytest.mark.parametrize("case", SHARED)
+def test_what_changes_a_declaration_by_another_name_is_run(
+    place: Path, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A value that a declaration needs may be changed through whatever holds it: that is run as well."""
+    (place / "told.py").write_text("cfg = {'id': 'two'}\n" if case == "a star" else "cfg = {'id': 'one'}\n")
+    monkeypatch.syspath_prepend(place)
+    monkeypatch.delitem(sys.modules, "told", raising=False)
+    found, _ = declare(place, OPEN, "cfg = {'id': 'one'}", *SHARED[case], f"nd.Worker(cfg['id'], script={JS!r})")
+    assert found["ids"] == {"two"}
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("import os as o", "o.environ['NOTEBOOK_DO_STAGE'] = 'qa'"),
+        ("from os import environ as e", "e['NOTEBOOK_DO_STAGE'] = 'qa'"),
+        ("import os\nos.environ.__setitem__('NOTEBOOK_DO_STAGE', 'qa')",),
+        ("import os\ndef put(e, k):\n    e[k] = 'qa'", "put(os.environ, 'NOTEBOOK_DO_STAGE')"),
+        ("import os\ngetattr(os, 'environ')['NOTEBOOK_DO_STAGE'] = 'qa'",),
+        ("__import__('os').environ['NOTEBOOK_DO_STAGE'] = 'qa'",),
+    ],
+)
+def test_the_environment_that_a_cell_sets_is_that_of_the_plan(
+    place: Path, cells: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whatever name it is set: a plan for another stage than the notebook's is never shown."""
+    monkeypatch.setenv("NOTEBOOK_DO_STAGE", "dev")
+    assert declare(place, *cells, OPEN, worker("a"))[0]["stage"] == "qa"
 
 
 def test_a_parameter_is_stronger_than_the_cell_and_must_be_one(place: Path) -> None:
