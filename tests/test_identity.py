@@ -143,6 +143,16 @@ def test_a_mark_of_the_first_edition_and_the_state_file_lost(cloud: Path) -> Non
     assert [session.fetch("api", f"/{n}/lost").text for n in ("ALPHA", "BETA")] == ["alpha", "beta"]
 
 
+def test_a_damaged_mark_and_the_state_file_lost(cloud: Path) -> None:
+    """An id that was cut off still says that there was one: not even who adopts gets what now has the class name."""
+    session, ids = used(cloud)
+    swap_outside(session)
+    set_tags(session, "api-dev", "ndo:do:first:dev:" + ";".join(f"{i}=A@{ids[i][:11]}" for i in ids))
+    lose_the_state_file(session)
+    declare(session, alpha="A", beta="B", adopt=True)
+    assert {r.code for r in session.plan().refusals} == {"identity-unknown"}
+
+
 def set_tags(session: nd.Session, script: str, *tags: str) -> None:
     """Set the tags of a script."""
 

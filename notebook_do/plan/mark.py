@@ -79,8 +79,9 @@ def _pairs(body: str) -> list[tuple[str, Entry]]:
     for part in body.split(";"):
         id_, _, said = part.partition("=")
         class_name, at, begins = said.partition("@")
-        if id_ and class_name and (not begins or _BEGINNING.fullmatch(begins)):
-            pairs.append((unquote(id_), Entry(class_name=unquote(class_name), begins=begins if at else None)))
+        if id_ and class_name:  # a damaged id says that there was one: the class alone is left, which decides nothing
+            known = begins if _BEGINNING.fullmatch(begins) else ""
+            pairs.append((unquote(id_), Entry(class_name=unquote(class_name), begins=known if at else None)))
     return pairs
 
 

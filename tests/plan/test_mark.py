@@ -90,12 +90,12 @@ A = Entry(class_name="A")
 
 
 def test_a_damaged_mark_is_not_guessed() -> None:
-    """No mark is None; a pair that cannot be read is left out; the parts of two owners are not mixed."""
+    """No mark is None; a pair that cannot be read is left out, of a cut id the class stays; two owners are not mixed."""
     assert read_mark([]) is None
     assert read_mark(["ndo:chat:dev:a=A", "ndo:do:chat", "notebook"]) is None
     assert read_mark(["ndo:do:chat:dev:a=A;b;=C;d="]) == Mark(session="chat", stage="dev", entries={"a": A})
     assert read_mark(["ndo:do:chat:dev:a=A;b=B@0123456789ab;c=C@12"]) == Mark(
-        session="chat", stage="dev", entries={"a": A, "b": entry_of("B", "0123456789abcdef")}
+        session="chat", stage="dev", entries={"a": A, "b": entry_of("B", "0123456789abcdef"), "c": entry_of("C", "")}
     )
     assert read_mark(["ndo:do:chat:dev:a=A;b=B", "ndo:do:chat:dev:b=C"]) == Mark(
         session="chat", stage="dev", entries={"a": A}
