@@ -145,6 +145,12 @@ def _destroy(history: History, place: Place, effect: Effect) -> bool:
     return True
 
 
+def _destroy_alone(history: History, place: Place, effect: Effect) -> bool:
+    """Ask for one destruction, and for the others later."""
+    place.destroying.clear()
+    return _destroy(history, place, effect)
+
+
 def _spare(history: History, place: Place, effect: Effect) -> bool:
     place.destroying.discard(effect.id)
     return True
@@ -273,6 +279,7 @@ _DOERS: dict[str, Any] = {
     "declare": _declare,
     "instead": _instead,
     "destroy": _destroy,
+    "destroy_alone": _destroy_alone,
     "spare": _spare,
     "unprotect": _unprotect,
     "adopt": _adopt,

@@ -45,6 +45,7 @@ _READINGS: tuple[tuple[str, str], ...] = (
         r"destroy that Worker too|deploy it with the tool|declare another name",
         "elsewhere",
     ),
+    (rf"destroy (?P<id>{_NAME}) alone", "destroy_alone"),
     (rf"only destroys (?P<id>{_NAME})|[Dd]estroy (?!it\b|that\b)(?P<id2>{_NAME})", "destroy"),
     (r"100 ?%", "whole"),
     (r"[Ll]ook again|10 minutes|not known yet|wait", "wait"),
@@ -123,7 +124,7 @@ class Reader:
             case "declare" | "run" | "instead":
                 space = self.oracle.spaces.get(effect.namespace_id)
                 return 2 if effect.id in (space.names if space else {effect.id}) or not space else 1
-            case "destroy":
+            case "destroy" | "destroy_alone":
                 return 1 if home(effect.id.rpartition(":")[2]) is None else -1
             case "adopt" | "wait" | "import" | "exports":
                 return 1
