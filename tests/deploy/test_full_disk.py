@@ -85,7 +85,7 @@ def test_f51_what_happened_is_not_told_as_not_done(tmp_path: Path, monkeypatch: 
     with pytest.raises(DeployError, match="happened, but could not be recorded") as caught:
         asyncio.run(project.deploy(plan))
     monkeypatch.undo()
-    assert [o.status for o in caught.value.result.outcomes] == ["uncertain", "not done"]
+    assert [o.status for o in caught.value.result.outcomes] == ["uncertain", "not done", "not done"]
     project.client = lambda: client_of(account)
     assert asyncio.run(project.run()).ok
     assert len(account.migrations_applied) == 1

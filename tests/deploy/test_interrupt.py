@@ -12,7 +12,7 @@ from project import Project, worker_of
 from test_faults import ENDPOINTS, Weather
 
 from notebook_do.deploy import run as run_module
-from notebook_do.errors import DurableError, StateCorrupt, StateError
+from notebook_do.errors import DurableError, PlanRefused, StateCorrupt
 from notebook_do.journal import Journal
 from notebook_do.state import StateFile
 
@@ -92,7 +92,7 @@ def test_f42_interrupted_at_every_request(tmp_path: Path, delivered: bool) -> No
         assert len(account.namespaces) == len(account.migrations_applied) == 1
         assert Journal(state.journal_path).open_intents() == ()
         free += 1
-    assert free == 10
+    assert free == 11
 
 
 def test_f42_the_step_under_way_finishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,6 +171,10 @@ def test_f54_a_damaged_journal(tmp_path: Path, form: str) -> None:
         asyncio.run(project.plan())
     assert state.journal_path.read_bytes() == damaged
     state.journal_path.rename(tmp_path / "away")
-    with pytest.raises(StateError, match=r"or its journal is lost\. .* up to date with %durable import host"):
-        asyncio.run(project.run())
+    plan = asyncio.run(project.plan())
+    assert [r.code for r in plan.refusals] == ["state-behind"]
+    assert "or the journal of that deploy is lost" in plan.refusals[0].message
+    assert "bring this file up to date: %durable import host" in plan.refusals[0].choices
+    with pytest.raises(PlanRefused):
+        asyncio.run(project.deploy(plan))
     assert set(account.namespaces) == ids
