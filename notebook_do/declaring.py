@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from notebook_do.declare.triggers import triggers_of
@@ -11,7 +12,7 @@ from notebook_do.model import Worker as WorkerDeclaration
 from notebook_do.session import register
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from notebook_do.model import Module, Where
 
@@ -118,7 +119,7 @@ def Worker(  # noqa: N802, PLR0913 - Cloudflare's own name and its facts
         previews=previews,
         crons=tuple(crons),
         triggers=triggers_of(routes=routes, domains=domains, consumes=consumes),
-        assets=None if assets is None else Json(dict(assets)),
+        assets=None if assets is None else Json(dict(assets) if isinstance(assets, Mapping) else assets),
         options=Json({k: v for k, v in passed.items() if v is not None}),
         adopt=adopt,
         lifecycle=lifecycle,

@@ -123,6 +123,7 @@ def test_what_cannot_be_served_is_refused_by_the_local_target(cloud: Path) -> No
         ({"code_update_strategy": {"mode": "immediate", "max_delay": 1}}, "an immediate update has no delay"),
         ({"code_update_strategy": {"mode": "deferred", "max_delay": 86401}}, "must be 0 to 86400 seconds"),
         ({"assets": {"binding": "A"}}, "assets must be a table with a directory"),
+        ({"assets": "public"}, "assets must be a table with a directory"),
         ({"assets": {"directory": "p", "html_handling": "auto"}}, "known are auto-trailing-slash"),
         ({"assets": {"directory": "p", "spa": True}}, "assets has no spa"),
         ({"assets": {"directory": "p", "run_worker_first": ["api"]}}, "run_worker_first of assets must be"),

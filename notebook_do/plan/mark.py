@@ -10,7 +10,7 @@ github.com/alchemy-run/alchemy/pull/824). Alchemy's are read only.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
@@ -57,7 +57,7 @@ class Mark:
 
 
 def read_mark(tags: Iterable[str]) -> Mark | None:
-    """Read our mark; None when there is none. What is damaged or said in two ways is left out, never guessed."""
+    """Read our mark; None when there is none. Where it is damaged or contradicts itself, the id is unknown."""
     owner: tuple[str, str] | None = None
     entries: dict[str, Entry] = {}
     disputed: set[str] = set()
@@ -70,7 +70,7 @@ def read_mark(tags: Iterable[str]) -> Mark | None:
         for id_, entry in _pairs(body) if found == owner else ():
             if entries.setdefault(id_, entry) != entry:
                 disputed.add(id_)
-    known = {id_: entry for id_, entry in entries.items() if id_ not in disputed}
+    known = {id_: replace(entry, begins="") if id_ in disputed else entry for id_, entry in entries.items()}
     return Mark(session=owner[0], stage=owner[1], entries=known) if owner else None
 
 

@@ -41,8 +41,10 @@ _READINGS: tuple[tuple[str, str], ...] = (
     (rf"run the cells? of (?P<id>{_NAME})(?! Worker)", "run"),
     (rf"keep (?P<id>{_NAME}): declare it", "instead"),
     (
-        r"go on with the copy that|open a session of another name|declare it first to destroy it|"
-        r"destroy that Worker too|deploy it with the tool|declare another name",
+        (
+            r"go on with the copy that|open a session of another name|declare it first to destroy it|"
+            r"destroy that Worker too|deploy it with the tool|declare another name"
+        ),
         "elsewhere",
     ),
     (rf"destroy (?P<id>{_NAME}) alone", "destroy_alone"),

@@ -90,7 +90,7 @@ A = Entry(class_name="A")
 
 
 def test_a_damaged_mark_is_not_guessed() -> None:
-    """No mark is None; a pair that cannot be read is left out, of a cut id the class stays; two owners are not mixed."""
+    """No mark is None; what cannot be read is left out, of a cut id the class stays; two owners are not mixed."""
     assert read_mark([]) is None
     assert read_mark(["ndo:chat:dev:a=A", "ndo:do:chat", "notebook"]) is None
     assert read_mark(["ndo:do:chat:dev:a=A;b;=C;d="]) == Mark(session="chat", stage="dev", entries={"a": A})
@@ -98,8 +98,8 @@ def test_a_damaged_mark_is_not_guessed() -> None:
         session="chat", stage="dev", entries={"a": A, "b": entry_of("B", "0123456789abcdef"), "c": entry_of("C", "")}
     )
     assert read_mark(["ndo:do:chat:dev:a=A;b=B", "ndo:do:chat:dev:b=C"]) == Mark(
-        session="chat", stage="dev", entries={"a": A}
-    ), "what is said in two ways says nothing"
+        session="chat", stage="dev", entries={"a": A, "b": entry_of("B", "")}
+    ), "what is said in two ways says no id"
     mixed = read_mark(["ndo:do:chat:dev:a=A", "ndo:do:shop:dev:b=B"])
     assert mixed == Mark(session="chat", stage="dev", entries={"a": A})
 
