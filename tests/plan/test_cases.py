@@ -119,8 +119,9 @@ def binding_of(name: str, fields: dict[str, Any]) -> ClassBinding | ValueBinding
             return ValueBinding(name=name, value=Json(value))
         case {"secret": key}:
             return ValueBinding(name=name, value=Secret.from_env(key))
-        case {"service": worker}:
-            return ValueBinding(name=name, value=ServiceBinding(worker=worker))
+        case {"service": worker, **more}:
+            props = Json(more.pop("props")) if "props" in more else None
+            return ValueBinding(name=name, value=ServiceBinding(worker=worker, props=props, **more))
         case {"type": kind, **rest}:
             return ValueBinding(name=name, value=Resource(type=kind, fields=Json(rest)))
     raise AssertionError(f"unknown binding {fields}")
