@@ -38,6 +38,8 @@ ROOMS = {
             "tests/plan/test_mark.py",
             "tests/plan/test_settings.py",
             "tests/plan/test_triggers.py",
+            "tests/plan/test_assets.py",
+            "tests/deploy/test_stored_plan.py",
             "tests/plan/test_entries.py",
             "tests/plan/test_updates.py",
             "tests/plan/test_undecided.py",
