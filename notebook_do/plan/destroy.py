@@ -105,7 +105,26 @@ def condemn(facts: Facts, findings: Findings) -> Doom:
         else:
             _condemn_namespace(StableId(name), facts, readings, doom, findings)
     doom.stable_ids = frozenset((*doom.namespaces, *doom.forgotten, *doom.stable_ids))
+    _check_declared_there(facts, readings, doom, findings)
     return doom
+
+
+def _check_declared_there(facts: Facts, readings: Readings, doom: Doom, findings: Findings) -> None:
+    """Refuse a namespace that lives elsewhere and is declared on a Worker that is to go: nobody would plan for it."""
+    for desired in facts.desired.namespaces:
+        if desired.host not in doom.workers or desired.stable_id in doom.stable_ids:
+            continue
+        live = _live_of(desired.stable_id, facts, readings)
+        if live is not None and live.script_name not in doom.scripts:
+            findings.refuse(
+                "host-destroyed",
+                desired.stable_id,
+                f"namespace {desired.stable_id} is declared on Worker {desired.script_name}, which is to be deleted, "
+                f"and lives on {live.script_name} as class {live.class_name}.",
+                f"keep it where it is: declare script_name={live.script_name!r} (--script {live.script_name})",
+                f"lose it too: destroy {desired.stable_id}",
+                where=desired.where,
+            )
 
 
 def _refuse_unknown(asked: str, facts: Facts, findings: Findings) -> None:
