@@ -72,7 +72,14 @@ ROOMS = {
             f"notebook_do/local/{name}.py"
             for name in ("rules", "reconcile", "metadata", "names", "ownership", "refusals", "scenarios", "namespaces")
         ),
-        first=("tests/local/test_rules.py", "tests/local/test_reconcile.py", "tests/local/test_account.py"),
+        first=(
+            "tests/local/test_metadata.py",
+            "tests/local/test_rules.py",
+            "tests/local/test_reconcile.py",
+            "tests/local/test_names.py",
+            "tests/local/test_ownership.py",
+            "tests/local/test_account.py",
+        ),
         then=(
             "tests/local/api/test_lifecycle.py",
             "tests/local/api/test_scripts.py",
