@@ -74,6 +74,8 @@ def rename_id(history: History, rng: random.Random) -> str | None:
     cell.renamed_from = old if rng.random() < 0.85 else None
     book.spaces[new] = cell
     book.renamings[new] = old
+    if cell.namespace_id:  # an imported cell says which namespace it is, whatever its stable ID
+        history.granted.add((new, cell.namespace_id))
     return f"call {old} {new}{'' if cell.renamed_from else ' and do not say so'}"
 
 
