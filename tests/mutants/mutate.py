@@ -115,14 +115,14 @@ class Bench:
             compileall.compile_dir(self.path, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
 
     def survives(self, mutant: Mutant) -> str:
-        """Give how it ended: killed by the first tests or by the others, or survived."""
+        """Give how it ended: killed in which stage of tests, or survived."""
         before, after = mutant.code()
         place, room = self.path / mutant.module, ROOMS[mutant.room]
         place.write_text(after)
         try:
-            for stage in ("first", "then"):
-                if (tests := getattr(room, stage)) and (ended := self.run(tests)) != 0:
-                    return f"killed {stage}" if ended != "late" else "killed late"
+            for number, tests in enumerate(room.stages, start=1):
+                if (ended := self.run(tests)) != 0:
+                    return "killed late" if ended == "late" else f"killed in {number}"
         finally:
             place.write_text(before)
         return "survived"
@@ -218,7 +218,7 @@ def is_sound(rooms: list[str]) -> bool:
     try:
         for room in rooms:
             begun = time.monotonic()
-            if bench.run((*ROOMS[room].first, *ROOMS[room].then)) != 0:
+            if bench.run(tuple(test for stage in ROOMS[room].stages for test in stage)) != 0:
                 say((bench.path / "output").read_text()[-4000:])
                 return False
             say(f"{room}: unchanged, its tests pass in {time.monotonic() - begun:.0f} s")

@@ -7,63 +7,48 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """One room: its modules, the tests that run first, and those that run on what is left."""
+    """One room: its modules, and its tests in stages: what one stage leaves alive goes on to the next."""
 
     modules: tuple[str, ...]
-    first: tuple[str, ...]
-    then: tuple[str, ...] = ()
+    stages: tuple[tuple[str, ...], ...]
     share: int = 1
     """How many of a sample's mutants fall to this room, in proportion to the others."""
+
+
+def _in(folder: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"{folder}/test_{name}.py" for name in names)
 
 
 ROOMS = {
     "state": Room(
         modules=("notebook_do/state/*.py",),
-        first=(
-            "tests/state/test_file.py",
-            "tests/state/test_disk.py",
-            "tests/state/test_key.py",
-            "tests/state/test_refusals.py",
-            "tests/state/test_lock.py",
+        stages=(
+            _in("tests/state", "file", "disk", "key"),
+            _in("tests/state", "refusals", "lock"),
+            _in("tests/state", "power", "fuzz"),
         ),
-        then=("tests/state/test_power.py", "tests/state/test_fuzz.py"),
         share=2,
     ),
     "plan": Room(
         modules=("notebook_do/plan/*.py",),
-        first=(
-            "tests/plan/test_cases.py",
-            "tests/plan/test_whole_plans.py",
-            "tests/plan/test_failures.py",
-            "tests/plan/test_mark.py",
-            "tests/plan/test_settings.py",
-            "tests/plan/test_triggers.py",
-            "tests/plan/test_assets.py",
-            "tests/deploy/test_stored_plan.py",
-            "tests/plan/test_entries.py",
-            "tests/plan/test_updates.py",
-            "tests/plan/test_undecided.py",
-            "tests/plan/test_import_export.py",
+        stages=(
+            _in("tests/plan", "whole_plans", "cases"),
+            (
+                *_in("tests/plan", "failures", "mark", "settings", "triggers", "assets", "entries", "updates"),
+                *_in("tests/plan", "undecided", "import_export", "order"),
+                "tests/deploy/test_stored_plan.py",
+            ),
+            _in("tests/plan", "orders", "histories"),
         ),
-        then=("tests/plan/test_order.py", "tests/plan/test_orders.py", "tests/plan/test_histories.py"),
         share=4,
     ),
     "deploy": Room(
         modules=("notebook_do/deploy/*.py", "notebook_do/journal.py"),
-        first=(
-            "tests/deploy/test_run.py",
-            "tests/deploy/test_meanwhile.py",
-            "tests/deploy/test_there.py",
-            "tests/deploy/test_drift.py",
-            "tests/deploy/test_stored_plan.py",
-            "tests/deploy/test_late.py",
-            "tests/test_journal.py",
-        ),
-        then=(
-            "tests/deploy/test_interrupt.py",
-            "tests/deploy/test_two_clients.py",
-            "tests/deploy/test_cancel.py",
-            "tests/deploy/test_faults.py",
+        stages=(
+            _in("tests/deploy", "run", "meanwhile", "there"),
+            (*_in("tests/deploy", "drift", "stored_plan", "late"), "tests/test_journal.py"),
+            _in("tests/deploy", "interrupt", "two_clients", "cancel"),
+            _in("tests/deploy", "faults"),
         ),
         share=3,
     ),
@@ -72,20 +57,10 @@ ROOMS = {
             f"notebook_do/local/{name}.py"
             for name in ("rules", "reconcile", "metadata", "names", "ownership", "refusals", "scenarios", "namespaces")
         ),
-        first=(
-            "tests/local/test_metadata.py",
-            "tests/local/test_rules.py",
-            "tests/local/test_reconcile.py",
-            "tests/local/test_names.py",
-            "tests/local/test_ownership.py",
-            "tests/local/test_account.py",
-        ),
-        then=(
-            "tests/local/api/test_lifecycle.py",
-            "tests/local/api/test_scripts.py",
-            "tests/local/api/test_settings.py",
-            "tests/local/api/test_versions.py",
-            "tests/local/api/test_malformed.py",
+        stages=(
+            _in("tests/local", "metadata", "rules", "reconcile"),
+            _in("tests/local", "names", "ownership", "account"),
+            _in("tests/local/api", "lifecycle", "scripts", "settings", "versions", "malformed"),
         ),
         share=3,
     ),
