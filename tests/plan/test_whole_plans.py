@@ -79,6 +79,7 @@ def agreed() -> Any:
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
 def test_the_whole_plan_is_as_it_was_agreed(path: Path) -> None:
     """Nothing of a plan changes unseen: words, order, what is sent, what is recorded, what it rests on."""
+    assert path.stem in agreed(), "a new case: write its plan down with `python tests/plan/test_whole_plans.py`"
     assert whole(path) == agreed()[path.stem]
 
 
