@@ -45,7 +45,7 @@ ROOMS = {
     "deploy": Room(
         modules=("notebook_do/deploy/*.py", "notebook_do/journal.py"),
         stages=(
-            _in("tests/deploy", "run", "meanwhile", "there"),
+            _in("tests/deploy", "record", "run", "meanwhile", "there"),
             (*_in("tests/deploy", "drift", "stored_plan", "late"), "tests/test_journal.py"),
             _in("tests/deploy", "interrupt", "two_clients", "cancel"),
             _in("tests/deploy", "faults"),
