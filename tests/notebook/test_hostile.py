@@ -11,6 +11,7 @@ import html5lib
 import pytest
 from hostile import HOSTILE, block_document, every_view
 
+from notebook_do.model import Json
 from notebook_do.notebook import html, letters, text, views
 from notebook_do.notebook.blocks import Tone
 
@@ -72,6 +73,8 @@ def poisoned(value: Any, evil: str) -> Any:
             return value
         case str() if type(value) is str:
             return evil
+        case Json():
+            return Json(evil)
         case tuple():
             return tuple(poisoned(item, evil) for item in value)
         case dict():
