@@ -220,7 +220,7 @@ def test_json_is_one_object_whatever_happens(ip: InteractiveShell, cloud: Path, 
     with pytest.raises(StalePlan):
         run(ip, "%durable deploy --approve 0123456789abcdef --json")
     sent = json.loads(run(ip, f"text = {waits['approve']} --json\ntext"))
-    assert [o["status"] for o in sent["outcomes"]] == ["done", "done"]
+    assert [o["status"] for o in sent["outcomes"]] == ["done", "done", "done"]
     assert sent["deployed"]["my-worker"]["url"].startswith("http://my-worker-dev.localhost:")
     files = json.loads(run(ip, "text = %durable export types --json\ntext"))["files"]
     assert files == ["types/my-worker/worker-configuration.d.ts"]
