@@ -119,3 +119,22 @@ def test_cron_triggers_go_by_name_and_only_ours() -> None:
     assert (step.crons, step.kept) == (("1 * * * *",), ("1 * * * *",))
     (row,) = (c for c in plan.changes if c.kind == "cron")
     assert "Cron trigger 0 * * * * of w, set from here and no longer declared, is removed." in row.detail
+
+
+def test_a_declared_table_keeps_the_live_keys_until_its_switch_turns() -> None:
+    """What Cloudflare or somebody else filled in stays beside what is declared; a table that is switched is as declared."""
+    world = after(declared(observability={"enabled": True}))
+    kept = planned(
+        world,
+        declared(code="new", observability={"enabled": True}),
+        observability={"enabled": True, "head_sampling_rate": 0.5},
+        code_update_strategy=DEFAULT,
+    )
+    assert sent(kept)["observability"] == {"enabled": True, "head_sampling_rate": 0.5}
+    turned = planned(
+        world,
+        declared(observability={"enabled": True}),
+        observability={"enabled": False, "head_sampling_rate": 0.5},
+        code_update_strategy=DEFAULT,
+    )
+    assert sent(turned)["observability"] == {"enabled": True}
