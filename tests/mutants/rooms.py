@@ -34,7 +34,17 @@ ROOMS = {
         stages=(
             _in("tests/plan", "whole_plans", "cases"),
             (
-                *_in("tests/plan", "failures", "mark", "settings", "triggers", "assets", "entries", "updates"),
+                *_in(
+                    "tests/plan",
+                    "failures",
+                    "mark",
+                    "settings",
+                    "triggers",
+                    "assets",
+                    "entries",
+                    "updates",
+                    "plan_value",
+                ),
                 *_in("tests/plan", "undecided", "import_export", "order"),
                 "tests/deploy/test_stored_plan.py",
             ),

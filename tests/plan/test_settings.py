@@ -122,7 +122,7 @@ def test_cron_triggers_go_by_name_and_only_ours() -> None:
 
 
 def test_a_declared_table_keeps_the_live_keys_until_its_switch_turns() -> None:
-    """What Cloudflare or somebody else filled in stays beside what is declared; a table that is switched is as declared."""
+    """What others filled in stays beside what is declared; a table that is switched is as declared."""
     world = after(declared(observability={"enabled": True}))
     kept = planned(
         world,

@@ -1,0 +1,106 @@
+"""The plan as a value: its frames, its name, what may be pressed; and how a secret's fate is judged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from plan_world import Book, body
+
+from notebook_do.model import ClassBinding, Json, PlainText, RecordedWorker, Resource, Secret, ValueBinding
+from notebook_do.plan.secret import KEPT, Sight, fate_of, is_kept, is_live_secret
+from notebook_do.plan.stored import unchanged
+
+
+def book() -> Book:
+    """Declare one Worker with one namespace."""
+    made = Book()
+    made.cell("namespace counter --class Counter")
+    made.cell("worker api --bind COUNTER=counter --var WORD=w --no-url", body(Counter="counter"))
+    return made
+
+
+def test_frames_of_a_plan() -> None:
+    """Changes, bindings and class migrations, a row each, with the columns that are always there."""
+    plan = book().plan()
+    assert list(plan.df["id"]) == ["api", "api.COUNTER", "api.WORD", "counter"]
+    assert list(plan.df["action"]) == ["create"] * 4
+    assert not plan.df["destructive"].any()
+    assert list(plan.bindings["binding"]) == ["COUNTER", "WORD"]
+    assert list(plan.bindings["type"]) == ["durable_object_namespace", "plain_text"]
+    assert list(plan.bindings["target"]) == ["counter", ""]
+    assert list(plan.migrations["step"]) == ["create"]
+    assert list(plan.migrations["to_class"]) == ["Counter"]
+
+
+def test_what_may_be_pressed() -> None:
+    """A plan with steps and without refusals; one with nothing to do is empty."""
+    made = book()
+    plan = made.plan()
+    assert plan.can_deploy
+    assert not plan.empty
+    made.deploy()
+    assert made.plan().empty
+    assert not made.plan().can_deploy
+    made.cell("namespace counter --class Counter --kv")
+    refused = made.plan()
+    assert refused.refusals
+    assert not refused.can_deploy
+
+
+def test_a_digest_names_all_of_a_plan_but_its_warnings() -> None:
+    """The same plan has the same name, any change another one, and a copy is told from what was shown."""
+    plan, again = book().plan(), book().plan()
+    assert plan.digest == again.digest
+    assert len(plan.digest) == 16
+    assert replace(plan, warnings=("told",)).digest == plan.digest
+    for other in (replace(plan, stage="x"), replace(plan, steps=()), replace(plan, scripts=frozenset())):
+        assert other.digest != plan.digest
+        assert not unchanged(other, plan, plan.digest)
+    assert unchanged(replace(plan, warnings=("told",)), plan, plan.digest)
+    assert not unchanged(plan, plan, "0" * 16)
+
+
+def named(value: Secret | Resource | PlainText, name: str = "KEY") -> ValueBinding:
+    """Bind a value."""
+    return ValueBinding(name=name, value=value)
+
+
+DECLARED = named(Secret.from_env("KEY"))
+LIVE = named(Resource(type="secret_text", fields=Json({})))
+
+
+def test_what_stands_for_a_live_secret() -> None:
+    """A kept binding is that very value; a live secret is known by its type alone; a class or a text is neither."""
+    assert is_kept(named(KEPT))
+    assert not is_kept(DECLARED)
+    assert not is_kept(ClassBinding(name="KEY", class_name="A"))
+    assert is_live_secret(LIVE)
+    assert is_live_secret(DECLARED)
+    assert not is_live_secret(named(PlainText(text="x")))
+    assert not is_live_secret(named(Resource(type="secret_key", fields=Json({}))))
+    assert not is_live_secret(ClassBinding(name="KEY", class_name="A"))
+
+
+@pytest.mark.parametrize(
+    ("live", "marks", "sight", "fate"),
+    [
+        (None, {}, Sight(mark="k.1"), "set"),
+        (None, {"KEY": "k.1"}, Sight(mark="k.1"), "set"),
+        (None, {}, Sight(problem="absent"), "missing"),
+        (named(PlainText(text="x")), {}, Sight(mark="k.1"), "set"),
+        (named(PlainText(text="x")), {}, Sight(problem="absent"), "missing"),
+        (LIVE, {}, Sight(problem="absent"), "kept"),
+        (LIVE, {"KEY": "k.1"}, Sight(mark="k.1"), "kept"),
+        (LIVE, {"KEY": "k.1"}, Sight(mark="k.2"), "changed"),
+        (LIVE, {"KEY": "j.1"}, Sight(mark="k.1"), "set"),
+        (LIVE, {"OTHER": "k.1"}, Sight(mark="k.1"), "set"),
+        (LIVE, None, Sight(mark="k.1"), "set"),
+    ],
+)
+def test_what_becomes_of_a_declared_secret(
+    live: ValueBinding | None, marks: dict[str, str] | None, sight: Sight, fate: str
+) -> None:
+    """Kept where it is live and the same or cannot be compared; changed under one key; else set, or missing."""
+    record = None if marks is None else RecordedWorker(id="w", script_name="w", secrets=tuple(marks.items()))
+    assert fate_of(DECLARED, live, record, sight) == fate
