@@ -47,7 +47,8 @@ class Doom:
         Nothing else is planned then: what is declared begins anew with the next plan, from a state file without it.
         """
         workers = {w.id for w in facts.desired.workers}
-        return bool(facts.namespaces.keys() & {*self.forgotten} or workers & {*self.forgotten_workers})
+        spaces = {i for n in facts.desired.namespaces for i in (n.stable_id, n.renamed_from)}
+        return bool(spaces & {*self.forgotten} or workers & {*self.forgotten_workers})
 
     def by_id(self) -> dict[str, str]:
         """Give stable IDs by namespace id."""

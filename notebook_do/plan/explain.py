@@ -106,12 +106,11 @@ def kept_changes(facts: Facts, doom: Doom, held: Iterable[Held]) -> list[Change]
 
 def gone_changes(facts: Facts, doom: Doom) -> list[Change]:
     """Give what is recorded, not declared now, and no longer live: drift that no declaration would show."""
+    declared = {i for n in facts.desired.namespaces for i in (n.stable_id, n.renamed_from)}
     gone = [
         r
         for r in facts.recorded.namespaces
-        if r.namespace_id not in facts.live
-        and r.stable_id not in facts.namespaces
-        and r.stable_id not in doom.forgotten
+        if r.namespace_id not in facts.live and r.stable_id not in declared and r.stable_id not in doom.forgotten
     ]
     return [
         Change(

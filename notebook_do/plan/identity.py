@@ -192,7 +192,7 @@ class _Search:
             desired.stable_id,
             f"namespace {desired.stable_id} ({record.namespace_id}, class {record.class_name} of {record.script_name}) "
             "is no longer in the account. It is not created again by itself: that would hide the loss.",
-            f"forget it: destroy {desired.stable_id}, then plan again to begin an empty one",
+            f"forget it: destroy {record.stable_id}, then plan again to begin an empty one",
             "restore it outside, then plan again",
             where=desired.where,
         )

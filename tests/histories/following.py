@@ -57,7 +57,8 @@ def _name_it(history: History, place: Place, effect: Effect) -> bool:
 
 
 def _renamed_from(history: History, place: Place, effect: Effect) -> bool:
-    cell, space = _cell(place, effect), history.oracle.home(effect.value)
+    cell, home = _cell(place, effect), history.oracle.home
+    space = home(effect.value) or home(effect.id)
     if cell is None or space is None:
         return False
     cell.renamed_from = effect.value

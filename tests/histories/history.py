@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import sys
@@ -20,7 +21,7 @@ from canary import hits
 from kernels import KILLED, Kernel
 from oracle import Oracle, Verdict
 from outside import Tool
-from resolver import Reader, advice
+from resolver import Effect, Reader, advice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from kernels import Cloud, Nursery
     from wrangler_tool import Wrangler
 
-TURNS = 14
+TURNS = 20
 """How many times a user plans, chooses and deploys before he gives up."""
 
 
@@ -133,6 +134,8 @@ class History:
         declared = self.ask(place, "declare", **place.book.cells())
         if "error" in declared:
             raise Verdict("broken", f"the history's own cells: {declared['message']}")
+        if declared == KILLED:
+            return declared
         plan = self.ask(place, "plan", kill=kill, destroy=sorted(place.destroying))
         self.count["plans"] += 1
         for refusal in plan.get("refusals", []):
@@ -228,23 +231,18 @@ class History:
 
     def settle(self, place: Place) -> None:
         """Do what the tool says until nothing is left to do; a user who cannot get there is at a dead end."""
-        from following import follow
-
         said: list[str] = []
+        tried: dict[str, list[Effect]] = {}
         for turn in range(TURNS):
             plan = self.plan(place)
-            if "error" in plan:
+            if plan == KILLED:  # by the timer of an earlier deploy
+                said.append("the kernel was killed")
+            elif "error" in plan:
                 said.append(f"{plan['error']}: {plan['message']}")
                 self.heed(place, plan["message"], turn)
             elif plan["refusals"]:
-                reader = Reader(book=place.book, oracle=self.oracle, chance=self.rng.random, unread=self.unread)
-                for refusal in plan["refusals"]:
-                    if refusal["code"] == "unknown-destroy":
-                        place.destroying.clear()
-                    effect = reader.choose(refusal)
-                    said.append(f"{refusal['code']}: {refusal['message']} -> {effect.text if effect else 'no choice'}")
-                    if effect and follow(self, place, effect, refusal):
-                        break  # one at a time: it may answer the others too
+                before = tried.setdefault(json.dumps(plan["refusals"], sort_keys=True), [])
+                said += self._choose(place, plan["refusals"], before)
             elif plan["undecided"] and plan["empty"]:
                 said.append(f"not known yet: {plan['undecided']}")
                 time.sleep(0.05 * turn) if turn < 4 else self.later(place)
@@ -257,6 +255,23 @@ class History:
                 if "error" in done:
                     self.heed(place, done["message"], turn)
         raise Verdict("dead end", "\n    ".join([f"{place.path.name} after {TURNS} turns", *said]))
+
+    def _choose(self, place: Place, refusals: list[dict[str, Any]], tried: list[Effect]) -> list[str]:
+        """Follow one choice of one refusal, for it may answer the others too; what was tried here is not tried again."""
+        from following import follow
+
+        said: list[str] = []
+        reader = Reader(book=place.book, oracle=self.oracle, chance=self.rng.random, unread=self.unread)
+        for refusal in refusals:
+            if refusal["code"] == "unknown-destroy":
+                place.destroying.clear()
+            effect = reader.choose(refusal, [e for e in tried if e.kind not in {"again", "wait"}])
+            said.append(f"{refusal['code']}: {refusal['message']} -> {effect.text if effect else 'no choice'}")
+            if effect:
+                tried.append(effect)
+                if follow(self, place, effect, refusal):
+                    break
+        return said
 
     def heed(self, place: Place, message: str, turn: int) -> None:
         """Do what an error says."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable
 
     from book import Book
     from oracle import Oracle
@@ -43,7 +43,8 @@ _READINGS: tuple[tuple[str, str], ...] = (
     (
         (
             r"go on with the copy that|open a session of another name|declare it first to destroy it|"
-            r"destroy that Worker too|deploy it with the tool|declare another name"
+            r"destroy that Worker too|deploy it with the tool|declare another name|"
+            r"declare the other namespace under a stable ID"
         ),
         "elsewhere",
     ),
@@ -102,11 +103,14 @@ class Reader:
     unread: list[str]
     """Choices that nobody here understands."""
 
-    def choose(self, refusal: dict[str, Any]) -> Effect | None:
-        """Give the choice to follow: a true one, else one that nothing is known of; None when there is none."""
+    def choose(self, refusal: dict[str, Any], tried: Container[Effect] = ()) -> Effect | None:
+        """Give the choice to follow: a true one, else one that nothing is known of; None when there is none.
+
+        What was `tried` in the same place and changed nothing, the user does not try a second time.
+        """
         read_ones = [(c, read(c, refusal["subject"])) for c in refusal["choices"]]
         self.unread += [c for c, effect in read_ones if effect is None]
-        found = [self._corrected(e) for _, e in read_ones if e is not None]
+        found = [e for e in (self._corrected(e) for _, e in read_ones if e is not None) if e not in tried]
         ranked = sorted(found, key=lambda e: (-self.truth(e), self.chance()))
         return ranked[0] if ranked else None
 
@@ -122,12 +126,16 @@ class Reader:
             case "namespace_id":
                 return self._fits(effect.id, effect.value)
             case "renamed_from":
-                return 2 if self.book.renamings.get(effect.id) == effect.value else 0
+                meant = self.book.renamings.get(effect.id) == effect.value
+                return 2 if meant or self._called_now(effect.id, effect.value) else 0
+            case "call_back":
+                return 0 if self._called_now(effect.id, effect.value) else 1
             case "declare" | "run" | "instead":
                 space = self.oracle.spaces.get(effect.namespace_id)
                 return 2 if effect.id in (space.names if space else {effect.id}) or not space else 1
             case "destroy" | "destroy_alone":
-                return 1 if home(effect.id.rpartition(":")[2]) is None else -1
+                forgets = effect.text.startswith("forget it")  # of a record whose namespace is gone
+                return 1 if forgets or home(effect.id.rpartition(":")[2]) is None else -1
             case "adopt" | "wait" | "import" | "exports":
                 return 1
             case "again":
@@ -136,6 +144,10 @@ class Reader:
                 return -2
             case _:
                 return 1
+
+    def _called_now(self, stable_id: str, before: str) -> bool:
+        """Say whether the objects go by this stable ID, and no longer by the one before."""
+        return self.oracle.home(stable_id) is not None and self.oracle.home(before) is None
 
     def _fits(self, stable_id: str, namespace_id: str) -> int:
         space = self.oracle.spaces.get(namespace_id)
