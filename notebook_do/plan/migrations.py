@@ -7,17 +7,19 @@ one is a refusal that names both sides and the choices.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from notebook_do.model import NamespaceId, Storage
 from notebook_do.plan.facts import Slot
 from notebook_do.plan.forms import form_of
+from notebook_do.plan.reading import readings_of
 from notebook_do.plan.schedule import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from notebook_do.model import DesiredNamespace, ObservedNamespace, RecordedNamespace
+    from notebook_do.model import DesiredNamespace, ObservedNamespace
     from notebook_do.plan.facts import Facts, Findings
     from notebook_do.plan.identity import Held
     from notebook_do.plan.standing import Standing
@@ -156,68 +158,91 @@ def check_missing(script: str, known: frozenset[str], new: Iterable[Unit], facts
     missing = [n for n in facts.hosted.get(script, []) if n.namespace_id not in known]
     if not missing:
         return
-    records = {r.namespace_id: r for r in facts.recorded.namespaces}
+    left = [_Left(namespace=n, stable_id=_stable_id(n, facts), recorded=_is_recorded(n, facts)) for n in missing]
     created = sorted(new, key=lambda u: u.stable_id)
-    names = [_name(n, records.get(n.namespace_id)) for n in missing]
     for unit in created:
-        _refuse_ambiguous(unit, missing, records, facts, findings)
+        _refuse_ambiguous(unit, left, facts, findings)
     if created:
         return
-    for namespace, name in zip(missing, names, strict=True):
-        record = records.get(namespace.namespace_id)
-        stable_id = record.stable_id if record else "ID"
-        extra = "" if record else f" --namespace-id {namespace.namespace_id}"
-        line = f"%durable namespace {stable_id} --class {namespace.class_name} --script {script}{extra}"
+    for each in left:
         findings.refuse(
             "missing-declaration",
-            record.stable_id if record else namespace.namespace_id,
-            f"Worker {script} hosts {name}, which is not declared in this session. It is kept, so the Worker cannot be "
-            "uploaded without it.",
-            f"run its cell: {line}",
-            f"destroy it: %durable destroy {record.stable_id}" if record else "declare it first to destroy it",
+            each.stable_id if each.recorded else each.namespace.namespace_id,
+            f"Worker {script} hosts {each.name}, which is not declared in this session. It is kept, so the Worker "
+            "cannot be uploaded without it.",
+            f"run its cell: {each.cell}",
+            f"destroy it: %durable destroy {each.stable_id}" if each.recorded else "declare it first to destroy it",
             where=facts.workers[script].where if script in facts.workers else None,
         )
 
 
-def _refuse_ambiguous(
-    unit: Unit,
-    missing: list[ObservedNamespace],
-    records: Mapping[NamespaceId, RecordedNamespace],
-    facts: Facts,
-    findings: Findings,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """A live namespace that nothing declares now."""
+
+    namespace: ObservedNamespace
+    stable_id: str
+    """By its record or by a mark; empty where nothing names it."""
+    recorded: bool
+
+    @property
+    def name(self) -> str:
+        """How a sentence names it."""
+        known = f"namespace {self.stable_id}" if self.stable_id else "an unknown namespace"
+        return f"{known} (class {self.namespace.class_name}, {self.namespace.namespace_id})"
+
+    @property
+    def cell(self) -> str:
+        """The line that declares it as it is."""
+        live = self.namespace
+        extra = "" if self.recorded else f" --namespace-id {live.namespace_id}"
+        return (
+            f"%durable namespace {self.stable_id or 'ID'} --class {live.class_name} --script {live.script_name}{extra}"
+        )
+
+
+def _is_recorded(namespace: ObservedNamespace, facts: Facts) -> bool:
+    return any(r.namespace_id == namespace.namespace_id for r in facts.recorded.namespaces)
+
+
+def _stable_id(namespace: ObservedNamespace, facts: Facts) -> str:
+    """Give the one stable ID that a record or a mark has for a namespace, unless it is declared as something else."""
+    claims = readings_of(facts).claims.get(namespace.namespace_id, frozenset())
+    recorded: list[str] = [r.stable_id for r in facts.recorded.namespaces if r.namespace_id == namespace.namespace_id]
+    named = recorded or [i for i in claims if len(claims) == 1 and i not in facts.namespaces]
+    return named[0] if named else ""
+
+
+def _refuse_ambiguous(unit: Unit, left: list[_Left], facts: Facts, findings: Findings) -> None:
     """Refuse a new stable ID beside a live one that is no longer declared: it may be the same thing, renamed."""
     desired = facts.namespaces[unit.stable_id]
-    same = [n for n in missing if n.class_name == desired.class_name]
-    likely = same or missing
-    names = " and ".join(_name(n, records.get(n.namespace_id)) for n in likely)
-    ids = [r.stable_id for n in likely if (r := records.get(n.namespace_id))]
+    same = [each for each in left if each.namespace.class_name == desired.class_name]
+    likely = same or left
+    known, strange = [e for e in likely if e.recorded], [e for e in likely if not e.recorded]
     choices = [
-        f"the same under a new name: declare renamed_from={i!r} (--renamed-from {i}) on {unit.stable_id}" for i in ids
+        f"the same under a new name: declare renamed_from={e.stable_id!r} (--renamed-from {e.stable_id}) "
+        f"on {unit.stable_id}"
+        for e in known
     ]
     choices += [
-        f"the same, not known here yet: declare namespace_id={n.namespace_id!r} on {unit.stable_id}"
-        for n in likely
-        if n.namespace_id not in records
+        f"the same, {'under a new name' if e.stable_id else 'not known here yet'}: "
+        f"declare namespace_id={e.namespace.namespace_id!r} on {unit.stable_id}"
+        for e in strange
     ]
-    choices += [
-        f"keep both: run the cell of {i} too" if not same else f"keep {i}: declare it, and not {unit.stable_id}"
-        for i in ids
-    ]
-    choices += [f"lose its objects: destroy {i} first, then plan again" for i in ids]
+    if same:
+        choices += [f"keep {e.stable_id}: declare it, and not {unit.stable_id}" for e in known]
+    else:
+        choices += [f"keep both: run the cell of {e.stable_id} too" for e in known]
+        choices += [f"keep both: run its cell too: {e.cell}" for e in strange]
+    choices += [f"lose its objects: destroy {e.stable_id} first, then plan again" for e in known]
     findings.refuse(
         "stable-id-changed" if same else "ambiguous-rename",
         unit.stable_id,
         f"stable ID {unit.stable_id} (class {desired.class_name}) is new on Worker {desired.script_name}, while "
-        f"{names} is live there and no longer declared. Is it the same namespace?",
+        f"{' and '.join(e.name for e in likely)} is live there and no longer declared. Is it the same namespace?",
         *choices,
         where=desired.where,
     )
-
-
-def _name(namespace: ObservedNamespace, record: RecordedNamespace | None) -> str:
-    known = f"namespace {record.stable_id}" if record else "an unknown namespace"
-    return f"{known} (class {namespace.class_name}, {namespace.namespace_id})"
 
 
 def check_arrivals(units: Iterable[Unit], standings: Mapping[str, Standing], facts: Facts, findings: Findings) -> None:

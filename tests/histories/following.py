@@ -40,7 +40,6 @@ def _namespace_id(history: History, place: Place, effect: Effect) -> bool:
     cell.namespace_id = effect.value
     history.granted.add((effect.id, effect.value))
     if effect.id not in space.names:  # his own explicit choice, whatever it was before
-        space.names.clear()
         history.oracle.grant(effect.id, space)
     return True
 
@@ -113,7 +112,8 @@ def _declare(history: History, place: Place, effect: Effect) -> bool:
     space = history.oracle.spaces.get(effect.namespace_id) or history.oracle.at(effect.script, effect.class_name)
     if space is None:
         return False
-    names = [n for n in space.names if n in place.book.spaces] or space.names
+    called = [i for i, former in place.book.renamings.items() if former in space.names and i in place.book.spaces]
+    names = called or [n for n in space.names if n in place.book.spaces] or space.names
     id_ = effect.id if effect.id in names else names[-1] if names else history.fresh()
     cell = Cell(script=effect.script, class_name=effect.class_name, namespace_id=effect.namespace_id or None)
     if (declared := place.book.spaces.get(id_)) is not None:

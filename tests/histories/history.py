@@ -257,7 +257,7 @@ class History:
         raise Verdict("dead end", "\n    ".join([f"{place.path.name} after {TURNS} turns", *said]))
 
     def _choose(self, place: Place, refusals: list[dict[str, Any]], tried: list[Effect]) -> list[str]:
-        """Follow one choice of one refusal, for it may answer the others too; what was tried here is not tried again."""
+        """Follow one choice of one refusal, for it may answer the others too; nothing is tried twice at one place."""
         from following import follow
 
         said: list[str] = []
