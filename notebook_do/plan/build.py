@@ -133,7 +133,7 @@ def _survey(facts: Facts, doom: Doom, findings: Findings) -> _Work:
     relabelled = {
         script: s.record.id for script, s in standings.items() if s.record and s.record.id != s.worker.id and s.live
     }
-    renamed = {h.desired.script_name for h in held if h.formerly}
+    renamed = {h.desired.script_name for h in held if h.formerly or _is_another(h, facts)}
     named = relabelled.keys() | renamed
     diffs = {n: compare(s, relabelled=n in named, sights=facts.sights) for n, s in standings.items()}
     for diff in diffs.values():
@@ -153,6 +153,14 @@ def _survey(facts: Facts, doom: Doom, findings: Findings) -> _Work:
     )
     _check_together(work)
     return work
+
+
+def _is_another(held: Held, facts: Facts) -> bool:
+    """Say whether a stable ID is another namespace than its record says: the record is to be written anew."""
+    record = facts.records.get(held.desired.stable_id)
+    if record is None or not record.namespace_id or held.live is None:
+        return False
+    return held.live.namespace_id != record.namespace_id
 
 
 def _check_secrets(diff: WorkerDiff, facts: Facts, findings: Findings) -> None:

@@ -140,6 +140,9 @@ class _Search:
             held = self._explicit()
             return replace(held, record=record, formerly=formerly) if held else None
         if desired.namespace_id not in {None, record.namespace_id}:
+            if desired.namespace_id in self.facts.live and record.namespace_id not in self.facts.live:
+                self._tell_gone(record)  # nothing is left of what was recorded; the user says what the stable ID is now
+                return self._explicit()
             self.findings.refuse(
                 "namespace-id-conflict",
                 desired.stable_id,
@@ -173,6 +176,21 @@ class _Search:
         )
 
     def _gone(self, record: RecordedNamespace) -> None:
+        self._tell_gone(record)
+        desired = self.desired
+        self.findings.refuse(
+            "namespace-gone",
+            desired.stable_id,
+            f"namespace {desired.stable_id} ({record.namespace_id}, class {record.class_name} of {record.script_name}) "
+            "is no longer in the account. It is not created again by itself: that would hide the loss.",
+            f"forget it: destroy {record.stable_id}, then plan again to begin an empty one",
+            f"it lives on as another one: declare namespace_id= (--namespace-id ID) on {desired.stable_id}; "
+            "see %durable show namespaces",
+            "restore it outside, then plan again",
+            where=desired.where,
+        )
+
+    def _tell_gone(self, record: RecordedNamespace) -> None:
         desired = self.desired
         detail = f"namespace {desired.stable_id} ({record.namespace_id}) is gone from the account, with its objects."
         self.findings.drift.append(
@@ -186,15 +204,6 @@ class _Search:
                 destructive=True,
                 namespace_id=record.namespace_id,
             )
-        )
-        self.findings.refuse(
-            "namespace-gone",
-            desired.stable_id,
-            f"namespace {desired.stable_id} ({record.namespace_id}, class {record.class_name} of {record.script_name}) "
-            "is no longer in the account. It is not created again by itself: that would hide the loss.",
-            f"forget it: destroy {record.stable_id}, then plan again to begin an empty one",
-            "restore it outside, then plan again",
-            where=desired.where,
         )
 
     def _tell_moved(self, slot: Slot, live: ObservedNamespace) -> None:

@@ -158,7 +158,7 @@ def check_missing(script: str, known: frozenset[str], new: Iterable[Unit], facts
     missing = [n for n in facts.hosted.get(script, []) if n.namespace_id not in known]
     if not missing:
         return
-    left = [_Left(namespace=n, stable_id=_stable_id(n, facts), recorded=_is_recorded(n, facts)) for n in missing]
+    left = [_left(n, facts) for n in missing]
     created = sorted(new, key=lambda u: u.stable_id)
     for unit in created:
         _refuse_ambiguous(unit, left, facts, findings)
@@ -178,12 +178,14 @@ def check_missing(script: str, known: frozenset[str], new: Iterable[Unit], facts
 
 @dataclass(frozen=True, slots=True)
 class _Left:
-    """A live namespace that nothing declares now."""
+    """A live namespace that no declaration holds now."""
 
     namespace: ObservedNamespace
     stable_id: str
-    """By its record or by a mark; empty where nothing names it."""
+    """By its record, a cell or a mark; empty where nothing names it."""
     recorded: bool
+    declared: bool
+    """A cell says its id, and is refused for another reason, or its Worker is not declared here."""
 
     @property
     def name(self) -> str:
@@ -201,16 +203,19 @@ class _Left:
         )
 
 
-def _is_recorded(namespace: ObservedNamespace, facts: Facts) -> bool:
-    return any(r.namespace_id == namespace.namespace_id for r in facts.recorded.namespaces)
-
-
-def _stable_id(namespace: ObservedNamespace, facts: Facts) -> str:
-    """Give the one stable ID that a record or a mark has for a namespace, unless it is declared as something else."""
-    claims = readings_of(facts).claims.get(namespace.namespace_id, frozenset())
-    recorded: list[str] = [r.stable_id for r in facts.recorded.namespaces if r.namespace_id == namespace.namespace_id]
-    named = recorded or [i for i in claims if len(claims) == 1 and i not in facts.namespaces]
-    return named[0] if named else ""
+def _left(namespace: ObservedNamespace, facts: Facts) -> _Left:
+    """Name a namespace by its record, by the cell that says its id, or by the one mark that does."""
+    id_ = namespace.namespace_id
+    recorded: list[str] = [r.stable_id for r in facts.recorded.namespaces if r.namespace_id == id_]
+    declared = [n.stable_id for n in facts.desired.namespaces if n.namespace_id == id_]
+    claims = readings_of(facts).claims.get(id_, frozenset())
+    marked = [i for i in claims if len(claims) == 1 and i not in facts.namespaces]
+    return _Left(
+        namespace=namespace,
+        stable_id=next(iter((*recorded, *declared, *marked)), ""),
+        recorded=bool(recorded),
+        declared=bool(declared),
+    )
 
 
 def _refuse_ambiguous(unit: Unit, left: list[_Left], facts: Facts, findings: Findings) -> None:
@@ -218,7 +223,8 @@ def _refuse_ambiguous(unit: Unit, left: list[_Left], facts: Facts, findings: Fin
     desired = facts.namespaces[unit.stable_id]
     same = [each for each in left if each.namespace.class_name == desired.class_name]
     likely = same or left
-    known, strange = [e for e in likely if e.recorded], [e for e in likely if not e.recorded]
+    known = [e for e in likely if e.recorded]
+    strange = [e for e in likely if not e.recorded and not e.declared]
     choices = [
         f"the same under a new name: declare renamed_from={e.stable_id!r} (--renamed-from {e.stable_id}) "
         f"on {unit.stable_id}"
@@ -235,6 +241,7 @@ def _refuse_ambiguous(unit: Unit, left: list[_Left], facts: Facts, findings: Fin
         choices += [f"keep both: run the cell of {e.stable_id} too" for e in known]
         choices += [f"keep both: run its cell too: {e.cell}" for e in strange]
     choices += [f"lose its objects: destroy {e.stable_id} first, then plan again" for e in known]
+    choices += [f"mend the cell of {e.stable_id}, which names it" for e in likely if e.declared and not e.recorded]
     findings.refuse(
         "stable-id-changed" if same else "ambiguous-rename",
         unit.stable_id,

@@ -26,7 +26,7 @@ def _cell(place: Place, effect: Effect) -> Cell | None:
     return place.book.spaces.get(effect.id)
 
 
-def _own(history: History, place: Place, id_: str) -> Any:
+def own(history: History, place: Place, id_: str) -> Any:
     """Give the namespace that the user means by a stable ID, also where it is only just called so."""
     cell = place.book.spaces.get(id_)
     former = (cell.renamed_from if cell else None) or place.book.renamings.get(id_) or ""
@@ -35,7 +35,7 @@ def _own(history: History, place: Place, id_: str) -> Any:
 
 def _namespace_id(history: History, place: Place, effect: Effect) -> bool:
     cell, space = _cell(place, effect), history.oracle.spaces.get(effect.value)
-    if cell is None or space is None:
+    if cell is None or space is None or any(c.namespace_id == space.id for c in place.book.spaces.values()):
         return False
     cell.namespace_id = effect.value
     history.granted.add((effect.id, effect.value))
@@ -45,7 +45,7 @@ def _namespace_id(history: History, place: Place, effect: Effect) -> bool:
 
 
 def _name_it(history: History, place: Place, effect: Effect) -> bool:
-    cell, space = _cell(place, effect), _own(history, place, effect.id)
+    cell, space = _cell(place, effect), own(history, place, effect.id)
     if cell is None:
         return False
     if space is None:  # nothing of it is left to name
@@ -178,7 +178,7 @@ def _adopt(history: History, place: Place, effect: Effect) -> bool:
 
 
 def _script(history: History, place: Place, effect: Effect) -> bool:
-    cell, space = _cell(place, effect), _own(history, place, effect.id)
+    cell, space = _cell(place, effect), own(history, place, effect.id)
     if cell is None:
         return False
     cell.script, cell.transferred_from = effect.value, None
@@ -194,7 +194,7 @@ def _back(history: History, place: Place, effect: Effect) -> bool:
     """Declare what is concerned as it is live; one change less."""
     done = False
     for id_ in [i for i in place.book.spaces if effect.id in {i, place.book.spaces[i].script} or "," in effect.id]:
-        if (space := _own(history, place, id_)) and space.id in history.oracle.live:
+        if (space := own(history, place, id_)) and space.id in history.oracle.live:
             script, class_name = history.oracle.live[space.id]
             cell = place.book.spaces[id_]
             if (cell.script, cell.class_name) != (script, class_name):

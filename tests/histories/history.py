@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import sys
 import threading
@@ -222,7 +223,8 @@ class History:
             if space["script"] not in book.works:
                 continue
             slot = (space["script"], space["class_name"])
-            for id_ in [i for i, c in book.spaces.items() if (c.script, c.class_name) == slot]:
+            earlier = self.oracle.spaces[space["namespace_id"]].names  # its cells under other stable IDs are old
+            for id_ in [i for i, c in book.spaces.items() if (c.script, c.class_name) == slot or i in earlier]:
                 del book.spaces[id_]
             cell = Cell(script=slot[0], class_name=slot[1], namespace_id=space["namespace_id"])
             book.spaces[space["id"]] = cell
@@ -249,7 +251,7 @@ class History:
             elif plan["empty"]:
                 self.count["settled"] += 1
                 return
-            else:
+            elif not self._says_more(place, plan["warnings"]):
                 done = self.deploy(place, plan)
                 said.append(f"deploy {plan['steps']}: {done.get('message', 'done')}")
                 if "error" in done:
@@ -272,6 +274,18 @@ class History:
                 if follow(self, place, effect, refusal):
                     break
         return said
+
+    def _says_more(self, place: Place, warnings: list[str]) -> bool:
+        """Name the objects of what would begin empty, its former stable ID being unknown; False if there are none."""
+        from following import own
+
+        for found in (re.search(r"not known here; (\S+) begins empty", w) for w in warnings):
+            cell = place.book.spaces.get(found[1]) if found else None
+            space = own(self, place, found[1]) if found else None
+            if cell and space and not any(c.namespace_id == space.id for c in place.book.spaces.values()):
+                cell.namespace_id = space.id
+                return True
+        return False
 
     def heed(self, place: Place, message: str, turn: int) -> None:
         """Do what an error says."""

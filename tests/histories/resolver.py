@@ -44,7 +44,7 @@ _READINGS: tuple[tuple[str, str], ...] = (
         (
             r"go on with the copy that|open a session of another name|declare it first to destroy it|"
             r"destroy that Worker too|deploy it with the tool|declare another name|"
-            r"declare the other namespace under a stable ID"
+            r"declare the other namespace under a stable ID|mend the cell of"
         ),
         "elsewhere",
     ),
@@ -52,7 +52,7 @@ _READINGS: tuple[tuple[str, str], ...] = (
     (rf"only destroys (?P<id>{_NAME})|[Dd]estroy (?!it\b|that\b)(?P<id2>{_NAME})", "destroy"),
     (r"100 ?%", "whole"),
     (r"[Ll]ook again|10 minutes|not known yet|wait", "wait"),
-    (r"name the live namespace: namespace_id=", "name_it"),
+    (r"name the live namespace: namespace_id=|lives on as another one: declare namespace_id=", "name_it"),
     (rf"rename it to (?P<value>\w+) first, on (?P<script>{_NAME})", "rename_first"),
     (r"one at a time|of one direction", "one_less"),
     (r"transferred_from out", "no_transfer"),
