@@ -224,8 +224,9 @@ class History:
                 continue
             slot = (space["script"], space["class_name"])
             earlier = self.oracle.spaces[space["namespace_id"]].names  # its cells under other stable IDs are old
-            for id_ in [i for i, c in book.spaces.items() if (c.script, c.class_name) == slot or i in earlier]:
-                del book.spaces[id_]
+            for id_, declared in list(book.spaces.items()):
+                if (declared.script, declared.class_name) == slot or {id_, book.renamings.get(id_)} & {*earlier}:
+                    del book.spaces[id_]
             cell = Cell(script=slot[0], class_name=slot[1], namespace_id=space["namespace_id"])
             book.spaces[space["id"]] = cell
 

@@ -68,12 +68,16 @@ class Oracle:
                 other.names = [n for n in other.names if n != stable_id]
         space.names = [*(n for n in space.names if n != stable_id), stable_id]
 
-    def look(self, *, by_deploys: bool = True) -> None:
-        """List the account: note what is new, and whether something is lost. `by_deploys`: ours may have made it."""
+    def look(self, done: str = "") -> None:
+        """List the account: note what is new, and whether something is lost.
+
+        `done` is what another tool just did: the class that it names is its own, all others were made by our deploys,
+        also by one that was killed and whose request was admitted only now.
+        """
         self.live = self.cloud.namespaces()
         for id_, slot in self.live.items():
             if id_ not in self.spaces:
-                stable_id = self._born_for(slot) if by_deploys else None
+                stable_id = None if ".".join(slot) in done.split() else self._born_for(slot)
                 before = self.home(stable_id) if stable_id else None
                 names = [stable_id] if stable_id else []
                 self.spaces[id_] = Space(id=id_, token=f"{self.token}-{len(self.spaces)}", names=names)

@@ -23,7 +23,7 @@ def outside(history: History, rng: random.Random) -> str | None:
     else:
         script = rng.choice(scripts)
         done = _edit(history, rng, script, tool.hosted(script))
-    history.oracle.look(by_deploys=False)
+    history.oracle.look(done or "")
     history.oracle.gone()
     history.count["outside edits"] += done is not None
     return done and f"another tool: {done}"
@@ -44,7 +44,7 @@ def misfortune(history: History, rng: random.Random) -> str | None:
         done = history.tool.swap(script, *rng.sample(hosted, 2), follow=rng.random() < 0.5)
     else:
         done = history.tool.rename(script, rng.choice(hosted), "X9", follow=True)
-    history.oracle.look(by_deploys=False)
+    history.oracle.look(done or "")
     history.count["outside edits"] += 1
     after = put_back(history, rng) if before else lose(history, rng)
     history.log(f"      {before or ''} | another tool: {done} | {after}")
@@ -109,7 +109,7 @@ def wrangler(history: History, rng: random.Random) -> str | None:
         return None
     history.oracle.look()
     done = history.wrangler.work(history, rng)
-    history.oracle.look(by_deploys=False)
+    history.oracle.look(done or "")
     history.oracle.gone()
     history.count["wrangler runs"] += done is not None
     return done and f"wrangler: {done}"
