@@ -139,10 +139,7 @@ CASES += [
     case("binding-shared", (*HOST, worker("client --bind ROOM=w.COUNTER"))),
     case(
         "binding-declared-worker",
-        (
-            python("", id_="api"),
-            python("bindings={'API': other}", OTHER_WORKER),
-        ),
+        (python("bindings={'API': other}", OTHER_WORKER),),
     ),
     case(
         "binding-assets",

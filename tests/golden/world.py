@@ -98,20 +98,20 @@ def home(place: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def no_chance() -> Iterator[None]:
-    """Let `secrets` draw zeros."""
-    zeros = {"token_hex": lambda n=32: "0" * 2 * n, "token_bytes": bytes, "token_urlsafe": lambda n=32: "0" * n}
-    with mock.patch.multiple(secrets, **zeros):
+def no_chance(digit: str) -> Iterator[None]:
+    """Let `secrets` draw one digit only."""
+    drawn = {"token_hex": lambda n=32: digit * 2 * n, "token_bytes": bytes, "token_urlsafe": lambda n=32: digit * n}
+    with mock.patch.multiple(secrets, **drawn):
         yield
 
 
 @contextlib.contextmanager
-def cloudflare(account: SmallAccount, place: Path, stage: str = "production") -> Iterator[nd.Session]:
-    """Open a session whose target is `account`."""
+def cloudflare(account: SmallAccount, place: Path, stage: str = "production", digit: str = "0") -> Iterator[nd.Session]:
+    """Open a session whose target is `account`; what is drawn by chance is all `digit`."""
     server, url = serve(account)
     told = {"CLOUDFLARE_API_BASE_URL": url, "CLOUDFLARE_API_TOKEN": TOKEN, "CLOUDFLARE_ACCOUNT_ID": ID}
     try:
-        with home(place), no_chance(), mock.patch.dict(os.environ, told):
+        with home(place), no_chance(digit), mock.patch.dict(os.environ, told):
             session = nd.session(SESSION, stage=stage, target="cloudflare")
             try:
                 yield session
@@ -135,7 +135,7 @@ def run(case: Case) -> tuple[list[dict[str, Any]], list[list[dict[str, Any]]]]:
             for cell in step.cells:
                 run_cell(ip, cell)
             plan = session.plan(step.destroy)
-            planned.append(_planned(plan))
+            planned.append(planned_of(plan))
             account.sent.clear()
             if plan.can_deploy and step.deploy:
                 result = session.deploy(plan, confirm=[c.phrase for c in plan.consents])
@@ -144,7 +144,8 @@ def run(case: Case) -> tuple[list[dict[str, Any]], list[list[dict[str, Any]]]]:
     return planned, sent
 
 
-def _planned(plan: Any) -> dict[str, Any]:
+def planned_of(plan: Any) -> dict[str, Any]:
+    """Give what is pinned of a plan; what is empty is left out."""
     said = {
         "digest": digest_of(plan),
         "refusals": sorted(r.code for r in plan.refusals),

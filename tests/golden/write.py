@@ -10,6 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from corpus import CASES
+from editions import BESIDE, NAMES, played, read_edition, still
 from files import write
 from world import run
 
@@ -23,7 +24,13 @@ def plans() -> None:
     write("uploads", uploads)
 
 
-WRITERS = {"plans": plans}
+def states() -> None:
+    """Read what earlier editions left, and play their history with the code of today."""
+    write("editions", {name: read_edition(name) for name in NAMES})
+    write("written", {name: still(name, text) for name, text in played().items() if name in BESIDE})
+
+
+WRITERS = {"plans": plans, "states": states}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or WRITERS:
