@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from world import Case, Step
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from small_account import SmallAccount
 
 DATE = "--compat-date 2026-01-01"
@@ -48,9 +51,10 @@ TWO = (
 )
 
 
-def case(name: str, *steps: Step | tuple[str, ...], stage: str = "production") -> Case:
+def case(name: str, *steps: Step | tuple[str, ...], stage: str = "production", together: bool = False) -> Case:
     """Write a case; a tuple of cells is a step."""
-    return Case(name=name, steps=tuple(s if isinstance(s, Step) else Step(cells=s) for s in steps), stage=stage)
+    made = tuple(s if isinstance(s, Step) else Step(cells=s) for s in steps)
+    return Case(name=name, steps=made, stage=stage, together=together)
 
 
 # --- every binding type
@@ -100,7 +104,7 @@ def _other(account: SmallAccount) -> None:
     account.queues.setdefault("jobs", None)
 
 
-def made(name: str, *classes: str, form: str = "exports", tags: tuple[str, ...] = ()) -> object:
+def made(name: str, *classes: str, form: str = "exports", tags: tuple[str, ...] = ()) -> Callable[[SmallAccount], None]:
     """Let a Worker be live that somebody else made."""
 
     def make(account: SmallAccount) -> None:
@@ -136,10 +140,11 @@ CASES += [
         Step(env={"MY_KEY": "second"}),
         Step(cells=(worker("w --secret KEY=MY_KEY", note="# 2\n"),), env={"MY_KEY": None}),
     ),
-    case("binding-shared", (*HOST, worker("client --bind ROOM=w.COUNTER"))),
+    case("binding-shared", (*HOST, worker("client --bind ROOM=w.COUNTER")), together=True),
     case(
         "binding-declared-worker",
         (python("bindings={'API': other}", OTHER_WORKER),),
+        together=True,
     ),
     case(
         "binding-assets",
@@ -266,7 +271,7 @@ CASES += [
     ),
     case("class-added", HOST, (*TWO[:1], worker("w --bind COUNTER=counter --bind A=a", "Counter", "A"))),
     case("swapped", TWO, ("%durable namespace a --class B --script w", "%durable namespace b --class A --script w")),
-    case("transferred", HOST, (*MOVED, worker("w --bind COUNTER=counter"))),
+    case("transferred", HOST, (*MOVED, worker("w --bind COUNTER=counter")), together=True),
     case(
         "transferred-by-migrations",
         MIGRATIONS,
@@ -275,6 +280,7 @@ CASES += [
             worker("v --bind COUNTER=counter --lifecycle migrations", "Counter"),
             worker("w --bind COUNTER=counter --lifecycle migrations"),
         ),
+        together=True,
     ),
     case("namespace-destroyed", OPEN, Step(cells=("%durable rm worker w", worker("w")), destroy=("counter",))),
     case("worker-destroyed", OPEN, Step(destroy=("w", "counter"), before=lambda a: setattr(a, "objects", 3))),
@@ -305,7 +311,9 @@ CASES += [
     ),
     case("state-lost", HOST, Step(before=lambda _: [p.unlink() for p in Path().rglob("state.json")])),
     case(
-        "host-and-client", (f"{COUNTER} --script w", HOST[1], worker("client --bind COUNTER=counter --service HOST=w"))
+        "host-and-client",
+        (f"{COUNTER} --script w", HOST[1], worker("client --bind COUNTER=counter --service HOST=w")),
+        together=True,
     ),
     case("changed-outside", HOST, Step(before=lambda a: a.scripts["w"].update(etag="f" * 64, changed=99))),
     case("worker-gone", (worker("w"),), Step(before=lambda a: a.scripts.clear())),
@@ -346,3 +354,24 @@ CASES += [
     ),
     case("refused-worker-renamed", (worker("w"),), (worker("w --name w2"),)),
 ]
+
+# --- cells that import wrote, pasted
+
+
+def _imported(name: str) -> Step:
+    """Give a step that runs the cells that import wrote in an edition, where what they say is live with its mark."""
+    written = json.loads((Path(__file__).parent / "editions" / name / "cells.json").read_text())
+
+    def prepare(account: SmallAccount) -> None:
+        for path, content in written["files"].items():
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_bytes(bytes.fromhex(content))
+        _other(account)
+        made("host", "Counter", tags=("ndo:do:golden:production:counter=Counter",))(account)
+        made("multi", "Room", tags=("ndo:do:golden:production:room=Room",))(account)
+        made("pyw", tags=("ndo:do:golden:production:",))(account)
+
+    return Step(cells=tuple(written["cells"]), before=prepare)
+
+
+CASES += [case(f"pasted-{name}", _imported(name), Step(), together=True) for name in ("early", "first")]

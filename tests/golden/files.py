@@ -23,7 +23,15 @@ def _entry(value: Any) -> str:
     if isinstance(value, list) and value:
         return "[\n" + ",\n".join(f"  {line(part)}" for part in value) + "\n ]"
     if isinstance(value, dict) and value:
-        return "{\n" + ",\n".join(f"  {line(key)}: {line(part)}" for key, part in value.items()) + "\n }"
+        return "{\n" + ",\n".join(f"  {line(key)}: {_lines(part)}" for key, part in value.items()) + "\n }"
+    return line(value)
+
+
+def _lines(value: Any) -> str:
+    """Write a text of many lines line by line, anything else on one."""
+    line = functools.partial(json.dumps, sort_keys=True, ensure_ascii=False)
+    if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
+        return "[\n" + ",\n".join(f"   {line(part)}" for part in value) + "\n  ]"
     return line(value)
 
 

@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import secrets
 import tempfile
 from dataclasses import dataclass, field
@@ -48,11 +49,15 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A name and what happens; `stage` is the session's."""
+    """A name and what happens; `stage` is the session's.
+
+    `together`: several Workers are deployed side by side, so the order of what follows their uploads is open.
+    """
 
     name: str
     steps: tuple[Step, ...]
     stage: str = "production"
+    together: bool = False
 
 
 @contextlib.contextmanager
@@ -140,8 +145,16 @@ def run(case: Case) -> tuple[list[dict[str, Any]], list[list[dict[str, Any]]]]:
             if plan.can_deploy and step.deploy:
                 result = session.deploy(plan, confirm=[c.phrase for c in plan.consents])
                 assert result.ok, result.outcomes
-            sent.append([shown(request) for request in account.sent])
+            requests = [shown(request) for request in account.sent]
+            sent.append(_in_order(requests) if case.together else requests)
     return planned, sent
+
+
+def _in_order(requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put uploads first, and what follows them in alphabetical order; operations lose their number, which tells it."""
+    text = re.sub(r"ndo:op:(0+)\.\d+\.", r"ndo:op:\1.N.", json.dumps(requests))
+    uploads = [r for r in json.loads(text) if "parts" in r]
+    return uploads + sorted((r for r in json.loads(text) if "parts" not in r), key=lambda r: r["request"])
 
 
 def planned_of(plan: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Writes the golden files anew: `python tests/golden/write.py [plans|...]`, all of them without a name.
+"""Writes the golden files anew, all or some: `python tests/golden/write.py [plans|states|tables|surface]`.
 
 Do so after a deliberate change only; read the diff, and commit it together with the change and its reason.
 """
@@ -12,7 +12,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from corpus import CASES
 from editions import BESIDE, NAMES, played, read_edition, still
 from files import write
-from world import run
+from inside import launch
+from surface import codes, command_line, magics, public
+from tables import on_cloudflare, on_the_local_target
+from world import folder, run
 
 
 def plans() -> None:
@@ -30,7 +33,23 @@ def states() -> None:
     write("written", {name: still(name, text) for name, text in played().items() if name in BESIDE})
 
 
-WRITERS = {"plans": plans, "states": states}
+def tables() -> None:
+    """Look at every DataFrame; starts a local Cloudflare."""
+    with folder() as place:
+        try:
+            write("frames", {"cloudflare": on_cloudflare(), "local": on_the_local_target(place)})
+        finally:
+            launch.stop(place / "local-data")
+
+
+def surface() -> None:
+    """Read help texts, names, signatures, codes and variables."""
+    write("help", {"magics": magics(), "command line": command_line()})
+    write("public", public())
+    write("codes", codes())
+
+
+WRITERS = {"plans": plans, "states": states, "tables": tables, "surface": surface}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or WRITERS:
