@@ -128,7 +128,7 @@ HEAVY = (
 
 
 def test_loading_brings_no_heavy_library() -> None:
-    """`%load_ext notebook_do` waits with pandas, ipywidgets and httpx for the first verb that needs them."""
+    """`%load_ext notebook_do` is cheap: pandas, ipywidgets and httpx wait for the first verb that needs them."""
     code = (
         "import sys; from IPython.core.interactiveshell import InteractiveShell as S; ip = S.instance();"
         f"heavy = {HEAVY!r}; before = set(sys.modules); ip.run_line_magic('load_ext', 'notebook_do');"

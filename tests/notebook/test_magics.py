@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import atexit
 import json
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -52,26 +50,6 @@ def approve(ip: InteractiveShell, verb: str = "deploy", confirm: str = "") -> An
     """Make the plan and approve it, as a person would who read it."""
     plan = current().plan() if verb == "deploy" else current().destroy(*verb.split()[1:])
     return run(ip, f"%durable {verb} --approve {plan.digest} {confirm}")
-
-
-def test_loading_is_cheap_and_brings_no_heavy_library() -> None:
-    """pandas, ipywidgets and httpx wait for the first verb that needs them."""
-    code = (
-        "import sys; from IPython.core.interactiveshell import InteractiveShell as S; ip = S.instance();"
-        "ip.run_line_magic('load_ext', 'notebook_do');"
-        "heavy = ('pandas', 'ipywidgets', 'httpx', 'starlette', 'notebook_do.session', 'notebook_do.plan.plan');"
-        "print([m for m in heavy if m in sys.modules])"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert found.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize("verb", verbs.BY_NAME)
-def test_every_verb_has_help(ip: InteractiveShell, capsys: pytest.CaptureFixture[str], verb: str) -> None:
-    """-h prints and succeeds, without a session."""
-    run(ip, f"%durable {verb} -h")
-    assert f"durable {verb}" in capsys.readouterr().out
-    assert run(ip, "%durable -h") is None
 
 
 def test_the_docstring_lists_every_verb(ip: InteractiveShell) -> None:
