@@ -24,16 +24,18 @@ def source(*classes: str, note: str = "") -> str:
     return f"import {{ DurableObject }} from 'cloudflare:workers'\n{exported}{PLAIN}{note}"
 
 
-def worker(line: str, *classes: str, note: str = "") -> str:
-    """Write the cell of a Worker whose classes are SQLite classes; one without is in Python: nothing is bundled."""
-    if not classes:
-        return f"%%durable worker {line} --lang py {DATE}\n{PYTHON}{note}"
-    return f"%%durable worker {line} {DATE}\n{source(*classes, note=note)}"
+def worker(line: str, *classes: str, note: str = "", js: bool = False) -> str:
+    """Write the cell of a Worker that exports `classes`; in Python, which needs no bundling, unless `js`."""
+    if js:
+        return f"%%durable worker {line} {DATE}\n{source(*classes, note=note)}"
+    exported = "".join(f"class {name}(DurableObject):\n    pass\n" for name in classes)
+    begun = "from workers import DurableObject\n" if classes else ""
+    return f"%%durable worker {line} --lang py {DATE}\n{begun}{PYTHON}{exported}{note}"
 
 
-def bound(*classes: str, more: str = "") -> str:
+def bound(*classes: str, more: str = "", js: bool = False) -> str:
     """Write the cell of Worker `w` that binds namespace `counter`."""
-    return worker(f"w --bind COUNTER=counter{more}", *classes)
+    return worker(f"w --bind COUNTER=counter{more}", *classes, js=js)
 
 
 def python(arguments: str, setup: str = "", id_: str = "w") -> str:
@@ -47,7 +49,7 @@ HOST = (COUNTER, bound("Counter"))
 TWO = (
     "%durable namespace a --class A --script w",
     "%durable namespace b --class B --script w",
-    worker("w --bind A=a --bind B=b", "A", "B"),
+    worker("w --bind A=a --bind B=b", "A", "B", js=True),
 )
 
 
@@ -128,11 +130,13 @@ def made(name: str, *classes: str, form: str = "exports", tags: tuple[str, ...] 
 
 
 CASES: list[Case] = [
-    case(f"binding-{name}", Step(cells=(python(f"bindings={{'B': {value}}}"),), before=_other))
+    case(f"binding-{name}", Step(cells=(python(f"bindings={{'B': {value}}}"),), before=_other, deploy=False))
     for name, value in BINDINGS.items()
 ]
+ALL = ", ".join(f"{name.upper().replace('-', '_')!r}: {value}" for name, value in BINDINGS.items())
 CASES += [
-    case("binding-namespace", HOST),
+    case("binding-all", Step(cells=(python(f"bindings={{{ALL}}}"),), before=_other)),
+    case("binding-namespace", (COUNTER, bound("Counter", js=True))),
     case(
         "binding-secret",
         Step(cells=(worker("w --secret KEY=MY_KEY"),), env={"MY_KEY": "first"}),
@@ -182,8 +186,8 @@ FIELDS = {
     "tags": worker('w --setting \'tags=["team:a", "cost:7"]\''),
     "cache-options": worker("w --setting 'cache_options={\"enabled\": true}'"),
     "code-update-strategy": python("code_update_strategy={'mode': 'immediate'}"),
-    "exports-form": (COUNTER, bound("Counter", more=" --lifecycle exports")),
-    "migrations-form": (COUNTER, bound("Counter", more=" --lifecycle migrations")),
+    "exports-form": (COUNTER, bound("Counter", more=" --lifecycle exports", js=True)),
+    "migrations-form": (COUNTER, bound("Counter", more=" --lifecycle migrations", js=True)),
     "key-value-storage": (f"{COUNTER} --kv", bound("Counter", more=" --lifecycle migrations")),
 }
 TOML = """%%durable
@@ -244,7 +248,7 @@ MIGRATIONS = (COUNTER, bound("Counter", more=" --lifecycle migrations"))
 OPEN = (f"{COUNTER} --unprotect", HOST[1])
 CASES += [
     case("unchanged", HOST, Step()),
-    case("code-changed", HOST, (worker("w --bind COUNTER=counter", "Counter", note="// 2\n"),)),
+    case("code-changed", HOST, (worker("w --bind COUNTER=counter", "Counter", note="# 2\n"),)),
     case(
         "bindings-changed",
         (worker("w --var A=1 --var B=2 --json C='[1]'"),),

@@ -84,7 +84,7 @@ def plan_of(*cells: str) -> Any:
         ("API_KEY=sk-live-1", "API_KEY=sk-live-2"),
         ('"password": 1', '"password": 2'),
         ("0 0 * * *", "1 0 * * *"),
-        ("export default", "/* another */ export default"),
+        ("class Default", "# another\nclass Default"),
         ("COUNTER=counter", "COUNT=counter"),
     ],
     ids=["hidden text", "hidden JSON", "cron", "code", "binding"],
