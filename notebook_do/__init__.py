@@ -16,7 +16,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from notebook_do.declaring import DurableObjectNamespace, Worker
     from notebook_do.errors import (
         ApiError,
         CommandError,
@@ -67,12 +66,13 @@ if TYPE_CHECKING:
         WorkerLoader,
         Workflow,
     )
-    from notebook_do.session import Session, current
-    from notebook_do.session import open_session as session
+    from notebook_do.sessions.declaring import DurableObjectNamespace, Worker
+    from notebook_do.sessions.session import Session, current
+    from notebook_do.sessions.session import open_session as session
 
 _HOMES = {
-    **dict.fromkeys(("Session", "current"), "session"),
-    **dict.fromkeys(("DurableObjectNamespace", "Worker"), "declaring"),
+    **dict.fromkeys(("Session", "current"), "sessions.session"),
+    **dict.fromkeys(("DurableObjectNamespace", "Worker"), "sessions.declaring"),
     **dict.fromkeys(("Json", "Secret", "Resource"), "model"),
     **dict.fromkeys(
         (
@@ -169,8 +169,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Load a public name from its room at first use, so that `%load_ext` stays cheap."""
     if name == "session":
-        # `notebook_do.session` is also a module: importing it would set that attribute over this function.
-        value: Any = import_module("notebook_do.session").open_session
+        value: Any = import_module("notebook_do.sessions.session").open_session
     elif name in __all__:
         value = getattr(import_module(f"notebook_do.{_HOMES.get(name, 'errors')}"), name)
     else:

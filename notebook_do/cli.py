@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from notebook_do.display import clean, coloured
 from notebook_do.errors import CommandError, ConsentRequired, DurableError, PlanRefused, StalePlan
-from notebook_do.letters import clean, coloured
 from notebook_do.notebook.verbs import OF_SESSION, ON_COMMAND_LINE, nearest, usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from notebook_do.local.launch import LocalTarget
+    from notebook_do.local.process.launch import LocalTarget
     from notebook_do.notebook.verbs import Verb
 
 _REFUSALS = (PlanRefused, StalePlan, ConsentRequired)
@@ -114,7 +114,7 @@ def _add_verb(commands: Any, verb: Verb) -> None:
 
 def _verb(arguments: argparse.Namespace) -> int:
     """Use one verb of the magic on the declarations of a file."""
-    from notebook_do.notebook import batch
+    from notebook_do.notebook.runbook import batch
 
     given = {name: getattr(arguments, name) for name in ("name", *(o.name[2:] for o in OF_SESSION))}
     given = {name: value for name, value in given.items() if value is not None}
@@ -205,7 +205,7 @@ def _inject(notebook: Any, parameters: list[tuple[str, Any]]) -> None:
         return
     import nbformat
 
-    from notebook_do.notebook.statements import assigned
+    from notebook_do.notebook.runbook.statements import assigned
 
     tagged = next((i for i, c in enumerate(notebook.cells) if "parameters" in c.metadata.get("tags", ())), None)
     known = [] if tagged is None else assigned(notebook.cells[tagged].source)
@@ -294,7 +294,7 @@ def _quickstart() -> Path:
 
 
 def _local(arguments: argparse.Namespace) -> int:
-    from notebook_do.local import launch
+    from notebook_do.local.process import launch
 
     match arguments.action:
         case "start":

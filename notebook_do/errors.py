@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.letters import clean
+from notebook_do.display import clean
 
 if TYPE_CHECKING:
     from types import TracebackType

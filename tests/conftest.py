@@ -14,8 +14,8 @@ import platformdirs
 import pytest
 from hypothesis import HealthCheck, settings
 
-import notebook_do.session as session_module
-from notebook_do.local import launch
+import notebook_do.sessions.session as session_module
+from notebook_do.local.process import launch
 from notebook_do.settings import SETTINGS
 
 if TYPE_CHECKING:

@@ -1,8 +1,9 @@
-"""The one-way house: which room may import which, read from the source with `ast`."""
+"""The one-way house: which room may import which, read from the source with `ast`; imports in functions count too."""
 
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,78 +11,72 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "notebook_do"
 
-WORDS = {"model", "errors", "shown", "letters"}
-EFFECTS = {"cloudflare", "state", "journal", "observe", "deploy", "target", "bridge", "toolchain"}
+BOTTOM = {"display", "errors", "frames"}
+PURE = {"model", *BOTTOM}
+RULES = {"plan", "declare", *PURE}
+EFFECTS = {"cloudflare", "credentials", "state", "sources", "bridge", "toolchain", *RULES}
+LIVE = {"live", "interchange", *EFFECTS}
+JOINED = {"sessions", "deploy", "settings", "refusing", *LIVE}
 
 MAY_IMPORT: dict[str, set[str]] = {
-    "letters": set(),
-    "errors": {"letters"},
+    "display": {"frames"},
+    "frames": {"display"},
+    "errors": {"display"},
     "refusing": {"errors"},
-    "shown": set(),
-    "model": {"errors", "shown", "model"},
-    "declare": {"model", "errors", "toolchain", "declare"},
-    "plan": {"model", "errors", "shown", "plan"},
-    "toolchain": {"errors"},
     "bridge": {"errors"},
-    "state": {"model", "errors", "shown", "state"},
-    "journal": {"model", "errors", "state"},
-    "cloudflare": {"model", "errors", "letters", "cloudflare", "plan", "refusing"},
-    "observe": {"cloudflare", "model", "errors"},
-    "deploy": {"plan", "cloudflare", "observe", "state", "journal", "model", "errors", "shown", "deploy"},
-    "target": {"cloudflare", "local", "model", "errors"},
-    "inventory": {"declare", "model", "errors"},
-    "explore": {"observe", "declare", "target", "model", "errors"},
-    "secrecy": {"cloudflare", "declare", "plan", "state", "model", "errors"},
-    "adoption": {"declare", "plan", "model"},
-    "exchange": {"adoption", "cloudflare", "declare", "observe", "plan", "model", "errors"},
-    "export": {"exchange", "cloudflare", "declare", "observe", "plan", "model", "errors"},
+    "toolchain": {"errors"},
+    "model": PURE,
+    "declare": {"declare", *PURE},
+    "plan": RULES - {"declare"},
+    "sources": {"sources", "toolchain", *RULES},
+    "state": {"state", "credentials", *RULES},
+    "cloudflare": {"cloudflare", "credentials", "refusing", *PURE},
+    "credentials": {"credentials", "cloudflare", "state", *PURE},
+    "live": LIVE | {"local"},
+    "interchange": LIVE,
+    "deploy": {"deploy", *LIVE},
     "settings": {"declare", "errors"},
-    "session": {
-        "refusing",
-        "local",
-        "settings",
-        "declare",
-        "plan",
-        "inventory",
-        "exchange",
-        "export",
-        "explore",
-        "secrecy",
-        *WORDS,
-        *EFFECTS,
-    },
-    "declaring": {"session", "declare", "model"},
-    "notebook": {
-        "refusing",
-        "session",
-        "settings",
-        "declaring",
-        "declare",
-        "plan",
-        "deploy",
-        "notebook",
-        "bridge",
-        "toolchain",
-        "exchange",
-        *WORDS,
-    },
-    "cli": {"notebook", "errors", "letters", "local"},
-    "__init__": {"session", "declaring", "model", "errors"},
-    "local": {"errors", "toolchain", "local"},
+    "sessions": JOINED | {"local"},
+    "notebook": {"notebook", *JOINED},
+    "cli": {"notebook", "errors", "display", "local"},
+    "__init__": {"sessions", "model", "errors", "notebook"},
+    "local": {"local", "errors", "toolchain"},
 }
-"""Room -> rooms it may import; type-only imports are held to it too, except where `TYPE_ONLY` says otherwise."""
+"""Room -> rooms it may import, arrows down only."""
 
 TYPE_ONLY = {
-    *(("errors", "plan"), ("declaring", "model"), ("plan", "model")),
-    *(("observe", "plan"), ("target", "plan")),
+    *(("errors", "plan"), ("plan", "model")),
 }
 """Edges that exist for annotations only: an error may carry a plan without the words depending on it."""
+
+BY_NAME = {("display", "notebook"), ("display", "frames"), ("__init__", "notebook"), ("__init__", "sessions")}
+"""Edges that are taken at run time by name: a value is shown, a public name is used for the first time."""
+
+DEBTS: set[tuple[str, str]] = {
+    *(("cloudflare", "plan"), ("credentials", "plan"), ("declare", "sources"), ("settings", "declare")),
+    *(("sources", "declare"), ("live", "interchange")),
+}
+"""Edges between rooms that are still to be mended; none is added, and what is mended is taken out."""
+
+LONG: dict[str, int] = {
+    "deploy/run.py": 351,
+    "local/rules/refusals.py": 356,
+    "notebook/verbs.py": 444,
+    "plan/destroy.py": 384,
+    "sessions/session.py": 670,
+}
+"""Files that are still longer than 350 lines, and by how much at most; they only shrink."""
+
+MODULES = 262
+"""How many modules there are at most. The aim is 160."""
+
+LONGEST_FILE, LONGEST_FUNCTION = 350, 74
 
 ONLY_IN = {
     "IPython": {"notebook", "bridge"},
     "ipywidgets": {"notebook"},
-    "pandas": {"notebook"},
-    "httpx": {"cloudflare", "target", "toolchain", "notebook"},
+    "pandas": {"frames"},
+    "httpx": {"cloudflare", "live", "toolchain", "notebook"},
     "nbclient": {"cli"},
     "starlette": {"local"},
     "uvicorn": {"local"},
@@ -90,18 +85,27 @@ ONLY_IN = {
 
 BANNED_NAMES = {"utils", "helpers", "common", "base", "types", "manager"}
 
-
-def room(path: Path) -> str:
-    """Give the room of a file: the first part of its path in the package."""
-    first = path.relative_to(PACKAGE).parts[0]
-    return first.removesuffix(".py")
-
-
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
-def imports(path: Path) -> list[tuple[str, bool]]:
-    """List (module, type_only) of every import in a file, those inside functions included."""
+def name_of(path: Path) -> str:
+    """Return the dotted name of a file."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room(name: str) -> str:
+    """Return the room of a module: the first part of its name in the package."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+NAMES = {name_of(path): path for path in FILES}
+
+
+@cache
+def imports(path: Path) -> list[tuple[str, str]]:
+    """List (module, kind) of every import of a file: kind is `run`, `type` or `name`, wherever it stands."""
     tree = ast.parse(path.read_text())
     guarded = {
         id(node)
@@ -112,94 +116,122 @@ def imports(path: Path) -> list[tuple[str, bool]]:
     }
     found = []
     for node in ast.walk(tree):
+        kind = "type" if id(node) in guarded else "run"
         if isinstance(node, ast.Import):
-            found += [(alias.name, id(node) in guarded) for alias in node.names]
+            found += [(alias.name, kind) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name}:{node.lineno}: relative import"
-            names = [node.module or ""]
-            if node.module == "notebook_do":
-                names = [f"notebook_do.{alias.name}" for alias in node.names]
-            elif node.module == "notebook_do.local":
-                names = [f"notebook_do.local.{alias.name}" for alias in node.names]
-            found += [(name, id(node) in guarded) for name in names]
+            module = node.module or ""
+            found += [(f"{module}.{a.name}" if f"{module}.{a.name}" in NAMES else module, kind) for a in node.names]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "import_module":
+            text = node.args[0]
+            if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                found.append((text.value, "name"))
     return found
+
+
+def edges() -> list[tuple[Path, str, str]]:
+    """List (file, module of the package, kind)."""
+    ours = [(p, m, k) for p in FILES for m, k in imports(p) if m.startswith("notebook_do.")]
+    return [(p, m, k) for p, m, k in ours if room(name_of(p)) != "__init__"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_point_down(path: Path) -> None:
     """A file imports only the rooms that the table allows its room."""
-    here = room(path)
+    here = room(name_of(path))
     assert here in MAY_IMPORT, f"{path} belongs to no room: add it to the table deliberately"
-    for module, type_only in imports(path):
+    for module, kind in imports(path):
         if not module.startswith("notebook_do."):
             continue
-        there = module.split(".")[1]
-        allowed = MAY_IMPORT[here] | {b for a, b in TYPE_ONLY if a == here and type_only}
+        there = room(module)
+        allowed = MAY_IMPORT[here] | {b for a, b in DEBTS if a == here}
+        allowed |= {b for a, b in TYPE_ONLY if a == here and kind == "type"}
+        allowed |= {b for a, b in BY_NAME if a == here and kind == "name"}
         assert there in allowed, f"{path.relative_to(ROOT)} ({here}) imports {module}"
+
+
+def test_no_debt_is_kept_that_is_paid() -> None:
+    """What is listed as still to be mended is still there: the list only shrinks."""
+    taken = {(room(name_of(p)), room(m)) for p, m, _ in edges()}
+    assert taken >= DEBTS
+    lengths = {str(p.relative_to(PACKAGE)): len(p.read_text().splitlines()) for p in FILES}
+    for name, most in LONG.items():
+        assert LONGEST_FILE < lengths[name] <= most, f"{name} has {lengths[name]} lines: change the list"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_outer_packages_stay_on_their_floor(path: Path) -> None:
-    """IPython, ipywidgets and pandas are met in notebook/ only, httpx where HTTP is done, Starlette in local/."""
-    for module, type_only in imports(path):
+    """IPython and ipywidgets are met in notebook/ only, pandas in frames, httpx where HTTP is done."""
+    for module, kind in imports(path):
         owner = module.split(".")[0]
-        if owner in ONLY_IN and not type_only:
-            assert room(path) in ONLY_IN[owner], f"{path.relative_to(ROOT)} imports {module}"
+        if owner in ONLY_IN and kind != "type":
+            assert room(name_of(path)) in ONLY_IN[owner], f"{path.relative_to(ROOT)} imports {module}"
 
 
 def test_local_meets_the_client_side_over_http_only() -> None:
     """local/ shares no rule and no encoder with the client side: of it, only launch is imported from outside."""
     for path in FILES:
         for module, _ in imports(path):
-            if room(path) != "local" and module.startswith("notebook_do.local"):
-                assert module == "notebook_do.local.launch", f"{path.relative_to(ROOT)} imports {module}"
+            if room(name_of(path)) != "local" and module.startswith("notebook_do.local"):
+                assert module == "notebook_do.local.process.launch", f"{path.relative_to(ROOT)} imports {module}"
 
 
 def test_pure_rooms_are_pure() -> None:
-    """plan/ and declare/ (sources and assets aside) read no clock, randomness, environment, network or file."""
+    """plan/ and declare/ read no clock, randomness, environment, network or file."""
     banned = {"os", "time", "random", "secrets", "uuid", "subprocess", "socket", "httpx", "pathlib", "sqlite3"}
     for path in FILES:
-        if room(path) in {"plan", "declare"} and path.name not in {"assets.py", "bundle.py", "esbuild.py"}:
-            used = {module.split(".")[0] for module, type_only in imports(path) if not type_only} & banned
+        if room(name_of(path)) in {"plan", "declare"}:
+            used = {module.split(".")[0] for module, kind in imports(path) if kind == "run"} & banned
             assert not used, f"{path.relative_to(ROOT)} imports {used}"
             called = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
             assert not called & {"now", "today", "utcnow"}, f"{path.relative_to(ROOT)} reads the clock"
 
 
+CYCLES: set[tuple[str, str]] = {
+    ("notebook_do.cloudflare.client", "notebook_do.credentials.token"),
+    ("notebook_do.notebook.views.documents", "notebook_do.notebook.deploying"),
+}
+"""Edges between files that still close a cycle; none is added, and what is mended is taken out."""
+
+
 def test_no_import_cycle_between_files() -> None:
-    """No file reaches itself through run-time imports at module level."""
-    names = {}
-    for path in FILES:
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    edges = {}
-    for name, path in names.items():
-        edges[name] = _module_level_imports(path, set(names)) - {name}
+    """No file reaches itself through run-time imports, those inside functions included."""
+    reached: dict[str, set[str]] = {}
+    for name, path in NAMES.items():
+        found = {m for m, kind in imports(path) if kind == "run" and m in NAMES and m != name}
+        reached[name] = {m for m in found if (name, m) not in CYCLES and name != "notebook_do"}
     state: dict[str, int] = {}
 
     def visit(name: str, trail: tuple[str, ...]) -> None:
         if state.get(name) == 2:
             return
-        assert state.get(name) != 1, f"import cycle: {' -> '.join((*trail, name))}"
+        assert state.get(name) != 1, f"import cycle: {' -> '.join((*trail[trail.index(name) :], name))}"
         state[name] = 1
-        for other in sorted(edges[name]):
+        for other in sorted(reached[name]):
             visit(other, (*trail, name))
         state[name] = 2
 
-    for name in sorted(names):
+    for name in sorted(NAMES):
         visit(name, ())
 
 
-def _module_level_imports(path: Path, files: set[str]) -> set[str]:
-    """Give the files that a file imports when it is loaded; `from package import file` is an edge to the file."""
-    found = set()
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            named = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= named & files or {node.module}
-    return found & files
+def test_files_and_functions_are_short() -> None:
+    """No file is longer than 350 lines and no function longer than the longest of today."""
+    for path in FILES:
+        text = path.read_text()
+        name = str(path.relative_to(PACKAGE))
+        assert len(text.splitlines()) <= LONG.get(name, LONGEST_FILE), f"{name} is too long"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                assert length <= LONGEST_FUNCTION, f"{name}:{node.lineno} {node.name} has {length} lines"
+
+
+def test_there_are_no_more_modules_than_agreed() -> None:
+    """A new subject may have a module of its own; then the number is raised deliberately."""
+    count = sum(path.name != "__init__.py" or bool(path.read_text().count("\n") > 3) for path in FILES)
+    assert count <= MODULES, f"{count} modules"
 
 
 def test_no_drawer_modules() -> None:

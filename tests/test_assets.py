@@ -12,7 +12,7 @@ from notebook_do.errors import DurableError, SourceError
 
 if TYPE_CHECKING:
     from notebook_do.plan.plan import Plan
-    from notebook_do.session import Session
+    from notebook_do.sessions.session import Session
 
 SOURCE = """export default {
   async fetch(request, env) {

@@ -167,7 +167,7 @@ def live_settings(session: Any, script: str) -> dict[str, Any]:
     """Read a script's settings from the API."""
     import httpx
 
-    from notebook_do.local import launch
+    from notebook_do.local.process import launch
 
     target = launch.ensure()
     try:

@@ -15,9 +15,9 @@ import notebook_do as nd
 from notebook_do.cloudflare.wire import decode_binding, encode_binding, encode_upload
 from notebook_do.declare.catalog import Catalog
 from notebook_do.declare.cell import parse_cell
-from notebook_do.declare.importing import import_cells
-from notebook_do.exchange import adopted
-from notebook_do.local.bindings import unsupported
+from notebook_do.interchange.cells import import_cells
+from notebook_do.interchange.importing import adopted
+from notebook_do.local.runtime.bindings import unsupported
 from notebook_do.local.services.wiring import SERVED
 from notebook_do.model import (
     RESOURCE_TYPES,

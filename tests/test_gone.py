@@ -9,8 +9,8 @@ import pytest
 
 import notebook_do as nd
 from notebook_do.cloudflare.client import Client
-from notebook_do.cloudflare.credentials import Token
-from notebook_do.local import launch
+from notebook_do.credentials.token import Token
+from notebook_do.local.process import launch
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import notebook_do as nd
-import notebook_do.session as session_module
+import notebook_do.sessions.session as session_module
 from notebook_do.errors import PlanRefused
 from notebook_do.plan.mark import op_of, read_mark
 from notebook_do.plan.mark_step import SetMark
@@ -46,7 +46,7 @@ def declare(session: nd.Session, *, name: str = "api", adopt: bool = False, form
 
 def scripts(session: nd.Session) -> dict[str, ObservedScript]:
     """Give the live scripts by name."""
-    from notebook_do.observe import observe_scripts
+    from notebook_do.live.observe import observe_scripts
 
     async def read() -> dict[str, ObservedScript]:
         async with (await session._connect()).client() as client:
@@ -57,7 +57,7 @@ def scripts(session: nd.Session) -> dict[str, ObservedScript]:
 
 def namespaces(session: nd.Session) -> dict[str, tuple[str, str]]:
     """Give script and class by namespace id."""
-    from notebook_do.observe import observe_namespaces
+    from notebook_do.live.observe import observe_namespaces
 
     async def read() -> dict[str, tuple[str, str]]:
         async with (await session._connect()).client() as client:

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notebook_do.errors import DurableError, StateCorrupt, StateError
-from notebook_do.journal import Intent, Journal
 from notebook_do.model import MigrationTag, NamespaceId, RecordedNamespace, RecordedWorker, StableId, Storage
+from notebook_do.state.journal import Intent, Journal
 
 if TYPE_CHECKING:
     from pathlib import Path

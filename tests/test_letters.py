@@ -17,12 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from IPython.core.interactiveshell import InteractiveShell
 
-from notebook_do import cli, errors, letters
-from notebook_do.notebook import frame_text
-from notebook_do.notebook.answer import Answer
-from notebook_do.notebook.as_json import written
+from notebook_do import cli, errors
+from notebook_do import display as letters
+from notebook_do import frames as frame_text
+from notebook_do.frames import frame, selected
 from notebook_do.notebook.completion import _shown
-from notebook_do.notebook.frames import frame, selected
+from notebook_do.notebook.views.answer import Answer
+from notebook_do.notebook.views.as_json import written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

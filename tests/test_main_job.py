@@ -211,7 +211,7 @@ def test_a_syntax_error_has_workerds_message_and_the_cell_line(shell: Interactiv
 
 def test_a_kernel_restart_keeps_objects_and_identity(shell: InteractiveShell, cloud: Path) -> None:
     """After the shell, the session and the server are gone, the same cells find the same objects."""
-    from notebook_do.local import launch
+    from notebook_do.local.process import launch
 
     cells = [
         "%durable session tour",
@@ -224,7 +224,7 @@ def test_a_kernel_restart_keeps_objects_and_identity(shell: InteractiveShell, cl
     assert answer(shell, "my-worker") == "1"
     nd.current().close()
     launch.stop(cloud / "local-data")
-    import notebook_do.session as session_module
+    import notebook_do.sessions.session as session_module
 
     session_module._current = None
     for cell in cells:

@@ -14,16 +14,16 @@ import httpx
 import pytest
 
 import notebook_do as nd
-from notebook_do.cloudflare.sealed import Sealed
+from notebook_do.credentials.sealed import Sealed
 from notebook_do.declare.cell import parse_cell
 from notebook_do.errors import CommandError, DeclarationError, PlanRefused, StalePlan
-from notebook_do.local import launch
+from notebook_do.local.process import launch
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from notebook_do.plan.plan import Plan
-    from notebook_do.session import Session
+    from notebook_do.sessions.session import Session
 
 LITERAL = "sk-live-0123456789"
 SOURCE = "export default { fetch(request, env) { return new Response(`${env.KEY}${NOTE}`) } }; const NOTE = '';"

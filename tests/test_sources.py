@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import notebook_do as nd
-from notebook_do.declare import esbuild
-from notebook_do.declare.bundle import bundle
 from notebook_do.model import Bindings, ModuleKind
 from notebook_do.model import Worker as Declared
+from notebook_do.sources import esbuild
+from notebook_do.sources.bundle import bundle
 
 if TYPE_CHECKING:
     from pathlib import Path

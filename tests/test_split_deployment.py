@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 import notebook_do as nd
-from notebook_do.local import launch
-from notebook_do.notebook.views import bundle
+from notebook_do.local.process import launch
+from notebook_do.notebook.views.documents import bundle
 
 if TYPE_CHECKING:
     from pathlib import Path

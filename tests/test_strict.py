@@ -13,7 +13,7 @@ import pytest
 
 import notebook_do as nd
 from notebook_do.errors import TargetError
-from notebook_do.local import launch
+from notebook_do.local.process import launch
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,12 +12,12 @@ import pytest
 
 import notebook_do as nd
 from notebook_do.cloudflare.client import Client
-from notebook_do.cloudflare.credentials import Token
 from notebook_do.cloudflare.retry import Pace
 from notebook_do.cloudflare.triggers import list_triggers
+from notebook_do.credentials.token import Token
 from notebook_do.declare.cell import parse_cell
 from notebook_do.deploy import deploy
-from notebook_do.local import launch
+from notebook_do.local.process import launch
 from notebook_do.model import Trigger
 from notebook_do.plan.trigger_step import RemoveTrigger, SetTrigger
 from notebook_do.state import StateFile

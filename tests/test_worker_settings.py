@@ -11,7 +11,7 @@ import pytest
 
 import notebook_do as nd
 from notebook_do.declare.cell import parse_cell
-from notebook_do.local import launch
+from notebook_do.local.process import launch
 from notebook_do.toolchain import NEWEST_COMPATIBILITY_DATE
 
 if TYPE_CHECKING:

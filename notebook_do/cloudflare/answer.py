@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from notebook_do import letters
+from notebook_do import display
 from notebook_do.errors import ApiError, TargetError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def read(answer: Answer, secrets: tuple[str, ...] = ()) -> Result | ApiError:
 
 def one_line(text: str, limit: int = _LONGEST_TEXT) -> str:
     """Fold foreign text into one printable line, not longer than `limit`."""
-    words = letters.one_line(text[: limit * 4])
+    words = display.one_line(text[: limit * 4])
     return words if len(words) <= limit else words[: limit - 1] + "…"
 
 

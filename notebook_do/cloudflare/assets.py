@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from notebook_do.cloudflare.answer import NoAnswer
-from notebook_do.cloudflare.sealed import Sealed
+from notebook_do.credentials.sealed import Sealed
 from notebook_do.errors import ApiError, DeployError, SourceError
 from notebook_do.model import asset_hash
 

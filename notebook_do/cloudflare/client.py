@@ -15,9 +15,9 @@ from urllib.parse import quote
 
 from notebook_do import refusing
 from notebook_do.cloudflare.answer import LARGEST_ANSWER, Answer, NoAnswer, dict_of, list_of, read
-from notebook_do.cloudflare.credentials import PROXY_VARIABLE, allowed_base_url, origin_of, proxy_for
 from notebook_do.cloudflare.pages import pages, read_all
 from notebook_do.cloudflare.retry import Pace
+from notebook_do.credentials.token import PROXY_VARIABLE, allowed_base_url, origin_of, proxy_for
 from notebook_do.errors import ApiError
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from notebook_do.cloudflare.credentials import Token
     from notebook_do.cloudflare.retry import Rate
-    from notebook_do.cloudflare.sealed import Sealed
     from notebook_do.cloudflare.wire import Part, UploadForm
+    from notebook_do.credentials.sealed import Sealed
+    from notebook_do.credentials.token import Token
 
 REQUEST_BUDGET = 600
 _PAGE = 1000

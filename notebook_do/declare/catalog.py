@@ -8,8 +8,6 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, assert_never
 
-from notebook_do.declare.assets import read_assets
-from notebook_do.declare.bundle import bundle
 from notebook_do.declare.check import check
 from notebook_do.declare.hosts import Hosts, default_script_name
 from notebook_do.errors import DeclarationError
@@ -24,6 +22,8 @@ from notebook_do.model import (
     ValueBinding,
     Worker,
 )
+from notebook_do.sources.assets import read_assets
+from notebook_do.sources.bundle import bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

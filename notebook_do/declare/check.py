@@ -9,12 +9,12 @@ import re
 from datetime import date
 from typing import TYPE_CHECKING, assert_never
 
-from notebook_do.declare.assets import assets_problem
 from notebook_do.declare.crons import cron_problem
 from notebook_do.declare.settings import setting_problem
 from notebook_do.declare.triggers import trigger_problem
 from notebook_do.errors import DeclarationError
 from notebook_do.model import Namespace, NamespaceBinding, Resource, SharedBinding, Worker, resource_problem
+from notebook_do.sources.assets import assets_problem
 
 if TYPE_CHECKING:
     from notebook_do.model import Declaration, Where

@@ -13,11 +13,11 @@ from notebook_do.plan.plan import DeleteScript, Forget, Upload
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from notebook_do.cloudflare.secrets import Vault
+    from notebook_do.credentials.vault import Vault
     from notebook_do.deploy.result import Outcome
-    from notebook_do.journal import Journal
     from notebook_do.model import ObservedScript
     from notebook_do.plan.plan import Plan
+    from notebook_do.state.journal import Journal
 
 
 def check_secrets(plan: Plan, vault: Vault) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from notebook_do.cloudflare import wire
 from notebook_do.cloudflare.triggers import consumed_queues
 from notebook_do.errors import ApiError, DeployError
+from notebook_do.live.observe import observe_namespaces, observe_scripts
 from notebook_do.model import ClassBinding, ServiceBinding
-from notebook_do.observe import observe_namespaces, observe_scripts
 
 if TYPE_CHECKING:
     from collections.abc import Collection

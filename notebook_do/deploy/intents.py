@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from notebook_do.errors import DeployError
-from notebook_do.journal import Intent
 from notebook_do.model import (
     TAG_PREFIX,
     CreateClass,
@@ -23,12 +22,13 @@ from notebook_do.plan.mark_step import SetMark
 from notebook_do.plan.plan import DeleteScript, SetSchedules, SetUrl, Upload
 from notebook_do.plan.secret import is_kept
 from notebook_do.plan.trigger_step import MakeQueue, RemoveTrigger, SetTrigger
+from notebook_do.state.journal import Intent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from notebook_do.journal import Status
     from notebook_do.model import ClassMigration, Migration, NamespaceId, ObservedScript, Recorded
+    from notebook_do.state.journal import Status
 
 Mutation = Upload | SetMark | SetUrl | SetSchedules | MakeQueue | SetTrigger | RemoveTrigger | DeleteScript
 

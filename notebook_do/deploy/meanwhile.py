@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from notebook_do.cloudflare import wire
 from notebook_do.deploy.order import reaches
 from notebook_do.deploy.send import LOOKS, backoff
+from notebook_do.live.observe import observe_namespaces, observe_scripts
 from notebook_do.model import DeleteClass, TransferClass, TransferredAway
-from notebook_do.observe import observe_namespaces, observe_scripts
 from notebook_do.plan.mark import op_of
 from notebook_do.plan.plan import DeleteScript, Forget, Upload
 

@@ -10,7 +10,6 @@ from notebook_do.model import Json, Recorded, RecordedNamespace, Tombstone
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from notebook_do.journal import Intent
     from notebook_do.model import (
         NamespaceId,
         ObservedNamespace,
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
         StableId,
         Trigger,
     )
+    from notebook_do.state.journal import Intent
 
 
 def after_intent(  # noqa: PLR0913 - what was recorded, and what came of the intent

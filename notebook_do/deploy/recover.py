@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING
 from notebook_do.deploy.record import after_intent, missing, unclaimed
 from notebook_do.deploy.result import Outcome
 from notebook_do.deploy.send import Mismatched, Overtaken, Uncertain, look, verify
-from notebook_do.journal import Journal
-from notebook_do.observe import observe_namespaces, observe_scripts
+from notebook_do.live.observe import observe_namespaces, observe_scripts
 from notebook_do.plan.mark import op_of
+from notebook_do.state.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from notebook_do.cloudflare.client import Client
-    from notebook_do.journal import Attempt, Intent
     from notebook_do.model import ObservedScript, Recorded
     from notebook_do.state import StateFile
+    from notebook_do.state.journal import Attempt, Intent
 
 DECIDED_AFTER = 600.0
 """Seconds after which a request that was not seen can no longer be carried out (emulated: no document tells)."""

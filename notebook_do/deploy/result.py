@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from notebook_do.shown import Shown
+from notebook_do.display import Shown
 
 EventKind = Literal["step", "done", "failed", "waiting", "finished"]
 

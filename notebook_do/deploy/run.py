@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from notebook_do.cloudflare import wire
 from notebook_do.cloudflare.assets import send_assets
-from notebook_do.cloudflare.secrets import Vault
+from notebook_do.credentials.vault import Vault
 from notebook_do.deploy.before import check_consents, check_decided, check_secrets, not_our_own, verified_afterwards
 from notebook_do.deploy.blame import blamed
 from notebook_do.deploy.intents import intent_of, new_op, with_ids, with_marks, with_own_tags
@@ -29,23 +29,23 @@ from notebook_do.errors import (
     StalePlan,
     StateError,
 )
-from notebook_do.journal import Journal
-from notebook_do.observe import observe, observe_scripts
+from notebook_do.live.observe import observe, observe_scripts
 from notebook_do.plan.mark_step import SetMark
 from notebook_do.plan.plan import DeleteScript, Forget, Upload, take_baseline
 from notebook_do.plan.trigger_step import MakeQueue
 from notebook_do.plan.updates import update_notes
 from notebook_do.state import make_key
+from notebook_do.state.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.deploy.intents import Mutation
-    from notebook_do.journal import Intent, Status
     from notebook_do.model import MigrationTag, NamespaceId, ObservedNamespace, ObservedScript, Recorded
     from notebook_do.plan.plan import Plan, Step
     from notebook_do.state import StateFile
+    from notebook_do.state.journal import Intent, Status
 
 AT_ONCE = 4
 """How many steps of independent Workers are under way together."""

@@ -20,7 +20,7 @@ from notebook_do.deploy.intents import Mutation, judge
 from notebook_do.deploy.record import missing
 from notebook_do.deploy.there import until_there
 from notebook_do.errors import ApiError, DeployError
-from notebook_do.observe import observe_namespaces, observe_scripts
+from notebook_do.live.observe import observe_namespaces, observe_scripts
 from notebook_do.plan.mark import bears_mark, op_of
 from notebook_do.plan.mark_step import SetMark
 from notebook_do.plan.plan import DeleteScript, SetSchedules, SetUrl, Upload
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.cloudflare.wire import UploadForm
-    from notebook_do.journal import Intent, Status
     from notebook_do.model import NamespaceId, ObservedNamespace, ObservedScript
+    from notebook_do.state.journal import Intent, Status
 
 SENDS = 4
 LOOKS = 6

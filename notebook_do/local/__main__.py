@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebook_do.errors import DurableError
-from notebook_do.local.connection import PATIENCE
-from notebook_do.local.server import serve
+from notebook_do.local.process.connection import PATIENCE
+from notebook_do.local.process.server import serve
 
 if TYPE_CHECKING:
-    from notebook_do.local.home import LocalTarget
+    from notebook_do.local.process.home import LocalTarget
 
 
 def main() -> int:

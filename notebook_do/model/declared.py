@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from notebook_do.display import Shown
 from notebook_do.errors import DeclarationError
-from notebook_do.shown import Shown
 
 if TYPE_CHECKING:
     from notebook_do.model.triggers import Trigger

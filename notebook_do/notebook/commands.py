@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from notebook_do.declare.cell import parse_cell
 from notebook_do.errors import CommandError
 from notebook_do.notebook import deploying, exploring, records, verbs
-from notebook_do.notebook.blocks import Line
-from notebook_do.notebook.views import Declared, View, hints
-from notebook_do.session import current, open_session
+from notebook_do.notebook.views.blocks import Line
+from notebook_do.notebook.views.documents import Declared, View, hints
+from notebook_do.sessions.session import current, open_session
 
 if TYPE_CHECKING:
     import argparse
 
+    from notebook_do.display import Shown
     from notebook_do.model import Declaration, Where
-    from notebook_do.shown import Shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ def where_am_i(call: Call) -> Shown:
 
 def session(call: Call) -> Shown:
     """Open a session and say where it is; the first use fetches the local runtime, with a progress line."""
-    from notebook_do.notebook.progress import Download
+    from notebook_do.notebook.widgets.progress import Download
 
     o = call.options
     given = {"stage": o.stage, "target": o.target, "account": o.account, "state": o.state, "lock": o.lock}
@@ -127,7 +127,7 @@ def rm(call: Call) -> Shown:
 
 def fetch(call: Call) -> Shown:
     """Call a Worker and show its answer."""
-    from notebook_do.notebook.answer import Answer
+    from notebook_do.notebook.views.answer import Answer
 
     o = call.options
     headers = dict(_header(text) for text in o.header)
@@ -156,7 +156,7 @@ def _is_json(text: str) -> bool:
 
 def form(call: Call) -> Any:
     """Show a form."""
-    from notebook_do.notebook import forms
+    from notebook_do.notebook.widgets import forms
 
     return forms.show(call)
 

@@ -9,14 +9,13 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from notebook_do.display import Shown, clean
 from notebook_do.errors import ConsentRequired, DeployError, PlanRefused, StalePlan
-from notebook_do.letters import clean
-from notebook_do.notebook import views
-from notebook_do.notebook.blocks import Code, Document, Line, Tone
-from notebook_do.notebook.plan_view import change_count, lost, number, plan_document
-from notebook_do.notebook.progress import DeployLine
 from notebook_do.notebook.shells import display, shell_of
-from notebook_do.shown import Shown
+from notebook_do.notebook.views import documents as views
+from notebook_do.notebook.views.blocks import Code, Document, Line, Tone
+from notebook_do.notebook.views.plan import change_count, lost, number, plan_document
+from notebook_do.notebook.widgets.progress import DeployLine
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from notebook_do.deploy import DeployResult
     from notebook_do.notebook.commands import Call
     from notebook_do.plan.plan import Plan
-    from notebook_do.session import Session
+    from notebook_do.sessions.session import Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +140,7 @@ def run(call: Call, session: Session, plan: Plan, confirm: Collection[str] = ())
 
 
 def _panel(call: Call, session: Session, plan: Plan) -> None:
-    from notebook_do.notebook.panel import DeployPanel
+    from notebook_do.notebook.widgets.panel import DeployPanel
 
     name, ip = call.options.as_, call.ip
     panel = DeployPanel(session, plan, finished=lambda result: ip.user_ns.update({name: result}) if name else None)

@@ -106,7 +106,7 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
 
     def _deliver(self, value: Any, options: Namespace) -> Any:
         if options.json and value is not None:
-            from notebook_do.notebook.as_json import written
+            from notebook_do.notebook.views.as_json import written
 
             value = JsonText(written(value))
         if options.as_:
@@ -218,7 +218,7 @@ def load(ip: Any) -> Any:
 def unload(ip: Any) -> None:
     """Take away all that `load` put in, and stop what was started since. The open session keeps its declarations."""
     _take_away(ip)
-    if (session := sys.modules.get("notebook_do.session")) is not None:  # without it nothing was started
+    if (session := sys.modules.get("notebook_do.sessions.session")) is not None:  # without it nothing was started
         session.rest()
 
 

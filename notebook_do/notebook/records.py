@@ -6,20 +6,20 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.display import Table
 from notebook_do.errors import CommandError
-from notebook_do.notebook.blocks import Code, Header, Item, Items, Line, Tone
-from notebook_do.notebook.views import View
-from notebook_do.session import current, missing
-from notebook_do.shown import Table
+from notebook_do.notebook.views.blocks import Code, Header, Item, Items, Line, Tone
+from notebook_do.notebook.views.documents import View
+from notebook_do.sessions.session import current, missing
 
 if TYPE_CHECKING:
+    from notebook_do.display import Shown
     from notebook_do.notebook.commands import Call
-    from notebook_do.shown import Shown
 
 
 def import_(call: Call) -> Shown:
     """Show the cells that declare live Workers; files that the cells name are written beside the notebook."""
-    from notebook_do.exchange import write_files
+    from notebook_do.interchange.importing import write_files
 
     o = call.options
     imported = current().import_(*o.workers, from_account=o.from_account)

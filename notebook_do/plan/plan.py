@@ -11,11 +11,11 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.display import Shown, frame
 from notebook_do.model import Json
 from notebook_do.plan.canonical import canonical, plain
 from notebook_do.plan.mark_step import SetMark
 from notebook_do.plan.trigger_step import MakeQueue, RemoveTrigger, SetTrigger
-from notebook_do.shown import Shown, frame
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from notebook_do.local import launch
-from notebook_do.local.account import Account, Change, new_hex_id, new_version_id, now
-from notebook_do.local.namespaces import Namespace
-from notebook_do.local.records import Code, Deployment, Script, StoredModule, Version
-from notebook_do.local.spec import Export, ProbeReport
+from notebook_do.local.account.account import Account, Change, new_hex_id, new_version_id, now
+from notebook_do.local.account.records import Code, Deployment, Script, StoredModule, Version
+from notebook_do.local.process import launch
+from notebook_do.local.rules.namespaces import Namespace
+from notebook_do.local.runtime.spec import Export, ProbeReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable

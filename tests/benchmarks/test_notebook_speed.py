@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from notebook_do.notebook import html, text
-from notebook_do.notebook.plan_view import plan_document
+from notebook_do.notebook.views import html, text
+from notebook_do.notebook.views.plan import plan_document
 from notebook_do.plan.plan import Action, Baseline, Change, Plan
 
 if TYPE_CHECKING:

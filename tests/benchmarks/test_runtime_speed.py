@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from notebook_do.local.gateway import workers_app
-from notebook_do.local.listening import bind, server_of
-from notebook_do.local.probe import probe
-from notebook_do.local.runtime import Runtime
-from notebook_do.local.spec import HostedNamespace, ModuleFile, RunnableWorker
+from notebook_do.local.gateway.gateway import workers_app
+from notebook_do.local.process.listening import bind, server_of
+from notebook_do.local.runtime.probe import probe
+from notebook_do.local.runtime.runtime import Runtime
+from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, RunnableWorker
 from notebook_do.toolchain import find_workerd
 
 if TYPE_CHECKING:

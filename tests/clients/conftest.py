@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from notebook_do.local import launch
+from notebook_do.local.process import launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from notebook_do.local.home import LocalTarget
+    from notebook_do.local.process.home import LocalTarget
 
 sys.path.append(str(Path(__file__).parent.parent))  # for test_every_binding, which has every type
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from test_every_binding import CASES, HOST, ROOMS, in_python
 
-from notebook_do.adoption import adopted
 from notebook_do.cloudflare.wire import decode_binding, encode_binding
 from notebook_do.declare.catalog import Catalog
-from notebook_do.declare.exporting import wrangler_files
-from notebook_do.declare.importing import import_cells
-from notebook_do.exchange import write_files
+from notebook_do.interchange.cells import import_cells
+from notebook_do.interchange.importing import write_files
+from notebook_do.interchange.wrangler import wrangler_files
+from notebook_do.live.adopt import adopted
 from notebook_do.model import RESOURCE_TYPES, Json, Module, ModuleKind, Observed, ObservedScript, Recorded
 from notebook_do.plan.build import build_plan
 

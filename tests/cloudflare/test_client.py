@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from notebook_do.cloudflare import answer as answers
 from notebook_do.cloudflare.answer import Answer, NoAnswer, parse_json, retry_after
 from notebook_do.cloudflare.client import REQUEST_BUDGET, Client
-from notebook_do.cloudflare.credentials import Token
 from notebook_do.cloudflare.retry import Pace
-from notebook_do.cloudflare.sealed import Sealed
 from notebook_do.cloudflare.wire import UploadForm
+from notebook_do.credentials.sealed import Sealed
+from notebook_do.credentials.token import Token
 from notebook_do.errors import ApiError, CredentialError, TargetError
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from notebook_do.cloudflare import credentials
 from notebook_do.cloudflare.client import Client
-from notebook_do.cloudflare.credentials import (
+from notebook_do.credentials import token as credentials
+from notebook_do.credentials.token import (
     Token,
     allowed_base_url,
     api_base_url,

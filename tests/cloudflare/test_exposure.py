@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from notebook_do.cloudflare.client import Client
-from notebook_do.cloudflare.credentials import Token
-from notebook_do.cloudflare.exposure import excess, shared_kernel
 from notebook_do.cloudflare.retry import Pace
+from notebook_do.credentials.exposure import excess, shared_kernel
+from notebook_do.credentials.token import Token
 
 ACCOUNT = "a" * 32
 

@@ -9,12 +9,12 @@ import httpx
 import pytest
 
 from notebook_do.cloudflare.client import Client
-from notebook_do.cloudflare.credentials import Token
 from notebook_do.cloudflare.pages import MOST_PAGES, pages
 from notebook_do.cloudflare.triggers import list_triggers, read_triggers
+from notebook_do.credentials.token import Token
 from notebook_do.errors import ApiError, CommandError
+from notebook_do.live.observe import observe, observe_objects
 from notebook_do.model import NamespaceId, Trigger
-from notebook_do.observe import observe, observe_objects
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from notebook_do.declare.bundle import bundle
 from notebook_do.declare.cell import parse_cell
 from notebook_do.errors import SourceError
 from notebook_do.model import Bindings, Module, ModuleKind, Worker
+from notebook_do.sources.bundle import bundle
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from notebook_do.declare import bundle as bundling
 from notebook_do.declare.catalog import Catalog
 from notebook_do.declare.cell import parse_cell
 from notebook_do.errors import CommandError, DeclarationError, SourceError
 from notebook_do.model import Bindings, Worker
+from notebook_do.sources import bundle as bundling
 
 ODD = [
     "\u0421ounter",  # Cyrillic capital Es

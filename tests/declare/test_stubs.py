@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from notebook_do.declare.esbuild import build_text
-from notebook_do.declare.stubs import RESOURCE_CLASSES, env_types
+from notebook_do.interchange.typescript import RESOURCE_CLASSES, env_types
 from notebook_do.model import (
     RESOURCE_TYPES,
     ClassBinding,
@@ -22,6 +21,7 @@ from notebook_do.model import (
     ServiceBinding,
     ValueBinding,
 )
+from notebook_do.sources.esbuild import build_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from notebook_do.cloudflare.client import Client
-from notebook_do.cloudflare.credentials import Token
 from notebook_do.cloudflare.retry import Pace
+from notebook_do.credentials.token import Token
+from notebook_do.live.observe import observe
 from notebook_do.model import (
     ClassBinding,
     CreateClass,
@@ -36,7 +37,6 @@ from notebook_do.model import (
     StableId,
     Storage,
 )
-from notebook_do.observe import observe
 from notebook_do.plan.plan import Plan, SetUrl, Upload, take_baseline
 
 if TYPE_CHECKING:

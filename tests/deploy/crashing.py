@@ -24,7 +24,7 @@ from account_model import Account, client_of
 from project import Project, worker_of
 
 from notebook_do.cloudflare.client import Client
-from notebook_do.cloudflare.credentials import Token
+from notebook_do.credentials.token import Token
 from notebook_do.deploy import recover, run
 from notebook_do.state import StateFile
 

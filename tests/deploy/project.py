@@ -6,15 +6,15 @@ import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.cloudflare.secrets import Vault
+from notebook_do.credentials.vault import Vault
 from notebook_do.declare.catalog import Catalog
 from notebook_do.deploy import DeployResult, deploy, recover, undecided
-from notebook_do.journal import Journal
+from notebook_do.live.observe import observe
 from notebook_do.model import Bindings, Namespace, NamespaceBinding, Secret, StableId, ValueBinding, Worker
-from notebook_do.observe import observe
 from notebook_do.plan.build import build_plan
 from notebook_do.plan.triggers import triggers_concerned
 from notebook_do.state import load_key
+from notebook_do.state.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

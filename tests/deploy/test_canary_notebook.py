@@ -13,7 +13,7 @@ import pytest
 from canary import hits
 from nbclient import NotebookClient
 
-from notebook_do.local import launch
+from notebook_do.local.process import launch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,9 +37,9 @@ SCRIPT = f"""
 {SOURCE}
 # ---
 import notebook_do as nd
-from notebook_do.notebook.drafts import WorkerDraft
-from notebook_do.notebook.forms import WorkerForm
-from notebook_do.notebook.panel import DeployPanel
+from notebook_do.notebook.widgets.drafts import WorkerDraft
+from notebook_do.notebook.widgets.forms import WorkerForm
+from notebook_do.notebook.widgets.panel import DeployPanel
 session = nd.current()
 # ---
 import getpass, pathlib

@@ -14,8 +14,8 @@ from project import Project, worker_of
 from test_faults import ENDPOINTS, Weather, check_state, check_truth
 
 from notebook_do.errors import DurableError
-from notebook_do.notebook.panel import DeployPanel
-from notebook_do.notebook.progress import DeployLine
+from notebook_do.notebook.widgets.panel import DeployPanel
+from notebook_do.notebook.widgets.progress import DeployLine
 from notebook_do.state import StateFile
 
 if TYPE_CHECKING:

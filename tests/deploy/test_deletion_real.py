@@ -10,17 +10,17 @@ from project import worker_of
 from test_real import count, project_of
 
 from notebook_do.cloudflare.client import Client
-from notebook_do.cloudflare.credentials import Token
+from notebook_do.credentials.token import Token
 from notebook_do.errors import ApiError
-from notebook_do.local import launch
-from notebook_do.local.account import Account
-from notebook_do.local.routes_scripts import HOLDS
+from notebook_do.local.account.account import Account
+from notebook_do.local.api.scripts import HOLDS
+from notebook_do.local.process import launch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from notebook_do.local.launch import LocalTarget
+    from notebook_do.local.process.launch import LocalTarget
 
 
 @pytest.fixture(params=["", "1"])

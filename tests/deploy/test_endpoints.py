@@ -13,10 +13,10 @@ from faults import FAULTS
 
 from notebook_do.cloudflare.answer import NoAnswer
 from notebook_do.cloudflare.client import Client
-from notebook_do.cloudflare.credentials import Token
 from notebook_do.cloudflare.retry import Pace
-from notebook_do.cloudflare.sealed import Sealed
 from notebook_do.cloudflare.wire import UploadForm, decode_modules
+from notebook_do.credentials.sealed import Sealed
+from notebook_do.credentials.token import Token
 from notebook_do.errors import ApiError
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from test_faults import ENDPOINTS, Weather
 
 from notebook_do.deploy import run as run_module
 from notebook_do.errors import DurableError, PlanRefused, StateCorrupt
-from notebook_do.journal import Journal
 from notebook_do.state import StateFile
+from notebook_do.state.journal import Journal
 
 if TYPE_CHECKING:
     from pathlib import Path

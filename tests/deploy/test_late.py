@@ -16,9 +16,9 @@ from project import Project, worker_of
 from notebook_do.deploy import recover
 from notebook_do.deploy.recover import DECIDED_AFTER
 from notebook_do.errors import DurableError, StalePlan
-from notebook_do.journal import Journal
-from notebook_do.notebook.plan_view import plan_document
+from notebook_do.notebook.views.plan import plan_document
 from notebook_do.state import StateFile
+from notebook_do.state.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,19 +16,19 @@ import pytest
 from project import worker_of
 from test_real import count, project_of, target  # noqa: F401 - a fixture
 
-from notebook_do.notebook.plan_view import plan_document
+from notebook_do.notebook.views.plan import plan_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from notebook_do.local.launch import LocalTarget
+    from notebook_do.local.process.launch import LocalTarget
 
 HERE = Path(__file__).parent
 DEPLOY = """
 import asyncio, sys, time
 sys.path.insert(0, {here!r})
 from notebook_do.cloudflare.client import Client
-from notebook_do.cloudflare.credentials import Token
+from notebook_do.credentials.token import Token
 from notebook_do.state import StateFile
 from project import Project, worker_of
 client = lambda: Client({base!r}, {account!r}, Token({token!r}), origin={origin!r})

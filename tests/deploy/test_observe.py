@@ -12,8 +12,8 @@ from faults import FAULTS
 
 from notebook_do.deploy import deploy
 from notebook_do.errors import DurableError
+from notebook_do.live.observe import observe
 from notebook_do.model import ClassBinding, NamespaceId, Observed, Storage
-from notebook_do.observe import observe
 from notebook_do.state import StateFile
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from project import Project
 from notebook_do.declare.cell import parse_cell
 from notebook_do.deploy import recover
 from notebook_do.errors import DeployError, DurableError
-from notebook_do.journal import Journal
 from notebook_do.state import StateFile
+from notebook_do.state.journal import Journal
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,9 +12,9 @@ from crashing import stages
 from project import Project, worker_of
 
 from notebook_do.cloudflare.client import Client
-from notebook_do.cloudflare.credentials import Token
+from notebook_do.credentials.token import Token
 from notebook_do.errors import DurableError, SourceError
-from notebook_do.local import launch
+from notebook_do.local.process import launch
 from notebook_do.model import Bindings, Namespace, NamespaceBinding, StableId, Where, Worker
 from notebook_do.state import StateFile
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from processes import Runner
 
-    from notebook_do.local.launch import LocalTarget
+    from notebook_do.local.process.launch import LocalTarget
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from notebook_do.deploy.order import waits_for
 from notebook_do.deploy.record import after_forget, after_intent, missing, unclaimed
 from notebook_do.deploy.result import Outcome
 from notebook_do.errors import StalePlan
-from notebook_do.journal import Intent
 from notebook_do.model import (
     ClassBinding,
     CreateClass,
@@ -44,6 +43,7 @@ from notebook_do.plan.plan import Baseline, Consent, DeleteScript, Forget, Plan,
 from notebook_do.plan.secret import KEPT
 from notebook_do.plan.trigger_step import MakeQueue, RemoveTrigger, SetTrigger
 from notebook_do.plan.undecided import Undecided
+from notebook_do.state.journal import Intent
 
 ROUTE = Trigger(kind="route", key="example.com/*")
 JOBS = Trigger(kind="consumer", key="jobs", settings=Json({"dead_letter_queue": "dead"}))

@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.local import launch
+from notebook_do.local.process import launch
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from notebook_do.local import launch
+from notebook_do.local.process import launch
 
 if TYPE_CHECKING:
-    from notebook_do.local.home import LocalTarget
+    from notebook_do.local.process.home import LocalTarget
 
 KILLED = {"killed": True}
 

@@ -11,8 +11,8 @@ import pytest
 from hostile import HOSTILE, every_view, plan_of
 from playwright.sync_api import expect
 
-from notebook_do.notebook import html, text
-from notebook_do.notebook.views import bundle
+from notebook_do.notebook.views import html, text
+from notebook_do.notebook.views.documents import bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,9 +24,9 @@ pytestmark = pytest.mark.browser
 DISPLAY = "display(shown, raw=True)"
 FORMS = """import json, notebook_do as nd
 from hostile import plan_of
-from notebook_do.notebook.forms import NamespaceForm, WorkerForm
-from notebook_do.notebook.drafts import BindingRow, NamespaceDraft, WorkerDraft
-from notebook_do.notebook.panel import DeployPanel
+from notebook_do.notebook.widgets.forms import NamespaceForm, WorkerForm
+from notebook_do.notebook.widgets.drafts import BindingRow, NamespaceDraft, WorkerDraft
+from notebook_do.notebook.widgets.panel import DeployPanel
 evil = " ".join(json.load(open("strings.json")))
 session = nd.session("x")
 draft = WorkerDraft(id=evil, name=evil, compat_date=evil, rows=[BindingRow(name=evil, target=evil)], source=evil)

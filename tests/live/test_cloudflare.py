@@ -17,8 +17,9 @@ import pytest
 
 from notebook_do.cloudflare import wire
 from notebook_do.cloudflare.client import Client
-from notebook_do.cloudflare.credentials import api_base_url, find_account, find_token
+from notebook_do.credentials.token import api_base_url, find_account, find_token
 from notebook_do.errors import ApiError
+from notebook_do.live.observe import observe_namespaces, observe_scripts
 from notebook_do.model import (
     ClassBinding,
     CreateClass,
@@ -32,7 +33,6 @@ from notebook_do.model import (
     Storage,
     TransferClass,
 )
-from notebook_do.observe import observe_namespaces, observe_scripts
 from notebook_do.plan.mark import op_of
 from notebook_do.plan.plan import Upload
 

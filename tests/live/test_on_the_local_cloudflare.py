@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from notebook_do.local import launch
+from notebook_do.local.process import launch
 
 SUITE = Path(__file__).parent / "test_cloudflare.py"
 

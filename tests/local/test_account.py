@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from notebook_do.errors import TargetError
-from notebook_do.local import database as module
-from notebook_do.local.account import Account, Change, new_hex_id, new_version_id, now
-from notebook_do.local.blobs import Blobs
-from notebook_do.local.namespaces import Namespace
-from notebook_do.local.records import Code, Deployment, Script, StoredModule, Version
-from notebook_do.local.spec import Export, ProbeReport
+from notebook_do.local.account import database as module
+from notebook_do.local.account.account import Account, Change, new_hex_id, new_version_id, now
+from notebook_do.local.account.blobs import Blobs
+from notebook_do.local.account.records import Code, Deployment, Script, StoredModule, Version
+from notebook_do.local.rules.namespaces import Namespace
+from notebook_do.local.runtime.spec import Export, ProbeReport
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notebook_do.local import capnp
-from notebook_do.local.bindings import unsupported
-from notebook_do.local.config import Faults, Layout, config_text
-from notebook_do.local.island import blame, neighbours
-from notebook_do.local.spec import HostedNamespace, RunnableWorker
-from notebook_do.local.upstream import Upstream
-from notebook_do.local.workerd import start
+from notebook_do.local.runtime import capnp
+from notebook_do.local.runtime.bindings import unsupported
+from notebook_do.local.runtime.config import Faults, Layout, config_text
+from notebook_do.local.runtime.island import blame, neighbours
+from notebook_do.local.runtime.spec import HostedNamespace, RunnableWorker
+from notebook_do.local.runtime.upstream import Upstream
+from notebook_do.local.runtime.workerd import start
 
 if TYPE_CHECKING:
     from collections.abc import Callable

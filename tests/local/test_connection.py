@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import notebook_do
-from notebook_do.local.listening import bind, server_of
+from notebook_do.local.process.listening import bind, server_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from notebook_do.local import connection
-from notebook_do.local.upstream import Exchange, Upstream
+from notebook_do.local.process import connection
+from notebook_do.local.runtime.upstream import Exchange, Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable

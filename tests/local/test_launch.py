@@ -16,8 +16,8 @@ import httpx
 import pytest
 
 from notebook_do.errors import TargetError
-from notebook_do.local import launch
-from notebook_do.local.home import Home
+from notebook_do.local.process import launch
+from notebook_do.local.process.home import Home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 USER = """
 import sys, json, os
 from pathlib import Path
-from notebook_do.local import launch
+from notebook_do.local.process import launch
 target = launch.ensure(Path(sys.argv[1]), linger=0.3)
 print(json.dumps([target.pid, target.api]), flush=True)
 sys.stdin.readline()
@@ -105,7 +105,7 @@ def test_ensure_starts_once_and_then_finds(data: Path) -> None:
 
 def test_finding_imports_nothing_heavy() -> None:
     """A kernel that uses a running server loads no web server and no HTTP client for it."""
-    code = "import sys; from notebook_do.local import launch; print(*sys.modules)"
+    code = "import sys; from notebook_do.local.process import launch; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"starlette", "uvicorn", "httpx", "asyncio", "sqlite3", "platformdirs", "pandas"} & set(loaded)
 
@@ -188,7 +188,10 @@ def test_it_is_left_in_no_process_table(data: Path) -> None:
 
 def test_start_stays_until_stop(data: Path) -> None:
     """A server that was started on purpose needs no users; stop ends it, and says whether there was one."""
-    code = "import sys; from pathlib import Path; from notebook_do.local import launch; launch.start(Path(sys.argv[1]))"
+    code = (
+        "import sys; from pathlib import Path; from notebook_do.local.process import launch;"
+        "launch.start(Path(sys.argv[1]))"
+    )
     subprocess.run([sys.executable, "-c", code, str(data)], check=True, timeout=30)
     home = Home(data)
     assert home.users() == 1
@@ -225,7 +228,7 @@ FOREGROUND = """
 import sys
 from pathlib import Path
 from notebook_do.errors import DurableError
-from notebook_do.local import launch
+from notebook_do.local.process import launch
 try:
     say = lambda target: print(target.pid, target.api, flush=True)
     launch.run_foreground(Path(sys.argv[1]), int(sys.argv[2]), 0, say)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from notebook_do.local.metadata import (
+from notebook_do.local.account.records import DEFERRED, Code, StoredModule, Version
+from notebook_do.local.api.metadata import (
     Upload,
     check_date,
     check_modules,
@@ -19,8 +20,7 @@ from notebook_do.local.metadata import (
     read_settings,
     read_upload,
 )
-from notebook_do.local.records import DEFERRED, Code, StoredModule, Version
-from notebook_do.local.refusals import Refused
+from notebook_do.local.rules.refusals import Refused
 
 JS = "application/javascript+module"
 ROOM = {"type": "durable_object_namespace", "name": "ROOM", "class_name": "Room"}

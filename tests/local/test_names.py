@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.local import names as module
-from notebook_do.local.names import Names
-from notebook_do.local.objects import object_id
+from notebook_do.local.objects import names as module
+from notebook_do.local.objects.names import Names
+from notebook_do.local.objects.objects import object_id
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from notebook_do.errors import TargetError
-from notebook_do.local.ownership import fresh_folder, locked, reap
+from notebook_do.local.process.ownership import fresh_folder, locked, reap
 
 
 def sleeper(*words: str) -> subprocess.Popen[bytes]:

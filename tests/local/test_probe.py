@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from notebook_do.local.probe import probe
-from notebook_do.local.spec import Export, ModuleFile, ScriptInvalid
+from notebook_do.local.runtime.probe import probe
+from notebook_do.local.runtime.spec import Export, ModuleFile, ScriptInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from notebook_do.local.spec import ProbeReport, RunnableWorker
+    from notebook_do.local.runtime.spec import ProbeReport, RunnableWorker
 
 HELLO = 'export default { fetch() { return new Response("hello"); } };'
 

@@ -13,7 +13,7 @@ import pytest
 from websockets.sync.client import connect
 
 import notebook_do as nd
-from notebook_do.local import launch
+from notebook_do.local.process import launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from notebook_do.local.namespaces import AccountFacts, Lifecycle, Namespace, ScriptFacts, Switches
-from notebook_do.local.reconcile import live_entries, reconcile
-from notebook_do.local.refusals import Refused
-from notebook_do.local.scenarios import SCENARIOS
+from notebook_do.local.rules.exports import live_entries, reconcile
+from notebook_do.local.rules.namespaces import AccountFacts, Lifecycle, Namespace, ScriptFacts, Switches
+from notebook_do.local.rules.refusals import Refused
+from notebook_do.local.rules.scenarios import SCENARIOS
 
 OPENAPI = Path(__file__).parents[1] / "openapi" / "workers.json"
 OUTCOMES = [

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notebook_do.local.namespaces import AccountFacts, Lifecycle, Namespace, ScriptFacts, Switches
-from notebook_do.local.refusals import RULES, Refused
-from notebook_do.local.rules import check_bindings, migrate
+from notebook_do.local.rules.migrations import check_bindings, migrate
+from notebook_do.local.rules.namespaces import AccountFacts, Lifecycle, Namespace, ScriptFacts, Switches
+from notebook_do.local.rules.refusals import RULES, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable

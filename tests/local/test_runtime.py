@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from notebook_do.errors import TargetError
-from notebook_do.local.objects import object_id, stored_objects
-from notebook_do.local.runtime import Runtime
-from notebook_do.local.spec import ScriptInvalid
+from notebook_do.local.objects.objects import object_id, stored_objects
+from notebook_do.local.runtime.runtime import Runtime
+from notebook_do.local.runtime.spec import ScriptInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from notebook_do.local.spec import ModuleFile, ScriptInvalid
+from notebook_do.local.runtime.spec import ModuleFile, ScriptInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from notebook_do.local.spec import RunnableWorker
+    from notebook_do.local.runtime.spec import RunnableWorker
 
 NS = "0" * 31 + "4"
 HELLO = 'export default { fetch() { return new Response("hello"); } };'
@@ -312,8 +312,8 @@ def test_workerd_dies_with_its_parent(
     script = textwrap.dedent(f"""
         import asyncio
         from pathlib import Path
-        from notebook_do.local.runtime import Runtime
-        from notebook_do.local.spec import ModuleFile, RunnableWorker
+        from notebook_do.local.runtime.runtime import Runtime
+        from notebook_do.local.runtime.spec import ModuleFile, RunnableWorker
         module = ModuleFile(name="i.js", content_type="application/javascript+module", path=Path({str(module)!r}))
         worker = RunnableWorker(name="page", version="1", main_module="i.js", modules=(module,))
         async def main():

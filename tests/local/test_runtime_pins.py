@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from notebook_do.local.objects import object_id
-from notebook_do.local.probe import probe
-from notebook_do.local.spec import ScriptInvalid
+from notebook_do.local.objects.objects import object_id
+from notebook_do.local.runtime.probe import probe
+from notebook_do.local.runtime.spec import ScriptInvalid
 from notebook_do.toolchain import WORKERD_INTEGRITY, WORKERD_VERSION, find_workerd
 
 if TYPE_CHECKING:

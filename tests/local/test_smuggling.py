@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from notebook_do.local import http1
+from notebook_do.local.runtime import http1
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notebook_do.local.v8 import DecodeError, decode
+from notebook_do.local.objects.v8 import DecodeError, decode
 
 HEAD = b"\xff\x0f"
 TAGS = b"_0TF-IUNZcS\"^oAa;'DRB~Vyxnzs\\{$@:,r"

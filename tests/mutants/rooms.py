@@ -53,7 +53,7 @@ ROOMS = {
         share=4,
     ),
     "deploy": Room(
-        modules=("notebook_do/deploy/*.py", "notebook_do/journal.py"),
+        modules=("notebook_do/deploy/*.py", "notebook_do/state/journal.py"),
         stages=(
             _in("tests/deploy", "record", "run", "meanwhile", "there"),
             (*_in("tests/deploy", "drift", "stored_plan", "late"), "tests/test_journal.py"),
@@ -64,8 +64,7 @@ ROOMS = {
     ),
     "local": Room(
         modules=tuple(
-            f"notebook_do/local/{name}.py"
-            for name in ("rules", "reconcile", "metadata", "names", "ownership", "refusals", "scenarios", "namespaces")
+            f"notebook_do/local/{name}.py" for name in ("rules/*", "api/metadata", "objects/names", "process/ownership")
         ),
         stages=(
             _in("tests/local", "metadata", "rules", "reconcile"),

@@ -6,15 +6,15 @@ import itertools
 from typing import TYPE_CHECKING
 
 from notebook_do.deploy import DeployResult, Outcome
+from notebook_do.display import Table as Rows
 from notebook_do.model import Bindings, Json, Namespace, NamespaceBinding, PlainText, ServiceBinding, StableId, Worker
-from notebook_do.notebook import views
-from notebook_do.notebook.blocks import Code, Diagram, Edge, Folded, Header, Item, Items, Line, Link, Table, Tone
-from notebook_do.notebook.declaration_view import declared_document
+from notebook_do.notebook.views import documents as views
+from notebook_do.notebook.views.blocks import Code, Diagram, Edge, Folded, Header, Item, Items, Line, Link, Table, Tone
+from notebook_do.notebook.views.declarations import declared_document
 from notebook_do.plan.plan import Action, Baseline, Change, Consent, Plan, Refusal
-from notebook_do.shown import Table as Rows
 
 if TYPE_CHECKING:
-    from notebook_do.notebook.blocks import Document
+    from notebook_do.notebook.views.blocks import Document
 
 TAGS = (
     "script",

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-import notebook_do.session as session_module
+import notebook_do.sessions.session as session_module
 from notebook_do import refusing
 from notebook_do.errors import DurableError
-from notebook_do.notebook import batch, commands
+from notebook_do.notebook import commands
+from notebook_do.notebook.runbook import batch
 from notebook_do.settings import configured
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ RUN: dict[str, tuple[tuple[str | tuple[str, str], ...], dict[str, Any]]] = {
     ),
     "import of a module of the package": (
         (
-            "import notebook_do.declaring as d\nimport notebook_do.session\nnotebook_do.session('x')",
+            "import notebook_do.sessions.declaring as d\nimport notebook_do\nnotebook_do.session('x')",
             worker("a", of="d.Worker"),
         ),
         {"session": "x", "ids": {"a"}},
@@ -412,7 +413,7 @@ FAILS: dict[str, tuple[tuple[str | tuple[str, str], ...], str]] = {
         (
             OPEN,
             worker("a"),
-            "from notebook_do.cloudflare.client import Client\nfrom notebook_do.cloudflare.credentials import Token",
+            "from notebook_do.cloudflare.client import Client\nfrom notebook_do.credentials.token import Token",
             "client = Client('http://127.0.0.1:9/client/v4', 'a' * 32, Token('x' * 40, source='here'))",
             "await client.change('DELETE', '/accounts')",
         ),
@@ -420,7 +421,7 @@ FAILS: dict[str, tuple[tuple[str | tuple[str, str], ...], str]] = {
     ),
     "patched deploy": (
         (OPEN, worker("a"), "nd.Session.deploy = lambda *a, **k: None"),
-        "cell 3: changes notebook_do itself (notebook_do.session.Session.deploy); leave that out",
+        "cell 3: changes notebook_do itself (notebook_do.sessions.session.Session.deploy); leave that out",
     ),
     "patched session object": (
         (OPEN, worker("a"), "nd.current().plan = lambda: None"),

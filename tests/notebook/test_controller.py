@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from notebook_do.errors import DeployError, StalePlan, TargetError
-from notebook_do.notebook.controller import DeployController, Phase
+from notebook_do.notebook.widgets.controller import DeployController, Phase
 from notebook_do.plan.plan import Plan  # noqa: TC001 - a dataclass field
 
 

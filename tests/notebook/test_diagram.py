@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notebook_do.notebook import diagram, html, letters, text
-from notebook_do.notebook.blocks import Diagram, Edge, Tone
-from notebook_do.notebook.plan_view import bindings_diagram
+from notebook_do.notebook.views import diagram, html, text
+from notebook_do.notebook.views import width as letters
+from notebook_do.notebook.views.blocks import Diagram, Edge, Tone
+from notebook_do.notebook.views.plan import bindings_diagram
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

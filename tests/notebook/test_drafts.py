@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notebook_do.model import Namespace, Worker
-from notebook_do.notebook.drafts import BindingRow, NamespaceDraft, WorkerDraft
+from notebook_do.notebook.widgets.drafts import BindingRow, NamespaceDraft, WorkerDraft
 
 
 def test_an_empty_namespace_form_says_what_is_missing() -> None:

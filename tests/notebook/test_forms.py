@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from notebook_do.notebook.drafts import NamespaceDraft, WorkerDraft
-from notebook_do.notebook.forms import NamespaceForm, WorkerForm
-from notebook_do.session import Session, open_session
+from notebook_do.notebook.widgets.drafts import NamespaceDraft, WorkerDraft
+from notebook_do.notebook.widgets.forms import NamespaceForm, WorkerForm
+from notebook_do.sessions.session import Session, open_session
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from notebook_do.notebook.frames import COLUMNS, frame, selected
+from notebook_do.frames import COLUMNS, frame, selected
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,13 +12,15 @@ import pytest
 from hostile import HOSTILE, block_document, every_view
 
 from notebook_do.model import Json
-from notebook_do.notebook import html, letters, text, views
-from notebook_do.notebook.blocks import Tone
+from notebook_do.notebook.views import documents as views
+from notebook_do.notebook.views import html, text
+from notebook_do.notebook.views import width as letters
+from notebook_do.notebook.views.blocks import Tone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from notebook_do.notebook.blocks import Document
+    from notebook_do.notebook.views.blocks import Document
     from notebook_do.plan.plan import Plan
 
 SVG = "{http://www.w3.org/2000/svg}"

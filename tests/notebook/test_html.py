@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from notebook_do.notebook import html
-from notebook_do.notebook.blocks import Header, Line, Link, Table, Tone
+from notebook_do.notebook.views import html
+from notebook_do.notebook.views.blocks import Header, Line, Link, Table, Tone
 
 
 def test_a_child_is_text_unless_element_made_it() -> None:

@@ -14,7 +14,7 @@ from traitlets.config import Config
 
 from notebook_do.errors import CommandError, ConsentRequired, DeclarationError, DurableError, PlanRefused, StalePlan
 from notebook_do.notebook import verbs
-from notebook_do.session import current, open_session
+from notebook_do.sessions.session import current, open_session
 
 COUNTER = """import { DurableObject } from "cloudflare:workers";
 export class Counter extends DurableObject {

@@ -10,9 +10,9 @@ from test_controller import Recorder, pressed, raising
 from test_magics import declare, run
 
 from notebook_do.errors import DeployError, StalePlan
-from notebook_do.journal import Intent, Journal
 from notebook_do.plan.undecided import Undecided
-from notebook_do.session import current
+from notebook_do.sessions.session import current
+from notebook_do.state.journal import Intent, Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import pytest
 
 from notebook_do.deploy import DeployResult, Event, Outcome
 from notebook_do.errors import StalePlan
-from notebook_do.notebook.panel import DeployPanel
+from notebook_do.notebook.widgets.panel import DeployPanel
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from notebook_do.notebook.plan_view import change_count, counts, masked
-from notebook_do.notebook.views import bundle
+from notebook_do.notebook.views.documents import bundle
+from notebook_do.notebook.views.plan import change_count, counts, masked
 from notebook_do.plan.plan import Action, Change, Plan
 
 if TYPE_CHECKING:

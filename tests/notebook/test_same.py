@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nbconvert import HTMLExporter
 
-from notebook_do.notebook.frames import COLUMNS, dtype_of, frame
-from notebook_do.notebook.views import bundle
+from notebook_do.display import Table
+from notebook_do.frames import COLUMNS, dtype_of, frame
+from notebook_do.notebook.views.documents import bundle
 from notebook_do.plan.plan import Action, Change
-from notebook_do.shown import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from plan_world import Book, body
 
-from notebook_do import declaring, model, session
-from notebook_do.adoption import adopted
+from notebook_do import model
 from notebook_do.declare.catalog import Catalog
-from notebook_do.declare.exporting import wrangler_files
-from notebook_do.declare.importing import Imported, import_cells
 from notebook_do.errors import CommandError
+from notebook_do.interchange.cells import Imported, import_cells
+from notebook_do.interchange.wrangler import wrangler_files
+from notebook_do.live.adopt import adopted
 from notebook_do.model import Json, Module, ModuleKind, Recorded
 from notebook_do.plan.plan import Upload
+from notebook_do.sessions import declaring, session
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,8 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from plan_world import Configuration, Place
 
 import notebook_do as nd
-import notebook_do.session as session_module
-from notebook_do.local import launch
+import notebook_do.sessions.session as session_module
+from notebook_do.local.process import launch
 
 if TYPE_CHECKING:
     from notebook_do.model import Namespace

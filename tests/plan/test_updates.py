@@ -9,7 +9,7 @@ import pytest
 from plan_world import World, declare
 
 from notebook_do.model import Json
-from notebook_do.notebook.views import bundle
+from notebook_do.notebook.views.documents import bundle
 from notebook_do.plan.updates import update_notes
 
 if TYPE_CHECKING:

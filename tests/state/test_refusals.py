@@ -12,9 +12,9 @@ import pytest
 
 import notebook_do
 from notebook_do.errors import StateError
-from notebook_do.journal import Journal
 from notebook_do.model import Recorded
 from notebook_do.state import StateFile, document
+from notebook_do.state.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from notebook_do.local.static import Found, StaticSite
+    from notebook_do.local.gateway.static import Found, StaticSite
 
 CACHING = "public, max-age=0, must-revalidate"
 

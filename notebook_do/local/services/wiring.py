@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from notebook_do.local import capnp
+from notebook_do.local.runtime import capnp
 from notebook_do.local.services.exchange import PROTOCOL_HEADER, RESOURCE_HEADER, SERVICE_HEADER
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from notebook_do.local.spec import RunnableWorker
+    from notebook_do.local.runtime.spec import RunnableWorker
 
 Binding = Mapping[str, Any]
 _RESOURCES: Mapping[str, tuple[str, tuple[str, ...]]] = {

@@ -19,12 +19,12 @@ import httpx
 import jsonschema
 import pytest
 
-from notebook_do.local import launch
+from notebook_do.local.process import launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from notebook_do.local.home import LocalTarget
+    from notebook_do.local.process.home import LocalTarget
 
 COUNTER = """import {{ DurableObject }} from "cloudflare:workers";
 {classes}

@@ -1,0 +1,105 @@
+"""Values that a notebook can show, and what may be shown of a text.
+
+The lower floors must not import IPython or pandas, yet a plan has to display itself and has DataFrames. So a value
+inherits `Shown`, and only when it is really displayed is `notebook.views.documents` loaded, by name: the one upward
+edge of the house, taken at run time only.
+
+Names, values, log lines and error texts are other people's: a terminal must not be coloured, retitled or overwritten
+by them, and no two of them may look alike. Whatever this package prints is cleaned here; data itself stays as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+
+def frame(name: str, rows: Any, *, said: str = "", **attrs: Any) -> pd.DataFrame:
+    """Make the DataFrame called `name` (its columns and dtypes are fixed in frames.py) of `rows`.
+
+    `said` is a line that it shows below its rows, where they are not all there is; `attrs` tell a program.
+    """
+    made: pd.DataFrame = import_module("notebook_do.frames").frame(name, rows, said)
+    made.attrs |= attrs
+    return made
+
+
+def selected(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """Make the DataFrame of what a statement selected: its own columns, with the dtypes that the values have."""
+    made: pd.DataFrame = import_module("notebook_do.frames").selected(columns, rows)
+    return made
+
+
+class Shown:
+    """Something a notebook can show as text and HTML."""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """Give text/plain and text/html; IPython calls this."""
+        del include, exclude
+        bundle: dict[str, str] = import_module("notebook_do.notebook.views.documents").bundle(self)
+        return bundle
+
+    def __str__(self) -> str:
+        return self._repr_mimebundle_()["text/plain"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Shown):
+    """Rows under a title. `name` is the DataFrame's name in frames.py, which fixes its columns."""
+
+    name: str
+    title: str
+    rows: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def df(self) -> pd.DataFrame:
+        """The rows as a DataFrame with fixed columns and dtypes."""
+        return frame(self.name, self.rows)
+
+
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+_COLOUR = re.compile("(\x1b\\[[0-9;]{0,20}m)")
+_BLANKS = re.compile(r"[ \t\r\n\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
+
+
+def clean(value: str) -> str:
+    """Write out control, escape, bidirectional and invisible characters as Python does; lines and tabs stay."""
+    if value.isascii() and value.isprintable():
+        return value
+    return _UNSEEN.sub(_written, value.replace("\r\n", "\n"))
+
+
+def one_line(value: str) -> str:
+    """Clean `value` and put it on one line."""
+    return clean(_BLANKS.sub(" ", value)).strip()
+
+
+def coloured(value: str) -> str:
+    """Clean what another program printed for a terminal: its colours stay, a line that it overwrote is a line."""
+    pieces = _COLOUR.split(value.replace("\r\n", "\n").replace("\r", "\n"))
+    return "".join(piece if n % 2 else clean(piece) for n, piece in enumerate(pieces))
+
+
+def in_json(document: str) -> str:
+    """Clean a JSON document without changing what it says: the same characters, written as JSON writes them."""
+    return _UNSEEN.sub(lambda found: _units(found[0]), document)
+
+
+def _written(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _units(letter: str) -> str:
+    raw = letter.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{raw[n]:02x}{raw[n + 1]:02x}" for n in range(0, len(raw), 2))

@@ -1,0 +1,132 @@
+"""Rows -> DataFrames with fixed columns and dtypes, also when there are no rows. Frames are views, never state.
+
+A frame is an ordinary DataFrame with its values as they are. It is marked in `attrs`, which pandas hands on to what is
+taken from it: IPython's text of a marked frame or column is cleaned, because a terminal must not obey what was stored;
+that of any other is pandas' own. Beyond IPython (`print(frame)`) pandas leaves such characters in.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+from html import escape
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from notebook_do.display import clean
+
+_BOOLS = frozenset(("destructive", "protected", "readable", "stored"))
+_COUNTS = frozenset(("objects", "serial"))
+_ANYTHING = frozenset(("value",))
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "plan": ("action", "kind", "id", "worker", "name", "field", "before", "after", "detail", "destructive"),
+    "bindings": (
+        *("worker", "binding", "type", "target", "class_name", "script_name", "environment", "namespace_id"),
+        "action",
+    ),
+    "migrations": (
+        *("worker", "step", "stable_id", "from_class", "to_class", "namespace_id", "storage", "wire"),
+        *("old_tag", "new_tag"),
+    ),
+    "namespaces": (
+        *("stable_id", "namespace_id", "worker", "class_name", "storage", "protected", "objects", "status"),
+    ),
+    "objects": ("stable_id", "object_id", "name", "stored"),
+    "state": ("stable_id", "namespace_id", "worker", "class_name", "class_history", "storage", "serial"),
+    "values": ("stable_id", "object_id", "name", "key", "value"),
+    "whoami": ("source", "account_id", "account", "status", "token_id"),
+    "backups": ("serial", "readable", "path"),
+    "workers": ("id", "name", "url", "etag", "modified_on", "lifecycle", "migration_tag", "status"),
+}
+
+
+def dtype_of(column: str) -> str:
+    """Give the dtype that a column has in every frame."""
+    if column in _ANYTHING:
+        return "object"
+    return "bool" if column in _BOOLS else "Int64" if column in _COUNTS else "string"
+
+
+class Partial(pd.DataFrame):
+    """A frame of a part of what there is, which says so below its rows; what is made of it is a plain frame."""
+
+    _metadata = ("said",)
+    said: str
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()}\n{self.said}"
+
+    def _repr_html_(self) -> str:
+        table = pd.DataFrame(self)._repr_html_()  # type: ignore[operator]  # the stubs do not have it
+        return f"{table}<p>{escape(self.said)}</p>"
+
+
+def frame(name: str, rows: Iterable[Any], said: str = "") -> pd.DataFrame:
+    """Make the frame called `name`; a row is a dataclass or a mapping, and may lack columns. `said` is shown below."""
+    kept = list(rows)
+    columns = COLUMNS[name]
+    made = (Partial if said else pd.DataFrame)(
+        {column: pd.Series([_value(row, column) for row in kept], dtype=dtype_of(column)) for column in columns},
+        columns=list(columns),
+    )
+    if isinstance(made, Partial):
+        made.said = said
+    return marked(made)
+
+
+def selected(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """Make a frame of what a statement selected; a column has the dtype that fits all its values."""
+    made = pd.DataFrame([list(row) for row in rows], columns=list(columns), dtype=object)
+    return marked(made.convert_dtypes())
+
+
+def _value(row: Any, column: str) -> Any:
+    value = row.get(column) if isinstance(row, Mapping) else getattr(row, column, None)
+    if column in _ANYTHING:
+        return value
+    if column in _BOOLS:
+        return bool(value) if value is not None else False
+    if column in _COUNTS:
+        return None if value in (None, "") else int(value)
+    if isinstance(value, Enum):
+        value = value.value
+    return "" if value is None else str(value)
+
+
+MARK = "notebook_do"
+F = TypeVar("F", pd.DataFrame, "pd.Series[Any]")
+
+
+def marked(frame: F) -> F:
+    """Mark a frame as one of ours, and see to it that IPython, where it runs, cleans the text of such."""
+    frame.attrs[MARK] = "frame"
+    ipython = sys.modules.get("IPython")
+    if ipython is not None and (shell := ipython.get_ipython()) is not None:
+        install(shell)
+    return frame
+
+
+def install(shell: Any) -> None:
+    """Teach a shell to write marked frames; a way to write frames that the user has chosen stays."""
+    formatter = shell.display_formatter.formatters["text/plain"]
+    for kind in (pd.DataFrame, pd.Series):
+        try:
+            formatter.lookup_by_type(kind)
+        except KeyError:
+            formatter.for_type(kind, _write)
+
+
+def _write(frame: Any, printer: Any, cycle: bool) -> None:  # noqa: FBT001 - IPython's signature
+    del cycle
+    text = repr(frame)
+    for number, line in enumerate((clean(text) if MARK in frame.attrs else text).split("\n")):
+        if number:
+            printer.break_()
+        printer.text(line)

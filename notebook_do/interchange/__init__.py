@@ -1,0 +1,1 @@
+"""Ways in and out: cells of live Workers, wrangler projects, TypeScript types."""

@@ -1,0 +1,229 @@
+"""Records live Workers as this session's own, and tells those that it manages already and that are live as recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from notebook_do.model import (
+    Json,
+    Namespace,
+    NamespaceBinding,
+    RecordedNamespace,
+    RecordedWorker,
+    Secret,
+    ValueBinding,
+    Worker,
+    is_secret,
+)
+from notebook_do.plan.behind import UNKNOWN, is_behind, serial_of
+from notebook_do.plan.fingerprint import fingerprint, read_fingerprint
+from notebook_do.plan.mark import op_of
+from notebook_do.plan.settings import imported_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from notebook_do.declare.catalog import Catalog
+    from notebook_do.interchange.cells import Imported
+    from notebook_do.model import (
+        Declaration,
+        Desired,
+        DesiredNamespace,
+        DesiredWorker,
+        Observed,
+        ObservedNamespace,
+        ObservedScript,
+        Recorded,
+    )
+
+
+# --- what is managed already
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Managed:
+    """A Worker that is live as this session recorded it.
+
+    `script` is what its cell is written from; `exactly`: the cell then declares just what was deployed.
+    """
+
+    script: ObservedScript
+    exactly: bool
+
+
+def managed(recorded: Recorded, desired: Desired, observed: Observed) -> dict[str, Managed]:
+    """Return the Workers of `desired`, which is what is live, that are recorded and live as recorded, by script."""
+    records = {w.script_name: w for w in recorded.workers}
+    live = {s.name: s for s in observed.scripts}
+    found = {}
+    for worker in desired.workers:
+        record, script = records.get(worker.script_name), live[worker.script_name]
+        if record is None or not _is_as_left(record, script, recorded, observed):
+            continue
+        same = next((s for s in _written(worker, script, record) if _is_what_was_sent(*s, record)), None)
+        if same is not None:
+            secret_free = not any(is_secret(b) for b in same[0].bindings)
+            exactly = secret_free and worker.content_digest == record.content_digest
+            found[script.name] = Managed(script=same[1], exactly=exactly)
+        elif record.modified_on is not None and record.modified_on == script.modified_on:
+            found[script.name] = Managed(script=script, exactly=False)
+    return found
+
+
+def _is_as_left(record: RecordedWorker, script: ObservedScript, recorded: Recorded, observed: Observed) -> bool:
+    """Say whether what the record tells of a script beside its settings is what is live."""
+    before = read_fingerprint(record.settings_digest)
+    known = {
+        (n.namespace_id, n.class_name, n.storage) for n in recorded.namespaces if n.script_name == record.script_name
+    }
+    hosted = {
+        (n.namespace_id, n.class_name, n.storage) for n in observed.namespaces if n.script_name == record.script_name
+    }
+    facts = (
+        record.etag is not None and record.etag == script.etag,
+        not script.split,
+        not is_behind(script, recorded),
+        script.lifecycle in {None, record.lifecycle},
+        record.lifecycle != "migrations" or record.migration_tag == script.migration_tag,
+        known == hosted,
+        script.url is None or before.url == "-" or (before.url == "open") == script.url,
+        set(record.set_here.get("crons", ())) <= set(script.crons or ()),
+        set(record.triggers) <= set(script.triggers),
+    )
+    return all(facts)
+
+
+def _written(
+    worker: DesiredWorker, script: ObservedScript, record: RecordedWorker
+) -> Iterator[tuple[DesiredWorker, ObservedScript]]:
+    """Yield the ways in which a cell can have said what is live: with or without what Cloudflare fills in."""
+    ours = Json({name: value for name, value in worker.options.value.items() if name in record.set_here})
+    live = Json({name: value for name, value in script.options.value.items() if name in record.set_here})
+    secrets = (b.name for b in script.bindings or () if is_secret(b))
+    sources = [ValueBinding(name=name, value=Secret.from_env("SECRET")) for name in secrets]
+    bindings = tuple(sorted((*worker.bindings, *sources), key=lambda b: b.name))
+    for options, shown in ((worker.options, script.options), (ours, live)):
+        for date in (script.compatibility_date, None):
+            for bound in (worker.bindings, bindings):
+                said = replace(worker, options=options, compatibility_date=date, bindings=bound)
+                yield said, replace(script, options=shown, compatibility_date=date)
+
+
+def _is_what_was_sent(worker: DesiredWorker, _: ObservedScript, record: RecordedWorker) -> bool:
+    return fingerprint(worker).upload == read_fingerprint(record.settings_digest).upload
+
+
+def to_declare(
+    imported: Imported, unchanged: Mapping[str, Managed], catalog: Catalog, scripts: frozenset[str]
+) -> tuple[Declaration, ...]:
+    """Return what an import of `scripts` declares: no cell of a Worker that is live as recorded is replaced."""
+    workers = []
+    for item in (i for i in imported.declarations if isinstance(i, Worker)):
+        same = unchanged.get(item.name or item.id)
+        if same is None or (same.exactly and item.id not in catalog.workers):
+            workers.append(item)
+    bound = {b.stable_id for w in workers for b in w.bindings.values() if isinstance(b, NamespaceBinding)}
+    changed = scripts - unchanged.keys()
+    spaces = [
+        item
+        for item in imported.declarations
+        if isinstance(item, Namespace)
+        and (item.script_name in changed or (item.id in bound and item.id not in catalog.namespaces))
+    ]
+    return (*spaces, *workers)
+
+
+# --- what is recorded
+
+
+def adopted(recorded: Recorded, desired: Desired, observed: Observed) -> Recorded:
+    """Record the Workers and namespaces of `desired` as they are live, as if this session had deployed them.
+
+    A Worker that is recorded already is recorded anew, since its declaration is what is live now; so is the place of
+    each namespace that it hosts, under the stable ID that it has. Of another Worker of which a copy of this state file
+    knows more, that is noted: this one is up to date with the Workers of `desired` only.
+    """
+    scripts = {s.name: s for s in observed.scripts}
+    moved = {w.script_name: w.moved for w in recorded.workers}
+    imported = {
+        w.id: replace(_worker_record(w, scripts[w.script_name]), moved=moved.get(w.script_name, ()))
+        for w in desired.workers
+    }
+    others = {w.id: _noted(w, scripts.get(w.script_name), recorded) for w in recorded.workers}
+    workers = others | imported
+    live: dict[str, ObservedNamespace] = {n.namespace_id: n for n in observed.namespaces}
+    taken = {w.script_name for w in desired.workers}
+    kept = [_as_live(n, live.get(n.namespace_id), taken) for n in recorded.namespaces]
+    ids = {n.namespace_id for n in recorded.namespaces}
+    hosted = [(n, _live_of(n, observed, live)) for n in desired.namespaces if n.host is not None]
+    new = [_namespace_record(n, there) for n, there in hosted if there and there.namespace_id not in ids]
+    return replace(
+        recorded,
+        account_id=observed.account_id,
+        api_origin=observed.api_origin,
+        workers=tuple(workers[id_] for id_ in sorted(workers)),
+        namespaces=tuple(sorted((*kept, *new), key=lambda n: n.stable_id)),
+    )
+
+
+def newest_serial(recorded: Recorded, observed: Observed) -> int:
+    """Return the highest serial at which any copy of this state file uploaded what is live; 0 where none did."""
+    return max((serial_of(s, recorded) or 0 for s in observed.scripts), default=0)
+
+
+def _noted(worker: RecordedWorker, script: ObservedScript | None, recorded: Recorded) -> RecordedWorker:
+    behind = worker.op is None and script is not None and is_behind(script, recorded)
+    return replace(worker, op=UNKNOWN) if behind else worker
+
+
+def _live_of(
+    namespace: DesiredNamespace, observed: Observed, live: Mapping[str, ObservedNamespace]
+) -> ObservedNamespace | None:
+    if namespace.namespace_id is not None:
+        return live.get(namespace.namespace_id)
+    slot = namespace.script_name, namespace.class_name
+    return next((n for n in observed.namespaces if (n.script_name, n.class_name) == slot), None)
+
+
+def _as_live(record: RecordedNamespace, live: ObservedNamespace | None, scripts: set[str]) -> RecordedNamespace:
+    """Record where a namespace is now, where it is on one of `scripts`."""
+    if live is None or live.script_name not in scripts:
+        return record
+    history = record.class_history
+    if not history or history[-1] != live.class_name:
+        history = (*history, live.class_name)
+    return replace(
+        record,
+        script_name=live.script_name,
+        class_name=live.class_name,
+        storage=live.storage,
+        class_history=history,
+    )
+
+
+def _worker_record(worker: DesiredWorker, live: ObservedScript) -> RecordedWorker:
+    return RecordedWorker(
+        id=worker.id,
+        script_name=live.name,
+        etag=live.etag,
+        lifecycle=live.lifecycle,
+        migration_tag=live.migration_tag,
+        content_digest=worker.content_digest,
+        settings_digest=str(fingerprint(worker)),
+        triggers=worker.triggers,
+        settings=imported_settings(worker),
+        modified_on=live.modified_on,
+        op=op_of(live),
+    )
+
+
+def _namespace_record(namespace: DesiredNamespace, live: ObservedNamespace) -> RecordedNamespace:
+    return RecordedNamespace(
+        stable_id=namespace.stable_id,
+        namespace_id=live.namespace_id,
+        script_name=live.script_name,
+        class_name=live.class_name,
+        storage=live.storage,
+        class_history=(live.class_name,),
+    )

@@ -1,0 +1,128 @@
+"""Turns the name of a target into a connection: base URL, account, token, and the address where Workers answer.
+
+The only file of the client side that knows that the local Cloudflare is a program of ours; it starts it, and from
+then on talks to it over HTTP like to any other. The state file is bound to `origin`, so a state made on one target can
+never be applied to another.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.errors import TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import httpx
+
+    from notebook_do.cloudflare.client import Client
+    from notebook_do.cloudflare.retry import Rate
+    from notebook_do.credentials.token import Token
+    from notebook_do.local.process.launch import LocalTarget
+    from notebook_do.model import Target
+    from notebook_do.plan.plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """How to reach one account. `workers_url` is where local Workers answer; None on Cloudflare."""
+
+    target: Target
+    base_url: str
+    account_id: str
+    origin: str
+    token: Token
+    workers_url: str | None = None
+    rate: Rate | None = None
+    cautions: tuple[str, ...] = ()
+    """What a person should know before the token is used: one line each."""
+    makes_resources: bool = False
+    """Whether KV, R2, D1 and queues that nobody made begin with their first use: a local Cloudflare, not strict."""
+
+    def client(self) -> Client:
+        """Open an API client, to be used with `async with`: one for each operation, so none outlives its loop."""
+        from notebook_do.cloudflare.client import Client
+
+        return Client(self.base_url, self.account_id, self.token, origin=self.origin, rate=self.rate)
+
+    async def notes(self, plan: Plan) -> tuple[str, ...]:
+        """Give what is good to know of a plan's changes on this target."""
+        if not self.makes_resources:
+            return ()
+        from notebook_do.live.first_use import first_uses
+
+        async with self.client() as client:
+            return await first_uses(client, plan)
+
+    async def url(self, script_name: str) -> str | None:
+        """Give the public URL of a script; None when the account has no workers.dev name yet."""
+        if self.workers_url is not None:
+            return self.workers_url.replace("://127.0.0.1", f"://{script_name}.localhost").rstrip("/")
+        async with self.client() as client:
+            subdomain = await client.account_subdomain()
+        return f"https://{script_name}.{subdomain}.workers.dev" if subdomain else None
+
+    async def fetch(self, script_name: str, path: str, method: str, options: dict[str, Any]) -> httpx.Response:
+        """Call a deployed Worker; raises TargetError when nothing answers."""
+        import httpx
+
+        url = await self.url(script_name)
+        if url is None:
+            raise TargetError(f"Worker {script_name} has no URL: the account has no workers.dev subdomain yet.")
+        base, headers = url, dict(options.pop("headers", None) or {})
+        if self.workers_url is not None:  # names under .localhost do not resolve everywhere
+            base, headers["host"] = self.workers_url.rstrip("/"), url.removeprefix("http://")
+        try:
+            async with httpx.AsyncClient(trust_env=False, verify=self.workers_url is None, timeout=60) as client:
+                return await client.request(method, base + "/" + path.lstrip("/"), headers=headers, **options)
+        except httpx.HTTPError as error:
+            raise TargetError(f"Worker {script_name} did not answer at {url}: {type(error).__name__}.") from None
+
+
+def connect_local(progress: Callable[[int, int], None] | None = None) -> tuple[Connection, LocalTarget]:
+    """Find or start the local Cloudflare. The second value keeps it alive until `release()` or this process ends."""
+    from notebook_do.credentials.token import Token
+    from notebook_do.local.process.launch import ensure
+
+    local = ensure(progress=progress)
+    token = Token(local.token(), source=f"token file {local.token_file}")
+    connection = Connection(
+        target="local",
+        base_url=local.api,
+        account_id=local.account_id,
+        origin=f"local:{local.account_id}",
+        token=token,
+        workers_url=local.url,
+        makes_resources=not local.strict,
+    )
+    return connection, local
+
+
+async def connect_cloudflare(account: str | None, token: Token) -> Connection:
+    """Find the account of `token`, and what there is to warn of. Reads only, and each at most once a session."""
+    from notebook_do.cloudflare.retry import rate_of
+    from notebook_do.credentials.token import api_base_url, find_account
+
+    base_url = api_base_url()
+    account_id, origin = account or await find_account(base_url, token), base_url.split("/client/")[0]
+    return Connection(
+        target="cloudflare",
+        base_url=base_url,
+        account_id=account_id,
+        origin=origin,
+        token=token,
+        rate=rate_of(origin),
+        cautions=await _cautions(base_url, account_id, token),
+    )
+
+
+async def _cautions(base_url: str, account_id: str, token: Token) -> tuple[str, ...]:
+    from notebook_do.cloudflare.client import Client
+    from notebook_do.cloudflare.retry import Pace
+    from notebook_do.credentials.exposure import excess, shared_kernel
+
+    async with Client(base_url, account_id, token, pace=Pace(attempts=1)) as client:
+        return (*shared_kernel(os.environ), *await excess(client))

@@ -1,0 +1,1 @@
+"""What the account remembers, and how an upload becomes a deployed version."""

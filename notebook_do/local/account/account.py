@@ -1,0 +1,341 @@
+"""The account: scripts, versions, deployments, namespaces, in one SQLite database under the data directory.
+
+Every change is one transaction (WAL, synchronous=FULL): what was answered is on the disk, what was not answered is
+either whole or absent. What reads need of the deployed state is also held in memory, so that a thousand idle
+Workers cost a few megabytes and no queries.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.local.account.blobs import Blobs
+from notebook_do.local.account.database import open_database
+from notebook_do.local.account.deployed import bound_names, bound_namespaces, followed, runnable
+from notebook_do.local.account.records import Deployment, Script, Version
+from notebook_do.local.rules.namespaces import AccountFacts, Namespace, ScriptFacts, Switches
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from notebook_do.local.runtime.spec import RunnableWorker
+
+KEPT_VERSIONS = 100
+"""How many versions and deployments of a script are kept, besides those that serve."""
+
+
+def now() -> str:
+    """Give the time as the API writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One transaction: a script as it is afterwards, and what is new with it."""
+
+    script: Script
+    version: Version | None = None
+    deployment: Deployment | None = None
+    namespaces: tuple[Namespace, ...] | None = None
+    deleted: tuple[str, ...] = ()
+    others: tuple[Script, ...] = ()
+
+
+class Account:
+    """The account's state; use from one thread."""
+
+    def __init__(self, data: Path) -> None:
+        self.blobs = Blobs(data)
+        self._db = open_database(data / "account.sqlite")
+        self.id = self._meta("account_id", secrets.token_hex(16))
+        self.created_on = self._meta("created_on", now())
+        self.scripts = {s.name: s for (b,) in self._db.execute("SELECT body FROM script") if (s := Script.from_json(b))}
+        self.active: dict[str, Deployment] = {}
+        self.serving: dict[str, Version] = {}
+        for name in self.scripts:
+            self._reload_active(name)
+        self.namespaces: dict[str, Namespace] = {}
+        self._hosted: dict[str, list[Namespace]] = {}
+        self._runnable: dict[str, RunnableWorker] = {}
+        self._reload_namespaces()
+        self.blobs.sweep(self._digests(), incoming=True)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    # --- reading
+
+    def _meta(self, key: str, default: str) -> str:
+        with self._transaction() as db:
+            db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, default))
+        return self.setting(key) or default
+
+    def setting(self, key: str) -> str | None:
+        """One property of the account."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return str(row[0]) if row else None
+
+    def set_setting(self, key: str, value: str) -> None:
+        """Remember one property of the account."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def version(self, script: str, version_id: str) -> Version | None:
+        """One version of a script."""
+        query = "SELECT body FROM version WHERE id = ? AND script = ?"
+        row = self._db.execute(query, (version_id, script)).fetchone()
+        return Version.from_json(row[0]) if row else None
+
+    def versions(self, script: str, *, newest: int = -1) -> list[Version]:
+        """Give the versions of a script, newest first."""
+        query = "SELECT body FROM version WHERE script = ? ORDER BY number DESC LIMIT ?"
+        return [Version.from_json(body) for (body,) in self._db.execute(query, (script, newest))]
+
+    def latest(self, script: str) -> Version | None:
+        """Give the newest version, deployed or not, with the present labels of what it binds."""
+        newest = next(iter(self.versions(script, newest=1)), None)
+        return newest and followed(newest, script, self.namespaces)
+
+    def current(self, script: str) -> Version | None:
+        """Give the version that runs, with the present labels of what it binds."""
+        version = self.serving.get(script)
+        return version and followed(version, script, self.namespaces)
+
+    def deployments(self, script: str) -> list[Deployment]:
+        """Give the deployments of a script, newest first."""
+        query = "SELECT body FROM deployment WHERE script = ? ORDER BY serial DESC"
+        return [_deployment(body) for (body,) in self._db.execute(query, (script,))]
+
+    def schedules(self, script: str) -> list[tuple[str, str]]:
+        """Give the cron triggers of a script with the time they were made."""
+        query = "SELECT cron, created_on FROM schedule WHERE script = ? ORDER BY cron"
+        return list(self._db.execute(query, (script,)))
+
+    def doomed(self) -> list[str]:
+        """Give deleted namespaces whose objects may still lie on the disk."""
+        return [i for (i,) in self._db.execute("SELECT namespace_id FROM doomed")]
+
+    def facts(self) -> AccountFacts:
+        """Say what the lifecycle rules decide from."""
+        scripts = {}
+        for name, script in self.scripts.items():
+            version = self.serving.get(name)
+            scripts[name] = ScriptFacts(
+                migration_tag=script.migration_tag,
+                declarative=script.declarative,
+                exports=(version and version.exports) or {},
+                bound=frozenset(bound_namespaces(version)) if version else frozenset(),
+                names=frozenset(bound_names(version, name)) if version else frozenset(),
+            )
+        switches = Switches(free_plan=self.setting("free_plan") == "yes", kv_closed=self.setting("kv_closed") == "yes")
+        return AccountFacts(scripts=scripts, namespaces=tuple(self.namespaces.values()), switches=switches)
+
+    def hosted(self, script: str) -> list[Namespace]:
+        """Give the namespaces of one script."""
+        return list(self._hosted.get(script, ()))
+
+    def runnable(self) -> list[RunnableWorker]:
+        """Everything that is deployed, ready to run."""
+        for name in self.serving.keys() - self._runnable.keys():
+            version = followed(self.serving[name], name, self.namespaces)
+            self._runnable[name] = runnable(self.blobs, name, version, self.hosted(name))
+        return list(self._runnable.values())
+
+    # --- changing
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def apply(self, change: Change) -> None:
+        """Make one change, all of it or nothing."""
+        name = change.script.name
+        with self._transaction() as db:
+            scripts = [(s.name, s.to_json()) for s in (change.script, *change.others)]
+            db.executemany("INSERT OR REPLACE INTO script VALUES (?, ?)", scripts)
+            if change.version is not None:
+                self._insert_version(db, name, change.version)
+            if change.deployment is not None:
+                body = json.dumps(_plain(change.deployment))
+                db.execute(
+                    "INSERT INTO deployment (id, script, body) VALUES (?, ?, ?)", (change.deployment.id, name, body)
+                )
+            if change.namespaces is not None:
+                self._replace_namespaces(db, change.namespaces)
+            db.executemany("INSERT OR IGNORE INTO doomed VALUES (?)", [(i,) for i in change.deleted])
+            freed = self._prune(db, name)
+        self.scripts.update({s.name: s for s in (change.script, *change.others)})
+        self._reload_active(name)
+        self._runnable.pop(name, None)
+        if change.namespaces is not None:
+            self._set_namespaces(change.namespaces)
+        self.blobs.drop(freed)
+
+    def delete_script(self, name: str) -> list[str]:
+        """Remove a script with its namespaces; returns their ids, which are doomed from now on."""
+        gone = [n.id for n in self.hosted(name)]
+        with self._transaction() as db:
+            db.executemany("INSERT OR IGNORE INTO doomed VALUES (?)", [(i,) for i in gone])
+            db.execute("DELETE FROM namespace WHERE script = ?", (name,))
+            freed = self._delete_versions(db, [v.id for v in self.versions(name)])
+            for table, column in (("deployment", "script"), ("schedule", "script"), ("script", "name")):
+                db.execute(f"DELETE FROM {table} WHERE {column} = ?", (name,))  # noqa: S608 - constants above
+        self.scripts.pop(name)
+        self.active.pop(name, None)
+        self.serving.pop(name, None)
+        self._runnable.pop(name, None)
+        self._set_namespaces(n for n in self.namespaces.values() if n.script != name)
+        self.blobs.drop(freed)
+        return gone
+
+    def delete_version(self, version_id: str) -> None:
+        """Remove one version that does not serve."""
+        with self._transaction() as db:
+            freed = self._delete_versions(db, [version_id])
+        self.blobs.drop(freed)
+
+    def delete_deployment(self, deployment_id: str) -> None:
+        """Remove one deployment from the history."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM deployment WHERE id = ?", (deployment_id,))
+
+    def rename_script(self, name: str, to: str) -> None:
+        """Give a script another name; ids, versions and namespaces stay."""
+        with self._transaction() as db:
+            body = json.dumps({**json.loads(self.scripts[name].to_json()), "name": to, "modified_on": now()})
+            db.execute("DELETE FROM script WHERE name = ?", (name,))
+            db.execute("INSERT INTO script VALUES (?, ?)", (to, body))
+            for table in ("version", "deployment", "namespace", "schedule"):
+                db.execute(f"UPDATE {table} SET script = ? WHERE script = ?", (to, name))  # noqa: S608 - constants above
+        self.scripts.pop(name)
+        self.scripts[to] = Script.from_json(body)
+        self.active.pop(name, None)
+        self.serving.pop(name, None)
+        self._reload_active(to)
+        self._runnable.pop(name, None)
+        self._reload_namespaces()
+
+    def set_schedules(self, script: str, crons: Iterable[str]) -> None:
+        """Replace the cron triggers of a script; those that stay keep their time."""
+        wanted = list(crons)
+        with self._transaction() as db:
+            known = {cron for cron, _ in self.schedules(script)}
+            db.executemany(
+                "DELETE FROM schedule WHERE script = ? AND cron = ?", [(script, c) for c in known - set(wanted)]
+            )
+            made = [(script, cron, now()) for cron in wanted]
+            db.executemany("INSERT OR IGNORE INTO schedule VALUES (?, ?, ?)", made)
+
+    def forgotten(self, namespace_id: str) -> None:
+        """Note that a doomed namespace's objects are gone from the disk."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM doomed WHERE namespace_id = ?", (namespace_id,))
+
+    @contextmanager
+    def incoming(self) -> Iterator[None]:
+        """Keep modules for an upload; when it fails, what no record refers to goes again."""
+        try:
+            yield
+        except BaseException:
+            self.blobs.sweep(self._digests())
+            raise
+
+    def _digests(self) -> list[str]:
+        return [digest for (digest,) in self._db.execute("SELECT DISTINCT digest FROM module")]
+
+    def _insert_version(self, db: sqlite3.Connection, script: str, version: Version) -> None:
+        db.execute("INSERT INTO version VALUES (?, ?, ?, ?)", (version.id, script, version.number, version.to_json()))
+        digests = {module.digest for module in version.code.modules}
+        digests |= {file["digest"] for file in (version.assets or {"files": {}})["files"].values()}
+        db.executemany("INSERT INTO module VALUES (?, ?)", [(version.id, digest) for digest in digests])
+
+    def _replace_namespaces(self, db: sqlite3.Connection, after: Iterable[Namespace]) -> None:
+        wanted = {n.id: n for n in after}
+        changed = [i for i, n in self.namespaces.items() if wanted.get(i) != n]
+        db.executemany("DELETE FROM namespace WHERE id = ?", [(i,) for i in changed])
+        fresh = [n for i, n in wanted.items() if self.namespaces.get(i) != n]
+        rows = [(n.id, n.script, n.class_name, int(n.sqlite)) for n in fresh]
+        db.executemany("INSERT INTO namespace VALUES (?, ?, ?, ?)", rows)
+
+    def _prune(self, db: sqlite3.Connection, script: str) -> list[str]:
+        """Drop the oldest history of a script; returns the digests that nothing refers to any more."""
+        query = "SELECT serial, body FROM deployment WHERE script = ? ORDER BY serial DESC"
+        rows = list(db.execute(query, (script,)))
+        db.executemany("DELETE FROM deployment WHERE serial = ?", [(serial,) for serial, _ in rows[KEPT_VERSIONS:]])
+        serving = {version for _, body in rows[:1] for version, _ in _deployment(body).versions}
+        numbered = db.execute("SELECT id FROM version WHERE script = ? ORDER BY number DESC", (script,))
+        old = [i for (i,) in list(numbered)[KEPT_VERSIONS:] if i not in serving]
+        return self._delete_versions(db, old)
+
+    def _delete_versions(self, db: sqlite3.Connection, ids: list[str]) -> list[str]:
+        freed: list[str] = []
+        for version_id in ids:
+            digests = [d for (d,) in db.execute("SELECT digest FROM module WHERE version = ?", (version_id,))]
+            db.execute("DELETE FROM version WHERE id = ?", (version_id,))
+            db.execute("DELETE FROM module WHERE version = ?", (version_id,))
+            freed += [d for d in digests if not db.execute("SELECT 1 FROM module WHERE digest = ?", (d,)).fetchone()]
+        return freed
+
+    def _reload_namespaces(self) -> None:
+        rows = self._db.execute("SELECT id, script, class_name, sqlite FROM namespace")
+        self._set_namespaces(Namespace(id=i, script=s, class_name=c, sqlite=bool(q)) for i, s, c, q in rows)
+
+    def _set_namespaces(self, namespaces: Iterable[Namespace]) -> None:
+        """Take the account's namespaces; what hosts or binds a changed one must be made ready to run again."""
+        before, self.namespaces = self.namespaces, {n.id: n for n in namespaces}
+        self._hosted = {}
+        for namespace in self.namespaces.values():
+            self._hosted.setdefault(namespace.script, []).append(namespace)
+        changed = {i for i in before.keys() | self.namespaces.keys() if before.get(i) != self.namespaces.get(i)}
+        hosts = {n.script for side in (before, self.namespaces) for i, n in side.items() if i in changed}
+        for name, version in self.serving.items():
+            if name in hosts or not changed.isdisjoint(bound_namespaces(version)):
+                self._runnable.pop(name, None)
+
+    def _reload_active(self, name: str) -> None:
+        query = "SELECT body FROM deployment WHERE script = ? ORDER BY serial DESC LIMIT 1"
+        row = self._db.execute(query, (name,)).fetchone()
+        if row is None:
+            return
+        deployment = _deployment(row[0])
+        self.active[name] = deployment
+        version = self.version(name, deployment.serving)
+        if version is not None:
+            self.serving[name] = version
+
+
+def new_version_id() -> str:
+    """Give a fresh version or deployment id."""
+    return str(uuid.uuid4())
+
+
+def new_hex_id() -> str:
+    """Give a fresh namespace id or script tag: 32 hex digits that say nothing."""
+    return secrets.token_hex(16)
+
+
+def _deployment(body: str) -> Deployment:
+    raw = json.loads(body)
+    return Deployment(**{**raw, "versions": tuple((i, p) for i, p in raw["versions"])})
+
+
+_DEPLOYED = ("id", "created_on", "source", "versions", "annotations", "code_update_strategy")
+
+
+def _plain(deployment: Deployment) -> dict[str, Any]:
+    return {key: getattr(deployment, key) for key in _DEPLOYED}

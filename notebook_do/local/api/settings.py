@@ -1,0 +1,165 @@
+"""Routes of a script's settings: versioned and non-versioned ones, its subdomain, its cron triggers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from starlette.routing import Route
+
+from notebook_do.local.account.account import Change, now
+from notebook_do.local.account.publish import publish
+from notebook_do.local.api.envelope import answer, as_object, parse_json, read_json, read_object
+from notebook_do.local.api.metadata import OPTIONS, SETTINGS, Upload, check_lifecycle, check_shape, read_bindings
+from notebook_do.local.api.multipart import read_form
+from notebook_do.local.api.scripts import carried, existing, serving, source_of
+from notebook_do.local.api.views import settings_result, shared_settings
+from notebook_do.local.rules.bounds import check_tails
+from notebook_do.local.rules.crons import is_cron
+from notebook_do.local.rules.refusals import refuse
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from notebook_do.local.account.records import Version
+
+MOST_CRON_TEXT = 1000
+MOST_CRONS = 250
+
+
+async def get_settings(request: Request) -> Response:
+    """Everything that is set for the running version."""
+    cloud, script = existing(request)
+    return answer(settings_result(script, serving(cloud, script)))
+
+
+async def patch_settings(request: Request) -> Response:
+    """Change settings without code: a new version, deployed at once. What is not named stays."""
+    cloud, script = existing(request)
+    form = await read_form(request, cloud.account.blobs)
+    form.discard()
+    if "settings" not in form.fields:
+        raise refuse("bad_multipart", why="there is no `settings` part")
+    settings = as_object(parse_json(form.fields["settings"], "settings"), "settings")
+    async with cloud.lock:
+        previous = cloud.account.latest(script.name)
+        if previous is None:
+            raise refuse("no_versions")
+        upload = changed_upload(previous, settings)
+        done = await publish(cloud, script.name, upload, source=source_of(request))
+        result = settings_result(done.script, done.version)
+    return answer(result if done.reconciliation is None else {**result, "exports_reconciliation": done.reconciliation})
+
+
+def changed_upload(previous: Version, settings: dict[str, Any]) -> Upload:
+    """Give the previous version with some settings replaced."""
+    check_shape(settings)
+    code = previous.code
+    if settings.get("compatibility_date") is not None:
+        code = replace(code, compatibility_date=settings["compatibility_date"])
+    if settings.get("compatibility_flags") is not None:
+        code = replace(code, compatibility_flags=tuple(settings["compatibility_flags"]))
+    bindings = previous.bindings
+    if settings.get("bindings") is not None:
+        keep = settings.get("keep_bindings") or ()
+        bindings = read_bindings(settings["bindings"], previous, keep=keep, strict=True)
+    options = {**previous.options, **{k: settings[k] for k in OPTIONS if settings.get(k) is not None}}
+    upload = replace(
+        carried(previous),
+        code=code,
+        bindings=bindings,
+        options=options,
+        migrations=settings.get("migrations"),
+        settings=_given(settings),
+    )
+    if settings.get("exports") is not None:
+        upload = replace(upload, exports=settings["exports"])
+    check_lifecycle(upload)
+    return upload
+
+
+def _given(settings: dict[str, Any]) -> dict[str, Any]:
+    return {key: settings[key] for key in SETTINGS if settings.get(key) is not None}
+
+
+async def get_script_settings(request: Request) -> Response:
+    """Give the settings that belong to the script and not to a version."""
+    _, script = existing(request)
+    return answer(shared_settings(script))
+
+
+async def patch_script_settings(request: Request) -> Response:
+    """Change the script's own settings; no new version."""
+    settings = await read_object(request)
+    check_shape({key: settings.get(key) for key in SETTINGS})
+    cloud, _ = existing(request)
+    async with cloud.lock:
+        _, script = existing(request)
+        check_tails(script.name, settings.get("tail_consumers") or [], cloud.account.scripts)
+        script = replace(script, settings={**script.settings, **_given(settings)}, modified_on=now())
+        cloud.account.apply(Change(script=script))
+    return answer(shared_settings(script))
+
+
+async def get_subdomain(request: Request) -> Response:
+    """Whether the script has an address of its own."""
+    _, script = existing(request)
+    return answer({"enabled": script.subdomain, "previews_enabled": script.previews})
+
+
+async def set_subdomain(request: Request) -> Response:
+    """Switch the script's address on or off.
+
+    Every deployed Worker answers here in any case; the switch is kept so that clients read back what they set.
+    """
+    wanted = {"enabled": False, "previews_enabled": False} if request.method == "DELETE" else await read_object(request)
+    if not isinstance(wanted.get("enabled"), bool) or not isinstance(wanted.get("previews_enabled", False), bool):
+        raise refuse("bad_field", where="enabled", why="must be a boolean")
+    cloud, _ = existing(request)
+    async with cloud.lock:
+        _, script = existing(request)
+        previews = wanted.get("previews_enabled", script.previews)
+        script = replace(script, subdomain=wanted["enabled"], previews=previews)
+        cloud.account.apply(Change(script=script))
+    return answer({"enabled": script.subdomain, "previews_enabled": script.previews})
+
+
+async def get_schedules(request: Request) -> Response:
+    """Give the cron triggers."""
+    cloud, script = existing(request)
+    made = cloud.account.schedules(script.name)
+    return answer({"schedules": [{"cron": c, "created_on": t, "modified_on": t} for c, t in made]})
+
+
+async def put_schedules(request: Request) -> Response:
+    """Replace the cron triggers; an empty list clears them."""
+    wanted = await read_json(request)
+    if not isinstance(wanted, list) or len(wanted) > MOST_CRONS:
+        raise refuse("bad_field", where="body", why="must be a list of {cron}")
+    crons = [as_object(item, "body").get("cron") for item in wanted]
+    for cron in crons:
+        if not isinstance(cron, str):
+            raise refuse("bad_field", where="cron", why="must be text")
+        if not is_cron(cron[:MOST_CRON_TEXT]) or len(cron) > MOST_CRON_TEXT:
+            raise refuse("bad_cron", cron=cron[:100])
+    cloud, _ = existing(request)
+    async with cloud.lock:
+        _, script = existing(request)
+        cloud.account.set_schedules(script.name, [str(cron) for cron in crons])
+    return await get_schedules(request)
+
+
+def routes(account: str) -> list[Route]:
+    """Give the routes under one account's path."""
+    script = account + "/workers/scripts/{script_name}"
+    return [
+        Route(script + "/settings", get_settings, methods=["GET"]),
+        Route(script + "/settings", patch_settings, methods=["PATCH"]),
+        Route(script + "/script-settings", get_script_settings, methods=["GET"]),
+        Route(script + "/script-settings", patch_script_settings, methods=["PATCH"]),
+        Route(script + "/subdomain", get_subdomain, methods=["GET"]),
+        Route(script + "/subdomain", set_subdomain, methods=["POST", "DELETE"]),
+        Route(script + "/schedules", get_schedules, methods=["GET"]),
+        Route(script + "/schedules", put_schedules, methods=["PUT"]),
+    ]

@@ -1,0 +1,232 @@
+"""The workers port: hands each request for `<script>.localhost` to that Worker, and its answer back.
+
+A custom domain's host name, or one that a route's pattern takes, stands for its Worker too.
+
+The rules kept here: the Host header is matched exactly, before anything else happens; bodies stream both ways; a
+request is sent to the Worker once. An Origin is not judged: that is the Worker's own business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from notebook_do.local.gateway.hop import (
+    Refused,
+    answer_headers,
+    body_length,
+    check_target,
+    host_of,
+    request_headers,
+    target_of,
+)
+from notebook_do.local.gateway.websocket import deny, relay
+from notebook_do.local.runtime.spec import ScriptInvalid
+
+if TYPE_CHECKING:
+    from notebook_do.local.runtime.island import Lease
+    from notebook_do.local.runtime.runtime import Runtime
+    from notebook_do.local.runtime.upstream import Exchange
+    from notebook_do.local.services.exchange import Answer
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_ENDED = 'Worker "{}": the runtime ended while it was answering; try again.'
+_SCRIPT = re.compile(r"[a-z0-9_][a-z0-9_-]{0,254}")
+
+
+class Entry(Protocol):
+    """What is looked at before a Worker is asked."""
+
+    def script_at(self, host: str, path: str) -> str | None:
+        """Give the script that has a host name and path besides its own."""
+
+    def static(self, script: str, method: str, target: str, headers: dict[bytes, bytes]) -> Answer | None:
+        """Give the answer of a static asset; None where the Worker is asked."""
+
+
+def workers_app(runtime: Runtime, front: Entry | None = None) -> App:
+    """Make the ASGI application of the workers port; without `front` every request goes to the Worker of its host."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        match scope["type"]:
+            case "http":
+                await _http(runtime, front, scope, receive, send)
+            case "websocket":
+                await _websocket(runtime, front, scope, receive, send)
+            case "lifespan":
+                await _lifespan(receive, send)
+
+    return app
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while (message := await receive())["type"] != "lifespan.shutdown":
+        await send({"type": f"{message['type']}.complete"})
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+def script_of(scope: Scope, front: Entry | None) -> str:
+    """Read from the Host header which Worker is meant; raises Refused."""
+    host = host_of(scope)
+    port = scope["server"][1] if scope.get("server") else None
+    name, dot, rest = host.partition(".")
+    if (
+        front
+        and host
+        and target_of(scope).startswith("/")
+        and (declared := front.script_at(host.removesuffix(f":{port}"), scope["path"]))
+    ):
+        return declared
+    if not dot or rest not in {f"localhost:{port}", "localhost" if port == 80 else ""} or not _SCRIPT.fullmatch(name):
+        raise Refused(421, f"Workers answer at http://<script name>.localhost:{port}/, and at no other Host.")
+    return name
+
+
+async def _http(runtime: Runtime, front: Entry | None, scope: Scope, receive: Receive, send: Send) -> None:
+    try:
+        script = script_of(scope, front)
+        check_target(scope)
+        length = body_length(scope)
+        if front and (found := front.static(script, scope["method"], target_of(scope), dict(scope["headers"]))):
+            await _static(send, found)
+            return
+        runtime.names.hear(scope["path"], scope["query_string"])
+        async with runtime.lease(script) as lease:
+            await _forward(lease, script, scope, receive, send, length=length)
+    except Refused as refused:
+        await _line(send, refused.status, refused.line)
+    except KeyError:
+        await _line(send, 404, f'there is no Worker "{script}" here.')
+    except ScriptInvalid as error:
+        await _line(send, 503, str(error))
+
+
+async def _static(send: Send, found: Answer) -> None:
+    headers = [(name.encode(), value.encode("latin-1")) for name, value in found.headers]
+    headers.append((b"content-length", str(len(found.body)).encode()))
+    await send({"type": "http.response.start", "status": found.status, "headers": headers})
+    await send({"type": "http.response.body", "body": found.body})
+
+
+async def _line(send: Send, status: int, line: str) -> None:
+    body = line.encode() + b"\n"
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+    if status == 400:
+        headers.append((b"connection", b"close"))  # what follows may be a part of it
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _forward(  # noqa: PLR0913 - the parts of one ASGI call
+    lease: Lease, script: str, scope: Scope, receive: Receive, send: Send, *, length: int
+) -> None:
+    """Send one request and give its answer back, both as streams; an answer may come before the request is whole."""
+    started = False
+    try:
+        exchange = await lease.upstream.exchange()
+    except OSError:
+        await _line(send, 502, _ENDED.format(script))
+        return
+    body = _Body(exchange, receive)
+    pump = asyncio.create_task(body.pump(scope["method"].encode(), scope, length))
+    whole = False
+    try:
+        status, answered = await exchange.response()
+        headers = answer_headers(answered)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        started, more = True, True
+        if any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers):
+            lease.outlast()
+        async for piece, more in exchange.body():
+            await send({"type": "http.response.body", "body": piece, "more_body": more})
+        if more:
+            await send({"type": "http.response.body"})
+        whole = True
+    except ConnectionError:
+        if not body.client_left:
+            await _broken_off(lease, script, send, started=started)
+    finally:
+        pump.cancel()
+        await asyncio.wait([pump])
+        if whole:
+            lease.upstream.done(exchange)
+        else:
+            lease.upstream.drop(exchange)
+
+
+class _Body:
+    """A request on its way to workerd, which may stop reading it at any moment."""
+
+    def __init__(self, exchange: Exchange, receive: Receive) -> None:
+        self._exchange, self._receive = exchange, receive
+        self.client_left = False
+
+    async def pump(self, method: bytes, scope: Scope, length: int) -> None:
+        """Send the request, then wait: a client that leaves ends the Worker's work for it.
+
+        What workerd no longer reads is taken from the client all the same: it may read its answer only afterwards.
+        """
+        try:
+            await self._exchange.begin(
+                method, target_of(scope).encode("latin-1"), request_headers(scope), length=length
+            )
+            if length == 0:
+                await self._exchange.end()
+            await self._send(wanted=length != 0)
+        except ConnectionError:
+            while not self.client_left:
+                await self._next()
+        except Exception:
+            self._exchange.close()  # whoever waits for the answer learns it so
+            raise
+
+    async def _send(self, *, wanted: bool) -> None:
+        while (message := await self._next()) is not None:
+            if wanted and (data := message.get("body", b"")):
+                await self._exchange.send(data)
+            if wanted and not message.get("more_body", False):
+                await self._exchange.end()
+
+    async def _next(self) -> Message | None:
+        """Give the next message of the client; None when it left."""
+        message = await self._receive()
+        if message["type"] == "http.request":
+            return message
+        self.client_left = True
+        self._exchange.close()
+        return None
+
+
+async def _broken_off(lease: Lease, script: str, send: Send, *, started: bool) -> None:
+    """Say that the answer broke off, where that can still be said."""
+    if not started:
+        await _line(send, 502, _ENDED.format(script))
+    elif lease.long_lived:
+        await send({"type": "http.response.body"})  # server-sent events end cleanly: the client asks again
+
+
+async def _websocket(runtime: Runtime, front: Entry | None, scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()  # websocket.connect
+    try:
+        script = script_of(scope, front)
+        check_target(scope)
+        runtime.names.hear(scope["path"], scope["query_string"])
+        async with runtime.lease(script) as lease:
+            lease.outlast()
+            headers = [
+                (name, value) for name, value in request_headers(scope) if not name.startswith(b"sec-websocket-")
+            ]
+            await relay(lease, target_of(scope), headers, scope, receive, send)
+    except Refused as refused:
+        await deny(scope, send, refused.status, refused.line)
+    except KeyError:
+        await deny(scope, send, 404, f'there is no Worker "{script}" here.')
+    except ScriptInvalid as error:
+        await deny(scope, send, 503, str(error))

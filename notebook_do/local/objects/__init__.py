@@ -1,0 +1,1 @@
+"""Stored objects, looked into while workerd may be writing."""

@@ -1,0 +1,1 @@
+"""The server's own process: found or started, its data directory, its listening sockets."""

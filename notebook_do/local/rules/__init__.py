@@ -1,0 +1,1 @@
+"""What Cloudflare refuses, and what an upload does to classes. Pure."""

@@ -1,0 +1,1 @@
+"""workerd: its processes, its configuration, its sockets."""

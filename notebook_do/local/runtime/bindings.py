@@ -1,0 +1,167 @@
+"""Turns Cloudflare's binding objects into workerd's, and says which ones the local runtime cannot serve."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from notebook_do.local.runtime import capnp
+from notebook_do.local.runtime.spec import RunnableWorker
+from notebook_do.local.services.wiring import SERVED, rate_limit
+
+SYSTEM = "notebook-do"
+Peers = Mapping[str, RunnableWorker]
+Binding = Mapping[str, Any]
+
+
+def worker_service(script_name: str) -> str:
+    """Name the service (and the socket) of one Worker."""
+    return f"worker:{script_name}"
+
+
+def unsupported(binding: Binding) -> str | None:
+    """Say in one line why a binding cannot be served locally; None when it can."""
+    kind = str(binding.get("type"))
+    if kind in _WRITERS:
+        return None
+    known = _ELSEWHERE.get(kind)
+    what = f"{known} (binding type {kind})" if known else f"binding type {kind}"
+    return (
+        f'binding "{binding.get("name")}": {what} is not served by the local runtime; deploy to Cloudflare to use it.'
+    )
+
+
+def bindings_of(worker: RunnableWorker, peers: Peers, faults: Mapping[tuple[str, str], str]) -> Iterator[str]:
+    """Write all bindings of a Worker that shares its process with `peers`.
+
+    `faults` holds, by Worker and binding name, what is known to be wrong with a binding.
+    """
+    for binding in worker.bindings:
+        name = str(binding["name"])
+        fault = faults.get((worker.name, name)) or unsupported(binding)
+        value = {"service": missing(fault)} if fault else _WRITERS[binding["type"]](binding, worker, peers)
+        yield capnp.struct(name=capnp.text(name), **value)
+
+
+def missing(message: str) -> str:
+    """Write a service that throws `message` whenever it is used."""
+    props = capnp.struct(json=capnp.text(json.dumps({"message": message})))
+    return capnp.struct(name=capnp.text(SYSTEM), entrypoint=capnp.text("Missing"), props=props)
+
+
+def targets(worker: RunnableWorker) -> Iterator[str]:
+    """List the scripts that a Worker's bindings lead to: they must run in the same process."""
+    for binding in worker.bindings:
+        if binding.get("type") == "service":
+            yield str(binding["service"])
+        elif binding.get("type") == "durable_object_namespace" and binding.get("script_name"):
+            yield str(binding["script_name"])
+
+
+def _text(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
+    return {"text": capnp.text(str(binding["text"]))}
+
+
+def _json(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
+    return {"json": capnp.text(json.dumps(binding["json"]))}
+
+
+def _text_blob(binding: Binding, worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
+    return {"text": _part(binding, worker)}
+
+
+def _data_blob(binding: Binding, worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
+    return {"data": _part(binding, worker)}
+
+
+def _part(binding: Binding, worker: RunnableWorker) -> str:
+    for module in worker.modules:
+        if module.name == binding["part"]:
+            return f"embed {capnp.text(str(module.path.absolute()))}"
+    raise KeyError(binding["part"])
+
+
+def _version_metadata(_binding: Binding, worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
+    return {"json": capnp.text(json.dumps({"id": worker.version.partition("/")[0], "tag": "", "timestamp": ""}))}
+
+
+def _worker_loader(_binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
+    return {"workerLoader": "()"}
+
+
+def _service(binding: Binding, _worker: RunnableWorker, peers: Peers) -> dict[str, str]:
+    target = str(binding["service"])
+    if target not in peers:
+        return {"service": missing(f'binding "{binding["name"]}": there is no Worker "{target}"')}
+    props, entrypoint = binding.get("props"), binding.get("entrypoint")
+    designator = capnp.struct(
+        name=capnp.text(worker_service(target)),
+        entrypoint=capnp.text(str(entrypoint)) if entrypoint else None,
+        props=capnp.struct(json=capnp.text(json.dumps(props))) if props else None,
+    )
+    return {"service": designator}
+
+
+def _durable_object_namespace(binding: Binding, worker: RunnableWorker, peers: Peers) -> dict[str, str]:
+    host = str(binding.get("script_name") or worker.name)
+    class_name = str(binding["class_name"])
+    peer = peers.get(host)
+    if peer is None or class_name not in {namespace.class_name for namespace in peer.namespaces}:
+        absent = (
+            f'there is no Worker "{host}"'
+            if peer is None
+            else f'Worker "{host}" has no namespace of class {class_name}'
+        )
+        return {"service": missing(f'binding "{binding["name"]}": {absent}')}
+    designator = capnp.struct(
+        className=capnp.text(class_name),
+        serviceName=None if host == worker.name else capnp.text(worker_service(host)),
+    )
+    return {"durableObjectNamespace": designator}
+
+
+def _served(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
+    return SERVED[binding["type"]](binding)
+
+
+def _rate_limit(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
+    return rate_limit(binding, SYSTEM)
+
+
+_WRITERS: Mapping[str, Callable[[Binding, RunnableWorker, Peers], dict[str, str]]] = {
+    "plain_text": _text,
+    "secret_text": _text,
+    "json": _json,
+    "text_blob": _text_blob,
+    "data_blob": _data_blob,
+    "version_metadata": _version_metadata,
+    "worker_loader": _worker_loader,
+    "service": _service,
+    "durable_object_namespace": _durable_object_namespace,
+    "ratelimit": _rate_limit,
+    **dict.fromkeys(SERVED, _served),
+}
+_ELSEWHERE = {
+    "ai": "Workers AI",
+    "ai_search": "AI Search",
+    "ai_search_namespace": "AI Search",
+    "analytics_engine": "Analytics Engine",
+    "artifacts": "an Artifacts namespace",
+    "browser": "Browser Rendering",
+    "dispatch_namespace": "Workers for Platforms",
+    "flagship": "Flagship",
+    "hyperdrive": "Hyperdrive",
+    "images": "Images",
+    "media": "Media Transformations",
+    "mtls_certificate": "an mTLS certificate",
+    "pipelines": "a pipeline",
+    "secret_key": "a secret key",
+    "secrets_store_secret": "a Secrets Store secret",
+    "send_email": "email sending",
+    "vectorize": "a Vectorize index",
+    "vpc_network": "a VPC network",
+    "vpc_service": "a VPC service",
+    "wasm_module": "a Wasm module as a binding (import it as a module instead)",
+    "workflow": "a workflow",
+}

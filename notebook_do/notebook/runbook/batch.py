@@ -1,0 +1,138 @@
+"""Runs one verb on the declarations of a file, for the command line: those of a notebook, or those of a TOML file.
+
+A cell of a notebook is run where a name of notebook_do stands in it, or a value made with one, with the statements
+above it that this needs; a lone `%durable` line is run where it declares (concerned.py tells which). Nothing is sent
+meanwhile: what would send, or cannot be run or told, is an error that names the cell.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from notebook_do import refusing
+from notebook_do.declare.cell import parse_cell
+from notebook_do.deploy import DeployResult
+from notebook_do.display import clean
+from notebook_do.errors import CommandError
+from notebook_do.model import Where
+from notebook_do.notebook import verbs
+from notebook_do.notebook.commands import RUN, Call
+from notebook_do.notebook.deploying import Waiting
+from notebook_do.notebook.runbook.running import open_default, run_cells, told
+from notebook_do.notebook.runbook.statements import Cell
+from notebook_do.notebook.views.as_json import written
+from notebook_do.plan.plan import Plan
+from notebook_do.sessions.session import current
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from notebook_do.refusing import Imposed
+
+_PLANS = {"plan", "deploy", "destroy"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a command line asks: a verb and its words, of `file`, with options of the session and parameters."""
+
+    verb: str
+    words: Sequence[str]
+    file: Path
+    options: Mapping[str, str]
+    """Those of `%durable session`, and its `name`, that were given; they are stronger than what the notebook says."""
+    parameters: Mapping[str, Any]
+    line: str
+    """What follows the verb on the command line, its words aside: to be repeated with an approval."""
+
+
+def run(asked: Asked) -> tuple[str, int]:
+    """Declare what the file declares, in its directory, and run the verb: gives what to print, and the exit status.
+
+    The status is 3 for a plan that is refused or waits for its approval, 1 for a deploy that stopped before its end.
+    """
+    of_session = [option.name for option in verbs.OF_SESSION]
+    options = verbs.parse(verbs.find(asked.verb), asked.words, beside=["--session", *of_session])
+    if options.as_ is not None:
+        raise CommandError(f"{asked.verb}: --as keeps a value in a notebook's variable; here use --json.")
+    declarations = _text(asked.file)
+    os.chdir(asked.file.resolve().parent)
+    sys.path[:] = ["", *(place for place in sys.path if place)]  # as in a kernel: modules beside the notebook are found
+    shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    with refusing.imposing(refusing.Imposed(options=asked.options, place=asked.file.name)) as imposed:
+        declare(asked, declarations, shell)
+        call = Call(ip=shell, verb=asked.verb, words=(), body=None, where=Where(), options=options, source=asked.line)
+        _say(imposed, beside=asked.verb in _PLANS and not options.json)
+        with refusing.allowing():
+            value = RUN[asked.verb](call)
+    text = "" if options.quiet or value is None else written(value) if options.json else clean(str(value))
+    return text, _status(value)
+
+
+def declare(asked: Asked, text: str, shell: Any) -> None:
+    """Declare what `text` of the file declares, in a shell of this process."""
+    shell.user_ns.update(asked.parameters)
+    if asked.file.suffix == ".toml":
+        open_default(asked.file.stem)
+        with told(asked.file.name):
+            where = Where(cell=asked.file.name, line=0)
+            current().declare(*parse_cell("", text, where=where, values=shell.user_ns))
+        return
+    if not run_cells(list(_cells(asked.file, text)), shell, parameters=asked.parameters, stem=asked.file.stem):
+        raise CommandError(f"{asked.file} declares nothing with %durable, nor with notebook_do in Python.")
+
+
+def _text(file: Path) -> str:
+    if file.suffix not in {".ipynb", ".toml"}:
+        raise CommandError(f"{file}: give a notebook (.ipynb), or a TOML file of declarations (.toml).")
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise CommandError(f"there is no file {file}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{file} cannot be read: {error}") from None
+
+
+def _cells(file: Path, text: str) -> Iterator[Cell]:
+    """Give each code cell with where it is, as a person counts cells, and its tags."""
+    try:
+        cells = json.loads(text)["cells"]
+        for number, cell in enumerate(cells, 1):
+            if cell["cell_type"] == "code":
+                place, tags = f"{file.name}, cell {number}", cell["metadata"].get("tags", ())
+                yield Cell(place=place, source="".join(cell["source"]), tags=tags)
+    except (ValueError, KeyError, TypeError):
+        raise CommandError(f"{file} is no notebook that can be read.") from None
+
+
+def _say(imposed: Imposed, *, beside: bool) -> None:
+    """Say what of the notebook is not what is planned: options that are stronger, sessions that are not the last."""
+    out = sys.stdout if beside else sys.stderr
+    for line in imposed.unlike.values():
+        print(clean(line), file=out, flush=True)
+    if len(imposed.opened) > 1:
+        others = ", ".join(list(dict.fromkeys(str(key[0]) for key in imposed.opened)))
+        print(
+            clean(f"The notebook opens several sessions ({others}); this is {current()!r}, the last."),
+            file=out,
+            flush=True,
+        )
+
+
+def _status(value: Any) -> int:
+    match value:
+        case Waiting():
+            return 3
+        case Plan():
+            return 3 if value.refusals else 0
+        case DeployResult():
+            return 0 if value.ok else 1
+    return 0

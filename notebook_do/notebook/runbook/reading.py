@@ -1,0 +1,243 @@
+"""Reads the names of Python code from its syntax tree into `Names`."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from notebook_do.notebook.runbook.line_magics import expanded, magic
+from notebook_do.notebook.runbook.names import PACKAGE, Names, root, roots, starts_command, transformed
+
+_RUNS_TEXT = {"exec", "eval", "compile", "run_cell", "run_cell_async", "run_code", "ex", "ev"}
+_RUNS_COMMAND = {"system", "getoutput", "getoutput_pexpect", "Popen", "popen", "run", "call", "check_call"}
+_RUNS_COMMAND |= {"check_output", "getstatusoutput", "create_subprocess_exec", "create_subprocess_shell"}
+_ASKS = {"input", "raw_input", "getpass"}
+_MAGICS = {"run_line_magic", "run_cell_magic", "magic"}
+_DYNAMIC = {"globals", "locals", "vars", "user_ns", "user_global_ns", "__builtins__", "builtins", "__main__"}
+_DYNAMIC |= {"setattr", "exec", "eval", "push", "run_cell", "ex", "__dict__"}
+_PROCESS_CALLS = {"chdir", "fchdir", "putenv", "unsetenv", "load_dotenv"}
+_LOOKS = {"print", "display", "len", "str", "repr", "sorted", "list", "tuple", "set", "dict", "isinstance", "type"}
+_LOOKS |= {"int", "float", "bool", "sum", "min", "max", "range", "zip", "enumerate", "any", "all", "abs", "round", "id"}
+_LOOKS |= {"frozenset", "format", "hash", "dir", "help", "callable", "bytes", "ord", "chr"}
+
+
+def read(*nodes: ast.AST) -> Names:
+    """Read the names of statements or expressions."""
+    reader = _Reader()
+    for node in nodes:
+        reader.visit(node)
+    return reader.found
+
+
+def of_code(source: str) -> Names:
+    """Read the names of a text that is run as a cell; one that cannot be read has none."""
+    try:
+        return read(ast.parse(transformed(source)))
+    except (SyntaxError, ValueError):
+        return Names(texts={source})
+
+
+def _called(node: ast.Call) -> str:
+    match node.func:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return ""
+
+
+class _Reader(ast.NodeVisitor):
+    def __init__(self) -> None:
+        self.found = Names()
+
+    # --- names
+
+    def visit_Name(self, node: ast.Name) -> None:
+        (self.found.loads if isinstance(node.ctx, ast.Load) else self.found.binds).add(node.id)
+        if node.id in _DYNAMIC:
+            self.found.dynamic = True
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        self._stored(node)
+        if node.attr in _DYNAMIC:
+            self.found.dynamic = True
+        self.generic_visit(node)
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        self._stored(node)
+        self.generic_visit(node)
+
+    def _stored(self, node: ast.Attribute | ast.Subscript) -> None:
+        if isinstance(node.ctx, ast.Load):
+            return
+        self._process(node)
+        if (name := root(node)) is None:
+            return
+        self.found.changes.add(name)
+        self.found.into.add(name)
+        match node:
+            case ast.Subscript(slice=ast.Constant(value=str(key))) if _is_environment(node.value):
+                self.found.variables.add(key)
+
+    def _process(self, node: ast.AST) -> None:
+        text = ast.unparse(node)
+        if re.search(r"\benvironb?\b|^sys\.(path|modules|meta_path)\b|os\.__dict__", text):
+            self.found.process = True
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        if (name := root(node.target)) is not None:
+            self.found.loads.add(name)
+            self.found.changes.add(name)
+        self.generic_visit(node)
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
+        self._bind(node.name)
+        self.generic_visit(node)
+
+    def visit_MatchAs(self, node: ast.MatchAs) -> None:
+        self._bind(node.name)
+        self.generic_visit(node)
+
+    def visit_MatchStar(self, node: ast.MatchStar) -> None:
+        self._bind(node.name)
+
+    def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
+        self._bind(node.rest)
+        self.generic_visit(node)
+
+    def _bind(self, name: str | None) -> None:
+        if name:
+            self.found.binds.add(name)
+
+    # --- imports
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            name = alias.asname or alias.name.partition(".")[0]
+            self._imported(name, alias.name)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        module = node.module or ""
+        for alias in node.names:
+            if alias.name != "*":
+                self._imported(alias.asname or alias.name, module)
+            elif not PACKAGE.fullmatch(module):
+                self.found.process = True  # it may bind any name
+            else:
+                import notebook_do
+
+                for name in notebook_do.__all__:
+                    self._imported(name, module)
+
+    def _imported(self, name: str, module: str) -> None:
+        self.found.binds.add(name)
+        if PACKAGE.fullmatch(module) or module == "__main__":
+            self.found.named = True
+            self.found.sources.add(name)
+        if module in _DYNAMIC:
+            self.found.dynamic = True
+
+    # --- scopes
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self.found.binds.add(node.name)
+        for part in (*node.decorator_list, node.args, *([node.returns] if node.returns else [])):
+            self.visit(part)
+        self._function(node.args, node.body)
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815 - the name that ast calls
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        self.visit(node.args)
+        self._function(node.args, [node.body])
+
+    def visit_arg(self, node: ast.arg) -> None:
+        if node.annotation is not None:
+            self.visit(node.annotation)
+
+    def _function(self, arguments: ast.arguments, body: list[ast.stmt] | list[ast.expr]) -> None:
+        inner = read(*body)
+        declared = {n for part in body for one in ast.walk(part) if isinstance(one, ast.Global) for n in one.names}
+        every = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg)
+        own = ({a.arg for a in every if a is not None} | inner.binds) - declared
+        self.found.later |= (inner.loads | inner.later) - own
+        self.found.later_binds |= (inner.binds & declared) | inner.later_binds
+        self.found.later_changes |= (inner.changes | inner.later_changes) - own
+        self.found.later_process |= inner.process or inner.later_process
+        self.found.tell(inner)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self.found.binds.add(node.name)
+        for part in (*node.decorator_list, *node.bases, *node.keywords):
+            self.visit(part)
+        self.found.take(read(*node.body))
+
+    def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> None:
+        targets = read(*(g.target for g in node.generators)).binds
+        parts = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+        inner = read(*parts, *(one for g in node.generators for one in (g.iter, *g.ifs)))
+        self.found.take(inner, hidden=targets)
+        self.found.binds |= inner.binds  # of `:=`
+
+    visit_ListComp = visit_SetComp = visit_GeneratorExp = visit_DictComp = _comprehension  # noqa: N815
+
+    # --- what is run
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        if isinstance(node.value, str):
+            self.found.texts.add(node.value)
+            self.found.named |= PACKAGE.fullmatch(node.value) is not None
+
+    def visit_BinOp(self, node: ast.BinOp) -> None:
+        match node:
+            case ast.BinOp(ast.Constant(value=str(left)), ast.Add(), ast.Constant(value=str(right))):
+                self.visit_Constant(ast.Constant(left + right))
+        self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        called, given = _called(node), [*node.args, *(k.value for k in node.keywords)]
+        constants = [c.value for part in given for c in ast.walk(part) if isinstance(c, ast.Constant)]
+        texts = [text for text in constants if isinstance(text, str)]
+        if called in _MAGICS and isinstance(node.func, ast.Attribute) and magic(self.found, node, of_code):
+            return
+        self.found.named |= any(text.strip() in {"durable", "%durable", "%%durable"} for text in texts)
+        if called == "magic" and texts and texts[0].lstrip("% ").startswith("durable"):
+            self.found.named = True
+        self._changed(node, called, given)
+        self._run(called, given, texts)
+        self.generic_visit(node)
+
+    def _changed(self, node: ast.Call, called: str, given: list[ast.expr]) -> None:
+        if isinstance(node.func, ast.Attribute):
+            if (name := root(node.func)) is not None:
+                self.found.changes.add(name)
+            if (
+                called in {"update", "setdefault", "pop", "clear", "append", "insert", "extend", "remove", "popitem"}
+                or called[:2] == "__"
+            ):
+                self._process(node.func)
+        if called in _PROCESS_CALLS:
+            self.found.process = True
+        if called not in _LOOKS or isinstance(node.func, ast.Attribute):
+            for part in given:
+                self.found.changes |= roots(part)
+            for part in (one for one in node.args if isinstance(one, ast.Name | ast.Attribute)):
+                self._process(part)
+        if called in {"setattr", "delattr"} and given:
+            self.found.into |= roots(given[0])
+
+    def _run(self, called: str, given: list[ast.expr], texts: list[str]) -> None:
+        if called in _RUNS_TEXT:
+            self.found.run_texts |= set(texts)
+            self.found.changes |= {word for text in texts for word in re.findall(r"\w+", text)}
+        if called in _RUNS_TEXT | _MAGICS:
+            self.found.run_names |= read(*given).loads
+        if called in _RUNS_COMMAND and starts_command(" ".join(texts)):
+            self.found.wrong = "starts notebook-do as a command; write the %durable line instead"
+        if called in {"system", "getoutput"} and texts:
+            self.found.refused = f"!{texts[0]}"
+            self.found.run_texts |= {" ".join(expanded(texts[0], of_code))}
+        if called in _ASKS:
+            self.found.refused = f"{called}()"
+
+
+def _is_environment(node: ast.AST) -> bool:
+    return ast.unparse(node) in {"os.environ", "environ"}

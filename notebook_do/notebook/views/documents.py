@@ -1,0 +1,210 @@
+"""Any value that can show itself -> text/plain and text/html, saying the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from notebook_do.display import Shown, Table
+from notebook_do.errors import CommandError
+from notebook_do.model import Namespace, Worker
+from notebook_do.notebook.views import html, text
+from notebook_do.notebook.views.blocks import (
+    ROWS,
+    Block,
+    Cell,
+    Code,
+    Document,
+    Header,
+    Item,
+    Items,
+    Line,
+    Link,
+    Tone,
+    capped,
+)
+from notebook_do.notebook.views.declarations import declared_document
+from notebook_do.notebook.views.plan import (
+    bindings_diagram,
+    bindings_table,
+    masked,
+    number,
+    plan_document,
+    target_words,
+)
+from notebook_do.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from notebook_do.deploy import DeployResult
+    from notebook_do.model import Declaration
+    from notebook_do.sessions.session import Status
+
+T = TypeVar("T", Namespace, Worker)
+
+
+@dataclass(frozen=True, slots=True)
+class View(Shown):
+    """Blocks that show themselves; `data` is the same for a program (`--json`), where that is more than their text."""
+
+    document: Document
+    data: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Declared(Shown):
+    """What one cell declared, by id."""
+
+    items: tuple[Declaration, ...]
+
+    def __getitem__(self, id_: str) -> Declaration:
+        return {str(item.id): item for item in self.items}[id_]
+
+
+def bundle(value: Shown) -> dict[str, str]:
+    """Draw `value` as text (at most 100 columns) and as HTML."""
+    document = document_of(value)
+    return {"text/plain": text.render(document), "text/html": html.render(document)}
+
+
+def document_of(value: Shown) -> Document:
+    """Say what `value` is, as blocks."""
+    match value:
+        case View():
+            return value.document
+        case Plan():
+            return plan_document(value)
+        case Namespace() | Worker():
+            return _declared((value,))
+        case Declared():
+            return _declared(value.items)
+        case Table():
+            return table_document(value)
+    from notebook_do.deploy import DeployResult
+    from notebook_do.notebook.deploying import Waiting
+    from notebook_do.notebook.views.answer import Answer, answer_document
+    from notebook_do.sessions.session import Status
+
+    match value:
+        case Waiting():
+            return value.document
+        case Answer():
+            return answer_document(value)
+        case Status():
+            return status_document(value)
+        case DeployResult():
+            return result_document(value)
+    raise TypeError(f"{type(value).__name__} has no view")
+
+
+def _declared(items: tuple[Declaration, ...]) -> Document:
+    """Show declarations with the bindings around them, as the session that they are declared in knows these."""
+    from notebook_do.sessions.session import current
+
+    try:
+        session = current()
+    except CommandError:
+        return declared_document(items, namespaces=_by_id(items, Namespace), workers=_by_id(items, Worker), session="")
+    namespaces, workers = session.catalog.namespaces, session.catalog.workers
+    if any(item not in (namespaces.get(item.id), workers.get(item.id)) for item in items):  # declared there no more
+        return declared_document(items, namespaces=_by_id(items, Namespace), workers=_by_id(items, Worker), session="")
+    warnings = session.catalog.warnings()
+    return declared_document(items, namespaces=namespaces, workers=workers, session=session.name, warnings=warnings)
+
+
+def _by_id(items: tuple[Declaration, ...], kind: type[T]) -> dict[str, T]:
+    return {str(item.id): item for item in items if isinstance(item, kind)}
+
+
+def table_document(table: Table) -> Document:
+    """Show rows with the columns of their DataFrame, empty columns left out."""
+    from notebook_do.frames import COLUMNS
+
+    if not table.rows:
+        return (Header(table.title), Line("There are none."))
+    if table.name == "bindings":
+        found = [{k: str(v) for k, v in r.items()} for r in table.rows]
+        return (Header(table.title), *bindings_diagram(found), *bindings_table(found))
+    columns = [c for c in COLUMNS[table.name] if any(row.get(c) not in (None, "") for row in table.rows)]
+    rows = tuple(tuple(_cell(c, row) for c in columns) for row in table.rows[:ROWS])
+    caption = f"{number(len(table.rows), 'row')}."
+    heads = tuple(c.replace("_", " ") for c in columns)
+    return (Header(table.title), capped(caption, heads, rows, total=len(table.rows), rest="Its DataFrame has all."))
+
+
+def _cell(column: str, row: Mapping[str, Any]) -> Cell:
+    value = row.get(column)
+    if value is None or value == "":
+        return "not known" if column == "objects" and row.get("namespace_id") else ""
+    if column == "objects" and row.get("objects_more"):
+        return f"more than {value:,}"
+    if column == "etag" and len(str(value)) > 12:
+        return f"{str(value)[:12]}…"
+    if column == "modified_on":
+        return str(value)[:19].replace("T", " ")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return Link(str(value)) if column == "url" else str(value)
+
+
+def status_document(status: Status) -> Document:
+    """Show where we are and what could come next."""
+    facts = [("session", status.session), ("stage", status.stage), ("target", target_words(status.target))]
+    if status.target != "local":
+        facts.append(("account", masked(status.account_id)))
+    declared = (
+        f"{number(status.declared_workers, 'Worker')} and {number(status.declared_namespaces, 'namespace')} declared, "
+        f"{number(status.recorded_workers, 'Worker')} and {number(status.recorded_namespaces, 'namespace')} deployed."
+    )
+    return (
+        Header("Durable Objects", tuple(facts)),
+        Line(declared),
+        Code("State file:", str(status.state_path)),
+        Code("API:", status.api),
+        *([Code("Next:", "\n".join(status.next_steps))] if status.next_steps else []),
+    )
+
+
+_OUTCOMES = {"done": Tone.ADD, "not done": Tone.CHANGE, "uncertain": Tone.ALERT}
+
+
+def result_document(result: DeployResult) -> Document:
+    """Show what a deploy did, step by step, and where the Workers answer now."""
+    done = sum(o.status == "done" for o in result.outcomes)
+    title = "Deployed" if result.ok else "Stopped before the end"
+    if result.ok and not result.outcomes:
+        title = "Nothing to deploy"
+    rows: tuple[tuple[str, ...], ...] = tuple((o.status, o.text, o.detail or "") for o in result.outcomes)
+    columns: tuple[str, ...] = ("outcome", "step", "detail")
+    if not any(row[2] for row in rows):
+        rows, columns = tuple(row[:2] for row in rows), columns[:2]
+    caption = f"{done} of {number(len(result.outcomes), 'step')} done, {number(result.requests, 'request')} sent."
+    tones = tuple(_OUTCOMES.get(o.status, Tone.ALERT) for o in result.outcomes)
+    return (
+        Header(title, (("plan", result.plan_digest),)),
+        *_deployed(result),
+        *(Line(note) for note in result.notes),
+        capped(caption, columns, rows[:ROWS], total=len(rows), tones=tones, rest=""),
+    )
+
+
+def _deployed(result: DeployResult) -> tuple[Block, ...]:
+    """Name each live Worker with its URL, and each namespace with its id."""
+    blocks: list[Block] = []
+    if result.workers:
+        rows: list[tuple[Cell, ...]] = []
+        for id_, script_name in sorted(result.workers.items()):
+            found = result.deployed.get(id_)
+            address: Cell = Link(found.url) if found and found.url else "no workers.dev address"
+            rows.append((id_, script_name, address, f"%durable fetch {id_} /"))
+        blocks.append(capped("", ("Worker", "script name", "URL", "call it"), tuple(rows)))
+    if result.namespaces:
+        ids = tuple((str(k), str(v)) for k, v in sorted(result.namespaces.items()))
+        blocks.append(capped("", ("namespace", "namespace id"), ids))
+    return tuple(blocks)
+
+
+def hints(title: str, facts: tuple[tuple[str, str], ...], lines: tuple[str, ...]) -> View:
+    """Make a view of things that can be typed next."""
+    return View((Header(title, facts), Items("", tuple(Item(line) for line in lines))))

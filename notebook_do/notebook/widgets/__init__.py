@@ -1,0 +1,1 @@
+"""What is pressed: forms and the Deploy panel."""

@@ -1,0 +1,1 @@
+"""One session: declarations, a state file and a target, joined."""

@@ -1,0 +1,92 @@
+"""The secrets of one session: which are asked for, what a plan may know of them, and the vault that a deploy opens.
+
+Answers to prompts are sealed and held in memory alone, as long as the session is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from notebook_do.credentials.vault import Vault, fleeting_key
+from notebook_do.errors import CommandError
+from notebook_do.model import Secret, ValueBinding
+from notebook_do.state import load_key
+
+if TYPE_CHECKING:
+    from notebook_do.credentials.sealed import Sealed
+    from notebook_do.declare.catalog import Catalog
+    from notebook_do.model import Desired, Recorded
+    from notebook_do.plan.secret import Sight
+
+Sights = dict[tuple[str, str], "Sight"]
+"""By script name and binding."""
+
+
+class Secrecy:
+    """What one session knows of its declared secrets."""
+
+    def __init__(self) -> None:
+        self._answers: dict[str, Sealed | None] = {}
+        self._key = fleeting_key()
+
+    def vault(self) -> Vault:
+        """Open a vault with the answers given so far; it reads environment and keyring anew, and once."""
+        return Vault(self._answers)
+
+    def ask_missing(self, catalog: Catalog, recorded: Recorded, *, again: bool = False) -> None:
+        """Ask for each secret that is declared with a prompt and was never set, once.
+
+        With `again`, those that nobody answered are asked for too. A kernel can only ask on the thread of its cells.
+        """
+        if again:
+            self._answers = {key: answer for key, answer in self._answers.items() if answer is not None}
+        known = {(w.id, name) for w in recorded.workers for name, _ in w.secrets}
+        for worker, name, key in _prompted(catalog):
+            if (worker, name) not in known:
+                self._answer(key)
+
+    def ask(self, catalog: Catalog, key: str) -> bool:
+        """Ask anew for one secret, whatever was set; False when nothing was answered. Raises CommandError."""
+        declared = list(dict.fromkeys(k for _, _, k in _prompted(catalog)))
+        if key not in declared:
+            known = ", ".join(declared) or "none"
+            raise CommandError(f"secret: no secret with that key is declared with a prompt; there are: {known}.")
+        before = self._answers.pop(key, None)
+        self._answer(key)
+        answered = self._answers[key] is not None
+        if not answered and before is not None:
+            self._answers[key] = before
+        return answered
+
+    def sights(self, desired: Desired, lineage: str, vault: Vault) -> Sights:
+        """Look at every declared secret: the mark of its value, or why there is none. Writes nothing."""
+        key = load_key(lineage) or self._key
+        return {
+            (worker.script_name, binding.name): vault.look(binding.value, key, worker.script_name, binding.name)
+            for worker in desired.workers
+            for binding in worker.bindings
+            if isinstance(binding, ValueBinding) and isinstance(binding.value, Secret)
+        }
+
+    def _answer(self, key: str) -> None:
+        from notebook_do.credentials.sealed import Sealed
+        from notebook_do.credentials.token import ask
+
+        if key not in self._answers:
+            text = ask(f"Value of secret {key}: ")
+            self._answers[key] = Sealed(text) if text else None
+
+
+def changed(before: Sights, now: Sights) -> list[str]:
+    """Name the secrets that are not as they were looked at."""
+    return [f"{name} of {script}" for (script, name), sight in before.items() if now.get((script, name)) != sight]
+
+
+def _prompted(catalog: Catalog) -> list[tuple[str, str, str]]:
+    """List (Worker id, binding, key) of the secrets that are declared with a prompt."""
+    return [
+        (worker.id, name, value.key)
+        for worker in catalog.workers.values()
+        for name, value in worker.bindings.items()
+        if isinstance(value, Secret) and value.source == "prompt"
+    ]

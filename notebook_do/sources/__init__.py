@@ -1,0 +1,1 @@
+"""Reads a Worker's files: its source, what esbuild makes of it, its static assets."""
