@@ -8,6 +8,7 @@ import pickle
 import stat
 import sys
 import types
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -97,6 +98,104 @@ def test_a_worker_with_a_secret_is_imported(cloud: Path, monkeypatch: pytest.Mon
     assert other.deploy(plan)["api-dev"].fetch("/").text == "first-value!"
 
 
+def undeclare(*names: str) -> None:
+    """Declare the Worker again without a secret; it answers with the names and values of its bindings."""
+    script = "export default { fetch(request, env) { return Response.json({ ...env }) } };"
+    nd.Worker("api", script=script, bindings={name: nd.Secret.from_env(name) for name in names})
+
+
+def put_outside(name: str, text: str) -> None:
+    """Set a secret as the dashboard or wrangler does."""
+    target = launch.ensure()
+    try:
+        httpx.put(
+            f"{target.api}/accounts/{target.account_id}/workers/scripts/api-dev/secrets",
+            json={"name": name, "text": text, "type": "secret_text"},
+            headers={"Authorization": f"Bearer {target.token()}"},
+        ).raise_for_status()
+    finally:
+        target.release()
+
+
+def test_a_secret_that_is_left_out_leaves_the_worker(cloud: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret that this session set and no longer declares is a deleted binding, and the Worker has it no more.
+
+    It is so although nothing else changes; one that somebody else set stays, and plan and `show bindings` say so.
+    """
+    session = nd.session("s")
+    monkeypatch.setenv("KEY", "ours-value")
+    monkeypatch.setenv("OTHER", "other-value")
+    undeclare("KEY", "OTHER")
+    session.deploy(session.plan())
+    put_outside("THEIRS", "their-value")
+
+    undeclare("OTHER")
+    plan = session.plan()
+    assert [(c.action, c.kind, c.name, c.detail) for c in plan.changes if c.action != "noop"] == [
+        (
+            "delete",
+            "binding",
+            "KEY",
+            "Secret KEY of api-dev is removed: it was set from here, and is no longer declared.",
+        )
+    ]
+    theirs = "Secret THEIRS of api-dev is live, and was neither set from here nor declared: it is kept."
+    assert plan.notes == (theirs,)
+    assert "delete" in str(plan)
+    assert theirs in str(plan)
+    result = session.deploy(plan)
+    assert theirs in result.notes
+    assert result["api"].fetch("/").json() == {"OTHER": "other-value", "THEIRS": "their-value"}
+
+    plan = session.plan()
+    assert plan.empty
+    assert theirs in str(plan)
+    shown = session.show("bindings")
+    assert [(row["binding"], row["action"]) for row in shown.rows] == [("OTHER", "noop"), ("THEIRS", "kept")]  # type: ignore[attr-defined]
+    assert "kept: not set from here, not declared" in str(shown)
+    undeclare()
+    plan = session.plan()
+    put_outside("LATE", "late-value")
+    with pytest.raises(StalePlan):  # it would not be among the secrets that this upload keeps by name
+        session.deploy(plan)
+    result = session.deploy(session.plan())
+    assert result["api"].fetch("/").json() == {"LATE": "late-value", "THEIRS": "their-value"}
+
+
+def test_a_secret_of_a_state_file_without_marks_is_kept(cloud: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the state file has no mark of a secret, as older ones have none, it counts as somebody else's."""
+    session = nd.session("s")
+    monkeypatch.setenv("KEY", "ours-value")
+    undeclare("KEY")
+    session.deploy(session.plan())
+    recorded = session.recorded()
+    (record,) = recorded.workers
+    with session.state.lock():
+        session.state.save(replace(recorded, workers=(replace(record, secrets=()),)))
+
+    undeclare()
+    plan = session.plan()
+    assert [c.name for c in plan.changes if c.action == "delete"] == []
+    assert plan.notes == ("Secret KEY of api-dev is live, and was neither set from here nor declared: it is kept.",)
+    assert session.deploy(plan)["api"].fetch("/").json() == {"KEY": "ours-value"}
+
+
+def test_an_import_tells_of_secrets_that_its_cell_would_remove(cloud: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cell of a Worker that is managed already has no secrets; the import says which of them are ours."""
+    session = nd.session("s")
+    monkeypatch.setenv("KEY", "ours-value")
+    undeclare("KEY")
+    session.deploy(session.plan())
+    assert session.import_("api-dev").notes == (
+        "Worker api-dev is managed by this session already, as it is live: nothing was changed.",
+        (
+            "Worker api-dev: its secrets (KEY) are not readable and were set from here; declare them in its cell "
+            "(--secret KEY), or the next plan removes them."
+        ),
+    )
+    assert session.plan().empty
+
+
 def test_f43_a_value_that_changed_after_the_plan_is_stale(cloud: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """F43: what is sent is what was looked at; another value needs another plan."""
     session = nd.session("s")
@@ -163,25 +262,6 @@ def test_a_secret_set_to_the_empty_text_is_set(cloud: Path, monkeypatch: pytest.
     monkeypatch.setenv("MY_KEY", "now-a-value")
     changed = "Secret KEY of api-dev is changed: its value is not the one that was set last."
     assert said(session.plan()) == [changed, "Secret RING of api-dev is kept."]
-
-
-def test_a_secret_whose_declaration_went_is_kept_and_named(cloud: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing infers a delete: neither dropping it from the declaration, nor somebody else's secret, ends one."""
-    session = nd.session("s")
-    monkeypatch.setenv("MY_KEY", "first-value")
-    session.deploy(declare(session))
-    target = launch.ensure()
-    url = f"{target.api}/accounts/{target.account_id}/workers/scripts/api-dev/secrets"
-    theirs = {"name": "THEIRS", "text": "their-value", "type": "secret_text"}
-    httpx.put(url, json=theirs, headers={"Authorization": f"Bearer {target.token()}"}, trust_env=False)
-    target.release()
-    nd.Worker("api", script="export default { fetch(request, env) { return Response.json(env) } };")
-    plan = session.plan()
-    assert {
-        "Secret KEY of api-dev, which is not declared here, is kept.",
-        "Secret THEIRS of api-dev, which is not declared here, is kept.",
-    } <= set(said(plan))
-    assert session.deploy(plan)["api"].fetch("/").json() == {"KEY": "first-value", "THEIRS": "their-value"}
 
 
 def test_a_secret_that_nobody_can_be_asked_for(cloud: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,7 +138,11 @@ def _metadata(step: Upload, op: str, reveal: Callable[[Secret], str], assets: st
     if step.keeps_assets:
         metadata["keep_assets"] = True
     # Secrets stay by their types, undeclared ones too, as with wrangler; none is an `inherit` binding beside that.
-    metadata |= {"keep_bindings": ["secret_text", "secret_key"]}
+    # Where one is to go, no type can stay, and each of the others is named.
+    if step.named_secrets is None:
+        metadata |= {"keep_bindings": ["secret_text", "secret_key"]}
+    else:
+        metadata["bindings"] += [{"name": name, "type": "inherit"} for name in step.named_secrets]
     tags = [t for t in step.tags if not t.startswith(OP_TAG)]
     metadata["tags"] = [*tags, OP_TAG + op] if carries_op(step) else tags
     metadata |= {key: value for key, value in step.options.value.items() if key not in _OURS}

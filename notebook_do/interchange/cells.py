@@ -107,11 +107,6 @@ def import_cells(  # noqa: PLR0913 - what is live, and what is known of it
             notes.append(f"Worker {name}: it runs two versions at once (a gradual deployment); this is one of them.")
         if live[name].has_assets:
             notes.append(f"Worker {name}: its static assets are not read; every upload keeps them.")
-        secrets = [b.name for b in live[name].bindings or () if is_secret(b)]
-        if secrets:
-            notes.append(
-                f"Worker {name}: its secrets ({', '.join(secrets)}) are not readable; every upload keeps them."
-            )
         notes += _unknown(live[name])
     return Imported(cells=tuple(cells), declarations=tuple(declarations), files=files, notes=tuple(notes))
 

@@ -19,15 +19,15 @@ from notebook_do.interchange.cells import free_name, import_cells
 from notebook_do.interchange.typescript import HEAD, TYPES_FILE, env_types
 from notebook_do.live.adopt import adopted, managed, newest_serial, to_declare
 from notebook_do.live.observe import observe
-from notebook_do.model import ModuleKind
+from notebook_do.model import ModuleKind, is_secret
 from notebook_do.plan.reading import Readings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.interchange.cells import Imported
-    from notebook_do.model import Declaration, Desired, Observed, Recorded
+    from notebook_do.model import Declaration, Desired, Observed, ObservedScript, Recorded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +71,7 @@ async def import_workers(
     same = managed(recorded, desired, observed)
     written = write(replace(observed, scripts=tuple(same[s.name].script if s.name in same else s for s in read)))
     notes = [f"Worker {name} is managed by this session already, as it is live: nothing was changed." for name in same]
+    notes += secret_notes(recorded, [s for s in read if s.name in names], same)
     taken = replace(
         desired,
         workers=tuple(w for w in desired.workers if w.script_name not in same),
@@ -82,6 +83,26 @@ async def import_workers(
         recorded=adopted(recorded, taken, observed) if taken.workers else recorded,
         newest=newest_serial(recorded, observed),
     )
+
+
+def secret_notes(recorded: Recorded, scripts: Sequence[ObservedScript], same: Container[str]) -> list[str]:
+    """Name the secrets that no cell can have, and what becomes of them: those that this session set are its own."""
+    marked = {w.script_name: {name for name, _ in w.secrets} for w in recorded.workers if w.script_name in same}
+    notes = []
+    for script in scripts:
+        secrets = [b.name for b in script.bindings or () if is_secret(b)]
+        ours = [name for name in secrets if name in marked.get(script.name, ())]
+        others = [name for name in secrets if name not in ours]
+        if others:
+            notes.append(
+                f"Worker {script.name}: its secrets ({', '.join(others)}) are not readable; every upload keeps them."
+            )
+        if ours:
+            notes.append(
+                f"Worker {script.name}: its secrets ({', '.join(ours)}) are not readable and were set from here; "
+                "declare them in its cell (--secret KEY), or the next plan removes them."
+            )
+    return notes
 
 
 def _desired(imported: Imported, session: tuple[str, str]) -> Desired:

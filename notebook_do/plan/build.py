@@ -23,7 +23,7 @@ from notebook_do.plan.foreign import check_foreign_hosts, elsewhere
 from notebook_do.plan.forms import settle_forms
 from notebook_do.plan.handover import handovers
 from notebook_do.plan.identity import Held, identify
-from notebook_do.plan.kept import kept
+from notebook_do.plan.kept import kept, secret_notes
 from notebook_do.plan.mark_step import SetMark
 from notebook_do.plan.migrations import check_arrivals, check_missing, check_slots, unit_of
 from notebook_do.plan.order import CrossedTransfer
@@ -84,6 +84,7 @@ def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests 
         refusals=tuple(sorted(findings.refusals, key=lambda r: (r.subject, r.code))),
         consents=doom.consents(),
         warnings=tuple(findings.warnings),
+        notes=secret_notes(work.diffs[script] for script in sorted(work.diffs)),
         baseline=take_baseline(recorded, observed, scripts, ids),
         scripts=scripts,
         namespace_ids=ids,

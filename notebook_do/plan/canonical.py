@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, field, fields, is_dataclass
 from enum import Enum
 from typing import Any
+
+_LATER = "later"
+
+
+def later(default: Any) -> Any:
+    """Make a field that was added later: at its default it is left out, so that older digests stay as they are."""
+    return field(default=default, metadata={_LATER: True})
+
+
+def _counts(one: Field[Any], value: Any) -> bool:
+    return one.compare and not (one.metadata.get(_LATER) and value == one.default)
 
 
 def canonical(body: dict[str, Any]) -> str:
@@ -17,7 +28,8 @@ def canonical(body: dict[str, Any]) -> str:
 def plain(value: Any) -> Any:
     """Reduce dataclasses, enums, bytes and sets to JSON values."""
     if is_dataclass(value) and not isinstance(value, type):
-        body = {f.name: plain(getattr(value, f.name)) for f in fields(value) if f.compare}
+        told = ((f, getattr(value, f.name)) for f in fields(value))
+        body = {f.name: plain(found) for f, found in told if _counts(f, found)}
         return {"is": type(value).__name__, **body}
     if isinstance(value, bytes):
         return hashlib.sha256(value).hexdigest()

@@ -11,7 +11,7 @@ from notebook_do.plan.bound import describe
 from notebook_do.plan.crons import cron_change, crons_differ
 from notebook_do.plan.fingerprint import Fingerprint, fingerprint, read_fingerprint
 from notebook_do.plan.plan import Action, Change
-from notebook_do.plan.secret import Fate, Sight, fate_of, is_live_secret
+from notebook_do.plan.secret import Fate, Sight, fate_of, is_live_secret, removed_secrets
 from notebook_do.plan.settings import setting_differences
 from notebook_do.plan.splits import split_drift
 
@@ -250,7 +250,7 @@ def _fates(standing: Standing, sights: Mapping[tuple[str, str], Sight]) -> dict[
 
 
 def _secret_changes(standing: Standing, fates: Mapping[str, Fate]) -> list[Change]:
-    """Tell of the secrets whose values are sent."""
+    """Tell of the secrets whose values are sent, and of those of ours that are no longer declared."""
     worker = standing.worker
     found = {b.name: b for b in (standing.live.bindings or () if standing.live else ())}
     changes = []
@@ -264,6 +264,10 @@ def _secret_changes(standing: Standing, fates: Mapping[str, Fate]) -> list[Chang
         }[fates[name]]
         action = Action.CREATE if was is None else Action.UPDATE
         change = binding_change(standing, action, name, was, binding, "")
+        changes.append(replace(change, detail=f"Secret {name} of {worker.script_name} {why}"))
+    for name in removed_secrets(standing):
+        change = binding_change(standing, Action.DELETE, name, found[name], None, "")
+        why = "is removed: it was set from here, and is no longer declared."
         changes.append(replace(change, detail=f"Secret {name} of {worker.script_name} {why}"))
     return changes
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.display import Shown, frame
 from notebook_do.model import Json
-from notebook_do.plan.canonical import canonical, plain
+from notebook_do.plan.canonical import canonical, later, plain
 from notebook_do.plan.mark_step import SetMark
 from notebook_do.plan.trigger_step import MakeQueue, RemoveTrigger, SetTrigger
 
@@ -130,6 +130,8 @@ class Upload:
     assets: StaticAssets | None = None
     keeps_assets: bool = False
     """The live static assets are somebody else's, and stay."""
+    named_secrets: tuple[str, ...] | None = later(None)
+    """The live secrets that stay, by name, where one of ours is removed; None: every live secret stays."""
     line: int | None = field(default=None, compare=False)
     body_line: int | None = field(default=None, compare=False)
     worker_record: RecordedWorker | None = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 from notebook_do.model import ClassBinding, CreateClass, DeleteClass, RenameClass, TransferClass, TransferredAway
 from notebook_do.plan.bound import kind_and_target
 from notebook_do.plan.plan import Action, Upload
+from notebook_do.plan.secret import others_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -15,19 +16,35 @@ if TYPE_CHECKING:
     from notebook_do.plan.diff import WorkerDiff
     from notebook_do.plan.facts import Facts
     from notebook_do.plan.plan import Step
+    from notebook_do.plan.standing import Standing
+
+KEPT = "kept"
+"""What the column `action` says of a live binding that is not declared, and stays."""
 
 
 def binding_rows(
     facts: Facts, diffs: Mapping[str, WorkerDiff], namespace_ids: Mapping[str, str]
 ) -> tuple[dict[str, str], ...]:
-    """Give one row for each declared binding. `namespace_ids` gives the live id by stable ID."""
+    """Give one row for each declared binding, and one for each secret of somebody else's that stays.
+
+    `namespace_ids` gives the live id by stable ID.
+    """
     rows = []
     for worker in facts.desired.workers:
         diff = diffs.get(worker.script_name)
         for binding in worker.bindings:
             action = diff.binding_actions.get(binding.name, Action.NOOP) if diff else Action.NOOP
             rows.append(_binding_row(worker.id, worker.script_name, binding, namespace_ids, action))
+        rows += _others_rows(diff.standing) if diff else []
     return tuple(rows)
+
+
+def _others_rows(standing: Standing) -> list[dict[str, str]]:
+    """Give a row for each secret that is live and neither declared nor set from here."""
+    live = {b.name: b for b in (standing.live.bindings or () if standing.live else ())}
+    worker = standing.worker
+    rows = [_binding_row(worker.id, worker.script_name, live[n], {}, Action.NOOP) for n in others_secrets(standing)]
+    return [{**row, "target": "kept: not set from here, not declared", "action": KEPT} for row in rows]
 
 
 def _binding_row(

@@ -1,14 +1,21 @@
-"""Says what becomes of each declared secret: set, changed, kept, or missing. Knows no value, only marks."""
+"""Says what becomes of each secret, declared or live. Knows no value, only marks.
+
+A secret that is live and no longer declared is removed where this session set it, which its recorded mark tells, and is
+kept where somebody else did.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from notebook_do.model import Json, Resource, Secret, ValueBinding
+from notebook_do.model import Json, Resource, Secret, ValueBinding, is_secret
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from notebook_do.model import RecordedWorker, ScriptBinding
+    from notebook_do.plan.standing import Standing
 
 Fate = Literal["set", "changed", "kept", "missing"]
 
@@ -53,3 +60,31 @@ def is_live_secret(binding: ScriptBinding) -> bool:
     return isinstance(binding.value, Secret) or (
         isinstance(binding.value, Resource) and binding.value.type == "secret_text"
     )
+
+
+def removed_secrets(standing: Standing) -> tuple[str, ...]:
+    """Return the live secrets that this session set and that are no longer declared: the next upload removes them.
+
+    A record without a mark of a secret, as older state files are, counts as one that somebody else set.
+    """
+    ours = {name for name, _ in standing.record.secrets} if standing.record else set()
+    return tuple(b.name for b in _undeclared(standing) if b.name in ours and is_live_secret(b))
+
+
+def others_secrets(standing: Standing) -> tuple[str, ...]:
+    """Return the live secrets that are not declared and were not set from here: every upload keeps them."""
+    removed = removed_secrets(standing)
+    return tuple(b.name for b in _undeclared(standing) if b.name not in removed)
+
+
+def named_secrets(standing: Standing, fates: Mapping[str, Fate]) -> tuple[str, ...] | None:
+    """Return the secrets that an upload has to keep by name because it removes another one; None where it keeps all."""
+    if not removed_secrets(standing):
+        return None
+    return tuple(sorted({*others_secrets(standing), *(name for name, fate in fates.items() if fate == "kept")}))
+
+
+def _undeclared(standing: Standing) -> list[ScriptBinding]:
+    declared = {b.name for b in standing.worker.bindings}
+    live = standing.live.bindings or () if standing.live else ()
+    return sorted((b for b in live if is_secret(b) and b.name not in declared), key=lambda b: b.name)

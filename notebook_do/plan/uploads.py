@@ -32,7 +32,7 @@ from notebook_do.plan.mark import Entry, entry_of, marked_tags, read_mark, write
 from notebook_do.plan.mark_step import SetMark
 from notebook_do.plan.plan import SetSchedules, SetUrl, Upload
 from notebook_do.plan.schedule import TEMPORARY
-from notebook_do.plan.secret import KEPT
+from notebook_do.plan.secret import KEPT, named_secrets
 from notebook_do.plan.settings import dropped_tags, recorded_settings, sent_flags, sent_options, set_here
 from notebook_do.plan.triggers import stops_consuming
 
@@ -175,6 +175,7 @@ class Uploads:
             creates=creates,
             assets=worker.assets,
             keeps_assets=keeps_assets(diff.standing, diff.before),
+            named_secrets=named_secrets(diff.standing, diff.fates),
             line=worker.where.line if worker.where else None,
             body_line=worker.where.body_line if worker.where else None,
             worker_record=self._worker_record(stage, diff, migration),

@@ -144,7 +144,7 @@ class Session:
         sights = self._secrecy.sights(desired, recorded.lineage, self._secrecy.vault())
         plan = await self._plan_on(connection, desired, recorded, sights, undecided)
         warnings = (*found, *self._shared(), *connection.cautions, *self.catalog.left_over(), *plan.warnings)
-        plan = replace(plan, warnings=warnings, notes=await connection.notes(plan))
+        plan = replace(plan, warnings=warnings, notes=(*plan.notes, *await connection.notes(plan)))
         self._desired[plan.digest], self._plans[plan.digest] = (desired, sights), deepcopy(plan)
         return plan
 

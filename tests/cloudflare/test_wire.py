@@ -320,3 +320,12 @@ def test_a_secret_that_stays_is_kept_by_its_type_and_not_sent_as_inherit() -> No
     sent = metadata_of(upload(bindings=(kept, word)))
     assert sent["bindings"] == [{"name": "WORD", "type": "plain_text", "text": "hi"}]
     assert sent["keep_bindings"] == ["secret_text", "secret_key"]
+
+
+def test_where_a_secret_goes_each_other_one_is_inherited_by_name() -> None:
+    """An upload that removes one secret keeps none by its type, which would keep that one too."""
+    word = ValueBinding(name="WORD", value=PlainText(text="hi"))
+    sent = metadata_of(upload(bindings=(word,), named_secrets=("KEY", "THEIRS")))
+    assert sent["bindings"][1:] == [{"name": "KEY", "type": "inherit"}, {"name": "THEIRS", "type": "inherit"}]
+    assert "keep_bindings" not in sent
+    assert "keep_bindings" not in metadata_of(upload(bindings=(word,), named_secrets=()))

@@ -22,6 +22,7 @@ from notebook_do.notebook.views.blocks import (
     capped,
 )
 from notebook_do.plan.plan import Action
+from notebook_do.plan.rows import KEPT
 from notebook_do.plan.updates import update_notes
 
 if TYPE_CHECKING:
@@ -249,7 +250,7 @@ def _migrations(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:
 
 def _bindings(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:
     """Draw the bindings of a plan that changes any of them."""
-    return bindings_diagram(rows) if any(row.get("action") != Action.NOOP for row in rows) else ()
+    return bindings_diagram(rows) if any(row.get("action") not in (Action.NOOP, KEPT) for row in rows) else ()
 
 
 def bindings_table(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:
