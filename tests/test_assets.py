@@ -70,7 +70,8 @@ def test_files_are_served_before_the_worker(public: Path) -> None:
     again = site.fetch("/data/one.json", headers={"if-none-match": one.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
     assert site.fetch("/no/such").text == "worker /no/such"
-    assert site.fetch("/", method="POST").text == "worker /"
+    assert site.fetch("/", method="POST").status_code == 405  # a file's address takes GET and HEAD, as at Cloudflare
+    assert site.fetch("/no/such", method="POST").text == "worker /no/such"
     assert site.fetch("/by-binding").json() == {"one": 1}
 
 
@@ -108,6 +109,37 @@ def test_how_they_are_served(public: Path) -> None:
     site = session.deploy(plan)["site"]
     assert site.fetch("/any/where", headers={"sec-fetch-mode": "navigate"}).text == "<h1>home</h1>"
     assert site.fetch("/about.html").text == "<h1>about</h1>"
+
+
+def test_rules_in_the_directory_are_served(public: Path) -> None:
+    """`_headers`, `_redirects` and `base_path` say how files are served; what `.assetsignore` names is not sent."""
+    (public / "_headers").write_text("/site/data/*\n  x-kind: data\n  ! cache-control\n")
+    (public / "_redirects").write_text("/site/old/:name /site/:name 301\n/site/proxy/* /site/about 200\n")
+    (public / ".assetsignore").write_text("# drafts\n*.BIN\nsecret/\n!keep.bin\n")
+    (public / "keep.bin").write_text("kept")
+    (public / "secret").mkdir()
+    (public / "secret" / "key.txt").write_text("key")
+    (public / "secret" / "link").symlink_to("/etc")
+    session = nd.session("s")
+    plan = declare(session, base_path="/site")
+    assert said(plan) == ["The static assets of site-dev are sent: 6 files, 67 bytes."]
+    site = session.deploy(plan)["site"]
+    one = site.fetch("/site/data/one.json")
+    assert (one.json(), one.headers["x-kind"], "cache-control" in one.headers) == ({"one": 1}, "data", False)
+    moved = site.fetch("/site/old/about")
+    assert (moved.status_code, moved.headers["location"]) == (301, "/site/about")
+    assert site.fetch("/site/proxy/x").text == "<h1>about</h1>"
+    assert site.fetch("/site/keep.bin").text == "kept"
+    for path in ("/about", "/site/logo.bin", "/site/secret/key.txt", "/site/_headers"):
+        assert site.fetch(path).text == f"worker {path}"
+    assert session.plan().empty
+
+
+def test_paths_that_cannot_be_read_are_refused_with_the_reason(public: Path) -> None:
+    """A path for the Worker that workerd cannot read stops the upload, and says which."""
+    session = nd.session("s")
+    with pytest.raises(DurableError, match=r"must provide at least 1 non-negative rule"):
+        session.deploy(declare(session, run_worker_first=["!/api/*"]))
 
 
 def test_assets_of_somebody_else_are_kept(public: Path) -> None:
@@ -148,12 +180,12 @@ def test_a_file_that_changed_after_the_plan_is_stale(public: Path) -> None:
     ("spoil", "problem"),
     [
         (lambda public: public.joinpath("link").symlink_to("/etc"), "link is a link, and none is followed"),
-        (lambda public: public.joinpath(".assetsignore").write_text("x"), ".assetsignore is not read here"),
+        (lambda public: public.joinpath(".assetsignore").write_bytes(b"\xff"), ".assetsignore is no UTF-8 text"),
         (lambda public: public.rename(public.with_name("elsewhere")), "public is no directory"),
     ],
 )
 def test_what_cannot_be_sent_is_one_line(public: Path, spoil: Any, problem: str) -> None:
-    """A link, an ignore file and a missing directory are refused, with the Worker's name."""
+    """A link, an ignore file that is no text and a missing directory are refused, with the Worker's name."""
     spoil(public)
     session = nd.session("s")
     with pytest.raises(SourceError, match="Worker site: assets: ") as caught:

@@ -126,6 +126,7 @@ def test_what_cannot_be_served_is_refused_by_the_local_target(cloud: Path) -> No
         ({"assets": "public"}, "assets must be a table with a directory"),
         ({"assets": {"directory": "p", "html_handling": "auto"}}, "known are auto-trailing-slash"),
         ({"assets": {"directory": "p", "spa": True}}, "assets has no spa"),
+        ({"assets": {"directory": "p", "base_path": 7}}, "base_path of assets must be a path"),
         ({"assets": {"directory": "p", "run_worker_first": ["api"]}}, "run_worker_first of assets must be"),
         ({"observabilty": {"enabled": True}}, "unknown option 'observabilty'"),
     ],

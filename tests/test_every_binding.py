@@ -418,6 +418,7 @@ def test_objects_of_this_worker_and_of_another() -> None:
 
 
 SERVED_HERE = {
+    "assets",
     "plain_text",
     "json",
     "service",

@@ -26,10 +26,10 @@ def site(cloud: Path) -> nd.Session:
     (cloud / "public" / "docs").mkdir(parents=True)
     (cloud / "public" / "index.html").write_text("<h1>home</h1>")
     (cloud / "public" / "docs" / "one.bin").write_bytes(bytes(range(256)))
+    (cloud / "public" / "_headers").write_text("/*\n  x-a: b\n")
     first = nd.session("first")
     nd.Worker("site", script=SOURCE, assets={"directory": "public", "binding": "ASSETS"})
     first.deploy(first.plan())
-    (cloud / "public" / "_headers").write_text("/*\n  x-a: b\n")  # the local Cloudflare takes no rules
     second = nd.session("second")
     second.import_("site-dev")
     return second

@@ -1,7 +1,7 @@
 """Reads a Worker's directory of static assets: every file below it by path, with the name of its content.
 
 Nothing outside the directory is followed. Hidden files (but `.well-known`) and `node_modules` are never assets;
-`_headers` and `_redirects` are Cloudflare's rules and go up as such.
+`_headers` and `_redirects` are Cloudflare's rules and go up as such; what `.assetsignore` names stays here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from notebook_do.errors import SourceError
 from notebook_do.model import AssetFile, Json, StaticAssets, asset_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from notebook_do.model import Worker
 
@@ -25,8 +25,9 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "html_handling": ("auto-trailing-slash", "force-trailing-slash", "drop-trailing-slash", "none"),
     "not_found_handling": ("none", "404-page", "single-page-application"),
 }
-KEYS = ("directory", "binding", *CHOICES, "run_worker_first")
+KEYS = ("directory", "binding", *CHOICES, "base_path", "run_worker_first")
 _RULES = ("_headers", "_redirects")
+_IGNORE = ".assetsignore"
 _NEVER = frozenset({"node_modules"})
 
 
@@ -41,6 +42,8 @@ def assets_problem(value: Any) -> str | None:
             return f"{key} of assets {setting!r}: {nearest(str(setting), CHOICES[key])}"
     if not isinstance(value.get("binding", ""), str):
         return f"binding of assets must be a name, not {value['binding']!r}."
+    if not isinstance(value.get("base_path", ""), str):
+        return f"base_path of assets must be a path such as '/docs', not {value['base_path']!r}."
     first = value.get("run_worker_first", False)
     if isinstance(first, bool):
         return None
@@ -60,23 +63,41 @@ def read_assets(worker: Worker, *, base: str | Path) -> StaticAssets | None:
     root = given if given.is_absolute() else Path(base) / given
     if not root.is_dir():
         raise _wrong(worker, f"{declared['directory']} is no directory in {Path(base).resolve()}.")
-    config = {key: declared[key] for key in (*CHOICES, "run_worker_first") if key in declared}
-    config |= {name: text.read_text() for name in _RULES if (text := root / name).is_file()}
-    if (root / ".assetsignore").exists():
-        raise _wrong(worker, ".assetsignore is not read here; keep what is no asset outside the directory.")
-    files = tuple(sorted((_file(worker, root, path) for path in _walk(worker, root)), key=lambda f: f.path))
+    config = {key: declared[key] for key in (*CHOICES, "base_path", "run_worker_first") if key in declared}
+    config |= {name: _text(worker, text) for name in _RULES if (text := root / name).is_file()}
+    found = list(_walk(worker, root, _ignored(worker, root)))
+    files = tuple(sorted((_file(worker, root, path) for path in found), key=lambda f: f.path))
     if len(files) > MOST_FILES:
         raise _wrong(worker, f"it has {len(files):,} files, more than Cloudflare's {MOST_FILES:,}.")
     return StaticAssets(files=files, config=Json(config))
 
 
-def _walk(worker: Worker, folder: Path) -> Iterator[Path]:
-    """Give the files below a directory; a link that leads out of it is refused."""
+def _text(worker: Worker, path: Path) -> str:
+    """Read a file of rules."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise _wrong(worker, f"{path.name} is no UTF-8 text.") from None
+
+
+def _ignored(worker: Worker, root: Path) -> Callable[[Path], bool]:
+    """Return what says whether `.assetsignore` names a path; its patterns are git's, but in wrangler of any case."""
+    if not (root / _IGNORE).is_file():
+        return lambda _path: False
+    from pathspec import GitIgnoreSpec  # only where it is used
+
+    spec = GitIgnoreSpec.from_lines(_text(worker, root / _IGNORE).lower().split("\n"))
+    return lambda path: spec.match_file(path.relative_to(root).as_posix().lower())
+
+
+def _walk(worker: Worker, folder: Path, ignored: Callable[[Path], bool]) -> Iterator[Path]:
+    """List the files below a directory that are not ignored; a link is refused."""
     stack = [folder]
     while stack:
         for path in sorted(stack.pop().iterdir()):
             hidden = path.name.startswith(".") and path.name != ".well-known"
-            if hidden or path.name in _NEVER or (path.parent == folder and path.name in _RULES):
+            rules = path.parent == folder and path.name in _RULES
+            if hidden or rules or path.name in _NEVER or ignored(path):
                 continue
             if path.is_symlink():
                 raise _wrong(worker, f"{path.relative_to(folder)} is a link, and none is followed; put the file there.")

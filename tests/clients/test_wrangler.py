@@ -93,9 +93,13 @@ def test_static_assets(cloud: Any, project: Path, wrangler: Callable[..., str]) 
     (project / "public").mkdir()
     (project / "public" / "index.html").write_text("<h1>home</h1>")
     (project / "public" / "data.json").write_text("[1]")
+    (project / "public" / "_headers").write_text("/*\n  x-from: rules\n")
+    (project / "public" / "_redirects").write_text("/old / 301\n")
     write(project, migrations=CREATE, assets={"directory": "./public", "binding": "ASSETS"})
     assert "Uploaded 2 of 2 assets" in wrangler("deploy")
     assert cloud.call("counter", "/").text == "<h1>home</h1>"
+    assert cloud.call("counter", "/").headers["x-from"] == "rules"
+    assert cloud.call("counter", "/old").headers["location"] == "/"
     assert cloud.call("counter", "/data.json").text == "[1]"
     assert cloud.call("counter", "/count").text == "n1"
     (project / "public" / "data.json").write_text("[2]")

@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, RunnableWorker
+from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, RunnableWorker, StaticSite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,12 +45,18 @@ def runnable(blobs: Blobs, name: str, version: Version, namespaces: Iterable[Nam
             ModuleFile(name=m.name, content_type=m.content_type, path=blobs.path(m.digest))
             for m in version.code.modules
         ),
-        # The files that it reaches are its own script's.
-        bindings=tuple({**b, "script": name} if b["type"] == "assets" else b for b in version.bindings),
+        bindings=version.bindings,
         namespaces=hosted,
         compatibility_date=version.code.compatibility_date,
         compatibility_flags=version.code.compatibility_flags,
+        assets=None if version.assets is None else _site(blobs, version.assets),
     )
+
+
+def _site(blobs: Blobs, assets: Mapping[str, Any]) -> StaticSite:
+    """Read what a version keeps of its static assets."""
+    files = {path: blobs.path(file["digest"]) for path, file in assets["files"].items()}
+    return StaticSite(files=files, config=assets["config"])
 
 
 def followed(version: Version, script: str, namespaces: Mapping[str, Namespace]) -> Version:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from notebook_do.local.account.zones import Zones
-    from notebook_do.local.api.asset_uploads import AssetUploads
+    from notebook_do.local.api.assets import AssetUploads
     from notebook_do.local.api.tails import Tails
     from notebook_do.local.runtime.runtime import Runtime
 

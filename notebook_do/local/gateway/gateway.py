@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from notebook_do.local.gateway.hop import (
     Refused,
@@ -29,37 +29,31 @@ if TYPE_CHECKING:
     from notebook_do.local.runtime.island import Lease
     from notebook_do.local.runtime.runtime import Runtime
     from notebook_do.local.runtime.upstream import Exchange
-    from notebook_do.local.services.exchange import Answer
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+ScriptAt = Callable[[str, str], str | None]
 
 _ENDED = 'Worker "{}": the runtime ended while it was answering; try again.'
 _SCRIPT = re.compile(r"[a-z0-9_][a-z0-9_-]{0,254}")
 
 
-class Entry(Protocol):
-    """What is looked at before a Worker is asked."""
-
-    def script_at(self, host: str, path: str) -> str | None:
-        """Give the script that has a host name and path besides its own."""
-
-    def static(self, script: str, method: str, target: str, headers: dict[bytes, bytes]) -> Answer | None:
-        """Give the answer of a static asset; None where the Worker is asked."""
+def nowhere(_host: str, _path: str) -> None:
+    """Know of no host name or path that a Worker has besides its own."""
 
 
-def workers_app(runtime: Runtime, front: Entry | None = None) -> App:
-    """Make the ASGI application of the workers port; without `front` every request goes to the Worker of its host."""
+def workers_app(runtime: Runtime, script_at: ScriptAt = nowhere) -> App:
+    """Make the ASGI application of the workers port; `script_at` tells whose a custom domain or a route is."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
             case "http":
-                await _http(runtime, front, scope, receive, send)
+                await _http(runtime, script_at, scope, receive, send)
             case "websocket":
-                await _websocket(runtime, front, scope, receive, send)
+                await _websocket(runtime, script_at, scope, receive, send)
             case "lifespan":
                 await _lifespan(receive, send)
 
@@ -72,31 +66,25 @@ async def _lifespan(receive: Receive, send: Send) -> None:
     await send({"type": "lifespan.shutdown.complete"})
 
 
-def script_of(scope: Scope, front: Entry | None) -> str:
+def script_of(scope: Scope, script_at: ScriptAt) -> str:
     """Read from the Host header which Worker is meant; raises Refused."""
     host = host_of(scope)
     port = scope["server"][1] if scope.get("server") else None
     name, dot, rest = host.partition(".")
-    if (
-        front
-        and host
-        and target_of(scope).startswith("/")
-        and (declared := front.script_at(host.removesuffix(f":{port}"), scope["path"]))
-    ):
-        return declared
+    if host and target_of(scope).startswith("/"):
+        declared = script_at(host.removesuffix(f":{port}"), scope["path"])
+        if declared:
+            return declared
     if not dot or rest not in {f"localhost:{port}", "localhost" if port == 80 else ""} or not _SCRIPT.fullmatch(name):
         raise Refused(421, f"Workers answer at http://<script name>.localhost:{port}/, and at no other Host.")
     return name
 
 
-async def _http(runtime: Runtime, front: Entry | None, scope: Scope, receive: Receive, send: Send) -> None:
+async def _http(runtime: Runtime, script_at: ScriptAt, scope: Scope, receive: Receive, send: Send) -> None:
     try:
-        script = script_of(scope, front)
+        script = script_of(scope, script_at)
         check_target(scope)
         length = body_length(scope)
-        if front and (found := front.static(script, scope["method"], target_of(scope), dict(scope["headers"]))):
-            await _static(send, found)
-            return
         runtime.names.hear(scope["path"], scope["query_string"])
         async with runtime.lease(script) as lease:
             await _forward(lease, script, scope, receive, send, length=length)
@@ -106,13 +94,6 @@ async def _http(runtime: Runtime, front: Entry | None, scope: Scope, receive: Re
         await _line(send, 404, f'there is no Worker "{script}" here.')
     except ScriptInvalid as error:
         await _line(send, 503, str(error))
-
-
-async def _static(send: Send, found: Answer) -> None:
-    headers = [(name.encode(), value.encode("latin-1")) for name, value in found.headers]
-    headers.append((b"content-length", str(len(found.body)).encode()))
-    await send({"type": "http.response.start", "status": found.status, "headers": headers})
-    await send({"type": "http.response.body", "body": found.body})
 
 
 async def _line(send: Send, status: int, line: str) -> None:
@@ -212,10 +193,10 @@ async def _broken_off(lease: Lease, script: str, send: Send, *, started: bool) -
         await send({"type": "http.response.body"})  # server-sent events end cleanly: the client asks again
 
 
-async def _websocket(runtime: Runtime, front: Entry | None, scope: Scope, receive: Receive, send: Send) -> None:
+async def _websocket(runtime: Runtime, script_at: ScriptAt, scope: Scope, receive: Receive, send: Send) -> None:
     await receive()  # websocket.connect
     try:
-        script = script_of(scope, front)
+        script = script_of(scope, script_at)
         check_target(scope)
         runtime.names.hear(scope["path"], scope["query_string"])
         async with runtime.lease(script) as lease:

@@ -29,11 +29,10 @@ from notebook_do.local.api import settings as routes_settings
 from notebook_do.local.api import versions as routes_versions
 from notebook_do.local.api import workers as routes_workers
 from notebook_do.local.api import zones as routes_zones
-from notebook_do.local.api.asset_uploads import AssetUploads
+from notebook_do.local.api.assets import AssetUploads
 from notebook_do.local.api.envelope import no
 from notebook_do.local.api.guard import TAIL_PREFIX, Guard, NoTraceback
 from notebook_do.local.api.tails import Tails
-from notebook_do.local.gateway.front import Front
 from notebook_do.local.gateway.gateway import workers_app
 from notebook_do.local.process.connection import PATIENCE
 from notebook_do.local.process.home import Home, LocalTarget
@@ -202,7 +201,7 @@ async def _running(
         servers = []
         for app, listener in (
             (app_of(cloud, token, patience=patience), api),
-            (workers_app(runtime, Front(cloud)), workers),
+            (workers_app(runtime, cloud.zones.script_at), workers),
         ):
             server = server_of(app, frames=LenientFrames if listener is api else None, patience=patience)
             task = asyncio.create_task(server.serve(sockets=[listener]))

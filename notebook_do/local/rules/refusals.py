@@ -92,7 +92,6 @@ RULES: dict[str, Rule] = {
     "no_handlers": Rule(10068, 400, "The uploaded script has no registered event handlers.", "observed"),
     "assets": Rule(10021, 400, "Static assets are uploaded with a script, not here.", "emulated"),
     "asset_token": Rule(10021, 400, "The token of the assets is not that of a complete upload session.", "emulated"),
-    "asset_rules": Rule(10021, 400, "assets.config.{what} is not supported by the local Cloudflare.", "emulated"),
     # --- things that are not there
     "no_script": Rule(10007, 404, "This Worker does not exist on your account.", "documented"),
     "no_service": Rule(10090, 404, "workers.api.error.service_not_found", "documented"),

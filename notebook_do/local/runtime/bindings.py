@@ -20,6 +20,16 @@ def worker_service(script_name: str) -> str:
     return f"worker:{script_name}"
 
 
+def asset_service(script_name: str) -> str:
+    """Name the service of a Worker's static assets."""
+    return f"assets:{script_name}"
+
+
+def entry_service(worker: RunnableWorker) -> str:
+    """Name the service that requests for a Worker go to: that of its static assets, where it has some."""
+    return worker_service(worker.name) if worker.assets is None else asset_service(worker.name)
+
+
 def unsupported(binding: Binding) -> str | None:
     """Say in one line why a binding cannot be served locally; None when it can."""
     kind = str(binding.get("type"))
@@ -95,8 +105,10 @@ def _service(binding: Binding, _worker: RunnableWorker, peers: Peers) -> dict[st
     if target not in peers:
         return {"service": missing(f'binding "{binding["name"]}": there is no Worker "{target}"')}
     props, entrypoint = binding.get("props"), binding.get("entrypoint")
+    # The asset service hands requests and calls on, but not props, and has no entrypoints of its Worker.
+    service = worker_service(target) if props or entrypoint else entry_service(peers[target])
     designator = capnp.struct(
-        name=capnp.text(worker_service(target)),
+        name=capnp.text(service),
         entrypoint=capnp.text(str(entrypoint)) if entrypoint else None,
         props=capnp.struct(json=capnp.text(json.dumps(props))) if props else None,
     )
@@ -121,6 +133,13 @@ def _durable_object_namespace(binding: Binding, worker: RunnableWorker, peers: P
     return {"durableObjectNamespace": designator}
 
 
+def _assets(binding: Binding, worker: RunnableWorker, peers: Peers) -> dict[str, str]:
+    if worker.name not in peers or worker.assets is None:
+        return {"service": missing(f'binding "{binding["name"]}": Worker "{worker.name}" has no static assets')}
+    files_only = capnp.text("AssetWorker")
+    return {"service": capnp.struct(name=capnp.text(asset_service(worker.name)), entrypoint=files_only)}
+
+
 def _served(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
     return SERVED[binding["type"]](binding)
 
@@ -140,6 +159,7 @@ _WRITERS: Mapping[str, Callable[[Binding, RunnableWorker, Peers], dict[str, str]
     "service": _service,
     "durable_object_namespace": _durable_object_namespace,
     "ratelimit": _rate_limit,
+    "assets": _assets,
     **dict.fromkeys(SERVED, _served),
 }
 _ELSEWHERE = {

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebook_do.local.runtime import capnp
-from notebook_do.local.runtime.bindings import SYSTEM, bindings_of, worker_service
+from notebook_do.local.runtime.bindings import SYSTEM, asset_service, bindings_of, entry_service, worker_service
 from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, RunnableWorker, ScriptInvalid
 from notebook_do.local.services.wiring import RATE_LIMITS, cache_of, externals
 
@@ -59,6 +59,7 @@ class Layout:
 
     `folder` is where its sockets appear. `storage` is the folder of all objects, None for memory only. `events` is
     the unix socket that takes tail events, `resources` the one where KV, R2 and the like answer; None for none.
+    `sites` is the folder of all static assets.
     """
 
     workers: tuple[RunnableWorker, ...]
@@ -66,6 +67,7 @@ class Layout:
     storage: Path | None = None
     events: Path | None = None
     resources: Path | None = None
+    sites: Path | None = None
     faults: Faults = field(default_factory=Faults)
 
     def sockets(self) -> dict[str, Path]:
@@ -76,8 +78,12 @@ class Layout:
 
 def config_text(layout: Layout) -> str:
     """Write the configuration of a whole layout. Raises ScriptInvalid for a Worker that cannot be configured."""
+    broken = layout.faults.workers
+    layout = replace(layout, workers=tuple(replace(w, assets=None) if w.name in broken else w for w in layout.workers))
     services = [_internet(), *_own_services(layout), *(_worker_service(layout, worker) for worker in layout.workers)]
-    listening = [listener(name, path) for name, path in layout.sockets().items()]
+    services += (_asset_service(layout, worker) for worker in layout.workers if worker.assets is not None)
+    entries = {worker_service(worker.name): entry_service(worker) for worker in layout.workers}
+    listening = [listener(name, path, to=entries.get(name, name)) for name, path in layout.sockets().items()]
     return document(services, listening)
 
 
@@ -87,13 +93,14 @@ def document(services: Sequence[str], listening: Sequence[str]) -> str:
     return f'using Workerd = import "/workerd/workerd.capnp";\nconst config :Workerd.Config = {body};\n'
 
 
-def listener(name: str, path: Path) -> str:
-    """Write a unix socket that leads to the service of the same name."""
-    return capnp.struct(name=capnp.text(name), address=capnp.text(f"unix:{path}"), http="()", service=capnp.text(name))
+def listener(name: str, path: Path, *, to: str | None = None) -> str:
+    """Write a unix socket that leads to the service of the same name, or to another."""
+    leads = capnp.text(to or name)
+    return capnp.struct(name=capnp.text(name), address=capnp.text(f"unix:{path}"), http="()", service=leads)
 
 
 def service(name: str, **kind: str) -> str:
-    """Write one service; `kind` is `worker=`, `network=`, `disk=` or `external=` with its value."""
+    """Write one service; `kind` is `worker=`, `assets=`, `network=`, `disk=` or `external=` with its value."""
     return capnp.struct(name=capnp.text(name), **kind)
 
 
@@ -155,6 +162,19 @@ def _worker_service(layout: Layout, worker: RunnableWorker) -> str:
         tails=None if layout.events is None else capnp.items([tail]),
     )
     return service(worker_service(worker.name), worker=fields)
+
+
+def _asset_service(layout: Layout, worker: RunnableWorker) -> str:
+    """Write workerd's own asset service, which stands before a Worker and asks it where no file answers."""
+    if worker.assets is None or layout.sites is None:
+        raise ValueError(f"{worker.name} has no static assets, or the layout no place for them")
+    told = {key.removeprefix("_"): value for key, value in worker.assets.config.items()}
+    assets = capnp.struct(
+        path=capnp.text(str(layout.sites / worker.assets.digest)),
+        config=capnp.text(json.dumps(told)),
+        userWorker=capnp.text(worker_service(worker.name)),
+    )
+    return service(asset_service(worker.name), assets=assets)
 
 
 def worker_fields(worker: RunnableWorker, *, before: Sequence[str] = ()) -> dict[str, str]:

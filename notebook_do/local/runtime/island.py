@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from notebook_do.local.runtime import workerd as process
 from notebook_do.local.runtime.bindings import targets
 from notebook_do.local.runtime.config import Faults, Layout, config_text, worker_fields
+from notebook_do.local.runtime.sites import lay_out
 from notebook_do.local.runtime.spec import RunnableWorker, ScriptInvalid
 from notebook_do.local.runtime.upstream import Upstream
 
@@ -139,6 +140,7 @@ class Island:
         sockets = Path(tempfile.mkdtemp(dir=self._plan.folder, prefix=""))
         try:
             layout = replace(self._plan, workers=self.workers, folder=sockets, faults=unwritable(self.workers))
+            await lay_out(self.workers, layout.sites)
             self.process = await self._start_somehow(layout)
         except (ScriptInvalid, process.DidNotStart, process.Absent, TimeoutError, OSError) as error:
             shutil.rmtree(sockets, ignore_errors=True)
@@ -202,7 +204,9 @@ class Island:
 
 
 _BAD_BINDING = re.compile(r'Worker "worker:(?P<worker>[^"]+)"\'s binding "(?P<binding>[^"]*)" (?P<what>.*)')
-_BAD_WORKER = re.compile(r"service worker:(?P<worker>[^\s:]+): (?P<what>.*)")
+_BAD_WORKER = re.compile(r"service (?:worker|assets):(?P<worker>[^\s:]+): (?P<what>.*)")
+_FOLLOWS = re.compile(r'refers to service "assets:[^"]*" with a named entrypoint')
+"""What workerd says of a binding to assets whose service has a fault of its own, said before."""
 
 
 def unwritable(workers: Iterable[RunnableWorker]) -> Faults:
@@ -221,13 +225,15 @@ def blame(lines: Iterable[str], layout: Layout) -> Faults:
     workers, bindings = dict(layout.faults.workers), dict(layout.faults.bindings)
     current: str | None = None
     for line in lines:
-        if match := _BAD_BINDING.search(line):
+        if _FOLLOWS.search(line):
+            current = None
+        elif match := _BAD_BINDING.search(line):
             current = None
             message = f'binding "{match["binding"]}" {match["what"].replace("worker:", "")}'
             bindings[match["worker"], match["binding"]] = message
         elif match := _BAD_WORKER.search(line):
             current = match["worker"]
             workers[current] = f'Worker "{current}" does not start: {match["what"]}'
-        elif current is not None and line.startswith("  "):
+        elif current is not None and line.startswith(("  ", "'")):
             workers[current] += f"\n{line}"
     return Faults(workers=workers, bindings=bindings)

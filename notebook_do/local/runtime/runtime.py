@@ -22,6 +22,7 @@ from notebook_do.errors import TargetError
 from notebook_do.local.objects import objects as files
 from notebook_do.local.objects.names import Names
 from notebook_do.local.process.ownership import fresh_folder, locked
+from notebook_do.local.runtime import sites
 from notebook_do.local.runtime import workerd as process
 from notebook_do.local.runtime.bindings import SYSTEM, worker_service
 from notebook_do.local.runtime.config import Layout, config_text
@@ -71,13 +72,14 @@ class Runtime:
         self._workerd, self._workers, self._idle, self._grace = workerd, workers, idle, grace
         self._events = EventServer(self._folder / "events", events)
         self.services = Services(data / "services")
-        self.names = Names(data / "names")
+        self.names, self._sites = Names(data / "names"), data / "sites"
         self._plan = Layout(
             workers=(),
             folder=self._folder,
             storage=self.storage,
             events=self._events.path,
             resources=self._folder / "resources",
+            sites=self._sites,
         )
         self._by_script: dict[str, Island] = {}
         self._crashes: dict[frozenset[str], tuple[int, float]] = {}
@@ -100,6 +102,7 @@ class Runtime:
         await self._events.start()
         await self.services.start(self._folder / "resources", self.run_queue)
         await asyncio.to_thread(files.sweep, self.storage)
+        await asyncio.to_thread(sites.sweep, self._sites)
         await self._plan_wakes(one.namespace_id for worker in self._workers() for one in worker.namespaces)
 
     # --- requests ---------------------------------------------------------------------------------------------
@@ -217,9 +220,11 @@ class Runtime:
 
     async def check(self, worker: RunnableWorker) -> None:
         """Boot a Worker as it would be deployed, but alone and in memory; raises ScriptInvalid."""
+        await self.start()
         sockets = Path(tempfile.mkdtemp(dir=self._folder, prefix=""))
-        layout = Layout(workers=(worker,), folder=sockets)
+        layout = Layout(workers=(worker,), folder=sockets, sites=self._sites)
         try:
+            await sites.lay_out([worker], self._sites)
             running = await process.start(
                 self._workerd,
                 config_text(layout),
@@ -246,6 +251,7 @@ class Runtime:
         stale = [island for island in set(self._by_script.values()) if self._is_stale(island, touched)]
         await asyncio.gather(*(island.retire(self._grace) for island in stale))
         deployed = {worker.name: worker for worker in self._workers()}
+        await asyncio.to_thread(sites.sweep, self._sites, deployed.values())
         for name in {name for island in stale for name in island.names} & deployed.keys():
             self._background(self._warm(name))
         await self._plan_wakes(

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -31,6 +34,20 @@ class HostedNamespace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StaticSite:
+    """The static assets of a version: the file that holds each path's bytes, and Cloudflare's `assets.config`."""
+
+    files: Mapping[str, Path]
+    config: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Name the files: those of one content have one name, which is their digest."""
+        text = json.dumps(sorted((path, file.name) for path, file in self.files.items()))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunnableWorker:
     """One deployed version of one script.
 
@@ -46,6 +63,7 @@ class RunnableWorker:
     namespaces: tuple[HostedNamespace, ...] = ()
     compatibility_date: str = "2021-11-02"
     compatibility_flags: tuple[str, ...] = ()
+    assets: StaticSite | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -208,7 +208,7 @@ async def _listening(ready: int, wanted: set[str]) -> dict[str, int]:
         loop.remove_reader(ready)
 
 
-_NOISE = re.compile(r"^(?:workerd/|\*\*\* |stack: |.*\bwarning: ).*")
+_NOISE = re.compile(r"^(?:workerd/|\*\*\* |stack: |.*\bwarning: |.* refers to service \"assets:).*")
 _PLACE = re.compile(r"(?:(?:/[^\s:\"']+)*/)?config\.capnp:[\d:-]+\s*(?:error: )?")
 _SERVICE = re.compile(r"^service \S+?: |file:///bundle/")
 

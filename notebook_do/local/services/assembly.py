@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from notebook_do.local.services.assets import AssetService
 from notebook_do.local.services.cache import CacheService
 from notebook_do.local.services.d1 import D1Service
 from notebook_do.local.services.delivery import Deliver, Delivery
@@ -31,7 +30,6 @@ class Services:
         self.queues = QueueService(folder / "queues.sqlite", clock)
         self.cache = CacheService(folder / "cache.sqlite", clock)
         self.rate_limits = RateLimitService(clock)
-        self.assets = AssetService()
         self.directory = Directory(folder / "directory.sqlite", clock)
         self._server: ServiceServer | None = None
         self._delivery: Delivery | None = None
@@ -45,7 +43,6 @@ class Services:
             "queue": self.queues.handle,
             "cache": self.cache.handle,
             "ratelimit": self.rate_limits.handle,
-            "assets": self.assets.handle,
         }
         self._server = ServiceServer(socket, handlers)
         await self._server.start()

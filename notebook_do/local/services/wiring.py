@@ -24,10 +24,7 @@ _RESOURCES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "r2_bucket": ("r2", ("bucket_name",)),
     "d1": ("d1", ("id", "database_id")),
     "queue": ("queue", ("queue_name",)),
-    "assets": ("assets", ("script",)),
 }
-REQUIRED: Mapping[str, tuple[str, ...]] = {kind: fields for kind, (_, fields) in _RESOURCES.items()}
-"""By binding type, the fields of which one names the resource."""
 RATE_LIMITS = "ratelimit"
 
 
@@ -103,6 +100,5 @@ SERVED: Mapping[str, Callable[[Binding], dict[str, str]]] = {
     "r2_bucket": _resource("r2Bucket"),
     "queue": _resource("queue"),
     "d1": _d1,
-    "assets": _resource("service"),
 }
 """By binding type, what writes it."""
