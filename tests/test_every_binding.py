@@ -30,9 +30,9 @@ from notebook_do.model import (
     Storage,
     Worker,
 )
+from notebook_do.model.steps import Upload
 from notebook_do.plan.build import build_plan
 from notebook_do.plan.diff import same_binding
-from notebook_do.plan.plan import Upload
 
 if TYPE_CHECKING:
     from notebook_do.model import Desired

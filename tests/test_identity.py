@@ -11,8 +11,8 @@ import pytest
 import notebook_do as nd
 import notebook_do.sessions.session as session_module
 from notebook_do.errors import PlanRefused
+from notebook_do.model.steps import SetMark
 from notebook_do.plan.mark import op_of, read_mark
-from notebook_do.plan.mark_step import SetMark
 
 if TYPE_CHECKING:
     from pathlib import Path

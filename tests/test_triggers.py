@@ -19,7 +19,7 @@ from notebook_do.declare.cell import parse_cell
 from notebook_do.deploy import deploy
 from notebook_do.local.process import launch
 from notebook_do.model import Trigger
-from notebook_do.plan.trigger_step import RemoveTrigger, SetTrigger
+from notebook_do.model.steps import RemoveTrigger, SetTrigger
 from notebook_do.state import StateFile
 
 if TYPE_CHECKING:

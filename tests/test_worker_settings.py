@@ -166,7 +166,7 @@ def test_the_compatibility_date_never_moves_by_itself(cloud: Path) -> None:
 def test_a_code_update_strategy_travels_with_the_upload(cloud: Path) -> None:
     """It is part of the upload's metadata, where wrangler 4.141 and later send it; a change of it is an update."""
     from notebook_do.cloudflare.wire import encode_upload
-    from notebook_do.plan.plan import Upload
+    from notebook_do.model.steps import Upload
 
     session = nd.session("app")
     nd.Worker("api", script=PLAIN, code_update_strategy={"mode": "deferred", "max_delay": 30})

@@ -17,7 +17,7 @@ from notebook_do import refusing
 from notebook_do.cloudflare.answer import LARGEST_ANSWER, Answer, NoAnswer, dict_of, list_of, read
 from notebook_do.cloudflare.pages import pages, read_all
 from notebook_do.cloudflare.retry import Pace
-from notebook_do.credentials.token import PROXY_VARIABLE, allowed_base_url, origin_of, proxy_for
+from notebook_do.credentials.addresses import PROXY_VARIABLE, allowed_base_url, origin_of, proxy_for
 from notebook_do.errors import ApiError
 
 if TYPE_CHECKING:

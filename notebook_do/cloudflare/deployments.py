@@ -1,11 +1,11 @@
-"""Reads the deployments of a script: who made them, and whether the newest one runs two versions at once."""
+"""Reads what stands around a script: its deployments, who made them, and who refers to it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from notebook_do.errors import ApiError
-from notebook_do.model import ObservedDeployment
+from notebook_do.model import NamespaceId, ObservedBinders, ObservedDeployment
 
 
 def decode_split(deployments: list[Any]) -> bool:
@@ -28,6 +28,18 @@ def decode_deployments(deployments: list[Any]) -> tuple[ObservedDeployment, ...]
         )
         for fields in deployments
     )
+
+
+def decode_binders(references: dict[str, Any]) -> ObservedBinders:
+    """Return who binds the namespaces of a script, from what refers to it.
+
+    wrangler asks `references` before it deletes a script; no document describes it.
+    """
+    found = references.get("durable_objects")
+    items = [i for i in found if isinstance(i, dict)] if isinstance(found, list) else []
+    pairs = {(i.get("durable_object_namespace_id"), i.get("service")) for i in items}
+    known = [(NamespaceId(n), s) for n, s in pairs if isinstance(n, str) and isinstance(s, str) and n and s]
+    return ObservedBinders(pairs=tuple(sorted(known)))
 
 
 def _text(fields: dict[str, Any], key: str) -> str | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from notebook_do.model import ClassMigration, Migration, MovedClass
-    from notebook_do.plan.plan import Upload
+    from notebook_do.model.steps import Upload
 
 _STORAGE = {Storage.SQLITE: "sqlite", Storage.KV: "legacy-kv"}
 _CLASS = "durable-object"

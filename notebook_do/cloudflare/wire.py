@@ -42,15 +42,15 @@ from notebook_do.model import (
     Storage,
     ValueBinding,
 )
-from notebook_do.plan.mark import OP_TAG
-from notebook_do.plan.secret import is_kept
+from notebook_do.model.states import is_kept
+from notebook_do.model.words import OP_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from email.message import MIMEPart
 
     from notebook_do.model import Lifecycle
-    from notebook_do.plan.plan import Upload
+    from notebook_do.model.steps import Upload
 
 _MOST_TAGS = 10
 _CONTENT_TYPES = {

@@ -1,7 +1,7 @@
-"""Finds the API token and the account, and decides to which addresses a token may be sent.
+"""Finds the API token: in the environment, the keyring, Colab's secrets, or by a prompt, in this order.
 
-Order: environment, keyring, Colab's secrets, prompt. A token is checked before anything uses it, never shown, and
-belongs to the first origin it was used with: it is not sent to another.
+A token is checked before anything uses it, never shown, and belongs to the first origin it was used with: it is not
+sent to another.
 """
 
 from __future__ import annotations
@@ -9,28 +9,16 @@ from __future__ import annotations
 import os
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import urlsplit
 
-from notebook_do.cloudflare.answer import one_line
 from notebook_do.credentials.sealed import Sealed
-from notebook_do.errors import CredentialError, TargetError
+from notebook_do.errors import CredentialError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from notebook_do.cloudflare.client import Client
-
-CLOUDFLARE_API = "https://api.cloudflare.com/client/v4"
 TOKEN_VARIABLE = "CLOUDFLARE_API_TOKEN"  # noqa: S105 - a name, not a token
-ACCOUNT_VARIABLE = "CLOUDFLARE_ACCOUNT_ID"
-BASE_URL_VARIABLE = "CLOUDFLARE_API_BASE_URL"
 _TOKEN = re.compile(r"[A-Za-z0-9._-]{20,512}")
 KEYRING_SERVICE = "notebook_do"
-PROXY_VARIABLE = "NOTEBOOK_DO_PROXY"
-_SHOWN_ACCOUNTS = 10
-_ACCOUNT = re.compile(r"[0-9a-f]{32}")
-_CLOUDFLARE_HOSTS = frozenset({"api.cloudflare.com"})
-_LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Token:
@@ -162,101 +150,3 @@ def ask(question: str) -> str | None:
         return getpass.getpass(question) or None
     except (EOFError, NotImplementedError):
         return None  # a headless kernel: nobody can answer
-
-
-def api_base_url(environ: Mapping[str, str] | None = None) -> str:
-    """Give the API's base URL: Cloudflare's, or CLOUDFLARE_API_BASE_URL where that is allowed."""
-    environ = os.environ if environ is None else environ
-    return allowed_base_url(environ.get(BASE_URL_VARIABLE) or CLOUDFLARE_API)
-
-
-def allowed_base_url(url: str) -> str:
-    """Check an API base URL: https to Cloudflare's API host, or loopback. Raises TargetError for any other."""
-    problem = TargetError(
-        "the API base URL is not allowed: only https://api.cloudflare.com and loopback addresses are. "
-        f"Correct or unset {BASE_URL_VARIABLE}."
-    )
-    if not url.isascii() or any(c.isspace() or c in '\\"<>' or ord(c) < 33 for c in url):
-        raise problem
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        raise problem from None
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment or "@" in url:
-        raise problem
-    cloudflare = parts.scheme == "https" and host in _CLOUDFLARE_HOSTS and port in (None, 443)
-    loopback = parts.scheme in ("http", "https") and host in _LOOPBACK_HOSTS
-    if not (cloudflare or loopback):
-        raise problem
-    return url.rstrip("/")
-
-
-def proxy_for(base_url: str, environ: Mapping[str, str] | None = None) -> str | None:
-    """Give the proxy that NOTEBOOK_DO_PROXY asks for; other variables are not heard, and loopback has none."""
-    asked = (os.environ if environ is None else environ).get(PROXY_VARIABLE, "").strip()
-    if not asked or urlsplit(base_url).hostname in _LOOPBACK_HOSTS:
-        return None
-    if not _is_address(asked):
-        del asked  # it may hold a password
-        raise TargetError(f"{PROXY_VARIABLE} is no address of a proxy; write http://HOST:PORT, or unset it.")
-    return asked
-
-
-def _is_address(text: str) -> bool:
-    """Say whether a text is http(s)://HOST[:PORT]; a password with a `/` in it, say, makes it another one."""
-    try:
-        parts = urlsplit(text)
-        known = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-    return known and parts.path in {"", "/"} and text.isascii() and not any(c.isspace() for c in text)
-
-
-def origin_of(base_url: str) -> str:
-    """Give scheme://host[:port] of a base URL."""
-    parts = urlsplit(base_url)
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-async def find_account(base_url: str, token: Token, environ: Mapping[str, str] | None = None) -> str:
-    """Give CLOUDFLARE_ACCOUNT_ID, or the only account that the token can see; raises CredentialError otherwise."""
-    from notebook_do.cloudflare.client import Client
-
-    if named := (os.environ if environ is None else environ).get(ACCOUNT_VARIABLE, "").strip():
-        return checked_account(named)
-    async with Client(base_url, "", token) as client:
-        accounts = await client.list_accounts()
-    if len(accounts) == 1:
-        return checked_account(str(accounts[0].get("id")))
-    if not accounts:
-        raise CredentialError(
-            f"the API token ({token.source}) can see no account: it is limited to none, or may not list them. "
-            f"Set {ACCOUNT_VARIABLE}, or use %durable session ... --account ID."
-        )
-    shown = [f"{account.get('id')} ({one_line(str(account.get('name')), 60)})" for account in accounts]
-    more = f" and {len(shown) - _SHOWN_ACCOUNTS} more" if len(shown) > _SHOWN_ACCOUNTS else ""
-    raise CredentialError(
-        f"the API token ({token.source}) can see {len(shown)} accounts: {', '.join(shown[:_SHOWN_ACCOUNTS])}{more}. "
-        f"Choose one: set {ACCOUNT_VARIABLE}, or use %durable session ... --account ID."
-    )
-
-
-def checked_account(account_id: str) -> str:
-    """Give the id back when it is one: 32 hex digits; it becomes part of every path."""
-    if not _ACCOUNT.fullmatch(account_id):
-        raise CredentialError(f"an account id is 32 hex digits; this one has {len(account_id)} characters.")
-    return account_id
-
-
-async def whoami(client: Client, token: Token) -> dict[str, str]:
-    """Ask who the token is: source, account, account name, status, and the last four characters of the token's id."""
-    verified = await client.verify_token()
-    account = await client.get_account()
-    return {
-        "source": token.source,
-        "account_id": client.account_id,
-        "account": str(account.get("name") or ""),
-        "status": str(verified.get("status") or "unknown"),
-        "token_id": "…" + str(verified.get("id") or "")[-4:],
-    }

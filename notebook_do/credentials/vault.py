@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, assert_never
 from notebook_do.credentials.sealed import Sealed
 from notebook_do.credentials.token import KEYRING_SERVICE, from_keyring
 from notebook_do.errors import CredentialError
-from notebook_do.plan.secret import Sight
+from notebook_do.model.states import Sight
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,7 +13,7 @@ from notebook_do.plan.queues import bound_queues
 
 if TYPE_CHECKING:
     from notebook_do.errors import DurableError
-    from notebook_do.plan.plan import Step
+    from notebook_do.model.steps import Step
 
 SCRIPT_FAULTS = frozenset({10021, 10070, 10061, 10064, 10068})
 _ABSENT_QUEUE = 11000
@@ -23,7 +23,7 @@ _MISSING_CLASS = frozenset({"config_references_nonexistent_class", "config_expor
 
 def blamed(error: DurableError, step: Step) -> DurableError:
     """Give the SourceError of an upload that was refused for what is in the script; any other error as it is."""
-    from notebook_do.plan.plan import Upload
+    from notebook_do.model.steps import Upload
 
     if not (isinstance(step, Upload) and isinstance(error, ApiError)):
         return error

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.model import NamespaceId, ScriptBinding
-    from notebook_do.plan.plan import DeleteScript
+    from notebook_do.model.steps import DeleteScript
 
 STILL_IN_USE = 10064
 """Cloudflare's code for a script that namespaces depend on; that a DELETE answers it for its own ones is emulated: no

@@ -17,11 +17,18 @@ from notebook_do.model import (
     TransferClass,
     TransferredAway,
 )
+from notebook_do.model.states import is_kept
+from notebook_do.model.steps import (
+    DeleteScript,
+    MakeQueue,
+    RemoveTrigger,
+    SetMark,
+    SetSchedules,
+    SetTrigger,
+    SetUrl,
+    Upload,
+)
 from notebook_do.plan.mark import completed_tags, op_of
-from notebook_do.plan.mark_step import SetMark
-from notebook_do.plan.plan import DeleteScript, SetSchedules, SetUrl, Upload
-from notebook_do.plan.secret import is_kept
-from notebook_do.plan.trigger_step import MakeQueue, RemoveTrigger, SetTrigger
 from notebook_do.state.journal import Intent
 
 if TYPE_CHECKING:

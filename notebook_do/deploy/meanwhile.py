@@ -15,15 +15,15 @@ from notebook_do.deploy.order import reaches
 from notebook_do.deploy.send import LOOKS, backoff
 from notebook_do.live.observe import observe_namespaces, observe_scripts
 from notebook_do.model import DeleteClass, TransferClass, TransferredAway
+from notebook_do.model.steps import DeleteScript, Forget, Upload
 from notebook_do.plan.mark import op_of
-from notebook_do.plan.plan import DeleteScript, Forget, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.model import ClassMigration, NamespaceId, ObservedNamespace, ObservedScript
-    from notebook_do.plan.plan import Step
+    from notebook_do.model.steps import Step
 
 
 def must_be_compared(step: Step) -> bool:

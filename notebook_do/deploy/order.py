@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from notebook_do.model import ClassBinding, CreateClass, ServiceBinding, ValueBinding
-from notebook_do.plan.mark_step import SetMark
-from notebook_do.plan.plan import DeleteScript, Forget, Upload
+from notebook_do.model.steps import DeleteScript, Forget, MakeQueue, RemoveTrigger, SetMark, Upload
 from notebook_do.plan.queues import queues_of
-from notebook_do.plan.trigger_step import MakeQueue, RemoveTrigger
 
 if TYPE_CHECKING:
-    from notebook_do.plan.plan import Step
+    from notebook_do.model.steps import Step
 
 
 def waits_for(steps: tuple[Step, ...]) -> tuple[frozenset[int], ...]:

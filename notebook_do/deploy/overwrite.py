@@ -17,7 +17,7 @@ from notebook_do.errors import ApiError, DeployError
 if TYPE_CHECKING:
     from notebook_do.cloudflare.client import Client
     from notebook_do.model import ObservedDeployment, Recorded
-    from notebook_do.plan.plan import Upload
+    from notebook_do.model.steps import Upload
     from notebook_do.state.journal import Intent
 
 

@@ -30,9 +30,8 @@ from notebook_do.errors import (
     StateError,
 )
 from notebook_do.live.observe import observe, observe_scripts
-from notebook_do.plan.mark_step import SetMark
-from notebook_do.plan.plan import DeleteScript, Forget, Upload, take_baseline
-from notebook_do.plan.trigger_step import MakeQueue
+from notebook_do.model.steps import DeleteScript, Forget, MakeQueue, SetMark, Upload
+from notebook_do.plan.plan import take_baseline
 from notebook_do.plan.updates import update_notes
 from notebook_do.state import make_key
 from notebook_do.state.journal import Journal
@@ -43,7 +42,8 @@ if TYPE_CHECKING:
     from notebook_do.cloudflare.client import Client
     from notebook_do.deploy.intents import Mutation
     from notebook_do.model import MigrationTag, NamespaceId, ObservedNamespace, ObservedScript, Recorded
-    from notebook_do.plan.plan import Plan, Step
+    from notebook_do.model.steps import Step
+    from notebook_do.plan.plan import Plan
     from notebook_do.state import StateFile
     from notebook_do.state.journal import Intent, Status
 

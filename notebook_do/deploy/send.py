@@ -21,10 +21,17 @@ from notebook_do.deploy.record import missing
 from notebook_do.deploy.there import until_there
 from notebook_do.errors import ApiError, DeployError
 from notebook_do.live.observe import observe_namespaces, observe_scripts
+from notebook_do.model.steps import (
+    DeleteScript,
+    MakeQueue,
+    RemoveTrigger,
+    SetMark,
+    SetSchedules,
+    SetTrigger,
+    SetUrl,
+    Upload,
+)
 from notebook_do.plan.mark import bears_mark, op_of
-from notebook_do.plan.mark_step import SetMark
-from notebook_do.plan.plan import DeleteScript, SetSchedules, SetUrl, Upload
-from notebook_do.plan.trigger_step import MakeQueue, RemoveTrigger, SetTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

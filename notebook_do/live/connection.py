@@ -104,7 +104,8 @@ def connect_local(progress: Callable[[int, int], None] | None = None) -> tuple[C
 async def connect_cloudflare(account: str | None, token: Token) -> Connection:
     """Find the account of `token`, and what there is to warn of. Reads only, and each at most once a session."""
     from notebook_do.cloudflare.retry import rate_of
-    from notebook_do.credentials.token import api_base_url, find_account
+    from notebook_do.credentials.account import find_account
+    from notebook_do.credentials.addresses import api_base_url
 
     base_url = api_base_url()
     account_id, origin = account or await find_account(base_url, token), base_url.split("/client/")[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from notebook_do.plan.trigger_step import MakeQueue
+from notebook_do.model.steps import MakeQueue
 
 if TYPE_CHECKING:
     from notebook_do.cloudflare.client import Client

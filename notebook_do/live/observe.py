@@ -8,8 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from notebook_do.cloudflare import wire
-from notebook_do.cloudflare.deployments import decode_deployments, decode_split
-from notebook_do.cloudflare.references import decode_binders
+from notebook_do.cloudflare.deployments import decode_binders, decode_deployments, decode_split
 from notebook_do.cloudflare.settings import decode_carried, decode_options
 from notebook_do.cloudflare.triggers import read_triggers
 from notebook_do.errors import ApiError, CommandError

@@ -293,3 +293,20 @@ class Observed:
     namespaces: tuple[ObservedNamespace, ...] = ()
     triggers: tuple[ObservedTrigger, ...] = ()
     """Those that were asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What can be told of a secret where the plan is made: the mark of its value, or why there is no value."""
+
+    mark: str = ""
+    problem: str = ""
+
+
+KEPT = Resource(type="secret_text", fields=Json({}))
+"""What an upload binds where the live value stays, as a live secret is read: without a value. It is not sent."""
+
+
+def is_kept(binding: ScriptBinding) -> bool:
+    """Say whether a binding of an upload stands for a live secret that stays."""
+    return isinstance(binding, ValueBinding) and binding.value == KEPT

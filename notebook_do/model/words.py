@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NewType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from dataclasses import Field
 
 StableId = NewType("StableId", str)
 NamespaceId = NewType("NamespaceId", str)
@@ -102,3 +103,19 @@ class Where:
     """The cell's 1-based line on which the script's first line stands, or None when it is not in the cell."""
     run: int = 0
     """Which of the kernel's runs of cells declared it: a cell that is run again has the same `cell` and a later run."""
+
+
+OP_TAG = "ndo:op:"
+"""The script tag that says which operation of ours uploaded what is live: it makes a lost answer decidable."""
+
+LATER = "later"
+
+
+def later(default: Any) -> Any:
+    """Return a field that was added later: at its default a digest leaves it out, so that older ones stay."""
+    return field(default=default, metadata={LATER: True})
+
+
+def counts(one: Field[Any], value: Any) -> bool:
+    """Return whether a field with this value is part of what a digest covers."""
+    return one.compare and not (one.metadata.get(LATER) and value == one.default)

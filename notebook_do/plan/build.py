@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from notebook_do.model import ClassBinding
+from notebook_do.model.steps import Forget, SetMark, Upload
 from notebook_do.plan.alias import can_alias
 from notebook_do.plan.behind import check_behind
 from notebook_do.plan.bound import called_by
@@ -24,10 +25,9 @@ from notebook_do.plan.forms import settle_forms
 from notebook_do.plan.handover import handovers
 from notebook_do.plan.identity import Held, identify
 from notebook_do.plan.kept import kept, secret_notes
-from notebook_do.plan.mark_step import SetMark
 from notebook_do.plan.migrations import check_arrivals, check_missing, check_slots, unit_of
 from notebook_do.plan.order import CrossedTransfer
-from notebook_do.plan.plan import Action, Change, Forget, Plan, Upload, take_baseline
+from notebook_do.plan.plan import Action, Change, Plan, take_baseline
 from notebook_do.plan.rows import binding_rows, migration_rows
 from notebook_do.plan.schedule import Plot, Schedule, Stage, Unit
 from notebook_do.plan.sequence import closed_last, in_sequence
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from notebook_do.model import Desired, Observed, Recorded, Target
-    from notebook_do.plan.plan import Step
-    from notebook_do.plan.secret import Sight
+    from notebook_do.model.states import Sight
+    from notebook_do.model.steps import Step
 
 
 def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests on

@@ -9,17 +9,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from notebook_do.model import ClassBinding, ServiceBinding, StableId
+from notebook_do.model.steps import DeleteScript, Forget
 from notebook_do.plan.facts import Slot
 from notebook_do.plan.mark import read_mark
 from notebook_do.plan.order import CrossedTransfer, order_of
-from notebook_do.plan.plan import Consent, DeleteScript, Forget
+from notebook_do.plan.plan import Consent
 from notebook_do.plan.reading import Reading, Readings, readings_of, refuse_doubt
 from notebook_do.plan.schedule import Unit
 
 if TYPE_CHECKING:
     from notebook_do.model import ObservedNamespace, ScriptBinding
+    from notebook_do.model.steps import Step
     from notebook_do.plan.facts import Facts, Findings
-    from notebook_do.plan.plan import Step
 
 
 @dataclass(slots=True)

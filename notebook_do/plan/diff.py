@@ -6,12 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.model import ClassBinding, Resource, Secret, ServiceBinding, ValueBinding, is_secret, told_back
+from notebook_do.model.states import Sight
 from notebook_do.plan.assets import asset_changes, asset_drift
 from notebook_do.plan.bound import describe
 from notebook_do.plan.crons import cron_change, crons_differ
 from notebook_do.plan.fingerprint import Fingerprint, fingerprint, read_fingerprint
 from notebook_do.plan.plan import Action, Change
-from notebook_do.plan.secret import Fate, Sight, fate_of, is_live_secret, removed_secrets
+from notebook_do.plan.secret import Fate, fate_of, is_live_secret, removed_secrets
 from notebook_do.plan.settings import setting_differences
 from notebook_do.plan.splits import split_drift
 

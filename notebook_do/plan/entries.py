@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from notebook_do.model import MovedClass, RenameClass, TransferClass, TransferredAway
+from notebook_do.model.steps import Upload
 from notebook_do.plan.facts import Slot
-from notebook_do.plan.plan import Action, Change, Upload
+from notebook_do.plan.plan import Action, Change
 from notebook_do.plan.schedule import TEMPORARY
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from notebook_do.plan.plan import Action, Change
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from notebook_do.model.steps import SetMark
     from notebook_do.plan.destroy import Doom
     from notebook_do.plan.facts import Facts
     from notebook_do.plan.identity import Held
-    from notebook_do.plan.mark_step import SetMark
 
 
 def namespace_changes(held: Iterable[Held]) -> list[Change]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         RecordedWorker,
         Where,
     )
-    from notebook_do.plan.secret import Sight
+    from notebook_do.model.states import Sight
 
 
 class Slot(NamedTuple):

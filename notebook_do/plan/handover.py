@@ -10,13 +10,13 @@ import json
 from typing import TYPE_CHECKING, Any, assert_never
 
 from notebook_do.model import TAG_PREFIX, CreateClass, DeleteClass, RenameClass, Storage, TransferClass, TransferredAway
-from notebook_do.plan.plan import Upload
+from notebook_do.model.steps import Upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from notebook_do.model import ClassMigration, Migration
-    from notebook_do.plan.plan import Step
+    from notebook_do.model.steps import Step
     from notebook_do.plan.standing import Standing
 
 _ALCHEMY = "alchemy:"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from notebook_do.model import ClassBinding
+from notebook_do.model.words import OP_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 MAX_TAGS = 9
 """One of the ten is left to the deployer, which names its operation in it."""
 MAX_TAG_BYTES = 1024
-OP_TAG = "ndo:op:"
-"""The script tag that says which operation of ours uploaded what is live: it makes a lost answer decidable."""
 ID_DIGITS = 12
 _OURS = "ndo:"
 _PREFIX = f"{_OURS}do:"

@@ -5,36 +5,26 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.display import Shown, frame
-from notebook_do.model import Json
-from notebook_do.plan.canonical import canonical, later, plain
-from notebook_do.plan.mark_step import SetMark
-from notebook_do.plan.trigger_step import MakeQueue, RemoveTrigger, SetTrigger
+from notebook_do.plan.digest import canonical, digest_of, plain
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from notebook_do.model import (
-        Migration,
-        Module,
-        MovedClass,
         NamespaceId,
         Observed,
         Recorded,
-        RecordedNamespace,
-        RecordedWorker,
-        ScriptBinding,
         StableId,
-        StaticAssets,
         Storage,
         Target,
     )
+    from notebook_do.model.steps import Step
     from notebook_do.plan.undecided import Undecided
 
 
@@ -97,123 +87,6 @@ class Consent:
     worker: str
     objects: int | None = None
     objects_more: bool = False
-
-
-# --- steps: about one API call each ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upload:
-    """Put one script with its migration: one multipart request. `worker` is the Worker id.
-
-    `worker_record` and `namespace_records` are what the state file holds after this step; a namespace that this
-    very step creates is recorded with an empty namespace_id, to be filled from what is live afterwards; the record's
-    etag is the one that the upload answers. Records replace those of the same id. `forgotten` stable IDs leave the
-    state file; a tombstone follows only when no record keeps their namespace id under another stable ID.
-    """
-
-    worker: str
-    script_name: str
-    main_module: str
-    modules: tuple[Module, ...]
-    bindings: tuple[ScriptBinding, ...]
-    compatibility_date: str | None
-    compatibility_flags: tuple[str, ...]
-    options: Json
-    tags: tuple[str, ...]
-    migration: Migration | None
-    creates: bool
-    moved: tuple[MovedClass, ...] = ()
-    """The earlier class names that this upload still tells of, in the `exports` form."""
-    entries: Json = field(default=Json({}))
-    """What `exports` has besides classes and their storage, and that stays; as in ObservedScript."""
-    assets: StaticAssets | None = None
-    keeps_assets: bool = False
-    """The live static assets are somebody else's, and stay."""
-    named_secrets: tuple[str, ...] | None = later(None)
-    """The live secrets that stay, by name, where one of ours is removed; None: every live secret stays."""
-    line: int | None = field(default=None, compare=False)
-    body_line: int | None = field(default=None, compare=False)
-    worker_record: RecordedWorker | None = None
-    namespace_records: tuple[RecordedNamespace, ...] = ()
-    forgotten: tuple[StableId, ...] = ()
-
-    @property
-    def summary(self) -> str:
-        """Say in a few words what this step sends."""
-        count = len(self.migration.class_migrations) if self.migration else 0
-        extra = f" with {count} class migration{'s' * (count != 1)}" if count else ""
-        return f"{'create' if self.creates else 'upload'} Worker {self.script_name}{extra}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetUrl:
-    """Switch a script's workers.dev address on or off, and its preview URLs; None leaves those as they are."""
-
-    worker: str
-    script_name: str
-    enabled: bool
-    previews: bool | None = None
-    settings_digest: str | None = None
-    """What the Worker's record holds after this step, everything else in it unchanged."""
-
-    @property
-    def summary(self) -> str:
-        """Say in a few words what this step sends."""
-        and_previews = "" if self.previews is None else f", previews {'on' if self.previews else 'off'}"
-        return f"{'open' if self.enabled else 'close'} the URL of Worker {self.script_name}{and_previews}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetSchedules:
-    """Replace a script's cron triggers."""
-
-    worker: str
-    script_name: str
-    crons: tuple[str, ...]
-    kept: tuple[str, ...] = ()
-    """Those of `crons` that somebody else set, and that stay."""
-    settings_digest: str | None = None
-    """What the Worker's record holds after this step, everything else in it unchanged."""
-
-    @property
-    def summary(self) -> str:
-        """Say in a few words what this step sends."""
-        return f"set {len(self.crons)} cron trigger{'s' * (len(self.crons) != 1)} of Worker {self.script_name}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteScript:
-    """Delete a script; every namespace in `namespace_ids` goes with it. Forced only where nothing else holds it."""
-
-    worker: str
-    script_name: str
-    namespace_ids: tuple[NamespaceId, ...] = ()
-    forgotten: tuple[StableId, ...] = ()
-
-    @property
-    def summary(self) -> str:
-        """Say in a few words what this step sends."""
-        return f"delete Worker {self.script_name}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forget:
-    """Drop records of what is no longer live; changes the state file only and sends nothing.
-
-    `stable_ids` leave with a tombstone, `workers` (Worker ids) without one.
-    """
-
-    stable_ids: tuple[StableId, ...] = ()
-    workers: tuple[str, ...] = ()
-
-    @property
-    def summary(self) -> str:
-        """Say in a few words what this step does."""
-        return f"forget {', '.join((*self.stable_ids, *self.workers))}, which is no longer live"
-
-
-Step = Upload | SetMark | SetUrl | SetSchedules | MakeQueue | SetTrigger | RemoveTrigger | DeleteScript | Forget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,12 +172,8 @@ class Plan(Shown):
 
     @cached_property
     def digest(self) -> str:
-        """Name this very plan: 16 hex digits over everything in it, code included, but its warnings and notes.
-
-        Those tell of the place where it was made too, and a plan may be approved in another.
-        """
-        body = {key: value for key, value in self._body().items() if key not in {"warnings", "notes"}}
-        return hashlib.sha256(canonical(body).encode()).hexdigest()[:16]
+        """Name this very plan: 16 hex digits over all that it sends and rests on, code included."""
+        return digest_of(self)
 
     @property
     def df(self) -> pd.DataFrame:

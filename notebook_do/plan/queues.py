@@ -8,15 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from notebook_do.model import Resource, ValueBinding
-from notebook_do.plan.plan import Upload
-from notebook_do.plan.trigger_step import SetTrigger
+from notebook_do.model.steps import SetTrigger, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from notebook_do.model import ScriptBinding
-    from notebook_do.plan.plan import Step
-    from notebook_do.plan.trigger_step import MakeQueue
+    from notebook_do.model.steps import MakeQueue, Step
 
 
 def bound_queues(bindings: Iterable[ScriptBinding]) -> frozenset[str]:

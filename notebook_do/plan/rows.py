@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from notebook_do.model import ClassBinding, CreateClass, DeleteClass, RenameClass, TransferClass, TransferredAway
+from notebook_do.model.steps import Upload
 from notebook_do.plan.bound import kind_and_target
-from notebook_do.plan.plan import Action, Upload
+from notebook_do.plan.plan import Action
 from notebook_do.plan.secret import others_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from notebook_do.model import ClassMigration, ScriptBinding
+    from notebook_do.model.steps import Step
     from notebook_do.plan.diff import WorkerDiff
     from notebook_do.plan.facts import Facts
-    from notebook_do.plan.plan import Step
     from notebook_do.plan.standing import Standing
 
 KEPT = "kept"

@@ -6,35 +6,18 @@ kept where somebody else did.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from notebook_do.model import Json, Resource, Secret, ValueBinding, is_secret
+from notebook_do.model import Resource, Secret, ValueBinding, is_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from notebook_do.model import RecordedWorker, ScriptBinding
+    from notebook_do.model.states import Sight
     from notebook_do.plan.standing import Standing
 
 Fate = Literal["set", "changed", "kept", "missing"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
-    """What can be told of a secret where the plan is made: the mark of its value, or why there is no value."""
-
-    mark: str = ""
-    problem: str = ""
-
-
-KEPT = Resource(type="secret_text", fields=Json({}))
-"""What an upload binds where the live value stays, as a live secret is read: without a value. It is not sent."""
-
-
-def is_kept(binding: ScriptBinding) -> bool:
-    """Say whether a binding of an upload stands for a live secret that stays."""
-    return isinstance(binding, ValueBinding) and binding.value == KEPT
 
 
 def fate_of(binding: ValueBinding, live: ScriptBinding | None, record: RecordedWorker | None, sight: Sight) -> Fate:

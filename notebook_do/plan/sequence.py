@@ -11,16 +11,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from notebook_do.plan.plan import SetUrl, Upload
+from notebook_do.model.steps import SetUrl, Upload
 from notebook_do.plan.queues import with_queues
 from notebook_do.plan.triggers import stops_consuming
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from notebook_do.plan.plan import Step
+    from notebook_do.model.steps import RemoveTrigger, SetTrigger, Step
     from notebook_do.plan.standing import Standing
-    from notebook_do.plan.trigger_step import RemoveTrigger, SetTrigger
     from notebook_do.plan.triggers import Triggering
 
 

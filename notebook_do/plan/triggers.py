@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from notebook_do.model import ObservedTrigger
+from notebook_do.model.steps import MakeQueue, RemoveTrigger, SetTrigger
 from notebook_do.plan.plan import Action, Change
-from notebook_do.plan.trigger_step import MakeQueue, RemoveTrigger, SetTrigger
 
 if TYPE_CHECKING:
     from notebook_do.model import Desired, DesiredWorker, Recorded, Trigger

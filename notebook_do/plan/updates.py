@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from notebook_do.model import UPDATE_DEFAULT
-from notebook_do.plan.plan import Upload
+from notebook_do.model.steps import Upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from notebook_do.model import Target
-    from notebook_do.plan.plan import Step
+    from notebook_do.model.steps import Step
 
 _NAMED = 3
 

@@ -22,6 +22,8 @@ from notebook_do.model import (
     StableId,
     TransferredAway,
 )
+from notebook_do.model.states import KEPT
+from notebook_do.model.steps import SetMark, SetSchedules, SetUrl, Upload
 from notebook_do.plan.alias import with_exports
 from notebook_do.plan.assets import keeps_assets
 from notebook_do.plan.crons import kept_crons, wanted_crons
@@ -29,10 +31,8 @@ from notebook_do.plan.entries import moved_after, moved_before
 from notebook_do.plan.fingerprint import UNSET
 from notebook_do.plan.handover import has_another_project
 from notebook_do.plan.mark import Entry, entry_of, marked_tags, read_mark, write_mark
-from notebook_do.plan.mark_step import SetMark
-from notebook_do.plan.plan import SetSchedules, SetUrl, Upload
 from notebook_do.plan.schedule import TEMPORARY
-from notebook_do.plan.secret import KEPT, named_secrets
+from notebook_do.plan.secret import named_secrets
 from notebook_do.plan.settings import dropped_tags, recorded_settings, sent_flags, sent_options, set_here
 from notebook_do.plan.triggers import stops_consuming
 
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from notebook_do.model import MovedClass, ScriptBinding
+    from notebook_do.model.steps import Step
     from notebook_do.plan.diff import WorkerDiff
     from notebook_do.plan.facts import Facts
     from notebook_do.plan.identity import Held
-    from notebook_do.plan.plan import Step
     from notebook_do.plan.schedule import Stage, Unit
 
 

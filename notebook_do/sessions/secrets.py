@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from notebook_do.credentials.sealed import Sealed
     from notebook_do.declare.catalog import Catalog
     from notebook_do.model import Desired, Recorded
-    from notebook_do.plan.secret import Sight
+    from notebook_do.model.states import Sight
 
 Sights = dict[tuple[str, str], "Sight"]
 """By script name and binding."""

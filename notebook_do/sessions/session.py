@@ -26,8 +26,8 @@ from notebook_do.errors import CommandError, CredentialError, DeclarationError, 
 from notebook_do.live import objects as explore
 from notebook_do.live.connection import Connection, connect_cloudflare, connect_local
 from notebook_do.live.inventory import namespace_rows, state_rows, worker_rows
+from notebook_do.model.steps import Forget
 from notebook_do.plan.build import build_plan
-from notebook_do.plan.plan import Forget
 from notebook_do.sessions.secrets import Secrecy, changed
 from notebook_do.settings import settled
 from notebook_do.state import Locking, StateFile
@@ -449,7 +449,7 @@ class Session:
             return await export_wrangler(client, self._desire(()), self._state.load(), directory, assets)
 
     async def _whoami(self) -> dict[str, str]:
-        from notebook_do.credentials.token import whoami
+        from notebook_do.credentials.account import whoami
 
         connection = await self._connect()
         async with connection.client() as client:
@@ -534,13 +534,13 @@ class Session:
 
         Refuses one that was changed, was spent, is of another session, or whose declarations or secrets have changed.
         """
-        from notebook_do.plan.stored import unchanged
+        from notebook_do.plan.digest import is_as_shown
 
         if plan.digest in self._spent:
             raise StalePlan(f"plan {plan.digest} was already deployed; a plan is spent once.")
         if plan.digest not in self._desired:
             raise StalePlan(f"plan {plan.digest} was not made by this session ({self.name}, {self.stage}); plan again.")
-        if not unchanged(plan, self._plans[plan.digest], plan.digest):
+        if not is_as_shown(plan, self._plans[plan.digest], plan.digest):
             raise StalePlan(
                 f"this plan object is not plan {plan.digest} as it was shown: something in it was changed since. "
                 "Nothing was sent; plan again, and deploy what that gives."

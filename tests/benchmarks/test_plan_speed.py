@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,8 +23,11 @@ from notebook_do.model import (
     Storage,
     Worker,
 )
+from notebook_do.model.steps import Upload
 from notebook_do.plan.build import build_plan
-from notebook_do.plan.plan import Plan, Upload
+
+if TYPE_CHECKING:
+    from notebook_do.plan.plan import Plan
 
 ACCOUNT, ORIGIN = "a" * 32, "http://127.0.0.1:1"
 PER_WORKER = 10

@@ -15,15 +15,9 @@ import pytest
 
 from notebook_do.cloudflare.client import Client
 from notebook_do.credentials import token as credentials
-from notebook_do.credentials.token import (
-    Token,
-    allowed_base_url,
-    api_base_url,
-    find_account,
-    find_token,
-    proxy_for,
-    whoami,
-)
+from notebook_do.credentials.account import find_account, whoami
+from notebook_do.credentials.addresses import allowed_base_url, api_base_url, proxy_for
+from notebook_do.credentials.token import Token, find_token
 from notebook_do.errors import CredentialError, TargetError
 
 GOOD = "CANARY_token-0123456789.abcdef"

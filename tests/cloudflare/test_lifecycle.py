@@ -32,7 +32,7 @@ from notebook_do.model import (
     TransferClass,
     TransferredAway,
 )
-from notebook_do.plan.plan import Upload
+from notebook_do.model.steps import Upload
 
 HERE = Path(__file__).parent.parent
 SCHEMAS = json.loads((HERE / "openapi" / "workers.json").read_text())["components"]["schemas"]

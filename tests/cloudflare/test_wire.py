@@ -31,8 +31,8 @@ from notebook_do.model import (
     Storage,
     ValueBinding,
 )
-from notebook_do.plan.plan import Upload
-from notebook_do.plan.secret import KEPT
+from notebook_do.model.states import KEPT
+from notebook_do.model.steps import Upload
 
 TESTS = Path(__file__).parent.parent
 OPENAPI = json.loads((TESTS / "openapi" / "workers.json").read_text())

@@ -37,12 +37,14 @@ from notebook_do.model import (
     StableId,
     Storage,
 )
-from notebook_do.plan.plan import Plan, SetUrl, Upload, take_baseline
+from notebook_do.model.steps import SetUrl, Upload
+from notebook_do.plan.plan import Plan, take_baseline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from notebook_do.plan.plan import Consent, Step
+    from notebook_do.model.steps import Step
+    from notebook_do.plan.plan import Consent
     from notebook_do.state import StateFile
 
 ACCOUNT = "a" * 32

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.model import Desired
+    from notebook_do.model.states import Sight
     from notebook_do.plan.plan import Plan
-    from notebook_do.plan.secret import Sight
     from notebook_do.state import StateFile
 
 

@@ -38,10 +38,19 @@ from notebook_do.model import (
     Trigger,
     ValueBinding,
 )
-from notebook_do.plan.mark_step import SetMark
-from notebook_do.plan.plan import Baseline, Consent, DeleteScript, Forget, Plan, SetSchedules, SetUrl, Upload
-from notebook_do.plan.secret import KEPT
-from notebook_do.plan.trigger_step import MakeQueue, RemoveTrigger, SetTrigger
+from notebook_do.model.states import KEPT
+from notebook_do.model.steps import (
+    DeleteScript,
+    Forget,
+    MakeQueue,
+    RemoveTrigger,
+    SetMark,
+    SetSchedules,
+    SetTrigger,
+    SetUrl,
+    Upload,
+)
+from notebook_do.plan.plan import Baseline, Consent, Plan
 from notebook_do.plan.undecided import Undecided
 from notebook_do.state.journal import Intent
 

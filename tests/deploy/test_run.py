@@ -13,7 +13,8 @@ from account_model import Account, client_of, first_deploy, plan_of, uploading
 from notebook_do.deploy import deploy
 from notebook_do.errors import ConsentRequired, CredentialError, DeployError, PlanRefused, SourceError, StalePlan
 from notebook_do.model import ClassBinding, NamespaceId, PlainText, Recorded, Secret, StableId, ValueBinding
-from notebook_do.plan.plan import Consent, DeleteScript, Forget, Refusal, SetSchedules, SetUrl
+from notebook_do.model.steps import DeleteScript, Forget, SetSchedules, SetUrl
+from notebook_do.plan.plan import Consent, Refusal
 from notebook_do.state import StateFile
 
 if TYPE_CHECKING:

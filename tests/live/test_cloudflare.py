@@ -17,7 +17,9 @@ import pytest
 
 from notebook_do.cloudflare import wire
 from notebook_do.cloudflare.client import Client
-from notebook_do.credentials.token import api_base_url, find_account, find_token
+from notebook_do.credentials.account import find_account
+from notebook_do.credentials.addresses import api_base_url
+from notebook_do.credentials.token import find_token
 from notebook_do.errors import ApiError
 from notebook_do.live.observe import observe_namespaces, observe_scripts
 from notebook_do.model import (
@@ -33,8 +35,8 @@ from notebook_do.model import (
     Storage,
     TransferClass,
 )
+from notebook_do.model.steps import Upload
 from notebook_do.plan.mark import op_of
-from notebook_do.plan.plan import Upload
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

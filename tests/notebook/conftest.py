@@ -11,7 +11,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from notebook_do.model import Json, NamespaceId, StableId
-from notebook_do.plan.plan import Action, Baseline, Change, Consent, Plan, Refusal, SetUrl, Upload
+from notebook_do.model.steps import SetUrl, Upload
+from notebook_do.plan.plan import Action, Baseline, Change, Consent, Plan, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable  # noqa: TC003 - a dataclass field
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from notebook_do.errors import DeployError, StalePlan, TargetError
 from notebook_do.notebook.widgets.controller import DeployController, Phase
-from notebook_do.plan.plan import Plan  # noqa: TC001 - a dataclass field
+
+if TYPE_CHECKING:
+    from notebook_do.plan.plan import Plan
 
 
 @dataclass

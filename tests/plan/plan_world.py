@@ -40,10 +40,9 @@ from notebook_do.model import (
     TransferClass,
     TransferredAway,
 )
+from notebook_do.model.steps import DeleteScript, Forget, SetMark, SetSchedules, SetUrl, Upload
 from notebook_do.plan.build import build_plan
 from notebook_do.plan.mark import ID_DIGITS, read_mark
-from notebook_do.plan.mark_step import SetMark
-from notebook_do.plan.plan import DeleteScript, Forget, SetSchedules, SetUrl, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from notebook_do.declare.catalog import Catalog
 from notebook_do.declare.cell import parse_cell
 from notebook_do.model import AssetFile, Desired, Observed, ObservedScript, Recorded, RecordedWorker, StaticAssets
+from notebook_do.model.steps import Upload
 from notebook_do.plan.build import build_plan
 from notebook_do.plan.fingerprint import fingerprint
-from notebook_do.plan.plan import Upload
 
 if TYPE_CHECKING:
     from notebook_do.plan.plan import Plan

@@ -36,9 +36,9 @@ from notebook_do.model import (
     Storage,
     ValueBinding,
 )
+from notebook_do.model.states import Sight
 from notebook_do.plan.build import build_plan
 from notebook_do.plan.fingerprint import fingerprint
-from notebook_do.plan.secret import Sight
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.json"))
 KEYS = {

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from plan_world import Configuration, Place, World, declare, reach
 
 from notebook_do.model import Json, NamespaceId, Observed, ObservedBinders
+from notebook_do.model.steps import Upload
 from notebook_do.plan.build import build_plan
 from notebook_do.plan.entries import binders_asked
-from notebook_do.plan.plan import Plan, Upload
+
+if TYPE_CHECKING:
+    from notebook_do.plan.plan import Plan
 
 A, B, C = Place("w1", "A"), Place("w1", "B"), Place("w1", "C")
 FLOW = {"type": "workflow", "name": "flow"}

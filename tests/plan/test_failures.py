@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from plan_world import Book, body, words
 
 from notebook_do.cloudflare.lifecycle import encode_migration
 from notebook_do.errors import DeclarationError
-from notebook_do.plan.plan import DeleteScript, Plan, Upload
+from notebook_do.model.steps import DeleteScript, Upload
+
+if TYPE_CHECKING:
+    from notebook_do.plan.plan import Plan
 
 FORMS = ("exports", "migrations")
 

@@ -17,7 +17,7 @@ from notebook_do.interchange.cells import Imported, import_cells
 from notebook_do.interchange.wrangler import wrangler_files
 from notebook_do.live.adopt import adopted
 from notebook_do.model import Json, Module, ModuleKind, Recorded
-from notebook_do.plan.plan import Upload
+from notebook_do.model.steps import Upload
 from notebook_do.sessions import declaring, session
 
 if TYPE_CHECKING:

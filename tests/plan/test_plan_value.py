@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from plan_world import Book, body
 
-from notebook_do.model import ClassBinding, Json, PlainText, RecordedWorker, Resource, Secret, ValueBinding
-from notebook_do.plan.secret import KEPT, Sight, fate_of, is_kept, is_live_secret
-from notebook_do.plan.stored import unchanged
+from notebook_do import model
+from notebook_do.model import (
+    ClassBinding,
+    Json,
+    PlainText,
+    RecordedWorker,
+    Resource,
+    Secret,
+    ValueBinding,
+    states,
+    steps,
+)
+from notebook_do.model.states import KEPT, Sight, is_kept
+from notebook_do.plan.digest import WORDS, is_as_shown
+from notebook_do.plan.plan import Consent
+from notebook_do.plan.secret import fate_of, is_live_secret
 
 
 def book() -> Book:
@@ -56,9 +70,9 @@ def test_a_digest_names_all_of_a_plan_but_its_warnings() -> None:
     assert replace(plan, warnings=("told",)).digest == plan.digest
     for other in (replace(plan, stage="x"), replace(plan, steps=()), replace(plan, scripts=frozenset())):
         assert other.digest != plan.digest
-        assert not unchanged(other, plan, plan.digest)
-    assert unchanged(replace(plan, warnings=("told",)), plan, plan.digest)
-    assert not unchanged(plan, plan, "0" * 16)
+        assert not is_as_shown(other, plan, plan.digest)
+    assert is_as_shown(replace(plan, warnings=("told",)), plan, plan.digest)
+    assert not is_as_shown(plan, plan, "0" * 16)
 
 
 def named(value: Secret | Resource | PlainText, name: str = "KEY") -> ValueBinding:
@@ -104,3 +118,25 @@ def test_what_becomes_of_a_declared_secret(
     """Kept where it is live and the same or cannot be compared; changed under one key; else set, or missing."""
     record = None if marks is None else RecordedWorker(id="w", script_name="w", secrets=tuple(marks.items()))
     assert fate_of(DECLARED, live, record, sight) == fate
+
+
+def test_every_value_of_a_step_has_its_word_in_a_digest() -> None:
+    """So no step, however rare, is without a name for its digest; and no word stands for two types."""
+    names = {**vars(model), **vars(steps), **vars(states)}
+    found: set[type] = set()
+
+    def visit(hint: Any) -> None:
+        for inner in get_args(hint):
+            visit(inner)
+        if is_dataclass(hint) and isinstance(hint, type) and hint not in found:
+            found.add(hint)
+            hints = get_type_hints(hint, localns=names)
+            for each in fields(hint):
+                if each.compare:
+                    visit(hints[each.name])
+
+    for step in (*get_args(steps.Step), Consent):
+        visit(step)
+    assert len(found) > 25
+    assert {kind.__name__ for kind in found} == WORDS.keys()
+    assert len({*WORDS.values()}) == len(WORDS)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from plan_world import World, declare
 
 from notebook_do.model import Desired, Json, Observed
+from notebook_do.model.steps import SetSchedules, Upload
 from notebook_do.plan.build import build_plan
-from notebook_do.plan.plan import Plan, SetSchedules, Upload
+
+if TYPE_CHECKING:
+    from notebook_do.plan.plan import Plan
 
 DEFAULT = {"mode": "deferred", "max_delay": 300}
 

@@ -9,9 +9,8 @@ from plan_world import Book, body, words
 
 from notebook_do.deploy.order import waits_for
 from notebook_do.model import Desired, DesiredWorker, Json, Observed, ObservedTrigger, RecordedWorker, Trigger
+from notebook_do.model.steps import RemoveTrigger, SetTrigger, Upload
 from notebook_do.plan.build import build_plan
-from notebook_do.plan.plan import Upload
-from notebook_do.plan.trigger_step import RemoveTrigger, SetTrigger
 from notebook_do.plan.triggers import triggers_concerned
 
 if TYPE_CHECKING:

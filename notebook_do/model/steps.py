@@ -1,0 +1,191 @@
+"""The steps of a plan: about one API call each, with what the state file holds after it. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from notebook_do.model.declared import Json
+from notebook_do.model.words import later
+
+if TYPE_CHECKING:
+    from notebook_do.model.assets import StaticAssets
+    from notebook_do.model.migration import Migration
+    from notebook_do.model.states import MovedClass, RecordedNamespace, RecordedWorker, ScriptBinding
+    from notebook_do.model.triggers import Trigger
+    from notebook_do.model.words import Module, NamespaceId, StableId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """Put one script with its migration: one multipart request. `worker` is the Worker id.
+
+    `worker_record` and `namespace_records` are what the state file holds after this step; a namespace that this
+    very step creates is recorded with an empty namespace_id, to be filled from what is live afterwards; the record's
+    etag is the one that the upload answers. Records replace those of the same id. `forgotten` stable IDs leave the
+    state file; a tombstone follows only when no record keeps their namespace id under another stable ID.
+    """
+
+    worker: str
+    script_name: str
+    main_module: str
+    modules: tuple[Module, ...]
+    bindings: tuple[ScriptBinding, ...]
+    compatibility_date: str | None
+    compatibility_flags: tuple[str, ...]
+    options: Json
+    tags: tuple[str, ...]
+    migration: Migration | None
+    creates: bool
+    moved: tuple[MovedClass, ...] = ()
+    """The earlier class names that this upload still tells of, in the `exports` form."""
+    entries: Json = field(default=Json({}))
+    """What `exports` has besides classes and their storage, and that stays; as in ObservedScript."""
+    assets: StaticAssets | None = None
+    keeps_assets: bool = False
+    """The live static assets are somebody else's, and stay."""
+    named_secrets: tuple[str, ...] | None = later(None)
+    """The live secrets that stay, by name, where one of ours is removed; None: every live secret stays."""
+    line: int | None = field(default=None, compare=False)
+    body_line: int | None = field(default=None, compare=False)
+    worker_record: RecordedWorker | None = None
+    namespace_records: tuple[RecordedNamespace, ...] = ()
+    forgotten: tuple[StableId, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """Say in a few words what this step sends."""
+        count = len(self.migration.class_migrations) if self.migration else 0
+        extra = f" with {count} class migration{'s' * (count != 1)}" if count else ""
+        return f"{'create' if self.creates else 'upload'} Worker {self.script_name}{extra}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetUrl:
+    """Switch a script's workers.dev address on or off, and its preview URLs; None leaves those as they are."""
+
+    worker: str
+    script_name: str
+    enabled: bool
+    previews: bool | None = None
+    settings_digest: str | None = None
+    """What the Worker's record holds after this step, everything else in it unchanged."""
+
+    @property
+    def summary(self) -> str:
+        """Say in a few words what this step sends."""
+        and_previews = "" if self.previews is None else f", previews {'on' if self.previews else 'off'}"
+        return f"{'open' if self.enabled else 'close'} the URL of Worker {self.script_name}{and_previews}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetSchedules:
+    """Replace a script's cron triggers."""
+
+    worker: str
+    script_name: str
+    crons: tuple[str, ...]
+    kept: tuple[str, ...] = ()
+    """Those of `crons` that somebody else set, and that stay."""
+    settings_digest: str | None = None
+    """What the Worker's record holds after this step, everything else in it unchanged."""
+
+    @property
+    def summary(self) -> str:
+        """Say in a few words what this step sends."""
+        return f"set {len(self.crons)} cron trigger{'s' * (len(self.crons) != 1)} of Worker {self.script_name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteScript:
+    """Delete a script; every namespace in `namespace_ids` goes with it. Forced only where nothing else holds it."""
+
+    worker: str
+    script_name: str
+    namespace_ids: tuple[NamespaceId, ...] = ()
+    forgotten: tuple[StableId, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """Say in a few words what this step sends."""
+        return f"delete Worker {self.script_name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forget:
+    """Drop records of what is no longer live; changes the state file only and sends nothing.
+
+    `stable_ids` leave with a tombstone, `workers` (Worker ids) without one.
+    """
+
+    stable_ids: tuple[StableId, ...] = ()
+    workers: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """Say in a few words what this step does."""
+        return f"forget {', '.join((*self.stable_ids, *self.workers))}, which is no longer live"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeQueue:
+    """Make the queue that a script is to consume; sends nothing when there is one of that name."""
+
+    worker: str
+    script_name: str
+    queue: str
+
+    @property
+    def summary(self) -> str:
+        """Say in a few words what this step sends."""
+        return f"make queue {self.queue}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetTrigger:
+    """Let a script serve a route or a custom domain, or consume a queue, which must be there."""
+
+    worker: str
+    script_name: str
+    trigger: Trigger
+
+    @property
+    def summary(self) -> str:
+        """Say in a few words what this step sends."""
+        return f"set {self.trigger.label} of Worker {self.script_name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveTrigger:
+    """Take a trigger of ours away; sends nothing when the script no longer holds it."""
+
+    worker: str
+    script_name: str
+    trigger: Trigger
+
+    @property
+    def summary(self) -> str:
+        """Say in a few words what this step sends."""
+        return f"remove {self.trigger.label} of Worker {self.script_name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetMark:
+    """Put the namespace ids of `stable_ids` into a script's tags, which say who made it; nothing else changes.
+
+    An upload that creates a namespace cannot know its id. The deployer completes `tags`, from those that are live.
+    """
+
+    worker: str
+    script_name: str
+    stable_ids: tuple[StableId, ...]
+    tags: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """Say in a few words what this step sends."""
+        ids = f"the id{'s' * (len(self.stable_ids) != 1)} of {', '.join(self.stable_ids)}"
+        return f"note {ids} in the tags of Worker {self.script_name}"
+
+
+Step = Upload | SetMark | SetUrl | SetSchedules | MakeQueue | SetTrigger | RemoveTrigger | DeleteScript | Forget
