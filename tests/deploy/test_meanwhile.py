@@ -10,7 +10,21 @@ import pytest
 from account_model import Account, Clock, client_of
 from project import Project, worker_of
 
+from notebook_do.deploy.meanwhile import Left, moved
 from notebook_do.errors import DeployError, DurableError
+from notebook_do.model import (
+    DeleteClass,
+    Json,
+    Migration,
+    NamespaceId,
+    ObservedNamespace,
+    ObservedScript,
+    StableId,
+    Storage,
+    TransferClass,
+    TransferredAway,
+)
+from notebook_do.model.steps import DeleteScript, Upload
 from notebook_do.state import StateFile
 
 if TYPE_CHECKING:
@@ -40,6 +54,23 @@ class After:
         response = deliver()
         self.act()
         return response
+
+
+class Lagging:
+    """Shows the script list of before for four seconds after each upload."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock, self.until, self.list = clock, 0.0, dict[str, Any]()
+
+    async def __call__(self, request: httpx.Request, deliver: Any) -> Any:
+        """Answer with the list of before, or remember it."""
+        if request.url.path.endswith("/scripts"):
+            if self.clock.now < self.until:
+                return httpx.Response(200, json=self.list)
+            self.list = deliver().json()
+        elif request.method == "PUT":
+            self.until = self.clock.now + 4
+        return None
 
 
 def theirs(account: Account, name: str, **facts: Any) -> Callable[[], None]:
@@ -150,20 +181,10 @@ def test_a_namespace_that_moved_stops_a_deletion(tmp_path: Path) -> None:
 
 def test_a_list_that_lags_is_waited_for(tmp_path: Path) -> None:
     """Issue 11.5: while the script list does not show our own upload yet, the deploy looks again and goes on."""
-    account, clock, old = Account(), Clock(), dict[str, Any]()
+    account, clock = Account(), Clock()
     project = project_of(tmp_path, account, *worker_of("host", {"a": "A"}, url=False), *GUEST)
     plan = asyncio.run(project.plan())
-
-    async def lagging(request: httpx.Request, deliver: Any) -> Any:
-        if request.url.path.endswith("/scripts"):
-            if clock.now < old.get("until", 0):
-                return httpx.Response(200, json=old["list"])
-            old["list"] = deliver().json()
-        elif request.method == "PUT":
-            old["until"] = clock.now + 4
-        return None
-
-    project.client = lambda: client_of(account, lagging, clock)
+    project.client = lambda: client_of(account, Lagging(clock), clock)
     assert asyncio.run(project.deploy(plan)).ok
     assert set(account.scripts) == {"host", "guest"}
     assert 4 <= clock.slept < 20
@@ -244,6 +265,22 @@ def test_an_upload_whose_tags_are_full_is_told_by_its_etag(tmp_path: Path) -> No
     assert asyncio.run(project.plan()).empty
 
 
+def test_an_upload_whose_tags_are_full_is_waited_for_too(tmp_path: Path) -> None:
+    """Issue 11.5: while the list still shows the code before, that is neither our upload nor what is recorded."""
+    account, clock = Account(), Clock()
+    project = project_of(tmp_path, account, *plain("one"))
+    assert asyncio.run(project.run()).ok
+    account.scripts["plain"]["tags"] = [f"team:{n}" for n in range(9)]
+    project.declared = plain("two")
+    plan = asyncio.run(project.plan())
+    project.client = lambda: client_of(account, Lagging(clock), clock)
+    assert asyncio.run(project.deploy(plan)).ok
+    assert 4 <= clock.slept < 20
+    (worker,) = project.state.load().workers
+    assert worker.etag == account.scripts["plain"]["etag"]
+    assert asyncio.run(project.plan()).empty
+
+
 # --- who came second
 
 
@@ -299,3 +336,80 @@ def test_two_sessions_that_create_one_worker_without_classes(tmp_path: Path) -> 
     second.client = lambda: client_of(account, first_comes_between)
     with pytest.raises(DeployError, match="it overwrote what the plan had not seen"):
         asyncio.run(second.deploy(plan))
+
+
+# --- the rules of the comparison, without an account
+
+
+def sent(*changes: Any, tags: tuple[str, ...] = ("ndo:op:o1",)) -> Upload:
+    """Make an upload of the script `w`."""
+    return Upload(
+        worker="w",
+        script_name="w",
+        main_module="index.js",
+        modules=(),
+        bindings=(),
+        compatibility_date=None,
+        compatibility_flags=(),
+        tags=tags,
+        creates=False,
+        options=Json({}),
+        migration=Migration(wire="migrations", class_migrations=changes) if changes else None,
+    )
+
+
+def namespaces(*places: tuple[str, str, str]) -> dict[NamespaceId, ObservedNamespace]:
+    """Let namespaces be live: (id, script, class)."""
+    return {
+        NamespaceId(i): ObservedNamespace(
+            namespace_id=NamespaceId(i), script_name=script, class_name=class_name, storage=Storage.SQLITE
+        )
+        for i, script, class_name in places
+    }
+
+
+def test_what_was_listed_after_our_upload_is_what_counts_from_then_on() -> None:
+    """Where the list told our upload by its etag and showed no tags, a later step finds it as it was left."""
+    left = Left(scripts={})
+    answered = ObservedScript(name="w", etag="e2")
+    left.uploaded(sent(), answered, "01234567.1.0123456789abcdef")
+    listed = ObservedScript(name="w", etag="e2", modified_on="t2")
+    assert "operation" in str(left.change(sent(), {"w": listed}))
+    left.seen(listed)
+    assert left.change(sent(), {"w": listed}) is None
+    assert "time of change t2" in str(left.change(sent(), {"w": ObservedScript(name="w", etag="e2")}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        TransferClass(
+            stable_id=StableId("a"),
+            namespace_id=NamespaceId("1"),
+            from_script="w",
+            from_class="A",
+            to_class="B",
+            storage=Storage.SQLITE,
+        ),
+        TransferredAway(stable_id=StableId("a"), namespace_id=NamespaceId("1"), class_name="A", to_script="v"),
+        DeleteClass(stable_id=StableId("a"), namespace_id=NamespaceId("1"), class_name="A", storage=Storage.SQLITE),
+    ],
+)
+def test_a_namespace_is_moved_or_deleted_only_from_where_the_plan_found_it(change: Any) -> None:
+    """It stands there still, or the step is not sent: gone, renamed, or moved by somebody else."""
+    step = sent(change)
+    assert moved(step, namespaces(("1", "w", "A"))) is None
+    assert "namespace 1 (class A of w) was changed by somebody else: it is gone" in str(moved(step, {}))
+    assert "it is now X of w" in str(moved(step, namespaces(("1", "w", "X"))))
+    assert "it is now A of x" in str(moved(step, namespaces(("1", "x", "A"))))
+
+
+def test_a_script_is_deleted_with_exactly_the_namespaces_that_were_agreed_to() -> None:
+    """One more, or one less, and it is not sent; namespaces of other scripts do not matter."""
+    step = DeleteScript(worker="w", script_name="w", namespace_ids=(NamespaceId("1"), NamespaceId("2")))
+    both = (("1", "w", "A"), ("2", "w", "B"))
+    assert moved(step, namespaces(*both, ("3", "x", "A"))) is None
+    assert moved(step, namespaces(*both, ("3", "w", "C"))) == (
+        "script w hosts namespace 3 since, which nobody agreed to lose"
+    )
+    assert moved(step, namespaces(both[0])) == "namespace 2 of script w was changed by somebody else"

@@ -272,15 +272,23 @@ def test_f60_another_account_is_refused(state: StateFile) -> None:
         asyncio.run(elsewhere())
 
 
-def test_secrets_are_read_before_anything_is_sent(state: StateFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A secret that is not set stops the deploy before its first request, and names variable and cell line."""
+@pytest.mark.parametrize("before", [(), (Forget(workers=("gone",)),)])
+def test_secrets_are_read_before_anything_is_sent(
+    state: StateFile, monkeypatch: pytest.MonkeyPatch, before: tuple[Forget, ...]
+) -> None:
+    """A secret that is not set stops the deploy before its first request, and names variable and cell line.
+
+    It does so whatever step comes before the one that sets it.
+    """
     monkeypatch.delenv("NOT_SET", raising=False)
     account = Account()
     secret = ValueBinding(name="KEY", value=Secret(source="env", key="NOT_SET"))
 
     async def both() -> None:
         async with client_of(account) as client:
-            plan = await plan_of(client, state, lambda r, o: (uploading(recorded=r, observed=o, bindings=(secret,)),))
+            plan = await plan_of(
+                client, state, lambda r, o: (*before, uploading(recorded=r, observed=o, bindings=(secret,)))
+            )
             account.log.clear()
             await deploy(plan, client=client, state=state)
 
@@ -416,7 +424,10 @@ def test_cancel_between_steps(state: StateFile) -> None:
     result = run(account, state, first_deploy, emit=events.append, cancel=cancelled)
     assert [o.status for o in result.outcomes] == ["done", "not done"]
     assert not result.ok
-    assert events[-1].kind == "finished"
+    assert [(e.kind, e.index, e.text) for e in events[-2:]] == [
+        ("failed", 2, "cancelled"),
+        ("finished", 2, "1 done, 1 not done"),
+    ]
     assert account.scripts["w"]["enabled"] is False
 
 
@@ -431,6 +442,7 @@ def test_events_of_a_deploy(state: StateFile) -> None:
         ("done", 2, 2),
         ("finished", 2, 2),
     ]
+    assert events[-1].text == "2 done"
 
 
 def test_schedules(state: StateFile) -> None:

@@ -1,8 +1,9 @@
 """Mutates the guards and lets the tests of their rooms find it: `python tests/mutants/mutate.py --sample 300`.
 
 A seeded sample of all mutants (cosmic-ray's operators, and some of ours in its terms: see operators.py) is put one by
-one into a copy of the tree; each is killed by a failing test, a time out or a failing import, or it survives and is
-printed as a diff. Run by hand; `--room plan` looks at one room, `--only 3f2a` at one mutant by the start of its name.
+one into a copy of the tree, and meets the tests of its room that run its line (see covering.py). Each is killed by a
+failing test, a time out or a failing import, or it survives and is printed as a diff. Run by hand; `--room plan` looks
+at one room's part of the sample, `--only 3f2a` at one mutant by the start of its name.
 """
 
 from __future__ import annotations
@@ -24,25 +25,30 @@ import tempfile
 import threading
 import time
 from contextlib import redirect_stdout, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import pytest
 from cosmic_ray.ast import ast_nodes, get_ast_from_path
 from cosmic_ray.mutating import mutate_code
+from covering import Chosen, Recorder, Seen, order, read
 from operators import operators
 from rooms import ROOMS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 TREE = Path(__file__).resolve().parents[2]
 KEPT = ("notebook_do", "tests", "notebooks", "pyproject.toml", "README.md", "LICENSE")
 PATIENCE = 5
-"""A mutant whose tests take so many times longer, and 30 seconds, never ends: it counts as killed."""
+"""A mutant whose tests take so many times longer than they do right then without it, and 30 seconds, never ends: it
+counts as killed."""
+FIRST, MOST = 16, 50
+"""How many tests a mutant meets at first, where most end, and in all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +98,9 @@ def mutants_of(room: str) -> Iterator[Mutant]:
 
 
 def sample_of(rooms: list[str], size: int, seed: int) -> list[Mutant]:
-    """Draw mutants of each room in proportion to its share."""
+    """Draw mutants of each room, of `size` as many as are its share among all rooms."""
     chosen: list[Mutant] = []
-    shares = sum(ROOMS[room].share for room in rooms)
+    shares = sum(room.share for room in ROOMS.values())
     for room in rooms:
         every = list(mutants_of(room))
         wanted = min(len(every), -(-size * ROOMS[room].share // shares))
@@ -115,49 +121,79 @@ class Bench:
         with redirect_stdout(io.StringIO()):  # by hash: a mutant has its original's size and nearly its time
             compileall.compile_dir(self.path, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
 
-    def survives(self, mutant: Mutant, limits: list[float]) -> str:
-        """Give how it ended: killed in which stage of tests, or survived."""
+    def survives(self, mutant: Mutant, seen: list[Seen]) -> str:
+        """Return how it ended: killed among the first tests, or later, or never; or it survived."""
         before, after = mutant.code()
-        place, room = self.path / mutant.module, ROOMS[mutant.room]
+        tests = order(seen, before, mutant.module, mutant.line)[:MOST]
+        seconds = {s.test: s.seconds for s in tests}
+        files = [[s.test for s in tests[:FIRST]], [s.test for s in tests[FIRST:]], list(ROOMS[mutant.room].beyond)]
+        for number, chosen in enumerate(files, start=1):
+            if not chosen:
+                continue
+            limit = 30 + PATIENCE * sum(seconds.get(test, 60) for test in chosen)
+            while (ended := self._with(mutant.module, after, before, chosen, limit)) == "late":
+                begun = time.monotonic()
+                self.run(chosen)
+                slower = 30 + PATIENCE * (time.monotonic() - begun)
+                if slower <= limit:
+                    return "killed late"
+                limit = slower
+            if ended != 0:
+                return f"killed in {number}"
+        return "survived" if tests else "survived, and no test runs it"
+
+    def _with(self, module: str, after: str, before: str, tests: list[str], limit: float) -> int | str:
+        place = self.path / module
         place.write_text(after)
         try:
-            for number, tests in enumerate(room.stages, start=1):
-                if (ended := self.run(tests, limits[number - 1])) != 0:
-                    return "killed late" if ended == "late" else f"killed in {number}"
+            return self.run(tests, limit)
         finally:
             place.write_text(before)
-        return "survived"
 
-    def run(self, tests: tuple[str, ...], limit: float = 3600.0) -> int | str:
-        """Run tests in a fork of this process, which has imported what they need but nothing of the tree."""
+    def run(self, tests: list[str], limit: float = 3600.0) -> int | str:
+        """Run tests, or whole files, in a fork; "late" when they do not end."""
+        files = list(dict.fromkeys(test.partition("::")[0] for test in tests))
+        chosen = Chosen(tests)
+        return self.fork(files, lambda: [chosen] if "::" in tests[0] else [], limit)
+
+    def record(self, room: str) -> list[Seen]:
+        """Run every test of a room on what nobody changed, and note what it runs. All must pass: else all is killed."""
+        output = self.path / "seen.json"
+        if self.fork(list(ROOMS[room].tests), lambda: [Recorder(self.path, ROOMS[room].modules, output)]) != 0:
+            raise SystemExit((self.path / "output").read_text()[-4000:])
+        return read(output)
+
+    def fork(self, files: list[str], plugins: Callable[[], list[Any]], limit: float = 3600.0) -> int | str:
+        """Run pytest in a fork of this process, which has imported what tests need but nothing of the tree."""
         sys.stdout.flush()
         if (pid := os.fork()) == 0:
             os.setsid()
-            self._be_pytest(tests)
+            self._be_pytest(files, plugins)
         end = time.monotonic() + limit
         while time.monotonic() < end:
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
                 self._end(pid)
-                return os.waitstatus_to_exitcode(status)
+                if (code := os.waitstatus_to_exitcode(status)) == pytest.ExitCode.NO_TESTS_COLLECTED:
+                    raise SystemExit(f"no test was found in {files}")
+                return code
             time.sleep(0.02)
         self._end(pid)
         os.waitpid(pid, 0)
         return "late"
 
-    def _be_pytest(self, tests: tuple[str, ...]) -> None:
+    def _be_pytest(self, files: list[str], plugins: Callable[[], list[Any]]) -> None:
         try:
-            import pytest
-
             os.chdir(self.path)
             sys.path.insert(0, str(self.path))
             os.environ |= {"PYTHONPATH": str(self.path), "PYTHONDONTWRITEBYTECODE": "1"}
+            os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
             sys.dont_write_bytecode = True
             with (self.path / "output").open("w") as output:
                 os.dup2(output.fileno(), 1)
                 os.dup2(output.fileno(), 2)
-            there = [t for t in tests if (self.path / t).exists()]
-            code = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *there]))
+            arguments = ["-x", "-q", "--tb=short", "--assert=plain", "-p", "no:cacheprovider", *files]
+            code = int(pytest.main(arguments, plugins=plugins()))
         except BaseException:  # noqa: BLE001 - a fork must not go on as its parent
             code = 70
         os._exit(code)
@@ -172,15 +208,21 @@ class Bench:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def work(mutants: list[Mutant], limits: dict[str, list[float]]) -> None:
+def load() -> None:
+    """Import what every fork would import."""
+    for name in ("hypothesis", "httpx", "pandas", "IPython", "starlette.applications", "uvicorn"):
+        import_module(name)
+
+
+def work(mutants: list[Mutant], maps: Path) -> None:
     """Try mutants one after another; print one JSON line each."""
-    for name in ("hypothesis", "httpx", "pandas", "pytest", "IPython", "starlette.applications", "uvicorn"):
-        import_module(name)  # what every fork would import
+    load()
+    seen = {room: read(maps / f"{room}.json") for room in {m.room for m in mutants}}
     bench = Bench()
     try:
         for mutant in mutants:
             begun = time.monotonic()
-            ended = bench.survives(mutant, limits[mutant.room])
+            ended = bench.survives(mutant, seen[mutant.room])
             say(json.dumps([mutant.name, ended, round(time.monotonic() - begun, 1)]))
     finally:
         bench.close()
@@ -202,7 +244,7 @@ def side_by_side(mutants: list[Mutant], command: list[str], workers: int) -> dic
             name, how, seconds = json.loads(line)
             ended[name] = how
             say(f"{len(ended):4}/{len(mutants)} {how:13} {seconds:6.1f} s  {by_name[name].module}:{by_name[name].line}")
-            if how == "survived":
+            if how.startswith("survived"):
                 say(by_name[name].diff())
 
     threads = [threading.Thread(target=listen, args=[p]) for p in running]
@@ -213,20 +255,19 @@ def side_by_side(mutants: list[Mutant], command: list[str], workers: int) -> dic
     return ended
 
 
-def limits_of(rooms: list[str]) -> dict[str, list[float]]:
-    """Give how long each stage of a room may take. Its tests must pass on what nobody changed: else all is killed."""
-    bench, limits = Bench(), dict[str, list[float]]()
+def record(rooms: list[str], maps: Path) -> None:
+    """Write down which tests of each room run which lines, where `maps` does not hold it yet."""
+    load()
+    bench = Bench()
     try:
         for room in rooms:
-            for tests in ROOMS[room].stages:
-                begun = time.monotonic()
-                if bench.run(tests) != 0:
-                    raise SystemExit((bench.path / "output").read_text()[-4000:])
-                limits.setdefault(room, []).append(30 + PATIENCE * (time.monotonic() - begun))
-            say(f"{room}: its tests pass on what is not changed")
+            if (path := maps / f"{room}.json").exists():
+                continue
+            seen = bench.record(room)
+            path.write_text(json.dumps([asdict(s) for s in seen]))
+            say(f"{room}: {len(seen)} tests pass on what is not changed, in {sum(s.seconds for s in seen):.0f} s")
     finally:
         bench.close()
-    return limits
 
 
 def report(mutants: list[Mutant], ended: dict[str, str]) -> bool:
@@ -235,7 +276,7 @@ def report(mutants: list[Mutant], ended: dict[str, str]) -> bool:
         mine = [ended.get(m.name, "not tried") for m in mutants if room in {"", m.room}]
         killed = sum(how.startswith("killed") for how in mine)
         say(f"{room or 'all':8} {killed} of {len(mine)} killed ({100 * killed / max(1, len(mine)):.1f} %)")
-    survivors = [m for m in mutants if ended.get(m.name) == "survived"]
+    survivors = [m for m in mutants if ended.get(m.name, "").startswith("survived")]
     say("survivors: " + (" ".join(f"{m.name} {m.module}:{m.line}" for m in survivors) or "none"))
     return len(survivors) <= 0.05 * len(mutants) and len(ended) == len(mutants)
 
@@ -255,7 +296,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--list", action="store_true", help="show the sample, and try none")
     parser.add_argument("--part", help=argparse.SUPPRESS)
-    parser.add_argument("--limits", help=argparse.SUPPRESS)
+    parser.add_argument("--maps", type=Path, help="a directory that keeps which tests run which lines from run to run")
     given = parser.parse_args()
     rooms = given.room or list(ROOMS)
     if given.only:
@@ -264,15 +305,17 @@ def main() -> int:
         mutants = sample_of(rooms, given.sample, given.seed)
     if given.part:
         part, workers = map(int, given.part.split("/"))
-        work(mutants[part::workers], json.loads(given.limits))
+        work(mutants[part::workers], given.maps)
         return 0
     if given.list:
         for mutant in mutants:
             say(mutant.diff())
         return 0
-    limits = limits_of([*dict.fromkeys(m.room for m in mutants)])
-    command = [*sys.argv[1:], "--limits", json.dumps(limits)]
-    ended = side_by_side(mutants, command, min(given.workers, len(mutants)))
+    with tempfile.TemporaryDirectory(prefix="ndm-maps-") as fresh:
+        maps = given.maps or Path(fresh)
+        maps.mkdir(parents=True, exist_ok=True)
+        record([*dict.fromkeys(m.room for m in mutants)], maps)
+        ended = side_by_side(mutants, [*sys.argv[1:], "--maps", str(maps)], min(given.workers, len(mutants)))
     return 0 if report(mutants, ended) else 1
 
 

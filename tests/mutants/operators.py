@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import parso
-from cosmic_ray.operators.boolean_replacer import AddNot, ReplaceAndWithOr, ReplaceOrWithAnd
+from cosmic_ray.operators import boolean_replacer
+from cosmic_ray.operators.boolean_replacer import ReplaceAndWithOr, ReplaceOrWithAnd
 from cosmic_ray.operators.operator import Operator
 from cosmic_ray.plugins import get_operator
 
@@ -38,6 +39,17 @@ def _function_of(node: Any) -> Any:
     while node is not None and node.type != "funcdef":
         node = node.parent
     return node
+
+
+class AddNot(boolean_replacer.AddNot):  # type: ignore[misc]
+    """Turn a condition, also one that names a value: `not a := b` is no Python, and kills nothing."""
+
+    def mutate(self, node: Any, index: int) -> Any:
+        """Put what names a value in brackets, then negate it."""
+        place = 2 if node.type == "test" else 1
+        if node.children[place].type == "namedexpr_test":
+            node.children[place] = parso.parse(f" ({node.children[place].get_code().strip()})")
+        return super().mutate(node, index)
 
 
 class EmptyReturn(Operator):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Which modules are mutated, and which tests of their own room must kill each mutant; the quickest ones first."""
+"""Which modules are mutated, and which tests of their own room must kill each mutant."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """One room: its modules, and its tests in stages: what one stage leaves alive goes on to the next."""
+    """One room: its modules, and the files of its tests."""
 
     modules: tuple[str, ...]
-    stages: tuple[tuple[str, ...], ...]
+    tests: tuple[str, ...]
+    beyond: tuple[str, ...] = ()
+    """What the others leave alive meets these files whole: tests that run the modules in other processes, where nobody
+    sees which lines, or that have very many cases."""
     share: int = 1
     """How many of a sample's mutants fall to this room, in proportion to the others."""
 
@@ -22,43 +25,39 @@ def _in(folder: str, *names: str) -> tuple[str, ...]:
 ROOMS = {
     "state": Room(
         modules=("notebook_do/state/*.py",),
-        stages=(
-            _in("tests/state", "file", "disk", "key"),
-            _in("tests/state", "refusals", "lock"),
-            _in("tests/state", "power", "fuzz"),
+        tests=(
+            *_in("tests/state", "file", "disk", "key", "refusals", "lock", "power", "fuzz"),
+            *_in("tests/deploy", "record", "late"),
+            "tests/test_journal.py",
         ),
         share=2,
     ),
     "plan": Room(
         modules=("notebook_do/plan/*.py",),
-        stages=(
-            _in("tests/plan", "whole_plans", "cases"),
-            (
-                *_in(
-                    "tests/plan",
-                    "failures",
-                    "mark",
-                    "settings",
-                    "triggers",
-                    "assets",
-                    "entries",
-                    "updates",
-                    "plan_value",
-                ),
-                *_in("tests/plan", "undecided", "import_export", "order"),
-                "tests/deploy/test_stored_plan.py",
-            ),
-            _in("tests/plan", "orders", "histories"),
+        tests=(
+            *_in("tests/plan", "whole_plans", "cases", "failures", "mark", "settings", "triggers", "assets", "entries"),
+            *_in("tests/plan", "updates", "plan_value", "undecided", "import_export", "order", "orders", "histories"),
+            "tests/deploy/test_stored_plan.py",
         ),
+        beyond=_in("tests/plan", "cases", "whole_plans"),
         share=4,
     ),
     "deploy": Room(
-        modules=("notebook_do/deploy/*.py", "notebook_do/state/journal.py"),
-        stages=(
-            _in("tests/deploy", "record", "run", "meanwhile", "there"),
-            (*_in("tests/deploy", "drift", "stored_plan", "late"), "tests/test_journal.py"),
-            _in("tests/deploy", "interrupt", "two_clients", "cancel"),
-            _in("tests/deploy", "faults"),
+        modules=("notebook_do/deploy/*.py",),
+        tests=(
+            *_in(
+                "tests/deploy",
+                "record",
+                "blame",
+                "run",
+                "meanwhile",
+                "there",
+                "drift",
+                "stored_plan",
+                "late",
+                "interrupt",
+            ),
+            *_in("tests/deploy", "two_clients", "cancel", "faults"),
         ),
         share=3,
     ),
@@ -66,11 +65,8 @@ ROOMS = {
         modules=tuple(
             f"notebook_do/local/{name}.py" for name in ("rules/*", "api/metadata", "objects/names", "process/ownership")
         ),
-        stages=(
-            _in("tests/local", "metadata", "rules", "reconcile"),
-            _in("tests/local", "names", "ownership", "account"),
-            _in("tests/local/api", "lifecycle", "scripts", "settings", "versions", "malformed"),
-        ),
+        tests=_in("tests/local", "metadata", "rules", "reconcile", "names", "ownership", "account"),
+        beyond=_in("tests/local/api", "lifecycle", "scripts", "settings", "versions", "malformed"),
         share=3,
     ),
 }
