@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from notebook_do.display import Shown
+from notebook_do.errors import CommandError
+
+if TYPE_CHECKING:
+    from notebook_do.model import Recorded
+    from notebook_do.plan.plan import Plan
 
 EventKind = Literal["step", "done", "failed", "waiting", "finished"]
 
@@ -56,4 +61,17 @@ class DeployResult(Shown):
         return all(o.status == "done" for o in self.outcomes)
 
     def __getitem__(self, worker: str) -> Any:
-        return self.deployed[worker]
+        if worker in self.deployed:
+            return self.deployed[worker]
+        known = ", ".join(self.deployed) or "none"
+        raise CommandError(f"this deploy's result has no Worker {worker!r}; deployed Workers: {known}.")
+
+
+def of_nothing(plan: Plan, recorded: Recorded) -> DeployResult:
+    """Return the result of a plan without steps: what is recorded is live already."""
+    return DeployResult(
+        plan_digest=plan.digest,
+        workers={w.id: w.script_name for w in recorded.workers},
+        namespaces={n.stable_id: n.namespace_id for n in recorded.namespaces},
+        notes=plan.notes,
+    )

@@ -18,7 +18,7 @@ from notebook_do.deploy.order import waits_for
 from notebook_do.deploy.overwrite import check_overwritten, unguarded
 from notebook_do.deploy.record import after_forget, after_intent
 from notebook_do.deploy.recover import bound, recognise, resolve, today
-from notebook_do.deploy.result import DeployResult, Event, EventKind, Outcome
+from notebook_do.deploy.result import DeployResult, Event, EventKind, Outcome, of_nothing
 from notebook_do.deploy.send import Sent, Uncertain, send, verify, verify_shown
 from notebook_do.deploy.stale import differences, diverged
 from notebook_do.errors import (
@@ -74,7 +74,7 @@ async def deploy(  # noqa: PLR0913 - one plan, its surroundings, and three ways 
     if plan.refusals:
         raise PlanRefused("the plan is refused: " + " · ".join(r.message for r in plan.refusals))
     if plan.empty:
-        return DeployResult(plan_digest=plan.digest)
+        return of_nothing(plan, state.load(account_id=client.account_id, api_origin=client.origin))
     vault = vault or Vault()
     check_secrets(plan, vault)
     with state.lock():

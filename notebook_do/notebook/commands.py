@@ -12,7 +12,7 @@ from notebook_do.errors import CommandError
 from notebook_do.notebook import deploying, exploring, records, verbs
 from notebook_do.notebook.views.blocks import Line
 from notebook_do.notebook.views.documents import Declared, View, hints
-from notebook_do.sessions.session import current, open_session
+from notebook_do.sessions.session import current, prepared, use
 
 if TYPE_CHECKING:
     import argparse
@@ -62,14 +62,23 @@ def where_am_i(call: Call) -> Shown:
 
 
 def session(call: Call) -> Shown:
-    """Open a session and say where it is; the first use fetches the local runtime, with a progress line."""
+    """Open a session and say where it is; the first use fetches the local runtime, with a progress line.
+
+    Where its target cannot be reached or its state not be read, the session before stays open, declarations included.
+    """
     from notebook_do.notebook.widgets.progress import Download
 
     o = call.options
     given = {"stage": o.stage, "target": o.target, "account": o.account, "state": o.state, "lock": o.lock}
-    opened = open_session(o.name, **{k: v for k, v in given.items() if v is not None})
+    opened = prepared(o.name, given)
     opened.progress = Download(call.ip)
-    return opened.status()
+    try:
+        status = opened.status()
+    except BaseException:  # an interrupted prompt for the token as well
+        opened.close()
+        raise
+    use(opened)
+    return status
 
 
 def declare(call: Call) -> Shown:

@@ -66,6 +66,7 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
     @line_cell_magic
     def durable(self, line: str, cell: str | None = None) -> Any:
         """Stand in for the text that is made of the table of verbs."""
+        line = uncommented(line)
         # A script may end with a semicolon, so only the line form is silenced by one.
         silenced = cell is None and line.rstrip().endswith(";")
         try:
@@ -114,6 +115,28 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
                 self.shell.user_ns[options.as_] = value
             return None
         return None if options.quiet else value
+
+
+def uncommented(line: str) -> str:
+    """Return a line without its trailing ` # ...`, as a POSIX shell reads it: a # in quotes or in a word is none.
+
+    `shlex` has comments too, but takes the # of `a#b` for one.
+    """
+    quote, at_word = "", True
+    at = 0
+    while at < len(line):
+        char = line[at]
+        if char == "#" and at_word and not quote:
+            return line[:at].rstrip()
+        if char == "\\" and quote != "'":
+            at += 1
+        elif char == quote:
+            quote = ""
+        elif char in "'\"" and not quote:
+            quote = char
+        at_word = char.isspace() and not quote
+        at += 1
+    return line
 
 
 def read_options(name: str, rest: list[str], body: str | None) -> Namespace:

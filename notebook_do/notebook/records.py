@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.display import Table
-from notebook_do.errors import CommandError
+from notebook_do.errors import CommandError, CredentialError
 from notebook_do.notebook.views.blocks import Code, Header, Item, Items, Line, Tone
 from notebook_do.notebook.views.documents import View
-from notebook_do.sessions.session import current, missing
+from notebook_do.sessions.session import current
 
 if TYPE_CHECKING:
     from notebook_do.display import Shown
@@ -112,7 +114,7 @@ def require(call: Call) -> Shown:
         raise CommandError(
             f"%durable require env {name}...: write names only; a value in a cell is saved with the notebook."
         )
-    if lacking := missing(*names):
+    if lacking := _missing(*names):
         raise CommandError(
             f"not set in the environment: {', '.join(lacking)}; set it where the kernel starts (a value in a cell "
             "is saved with the notebook), then run this cell again."
@@ -132,3 +134,15 @@ def whoami(call: Call) -> Shown:
     """Say which token is used, without the token."""
     del call
     return current().whoami()
+
+
+def _missing(*names: str) -> tuple[str, ...]:
+    """Give those of `names` that the environment lacks; the API token may also lie in keyring or Colab's secrets."""
+    from notebook_do.credentials.token import TOKEN_VARIABLE, find_token
+
+    lacking = [name for name in names if not os.environ.get(name)]
+    if TOKEN_VARIABLE in lacking:
+        with contextlib.suppress(CredentialError):  # then it is missing
+            find_token(prompt=False)
+            lacking.remove(TOKEN_VARIABLE)
+    return tuple(lacking)

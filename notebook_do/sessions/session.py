@@ -7,7 +7,6 @@ others because each thing that a person can ask for is a short method here.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
 import threading
@@ -22,12 +21,13 @@ from notebook_do.bridge import bridge
 from notebook_do.declare.catalog import Catalog
 from notebook_do.declare.options import nearest
 from notebook_do.display import Shown, Table, frame, selected
-from notebook_do.errors import CommandError, CredentialError, DeclarationError, DurableError, PlanRefused, StalePlan
+from notebook_do.errors import CommandError, DeclarationError, DurableError, PlanRefused, StalePlan
 from notebook_do.live import objects as explore
 from notebook_do.live.connection import Connection, connect_cloudflare, connect_local
 from notebook_do.live.inventory import namespace_rows, state_rows, worker_rows
 from notebook_do.model.steps import Forget
 from notebook_do.plan.build import build_plan
+from notebook_do.plan.plan import Plan
 from notebook_do.sessions.secrets import Secrecy, changed
 from notebook_do.settings import settled
 from notebook_do.state import Locking, StateFile
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from notebook_do.interchange.exporting import GivenAssets
     from notebook_do.local.process.launch import LocalTarget
     from notebook_do.model import Declaration, Desired, NamespaceId, Observed, Recorded, Target
-    from notebook_do.plan.plan import Plan
     from notebook_do.sessions.secrets import Sights
 
 T = TypeVar("T")
@@ -174,6 +173,8 @@ class Session:
         from notebook_do.deploy import deploy
 
         refusing.check("session.deploy")
+        if not isinstance(plan, Plan):
+            raise CommandError(f"deploy: takes the plan that plan() gave, not a {type(plan).__name__}.")
         if plan.refusals:
             raise PlanRefused("the plan is refused: " + " · ".join(r.message for r in plan.refusals))
         if not self._deploying.acquire(blocking=False):
@@ -192,11 +193,15 @@ class Session:
                     cancel=cancel or (lambda: False),
                     vault=vault,
                 )
-            self._spent.add(plan.digest)
+            self._spent |= set() if plan.empty else {plan.digest}
             self._forget_destroyed(plan)
             return await self._with_urls(result, connection)
         except StalePlan as stale:
             stale.plan = await self.aplan(self._desired[plan.digest][0].destroy if plan.digest in self._desired else ())
+            raise
+        except DurableError as stopped:
+            if stopped.result is not None and self.target == "local":  # on Cloudflare an address costs a request
+                await self._with_urls(stopped.result, connection)
             raise
         finally:
             self._deploying.release()
@@ -599,7 +604,12 @@ def open_session(  # noqa: PLR0913 - what a session is, each optional but its na
     `lock="cas-only"` deploys even where file locks exclude nobody; then only what is live tells two deploys apart.
     What is not given is as `%config Durable`, `NOTEBOOK_DO_*` or pyproject.toml say, else stage dev on target local.
     """
-    given = {"stage": stage, "target": target, "account": account, "lock": lock, "state": str(state) if state else None}
+    where = str(state) if state else None
+    return use(prepared(name, {"stage": stage, "target": target, "account": account, "lock": lock, "state": where}))
+
+
+def prepared(name: str, given: dict[str, Any]) -> Session:
+    """Make the session that `open_session` opens, or return the open one; nothing is replaced until it is used."""
     name, given = refusing.opening(name, given)
     state, settings = given["state"], settled(given)
     stage, target, lock = settings["stage"], settings["target"], settings["lock"]
@@ -612,13 +622,18 @@ def open_session(  # noqa: PLR0913 - what a session is, each optional but its na
     # A path that was given is that path; one that was set for all sessions has the places of name and stage in it.
     where = str(state) if state else settings["state"].replace("{session}", name).replace("{stage}", stage)
     path, account = Path.cwd() / where, settings["account"]
+    if _current is not None and _current.identity == (name, stage, target, account, path, lock):
+        return _current
+    return Session(name, stage=stage, target=target, account=account, state=StateFile(path, locking=lock))
+
+
+def use(session: Session) -> Session:
+    """Make a session the current one, and let go of the one before."""
     global _current  # noqa: PLW0603 - "the current session" is the one piece of ambient state a notebook needs
-    if _current is not None:
-        if _current.identity == (name, stage, target, account, path, lock):
-            return _current
+    if _current is not None and _current is not session:
         _current.close()
-    _current = Session(name, stage=stage, target=target, account=account, state=StateFile(path, locking=lock))
-    return _current
+    _current = session
+    return session
 
 
 def current() -> Session:
@@ -626,18 +641,6 @@ def current() -> Session:
     if _current is None:
         raise CommandError("no session is open; run %durable session NAME first, or nd.session('NAME') in Python.")
     return _current
-
-
-def missing(*names: str) -> tuple[str, ...]:
-    """Give those of `names` that the environment lacks; the API token may also lie in keyring or Colab's secrets."""
-    from notebook_do.credentials.token import TOKEN_VARIABLE, find_token
-
-    lacking = [name for name in names if not os.environ.get(name)]
-    if TOKEN_VARIABLE in lacking:
-        with contextlib.suppress(CredentialError):  # then it is missing
-            find_token(prompt=False)
-            lacking.remove(TOKEN_VARIABLE)
-    return tuple(lacking)
 
 
 def rest() -> None:

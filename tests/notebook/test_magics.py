@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,17 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from notebook_do.errors import CommandError, ConsentRequired, DeclarationError, DurableError, PlanRefused, StalePlan
+from notebook_do.errors import (
+    CommandError,
+    ConsentRequired,
+    CredentialError,
+    DeclarationError,
+    DurableError,
+    PlanRefused,
+    StalePlan,
+)
 from notebook_do.notebook import verbs
+from notebook_do.notebook.magics import uncommented
 from notebook_do.sessions.session import current, open_session
 
 COUNTER = """import { DurableObject } from "cloudflare:workers";
@@ -364,3 +374,73 @@ def test_a_fault_of_a_script_in_toml_names_the_line_of_the_cell(ip: InteractiveS
     with pytest.raises(DurableError) as error:
         approve(ip)
     assert error.value.line == 8
+
+
+def test_a_session_that_cannot_be_opened_leaves_the_one_before(ip: InteractiveShell, cloud: Path) -> None:
+    """Without a token, or with a state file that cannot be read, the open session and its declarations stay."""
+    declare(ip)
+    before = current()
+    with pytest.raises(CredentialError):
+        run(ip, "%durable session other --target cloudflare")
+    Path("broken.json").write_text("{")
+    with pytest.raises(DurableError, match=r"broken\.json"):
+        run(ip, "%durable session other --state broken.json")
+    assert current() is before
+    assert set(before.catalog.workers) == {"my-worker"}
+    approve(ip)
+    assert run(ip, "%durable fetch my-worker /").json()["n"] == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        ("deploy   # the plan, and a button", "deploy"),
+        ("plan;  # don't show it", "plan;"),
+        ("# all of it", ""),
+        ("fetch w /a#b", "fetch w /a#b"),
+        ("worker w --var C=#fff # white", "worker w --var C=#fff"),
+        ("worker w --var 'C= # x' # y", "worker w --var 'C= # x'"),
+        ('fetch w --data " # \\" # x"#y', 'fetch w --data " # \\" # x"#y'),
+        ("fetch w \\# /#", "fetch w \\# /#"),
+        ("fetch w --data 'a\\' # b", "fetch w --data 'a\\'"),
+    ],
+)
+def test_what_is_a_comment_on_a_line(line: str, left: str) -> None:
+    """A # is a comment where a word begins, as in a shell; in quotes, behind a backslash or in a word it is none."""
+    assert uncommented(line) == left
+
+
+def test_every_line_may_end_with_a_comment(ip: InteractiveShell, cloud: Path) -> None:
+    """A trailing ` # ...` is left out of lines and cells, whatever stands in it."""
+    run(ip, "%durable session tour --quiet  # it isn't more than this")
+    run(ip, "%durable namespace counter --class Counter --quiet # --kv")
+    run(ip, f"%%durable worker my-worker --bind COUNTER=counter --quiet # 'one\n{COUNTER}")
+    assert run(ip, "%durable plan;   # not shown") is None
+    assert run(ip, "plan = %durable plan # ;") is None
+    assert ip.user_ns["plan"].can_deploy
+
+
+def readme_blocks() -> list[tuple[str, str]]:
+    """Read the code blocks of README's section "Twenty lines": (language, text)."""
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    section = text.partition("## Twenty lines")[2].partition("\n## ")[0]
+    return re.findall(r"^```(\w+)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+
+
+def test_the_twenty_lines_of_the_readme_work_as_printed(ip: InteractiveShell, cloud: Path) -> None:
+    """Each block is one cell; the plain Python after them gives the same Worker, also when it is run twice."""
+    *cells, (_, python) = readme_blocks()
+    source = next(text for language, text in cells if language == "javascript")
+    for _, text in cells:
+        if "%durable fetch" in text:
+            approve(ip)  # the button of the cell before
+        shown = run(ip, text)
+    assert "1" in str(shown)
+    ip.user_ns["SOURCE"] = source.partition("\n")[2]
+    for _ in range(2):
+        run(ip, python)
+        assert run(ip, "result['my-worker'].fetch('/').status_code") == 200
+    with pytest.raises(CommandError, match="no Worker 'my-wrker'; deployed Workers: my-worker"):
+        run(ip, "result['my-wrker']")
+    with pytest.raises(CommandError, match="takes the plan that plan\\(\\) gave, not a str"):
+        run(ip, "session.deploy('abc')")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from notebook_do.notebook import verbs
+from notebook_do.notebook.magics import uncommented
 from notebook_do.notebook.runbook.names import REFERENCE, Names, holds, roots, transformed
 from notebook_do.notebook.runbook.reading import read
 
@@ -161,7 +162,7 @@ def _magic_call(node: ast.stmt) -> tuple[str, tuple[str, ...] | None]:
 
 def _durable(number: int, first: int, last: int, target: str, call: tuple[str, ...]) -> Statement:
     """Read a lone `%durable` line, or a `%%durable` cell."""
-    words, body = verbs.split(call[1]), call[2] if len(call) > 2 else None
+    words, body = verbs.split(uncommented(call[1])), call[2] if len(call) > 2 else None
     verb = words[0] if words and not words[0].startswith("-") else ""
     names = Names(texts={*call[1:]})
     if target:

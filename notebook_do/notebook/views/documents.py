@@ -196,7 +196,7 @@ def _deployed(result: DeployResult) -> tuple[Block, ...]:
         rows: list[tuple[Cell, ...]] = []
         for id_, script_name in sorted(result.workers.items()):
             found = result.deployed.get(id_)
-            address: Cell = Link(found.url) if found and found.url else "no workers.dev address"
+            address: Cell = "not known" if found is None else Link(found.url) if found.url else "no workers.dev address"
             rows.append((id_, script_name, address, f"%durable fetch {id_} /"))
         blocks.append(capped("", ("Worker", "script name", "URL", "call it"), tuple(rows)))
     if result.namespaces:

@@ -83,5 +83,7 @@ def event_text(event: Event) -> str:
 
 
 def event_tone(event: Event) -> Tone | None:
-    """Give the tone of one event."""
-    return {"failed": Tone.ALERT, "finished": Tone.ADD}.get(event.kind)
+    """Give the tone of one event; a deploy that left a step undone is no success."""
+    if event.kind == "finished":
+        return Tone.ALERT if "not done" in event.text or "uncertain" in event.text else Tone.ADD
+    return Tone.ALERT if event.kind == "failed" else None
