@@ -205,7 +205,7 @@ def _condemn_worker(id_: str, facts: Facts, readings: Readings, doom: Doom, find
             "worker-exists",
             id_,
             f"Worker {script} was not made by this session, so it is not deleted.",
-            "take it over first (adopt=True) and deploy that",
+            "leave the destruction out: declare adopt=True on it (--adopt), deploy that, then destroy it",
         )
         return
     doom.workers[id_] = script

@@ -14,7 +14,7 @@ from notebook_do.plan.plan import Action, Change
 from notebook_do.plan.reading import Reading, readings_of, refuse_doubt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from notebook_do.model import DesiredNamespace, ObservedNamespace, RecordedNamespace, StableId
     from notebook_do.plan.destroy import Doom
@@ -98,6 +98,8 @@ class _Search:
             refuse_doubt(desired.stable_id, said, self.findings, desired.where)
             return None
         adopted = self.facts.slots.get(self._place) if self._adopts else None
+        if adopted and self._is_anothers(adopted):
+            adopted = None  # it leaves this class by the same plan
         if adopted and self.readings.claims.get(adopted.namespace_id, frozenset()) - {desired.stable_id}:
             self._refuse_claimed_elsewhere(adopted)
             return None
@@ -107,6 +109,19 @@ class _Search:
                 f"{desired.stable_id} begins empty."
             )
         return Held(desired=desired, live=adopted, record=None)
+
+    def _is_anothers(self, live: ObservedNamespace) -> bool:
+        """Say whether another declared stable ID, or the one that it had before, is known to be a live namespace."""
+        others = (d for d in self.facts.desired.namespaces if d.stable_id != self.desired.stable_id)
+        return any(
+            other.namespace_id == live.namespace_id or any(said and said.live is live for said in self._known(other))
+            for other in others
+        )
+
+    def _known(self, other: DesiredNamespace) -> Iterator[Reading | None]:
+        for name in filter(None, (other.stable_id, other.renamed_from)):
+            record = self.facts.records.get(name)
+            yield self.readings.recorded(record) if record else self.readings.marked(name, other.script_name)
 
     @property
     def _place(self) -> Slot:

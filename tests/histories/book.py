@@ -51,11 +51,18 @@ class Book:
     spaces: dict[str, Space] = field(default_factory=dict)
     works: dict[str, Work] = field(default_factory=lambda: {"w1": Work()})
     renamings: dict[str, str] = field(default_factory=dict)
-    """What the user means to be the same: old stable ID by new one."""
+    """What the user means to be the same: former stable ID by new one."""
 
     def copy(self) -> Book:
         """Give a notebook that goes on separately."""
         return copy.deepcopy(self)
+
+    def formers(self, stable_id: str) -> list[str]:
+        """Give what the user called a namespace before, the last name first."""
+        found: list[str] = []
+        while (before := self.renamings.get(found[-1] if found else stable_id)) and before not in found:
+            found.append(before)
+        return found
 
     def slots(self) -> dict[tuple[str, str], str]:
         """Give the stable ID by script and class."""

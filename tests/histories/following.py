@@ -29,8 +29,8 @@ def _cell(place: Place, effect: Effect) -> Cell | None:
 def own(history: History, place: Place, id_: str) -> Any:
     """Give the namespace that the user means by a stable ID, also where it is only just called so."""
     cell = place.book.spaces.get(id_)
-    former = (cell.renamed_from if cell else None) or place.book.renamings.get(id_) or ""
-    return history.oracle.home(id_) or history.oracle.home(former)
+    formers = [*filter(None, [cell.renamed_from if cell else None]), *place.book.formers(id_)]
+    return next(filter(None, map(history.oracle.home, (id_, *formers))), None)
 
 
 def _namespace_id(history: History, place: Place, effect: Effect) -> bool:
@@ -112,12 +112,15 @@ def _declare(history: History, place: Place, effect: Effect) -> bool:
     space = history.oracle.spaces.get(effect.namespace_id) or history.oracle.at(effect.script, effect.class_name)
     if space is None:
         return False
-    called = [i for i, former in place.book.renamings.items() if former in space.names and i in place.book.spaces]
+    called = [i for i in place.book.spaces if i not in space.names and own(history, place, i) is space]
     names = called or [n for n in space.names if n in place.book.spaces] or space.names
     id_ = effect.id if effect.id in names else names[-1] if names else history.fresh()
     cell = Cell(script=effect.script, class_name=effect.class_name, namespace_id=effect.namespace_id or None)
     if (declared := place.book.spaces.get(id_)) is not None:
         declared.namespace_id = space.id  # it is declared as something else already: say which one it is
+        if called:
+            history.granted.add((id_, space.id))
+            history.oracle.grant(id_, space)
         return True
     cell.protect = "--unprotect" not in effect.text
     _make_room(place, cell.script, cell.class_name, id_)
@@ -175,6 +178,13 @@ def _adopt(history: History, place: Place, effect: Effect) -> bool:
             if cell.script == script and (space := history.oracle.at(script, cell.class_name)):
                 history.granted.add((id_, space.id))
     return not already
+
+
+def _adopt_first(history: History, place: Place, effect: Effect) -> bool:
+    """Take a Worker over, and leave its destruction to a later plan."""
+    place.destroying -= {effect.id, f"worker:{effect.id}"}
+    _adopt(history, place, effect)
+    return True
 
 
 def _script(history: History, place: Place, effect: Effect) -> bool:
@@ -284,6 +294,7 @@ _DOERS: dict[str, Any] = {
     "spare": _spare,
     "unprotect": _unprotect,
     "adopt": _adopt,
+    "adopt_first": _adopt_first,
     "script": _script,
     "one_less": _back,
     "transferred_from": _transferred_from,

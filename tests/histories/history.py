@@ -265,10 +265,12 @@ class History:
 
         said: list[str] = []
         reader = Reader(book=place.book, oracle=self.oracle, chance=self.rng.random, unread=self.unread)
-        for refusal in refusals:
-            if refusal["code"] == "unknown-destroy":
-                place.destroying.clear()
-            effect = reader.choose(refusal, [e for e in tried if e.kind not in {"again", "wait"}])
+        if any(r["code"] == "unknown-destroy" for r in refusals):
+            place.destroying.clear()
+        again = [e for e in tried if e.kind not in {"again", "wait"}]
+        chosen = [(r, reader.choose(r, again)) for r in refusals]
+        chosen.sort(key=lambda c: c[1] is None or reader.truth(c[1]) < 0)  # what he does not like is the last he does
+        for refusal, effect in chosen:
             said.append(f"{refusal['code']}: {refusal['message']} -> {effect.text if effect else 'no choice'}")
             if effect:
                 tried.append(effect)

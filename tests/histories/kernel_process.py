@@ -218,12 +218,12 @@ def warm() -> None:
     with tempfile.TemporaryDirectory() as directory:
         os.chdir(directory)
         for name in (
-            "exchange",
+            "interchange",
             "deploy",
-            "observe",
+            "live",
             "plan.triggers",
             "toolchain",
-            "local.launch",
+            "local.process.launch",
             "cloudflare.client",
         ):
             __import__(f"notebook_do.{name}")

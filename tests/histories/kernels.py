@@ -97,8 +97,11 @@ class Cloud:
         self.target = launch.start(self.data)
 
     def kill_server(self) -> None:
-        """Kill the server; its workerd goes with it."""
-        self._end(self.target.pid)
+        """Kill the server; its workerd goes with it. One that is still ending would be taken for a running one."""
+        killed = self.target.pid
+        self._end(killed)
+        while (found := launch.status(self.data)) and found.pid == killed:
+            time.sleep(0.005)
 
     def kill_workerd(self) -> None:
         """Kill the server's workerd."""
@@ -115,14 +118,15 @@ class Cloud:
 
     def send(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Call the API beneath the account; a server that was killed is started again first."""
-        for turn in range(3):
+        for turn in range(5):
             headers = {"Authorization": f"Bearer {self.target.token()}"}
             url = f"{self.target.api}/accounts/{self.target.account_id}{path}"
             try:
                 return self.http.request(method, url, headers=headers, **options)
             except httpx.HTTPError:
-                if turn == 2:
+                if turn == 4:
                     raise
+                time.sleep(0.1 * turn)
                 self.revive()
         raise AssertionError("unreachable")
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
 
     from book import Book
-    from oracle import Oracle
+    from oracle import Oracle, Space
 
 _ID = r"[0-9a-f]{32}"
 _NAME = r"[A-Za-z0-9_.-]*[A-Za-z0-9_]"
@@ -32,7 +32,6 @@ _READINGS: tuple[tuple[str, str], ...] = (
     (r"take the binding out of", "unbind"),
     (rf"declare (?P<value>{_NAME}) instead of (?P<id>{_NAME})", "call_back"),
     (rf"keep the stable ID (?P<value>{_NAME})", "call_back"),
-    (r"adopt=True", "adopt"),
     (r"deploy the switch", "one_less"),
     (r"lifecycle=['\"]exports", "exports"),
     (r"namespace_id out|correct namespace_id|without namespace_id", "no_namespace_id"),
@@ -48,6 +47,9 @@ _READINGS: tuple[tuple[str, str], ...] = (
         ),
         "elsewhere",
     ),
+    (r"--unprotect|protect=False", "unprotect"),
+    (r"leave the destruction out: declare adopt=True", "adopt_first"),
+    (r"adopt=True", "adopt"),
     (rf"destroy (?P<id>{_NAME}) alone", "destroy_alone"),
     (rf"only destroys (?P<id>{_NAME})|[Dd]estroy (?!it\b|that\b)(?P<id2>{_NAME})", "destroy"),
     (r"100 ?%", "whole"),
@@ -56,7 +58,6 @@ _READINGS: tuple[tuple[str, str], ...] = (
     (rf"rename it to (?P<value>\w+) first, on (?P<script>{_NAME})", "rename_first"),
     (r"one at a time|of one direction", "one_less"),
     (r"transferred_from out", "no_transfer"),
-    (r"--unprotect|protect=False", "unprotect"),
     (r"plan again|%durable plan", "again"),
 )
 
@@ -126,9 +127,12 @@ class Reader:
             case "namespace_id":
                 return self._fits(effect.id, effect.value)
             case "renamed_from":
-                meant = self.book.renamings.get(effect.id) == effect.value
+                meant = effect.value in self.book.formers(effect.id)
                 return 2 if meant or self._called_now(effect.id, effect.value) else 0
             case "call_back":
+                others = (i for i in self.book.spaces if i != effect.id)
+                if any(effect.value in self.book.formers(i) for i in others):
+                    return -1  # it has another name by now
                 return 0 if self._called_now(effect.id, effect.value) else 1
             case "declare" | "run" | "instead":
                 space = self.oracle.spaces.get(effect.namespace_id)
@@ -149,11 +153,15 @@ class Reader:
         """Say whether the objects go by this stable ID, and no longer by the one before."""
         return self.oracle.home(stable_id) is not None and self.oracle.home(before) is None
 
+    def means(self, stable_id: str, space: Space) -> bool:
+        """Say whether a stable ID is a new name of a namespace, and nothing else has it."""
+        return self.oracle.home(stable_id) is None and bool({*self.book.formers(stable_id)} & {*space.names})
+
     def _fits(self, stable_id: str, namespace_id: str) -> int:
         space = self.oracle.spaces.get(namespace_id)
         if space is None:
             return 0
-        if stable_id in space.names:
+        if stable_id in space.names or self.means(stable_id, space):
             return 2
         return 1 if not space.names and self.oracle.home(stable_id) is None else 0
 

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +73,9 @@ class Bench:
         except Verdict as verdict:
             ended.verdict = str(verdict)
             history.count[verdict.kind] += 1
+        except Exception:  # noqa: BLE001 - a fault of the history itself ends it, and not the run
+            ended.verdict = f"harness: {traceback.format_exc()}"
+            history.count["harness"] += 1
         finally:
             history.close()
             shutil.rmtree(history.folder, ignore_errors=True)
