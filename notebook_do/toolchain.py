@@ -64,21 +64,16 @@ class Pin:
         return f"{registry.rstrip('/')}/{self.package}/-/{self.package.partition('/')[2]}-{self.version}.tgz"
 
 
+WORKERD_VERSION = "1.20261117.1"
+WORKERD_GLIBC = (2, 27)
 # npm's sha512 of each tarball, in base64
-WORKERD_INTEGRITY: Mapping[str, Mapping[str, str]] = {
-    "1.20261117.1": {
-        "linux-64": "gZLA8X11m/luZwn+YA3+mDu61vdxNJzpksP/QZqjydKTQ+VUCulsK5gtn9Bqst1p3KJu2kafQpJ1nDQv4B23jA==",
-        "linux-arm64": "gxWngFojq41ULKNKb9rpWYvKotN5hT2I/xot+Bpy31cXzrwcTgtDLSMb2t75sW5BJxH7hihFvikgYb577kB3Zg==",
-    },
-    "1.20261023.1": {
-        "linux-64": "VHQ6jKFSihjR2+x1buby8XTdBLLJztVnYiB7OLOTYO8aDXB+c1Rd2410PdgFuFYc4AgFEk6PCJLyCLL5L1KBnw==",
-        "linux-arm64": "ilpRHzfDN8YFRM5CLRKuFw40x/LJBS89yVdhdQmxehlVDuBqjKpJB++zPFbTgKRRFaNupgnXc8RHktXAIhgCmQ==",
-        "darwin-64": "lsEx0i7nR0PNG/erUFFHmQmiidEhLfDE5uQmAL9421/y4/ycuxDDOSaxu3VGGYFFPK5sduyUeMmjIlX4CwOBFg==",
-        "darwin-arm64": "5e79fHgabdDD8EgmjOhJ1S+xMsf6DbC7fL7IgTBizMnzOp0P2isDn7pYmUxI9AJZE9FVQ4RUilH/I36YNg+GQQ==",
-        "windows-64": "279WLVjNsMycAwr0EZNiNEf0l2SY6NUtsN80NwZzbTHzakmiN+WSx4w38muxPm+PAU0oSPPAPXKVD+H6Hya8xw==",
-    },
+WORKERD_INTEGRITY: Mapping[str, str] = {
+    "linux-64": "gZLA8X11m/luZwn+YA3+mDu61vdxNJzpksP/QZqjydKTQ+VUCulsK5gtn9Bqst1p3KJu2kafQpJ1nDQv4B23jA==",
+    "linux-arm64": "gxWngFojq41ULKNKb9rpWYvKotN5hT2I/xot+Bpy31cXzrwcTgtDLSMb2t75sW5BJxH7hihFvikgYb577kB3Zg==",
+    "darwin-64": "qfAYw6iPoey0BmPsp4z5ARWOa+XSBD3gQzmcBI2ql9pKTSA5eEC8F1oI6BIk/FVguhomfSn5gS4RzbWhTd/EpQ==",
+    "darwin-arm64": "cInx5Cr9O27oW+ujyI49lTRQZra/lMgWUFiKmGY3jxDncATSxzfQ6udXHkVvK4//1/PfxQTDyMjdQUIN8m6Aqg==",
+    "windows-64": "0OR2Btx5EDonOKvvuGDq8rxBSggxoF1ThQjbZN3vsu3GlaF/oXW5f9/iB78OgV0CzMPTi+hZgzc1NR95UJCURA==",
 }
-WORKERD_GLIBC: Mapping[str, tuple[int, int]] = {"1.20261117.1": (2, 27), "1.20261023.1": (2, 35)}
 ESBUILD_VERSION = "0.28.2"
 ESBUILD_INTEGRITY: Mapping[str, str] = {
     "linux-x64": "4xTZr1FUmSoQW4XIWmit3tzQrUTZM+N3P0XV8xROKYF50XfI7xeO90+1bZvNwxIufQ9hDQVRJH5YhgPVF8A/HQ==",
@@ -88,7 +83,6 @@ ESBUILD_INTEGRITY: Mapping[str, str] = {
     "win32-x64": "5ebpxr3nWMzrL/rnUI755Jkuee0bHL/Gq0WTF9lvcpv73wAp5eu8MfBUgWK9bhWvZjj7yX8etf/8tI8Ney695g==",
 }
 
-WORKERD_VERSION = "1.20261117.1" if sys.platform == "linux" else "1.20261023.1"
 NEWEST_COMPATIBILITY_DATE = re.sub(r"\d+\.(\d{4})(\d\d)(\d\d)\..*", r"\1-\2-\3", WORKERD_VERSION)
 """The newest compatibility date that the pinned workerd accepts on every day from its release on."""
 
@@ -102,9 +96,9 @@ _PLATFORMS: Mapping[tuple[str, str], tuple[str, str]] = {
 _verified: dict[Path, tuple[int, int, int]] = {}
 
 
-def find_workerd(progress: Progress | None = None, *, version: str = WORKERD_VERSION) -> Path:
+def find_workerd(progress: Progress | None = None) -> Path:
     """Give the path of workerd, downloading it once if it must be; raises ToolchainError."""
-    return _find(workerd_pin(version), progress)
+    return _find(workerd_pin(), progress)
 
 
 def find_esbuild(progress: Progress | None = None) -> Path:
@@ -112,21 +106,16 @@ def find_esbuild(progress: Progress | None = None) -> Path:
     return _find(esbuild_pin(), progress)
 
 
-def workerd_pin(version: str = WORKERD_VERSION) -> Pin:
+def workerd_pin() -> Pin:
     """Look up what is pinned for workerd on this platform."""
     name, _ = _platform("workerd")
-    integrity = WORKERD_INTEGRITY[version].get(name)
-    if integrity is None:
-        raise ToolchainError(
-            f"workerd {version} is not pinned for {name}; set NOTEBOOK_DO_WORKERD to a workerd binary."
-        )
     return Pin(
         program="workerd",
-        version=version,
+        version=WORKERD_VERSION,
         package=f"@cloudflare/workerd-{name}",
         member="package/bin/workerd.exe" if name.startswith("windows") else "package/bin/workerd",
-        integrity=f"sha512-{integrity}",
-        glibc=WORKERD_GLIBC[version] if name.startswith("linux") else None,
+        integrity=f"sha512-{WORKERD_INTEGRITY[name]}",
+        glibc=WORKERD_GLIBC if name.startswith("linux") else None,
     )
 
 
