@@ -18,7 +18,6 @@ from notebook_do.declare.cell import parse_cell
 from notebook_do.interchange.cells import import_cells
 from notebook_do.interchange.importing import adopted
 from notebook_do.local.runtime.bindings import unsupported
-from notebook_do.local.services.wiring import SERVED
 from notebook_do.model import (
     RESOURCE_TYPES,
     Module,
@@ -418,7 +417,7 @@ def test_objects_of_this_worker_and_of_another() -> None:
 
 
 SERVED_HERE = {
-    "assets",
+    *("assets", "d1", "kv_namespace", "queue", "r2_bucket"),
     "plain_text",
     "json",
     "service",
@@ -434,7 +433,7 @@ SERVED_HERE = {
 def test_each_type_is_served_or_refused_in_one_line(kind: str) -> None:
     """The local runtime refuses what it cannot serve by the binding's name, its type and what to do."""
     said = unsupported({"name": "B", "type": kind})
-    if kind in SERVED_HERE or kind in SERVED:
+    if kind in SERVED_HERE:
         assert said is None
         return
     assert said is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebook_do.errors import DurableError
-from notebook_do.local.process.connection import PATIENCE
+from notebook_do.local.process.listening import PATIENCE
 from notebook_do.local.process.server import serve
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from notebook_do.local.objects.objects import object_id
+from notebook_do.local.objects.stored import object_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

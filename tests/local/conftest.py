@@ -13,8 +13,7 @@ import httpx
 import pytest
 
 from notebook_do.local.gateway.gateway import workers_app
-from notebook_do.local.process.connection import PATIENCE
-from notebook_do.local.process.listening import bind, server_of
+from notebook_do.local.process.listening import PATIENCE, bind, server_of
 from notebook_do.local.runtime.runtime import Runtime
 from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, RunnableWorker
 from notebook_do.toolchain import find_workerd

@@ -53,7 +53,7 @@ def test_nobody_else_makes_a_listening_socket() -> None:
     root = Path(notebook_do.__file__).parent
     makes = re.compile(r"create_server\(|start_server\(|\.listen\(")
     found = {path.relative_to(root).as_posix() for path in root.rglob("*.py") if makes.search(path.read_text())}
-    assert found == {"local/listening.py"}
+    assert found == {"local/process/listening.py"}
 
 
 async def closed_after(writer: asyncio.StreamWriter, reader: asyncio.StreamReader, *pieces: bytes) -> float:

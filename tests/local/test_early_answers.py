@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from notebook_do.local.process import connection
+from notebook_do.local.process import listening
 from notebook_do.local.runtime.upstream import Exchange, Upstream
 
 if TYPE_CHECKING:
@@ -137,8 +137,8 @@ def test_an_answer_is_read_although_the_request_cannot_be_written(tmp_path: Path
 
 def test_what_is_taken_after_an_answer_is_bounded(play: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that goes on sending after its answer is cut off: after so many bytes, or after so many seconds."""
-    monkeypatch.setattr(connection, "DRAIN_BYTES", 1 << 20)
-    monkeypatch.setattr(connection, "DRAIN_SECONDS", 0.5)
+    monkeypatch.setattr(listening, "DRAIN_BYTES", 1 << 20)
+    monkeypatch.setattr(listening, "DRAIN_SECONDS", 0.5)
 
     async def endless(writer: asyncio.StreamWriter, pause: float) -> None:
         while True:

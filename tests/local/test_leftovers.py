@@ -20,7 +20,7 @@ import pytest
 from notebook_do.errors import TargetError
 from notebook_do.local.process import launch
 from notebook_do.local.process.home import Home
-from notebook_do.local.process.temporary import marked_folder, sweep
+from notebook_do.local.process.ownership import marked_folder, sweep
 from notebook_do.toolchain import cache_dir, find_workerd
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def test_folders_of_a_killed_server_are_gone_after_the_next_start(
 
 
 HOLD = """
-from notebook_do.local.process.temporary import marked_folder
+from notebook_do.local.process.ownership import marked_folder
 print(marked_folder()[0], flush=True)
 input()
 """

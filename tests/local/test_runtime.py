@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from notebook_do.errors import TargetError
-from notebook_do.local.objects.objects import object_id, stored_objects
+from notebook_do.local.objects.stored import object_id, stored_objects
 from notebook_do.local.runtime.runtime import Runtime
 from notebook_do.local.runtime.spec import ScriptInvalid
 

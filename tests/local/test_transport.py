@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
-from notebook_do.local.process.transport import Masker
+from notebook_do.local.process.listening import Masker
 
 MESSAGES = st.lists(
     st.tuples(st.one_of(st.binary(max_size=200), st.integers(100, 70_000).map(bytes)), st.booleans()), max_size=5

@@ -15,10 +15,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.local.account.blobs import Blobs
-from notebook_do.local.account.database import open_database
-from notebook_do.local.account.deployed import bound_names, bound_namespaces, followed, runnable
-from notebook_do.local.account.records import Deployment, Script, Version
+from notebook_do.local.account.files import Blobs, open_database
+from notebook_do.local.account.records import (
+    Deployment,
+    Script,
+    Version,
+    bound_names,
+    bound_namespaces,
+    followed,
+    runnable,
+)
 from notebook_do.local.rules.namespaces import AccountFacts, Namespace, ScriptFacts, Switches
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.local.account.account import Account, Change, new_hex_id, new_version_id, now
-from notebook_do.local.account.deployed import followed, runnable
-from notebook_do.local.account.records import DEFERRED, Code, Deployment, Script, Version
+from notebook_do.local.account.records import DEFERRED, Code, Deployment, Script, Version, followed, runnable
 from notebook_do.local.api.metadata import Upload, check_parts
 from notebook_do.local.rules.bounds import check_queues, check_resources, check_services, check_tails
 from notebook_do.local.rules.exports import is_class, reconcile, state_of

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from starlette.routing import Route
 
 from notebook_do.local.api.envelope import answer, as_object, read_object
-from notebook_do.local.api.guard import UPLOAD
 from notebook_do.local.api.metadata import check_script_name
 from notebook_do.local.api.multipart import read_form
 from notebook_do.local.api.scripts import cloud_of
@@ -33,12 +32,13 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from notebook_do.local.account.blobs import Blobs
+    from notebook_do.local.account.files import Blobs
     from notebook_do.local.account.records import Version
 
 MOST_FILES = 20_000
 LARGEST_FILE = 25 << 20
 BUCKET = 100
+UPLOAD = "/workers/assets/upload"
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "html_handling": ("auto-trailing-slash", "force-trailing-slash", "drop-trailing-slash", "none"),
     "not_found_handling": ("none", "404-page", "single-page-application"),

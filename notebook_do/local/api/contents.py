@@ -11,8 +11,17 @@ from starlette.routing import Route
 
 from notebook_do.local.api.envelope import answer, as_object, read_json
 from notebook_do.local.api.scripts import cloud_of
-from notebook_do.local.objects.contents import MOST_ROWS, SECONDS, ReadError, Selected, select, values
-from notebook_do.local.objects.objects import StoredObject, folder_of, object_id
+from notebook_do.local.objects.stored import (
+    MOST_ROWS,
+    SECONDS,
+    ReadError,
+    Selected,
+    StoredObject,
+    folder_of,
+    object_id,
+    select,
+    values,
+)
 from notebook_do.local.rules.refusals import refuse
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from notebook_do.local.account.blobs import Blobs, IncomingFile
+    from notebook_do.local.account.files import Blobs, IncomingFile
 
 MOST_PARTS = 1000
 MOST_BYTES = 100 << 20

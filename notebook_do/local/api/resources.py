@@ -21,16 +21,15 @@ from starlette.routing import Route
 from notebook_do.local.api.envelope import answer, paged, read_body, read_object
 from notebook_do.local.api.scripts import cloud_of
 from notebook_do.local.rules.refusals import refuse
-from notebook_do.local.services.exchange import Answer, Refusal
-from notebook_do.local.services.exchange import Request as Asked
+from notebook_do.local.services.server import Answer, Refusal
+from notebook_do.local.services.server import Request as Asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.requests import Request
 
-    from notebook_do.local.services.assembly import Services
-    from notebook_do.local.services.directory import Kind, Named
+    from notebook_do.local.services.assembly import Kind, Named, Services
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]\Z")
 _VALUE_BYTES = 26 << 20

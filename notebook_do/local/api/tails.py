@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from notebook_do.local.api.guard import TAIL_PREFIX
 from notebook_do.local.rules.refusals import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 PROTOCOL = "trace-v1"
+TAIL_PREFIX = "/tails/"
 _LIFE = timedelta(hours=6)
 _BACKLOG = 1000
 MOST = 100

@@ -16,7 +16,7 @@ from notebook_do.local.api.envelope import answer, as_object, paged, parse_json,
 from notebook_do.local.api.metadata import check_script_name, check_shape, read_upload
 from notebook_do.local.api.multipart import MOST_BYTES
 from notebook_do.local.api.scripts import carried, cloud_of, incoming_services, remove, source_of
-from notebook_do.local.api.secrets import changed_secrets
+from notebook_do.local.api.settings import changed_secrets
 from notebook_do.local.api.views import AUTHOR, shared_settings, shown_bindings
 from notebook_do.local.rules.bounds import check_tails
 from notebook_do.local.rules.exports import live_entries

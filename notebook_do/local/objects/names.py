@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote
 
-from notebook_do.local.objects.objects import folder_of, object_id
+from notebook_do.local.objects.stored import folder_of, object_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

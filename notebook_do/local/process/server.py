@@ -1,4 +1,4 @@
-"""The API as an ASGI application, and the process that serves it beside the Workers, both on 127.0.0.1 only."""
+"""The process that serves the API and the Workers, both on 127.0.0.1 only."""
 
 from __future__ import annotations
 
@@ -7,125 +7,28 @@ import contextlib
 import logging
 import logging.handlers
 import os
-import re
 import signal
 from typing import TYPE_CHECKING
-
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.routing import Route, WebSocketRoute
 
 from notebook_do.local.account.account import Account
 from notebook_do.local.account.publish import Cloud, forget
 from notebook_do.local.account.zones import Zones
-from notebook_do.local.api import account as routes_account
-from notebook_do.local.api import assets as routes_assets
-from notebook_do.local.api import contents as routes_contents
-from notebook_do.local.api import queues as routes_queues
-from notebook_do.local.api import resources as routes_resources
-from notebook_do.local.api import scripts as routes_scripts
-from notebook_do.local.api import secrets as routes_secrets
-from notebook_do.local.api import settings as routes_settings
-from notebook_do.local.api import versions as routes_versions
-from notebook_do.local.api import workers as routes_workers
-from notebook_do.local.api import zones as routes_zones
+from notebook_do.local.api.app import ROOT, app_of
 from notebook_do.local.api.assets import AssetUploads
-from notebook_do.local.api.envelope import no
-from notebook_do.local.api.guard import TAIL_PREFIX, Guard, NoTraceback
 from notebook_do.local.api.tails import Tails
 from notebook_do.local.gateway.gateway import workers_app
-from notebook_do.local.process.connection import PATIENCE
 from notebook_do.local.process.home import Home, LocalTarget
-from notebook_do.local.process.listening import Server, bind, server_of
-from notebook_do.local.process.transport import LenientFrames
-from notebook_do.local.rules.refusals import Refused, refuse
+from notebook_do.local.process.listening import PATIENCE, LenientFrames, Server, bind, server_of
 from notebook_do.local.runtime.runtime import Runtime
-from notebook_do.local.runtime.workerd import Absent
 from notebook_do.toolchain import find_workerd
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from starlette.requests import Request
-    from starlette.responses import Response
-    from starlette.types import ASGIApp
-    from starlette.websockets import WebSocket
 
-ROOT = "/client/v4"
 LOG_BYTES = 1 << 20
-_ACCOUNT_ID = re.compile(r"[0-9a-f]{32}\Z")
 _log = logging.getLogger(__name__)
-
-
-def app_of(cloud: Cloud, token: str, *, patience: float = PATIENCE) -> ASGIApp:
-    """Build the API's application with its gate."""
-    account = f"{ROOT}/accounts/{cloud.account.id}"
-    groups = (
-        *(routes_account, routes_scripts, routes_settings, routes_secrets, routes_versions, routes_workers),
-        *(routes_queues, routes_resources, routes_contents, routes_zones, routes_assets),
-    )
-    routes = [route for group in groups for route in group.routes(account)]
-    other = [
-        Route(ROOT + "/accounts/{account_id}", _other_account, methods=_METHODS),
-        Route(ROOT + "/accounts/{account_id}/{rest:path}", _other_account, methods=_METHODS),
-    ]
-    app = Starlette(
-        routes=[
-            *routes_account.user_routes(ROOT),
-            *routes,
-            *other,
-            WebSocketRoute(TAIL_PREFIX + "{secret}", _tail),
-        ],
-        exception_handlers={Refused: _refused, Absent: _absent, HTTPException: _not_routed, Exception: _failed},
-    )
-    app.router.redirect_slashes = False
-    app.state.cloud = cloud
-    app.state.patience = patience
-    return NoTraceback(
-        Guard(app, port=cloud.api_port, token=token, opens_tail=cloud.tails.opens, opens_upload=cloud.uploads.opens)
-    )
-
-
-_METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE"]
-
-
-async def _tail(websocket: WebSocket) -> None:
-    await websocket.app.state.cloud.tails.serve(websocket)
-
-
-async def _other_account(request: Request) -> Response:
-    """Every path of an account that no route took."""
-    given = request.path_params["account_id"]
-    ours = request.app.state.cloud.account.id
-    if given != ours and _ACCOUNT_ID.match(given):
-        raise refuse("wrong_account")
-    path = request.url.path
-    if any(
-        isinstance(r, Route) and r.endpoint is not _other_account and r.path_regex.match(path)
-        for r in request.app.routes
-    ):
-        raise refuse("no_method", method=request.method)
-    raise refuse("no_route", path=path.removeprefix(ROOT)[:200])
-
-
-async def _refused(_request: Request, refused: Exception) -> Response:
-    assert isinstance(refused, Refused)  # noqa: S101 - for the type checker
-    return no(refused)
-
-
-async def _absent(_request: Request, error: Exception) -> Response:
-    return no(refuse("no_runtime", why=error))
-
-
-async def _not_routed(request: Request, error: Exception) -> Response:
-    if isinstance(error, HTTPException) and error.status_code == 405:
-        return no(refuse("no_method", method=request.method))
-    return no(refuse("no_route", path=request.url.path.removeprefix(ROOT)[:200]))
-
-
-async def _failed(_request: Request, _error: Exception) -> Response:
-    return no(refuse("unknown"))
 
 
 async def serve(  # noqa: PLR0913 - the facts of one server

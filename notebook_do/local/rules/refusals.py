@@ -205,8 +205,7 @@ RULES: dict[str, Rule] = {
         10061,
         400,
         "Cannot create binding for class '{name}' because it is not currently configured to implement Durable "
-        "Objects. "
-        "Ensure a --new-class migration has been applied to it.",
+        "Objects. Ensure a --new-class migration has been applied to it.",
         "observed",
     ),
     "unexported_binding": Rule(
@@ -236,9 +235,8 @@ RULES: dict[str, Rule] = {
     "version_unprovisioned": Rule(
         100406,
         400,
-        "Cannot create binding for class '{name}': it is declared in `exports` but not provisioned yet. Deploy "
-        "the version "
-        "that declares it first, or use `ctx.exports.{name}`.",
+        "Cannot create binding for class '{name}': it is declared in `exports` but not provisioned yet. Deploy the "
+        "version that declares it first, or use `ctx.exports.{name}`.",
         "emulated",
     ),
     # --- class migrations
@@ -263,10 +261,7 @@ RULES: dict[str, Rule] = {
     ),
     "moved_unexported": Rule(10070, 400, _SUBJECT + " that is not exported by script", "emulated"),
     "occupied": Rule(
-        10074,
-        400,
-        _SUBJECT + ": class '{to}' is already depended on by existing Durable Objects",
-        "emulated",
+        10074, 400, _SUBJECT + ": class '{to}' is already depended on by existing Durable Objects", "emulated"
     ),
     "same_name": Rule(10074, 400, _SUBJECT + ": source and destination are the same", "emulated"),
     "transfer_script": Rule(10074, 400, _SUBJECT + ": script '{script}' does not exist", "emulated"),
@@ -279,24 +274,22 @@ RULES: dict[str, Rule] = {
     "dropped": Rule(
         10064,
         403,
-        "New version of script does not export class '{name}' which is depended on by existing Durable Objects. "
-        "If you want to "
-        "delete the Durable Objects, apply a delete-class migration for the class.",
+        "New version of script does not export class '{name}' which is depended on by existing Durable Objects. If "
+        "you want to delete the Durable Objects, apply a delete-class migration for the class.",
         "observed",
     ),
     "sqlite_only": Rule(
         10097,
         400,
-        "In order to use Durable Objects with a free plan, you must create a namespace using a "
-        "`new_sqlite_classes` migration.",
+        "In order to use Durable Objects with a free plan, you must create a namespace using a `new_sqlite_classes` "
+        "migration.",
         "observed",
     ),
     "no_more_kv": Rule(
         10099,
         400,
         "Creating new key-value backed Durable Object namespaces is no longer supported on this account. Please "
-        "create a "
-        "namespace using a `new_sqlite_classes` migration instead.",
+        "create a namespace using a `new_sqlite_classes` migration instead.",
         "observed",
     ),
     "both_lifecycles": Rule(10021, 400, "`exports` and `migrations` cannot be used in one upload.", "emulated"),
@@ -309,9 +302,8 @@ RULES: dict[str, Rule] = {
         10211,
         400,
         "Version upload failed. You attempted to upload a version of a Worker that includes a Durable Object "
-        "migration, but "
-        "migrations must be fully applied via a non-versioned deployment. Refer to the documentation for more "
-        "information.",
+        "migration, but migrations must be fully applied via a non-versioned deployment. Refer to the documentation "
+        "for more information.",
         "observed",
     ),
     "split_exports": Rule(

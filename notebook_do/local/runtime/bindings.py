@@ -1,18 +1,34 @@
-"""Turns Cloudflare's binding objects into workerd's, and says which ones the local runtime cannot serve."""
+"""Turns Cloudflare's binding objects into workerd's, and says which ones the local runtime cannot serve.
+
+What a service of ours stands behind becomes one external service for each resource. The resource is a header that
+workerd puts into each request, in place of any that a Worker wrote.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from notebook_do.local.runtime import capnp
 from notebook_do.local.runtime.spec import RunnableWorker
-from notebook_do.local.services.wiring import SERVED, rate_limit
+from notebook_do.local.services.server import PROTOCOL_HEADER, RESOURCE_HEADER, SERVICE_HEADER
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SYSTEM = "notebook-do"
 Peers = Mapping[str, RunnableWorker]
 Binding = Mapping[str, Any]
+Writer = Callable[[Binding, RunnableWorker, Peers], dict[str, str]]
+_RESOURCES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "kv_namespace": ("kv", ("namespace_id",)),
+    "r2_bucket": ("r2", ("bucket_name",)),
+    "d1": ("d1", ("id", "database_id")),
+    "queue": ("queue", ("queue_name",)),
+}
+RATE_LIMITS = "ratelimit"
 
 
 def worker_service(script_name: str) -> str:
@@ -140,15 +156,74 @@ def _assets(binding: Binding, worker: RunnableWorker, peers: Peers) -> dict[str,
     return {"service": capnp.struct(name=capnp.text(asset_service(worker.name)), entrypoint=files_only)}
 
 
-def _served(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
-    return SERVED[binding["type"]](binding)
+def resource_of(binding: Binding) -> tuple[str, str] | None:
+    """Give (service, resource) of a binding; None for one that no service of ours stands behind."""
+    kind = str(binding.get("type"))
+    if kind not in _RESOURCES:
+        return None
+    service, fields = _RESOURCES[kind]
+    name = next((str(binding[field]) for field in fields if binding.get(field)), "")
+    # The same name in another jurisdiction is another bucket; no bucket name holds a slash.
+    return service, f"{binding['jurisdiction']}/{name}" if binding.get("jurisdiction") else name
+
+
+def service_name(service: str, resource: str) -> str:
+    """Name the external service of one resource."""
+    return f"{service}:{resource}"
+
+
+def cache_of(script_name: str) -> str:
+    """Name the external service that is a Worker's cache."""
+    return service_name("cache", script_name)
+
+
+def externals(workers: Iterable[RunnableWorker], socket: Path) -> Iterator[str]:
+    """Write the external services that the bindings and caches of `workers` need; they are all at one socket."""
+    bound = {found for worker in workers for binding in worker.bindings if (found := resource_of(binding))}
+    caches = {("cache", worker.name) for worker in workers}
+    for service, resource in sorted({*bound, *caches, (RATE_LIMITS, "")}):
+        name = RATE_LIMITS if service == RATE_LIMITS else service_name(service, resource)
+        yield _external(name, service, resource, socket)
+
+
+def _external(name: str, service: str, resource: str, socket: Path) -> str:
+    headers = [
+        capnp.struct(name=capnp.text(header), value=capnp.text(value))
+        for header, value in ((SERVICE_HEADER, service), (RESOURCE_HEADER, quote(resource, safe="")))
+    ]
+    http = capnp.struct(forwardedProtoHeader=capnp.text(PROTOCOL_HEADER), injectRequestHeaders=capnp.items(headers))
+    external = capnp.struct(address=capnp.text(f"unix:{socket}"), http=http)
+    return capnp.struct(name=capnp.text(name), external=external)
+
+
+def _resource(field: str) -> Writer:
+    def write(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
+        return {field: _designator(binding)}
+
+    return write
+
+
+def _designator(binding: Binding) -> str:
+    found = resource_of(binding)
+    assert found is not None  # noqa: S101 - asked only for types that have a resource
+    return capnp.struct(name=capnp.text(service_name(*found)))
+
+
+def _d1(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
+    # workerd has D1's client API inside; what it needs is somebody who answers its queries.
+    inner = capnp.struct(name=capnp.text("fetcher"), service=_designator(binding))
+    return {"wrapped": capnp.struct(moduleName=capnp.text("cloudflare-internal:d1-api"), innerBindings=f"[{inner}]")}
 
 
 def _rate_limit(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
-    return rate_limit(binding, SYSTEM)
+    # An entrypoint of the runtime's own Worker, which asks the service.
+    simple = binding.get("simple") or {}
+    said = {"namespace": str(binding.get("namespace_id")), **{k: simple.get(k) for k in ("limit", "period")}}
+    props = capnp.struct(json=capnp.text(json.dumps(said)))
+    return {"service": capnp.struct(name=capnp.text(SYSTEM), entrypoint=capnp.text("RateLimit"), props=props)}
 
 
-_WRITERS: Mapping[str, Callable[[Binding, RunnableWorker, Peers], dict[str, str]]] = {
+_WRITERS: Mapping[str, Writer] = {
     "plain_text": _text,
     "secret_text": _text,
     "json": _json,
@@ -158,9 +233,12 @@ _WRITERS: Mapping[str, Callable[[Binding, RunnableWorker, Peers], dict[str, str]
     "worker_loader": _worker_loader,
     "service": _service,
     "durable_object_namespace": _durable_object_namespace,
-    "ratelimit": _rate_limit,
     "assets": _assets,
-    **dict.fromkeys(SERVED, _served),
+    "kv_namespace": _resource("kvNamespace"),
+    "r2_bucket": _resource("r2Bucket"),
+    "queue": _resource("queue"),
+    "d1": _d1,
+    "ratelimit": _rate_limit,
 }
 _ELSEWHERE = {
     "ai": "Workers AI",

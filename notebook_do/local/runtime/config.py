@@ -14,9 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebook_do.local.runtime import capnp
-from notebook_do.local.runtime.bindings import SYSTEM, asset_service, bindings_of, entry_service, worker_service
+from notebook_do.local.runtime.bindings import (
+    RATE_LIMITS,
+    SYSTEM,
+    asset_service,
+    bindings_of,
+    cache_of,
+    entry_service,
+    externals,
+    worker_service,
+)
 from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, RunnableWorker, ScriptInvalid
-from notebook_do.local.services.wiring import RATE_LIMITS, cache_of, externals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -17,11 +17,10 @@ from typing import Any
 
 from notebook_do.local.runtime import capnp
 from notebook_do.local.runtime import workerd as process
-from notebook_do.local.runtime.bindings import bindings_of
+from notebook_do.local.runtime.bindings import bindings_of, externals
 from notebook_do.local.runtime.config import document, listener, nowhere, service, system_service, worker_fields
 from notebook_do.local.runtime.spec import Export, ProbeReport, RunnableWorker, ScriptInvalid
 from notebook_do.local.runtime.upstream import Upstream
-from notebook_do.local.services.wiring import externals
 
 _TEMPLATE = Path(__file__).with_name("probe.js")
 _WRAPPER = "notebook-do-probe.js"

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import TargetError
-from notebook_do.local.objects import objects as files
+from notebook_do.local.objects import stored
 from notebook_do.local.objects.names import Names
 from notebook_do.local.process.ownership import fresh_folder, locked
 from notebook_do.local.runtime import sites
@@ -35,7 +35,7 @@ from notebook_do.local.services.assembly import Services
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 
-    from notebook_do.local.objects.objects import StoredObject
+    from notebook_do.local.objects.stored import StoredObject
 
 IDLE = 60.0
 GRACE = 5.0
@@ -101,7 +101,7 @@ class Runtime:
     async def _start(self) -> None:
         await self._events.start()
         await self.services.start(self._folder / "resources", self.run_queue)
-        await asyncio.to_thread(files.sweep, self.storage)
+        await asyncio.to_thread(stored.sweep, self.storage)
         await asyncio.to_thread(sites.sweep, self._sites)
         await self._plan_wakes(one.namespace_id for worker in self._workers() for one in worker.namespaces)
 
@@ -186,7 +186,7 @@ class Runtime:
         rest = self._idle - island.quiet_for()
         if rest > 0:
             return rest
-        due = await asyncio.to_thread(files.next_alarm, self.storage, island.namespaces)
+        due = await asyncio.to_thread(stored.next_alarm, self.storage, island.namespaces)
         soon = due is not None and due < time.time() + self._idle
         return self._idle if soon or island.leases else 0
 
@@ -202,7 +202,7 @@ class Runtime:
                 self._wakes[namespace] = wake(max(0.0, due - time.time()), self._wake, namespace)
 
     def _due(self, namespaces: list[str]) -> dict[str, float | None]:
-        return {namespace: files.next_alarm(self.storage, [namespace]) for namespace in namespaces}
+        return {namespace: stored.next_alarm(self.storage, [namespace]) for namespace in namespaces}
 
     def _wake(self, namespace: str) -> None:
         self._wakes.pop(namespace, None)
@@ -271,14 +271,14 @@ class Runtime:
 
     async def forget(self, namespace_id: str) -> None:
         """Delete the objects of a namespace; the island that holds them ends first."""
-        folder = files.folder_of(self.storage, namespace_id)
+        folder = stored.folder_of(self.storage, namespace_id)
         holders = [island for island in set(self._by_script.values()) if namespace_id in island.namespaces]
         await asyncio.gather(*(island.retire(self._grace) for island in holders))
         if timer := self._wakes.pop(namespace_id, None):
             timer.cancel()
         self.names.forget(namespace_id)
         if folder.exists():
-            await asyncio.to_thread(files.remove_namespace, self.storage, namespace_id)
+            await asyncio.to_thread(stored.remove_namespace, self.storage, namespace_id)
 
     # --- looking and doing ------------------------------------------------------------------------------------
 
@@ -288,7 +288,7 @@ class Runtime:
         tied = [worker for host in hosts for worker in neighbours(host, self._workers())]
 
         def look() -> list[StoredObject]:
-            found = files.stored_objects(self.storage, namespace_id, after=after, most=most)
+            found = stored.stored_objects(self.storage, namespace_id, after=after, most=most)
             unnamed = [one.id for one in found if one.name is None]
             names = self.names.prove(namespace_id, unnamed, tied) if unnamed else {}
             return [replace(one, name=one.name or names.get(one.id)) for one in found]

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from notebook_do.local.runtime import http1
-from notebook_do.local.runtime.wire import connect
+from notebook_do.local.runtime.http1 import connect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
     from pathlib import Path
 
-    from notebook_do.local.runtime.http1 import Headers
-    from notebook_do.local.runtime.wire import Wire
+    from notebook_do.local.runtime.http1 import Headers, Wire
 
 _KEEP = 2.0  # seconds; workerd closes a connection that was idle for five
 

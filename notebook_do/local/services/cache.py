@@ -16,8 +16,8 @@ from http.client import HTTPException, HTTPMessage, parse_headers
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.local.services.database import Database
-from notebook_do.local.services.exchange import PROTOCOL_HEADER, Answer, Refusal, Request
-from notebook_do.local.services.r2_rows import header_span
+from notebook_do.local.services.r2_objects import header_span
+from notebook_do.local.services.server import PROTOCOL_HEADER, Answer, Refusal, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -15,7 +15,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.local.services.exchange import Answer, Refusal, Request, json_answer
+from notebook_do.local.services.server import Answer, Refusal, Request, json_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

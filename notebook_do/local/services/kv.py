@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from notebook_do.local.services.database import Database, after
-from notebook_do.local.services.exchange import Answer, Refusal, Request, json_answer
+from notebook_do.local.services.server import Answer, Refusal, Request, json_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.local.services.database import Database
-from notebook_do.local.services.exchange import Answer, Refusal, Request, json_answer
+from notebook_do.local.services.server import Answer, Refusal, Request, json_answer
 
 if TYPE_CHECKING:
     import sqlite3

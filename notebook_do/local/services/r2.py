@@ -14,9 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from notebook_do.local.services.database import after
-from notebook_do.local.services.exchange import Answer, Refusal, Request
-from notebook_do.local.services.r2_files import HASHES, Files
-from notebook_do.local.services.r2_rows import (
+from notebook_do.local.services.r2_objects import (
     COLUMNS,
     MAX_KEY,
     MAX_LIST,
@@ -29,8 +27,8 @@ from notebook_do.local.services.r2_rows import (
     no_such_key,
     span_of,
 )
-from notebook_do.local.services.r2_store import NAMED, find, open_tables, replace_object
-from notebook_do.local.services.r2_uploads import Uploads
+from notebook_do.local.services.r2_store import HASHES, NAMED, Files, Uploads, find, open_tables, replace_object
+from notebook_do.local.services.server import Answer, Refusal, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from notebook_do.local.services.exchange import Answer, Request, json_answer
+from notebook_do.local.services.server import Answer, Request, json_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""R2's rows and the words of its protocol: what an object is, which conditions hold, which bytes a range means."""
+"""R2's words and what is kept of an object: the protocol's rows and refusals, conditions and ranges."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from notebook_do.local.services.exchange import Answer
+from notebook_do.local.services.server import Answer
 
 METADATA_SIZE = "CF-R2-Metadata-Size"
 ERROR = "CF-R2-Error"

@@ -1,28 +1,118 @@
-"""The gate before every route: loopback name, no web page, bearer token. Nothing is routed before all three hold.
+"""The API as an ASGI application: the gate before every route, then the routes.
 
 A page in a browser can reach 127.0.0.1, under any host name if it owns a DNS server; so the Host must be one of our
-own, any sign of a page is refused, there are no CORS headers, and even reads need the token.
+own, any sign of a page is refused, there are no CORS headers, and even reads need the token. Nothing is routed before
+all that holds.
 """
 
 from __future__ import annotations
 
 import hmac
 import logging
+import re
 from typing import TYPE_CHECKING
 
+from starlette.applications import Starlette
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.routing import Route, WebSocketRoute
 
+from notebook_do.local.api import (
+    account,
+    assets,
+    contents,
+    queues,
+    resources,
+    scripts,
+    settings,
+    versions,
+    workers,
+    zones,
+)
+from notebook_do.local.api.assets import UPLOAD
 from notebook_do.local.api.envelope import no
+from notebook_do.local.api.tails import TAIL_PREFIX
 from notebook_do.local.rules.refusals import Refused, refuse
+from notebook_do.local.runtime.workerd import Absent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from starlette.requests import Request
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.websockets import WebSocket
 
+    from notebook_do.local.account.publish import Cloud
+
+ROOT = "/client/v4"
+_METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE"]
+_ACCOUNT_ID = re.compile(r"[0-9a-f]{32}\Z")
 _log = logging.getLogger(__name__)
-TAIL_PREFIX = "/tails/"
-UPLOAD = "/workers/assets/upload"
+
+
+def app_of(cloud: Cloud, token: str, *, patience: float) -> ASGIApp:
+    """Build the API's application with its gate."""
+    path = f"{ROOT}/accounts/{cloud.account.id}"
+    groups = (account, scripts, settings, versions, workers, queues, resources, contents, zones, assets)
+    routes = [route for group in groups for route in group.routes(path)]
+    other = [
+        Route(ROOT + "/accounts/{account_id}", _other_account, methods=_METHODS),
+        Route(ROOT + "/accounts/{account_id}/{rest:path}", _other_account, methods=_METHODS),
+    ]
+    app = Starlette(
+        routes=[
+            *account.user_routes(ROOT),
+            *routes,
+            *other,
+            WebSocketRoute(TAIL_PREFIX + "{secret}", _tail),
+        ],
+        exception_handlers={Refused: _refused, Absent: _absent, HTTPException: _not_routed, Exception: _failed},
+    )
+    app.router.redirect_slashes = False
+    app.state.cloud = cloud
+    app.state.patience = patience
+    return NoTraceback(
+        Guard(app, port=cloud.api_port, token=token, opens_tail=cloud.tails.opens, opens_upload=cloud.uploads.opens)
+    )
+
+
+async def _tail(websocket: WebSocket) -> None:
+    await websocket.app.state.cloud.tails.serve(websocket)
+
+
+async def _other_account(request: Request) -> Response:
+    """Every path of an account that no route took."""
+    given = request.path_params["account_id"]
+    ours = request.app.state.cloud.account.id
+    if given != ours and _ACCOUNT_ID.match(given):
+        raise refuse("wrong_account")
+    path = request.url.path
+    if any(
+        isinstance(r, Route) and r.endpoint is not _other_account and r.path_regex.match(path)
+        for r in request.app.routes
+    ):
+        raise refuse("no_method", method=request.method)
+    raise refuse("no_route", path=path.removeprefix(ROOT)[:200])
+
+
+async def _refused(_request: Request, refused: Exception) -> Response:
+    assert isinstance(refused, Refused)  # noqa: S101 - for the type checker
+    return no(refused)
+
+
+async def _absent(_request: Request, error: Exception) -> Response:
+    return no(refuse("no_runtime", why=error))
+
+
+async def _not_routed(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        return no(refuse("no_method", method=request.method))
+    return no(refuse("no_route", path=request.url.path.removeprefix(ROOT)[:200]))
+
+
+async def _failed(_request: Request, _error: Exception) -> Response:
+    return no(refuse("unknown"))
 
 
 class Guard:
