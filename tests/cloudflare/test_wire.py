@@ -151,7 +151,10 @@ def test_metadata_is_valid_by_the_openapi_document(step: Upload, monkeypatch: py
     """The metadata of every kind of binding and migration satisfies the schema of the upload endpoint."""
     monkeypatch.setenv("WIRE_SECRET", "s3cret")
     schema = {"$ref": "#/components/schemas/Metadata", "components": resolved(OPENAPI["components"])}
-    jsonschema.Draft202012Validator(schema).validate(metadata_of(step))
+    validator = jsonschema.Draft202012Validator(schema)
+    metadata = metadata_of(step)
+    assert [error.message for error in validator.iter_errors(metadata)] == []
+    assert not validator.is_valid({**metadata, "bindings": "none"})
 
 
 @pytest.mark.parametrize(

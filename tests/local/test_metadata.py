@@ -49,8 +49,10 @@ def refused(message: str, **more: Any) -> Any:
 
 @pytest.mark.parametrize("name", ["a", "0", "_x", "a-b_c", "a" * 63])
 def test_script_names(name: str) -> None:
-    """A script's name is a label of a host name."""
+    """A script's name is a label of a host name; two labels are none."""
     check_script_name(name)
+    with refused("is not a valid script name"):
+        check_script_name(f"{name}.{name}")
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "a.b", "a b", "a" * 64, "a\n", "ä"])

@@ -194,10 +194,11 @@ def bind(class_name: str, **more: str) -> dict[str, Any]:
     return {"type": "durable_object_namespace", "name": "B", "class_name": class_name, **more}
 
 
-def check(facts: AccountFacts, migrations: dict[str, Any] | None, exported: str, binding: dict[str, Any]) -> None:
-    """Check one binding of an upload of `me`."""
+def check(facts: AccountFacts, migrations: dict[str, Any] | None, exported: str, binding: dict[str, Any]) -> set[str]:
+    """Check one binding of an upload of `me`; return the scripts and classes that are there after it."""
     after = run(facts, migrations, exported)
     check_bindings(after, "me", account=facts, exported=frozenset(exported.split()), bindings=[binding])
+    return {f"{script}.{class_name}" for _, script, class_name in labels(after)}
 
 
 BINDINGS: list[tuple[str, AccountFacts, dict[str, Any] | None, str, dict[str, Any]]] = [
@@ -225,10 +226,10 @@ def test_refused_bindings(
 
 def test_good_bindings() -> None:
     """Own and foreign namespaces can be bound, also under the name that they get by this upload."""
-    check(HOSTED, None, "A", bind("A"))
-    check(OTHERS, None, "A", bind("X", script_name="other"))
-    check(HOSTED, {"renamed_classes": [move("A", "B")]}, "B", bind("B"))
-    check(account(), {"new_sqlite_classes": ["A"]}, "A", bind("A", script_name="me"))
+    assert check(HOSTED, None, "A", bind("A")) >= {"me.A"}
+    assert check(OTHERS, None, "A", bind("X", script_name="other")) >= {"other.X"}
+    assert check(HOSTED, {"renamed_classes": [move("A", "B")]}, "B", bind("B")) == {"me.B"}
+    assert check(account(), {"new_sqlite_classes": ["A"]}, "A", bind("A", script_name="me")) == {"me.A"}
 
 
 NAMES = st.sampled_from("ABC")

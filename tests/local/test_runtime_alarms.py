@@ -86,6 +86,7 @@ def test_an_alarm_outlives_a_deploy(play: Callable[..., None]) -> None:
         await stage.text("sleeper", "/?delay=500")
         await stage.deploy("sleeper", SLEEPER.replace('"alarm"', '"new alarm"'), **HOST)
         await stage.logged("sleeper", "new alarm")
+        assert await stage.text("sleeper") == "1"
 
     play(story)
 
@@ -101,6 +102,7 @@ def test_an_alarm_fires_after_its_namespace_moved(play: Callable[..., None]) -> 
         stage.put("two", SLEEPER, **HOST)
         await stage.runtime.changed(["one", "two"])
         await stage.logged("two", "alarm")
+        assert await stage.text("two") == "1"
 
     play(story, idle=0.2)
 

@@ -152,6 +152,7 @@ def test_a_terminal_asks_and_deploys_only_what_was_typed(terminal: pexpect.spawn
     terminal.sendline("yes")
     terminal.expect("Not deployed. Nothing was sent.")
     terminal.expect(r"In \[\d+\]:")
+    assert not (kernel_home / ".notebook_do").exists()
     terminal.sendline("%durable deploy")
     terminal.expect("Type 'deploy'")
     terminal.sendline("deploy")
@@ -159,3 +160,4 @@ def test_a_terminal_asks_and_deploys_only_what_was_typed(terminal: pexpect.spawn
     terminal.expect(r"In \[\d+\]:")
     terminal.sendline("%durable fetch my-worker /")
     terminal.expect("200 OK.*\r\n1\r\n")
+    assert (kernel_home / ".notebook_do").exists()
