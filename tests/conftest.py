@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import platformdirs
@@ -16,11 +17,14 @@ from hypothesis import HealthCheck, settings
 
 import notebook_do.sessions.session as session_module
 from notebook_do.local.process import launch
+from notebook_do.local.process.home import Home, Seat
 from notebook_do.settings import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent))  # for what tests of several directories share
+from sharing import empty
 
 CACHE = platformdirs.user_cache_path("notebook_do", appauthor=False) / "test-clients"
 PIP = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", ".")
@@ -59,15 +63,42 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def _close_session() -> None:
+    if session_module._current is not None:
+        session_module._current.close()
+        session_module._current = None
+
+
+@pytest.fixture(scope="session")
+def shared_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give the data directory of the one local Cloudflare of this test process, which outlives every session."""
+    data = tmp_path_factory.mktemp("shared-cloudflare") / "data"
+    seat = Seat(Home(data)._users / "all-tests")
+    try:
+        yield data
+    finally:
+        seat.leave()
+        launch.stop(data)
+
+
 @pytest.fixture
-def cloud(home: Path) -> Iterator[Path]:
-    """As `home`; whatever local Cloudflare the test started is stopped afterwards, and no session stays open."""
+def cloud(home: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """As `home`, with the local Cloudflare of all tests, whose account is empty; no session stays open."""
+    monkeypatch.setenv("NOTEBOOK_DO_DATA", str(shared_data))
     try:
         yield home
     finally:
-        if session_module._current is not None:
-            session_module._current.close()
-            session_module._current = None
+        _close_session()
+        empty(shared_data)
+
+
+@pytest.fixture
+def own_cloud(home: Path) -> Iterator[Path]:
+    """As `home`; the local Cloudflare that the test starts is its own, and is stopped afterwards."""
+    try:
+        yield home
+    finally:
+        _close_session()
         launch.stop(home / "local-data")
 
 

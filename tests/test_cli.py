@@ -25,7 +25,7 @@ def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_start_status_stop(cloud: Path) -> None:
+def test_start_status_stop(own_cloud: Path) -> None:
     """`start` gives a server that stays, `status --json` its facts, `stop` ends it; without one, status is 1."""
     assert run("local", "status").returncode == 1
     started = run("local", "start")
@@ -49,7 +49,7 @@ def test_start_status_stop(cloud: Path) -> None:
     assert run("local", "status").returncode == 1
 
 
-def test_foreground_ends_with_the_terminal(cloud: Path) -> None:
+def test_foreground_ends_with_the_terminal(own_cloud: Path) -> None:
     """Plain `local` prints where it listens and ends on Ctrl-C, leaving no process."""
     with subprocess.Popen([*COMMAND, "local", "--json"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -60,7 +60,7 @@ def test_foreground_ends_with_the_terminal(cloud: Path) -> None:
     assert facts["pid"] == process.pid
 
 
-def test_a_port_in_use_is_one_line(cloud: Path) -> None:
+def test_a_port_in_use_is_one_line(own_cloud: Path) -> None:
     """A port that somebody else has is named, with what to do; status 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -71,13 +71,13 @@ def test_a_port_in_use_is_one_line(cloud: Path) -> None:
     assert "in use" in done.stderr
 
 
-def test_no_network_for_the_first_download_is_one_line(cloud: Path) -> None:
+def test_no_network_for_the_first_download_is_one_line(own_cloud: Path) -> None:
     """Without workerd and without a registry: one line says what is needed and what to do; status 1."""
     done = run(
         "local",
         "start",
-        XDG_CACHE_HOME=str(cloud / "empty"),
-        HOME=str(cloud),
+        XDG_CACHE_HOME=str(own_cloud / "empty"),
+        HOME=str(own_cloud),
         NPM_CONFIG_REGISTRY="http://127.0.0.1:9",
         NOTEBOOK_DO_WORKERD="",
     )

@@ -209,7 +209,7 @@ def test_a_syntax_error_has_workerds_message_and_the_cell_line(shell: Interactiv
     assert "\n" not in str(caught.value)
 
 
-def test_a_kernel_restart_keeps_objects_and_identity(shell: InteractiveShell, cloud: Path) -> None:
+def test_a_kernel_restart_keeps_objects_and_identity(shell: InteractiveShell) -> None:
     """After the shell, the session and the server are gone, the same cells find the same objects."""
     from notebook_do.local.process import launch
 
@@ -223,7 +223,7 @@ def test_a_kernel_restart_keeps_objects_and_identity(shell: InteractiveShell, cl
     press(shell)
     assert answer(shell, "my-worker") == "1"
     nd.current().close()
-    launch.stop(cloud / "local-data")
+    launch.stop()
     import notebook_do.sessions.session as session_module
 
     session_module._current = None

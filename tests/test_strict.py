@@ -45,7 +45,7 @@ def ask(method: str, path: str, body: Any = None) -> httpx.Response:
         target.release()
 
 
-def test_a_plan_and_its_result_say_what_begins_at_first_use(cloud: Path) -> None:
+def test_a_plan_and_its_result_say_what_begins_at_first_use(own_cloud: Path) -> None:
     """One short line a kind, only where such a binding is set; in the plan's text and in that of the result."""
     session = nd.session("app")
     plan = declare(session, KV=nd.KV(KV), PICS=nd.R2(BUCKET), DB=nd.D1(DATABASE))
@@ -61,7 +61,7 @@ def test_a_plan_and_its_result_say_what_begins_at_first_use(cloud: Path) -> None
     assert changed.notes == ()
 
 
-def test_what_was_made_by_its_name_is_not_mentioned(cloud: Path) -> None:
+def test_what_was_made_by_its_name_is_not_mentioned(own_cloud: Path) -> None:
     """A namespace, a bucket and a database made over the API, as wrangler makes them, are there already."""
     session = nd.session("app")
     made = ask("POST", "/storage/kv/namespaces", {"title": "words"}).json()["result"]["id"]
@@ -71,7 +71,7 @@ def test_what_was_made_by_its_name_is_not_mentioned(cloud: Path) -> None:
     assert plan.notes == (NOTES[0],)
 
 
-def test_a_queue_that_nobody_made_is_told_as_well(cloud: Path) -> None:
+def test_a_queue_that_nobody_made_is_told_as_well(own_cloud: Path) -> None:
     """But not one that the plan itself makes for its consumer."""
     session = nd.session("app")
     nd.Worker("c", script="export default { fetch() {}, queue() {} };", consumes=["jobs"])
@@ -96,7 +96,7 @@ REFUSALS = [
 ]
 
 
-def test_a_strict_server_refuses_what_nobody_made(cloud: Path) -> None:
+def test_a_strict_server_refuses_what_nobody_made(own_cloud: Path) -> None:
     """Code and text are Cloudflare's; made as other tools make it, each is taken; the plan mentions no first use."""
     started = run("local", "start", "--strict")
     assert "must have been made" in started.stdout, started.stderr
@@ -135,7 +135,7 @@ SOON = {"jobs": {"batch_size": 1, "max_wait_time_ms": 0}}
 
 
 @pytest.mark.parametrize("apart", [False, True])
-def test_a_queue_is_made_before_the_upload_that_sends_to_it(cloud: Path, apart: bool) -> None:  # noqa: FBT001
+def test_a_queue_is_made_before_the_upload_that_sends_to_it(own_cloud: Path, apart: bool) -> None:  # noqa: FBT001
     """Issue 11.14: the first deploy of producer and consumer, in one Worker or in two, succeeds where 11000 is told."""
     assert run("local", "start", "--strict").returncode == 0
     session = nd.session("app")
@@ -157,7 +157,7 @@ def test_a_queue_is_made_before_the_upload_that_sends_to_it(cloud: Path, apart: 
     assert got == ["hello"]
 
 
-def test_strictness_is_remembered_while_the_server_runs(cloud: Path) -> None:
+def test_strictness_is_remembered_while_the_server_runs(own_cloud: Path) -> None:
     """`status` shows it; who joins has it; a server that is not strict does not become so; the next one is not."""
     assert run("local", "start", "--strict").returncode == 0
     assert json.loads(run("local", "status", "--json").stdout)["strict"] is True

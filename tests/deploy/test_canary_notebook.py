@@ -98,20 +98,24 @@ CELLS = tuple(cell.strip() for cell in SCRIPT.split("# ---"))
 
 
 @pytest.fixture
-def book(cloud: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def book(own_cloud: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Run the cells in a real kernel and save the notebook, widget state included; the server runs on meanwhile."""
     monkeypatch.setenv("CANARY_KEY", VALUE)
-    (cloud / "asked").write_text(ASKED)
-    target = launch.ensure(cloud / "local-data")
+    (own_cloud / "asked").write_text(ASKED)
+    target = launch.ensure(own_cloud / "local-data")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
     client = NotebookClient(
-        notebook, timeout=60, allow_errors=True, store_widget_state=True, resources={"metadata": {"path": str(cloud)}}
+        notebook,
+        timeout=60,
+        allow_errors=True,
+        store_widget_state=True,
+        resources={"metadata": {"path": str(own_cloud)}},
     )
     client.execute()
-    (cloud / "asked").unlink()
-    nbformat.write(notebook, cloud / "canary.ipynb")
+    (own_cloud / "asked").unlink()
+    nbformat.write(notebook, own_cloud / "canary.ipynb")
     try:
-        yield cloud / "canary.ipynb"
+        yield own_cloud / "canary.ipynb"
     finally:
         target.release()
 

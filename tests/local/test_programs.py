@@ -35,9 +35,9 @@ class Running:
         """Call the Worker."""
         return self.deployed.fetch(path, method, **options)
 
-    def begin_anew(self, home: Path) -> None:
+    def begin_anew(self) -> None:
         """Stop the local Cloudflare; the next call starts it again."""
-        launch.stop(home / "local-data")
+        launch.stop()
 
 
 @pytest.fixture
@@ -54,12 +54,12 @@ def until(found: Callable[[], Any], seconds: float = 10) -> Any:
     return answer
 
 
-def test_counter(program: Callable[..., Running], cloud: Path) -> None:
+def test_counter(program: Callable[..., Running]) -> None:
     """Each name counts for itself, and goes on after everything was stopped."""
     counter = program("counter")
     assert [counter.call(f"/a/{verb}").json() for verb in ("up", "up", "down")] == [1, 2, 1]
     assert counter.call("/b/up").json() == 1
-    counter.begin_anew(cloud)
+    counter.begin_anew()
     assert counter.call("/a/up").json() == 2
 
 
@@ -122,13 +122,13 @@ def test_time_to_live(program: Callable[..., Running]) -> None:
     assert page.session.objects("program")["stored"].tolist() in ([], [False])
 
 
-def test_in_memory_state(program: Callable[..., Running], cloud: Path) -> None:
+def test_in_memory_state(program: Callable[..., Running]) -> None:
     """The value is read from storage once in a life, and a new life begins with what was stored."""
     van = program("memory")
     assert van.call().json() == {"place": "nowhere", "reads": 1}
     assert van.call("/", "POST", content="Lyon").json() == {"place": "Lyon", "reads": 1}
     assert van.call().json() == {"place": "Lyon", "reads": 1}
-    van.begin_anew(cloud)
+    van.begin_anew()
     assert van.call().json() == {"place": "Lyon", "reads": 1}
 
 

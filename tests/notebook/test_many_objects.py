@@ -33,18 +33,18 @@ export default {
 
 
 @pytest.fixture
-def crowd(cloud: Path) -> nd.Session:
+def crowd(own_cloud: Path) -> nd.Session:
     """Deploy a Worker, enter a room, and put its file there for 1,011 more: to enter them all takes a minute."""
     session = nd.session("crowd")
     rooms = nd.DurableObjectNamespace("rooms", class_name="Room", protect=False)
     nd.Worker("chat", script=SOURCE, bindings={"ROOMS": rooms})
     session.deploy(session.plan())
     assert session.fetch("chat").text == "ok"
-    (stored,) = (cloud / "local-data" / "objects").glob(f"*/{'[0-9a-f]' * 64}.sqlite")
-    with closing(sqlite3.connect(stored)) as room, closing(sqlite3.connect(cloud / "copy.sqlite")) as copy:
+    (stored,) = (own_cloud / "local-data" / "objects").glob(f"*/{'[0-9a-f]' * 64}.sqlite")
+    with closing(sqlite3.connect(stored)) as room, closing(sqlite3.connect(own_cloud / "copy.sqlite")) as copy:
         room.backup(copy)
     for number in range(1, N):
-        shutil.copyfile(cloud / "copy.sqlite", stored.with_name(f"{number:064x}.sqlite"))
+        shutil.copyfile(own_cloud / "copy.sqlite", stored.with_name(f"{number:064x}.sqlite"))
     return session
 
 

@@ -1,0 +1,51 @@
+"""What lets tests share a local Cloudflare, and enumerate less by default."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from notebook_do.local.process import launch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+LISTS = (
+    ("/workers/scripts", "/workers/scripts/{id}?force=true"),
+    ("/queues", "/queues/{queue_id}"),
+    ("/storage/kv/namespaces", "/storage/kv/namespaces/{id}"),
+    ("/d1/database", "/d1/database/{uuid}"),
+)
+"""What an account of the tests may hold, and how each is deleted. R2 buckets with objects in them stay."""
+
+
+def empty(data: Path) -> None:
+    """Delete what is in the account of a local Cloudflare, if it runs."""
+    target = launch.status(data)
+    if target is None:
+        return
+    headers = {"Authorization": f"Bearer {target.token()}"}
+    base = f"{target.api}/accounts/{target.account_id}"
+    with httpx.Client(base_url=base, headers=headers, timeout=30, trust_env=False) as account:
+        for listed, one in LISTS:
+            for item in account.get(listed).raise_for_status().json()["result"]:
+                account.delete(one.format(**item)).raise_for_status()
+        assert account.get("/workers/durable_objects/namespaces").json()["result"] == []
+
+
+def thinned(*axes: Iterable[Any], of: int, always: Callable[..., bool] = lambda *_: False) -> list[Any]:
+    """Return all combinations; by default one in `of` runs, and the rest is `thorough`.
+
+    Those that run lie on diagonals, so that each value of every axis meets some of each other axis. `always` names
+    combinations that are too important to be left out.
+    """
+    made = []
+    for places in product(*map(enumerate, axes)):
+        values = [value for _, value in places]
+        runs = sum(place for place, _ in places) % of == 0 or always(*values)
+        made.append(pytest.param(*values, marks=() if runs else pytest.mark.thorough))
+    return made
