@@ -30,9 +30,11 @@ CACHE = platformdirs.user_cache_path("notebook_do", appauthor=False) / "test-cli
 PIP = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", ".")
 BROWSER_HINT = "needs a browser: apt-get install -y chromium"
 
-# A test never fails on a time.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+# A test never fails on a time. `.ci/run` asks for the profile `thorough` by --hypothesis-profile.
+UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=40)
+settings.register_profile("normal", UNTIMED)
+settings.register_profile("thorough", UNTIMED, max_examples=500)
+settings.load_profile("normal")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -88,7 +88,13 @@ def sent(cloud: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]
     return mutations
 
 
-@pytest.mark.parametrize("name", sorted(p.name for p in NOTEBOOKS.glob("*.ipynb")))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(p.name, marks=() if p.stem == "quickstart" else pytest.mark.thorough)
+        for p in sorted(NOTEBOOKS.glob("*.ipynb"))
+    ],
+)
 def test_run_all_without_the_press_sends_nothing(copies: Path, sent: Callable[[], list[str]], name: str) -> None:
     """Without --deploy a notebook sends no mutation and makes no state file; it says how to approve the plan."""
     out = copies / "executed.ipynb"

@@ -89,7 +89,7 @@ def test_a_wrangler_project_goes_on_beside_a_session_that_adopted_its_worker(
     assert session.fetch("counter").text == "n5"
 
 
-@pytest.mark.parametrize("lifecycle", ["exports", "migrations"])
+@pytest.mark.parametrize("lifecycle", ["exports", pytest.param("migrations", marks=pytest.mark.thorough)])
 def test_wrangler_changes_nothing(
     session: nd.Session, cloud: Any, tmp_path: Path, node: Path, node_packages: Path, lifecycle: str
 ) -> None:

@@ -162,6 +162,7 @@ def test_an_imported_worker_goes_out_and_in_again(
     assert plan.empty, [c.detail for c in (*plan.changes, *plan.drift)]
 
 
+@pytest.mark.thorough
 def test_environments_of_a_project_stay_one_group(
     session: nd.Session, cloud: Any, tmp_path: Path, node: Path, node_packages: Path
 ) -> None:

@@ -108,6 +108,7 @@ def test_static_assets(cloud: Any, project: Path, wrangler: Callable[..., str]) 
     assert cloud.call("counter", "/count").text == "n2"
 
 
+@pytest.mark.thorough
 def test_secrets_versions_and_rollback(cloud: Any, project: Path, wrangler: Callable[..., str]) -> None:
     """Secrets survive deploys; a version waits until it is deployed; a rollback brings the old code back."""
     write(project, migrations=CREATE)
@@ -130,6 +131,7 @@ def test_secrets_versions_and_rollback(cloud: Any, project: Path, wrangler: Call
     wrangler("secret", "list")
 
 
+@pytest.mark.thorough
 def test_tail(cloud: Any, project: Path, wrangler: Callable[..., str], node: Path, node_packages: Path) -> None:
     """`wrangler tail` prints what the Worker logs."""
     write(project, migrations=CREATE)

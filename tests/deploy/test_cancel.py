@@ -11,6 +11,7 @@ from account_model import Account, Clock, client_of
 from faults import FAULTS
 from IPython.core.interactiveshell import InteractiveShell
 from project import Project, worker_of
+from sharing import thinned
 from test_faults import ENDPOINTS, Weather, check_state, check_truth
 
 from notebook_do.errors import DurableError
@@ -47,8 +48,7 @@ class Impatient:
         return self.pressed > 0
 
 
-@pytest.mark.parametrize("endpoint", USED)
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("fault", "endpoint"), thinned(FAULTS, USED, of=5))
 def test_f36_f42_cancelled_in_any_wait(tmp_path: Path, fault: str, endpoint: str) -> None:
     """F36, F42: Cancel in the wait after any fault ends it within 200 ms, tells no lie, and one more run ends it.
 

@@ -109,13 +109,18 @@ def survive(begin: Callable[[str], Trial], points: list[tuple[int, str]]) -> Non
         shutil.rmtree(trial.path)
 
 
+SOME_OR_ALL = pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.thorough)])
+"""A kill at each fifth point by default; five is prime to the two phases, so both are met."""
+
+
 @pytest.fixture(params=["migrations", "exports"])
 def form(request: pytest.FixtureRequest) -> str:
     """Both forms of class migrations."""
     return str(request.param)
 
 
-def test_f30_killed_at_every_request(tmp_path: Path, served: Served, runner: Runner, form: str) -> None:
+@SOME_OR_ALL
+def test_f30_killed_at_every_request(tmp_path: Path, served: Served, runner: Runner, form: str, every: int) -> None:
     """F30, F41, P1, P4, P5: killed before any request, or between its commit and its answer, one rerun ends it."""
     reference = trial_of(tmp_path / "reference", served, runner, form)
     assert reference.run() == 0, reference.told()
@@ -124,19 +129,18 @@ def test_f30_killed_at_every_request(tmp_path: Path, served: Served, runner: Run
     points = [(n, p) for n, p in points_of(effects) if effects[n - 1].startswith("net ")]
     changing = [(n, p) for n, p in points if not effects[n - 1].startswith("net GET")]
     assert len(changing) >= 2 * 9
-    survive(
-        lambda name: trial_of(tmp_path / name, served, runner, form),
-        changing + [p for p in points if p not in changing][::5],
-    )
+    reading = [p for p in points if p not in changing]
+    survive(lambda name: trial_of(tmp_path / name, served, runner, form), changing[::every] + reading[:: 5 * every])
 
 
-def test_f30_killed_at_some_writes(tmp_path: Path, served: Served, runner: Runner, form: str) -> None:
-    """F30, F50: killed at every seventh effect on the disk, torn writes included, one rerun ends it."""
+@SOME_OR_ALL
+def test_f30_killed_at_some_writes(tmp_path: Path, served: Served, runner: Runner, form: str, every: int) -> None:
+    """F30, F50: killed at some effects on the disk, torn writes included, one rerun ends it."""
     reference = trial_of(tmp_path / "reference", served, runner, form)
     assert reference.run() == 0, reference.told()
     effects = reference.effects()
     points = [(n, p) for n, p in points_of(effects) if effects[n - 1].startswith("disk ")]
-    survive(lambda name: trial_of(tmp_path / name, served, runner, form), points[:: max(1, len(points) // 40)])
+    survive(lambda name: trial_of(tmp_path / name, served, runner, form), points[:: every * max(1, len(points) // 40)])
 
 
 @pytest.mark.exhaustive
@@ -174,7 +178,12 @@ def survive_twice(once: Trial, at: int, phase: str, seconds: range) -> int:
 
 
 @pytest.mark.parametrize(
-    ("stride", "seconds"), [(7, range(1, 60, 9)), pytest.param(1, range(1, 10_000), marks=pytest.mark.exhaustive)]
+    ("stride", "seconds"),
+    [
+        (13, range(1, 60, 19)),
+        pytest.param(7, range(1, 60, 9), marks=pytest.mark.thorough),
+        pytest.param(1, range(1, 10_000), marks=pytest.mark.exhaustive),
+    ],
 )
 def test_f30_killed_twice(
     tmp_path: Path, served: Served, runner: Runner, form: str, stride: int, seconds: range

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from account_model import ACCOUNT, BASE, TOKEN, Clock
 from faults import FAULTS
+from sharing import thinned
 
 from notebook_do.cloudflare.answer import NoAnswer
 from notebook_do.cloudflare.client import Client
@@ -100,9 +101,7 @@ def call(method: str, wire: Wire, clock: Clock) -> Any:
     return asyncio.run(inside())
 
 
-@pytest.mark.parametrize("times", [1, 1000])
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("fault", "method", "times"), thinned(FAULTS, METHODS, (1, 1000), of=7))
 def test_f37_s25_every_fault_at_every_method(fault: str, method: str, times: int) -> None:
     """F36, F37, S03, S25: a read comes through one fault with the right result; else there is one typed line.
 

@@ -209,7 +209,10 @@ def killed_and_rerun(target: LocalTarget, runner: Runner, path: Path, form: str,
     assert found == [2, 2, 2], (at, phase)
 
 
-@pytest.mark.parametrize("stride", [4, pytest.param(1, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize(
+    "stride",
+    [7, pytest.param(4, marks=pytest.mark.thorough), pytest.param(1, marks=pytest.mark.exhaustive)],
+)
 @pytest.mark.parametrize("form", ["exports", "migrations"])
 def test_f30_p1_no_object_is_lost(target: LocalTarget, runner: Runner, tmp_path: Path, form: str, stride: int) -> None:
     """F30, P1: killed before a mutation, or between its commit and its answer, a rerun ends it, every object whole."""

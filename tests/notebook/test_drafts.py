@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from notebook_do.model import Namespace, Worker
@@ -94,7 +94,6 @@ WORKERS = st.builds(
 )
 
 
-@settings(max_examples=400)
 @given(draft=st.one_of(SPACES, WORKERS))
 def test_a_form_without_fault_is_its_cell_and_a_form_with_one_names_a_field(draft: Any) -> None:
     """Whatever stands in the fields: the cell declares just that, or a field says why it cannot."""

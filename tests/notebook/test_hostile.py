@@ -95,31 +95,39 @@ def poisoned(value: Any, evil: str) -> Any:
     return value
 
 
+SOME_OR_ALL = pytest.mark.parametrize(
+    "strings", [HOSTILE[::7], pytest.param(HOSTILE, marks=pytest.mark.thorough)], ids=["some", "all"]
+)
+
+
 def test_there_are_enough() -> None:
     """The list is what it says."""
     assert len(set(HOSTILE)) >= 200
 
 
+@SOME_OR_ALL
 @pytest.mark.parametrize("which", ["make_plan", "deletion", "refused"])
-def test_plans(which: str, request: pytest.FixtureRequest) -> None:
+def test_plans(which: str, strings: list[str], request: pytest.FixtureRequest) -> None:
     """Every string of a plan."""
     found = request.getfixturevalue(which)
     plan = found() if callable(found) else found
-    for evil in HOSTILE:
+    for evil in strings:
         bad = poisoned(plan, evil)
         assert faults(views.document_of(replace(bad, drift=bad.changes, warnings=(evil,)))) == []
 
 
-def test_every_block() -> None:
+@SOME_OR_ALL
+def test_every_block(strings: list[str]) -> None:
     """Every string of every kind of block."""
-    for evil, tone in itertools.product(HOSTILE, (None, *Tone)):
+    for evil, tone in itertools.product(strings, (None, *Tone)):
         assert faults(block_document(evil, tone)) == []
 
 
+@SOME_OR_ALL
 @pytest.mark.parametrize("name", sorted(every_view("x")))
-def test_every_view(name: str) -> None:
+def test_every_view(name: str, strings: list[str]) -> None:
     """Declarations, results and tables, however their rows came to be."""
-    for evil in HOSTILE:
+    for evil in strings:
         assert faults(every_view(evil)[name]) == []
 
 

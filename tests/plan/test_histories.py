@@ -201,7 +201,6 @@ class Notebook(RuleBasedStateMachine):
 
 TestHistories = Notebook.TestCase
 TestHistories.settings = settings(
-    max_examples=200,
     phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
     stateful_step_count=40,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 from plan_world import Configuration, Place, World, declare
 
@@ -67,7 +67,6 @@ def desired_of(configuration: Configuration, edges: Edges, transfers: dict[str, 
     return replace(desired, workers=workers)
 
 
-@settings(max_examples=100)
 @given(changes(), st.sampled_from(["auto", "migrations"]))
 def test_any_bindings_any_moves(
     change: tuple[tuple[Configuration, Edges], tuple[Configuration, Edges]], form: str

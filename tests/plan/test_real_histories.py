@@ -163,7 +163,7 @@ class RealNotebook(RuleBasedStateMachine):
 
 TestRealHistories = RealNotebook.TestCase
 TestRealHistories.settings = settings(
-    max_examples=3,
+    max_examples=max(2, settings.default.max_examples // 50),
     stateful_step_count=10,
     phases=(Phase.generate,),
     suppress_health_check=list(HealthCheck),

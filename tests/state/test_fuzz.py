@@ -113,7 +113,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(content=mangled())
-@settings(max_examples=600, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_f54_mangled_bytes(place: Path, content: bytes) -> None:
     """F54: a mangled file is refused, or, when only its layout changed, read as what was written."""
     found = load(place, content)
@@ -121,7 +121,7 @@ def test_f54_mangled_bytes(place: Path, content: bytes) -> None:
 
 
 @given(content=resealed())
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_f54_any_value_under_a_right_checksum(place: Path, content: bytes) -> None:
     """F54: a value of any kind in any field is refused with a typed error, or read, and then written as it was read."""
     found = load(place, content)
@@ -129,7 +129,6 @@ def test_f54_any_value_under_a_right_checksum(place: Path, content: bytes) -> No
 
 
 @given(content=st.binary(max_size=200))
-@settings(max_examples=300)
 def test_f54_parse_is_strict_json(content: bytes) -> None:
     """F54: what the strict parser accepts is JSON, and the same value."""
     try:

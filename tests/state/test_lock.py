@@ -250,7 +250,7 @@ RACER = """
 """
 
 
-@pytest.mark.parametrize("rounds", [50, pytest.param(1000, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("rounds", [15, pytest.param(300, marks=pytest.mark.thorough)])
 def test_f44_eight_processes_race(state: StateFile, rounds: int) -> None:
     """F44: of 8 processes that all planned on serial n exactly one saves n + 1, in every round."""
     with state.lock():

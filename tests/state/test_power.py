@@ -99,7 +99,7 @@ def survived(file: File, dice: random.Random) -> bytes:
     return file.content[: file.durable] + dice.choice([b"", rest, rest[:kept], b"\0" * len(rest)])
 
 
-@pytest.mark.parametrize("schedules", [400, pytest.param(10_000, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("schedules", [100, pytest.param(2000, marks=pytest.mark.thorough)])
 def test_f50_power_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedules: int) -> None:
     """F50, P8: after a power loss at any point of a save the file that is found is the old or the new one, whole."""
     place = tmp_path / "p"
