@@ -314,5 +314,8 @@ def test_lab_opens_the_quickstart(cloud: Path) -> None:
         )
         process.send_signal(signal.SIGINT)
         process.stderr.close()
-        process.wait(timeout=60)
+        try:
+            process.wait(timeout=60)
+        finally:
+            process.kill()
     assert "quickstart.ipynb" in address
