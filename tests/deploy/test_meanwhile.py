@@ -259,7 +259,7 @@ def test_an_upload_whose_tags_are_full_is_told_by_its_etag(tmp_path: Path) -> No
     account = Account()
     project = project_of(tmp_path, account, *plain("one"))
     assert asyncio.run(project.run()).ok
-    account.scripts["plain"]["tags"] = [f"team:{n}" for n in range(9)]
+    account.scripts["plain"]["tags"] = [f"team:{n}" for n in range(10)]
     project.declared = plain("two")
     assert asyncio.run(project.run()).ok
     assert asyncio.run(project.plan()).empty
@@ -270,7 +270,7 @@ def test_an_upload_whose_tags_are_full_is_waited_for_too(tmp_path: Path) -> None
     account, clock = Account(), Clock()
     project = project_of(tmp_path, account, *plain("one"))
     assert asyncio.run(project.run()).ok
-    account.scripts["plain"]["tags"] = [f"team:{n}" for n in range(9)]
+    account.scripts["plain"]["tags"] = [f"team:{n}" for n in range(10)]
     project.declared = plain("two")
     plan = asyncio.run(project.plan())
     project.client = lambda: client_of(account, Lagging(clock), clock)
@@ -378,6 +378,16 @@ def test_what_was_listed_after_our_upload_is_what_counts_from_then_on() -> None:
     left.seen(listed)
     assert left.change(sent(), {"w": listed}) is None
     assert "time of change t2" in str(left.change(sent(), {"w": ObservedScript(name="w", etag="e2")}))
+
+
+def test_a_script_that_we_deleted_is_expected_to_be_gone() -> None:
+    """A later step that names it finds it as we left it; where it is there again, somebody else made it."""
+    there = ObservedScript(name="w", etag="e1", modified_on="t1")
+    left = Left(scripts={"w": there})
+    assert left.change(sent(), {}) == "script w was changed by somebody else during the deploy (it is gone)"
+    left.deleted("w")
+    assert left.change(sent(), {}) is None
+    assert left.change(sent(), {"w": there}) == "script w was changed by somebody else during the deploy (it is new)"
 
 
 @pytest.mark.parametrize(

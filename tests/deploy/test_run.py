@@ -156,6 +156,21 @@ def test_f17_delete_leaves_a_tombstone(state: StateFile) -> None:
     assert [t.namespace_id for t in recorded.tombstones] == [id_]
 
 
+def test_a_script_that_an_earlier_step_deleted_is_expected_to_be_gone(state: StateFile) -> None:
+    """A later step that makes it anew is sent: that it is gone is our own doing, and no change of somebody else."""
+    account = Account()
+    run(account, state, first_deploy)
+    (id_,) = account.namespaces
+    delete = DeleteScript(
+        worker="w", script_name="w", namespace_ids=(NamespaceId(id_),), forgotten=(StableId("counter"),)
+    )
+    anew = uploading("w", stable_id="other", class_name="Other", source=b"export class Other {}", attempt="2")
+    result = run(account, state, lambda _r, _o: (delete, anew), consents=CONSENTS, confirm=[c.phrase for c in CONSENTS])
+    assert result.ok
+    assert [n.stable_id for n in state.load().namespaces] == ["other"]
+    assert id_ not in account.namespaces
+
+
 def test_forget_sends_nothing(state: StateFile) -> None:
     """Forgetting what is no longer live changes the state file only, with a tombstone."""
     account = Account()

@@ -27,7 +27,7 @@ ROOMS = {
         modules=("notebook_do/state/*.py",),
         tests=(
             *_in("tests/state", "file", "disk", "key", "refusals", "lock", "power", "fuzz"),
-            *_in("tests/deploy", "record", "late"),
+            "tests/deploy/test_record.py",
             "tests/test_journal.py",
         ),
         share=2,
@@ -36,7 +36,17 @@ ROOMS = {
         modules=("notebook_do/plan/*.py",),
         tests=(
             *_in("tests/plan", "whole_plans", "cases", "failures", "mark", "settings", "triggers", "assets", "entries"),
-            *_in("tests/plan", "updates", "plan_value", "undecided", "import_export", "order", "orders", "histories"),
+            *_in(
+                "tests/plan",
+                "updates",
+                "plan_value",
+                "reading",
+                "undecided",
+                "import_export",
+                "order",
+                "orders",
+                "histories",
+            ),
             "tests/deploy/test_stored_plan.py",
         ),
         beyond=_in("tests/plan", "cases", "whole_plans"),

@@ -21,6 +21,7 @@ from notebook_do.model import (
     steps,
 )
 from notebook_do.model.states import KEPT, Sight, is_kept
+from notebook_do.plan.bound import describe
 from notebook_do.plan.digest import WORDS, is_as_shown
 from notebook_do.plan.plan import Consent
 from notebook_do.plan.secret import fate_of, is_live_secret
@@ -45,6 +46,25 @@ def test_frames_of_a_plan() -> None:
     assert list(plan.bindings["target"]) == ["counter", ""]
     assert list(plan.migrations["step"]) == ["create"]
     assert list(plan.migrations["to_class"]) == ["Counter"]
+
+
+def test_migrations_are_listed_behind_workers_without_any() -> None:
+    """The frame has the class migrations of every upload, whatever comes before it."""
+    made = Book()
+    made.cell("worker api --no-url", body())
+    made.cell("namespace counter --class Counter")
+    made.cell("worker web --bind COUNTER=counter --no-url", body(Counter="counter"))
+    assert list(made.plan().migrations["worker"]) == ["web"]
+
+
+def test_what_a_rate_limit_is_told_apart_by() -> None:
+    """Its limit and period are shown, and a live one that says neither is shown without."""
+
+    def limited(**fields: object) -> ValueBinding:
+        return ValueBinding(name="R", value=Resource(type="ratelimit", fields=Json({"namespace_id": "1001", **fields})))
+
+    assert describe(limited(simple={"limit": 5, "period": 60}), "api").endswith("1001 (limit 5, period 60)")
+    assert describe(limited(), "api").endswith("1001")
 
 
 def test_what_may_be_pressed() -> None:

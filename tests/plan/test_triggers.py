@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from plan_world import Book, body, words
 
+from notebook_do.declare.catalog import Catalog
 from notebook_do.deploy.order import waits_for
 from notebook_do.model import Desired, DesiredWorker, Json, Observed, ObservedTrigger, RecordedWorker, Trigger
-from notebook_do.model.steps import RemoveTrigger, SetTrigger, Upload
+from notebook_do.model.steps import DeleteScript, RemoveTrigger, SetTrigger, Upload
 from notebook_do.plan.build import build_plan
 from notebook_do.plan.triggers import triggers_concerned
 
@@ -276,6 +277,25 @@ def test_only_our_own_is_removed() -> None:
     plan = planned((), (ROUTE,), (route("api"),))
     assert [type(s) for s in plan.steps] == [RemoveTrigger]
     assert planned((), (), (route("api"),)).empty
+
+
+def test_the_triggers_of_a_destroyed_worker_are_removed_before_it() -> None:
+    """Each that is recorded as ours, and by a step that is shown: a deletion alone need not take them along."""
+    book = Book()
+    book.cell("worker api --no-url", body())
+    book.deploy()
+    recorded = replace(
+        book.world.recorded, workers=tuple(replace(w, triggers=(ROUTE, QUEUE)) for w in book.world.recorded.workers)
+    )
+    plan = build_plan(
+        Catalog().desired("s", "production", destroy=("api",)),
+        recorded,
+        replace(book.world.observed(), triggers=(route("api"),)),
+        target="local",
+        default_compatibility_date="2026-01-01",
+    )
+    assert [s.trigger for s in plan.steps if isinstance(s, RemoveTrigger)] == [ROUTE, QUEUE]
+    assert [type(s) for s in plan.steps] == [RemoveTrigger, RemoveTrigger, DeleteScript]
 
 
 def test_a_setting_of_a_consumer_is_compared() -> None:
