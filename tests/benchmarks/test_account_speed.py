@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from notebook_do.local.account.account import Account, Change, new_hex_id, new_version_id, now
+from notebook_do.local.account.account import Account, AccountChange, new_hex_id, new_version_id, now
 from notebook_do.local.account.records import Code, Deployment, Script, StoredModule, Version
 from notebook_do.local.process import launch
-from notebook_do.local.rules.namespaces import Namespace
+from notebook_do.local.rules.namespaces import AccountNamespace
 from notebook_do.local.runtime.spec import Export, ProbeReport
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ def fill(data: Path) -> None:
     """Put the Workers into the account without starting any of them."""
     data.mkdir(mode=0o700)
     account = Account(data)
-    namespaces: list[Namespace] = []
+    namespaces: list[AccountNamespace] = []
     for number in range(WORKERS):
         content = SOURCE.format(number=number).encode()
         digest, name = account.blobs.store(content), f"w{number}"
         module = StoredModule(
             name="index.js", content_type="application/javascript+module", digest=digest, size=len(content)
         )
-        namespaces.append(Namespace(id=new_hex_id(), script=name, class_name="Counter", sqlite=True))
+        namespaces.append(AccountNamespace(id=new_hex_id(), script=name, class_name="Counter", sqlite=True))
         version = Version(
             id=new_version_id(),
             number=1,
@@ -57,7 +57,7 @@ def fill(data: Path) -> None:
         )
         shares = ((version.id, 100.0),)
         account.apply(
-            Change(
+            AccountChange(
                 script=Script(name=name, tag=new_hex_id(), created_on=now(), modified_on=now(), next_number=2),
                 version=version,
                 deployment=Deployment(id=new_version_id(), created_on=now(), source="api", versions=shares),

@@ -10,10 +10,10 @@ import pytest
 
 from notebook_do.errors import TargetError
 from notebook_do.local.account import files as module
-from notebook_do.local.account.account import Account, Change, new_hex_id, new_version_id, now
+from notebook_do.local.account.account import Account, AccountChange, new_hex_id, new_version_id, now
 from notebook_do.local.account.files import Blobs
 from notebook_do.local.account.records import Code, Deployment, Script, StoredModule, Version
-from notebook_do.local.rules.namespaces import Namespace
+from notebook_do.local.rules.namespaces import AccountNamespace
 from notebook_do.local.runtime.spec import Export, ProbeReport
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ REPORT = ProbeReport(
 )
 
 
-def change(account: Account, name: str, content: bytes = b"code", **more: object) -> Change:
+def change(account: Account, name: str, content: bytes = b"code", **more: object) -> AccountChange:
     """Make a change that uploads one module."""
     script = account.scripts.get(name) or Script(name=name, tag=new_hex_id(), created_on=now(), modified_on=now())
     digest = account.blobs.store(content)
@@ -47,13 +47,13 @@ def change(account: Account, name: str, content: bytes = b"code", **more: object
     )
     deployment = Deployment(id=new_version_id(), created_on=now(), source="api", versions=((version.id, 100.0),))
     script = replace(script, next_number=script.next_number + 1)
-    return Change(script=script, version=version, deployment=deployment, **more)  # type: ignore[arg-type]
+    return AccountChange(script=script, version=version, deployment=deployment, **more)  # type: ignore[arg-type]
 
 
 def test_everything_comes_back(tmp_path: Path) -> None:
     """What was applied is the same after the database was opened again, to the last field."""
     account = Account(tmp_path)
-    namespace = Namespace(id=new_hex_id(), script="a", class_name="Counter", sqlite=True)
+    namespace = AccountNamespace(id=new_hex_id(), script="a", class_name="Counter", sqlite=True)
     made = change(account, "a", namespaces=(namespace,))
     account.apply(made)
     account.set_schedules("a", ["* * * * *"])
@@ -73,8 +73,8 @@ def test_a_change_is_all_or_nothing(tmp_path: Path) -> None:
     """A change that fails half way leaves the database and the memory as they were."""
     account = Account(tmp_path)
     account.apply(change(account, "a"))
-    one = Namespace(id=new_hex_id(), script="a", class_name="Counter", sqlite=True)
-    two = Namespace(id=new_hex_id(), script="a", class_name="Counter", sqlite=True)
+    one = AccountNamespace(id=new_hex_id(), script="a", class_name="Counter", sqlite=True)
+    two = AccountNamespace(id=new_hex_id(), script="a", class_name="Counter", sqlite=True)
     before = (dict(account.scripts), dict(account.serving), account.versions("a"), dict(account.namespaces))
     with pytest.raises(sqlite3.IntegrityError):
         account.apply(change(account, "a", b"more", namespaces=(one, two)))
@@ -89,8 +89,8 @@ def test_a_change_is_all_or_nothing(tmp_path: Path) -> None:
 def test_swapped_labels_are_one_change(tmp_path: Path) -> None:
     """Two namespaces can exchange their classes in one transaction."""
     account = Account(tmp_path)
-    first = Namespace(id="1", script="a", class_name="A", sqlite=True)
-    second = Namespace(id="2", script="a", class_name="B", sqlite=False)
+    first = AccountNamespace(id="1", script="a", class_name="A", sqlite=True)
+    second = AccountNamespace(id="2", script="a", class_name="B", sqlite=False)
     account.apply(change(account, "a", namespaces=(first, second)))
     swapped = (replace(first, class_name="B"), replace(second, class_name="A"))
     account.apply(change(account, "a", namespaces=swapped))

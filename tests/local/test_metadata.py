@@ -9,7 +9,7 @@ import pytest
 
 from notebook_do.local.account.records import DEFERRED, Code, StoredModule, Version
 from notebook_do.local.api.metadata import (
-    Upload,
+    ScriptUpload,
     check_date,
     check_modules,
     check_parts,
@@ -37,7 +37,9 @@ def version(*bindings: dict[str, Any]) -> Version:
     return Version(id="v", number=1, created_on="", source="api", code=code, etag="e", bindings=bindings)
 
 
-def upload(metadata: dict[str, Any], *modules: StoredModule, previous: Version | None = None, **more: Any) -> Upload:
+def upload(
+    metadata: dict[str, Any], *modules: StoredModule, previous: Version | None = None, **more: Any
+) -> ScriptUpload:
     """Read a whole upload."""
     return read_upload({"main_module": "index.js", **metadata}, modules or (module(),), previous=previous, **more)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from notebook_do.local.rules.exports import live_entries, reconcile
-from notebook_do.local.rules.namespaces import AccountFacts, Lifecycle, Namespace, ScriptFacts, Switches
+from notebook_do.local.rules.namespaces import AccountFacts, AccountNamespace, Lifecycle, ScriptFacts, Switches
 from notebook_do.local.rules.refusals import Refused
 from notebook_do.local.rules.scenarios import SCENARIOS
 
@@ -45,12 +45,14 @@ def expecting(source: str, storage: str = "sqlite") -> dict[str, Any]:
     return entry(state="expecting-transfer", storage=storage, transfer_from=source)
 
 
-def namespace(class_name: str, script: str = "me", *, sqlite: bool = True) -> Namespace:
+def namespace(class_name: str, script: str = "me", *, sqlite: bool = True) -> AccountNamespace:
     """Make a namespace whose id tells where it was first."""
-    return Namespace(id=f"{script}/{class_name}", script=script, class_name=class_name, sqlite=sqlite)
+    return AccountNamespace(id=f"{script}/{class_name}", script=script, class_name=class_name, sqlite=sqlite)
 
 
-def account(*namespaces: Namespace, scripts: dict[str, ScriptFacts] | None = None, free: bool = False) -> AccountFacts:
+def account(
+    *namespaces: AccountNamespace, scripts: dict[str, ScriptFacts] | None = None, free: bool = False
+) -> AccountFacts:
     """Make an account with the scripts `me` and `other`."""
     known = {"me": ScriptFacts(), "other": ScriptFacts(), **(scripts or {})}
     return AccountFacts(scripts=known, namespaces=namespaces, switches=Switches(free_plan=free))

@@ -10,19 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notebook_do.local.rules.migrations import check_bindings, migrate
-from notebook_do.local.rules.namespaces import AccountFacts, Lifecycle, Namespace, ScriptFacts, Switches
+from notebook_do.local.rules.namespaces import AccountFacts, AccountNamespace, Lifecycle, ScriptFacts, Switches
 from notebook_do.local.rules.refusals import RULES, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def namespace(class_name: str, script: str = "me", *, sqlite: bool = True) -> Namespace:
+def namespace(class_name: str, script: str = "me", *, sqlite: bool = True) -> AccountNamespace:
     """Make a namespace whose id tells where it was first."""
-    return Namespace(id=f"{script}/{class_name}", script=script, class_name=class_name, sqlite=sqlite)
+    return AccountNamespace(id=f"{script}/{class_name}", script=script, class_name=class_name, sqlite=sqlite)
 
 
-def account(*namespaces: Namespace, tag: str | None = None, **more: Any) -> AccountFacts:
+def account(*namespaces: AccountNamespace, tag: str | None = None, **more: Any) -> AccountFacts:
     """Make an account with the scripts `me` and `other`."""
     scripts = {"me": ScriptFacts(migration_tag=tag), "other": ScriptFacts(), **more.pop("scripts", {})}
     return AccountFacts(scripts=scripts, namespaces=namespaces, **more)

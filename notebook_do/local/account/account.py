@@ -25,7 +25,7 @@ from notebook_do.local.account.records import (
     followed,
     runnable,
 )
-from notebook_do.local.rules.namespaces import AccountFacts, Namespace, ScriptFacts, Switches
+from notebook_do.local.rules.namespaces import AccountFacts, AccountNamespace, ScriptFacts, Switches
 
 if TYPE_CHECKING:
     import sqlite3
@@ -44,13 +44,13 @@ def now() -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class AccountChange:
     """One transaction: a script as it is afterwards, and what is new with it."""
 
     script: Script
     version: Version | None = None
     deployment: Deployment | None = None
-    namespaces: tuple[Namespace, ...] | None = None
+    namespaces: tuple[AccountNamespace, ...] | None = None
     deleted: tuple[str, ...] = ()
     others: tuple[Script, ...] = ()
 
@@ -68,8 +68,8 @@ class Account:
         self.serving: dict[str, Version] = {}
         for name in self.scripts:
             self._reload_active(name)
-        self.namespaces: dict[str, Namespace] = {}
-        self._hosted: dict[str, list[Namespace]] = {}
+        self.namespaces: dict[str, AccountNamespace] = {}
+        self._hosted: dict[str, list[AccountNamespace]] = {}
         self._runnable: dict[str, RunnableWorker] = {}
         self._reload_namespaces()
         self.blobs.sweep(self._digests(), incoming=True)
@@ -145,7 +145,7 @@ class Account:
         switches = Switches(free_plan=self.setting("free_plan") == "yes", kv_closed=self.setting("kv_closed") == "yes")
         return AccountFacts(scripts=scripts, namespaces=tuple(self.namespaces.values()), switches=switches)
 
-    def hosted(self, script: str) -> list[Namespace]:
+    def hosted(self, script: str) -> list[AccountNamespace]:
         """Give the namespaces of one script."""
         return list(self._hosted.get(script, ()))
 
@@ -168,7 +168,7 @@ class Account:
             raise
         self._db.execute("COMMIT")
 
-    def apply(self, change: Change) -> None:
+    def apply(self, change: AccountChange) -> None:
         """Make one change, all of it or nothing."""
         name = change.script.name
         with self._transaction() as db:
@@ -270,7 +270,7 @@ class Account:
         digests |= {file["digest"] for file in (version.assets or {"files": {}})["files"].values()}
         db.executemany("INSERT INTO module VALUES (?, ?)", [(version.id, digest) for digest in digests])
 
-    def _replace_namespaces(self, db: sqlite3.Connection, after: Iterable[Namespace]) -> None:
+    def _replace_namespaces(self, db: sqlite3.Connection, after: Iterable[AccountNamespace]) -> None:
         wanted = {n.id: n for n in after}
         changed = [i for i, n in self.namespaces.items() if wanted.get(i) != n]
         db.executemany("DELETE FROM namespace WHERE id = ?", [(i,) for i in changed])
@@ -299,9 +299,9 @@ class Account:
 
     def _reload_namespaces(self) -> None:
         rows = self._db.execute("SELECT id, script, class_name, sqlite FROM namespace")
-        self._set_namespaces(Namespace(id=i, script=s, class_name=c, sqlite=bool(q)) for i, s, c, q in rows)
+        self._set_namespaces(AccountNamespace(id=i, script=s, class_name=c, sqlite=bool(q)) for i, s, c, q in rows)
 
-    def _set_namespaces(self, namespaces: Iterable[Namespace]) -> None:
+    def _set_namespaces(self, namespaces: Iterable[AccountNamespace]) -> None:
         """Take the account's namespaces; what hosts or binds a changed one must be made ready to run again."""
         before, self.namespaces = self.namespaces, {n.id: n for n in namespaces}
         self._hosted = {}

@@ -10,13 +10,13 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.local.account.account import Account, Change, new_hex_id, new_version_id, now
+from notebook_do.local.account.account import Account, AccountChange, new_hex_id, new_version_id, now
 from notebook_do.local.account.records import DEFERRED, Code, Deployment, Script, Version, followed, runnable
-from notebook_do.local.api.metadata import Upload, check_parts
+from notebook_do.local.api.metadata import ScriptUpload, check_parts
 from notebook_do.local.rules.bounds import check_queues, check_resources, check_services, check_tails
 from notebook_do.local.rules.exports import is_class, reconcile, state_of
 from notebook_do.local.rules.migrations import check_bindings, migrate
-from notebook_do.local.rules.namespaces import AccountFacts, Lifecycle, Namespace, exported_classes
+from notebook_do.local.rules.namespaces import AccountFacts, AccountNamespace, Lifecycle, exported_classes
 from notebook_do.local.rules.refusals import refuse
 from notebook_do.local.runtime.spec import ProbeReport, ScriptInvalid
 
@@ -62,7 +62,7 @@ def fresh_script(name: str) -> Script:
     return Script(name=name, tag=new_hex_id(), created_on=now(), modified_on=now())
 
 
-async def publish(cloud: Cloud, name: str, upload: Upload, *, source: str, trigger: str = "upload") -> Published:
+async def publish(cloud: Cloud, name: str, upload: ScriptUpload, *, source: str, trigger: str = "upload") -> Published:
     """Make an upload the deployed version of a script, at 100 %."""
     check_parts(upload)
     script = cloud.account.scripts.get(name) or fresh_script(name)
@@ -84,11 +84,11 @@ async def publish(cloud: Cloud, name: str, upload: Upload, *, source: str, trigg
         code_update_strategy=upload.strategy or _last_strategy(cloud.account, name),
     )
     await _trial(cloud, name, version, after)
-    await commit(cloud, after, Change(script=script, version=version, deployment=deployment))
+    await commit(cloud, after, AccountChange(script=script, version=version, deployment=deployment))
     return Published(script=script, version=version, reconciliation=after.reconciliation)
 
 
-async def store_version(cloud: Cloud, name: str, upload: Upload, *, source: str) -> Published:
+async def store_version(cloud: Cloud, name: str, upload: ScriptUpload, *, source: str) -> Published:
     """Keep an upload as a version that is not deployed; class lifecycles cannot be part of it."""
     script = cloud.account.scripts[name]
     check_parts(upload)
@@ -103,7 +103,7 @@ async def store_version(cloud: Cloud, name: str, upload: Upload, *, source: str)
     bindings = bound(cloud, name, upload.bindings, facts=facts, after=after, report=report)
     version = _version(cloud.account, script, upload, bindings=bindings, report=report, source=source)
     await _trial(cloud, name, version, after)
-    cloud.account.apply(Change(script=replace(script, next_number=script.next_number + 1), version=version))
+    cloud.account.apply(AccountChange(script=replace(script, next_number=script.next_number + 1), version=version))
     return Published(script=script, version=version)
 
 
@@ -114,7 +114,7 @@ async def redeploy(cloud: Cloud, name: str, deployment: Deployment) -> Published
     if version is None:
         raise refuse("no_version")
     facts = account.facts()
-    upload = Upload(code=version.code, bindings=version.bindings, exports=version.exports)
+    upload = ScriptUpload(code=version.code, bindings=version.bindings, exports=version.exports)
     if not (upload.declares_classes or script.declarative):
         if version.lifecycle != script.lifecycle and version != account.serving.get(name):
             raise refuse("lifecycle_rollback", version=version.id)
@@ -124,11 +124,11 @@ async def redeploy(cloud: Cloud, name: str, deployment: Deployment) -> Published
     check_bindings_of(facts, after, name, version.bindings, version.code.report)
     script = _moved_on(script, facts, after, deployment.source)
     await _trial(cloud, name, version, after)
-    await commit(cloud, after, Change(script=script, deployment=deployment))
+    await commit(cloud, after, AccountChange(script=script, deployment=deployment))
     return Published(script=script, version=version, reconciliation=after.reconciliation)
 
 
-async def commit(cloud: Cloud, after: Lifecycle, change: Change) -> None:
+async def commit(cloud: Cloud, after: Lifecycle, change: AccountChange) -> None:
     """Write one change, then bring what runs up to date with it."""
     namespaces = {n.id: n for n in after.namespaces}
     moved = namespaces != cloud.account.namespaces
@@ -178,7 +178,7 @@ def _same_program(one: Code, other: Code) -> bool:
     return program(one) == program(other)
 
 
-def decide(facts: AccountFacts, script: Script, upload: Upload, report: ProbeReport) -> Lifecycle:
+def decide(facts: AccountFacts, script: Script, upload: ScriptUpload, report: ProbeReport) -> Lifecycle:
     """Apply the class lifecycle of an upload, in the form that it uses."""
     exported = exported_classes(report)
     if upload.declares_classes or script.declarative:
@@ -243,7 +243,7 @@ def _tied(binding: dict[str, Any], name: str, after: Lifecycle) -> dict[str, Any
     return {**binding, "namespace_id": namespace.id}
 
 
-def _check_version_bindings(facts: AccountFacts, name: str, upload: Upload, report: ProbeReport) -> None:
+def _check_version_bindings(facts: AccountFacts, name: str, upload: ScriptUpload, report: ProbeReport) -> None:
     """Refuse own classes in bindings that only a deployment could provision."""
     own, exported = facts.of(name), exported_classes(report)
     for binding in upload.bindings:
@@ -278,14 +278,14 @@ def _losers(account: Account, after: Lifecycle, name: str) -> list[Script]:
     return [replace(account.scripts[other], lifecycle=account.scripts[other].lifecycle + 1) for other in sorted(names)]
 
 
-def _labels(namespaces: dict[str, Namespace]) -> set[tuple[str, str]]:
+def _labels(namespaces: dict[str, AccountNamespace]) -> set[tuple[str, str]]:
     return {(n.id, class_name) for class_name, n in namespaces.items()}
 
 
 def _version(  # noqa: PLR0913 - the parts of a version
     account: Account,
     script: Script,
-    upload: Upload,
+    upload: ScriptUpload,
     *,
     bindings: tuple[dict[str, Any], ...],
     report: ProbeReport,

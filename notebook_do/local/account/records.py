@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from notebook_do.local.account.files import Blobs
-    from notebook_do.local.rules.namespaces import Namespace
+    from notebook_do.local.rules.namespaces import AccountNamespace
 
 SECRET_TYPES = frozenset({"secret_text", "secret_key"})
 NOT_PROBED = ProbeReport(exports=(), default_handlers=(), startup_ms=0)
@@ -162,7 +162,7 @@ def bound_names(version: Version, script: str) -> list[tuple[str, str]]:
     return [(b.get("script_name") or script, str(b.get("class_name"))) for b in bindings]
 
 
-def runnable(blobs: Blobs, name: str, version: Version, namespaces: Iterable[Namespace]) -> RunnableWorker:
+def runnable(blobs: Blobs, name: str, version: Version, namespaces: Iterable[AccountNamespace]) -> RunnableWorker:
     """Make a version with present labels ready to run, hosting `namespaces`."""
     hosted = tuple(
         HostedNamespace(namespace_id=n.id, class_name=n.class_name, sqlite=n.sqlite)
@@ -191,7 +191,7 @@ def _site(blobs: Blobs, assets: Mapping[str, Any]) -> StaticSite:
     return StaticSite(files=files, config=assets["config"])
 
 
-def followed(version: Version, script: str, namespaces: Mapping[str, Namespace]) -> Version:
+def followed(version: Version, script: str, namespaces: Mapping[str, AccountNamespace]) -> Version:
     """Give a version whose Durable Object bindings carry the present labels of their namespaces.
 
     A rename or transfer does not touch the versions of the Workers that bind the namespace; their bindings follow it.
@@ -200,7 +200,7 @@ def followed(version: Version, script: str, namespaces: Mapping[str, Namespace])
     return replace(version, bindings=tuple(_follow(b, script, namespaces) for b in version.bindings))
 
 
-def _follow(binding: dict[str, Any], script: str, namespaces: Mapping[str, Namespace]) -> dict[str, Any]:
+def _follow(binding: dict[str, Any], script: str, namespaces: Mapping[str, AccountNamespace]) -> dict[str, Any]:
     namespace = namespaces.get(binding.get("namespace_id", ""))
     if binding["type"] != "durable_object_namespace" or namespace is None:
         return binding

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from notebook_do.local.account.publish import Cloud
-    from notebook_do.local.rules.namespaces import Namespace
+    from notebook_do.local.rules.namespaces import AccountNamespace
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 _NAME = "Local account"
@@ -123,7 +123,7 @@ async def run_cron(request: Request) -> Response:
         raise refuse("startup", text=invalid) from None
 
 
-def _namespace_item(namespace: Namespace) -> dict[str, Any]:
+def _namespace_item(namespace: AccountNamespace) -> dict[str, Any]:
     return {
         "id": namespace.id,
         "name": f"{namespace.script}_{namespace.class_name}",

@@ -50,7 +50,7 @@ _MOST_SESSIONS = 100
 
 
 @dataclass(slots=True)
-class Session:
+class UploadSession:
     """One upload under way: hashes and sizes by path, and the hashes that are still missing."""
 
     files: dict[str, tuple[str, int]]
@@ -63,8 +63,8 @@ class AssetUploads:
 
     def __init__(self, path: Path, blobs: Blobs) -> None:
         self._db, self._blobs = Database(path, _SCHEMA), blobs
-        self._sessions: dict[str, Session] = {}
-        self._complete: dict[str, Session] = {}
+        self._sessions: dict[str, UploadSession] = {}
+        self._complete: dict[str, UploadSession] = {}
 
     def close(self) -> None:
         """Close the database."""
@@ -78,7 +78,7 @@ class AssetUploads:
         """Open a session; gives its token and the missing files in buckets, or at once the token of completion."""
         files = _manifest(manifest)
         missing = {hash_ for hash_, _ in files.values() if self._kept(hash_) is None}
-        session = Session(files=files, missing=set(missing), completion=_token())
+        session = UploadSession(files=files, missing=set(missing), completion=_token())
         if not missing:
             self._remember(self._complete, session.completion, session)
             return {"jwt": session.completion, "buckets": []}
@@ -137,7 +137,7 @@ class AssetUploads:
         return (str(row[0]), row[1]) if row and self._blobs.path(row[0]).exists() else None
 
     @staticmethod
-    def _remember(sessions: dict[str, Session], token: str, session: Session) -> None:
+    def _remember(sessions: dict[str, UploadSession], token: str, session: UploadSession) -> None:
         while len(sessions) >= _MOST_SESSIONS:
             sessions.pop(next(iter(sessions)))
         sessions[token] = session

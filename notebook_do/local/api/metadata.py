@@ -54,7 +54,7 @@ _REQUIRED = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Upload:
+class ScriptUpload:
     """One upload, ready to be judged against the account."""
 
     code: Code
@@ -153,7 +153,7 @@ def entry_of(metadata: Mapping[str, Any]) -> str:
 
 def read_upload(
     metadata: Mapping[str, Any], modules: Iterable[StoredModule], *, previous: Version | None, strict: bool = False
-) -> Upload:
+) -> ScriptUpload:
     """Check a full upload; bindings that refer to the previous version are replaced by what they refer to."""
     check_shape(metadata)
     main = entry_of(metadata)
@@ -163,7 +163,7 @@ def read_upload(
         compatibility_date=metadata.get("compatibility_date") or "2021-11-02",
         compatibility_flags=tuple(metadata.get("compatibility_flags") or ()),
     )
-    upload = Upload(
+    upload = ScriptUpload(
         code=code,
         bindings=read_bindings(
             metadata.get("bindings") or [], previous, keep=metadata.get("keep_bindings") or (), strict=strict
@@ -178,7 +178,7 @@ def read_upload(
     return upload
 
 
-def check_parts(upload: Upload) -> None:
+def check_parts(upload: ScriptUpload) -> None:
     """Refuse a binding whose content is a part of the upload, without that part; a kept binding needs it as well."""
     parts = {module.name for module in upload.code.modules}
     for binding in upload.bindings:
@@ -187,7 +187,7 @@ def check_parts(upload: Upload) -> None:
             raise refuse("part_missing", name=binding["name"], type=binding["type"], part=part)
 
 
-def check_lifecycle(upload: Upload) -> None:
+def check_lifecycle(upload: ScriptUpload) -> None:
     """Refuse a form of class lifecycle that could be right for no account."""
     check_form(upload.exports or {})
     if upload.declares_classes and upload.migrates:

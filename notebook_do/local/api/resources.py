@@ -21,8 +21,7 @@ from starlette.routing import Route
 from notebook_do.local.api.envelope import answer, paged, read_body, read_object
 from notebook_do.local.api.scripts import cloud_of
 from notebook_do.local.rules.refusals import refuse
-from notebook_do.local.services.server import Answer, Refusal
-from notebook_do.local.services.server import Request as Asked
+from notebook_do.local.services.server import ServiceAnswer, ServiceRefusal, ServiceRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,14 +52,14 @@ async def _make(request: Request, kind: Kind, key: str, id_: str | None = None) 
     return made
 
 
-async def _ask(service: Callable[[Asked], Answer], **asked: Any) -> Answer:
+async def _ask(service: Callable[[ServiceRequest], ServiceAnswer], **asked: Any) -> ServiceAnswer:
     """Ask a service what a binding would ask."""
     body: bytes = asked.pop("body", b"")
     given = {"query_text": "", "query": {}, "headers": {}, **asked}
-    request = Asked(body=io.BytesIO(body), size=len(body), **given)
+    request = ServiceRequest(body=io.BytesIO(body), size=len(body), **given)
     try:
         return await run_in_threadpool(service, request)
-    except Refusal as refused:
+    except ServiceRefusal as refused:
         raise refuse("resource_refused", why=refused.text) from None
 
 

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from notebook_do.local.account.publish import Cloud, forget, publish
 from notebook_do.local.account.records import Script, StoredModule, Version
 from notebook_do.local.api.envelope import answer, as_object, paged, parse_json, query_flag
-from notebook_do.local.api.metadata import Upload, check_modules, check_script_name, entry_of, read_upload
+from notebook_do.local.api.metadata import ScriptUpload, check_modules, check_script_name, entry_of, read_upload
 from notebook_do.local.api.multipart import Form, read_form
 from notebook_do.local.api.views import script_item, shared_settings, upload_result
 from notebook_do.local.rules.refusals import refuse
@@ -98,7 +98,7 @@ def stored_modules(cloud: Cloud, form: Form) -> list[StoredModule]:
     ]
 
 
-def whole_upload(request: Request, form: Form, metadata: dict[str, Any], name: str) -> Upload:
+def whole_upload(request: Request, form: Form, metadata: dict[str, Any], name: str) -> ScriptUpload:
     """Give the upload of a script's form, its static assets included."""
     cloud = cloud_of(request)
     previous = cloud.account.latest(name)
@@ -153,9 +153,9 @@ async def put_content(request: Request) -> Response:
     return answer(upload_result(cloud.account, done.script, done.version, done.reconciliation))
 
 
-def carried(version: Version) -> Upload:
+def carried(version: Version) -> ScriptUpload:
     """Give an upload that repeats a version."""
-    return Upload(
+    return ScriptUpload(
         code=version.code,
         bindings=version.bindings,
         exports=version.exports,

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
 
-from notebook_do.local.account.account import Change, now
+from notebook_do.local.account.account import AccountChange, now
 from notebook_do.local.account.publish import publish
 from notebook_do.local.account.records import SECRET_TYPES, public_binding
 from notebook_do.local.api.envelope import answer, as_object, parse_json, read_json, read_object
-from notebook_do.local.api.metadata import OPTIONS, SETTINGS, Upload, check_lifecycle, check_shape, read_bindings
+from notebook_do.local.api.metadata import OPTIONS, SETTINGS, ScriptUpload, check_lifecycle, check_shape, read_bindings
 from notebook_do.local.api.multipart import read_form
 from notebook_do.local.api.scripts import carried, existing, serving, source_of
 from notebook_do.local.api.views import settings_result, shared_settings
@@ -58,7 +58,7 @@ async def patch_settings(request: Request) -> Response:
     return answer(result if done.reconciliation is None else {**result, "exports_reconciliation": done.reconciliation})
 
 
-def changed_upload(previous: Version, settings: dict[str, Any]) -> Upload:
+def changed_upload(previous: Version, settings: dict[str, Any]) -> ScriptUpload:
     """Give the previous version with some settings replaced."""
     check_shape(settings)
     code = previous.code
@@ -104,7 +104,7 @@ async def patch_script_settings(request: Request) -> Response:
         _, script = existing(request)
         check_tails(script.name, settings.get("tail_consumers") or [], cloud.account.scripts)
         script = replace(script, settings={**script.settings, **_given(settings)}, modified_on=now())
-        cloud.account.apply(Change(script=script))
+        cloud.account.apply(AccountChange(script=script))
     return answer(shared_settings(script))
 
 
@@ -127,7 +127,7 @@ async def set_subdomain(request: Request) -> Response:
         _, script = existing(request)
         previews = wanted.get("previews_enabled", script.previews)
         script = replace(script, subdomain=wanted["enabled"], previews=previews)
-        cloud.account.apply(Change(script=script))
+        cloud.account.apply(AccountChange(script=script))
     return answer({"enabled": script.subdomain, "previews_enabled": script.previews})
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
 
-from notebook_do.local.account.account import Change, now
+from notebook_do.local.account.account import AccountChange, now
 from notebook_do.local.account.publish import fresh_script, publish, store_version
 from notebook_do.local.account.records import SECRET_TYPES, StoredModule
 from notebook_do.local.api.envelope import answer, as_object, paged, parse_json, query_flag, read_body, read_object
@@ -104,7 +104,7 @@ async def post_worker(request: Request) -> Response:
         if name in cloud.account.scripts:
             raise refuse("script_exists", name=name)
         script = _set(cloud, fresh_script(name), body)
-        cloud.account.apply(Change(script=script))
+        cloud.account.apply(AccountChange(script=script))
     return answer(worker_item(cloud, script))
 
 
@@ -121,7 +121,7 @@ async def change_worker(request: Request) -> Response:
         if request.method == "PUT":
             script = replace(script, settings={}, subdomain=False, previews=False)
         script = _set(cloud, script, body)
-        cloud.account.apply(Change(script=script))
+        cloud.account.apply(AccountChange(script=script))
     return answer(worker_item(cloud, script))
 
 

@@ -41,7 +41,7 @@ _AUTHORITY = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?")
 _NO_HEADER = bytes.maketrans(b"\x0b\x0c\x00", b"   ")
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not a failure
+class NotForWorkers(Exception):  # noqa: N818 - an answer, not a failure
     """The request is not for a Worker here."""
 
     def __init__(self, status: int, line: str) -> None:
@@ -67,11 +67,11 @@ def check_target(scope: Scope) -> None:
     """Refuse a request line that another server could read in another way; raises Refused."""
     target = target_of(scope)
     if not target.startswith("/") or "#" in target:
-        raise Refused(400, "the request target must be a path.")
+        raise NotForWorkers(400, "the request target must be a path.")
     if scope.get("http_version", "1.1") not in {"1.0", "1.1"}:
-        raise Refused(400, "only HTTP/1.1 is spoken here.")
+        raise NotForWorkers(400, "only HTTP/1.1 is spoken here.")
     if scope.get("method") == "CONNECT":
-        raise Refused(400, "CONNECT opens a tunnel, and there is none here.")
+        raise NotForWorkers(400, "CONNECT opens a tunnel, and there is none here.")
 
 
 def body_length(scope: Scope) -> int:
@@ -79,11 +79,11 @@ def body_length(scope: Scope) -> int:
     codings = [value for name, value in scope["headers"] if name == b"transfer-encoding"]
     lengths = {value for name, value in scope["headers"] if name == b"content-length"}
     if codings and (lengths or len(codings) > 1 or scope.get("http_version") == "1.0"):
-        raise Refused(400, "the request says in two ways where it ends (content-length and transfer-encoding).")
+        raise NotForWorkers(400, "the request says in two ways where it ends (content-length and transfer-encoding).")
     if codings:
         return -1
     if len(lengths) > 1:
-        raise Refused(400, "the request says in two ways where it ends (two lengths).")
+        raise NotForWorkers(400, "the request says in two ways where it ends (two lengths).")
     return int(lengths.pop()) if lengths else 0
 
 
@@ -142,7 +142,7 @@ def script_of(scope: Scope, script_at: ScriptAt) -> str:
         if declared:
             return declared
     if not dot or rest not in {f"localhost:{port}", "localhost" if port == 80 else ""} or not _SCRIPT.fullmatch(name):
-        raise Refused(421, f"Workers answer at http://<script name>.localhost:{port}/, and at no other Host.")
+        raise NotForWorkers(421, f"Workers answer at http://<script name>.localhost:{port}/, and at no other Host.")
     return name
 
 
@@ -154,7 +154,7 @@ async def _http(runtime: Runtime, script_at: ScriptAt, scope: Scope, receive: Re
         runtime.names.hear(scope["path"], scope["query_string"])
         async with runtime.lease(script) as lease:
             await _forward(lease, script, scope, receive, send, length=length)
-    except Refused as refused:
+    except NotForWorkers as refused:
         await _line(send, refused.status, refused.line)
     except KeyError:
         await _line(send, 404, f'there is no Worker "{script}" here.')
@@ -271,7 +271,7 @@ async def _websocket(runtime: Runtime, script_at: ScriptAt, scope: Scope, receiv
                 (name, value) for name, value in request_headers(scope) if not name.startswith(b"sec-websocket-")
             ]
             await relay(lease, target_of(scope), headers, scope, receive, send)
-    except Refused as refused:
+    except NotForWorkers as refused:
         await deny(scope, send, refused.status, refused.line)
     except KeyError:
         await deny(scope, send, 404, f'there is no Worker "{script}" here.')

@@ -169,7 +169,8 @@ _NO_KEY = bytes(4)
 class LenientFrames(WebSocketsSansIOProtocol):
     """Websockets that take unmasked frames from clients: wrangler's tail sends its first message so.
 
-    A mask of four zero bytes says the same thing in the form that the protocol demands.
+    A mask of four zero bytes says the same thing in the form that the protocol demands. `websockets` refuses unmasked
+    frames, as RFC 6455 (5.1) asks, and has no switch for it.
     """
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

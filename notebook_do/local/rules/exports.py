@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from notebook_do.local.rules.namespaces import AccountFacts, Lifecycle, Namespace, NewId, ScriptFacts
+from notebook_do.local.rules.namespaces import AccountFacts, AccountNamespace, Lifecycle, NewId, ScriptFacts
 from notebook_do.local.rules.refusals import refuse_exports
 from notebook_do.local.rules.scenarios import message_of, suggestion_of
 
@@ -59,8 +59,8 @@ class _Work:
     code: frozenset[str]
     entries: dict[str, Mapping[str, Any]]
     new_id: NewId
-    own: dict[str, Namespace]
-    namespaces: dict[str, Namespace]
+    own: dict[str, AccountNamespace]
+    namespaces: dict[str, AccountNamespace]
     problems: list[dict[str, Any]] = field(default_factory=list)
     result: dict[str, list[Any]] = field(default_factory=_no_outcome)
 
@@ -80,7 +80,7 @@ class _Work:
             {"class": name, "scenario": scenario, "message": message_of(scenario, name=name, **more), **facts}
         )
 
-    def storage_fits(self, name: str, entry: Mapping[str, Any], namespace: Namespace) -> bool:
+    def storage_fits(self, name: str, entry: Mapping[str, Any], namespace: AccountNamespace) -> bool:
         """Storage is fixed for the life of a namespace."""
         if _STORAGE[entry["storage"]] == namespace.sqlite:
             return True
@@ -209,7 +209,7 @@ def _created(work: _Work, name: str, entry: Mapping[str, Any]) -> None:
 
 
 def _provision(work: _Work, name: str) -> None:
-    namespace = Namespace(id=work.new_id(), script=work.script, class_name=name, sqlite=True)
+    namespace = AccountNamespace(id=work.new_id(), script=work.script, class_name=name, sqlite=True)
     work.namespaces[namespace.id] = namespace
     work.result["created"].append(name)
 
@@ -306,7 +306,7 @@ def _expecting(work: _Work, name: str, entry: Mapping[str, Any]) -> None:
         work.result["transfer_pending"].append({"class": name, "from": source})
 
 
-def _received(work: _Work, name: str, namespace: Namespace, source: str) -> None:
+def _received(work: _Work, name: str, namespace: AccountNamespace, source: str) -> None:
     """Judge an expecting entry whose namespace is already here."""
     before = work.account.scripts.get(work.script, ScriptFacts()).exports.get(name, {})
     if not _was_received(work, name):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.local.rules.namespaces import AccountFacts, Lifecycle, Namespace, NewId, ScriptFacts
+from notebook_do.local.rules.namespaces import AccountFacts, AccountNamespace, Lifecycle, NewId, ScriptFacts
 from notebook_do.local.rules.refusals import refuse
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ class _Work:
     account: AccountFacts
     script: str
     new_id: NewId
-    namespaces: dict[str, Namespace]
+    namespaces: dict[str, AccountNamespace]
     made_by: dict[str, str] = field(default_factory=dict)
     deleted: dict[str, str] = field(default_factory=dict)
 
-    def own(self, class_name: str, script: str | None = None) -> Namespace | None:
+    def own(self, class_name: str, script: str | None = None) -> AccountNamespace | None:
         wanted = (script or self.script, class_name)
         return next((n for n in self.namespaces.values() if (n.script, n.class_name) == wanted), None)
 
@@ -164,7 +164,9 @@ def _create(work: _Work, name: str, *, sqlite: bool) -> None:
     if not sqlite and work.account.switches.kv_closed and all(n.sqlite for n in work.account.namespaces):
         raise refuse("no_more_kv")
     namespace_id = work.new_id()
-    work.namespaces[namespace_id] = Namespace(id=namespace_id, script=work.script, class_name=name, sqlite=sqlite)
+    work.namespaces[namespace_id] = AccountNamespace(
+        id=namespace_id, script=work.script, class_name=name, sqlite=sqlite
+    )
     work.made_by[name] = migration
 
 

@@ -14,7 +14,7 @@ CLASS_KINDS = frozenset({"durable-object", "class"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Namespace:
+class AccountNamespace:
     """One Durable Object namespace; `id` is its identity, the rest are labels."""
 
     id: str
@@ -49,10 +49,10 @@ class AccountFacts:
     """The account as it is now."""
 
     scripts: Mapping[str, ScriptFacts]
-    namespaces: tuple[Namespace, ...] = ()
+    namespaces: tuple[AccountNamespace, ...] = ()
     switches: Switches = Switches()
 
-    def of(self, script: str) -> dict[str, Namespace]:
+    def of(self, script: str) -> dict[str, AccountNamespace]:
         """Give the namespaces that one script hosts, by class name."""
         return {n.class_name: n for n in self.namespaces if n.script == script}
 
@@ -69,13 +69,13 @@ class AccountFacts:
 class Lifecycle:
     """What an upload does to the account's namespaces; `touched` are the scripts whose namespaces differ now."""
 
-    namespaces: tuple[Namespace, ...]
+    namespaces: tuple[AccountNamespace, ...]
     migration_tag: str | None
     declarative: bool
     deleted: tuple[str, ...] = ()
     reconciliation: dict[str, Any] | None = None
 
-    def of(self, script: str) -> dict[str, Namespace]:
+    def of(self, script: str) -> dict[str, AccountNamespace]:
         """Give the namespaces that one script will host, by class name."""
         return {n.class_name: n for n in self.namespaces if n.script == script}
 

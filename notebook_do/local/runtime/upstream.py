@@ -23,7 +23,7 @@ _KEEP = 2.0  # seconds; workerd closes a connection that was idle for five
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class WholeAnswer:
     """A whole response, for the callers that want it in one piece."""
 
     status: int
@@ -148,7 +148,7 @@ class Upstream:
 
     async def fetch(
         self, method: str, path: str, *, host: str, body: bytes = b"", headers: Iterable[tuple[bytes, bytes]] = ()
-    ) -> Answer:
+    ) -> WholeAnswer:
         """Send one small request and read the whole answer."""
         head = [(b"host", host.encode()), *headers]
         exchange = await self.exchange()
@@ -163,4 +163,4 @@ class Upstream:
             self.drop(exchange)
             raise
         self.done(exchange)
-        return Answer(status=status, headers=answered, body=content)
+        return WholeAnswer(status=status, headers=answered, body=content)

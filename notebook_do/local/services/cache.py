@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.local.services.database import Database
 from notebook_do.local.services.r2_objects import header_span
-from notebook_do.local.services.server import PROTOCOL_HEADER, Answer, Refusal, Request
+from notebook_do.local.services.server import PROTOCOL_HEADER, ServiceAnswer, ServiceRefusal, ServiceRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS entry (
     body BLOB NOT NULL, stored REAL NOT NULL, expires REAL NOT NULL, used REAL NOT NULL, PRIMARY KEY (owner, cache, url)
 );
 """
-_MISS = Answer(status=504, headers=(("CF-Cache-Status", "MISS"),))
+_MISS = ServiceAnswer(status=504, headers=(("CF-Cache-Status", "MISS"),))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class CacheService:
         """Close the database."""
         self._db.close()
 
-    def handle(self, request: Request) -> Answer:
+    def handle(self, request: ServiceRequest) -> ServiceAnswer:
         """Answer one request of the Cache API; the resource is the script's name."""
         key = (request.resource, request.headers.get("cf-cache-namespace", ""), _url(request))
         match request.method:
@@ -70,9 +70,9 @@ class CacheService:
                 return self._put(key, request)
             case "PURGE":
                 return self._purge(key)
-        raise Refusal(405, "Method Not Allowed")
+        raise ServiceRefusal(405, "Method Not Allowed")
 
-    def _match(self, key: tuple[str, str, str], asked: Mapping[str, str]) -> Answer:
+    def _match(self, key: tuple[str, str, str], asked: Mapping[str, str]) -> ServiceAnswer:
         now = self.clock()
         with self._db.writing() as db:
             row = db.execute(
@@ -86,9 +86,9 @@ class CacheService:
         found = _Response(status=status, headers=[(n, v) for n, v in json.loads(headers)], body=body)
         return _shown(found, asked, int(now - stored))
 
-    def _put(self, key: tuple[str, str, str], request: Request) -> Answer:
+    def _put(self, key: tuple[str, str, str], request: ServiceRequest) -> ServiceAnswer:
         if request.size > MAX_BODY:
-            raise Refusal(413, "Payload Too Large")
+            raise ServiceRefusal(413, "Payload Too Large")
         response, now = _parsed(request.body.read()), self.clock()
         seconds = _lifetime(response, now)
         with self._db.writing() as db:
@@ -102,16 +102,16 @@ class CacheService:
                 " (ORDER BY used DESC, rowid DESC) AS total FROM entry) WHERE total > ?)",
                 (MAX_TOTAL,),
             )
-        return Answer(status=204)
+        return ServiceAnswer(status=204)
 
-    def _purge(self, key: tuple[str, str, str]) -> Answer:
+    def _purge(self, key: tuple[str, str, str]) -> ServiceAnswer:
         query = "DELETE FROM entry WHERE owner = ? AND cache = ? AND url = ? AND expires > ?"
         with self._db.writing() as db:
             gone = db.execute(query, (*key, self.clock())).rowcount
-        return Answer(status=200 if gone else 404)
+        return ServiceAnswer(status=200 if gone else 404)
 
 
-def _url(request: Request) -> str:
+def _url(request: ServiceRequest) -> str:
     query = "" if not request.query_text else f"?{request.query_text}"
     return f"{request.headers.get(PROTOCOL_HEADER, 'http')}://{request.headers.get('host', '')}{request.path}{query}"
 
@@ -125,7 +125,7 @@ def _parsed(raw: bytes) -> _Response:
     except HTTPException:
         line = None
     if line is None:
-        raise Refusal(400, "the response cannot be read")
+        raise ServiceRefusal(400, "the response cannot be read")
     headers = [(name, str(value)) for name, value in message.items() if name.lower() not in _DROPPED]
     return _Response(status=int(line[1]), headers=headers, body=stream.read())
 
@@ -152,17 +152,17 @@ def _directives(header: str) -> dict[str, str]:
     return {name.lower(): quoted or plain for name, quoted, plain in found}
 
 
-def _shown(found: _Response, asked: Mapping[str, str], age: int) -> Answer:
+def _shown(found: _Response, asked: Mapping[str, str], age: int) -> ServiceAnswer:
     """Answer with a kept response, or with the part of it, or the 304, that the request's headers ask for."""
     headers = [*found.headers, ("CF-Cache-Status", "HIT"), ("Age", str(age))]
     if _unchanged(found, asked):
-        return Answer(status=304, headers=tuple(headers))
+        return ServiceAnswer(status=304, headers=tuple(headers))
     span = header_span(asked["range"], len(found.body)) if "range" in asked and found.status == 200 else None
     if span is None:
-        return Answer(status=found.status, headers=tuple(headers), body=found.body)
+        return ServiceAnswer(status=found.status, headers=tuple(headers), body=found.body)
     offset, length = span
     headers.append(("Content-Range", f"bytes {offset}-{offset + length - 1}/{len(found.body)}"))
-    return Answer(status=206, headers=tuple(headers), body=found.body[offset : offset + length])
+    return ServiceAnswer(status=206, headers=tuple(headers), body=found.body[offset : offset + length])
 
 
 def _unchanged(found: _Response, asked: Mapping[str, str]) -> bool:

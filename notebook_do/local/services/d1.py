@@ -15,7 +15,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.local.services.server import Answer, Refusal, Request, json_answer
+from notebook_do.local.services.server import ServiceAnswer, ServiceRefusal, ServiceRequest, json_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -81,10 +81,10 @@ class D1Service:
             for path in self.folder.glob(f"{self.path_of(database_id).name}*"):
                 path.unlink()
 
-    def handle(self, request: Request) -> Answer:
+    def handle(self, request: ServiceRequest) -> ServiceAnswer:
         """Answer one request of a D1 binding; the resource is the database id."""
         if request.method != "POST" or request.path not in ("/query", "/execute"):
-            raise Refusal(404, "Not Found")
+            raise ServiceRefusal(404, "Not Found")
         asked = request.json()
         queries = asked if isinstance(asked, list) else [asked]
         try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from notebook_do.local.services.database import Database, after
-from notebook_do.local.services.server import Answer, Refusal, Request, json_answer
+from notebook_do.local.services.server import ServiceAnswer, ServiceRefusal, ServiceRequest, json_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ class KvService:
         with self._db.writing() as db:
             db.execute("DELETE FROM entry WHERE namespace = ?", (namespace,))
 
-    def handle(self, request: Request) -> Answer:
+    def handle(self, request: ServiceRequest) -> ServiceAnswer:
         """Answer one request of a KV binding; the resource is the namespace id."""
         match request.method:
             case "GET" if request.path == "/":
@@ -63,18 +63,18 @@ class KvService:
                 return self._put(request)
             case "DELETE":
                 return self._delete(request)
-        raise Refusal(405, "Method Not Allowed")
+        raise ServiceRefusal(405, "Method Not Allowed")
 
-    def _get(self, request: Request) -> Answer:
+    def _get(self, request: ServiceRequest) -> ServiceAnswer:
         _check_cache_ttl(request.query.get("cache_ttl"))
         row = self._row(request.resource, _key(request))
         if row is None:
-            raise Refusal(404, "Not Found")
+            raise ServiceRefusal(404, "Not Found")
         value, metadata, expires = row
         headers = [("CF-KV-Metadata", metadata)] if metadata is not None else []
         if expires is not None:
             headers.append(("CF-Expiration", str(expires)))
-        return Answer(headers=tuple(headers), body=value)
+        return ServiceAnswer(headers=tuple(headers), body=value)
 
     def _row(self, namespace: str, name: bytes) -> tuple[bytes, str | None, int | None] | None:
         query = f"SELECT value, metadata, expires FROM entry WHERE namespace = :ns AND name = :name AND {_LIVE}"  # noqa: S608 - no value in it
@@ -84,13 +84,13 @@ class KvService:
             ).fetchone()
         return row
 
-    def _get_many(self, request: Request) -> Answer:
+    def _get_many(self, request: ServiceRequest) -> ServiceAnswer:
         asked = request.json()
         keys, kind = asked.get("keys") or [], asked.get("type") or "text"
         if kind not in ("text", "json"):
-            raise Refusal(400, f'"{kind}" is not a valid type. Use "json" or "text"')
+            raise ServiceRefusal(400, f'"{kind}" is not a valid type. Use "json" or "text"')
         if not 1 <= len(keys) <= MAX_BULK:
-            raise Refusal(400, f"You can request 1 to {MAX_BULK} keys, not {len(keys)}")
+            raise ServiceRefusal(400, f"You can request 1 to {MAX_BULK} keys, not {len(keys)}")
         _check_cache_ttl(asked.get("cacheTtl"))
         found: dict[str, Any] = {}
         for key in keys:
@@ -100,40 +100,44 @@ class KvService:
                 found[key] = {"value": found[key], "metadata": json.loads(row[1]) if row[1] else None}
         return json_answer(found)
 
-    def _put(self, request: Request) -> Answer:
+    def _put(self, request: ServiceRequest) -> ServiceAnswer:
         if request.size > MAX_VALUE:
-            raise Refusal(413, f"Value length of {request.size} exceeds limit of {MAX_VALUE}.")
+            raise ServiceRefusal(413, f"Value length of {request.size} exceeds limit of {MAX_VALUE}.")
         metadata = request.headers.get("cf-kv-metadata")
         if metadata is not None and len(metadata.encode()) > MAX_METADATA:
-            raise Refusal(413, f"Metadata length of {len(metadata.encode())} exceeds limit of {MAX_METADATA}.")
+            raise ServiceRefusal(413, f"Metadata length of {len(metadata.encode())} exceeds limit of {MAX_METADATA}.")
         row = (request.resource, _key(request), request.body.read(), metadata, self._expires(request))
         with self._db.writing() as db:
             db.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?)", row)
             db.execute("DELETE FROM entry WHERE expires <= ?", (int(self.clock()),))
-        return Answer()
+        return ServiceAnswer()
 
-    def _expires(self, request: Request) -> int | None:
+    def _expires(self, request: ServiceRequest) -> int | None:
         now = int(self.clock())
         if (ttl := request.query.get("expiration_ttl")) is not None:
             if _number(ttl) < MIN_TTL:
-                raise Refusal(400, f"Invalid expiration_ttl of {ttl}. Expiration TTL must be at least {MIN_TTL}.")
+                raise ServiceRefusal(
+                    400, f"Invalid expiration_ttl of {ttl}. Expiration TTL must be at least {MIN_TTL}."
+                )
             return now + _number(ttl)
         if (moment := request.query.get("expiration")) is not None:
             if _number(moment) < now + MIN_TTL:
                 soonest = f"Expiration times must be at least {MIN_TTL} seconds in the future."
-                raise Refusal(400, f"Invalid expiration of {moment}. {soonest}")
+                raise ServiceRefusal(400, f"Invalid expiration of {moment}. {soonest}")
             return _number(moment)
         return None
 
-    def _delete(self, request: Request) -> Answer:
+    def _delete(self, request: ServiceRequest) -> ServiceAnswer:
         with self._db.writing() as db:
             db.execute("DELETE FROM entry WHERE namespace = ? AND name = ?", (request.resource, _key(request)))
-        return Answer()
+        return ServiceAnswer()
 
-    def _list(self, request: Request) -> Answer:
+    def _list(self, request: ServiceRequest) -> ServiceAnswer:
         limit = _number(request.query.get("key_count_limit", str(MAX_KEYS)))
         if not 1 <= limit <= MAX_KEYS:
-            raise Refusal(400, f"Invalid key_count_limit of {limit}. Please specify an integer of 1 to {MAX_KEYS}.")
+            raise ServiceRefusal(
+                400, f"Invalid key_count_limit of {limit}. Please specify an integer of 1 to {MAX_KEYS}."
+            )
         prefix = request.query.get("prefix", "").encode()
         keys = self._names(request.resource, prefix, _cursor(request.query.get("cursor")), limit + 1)
         shown = [_listed(*row) for row in keys[:limit]]
@@ -155,7 +159,7 @@ class KvService:
             return db.execute(query, {**wanted, "now": int(self.clock())}).fetchall()
 
 
-def _key(request: Request) -> bytes:
+def _key(request: ServiceRequest) -> bytes:
     return unquote(request.path[1:]).encode()
 
 
@@ -170,23 +174,23 @@ def _decoded(value: bytes, kind: str) -> Any:
     try:
         return json.loads(text) if kind == "json" else text
     except ValueError:
-        raise Refusal(400, "At least one of the requested keys corresponds to a non-json value") from None
+        raise ServiceRefusal(400, "At least one of the requested keys corresponds to a non-json value") from None
 
 
 def _check_cache_ttl(text: str | None) -> None:
     if text is not None and _number(text) < MIN_CACHE_TTL:
-        raise Refusal(400, f"Invalid cache_ttl of {text}. Cache TTL must be at least {MIN_CACHE_TTL}.")
+        raise ServiceRefusal(400, f"Invalid cache_ttl of {text}. Cache TTL must be at least {MIN_CACHE_TTL}.")
 
 
 def _cursor(text: str | None) -> bytes:
     try:
         return base64.urlsafe_b64decode(text or "")
     except binascii.Error:
-        raise Refusal(400, "Invalid cursor") from None
+        raise ServiceRefusal(400, "Invalid cursor") from None
 
 
 def _number(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise Refusal(400, f"{text} is not a whole number") from None
+        raise ServiceRefusal(400, f"{text} is not a whole number") from None

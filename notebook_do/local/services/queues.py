@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.local.services.database import Database
-from notebook_do.local.services.server import Answer, Refusal, Request, json_answer
+from notebook_do.local.services.server import ServiceAnswer, ServiceRefusal, ServiceRequest, json_answer
 
 if TYPE_CHECKING:
     import sqlite3
@@ -93,16 +93,16 @@ class QueueService:
 
     # --- producers
 
-    def handle(self, request: Request) -> Answer:
+    def handle(self, request: ServiceRequest) -> ServiceAnswer:
         """Answer one request of a queue binding; the resource is the queue's name."""
         try:
             return self._answer(request)
-        except Refusal as refusal:
+        except ServiceRefusal as refusal:
             # Newer Workers are shown these headers, older ones the reason phrase.
             said = (("CF-Queues-Error-Code", _CODE), ("CF-Queues-Error-Cause", refusal.text))
             return replace(refusal.answer(), headers=said)
 
-    def _answer(self, request: Request) -> Answer:
+    def _answer(self, request: ServiceRequest) -> ServiceAnswer:
         match request.method, request.path:
             case "POST", "/message":
                 delay = _delay(request.headers.get("x-msg-delay-secs"))
@@ -112,19 +112,19 @@ class QueueService:
             case "GET", "/metrics":
                 return json_answer(self.metrics(request.resource))
             case _:
-                raise Refusal(404, "Not Found")
+                raise ServiceRefusal(404, "Not Found")
         return json_answer({"metadata": {"metrics": self.metrics(request.resource)}})
 
     def _send(self, queue: str, messages: list[tuple[str, bytes, int]]) -> None:
         if len(messages) > MAX_BATCH or sum(len(body) for _, body, _ in messages) > MAX_BATCH_BYTES:
-            raise Refusal(413, f"a batch holds at most {MAX_BATCH} messages and {MAX_BATCH_BYTES} bytes")
+            raise ServiceRefusal(413, f"a batch holds at most {MAX_BATCH} messages and {MAX_BATCH_BYTES} bytes")
         now = self.clock()
         rows = []
         for kind, body, delay in messages:
             if kind not in _KINDS:
-                raise Refusal(400, f"message content type {kind} is invalid")
+                raise ServiceRefusal(400, f"message content type {kind} is invalid")
             if len(body) > MAX_MESSAGE:
-                raise Refusal(413, f"message length of {len(body)} bytes exceeds limit of {MAX_MESSAGE}")
+                raise ServiceRefusal(413, f"message length of {len(body)} bytes exceeds limit of {MAX_MESSAGE}")
             rows.append((secrets.token_hex(16), queue, kind, body, now, now + delay))
         with self._db.writing() as db:
             self._ensure(db, queue)
@@ -236,7 +236,7 @@ class QueueService:
                 db.execute("UPDATE message SET leased = 0, attempts = attempts - 1 WHERE id = ?", (message.id,))
 
 
-def _batch(request: Request) -> list[tuple[str, bytes, int]]:
+def _batch(request: ServiceRequest) -> list[tuple[str, bytes, int]]:
     common = request.headers.get("x-msg-delay-secs")
     return [
         (item.get("contentType", "v8"), base64.b64decode(item["body"]), _delay(item.get("delaySecs", common)))
@@ -247,7 +247,7 @@ def _batch(request: Request) -> list[tuple[str, bytes, int]]:
 def _delay(value: Any) -> int:
     delay = int(value or 0)
     if not 0 <= delay <= MAX_DELAY:
-        raise Refusal(400, f"delaySeconds {delay} is not between 0 and {MAX_DELAY}")
+        raise ServiceRefusal(400, f"delaySeconds {delay} is not between 0 and {MAX_DELAY}")
     return delay
 
 

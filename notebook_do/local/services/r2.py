@@ -28,7 +28,7 @@ from notebook_do.local.services.r2_objects import (
     span_of,
 )
 from notebook_do.local.services.r2_store import HASHES, NAMED, Files, Uploads, find, open_tables, replace_object
-from notebook_do.local.services.server import Answer, Refusal, Request
+from notebook_do.local.services.server import ServiceAnswer, ServiceRefusal, ServiceRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,7 +55,7 @@ class R2Service:
         with self._db.reading() as db:
             return db.execute("SELECT 1 FROM object WHERE bucket = ? LIMIT 1", (bucket,)).fetchone() is None
 
-    def handle(self, request: Request) -> Answer:
+    def handle(self, request: ServiceRequest) -> ServiceAnswer:
         """Answer one request of an R2 binding; the resource is the bucket's name."""
         try:
             asked = _asked(request)
@@ -64,7 +64,7 @@ class R2Service:
         except R2Refusal as refusal:
             return refusal.answer()
 
-    def _method(self, request: Request, asked: dict[str, Any]) -> Answer:
+    def _method(self, request: ServiceRequest, asked: dict[str, Any]) -> ServiceAnswer:
         bucket = request.resource
         match asked["method"]:
             case "head":
@@ -96,7 +96,7 @@ class R2Service:
             raise no_such_key()
         return found
 
-    def _get(self, bucket: str, asked: dict[str, Any]) -> Answer:
+    def _get(self, bucket: str, asked: dict[str, Any]) -> ServiceAnswer:
         with self._db.reading() as db:
             found = find(db, bucket, asked["object"])
             if found is None:
@@ -109,7 +109,7 @@ class R2Service:
         answer = metadata_answer(found.to_json(span=(offset, length)))
         return replace(answer, file=file, file_size=length)
 
-    def _put(self, bucket: str, asked: dict[str, Any], body: BinaryIO) -> Answer:
+    def _put(self, bucket: str, asked: dict[str, Any], body: BinaryIO) -> ServiceAnswer:
         check_metadata(asked)
         stored = self._files.store(body, [kind for kind in HASHES.values() if kind in asked])
         try:
@@ -131,7 +131,7 @@ class R2Service:
         self._files.remove(old)
         return fresh.answer()
 
-    def _delete(self, bucket: str, keys: list[str]) -> Answer:
+    def _delete(self, bucket: str, keys: list[str]) -> ServiceAnswer:
         query = "DELETE FROM object WHERE bucket = ? AND key = ? RETURNING file"
         with self._db.writing() as db:
             old = [file for key in keys for (file,) in db.execute(query, (bucket, key.encode())).fetchall()]
@@ -140,7 +140,7 @@ class R2Service:
 
     # --- lists
 
-    def _list(self, bucket: str, asked: dict[str, Any]) -> Answer:
+    def _list(self, bucket: str, asked: dict[str, Any]) -> ServiceAnswer:
         limit = asked.get("limit", MAX_LIST)
         if not 1 <= limit <= MAX_LIST:
             raise R2Refusal(400, 10022, f"MaxKeys params must be positive integer <= {MAX_LIST}.")
@@ -196,14 +196,14 @@ class R2Service:
                 return
 
 
-def _asked(request: Request) -> dict[str, Any]:
+def _asked(request: ServiceRequest) -> dict[str, Any]:
     """Read what is asked: from a header with a GET, from the first bytes of the body with a PUT."""
     if request.method == "GET":
         text = request.headers.get("cf-r2-request", "")
     else:
         text = request.body.read(int(request.headers.get(METADATA_SIZE.lower(), "0"))).decode()
     if not text:
-        raise Refusal(400, "Metadata missing or invalid")
+        raise ServiceRefusal(400, "Metadata missing or invalid")
     asked: dict[str, Any] = json.loads(text)
     return asked
 

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from notebook_do.local.services.server import Answer
+from notebook_do.local.services.server import ServiceAnswer
 
 METADATA_SIZE = "CF-R2-Metadata-Size"
 ERROR = "CF-R2-Error"
@@ -23,11 +23,11 @@ class R2Refusal(Exception):  # noqa: N818 - an answer, not a failure
         super().__init__(text)
         self.status, self.code, self.text, self.found = status, code, text, found
 
-    def answer(self) -> Answer:
+    def answer(self) -> ServiceAnswer:
         """Say it as the binding reads it: in a header, the object's metadata as the body."""
         said = json.dumps({"version": 1, "v4code": self.code, "message": self.text})
         if self.found is None:
-            return Answer(status=self.status, headers=((ERROR, said),))
+            return ServiceAnswer(status=self.status, headers=((ERROR, said),))
         return self.found.answer(status=self.status, headers=((ERROR, said),))
 
 
@@ -113,7 +113,7 @@ class R2Object:
             "range": {"offset": offset, "length": length},
         }
 
-    def answer(self, *, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+    def answer(self, *, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> ServiceAnswer:
         """Answer with the object's metadata alone."""
         return metadata_answer(self.to_json(), status=status, headers=headers)
 
@@ -121,11 +121,11 @@ class R2Object:
 COLUMNS = "key, version, size, etag, uploaded, checksums, http, custom, storage_class, file"
 
 
-def metadata_answer(value: Any, *, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+def metadata_answer(value: Any, *, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> ServiceAnswer:
     """Answer with JSON, its size in the header where the binding looks for it."""
     body = json.dumps(value, separators=(",", ":")).encode()
     own = ((METADATA_SIZE, str(len(body))), ("content-type", "application/json"))
-    return Answer(status=status, headers=(*own, *headers), body=body)
+    return ServiceAnswer(status=status, headers=(*own, *headers), body=body)
 
 
 def check_metadata(asked: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from notebook_do.local.services.server import Answer
+    from notebook_do.local.services.server import ServiceAnswer
 
 HASHES = {"0": "md5", "1": "sha1", "2": "sha256", "3": "sha384", "4": "sha512"}
 """The checksums that R2 knows, by their names on the wire."""
@@ -158,7 +158,7 @@ class Uploads:
     def __init__(self, db: Database, files: Files, clock: Callable[[], float]) -> None:
         self._db, self._files, self._clock = db, files, clock
 
-    def begin(self, bucket: str, asked: dict[str, Any]) -> Answer:
+    def begin(self, bucket: str, asked: dict[str, Any]) -> ServiceAnswer:
         """Begin an upload; its metadata is kept until it is complete."""
         check_metadata(asked)
         upload = secrets.token_urlsafe(96)
@@ -167,7 +167,7 @@ class Uploads:
             db.execute("INSERT INTO upload VALUES (?, ?, ?, ?, 1)", row)
         return metadata_answer({"uploadId": upload})
 
-    def put_part(self, bucket: str, asked: dict[str, Any], body: BinaryIO) -> Answer:
+    def put_part(self, bucket: str, asked: dict[str, Any], body: BinaryIO) -> ServiceAnswer:
         """Keep one part, in place of an earlier one of its number."""
         stored = self._files.store(body)
         etag, place = secrets.token_hex(16), (asked["uploadId"], asked["partNumber"])
@@ -183,7 +183,7 @@ class Uploads:
         self._files.remove(file for (file,) in old)
         return metadata_answer({"etag": etag})
 
-    def complete(self, bucket: str, asked: dict[str, Any]) -> Answer:
+    def complete(self, bucket: str, asked: dict[str, Any]) -> ServiceAnswer:
         """Make one object of the parts that are named, and end the upload."""
         with self._db.reading() as db:
             begun = open_upload(db, bucket, asked)
@@ -217,7 +217,7 @@ class Uploads:
             now=self._clock(),
         )
 
-    def abort(self, bucket: str, asked: dict[str, Any]) -> Answer:
+    def abort(self, bucket: str, asked: dict[str, Any]) -> ServiceAnswer:
         """Forget an upload; one that is over stays as it is."""
         with self._db.writing() as db:
             old = end_upload(db, bucket, asked)

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from notebook_do.local.services.server import Answer, Request, json_answer
+from notebook_do.local.services.server import ServiceAnswer, ServiceRequest, json_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ class RateLimitService:
         """Forget everything."""
         self._seen.clear()
 
-    def handle(self, request: Request) -> Answer:
+    def handle(self, request: ServiceRequest) -> ServiceAnswer:
         """Count one call; asked is `{namespace, key, limit, period}`."""
         asked = request.json()
         period, now = int(asked["period"]), self.clock()

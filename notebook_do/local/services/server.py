@@ -29,7 +29,7 @@ PROTOCOL_HEADER = "notebook-do-protocol"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class ServiceRequest:
     """One request. `path` is as it was sent (percent-encoded); header names are in lower case."""
 
     method: str
@@ -47,7 +47,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ServiceAnswer:
     """One answer: `body`, and `file_size` bytes of `file` behind it. The file is closed once it was sent."""
 
     status: int = 200
@@ -58,25 +58,25 @@ class Answer:
     file_size: int = 0
 
 
-class Refusal(Exception):  # noqa: N818 - an answer, not a failure
+class ServiceRefusal(Exception):  # noqa: N818 - an answer, not a failure
     """The request asks for what cannot be; workerd shows status and text to the Worker."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
         self.status, self.text = status, text
 
-    def answer(self) -> Answer:
+    def answer(self) -> ServiceAnswer:
         """Say it as an answer; the text is its reason phrase, where KV and queues look for it."""
-        return Answer(status=self.status, reason=self.text, body=self.text.encode())
+        return ServiceAnswer(status=self.status, reason=self.text, body=self.text.encode())
 
 
-Handler = Callable[[Request], Answer]
+Handler = Callable[[ServiceRequest], ServiceAnswer]
 
 
-def json_answer(value: Any, *, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+def json_answer(value: Any, *, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> ServiceAnswer:
     """Answer with a JSON value."""
     body = json.dumps(value, separators=(",", ":")).encode()
-    return Answer(status=status, headers=(("content-type", "application/json"), *headers), body=body)
+    return ServiceAnswer(status=status, headers=(("content-type", "application/json"), *headers), body=body)
 
 
 _CHUNK = 1 << 18
@@ -138,13 +138,13 @@ class ServiceServer:
             await _send(http, writer, answer)
         return http.our_state is h11.DONE
 
-    def _answer(self, head: h11.Request, body: BinaryIO, size: int) -> Answer:
+    def _answer(self, head: h11.Request, body: BinaryIO, size: int) -> ServiceAnswer:
         headers = {name.decode(): value.decode("utf-8", "replace") for name, value in head.headers}
         path, _, query = head.target.decode("latin-1").partition("?")
         service, resource = headers.get(SERVICE_HEADER, ""), unquote(headers.get(RESOURCE_HEADER, ""))
         try:
             return self._handlers[service](
-                Request(
+                ServiceRequest(
                     method=head.method.decode(),
                     path=path,
                     query_text=query,
@@ -155,12 +155,12 @@ class ServiceServer:
                     resource=resource,
                 )
             )
-        except Refusal as refusal:
+        except ServiceRefusal as refusal:
             return refusal.answer()
         except Exception:  # noqa: BLE001 - a service must not take the others with it
             # A bug of ours: the Worker sees a failure, and the terminal the traceback.
             _LOG.exception("the local %s service failed", service)
-            return Answer(status=500, reason="the local service failed; its terminal says why")
+            return ServiceAnswer(status=500, reason="the local service failed; its terminal says why")
 
 
 async def _event(http: h11.Connection, reader: asyncio.StreamReader) -> h11.Event | None:
@@ -177,7 +177,7 @@ async def _body(http: h11.Connection, reader: asyncio.StreamReader) -> AsyncIter
         raise ConnectionResetError
 
 
-async def _send(http: h11.Connection, writer: asyncio.StreamWriter, answer: Answer) -> None:
+async def _send(http: h11.Connection, writer: asyncio.StreamWriter, answer: ServiceAnswer) -> None:
     size = len(answer.body) + answer.file_size
     own = [(name.encode(), value.encode()) for name, value in answer.headers if name.lower() != "content-length"]
     reason = answer.reason.encode("ascii", "replace").replace(b"\n", b" ")
