@@ -116,10 +116,11 @@ def test_a_response_grows_old(cached: Callable[..., None]) -> None:
     async def story(stage: Any, use: Any) -> None:
         cache = stage.runtime.services.cache
         now = cache.clock()
+        cache.clock = lambda: now
         headers = {"cache-control": "max-age=10, s-maxage=100"}
         await use(["default", "put", URL, "x", {"headers": headers}])
         cache.clock = lambda: now + 90
-        assert int((await use(["default", "match", URL]))[0]["headers"]["age"]) in (89, 90)
+        assert int((await use(["default", "match", URL]))[0]["headers"]["age"]) == 90
         cache.clock = lambda: now + 101
         assert await use(["default", "match", URL]) == [None]
 

@@ -85,6 +85,7 @@ def test_a_value_expires(ask: Callable[..., None]) -> None:
 
     async def story(kv: Any) -> None:
         now = kv.services.kv.clock()
+        kv.services.kv.clock = lambda: now
         await kv.all(
             ["KV", "put", "ttl", "v", {"expirationTtl": 60}],
             ["KV", "put", "moment", "v", {"expiration": int(now) + 600}],
