@@ -174,6 +174,11 @@ class Client:
         body = {"sql": sql, "params": params, "object": name}
         return list_of((await self._once("POST", self._local("namespaces", namespace_id, "query"), json=body))[0])
 
+    async def settled(self) -> bool:
+        """Say whether all that was sent before is carried out; a local Cloudflare alone can tell, and only directly."""
+        told = dict_of(await self._get(self._local("settled")))
+        return told.get("settled") is True and self.base_url.startswith(f"http://127.0.0.1:{told.get('port')}/")
+
     # --- account
 
     async def list_accounts(self) -> list[dict[str, Any]]:

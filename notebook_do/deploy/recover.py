@@ -2,21 +2,24 @@
 
 Not seen yet is not "did not happen": Cloudflare may still carry out a request whose sender is gone. So an intent that
 is not seen stays open until it is, until a later upload of ours to that script was answered (uploads of one script are
-carried out one after the other), or until it is so old that nobody works on it any more. A queue is no such case: made
-late or again, it is the same one. Sends reads only. It runs
-before a plan is made and before a deploy sends anything.
+carried out one after the other), or until it is so old that nobody works on it any more. A local Cloudflare
+tells at once that nothing is under way; then it is looked up once more, and decided. A queue is no such case: made
+late or again, it is the same one. Sends reads only. It runs before a plan is made and before a deploy sends anything.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from notebook_do.cloudflare.answer import NoAnswer
 from notebook_do.deploy.record import after_intent, missing, unclaimed
 from notebook_do.deploy.result import Outcome
 from notebook_do.deploy.send import Mismatched, Overtaken, Uncertain, look, verify
+from notebook_do.errors import ApiError
 from notebook_do.live.observe import observe_namespaces, observe_scripts
 from notebook_do.plan.mark import op_of
 from notebook_do.state.journal import Journal
@@ -68,10 +71,25 @@ async def resolve(client: Client, state: StateFile, now: Callable[[], float] = t
     for intent in journal.open_intents():
         recorded = state.load(account_id=client.account_id, api_origin=client.origin)
         outcome = await _resolve_one(client, state, recorded, intent, now())
+        if outcome.status == "not known yet" and await _settled(client, state):
+            outcome = await _resolve_one(client, state, recorded, intent, math.inf)
         if outcome.status != "not known yet":
             journal.end(intent.op, outcome.status)
         outcomes.append(outcome)
     return tuple(outcomes)
+
+
+async def _settled(client: Client, state: StateFile) -> bool:
+    """Say whether no request that was sent before can still be carried out, which a local Cloudflare knows at once.
+
+    Where the lock keeps nobody out, the sender may be alive, and about to send what it has journalled.
+    """
+    if not client.origin.startswith("local:") or state.locking != "exclusive":
+        return False
+    try:
+        return await client.settled()
+    except (ApiError, NoAnswer):  # an older server does not know the question
+        return False
 
 
 async def _resolve_one(client: Client, state: StateFile, recorded: Recorded, intent: Intent, now: float) -> Outcome:

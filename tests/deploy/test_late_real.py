@@ -16,7 +16,10 @@ import pytest
 from project import worker_of
 from test_real import count, project_of, target  # noqa: F401 - a fixture
 
+from notebook_do.cloudflare.client import Client
+from notebook_do.credentials.token import Token
 from notebook_do.notebook.views.plan import plan_document
+from notebook_do.state import StateFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,14 +35,30 @@ from notebook_do.credentials.token import Token
 from notebook_do.state import StateFile
 from project import Project, worker_of
 client = lambda: Client({base!r}, {account!r}, Token({token!r}), origin={origin!r})
-declared = worker_of("one", {{"a": "A"}}, note="late")
+declared = worker_of({name!r}, {{{id!r}: "A"}}, note="late")
 asyncio.run(Project(StateFile({state!r}), client, declared, time=time.time()).run())
 """
 """What the process that is killed does: plan and deploy one Worker, as a session does."""
 
 
+KILLED = """
+import os
+from notebook_do.state.journal import Journal
+begin = Journal.begin
+def journalled(journal, intent):
+    begin(journal, intent)
+    if intent.kind == {kind!r}:
+        os.kill(os.getpid(), 9)
+Journal.begin = journalled
+"""
+"""Ends the process when it has journalled what it is about to send."""
+
+
 class Gate:
-    """A way to the local Cloudflare that takes uploads in and passes them on when it is told."""
+    """A way to the local Cloudflare that takes uploads of `one` in and passes them on when it is told.
+
+    So it is as far away as Cloudflare: what the local one says of what is under way does not hold for the gate.
+    """
 
     def __init__(self, api: str) -> None:
         self.taken, self.opened, self.passed = threading.Event(), threading.Event(), threading.Event()
@@ -49,7 +68,8 @@ class Gate:
             def answer(self) -> None:
                 """Pass one request on."""
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                if self.command == "PUT":
+                held = self.command == "PUT" and self.path.partition("?")[0].endswith("/one")
+                if held:
                     gate.taken.set()
                     assert gate.opened.wait(120)
                 dropped = {"host", "connection", "content-length", "accept-encoding"}
@@ -57,7 +77,7 @@ class Gate:
                 got = httpx.request(
                     self.command, root + self.path, headers=headers, content=body, timeout=60, trust_env=False
                 )
-                if self.command == "PUT":
+                if held:
                     assert got.status_code == 200, got.text
                     gate.passed.set()
                 self.send_response(got.status_code)
@@ -66,7 +86,7 @@ class Gate:
                 self.end_headers()
                 self.wfile.write(got.content)
 
-            do_GET = do_PUT = do_POST = answer  # noqa: N815 - the base class's names
+            do_GET = do_PUT = do_POST = do_PATCH = answer  # noqa: N815 - the base class's names
 
             def handle(self) -> None:
                 """Let whoever was killed be gone."""
@@ -98,7 +118,7 @@ def killed_while_uploading(target: LocalTarget, gate: Gate, state: Path) -> None
     """Deploy in a process of its own, and kill it while its upload is being admitted."""
     origin = f"local:{target.account_id}"
     facts = {"base": gate.base, "account": target.account_id, "token": target.token(), "origin": origin}
-    code = DEPLOY.format(here=str(HERE), state=str(state), **facts)
+    code = DEPLOY.format(name="one", id="a", here=str(HERE), state=str(state), **facts)
     process = subprocess.Popen([sys.executable, "-c", code])
     assert gate.taken.wait(60)
     process.kill()
@@ -108,6 +128,9 @@ def killed_while_uploading(target: LocalTarget, gate: Gate, state: Path) -> None
 def test_killed_while_its_upload_is_admitted(target: LocalTarget, gate: Gate, tmp_path: Path) -> None:  # noqa: F811
     """Issue 11.4: planned at once it is not known yet, other Workers deploy; the next plan records it."""
     project = project_of(target, tmp_path)
+    project.client = lambda: Client(
+        gate.base, target.account_id, Token(target.token()), origin=f"local:{target.account_id}"
+    )
     project.time, project.patience = time.time(), 1.0
     project.declared = (*worker_of("one", {"a": "A"}, note="late"), *worker_of("two", {"b": "B"}))
     killed_while_uploading(target, gate, project.state.path)
@@ -125,3 +148,39 @@ def test_killed_while_its_upload_is_admitted(target: LocalTarget, gate: Gate, tm
     assert asyncio.run(project.deploy(plan)).ok
     assert count(target, "one", "A") == 1
     assert asyncio.run(project.plan()).empty
+
+
+@pytest.mark.parametrize("kind", ["upload", "url"])
+def test_killed_before_it_was_sent(target: LocalTarget, tmp_path: Path, kind: str) -> None:  # noqa: F811
+    """A local Cloudflare tells at once that nothing is under way: the next plan holds no Worker back."""
+    project = project_of(target, tmp_path)
+    project.time, project.patience = time.time(), 1.0
+    project.declared = worker_of(f"killed-{kind}", {kind: "A"}, note="late")
+    facts = {
+        "name": f"killed-{kind}",
+        "id": kind,
+        "base": target.api,
+        "account": target.account_id,
+        "token": target.token(),
+    }
+    facts |= {"origin": f"local:{target.account_id}", "here": str(HERE), "state": str(project.state.path)}
+    ended = subprocess.run([sys.executable, "-c", KILLED.format(kind=kind) + DEPLOY.format(**facts)], check=False)
+    assert ended.returncode == -9
+    plan = asyncio.run(project.plan())
+    assert plan.undecided == ()
+    assert [o.status for o in project.found] == ["not done"]
+    assert asyncio.run(project.deploy(plan)).ok
+    assert count(target, f"killed-{kind}", kind.upper()) == 1
+    assert asyncio.run(project.plan()).empty
+
+
+def test_where_the_lock_keeps_nobody_out_it_is_waited_for(target: LocalTarget, tmp_path: Path) -> None:  # noqa: F811
+    """With `cas-only` the sender may be alive and about to send, which no server can tell."""
+    project = project_of(target, tmp_path)
+    project.time, project.patience = time.time(), 1.0
+    project.declared = worker_of("alive", {"c": "A"}, note="late")
+    facts = {"name": "alive", "id": "c", "base": target.api, "account": target.account_id, "token": target.token()}
+    facts |= {"origin": f"local:{target.account_id}", "here": str(HERE), "state": str(project.state.path)}
+    subprocess.run([sys.executable, "-c", KILLED.format(kind="upload") + DEPLOY.format(**facts)], check=False)
+    project.state = StateFile(project.state.path, locking="cas-only")
+    assert [left.script_name for left in asyncio.run(project.plan()).undecided] == ["alive"]

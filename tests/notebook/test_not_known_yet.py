@@ -16,6 +16,7 @@ from notebook_do.state.journal import Intent, Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -37,8 +38,14 @@ def interrupt(seconds_ago: float = 5.0) -> None:
         Journal(current().state.journal_path).begin(intent)
 
 
-def test_the_plan_says_it_and_a_deploy_waits(ip: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
-    """Issue 11.4: the plan shows `not known yet` and until when; approved or in advance, nothing is deployed."""
+def test_the_plan_says_it_and_a_deploy_waits(
+    ip: InteractiveShell, cloud: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Issue 11.4: the plan shows `not known yet` and until when; approved or in advance, nothing is deployed.
+
+    With `cas-only` the sender may be alive, so that not even a local Cloudflare can tell at once.
+    """
+    run(ip, "%durable session tour --lock cas-only --as session")
     declare(ip)
     interrupt()
     run(ip, "%durable plan")
@@ -54,7 +61,17 @@ def test_the_plan_says_it_and_a_deploy_waits(ip: InteractiveShell, capsys: pytes
         run(ip, "%durable deploy")
 
 
-def test_after_ten_minutes_it_goes_on(ip: InteractiveShell) -> None:
+def test_a_local_cloudflare_decides_at_once(ip: InteractiveShell, cloud: Path) -> None:
+    """On the local target nobody waits ten minutes: the server says that no such request is under way."""
+    declare(ip)
+    interrupt(seconds_ago=0.0)
+    plan = current().plan()
+    assert plan.undecided == ()
+    assert any("interrupted before it happened" in warning for warning in plan.warnings)
+    assert current().deploy(plan)["my-worker"].fetch("/").json()["n"] == 1
+
+
+def test_after_ten_minutes_it_goes_on(ip: InteractiveShell, cloud: Path) -> None:
     """Issue 11.4: once it is decided that it did not happen, the plan offers it anew and says what became of it."""
     declare(ip)
     interrupt(seconds_ago=601)

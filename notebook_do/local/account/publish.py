@@ -21,6 +21,7 @@ from notebook_do.local.rules.refusals import refuse
 from notebook_do.local.runtime.spec import ProbeReport, ScriptInvalid
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from notebook_do.local.account.zones import Zones
@@ -46,6 +47,8 @@ class Cloud:
     strict: bool = False
     """Whether KV, R2, D1 and queues must have been made before they are bound."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    settled: Callable[[], Awaitable[bool]] | None = None
+    """Waits until all that was sent to the API before is carried out, and says whether it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,7 @@
-"""What only a local Cloudflare can tell: the contents of stored objects, by SQL or by key. Reads only."""
+"""What only a local Cloudflare can tell: the contents of stored objects, and whether a mutation is still under way.
+
+Reads only.
+"""
 
 from __future__ import annotations
 
@@ -83,6 +86,17 @@ async def list_values(request: Request) -> Response:
     return answer(await asyncio.to_thread(look))
 
 
+async def settled(request: Request) -> Response:
+    """Say whether all that was sent to this API before the question is carried out, waiting a second at most.
+
+    Where it is, a mutation whose sender is gone and that shows nowhere will never show. `port` is where the question
+    arrived: what was sent to another one, a proxy say, may still be on its way.
+    """
+    cloud = cloud_of(request)
+    done = cloud.settled is not None and await cloud.settled()
+    return answer({"settled": done, "port": cloud.api_port})
+
+
 async def _chosen(request: Request) -> tuple[Path, list[StoredObject], dict[str, Any]]:
     """Find the folder of the namespace, and the objects that the body asks for."""
     cloud, namespace_id = cloud_of(request), request.path_params["namespace_id"]
@@ -108,6 +122,7 @@ def routes(account: str) -> list[Route]:
     """Give the routes under one account's path."""
     namespace = account + "/local/namespaces/{namespace_id}"
     return [
+        Route(account + "/local/settled", settled, methods=["GET"]),
         Route(namespace + "/query", query, methods=["POST"]),
         Route(namespace + "/values", list_values, methods=["POST"]),
     ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import select
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -127,6 +128,12 @@ class Connection(H11Protocol):
         else:
             super().shutdown()
 
+    def may_hold_a_request(self) -> bool:
+        """Say whether something may have arrived that nobody works on yet: part of a head, or bytes not read so far."""
+        if self.lingering or self._wire.is_closing() or self.conn.their_state not in {h11.IDLE, h11.DONE}:
+            return False  # of a request whose body is read, the application runs
+        return self._within_head() or readable(self._wire.get_extra_info("socket"))
+
     def _answered_early(self) -> bool:
         return self.conn.their_state is h11.SEND_BODY and self.cycle is not None and bool(self.cycle.response_complete)
 
@@ -155,6 +162,15 @@ class Connection(H11Protocol):
                 self._heard = now  # it is the Worker that does not read
             return self._heard + self.patience * BODY_PATIENCE - now
         return self.patience
+
+
+def readable(place: Any) -> bool:
+    """Say whether the kernel has something for a socket: bytes or an end, or a new connection for one that listens."""
+    if place is None or place.fileno() < 0:
+        return False
+    poll = select.poll()
+    poll.register(place.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def patient(patience: float) -> type[Connection]:

@@ -19,6 +19,7 @@ from notebook_do.local.api.tails import Tails
 from notebook_do.local.gateway.gateway import workers_app
 from notebook_do.local.process.home import Home, LocalTarget
 from notebook_do.local.process.listening import PATIENCE, LenientFrames, Server, bind, server_of
+from notebook_do.local.process.traffic import Traffic
 from notebook_do.local.runtime.runtime import Runtime
 from notebook_do.toolchain import find_workerd
 
@@ -101,12 +102,15 @@ async def _running(
         # A server that was killed between a delete and the removal of its files left this to do.
         await forget(cloud, account.doomed())
         token = home.token()
-        servers = []
+        traffic, servers = Traffic(app_of(cloud, token, patience=patience)), []
+        cloud.settled = traffic.settled
         for app, listener in (
-            (app_of(cloud, token, patience=patience), api),
+            (traffic, api),
             (workers_app(runtime, cloud.zones.script_at), workers),
         ):
             server = server_of(app, frames=LenientFrames if listener is api else None, patience=patience)
+            if app is traffic:
+                traffic.watch(server, listener)
             task = asyncio.create_task(server.serve(sockets=[listener]))
             servers.append((server, task))
         while not all(server.started for server, _ in servers):  # noqa: ASYNC110 - uvicorn has no event for it
