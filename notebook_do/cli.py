@@ -298,7 +298,8 @@ def _local(arguments: argparse.Namespace) -> int:
 
     match arguments.action:
         case "start":
-            target = launch.start(arguments.data, strict=arguments.strict, progress=_progress)
+            ports = {"api_port": arguments.api_port, "workers_port": arguments.workers_port}
+            target = launch.start(arguments.data, **ports, strict=arguments.strict, progress=_progress)
             _announce(target, as_json=arguments.json)
         case "status":
             found = launch.status(arguments.data)

@@ -49,6 +49,21 @@ def test_start_status_stop(own_cloud: Path) -> None:
     assert run("local", "status").returncode == 1
 
 
+def test_start_listens_on_the_port_that_is_asked_for(own_cloud: Path) -> None:
+    """A port on the command line is stronger than the one on file; a running server on another is named instead."""
+    assert run("local", "start").returncode == 0
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    refused = run("local", "start", "--api-port", port)
+    assert refused.returncode == 1
+    assert "already runs" in refused.stderr
+    assert "notebook-do local stop" in refused.stderr
+    assert run("local", "stop").returncode == 0
+    facts = json.loads(run("local", "start", "--api-port", port, "--json").stdout)
+    assert f":{port}/" in facts["api"]
+
+
 def test_foreground_ends_with_the_terminal(own_cloud: Path) -> None:
     """Plain `local` prints where it listens and ends on Ctrl-C, leaving no process."""
     with subprocess.Popen([*COMMAND, "local", "--json"], stdout=subprocess.PIPE, text=True) as process:

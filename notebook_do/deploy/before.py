@@ -59,9 +59,11 @@ def check_decided(plan: Plan, recovered: Iterable[Outcome]) -> None:
 def check_consents(plan: Plan, typed: frozenset[str]) -> None:
     """Refuse a plan that loses something as long as one of its phrases was not typed."""
     if missing := [c for c in plan.consents if c.phrase not in typed]:
+        wrong = sorted(typed - {c.phrase for c in plan.consents})
         raise ConsentRequired(
             "this plan destroys data, and is deployed only with the typed phrase: "
             + ", ".join(repr(c.phrase) for c in missing)
+            + (f", not {', '.join(map(repr, wrong))}" if wrong else "")
             + ". Nothing was sent."
         )
 

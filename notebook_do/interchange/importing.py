@@ -19,7 +19,7 @@ from notebook_do.interchange.cells import free_name, import_cells
 from notebook_do.interchange.typescript import HEAD, TYPES_FILE, env_types
 from notebook_do.live.adopt import adopted, managed, newest_serial, to_declare
 from notebook_do.live.observe import observe
-from notebook_do.model import ModuleKind, is_secret
+from notebook_do.model import ModuleKind, Worker, is_secret
 from notebook_do.plan.reading import Readings
 
 if TYPE_CHECKING:
@@ -77,9 +77,11 @@ async def import_workers(
         workers=tuple(w for w in desired.workers if w.script_name not in same),
         namespaces=tuple(n for n in desired.namespaces if n.script_name not in same),
     )
+    declare = to_declare(written, same, catalog, frozenset(names))
+    notes += replaced_notes(declare, catalog)
     return Import(
         imported=replace(written, notes=(*imported.notes, *found.notes, *notes, *unread)),
-        declare=to_declare(written, same, catalog, frozenset(names)),
+        declare=declare,
         recorded=adopted(recorded, taken, observed) if taken.workers else recorded,
         newest=newest_serial(recorded, observed),
     )
@@ -103,6 +105,21 @@ def secret_notes(recorded: Recorded, scripts: Sequence[ObservedScript], same: Co
                 "declare them in its cell (--secret KEY), or the next plan removes them."
             )
     return notes
+
+
+def replaced_notes(declare: Sequence[Declaration], catalog: Catalog) -> list[str]:
+    """Name the declarations of the kernel's own that an import replaces by what is live."""
+    own: list[tuple[str, Declaration, Declaration | None]] = [
+        ("Worker", item, catalog.workers.get(item.id))
+        if isinstance(item, Worker)
+        else ("namespace", item, catalog.namespaces.get(item.id))
+        for item in declare
+    ]
+    return [
+        f"Your declaration of {kind} {item.id} was replaced by what is live; run its cell again to keep yours."
+        for kind, item, before in own
+        if before is not None and before != item
+    ]
 
 
 def _desired(imported: Imported, session: tuple[str, str]) -> Desired:
@@ -167,13 +184,10 @@ def export_types(desired: Desired, entrypoints: Mapping[str, str], directory: Pa
     for worker in workers:
         path = directory / worker.id / TYPES_FILE
         sources = {script: _import_path(file, path.parent) for script, file in entrypoints.items()}
-        texts[path] = env_types(worker, sources=sources)
-        if path.exists() and not path.read_text().startswith(HEAD):
+        texts[path] = env_types(worker, sources=sources).encode()
+        if (found := _content(path)) is not None and not found.startswith(HEAD.encode()):
             raise CommandError(f"{path} exists and was not written by this; move it away or name another directory.")
-    for path, text in texts.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return tuple(texts)
+    return _write(texts)
 
 
 def _import_path(file: str, folder: Path) -> str:
@@ -190,9 +204,28 @@ def write_files(directory: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]
     for path, content in paths.items():
         if not path.resolve().is_relative_to(directory.resolve()):
             raise CommandError(f"{path}: a file would be written outside {directory}; nothing was written.")
-        if path.exists() and path.read_bytes() != content:
+        if _content(path) not in {None, content}:
             raise CommandError(f"{path} exists with another content; move it away or name another directory.")
-    for path, content in paths.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    return tuple(paths)
+    return _write(paths)
+
+
+def _content(path: Path) -> bytes | None:
+    """Read a file that may be overwritten; None where there is none."""
+    try:
+        return path.read_bytes() if path.exists() else None
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _write(files: Mapping[Path, bytes]) -> tuple[Path, ...]:
+    for path, content in files.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        except OSError as error:
+            raise _unwritable(path, error) from None
+    return tuple(files)
+
+
+def _unwritable(path: Path, error: OSError) -> CommandError:
+    return CommandError(f"{path} cannot be written: {error.strerror or error}. Name another directory.")

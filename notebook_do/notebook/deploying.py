@@ -154,10 +154,12 @@ def _prompted(call: Call, session: Session, plan: Plan) -> Shown | None:
         for consent in plan.consents:
             print(clean(lost(consent)))  # noqa: T201 - a terminal
             typed.append(input(f"Type '{clean(consent.phrase)}' to allow it: ").strip())
-        agreed = typed == [c.phrase for c in plan.consents] and input(clean(question)).strip() == "deploy"
+        wrong = typed != [c.phrase for c in plan.consents]
+        agreed = not wrong and input(clean(question)).strip() == "deploy"
     except (KeyboardInterrupt, EOFError):  # Ctrl-C and Ctrl-D are answers too
         print()  # noqa: T201 - below the question
-        agreed = False
+        agreed = wrong = False
     if not agreed:
-        return views.View((Line("Not deployed. Nothing was sent."),))
+        why = ": that is not the phrase" if wrong else ""
+        return views.View((Line(f"Not deployed{why}. Nothing was sent."),))
     return run(call, session, plan, confirm=typed)

@@ -18,7 +18,14 @@ from notebook_do.plan.bound import called_by
 from notebook_do.plan.destroy import Doom, check_binders, check_forgotten, check_hosts, condemn, deletions
 from notebook_do.plan.diff import WorkerDiff, compare
 from notebook_do.plan.entries import check_entries
-from notebook_do.plan.explain import doom_changes, gone_changes, kept_changes, mark_change, namespace_changes
+from notebook_do.plan.explain import (
+    doom_changes,
+    gone_changes,
+    kept_changes,
+    mark_change,
+    namespace_changes,
+    undeclared_words,
+)
 from notebook_do.plan.facts import Facts, Findings, gather, newest_deployments
 from notebook_do.plan.foreign import check_foreign_hosts, elsewhere
 from notebook_do.plan.forms import settle_forms
@@ -62,6 +69,7 @@ def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests 
     secret, by script name and binding, whether its value is the one that was set last; `undecided` gives the scripts
     to leave out, with the reason; `own` are the operations of this session's journal.
     """
+    asked, undeclared = desired.destroy, undeclared_words(desired, recorded, observed)
     desired, recorded, observed, left_out = set_aside(desired, recorded, observed, undecided)
     facts, findings = gather(desired, recorded, observed, sights), Findings()
     _check_account(facts, findings)
@@ -92,6 +100,8 @@ def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests 
         deployments=newest_deployments(observed),
         binding_rows=binding_rows(facts, work.diffs, elsewhere(facts) | namespace_ids),
         migration_rows=migration_rows(steps),
+        asked=asked,
+        undeclared=undeclared,
     )
 
 

@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from notebook_do.plan.facts import Slot
+from notebook_do.plan.mark import read_mark
 from notebook_do.plan.plan import Action, Change
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from notebook_do.model import Desired, Observed, Recorded
     from notebook_do.model.steps import SetMark
     from notebook_do.plan.destroy import Doom
     from notebook_do.plan.facts import Facts
@@ -176,3 +178,26 @@ def doom_changes(doom: Doom) -> list[Change]:
         for kind, id_ in gone
     ]
     return changes
+
+
+def undeclared_words(desired: Desired, recorded: Recorded, observed: Observed) -> tuple[str, ...] | None:
+    """Say what is live or recorded of this session where nothing at all is declared; None where something is."""
+    if desired.workers or desired.namespaces:
+        return None
+    scripts = {s.name for s in observed.scripts}
+    ids = {n.namespace_id for n in observed.namespaces}
+    recorded_scripts = {w.script_name for w in recorded.workers}
+    marks = ((s.name, read_mark(s.tags)) for s in observed.scripts)
+    ours = {name for name, mark in marks if mark and mark.is_of(desired.session, desired.stage)} - recorded_scripts
+    return (
+        *(f"Worker {name} ({_whereabouts(name in scripts)})" for name in sorted(recorded_scripts)),
+        *(f"Worker {name} (live, not recorded)" for name in sorted(ours)),
+        *(
+            f"namespace {n.stable_id} ({_whereabouts(n.namespace_id in ids)})"
+            for n in sorted(recorded.namespaces, key=lambda n: n.stable_id)
+        ),
+    )
+
+
+def _whereabouts(live: bool) -> str:  # noqa: FBT001 - a comparison's outcome
+    return "live" if live else "recorded, no longer live"

@@ -159,6 +159,10 @@ class Plan(Shown):
     """One row a declared binding, with the columns of `plan.bindings`."""
     migration_rows: tuple[dict[str, str], ...] = field(default=(), compare=False)
     """One row a class migration, with the columns of `plan.migrations`."""
+    asked: tuple[str, ...] = field(default=(), compare=False)
+    """The ids whose destruction was asked for."""
+    undeclared: tuple[str, ...] | None = field(default=None, compare=False)
+    """Where nothing at all is declared, a few words each on what is live or recorded all the same; else None."""
 
     @property
     def empty(self) -> bool:

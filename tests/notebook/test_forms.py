@@ -46,6 +46,7 @@ def test_a_worker_is_declared_with_binding_rows(session: Session) -> None:
     name, kind, target, gone = form.rows.children[0].children[0].children
     name.value, target.value = "COUNTER", "counter"
     assert [kind.value, gone.description] == ["namespace", "Remove binding 1"]
+    assert form.rows.children[0].children[0].layout.flex_flow == "row wrap"  # else it lies outside of what is seen
     form.rows.children[1].children[0].children[3].click()
     assert len(form.rows.children) == 1
     assert not form.save.disabled

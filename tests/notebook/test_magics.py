@@ -444,3 +444,77 @@ def test_the_twenty_lines_of_the_readme_work_as_printed(ip: InteractiveShell, cl
         run(ip, "result['my-wrker']")
     with pytest.raises(CommandError, match="takes the plan that plan\\(\\) gave, not a str"):
         run(ip, "session.deploy('abc')")
+
+
+def test_a_plan_of_nothing_declared_says_so(ip: InteractiveShell, cloud: Path) -> None:
+    """Without a declaration nothing "declared is live"; what is live all the same is named, and stays."""
+    run(ip, "%durable session tour --as session")
+    text = str(run(ip, "plan = %durable plan\nplan"))
+    assert "nothing is declared in this session" in text
+    assert "Not declared, and left as it is" not in text
+    declare(ip)
+    approve(ip)
+    assert "everything declared is live" in str(current().plan())
+    run(ip, "%durable rm worker my-worker --quiet")
+    run(ip, "%durable rm namespace counter --quiet")
+    text = str(current().plan())
+    assert "nothing is declared in this session" in text
+    assert "everything declared is live" not in text
+    assert "Worker my-worker-dev (live)" in text
+    assert "namespace counter (live)" in text
+    Path(".notebook_do/tour/dev/state.json").unlink()
+    assert "Worker my-worker-dev (live, not recorded)" in str(current().plan())
+
+
+def test_an_import_names_the_declarations_that_it_replaces(ip: InteractiveShell, cloud: Path) -> None:
+    """New code in a cell is not lost without a word: its Worker is named, and what to do to keep it."""
+    declare(ip)
+    approve(ip)
+    run(ip, "%durable session other --quiet")
+    run(ip, "%%durable worker mine --name my-worker-dev --quiet\nexport default { fetch: () => new Response('A2') }")
+    shown = " ".join(str(run(ip, "%durable import my-worker-dev")).split())
+    assert "Your declaration of Worker mine was replaced by what is live; run its cell again to keep yours." in shown
+    assert "A2" not in current().catalog.workers["mine"].script
+    assert "was replaced" not in str(run(ip, "%durable import my-worker-dev"))
+
+
+def test_a_refused_destroy_names_the_way_back_and_no_phrase(ip: InteractiveShell, cloud: Path) -> None:
+    """Protection is not lifted by a phrase, so none is offered; the plan to make again is that of the destroy."""
+    declare(ip)
+    approve(ip)
+    refused = str(current().destroy("my-worker"))
+    assert "is protected" in refused
+    assert "to allow it, type" not in refused
+    assert "Then plan again: %durable destroy my-worker" in refused
+    run(ip, "%durable namespace counter --class Counter --unprotect --quiet")
+    plan = current().destroy("my-worker")
+    assert "to allow it, type: destroy counter" in str(plan)
+    with pytest.raises(ConsentRequired, match=r"typed phrase: 'destroy counter \w{8}', not 'destroy counter 123'"):
+        run(ip, f"%durable destroy my-worker --approve {plan.digest} --confirm 'destroy counter 123'")
+
+
+def test_a_stopped_deploy_shows_where_its_workers_answer(ip: InteractiveShell, cloud: Path) -> None:
+    """After a failure the address of a Worker that is open is shown, and the Worker can be called."""
+    declare(ip)
+    approve(ip)
+    declare(ip, COUNTER + "throw new Error('at the top')\n")
+    with pytest.raises(DurableError) as error:
+        current().deploy(current().plan())
+    result = error.value.result
+    assert result is not None
+    assert "http://my-worker-dev.localhost" in str(result)
+    assert "no workers.dev address" not in str(result)
+    assert result["my-worker"].fetch("/").json()["n"] == 1
+    result.deployed.clear()
+    assert "not known" in str(result)
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "/etc/passwd", "a-file"])
+def test_an_export_to_where_nothing_can_be_written_is_one_line(ip: InteractiveShell, cloud: Path, place: str) -> None:
+    """A directory that cannot be made, or that is a file, is named in one line, for both formats."""
+    Path("a-file").write_text("mine")
+    declare(ip)
+    for line in (f"%durable export wrangler {place}", f"%durable export types {place}"):
+        with pytest.raises(CommandError, match=f"{place}.*cannot be written: .*Name another directory"):
+            run(ip, line)
+    assert Path("a-file").read_text() == "mine"

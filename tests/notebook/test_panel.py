@@ -9,7 +9,9 @@ import pytest
 
 from notebook_do.deploy import DeployResult, Event, Outcome
 from notebook_do.errors import StalePlan
+from notebook_do.notebook.views.blocks import Tone
 from notebook_do.notebook.widgets.panel import DeployPanel
+from notebook_do.notebook.widgets.progress import event_tone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -221,3 +223,12 @@ def test_a_wait_that_cloudflare_asks_for_counts_down_in_the_panel(make_plan: Cal
         assert f"step 1 of 2: Cloudflare asks to wait: {left} s left" in value
         assert 'role="status"' in value
         assert (shown, cancel) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "tone"),
+    [("2 done", Tone.ADD), ("1 not done", Tone.ALERT), ("1 done, 1 uncertain", Tone.ALERT)],
+)
+def test_only_a_whole_deploy_is_a_success(text: str, tone: Tone) -> None:
+    """The last word of a deploy that left a step undone bears no sign of success."""
+    assert event_tone(Event(kind="finished", index=1, total=1, text=text)) is tone

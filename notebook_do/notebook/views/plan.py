@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,7 @@ def plan_document(plan: Plan, *, offered: bool = False) -> Document:
     return (
         _header(plan),
         *_refusals(plan.refusals),
-        *_consents(plan.consents),
+        *_consents(plan.consents, refused=bool(plan.refusals)),
         *_undecided(plan.undecided),
         *_changes(plan),
         *(Line(note) for note in plan.notes),
@@ -134,11 +135,21 @@ def _changes(plan: Plan) -> tuple[Block, ...]:
     same = f" {unchanged} unchanged." if unchanged else ""
     if plan.empty and plan.undecided and not plan.refusals and not changes:
         return (Line("Nothing can be deployed until then." + same, Tone.CHANGE, strong=True),)
+    if plan.empty and not plan.refusals and not changes and plan.undeclared is not None:
+        return _nothing_declared(plan.undeclared)
     if plan.empty and not plan.refusals and not changes:
         return (Line("Nothing to do: everything declared is live.", Tone.SAME, strong=True),)
     if not changes:
         return (Line(counts(plan) + same),)
     return (_change_table(counts(plan) + same, changes, "plan.df has all."),)
+
+
+def _nothing_declared(others: Sequence[str]) -> tuple[Block, ...]:
+    """Say that nothing is declared, and what stays as it is all the same."""
+    said = Line("Nothing to do: nothing is declared in this session.", Tone.SAME, strong=True)
+    more = (Item(f"… {len(others) - ROWS} more"),) if len(others) > ROWS else ()
+    items = (*(Item(one) for one in others[:ROWS]), *more)
+    return (said, Items("Not declared, and left as it is", items)) if items else (said,)
 
 
 def _change_table(caption: str, changes: Sequence[Change], rest: str) -> Block:
@@ -214,10 +225,11 @@ def lost(consent: Consent) -> str:
     return f"{consent.stable_id}: {count} would be deleted for ever ({place})."
 
 
-def _consents(consents: Sequence[Consent]) -> tuple[Block, ...]:
+def _consents(consents: Sequence[Consent], *, refused: bool) -> tuple[Block, ...]:
+    """Say what would be lost; a plan that is refused is allowed by no phrase."""
     if not consents:
         return ()
-    items = tuple(Item(lost(c), Tone.ALERT, (f"to allow it, type: {c.phrase}",)) for c in consents)
+    items = tuple(Item(lost(c), Tone.ALERT, () if refused else (f"to allow it, type: {c.phrase}",)) for c in consents)
     return (Items("Stored data would be lost.", items),)
 
 
@@ -329,10 +341,10 @@ def deletes(plan: Plan) -> tuple[str, ...]:
 
 def _next(plan: Plan, *, offered: bool) -> tuple[Block, ...]:
     digest = Code("Digest", plan.digest)
+    ids = plan.asked or (() if plan.refusals else deletes(plan))
+    destroy = f"%durable destroy {shlex.join(ids)}" if ids else ""
     if plan.refusals:
-        return (digest, Code("Then plan again:", "%durable plan"))
+        return (digest, Code("Then plan again:", destroy or "%durable plan"))
     if plan.empty or offered:
         return (digest,)
-    ids = deletes(plan)
-    verb = f"%durable destroy {' '.join(ids)}" if ids else "%durable deploy"
-    return (digest, Code("Next:", verb))
+    return (digest, Code("Next:", destroy or "%durable deploy"))

@@ -180,7 +180,9 @@ class WorkerForm(Form):
             field.observe(lambda change, a=attribute: self._row_typed(row, a, change["new"]), names="value")
         gone.on_click(lambda _: self._change_rows([r for r in self.draft.rows if r is not row]))
         self.faults[f"row {at}"] = w.HTML()
-        return w.VBox([w.HBox([name, kind, target, gone]), self.faults[f"row {at}"]])
+        # On one line the last button would lie outside of what a notebook's column shows.
+        fields = w.HBox([name, kind, target, gone], layout=w.Layout(flex_flow="row wrap"))
+        return w.VBox([fields, self.faults[f"row {at}"]])
 
     def _row_typed(self, row: BindingRow, attribute: str, value: str) -> None:
         setattr(row, attribute, value)

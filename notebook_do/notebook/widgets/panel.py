@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from notebook_do.deploy import DeployResult
-    from notebook_do.plan.plan import Plan
+    from notebook_do.plan.plan import Consent, Plan
     from notebook_do.sessions.session import Session
 
 _WIDE = {"description_width": "initial"}
@@ -96,14 +96,14 @@ class DeployPanel:
         self.outcome.value = html.render(below) if below else ""
         for part in (self.plan_now, self.step, self.outcome):  # an empty line is a gap
             part.layout.display = "" if part.value else "none"
-        self.consents.layout.display = "" if now.plan.consents else "none"
+        self.consents.layout.display = "" if self._consents() else "none"
 
     def _build(self) -> None:
         """Make a button and fields for the plan as it is now; the old button's clicks lead nowhere."""
         now = self.controller
         self._built = generation = now.generation
         self.header.value = html.render((_header(now.plan),))
-        self.consents.children = tuple(part for c in now.plan.consents for part in self._field(c.phrase, lost(c)))
+        self.consents.children = tuple(part for c in self._consents() for part in self._field(c.phrase, lost(c)))
         self.button = w.Button(
             description=now.label,
             tooltip=now.label,
@@ -112,6 +112,11 @@ class DeployPanel:
         )
         self.button.on_click(lambda button: self._pressed(button, generation))
         self.buttons.children = (self.button, self.cancel)
+
+    def _consents(self) -> tuple[Consent, ...]:
+        """Return what can be allowed by typing: nothing of a plan that is refused."""
+        plan = self.controller.plan
+        return () if plan.refusals else plan.consents
 
     def _field(self, phrase: str, loses: str) -> tuple[Any, Any]:
         field = w.Text(description=f"Type “{phrase}” to allow it:", style=_WIDE, layout=w.Layout(width="60em"))
