@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from notebook_do.model import ClassBinding, ServiceBinding
+from notebook_do.plan.mark import read_mark
 from notebook_do.plan.queues import bound_queues
 
 if TYPE_CHECKING:
@@ -111,6 +112,8 @@ def _links(desired: Desired, recorded: Recorded, observed: Observed) -> Links:
         *((f"worker {id_}", script) for id_, script in workers),
         *((f"namespace {id_}", script) for id_, script in namespaces),
         *((f"namespace {n.stable_id}", live) for n in recorded.namespaces for live in _live(observed, n.namespace_id)),
+        *((f"namespace {n.stable_id}", live) for n in desired.namespaces for live in _live(observed, n.namespace_id)),
+        *_marked(desired, observed),
         *((f"namespace {n.stable_id}", n.transferred_from) for n in desired.namespaces if n.transferred_from),
         *((f"namespace {n.renamed_from}", n.script_name) for n in desired.namespaces if n.renamed_from),
         *((f"{t.kind} {t.key}", w.script_name) for w in desired.workers for t in w.triggers),
@@ -126,7 +129,20 @@ def _links(desired: Desired, recorded: Recorded, observed: Observed) -> Links:
     return {(a, b) for a, b in links if a in ours and b in ours}
 
 
-def _live(observed: Observed, namespace_id: str) -> Iterator[str]:
+def _marked(desired: Desired, observed: Observed) -> Iterator[tuple[str, str]]:
+    """Yield where marks of this session say that a namespace is: without a state file nothing else does."""
+    for script in observed.scripts:
+        mark = read_mark(script.tags)
+        if mark is None or not mark.is_of(desired.session, desired.stage):
+            continue
+        for stable_id, entry in mark.entries.items():
+            yield f"namespace {stable_id}", script.name
+            for live in observed.namespaces:
+                if entry.begins and live.namespace_id.startswith(entry.begins):
+                    yield f"namespace {stable_id}", live.script_name
+
+
+def _live(observed: Observed, namespace_id: str | None) -> Iterator[str]:
     return (n.script_name for n in observed.namespaces if namespace_id and n.namespace_id == namespace_id)
 
 

@@ -115,6 +115,39 @@ LINKS: dict[str, tuple[Desired, Recorded, Observed]] = {
             ),
         ),
     ),
+    "names the id of what the other hosts": (
+        wanted(namespace("n", "one", namespace_id=NamespaceId("0" * 32)), worker("one"), worker("two")),
+        NOTHING,
+        replace(
+            LIVE,
+            namespaces=(
+                ObservedNamespace(
+                    namespace_id=NamespaceId("0" * 32), script_name="two", class_name="C", storage=Storage.SQLITE
+                ),
+            ),
+        ),
+    ),
+    "bears the mark of it": (
+        wanted(namespace("n", "one"), worker("one"), worker("two")),
+        NOTHING,
+        replace(LIVE, scripts=(ObservedScript(name="two", tags=("ndo:do:s:production:n=C@",)),)),
+    ),
+    "hosts what the mark of a third one names": (
+        wanted(namespace("n", "one"), worker("one"), worker("two")),
+        NOTHING,
+        replace(
+            LIVE,
+            scripts=(ObservedScript(name="three", tags=("ndo:do:s:production:n=C@0123456789ab",)),),
+            namespaces=(
+                ObservedNamespace(
+                    namespace_id=NamespaceId("0123456789ab" + "0" * 20),
+                    script_name="two",
+                    class_name="C",
+                    storage=Storage.SQLITE,
+                ),
+            ),
+        ),
+    ),
     "gives it another stable ID": (
         wanted(namespace("m", "two", renamed_from=StableId("n")), worker("one"), worker("two")),
         known(spaces=(("n", "one"),)),
