@@ -132,12 +132,12 @@ LINKS: dict[str, tuple[Desired, Recorded, Observed]] = {
         NOTHING,
         replace(LIVE, scripts=(ObservedScript(name="two", tags=("ndo:do:s:production:n=C@",)),)),
     ),
-    "hosts what the mark of a third one names": (
+    "hosts what the mark of another names": (
         wanted(namespace("n", "one"), worker("one"), worker("two")),
         NOTHING,
         replace(
             LIVE,
-            scripts=(ObservedScript(name="three", tags=("ndo:do:s:production:n=C@0123456789ab",)),),
+            scripts=(ObservedScript(name="four", tags=("ndo:do:s:production:n=C@0123456789ab",)),),
             namespaces=(
                 ObservedNamespace(
                     namespace_id=NamespaceId("0123456789ab" + "0" * 20),
