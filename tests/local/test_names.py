@@ -49,6 +49,7 @@ def test_what_was_proved_is_known_to_the_next_server(tmp_path: Path) -> None:
     assert known(names, "lobby") == {"lobby"}
     assert list(json.loads((tmp_path / "names" / f"{SPACE}.json").read_text()).values()) == ["lobby"]
     again = Names(tmp_path / "names")
+    assert known(again, "lobby") == {"lobby"}
     assert known(again, "lobby", "other") == {"lobby"}
     again.hear("/other", b"")
     assert known(again, "lobby", "other") == {"lobby", "other"}

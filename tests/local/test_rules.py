@@ -177,6 +177,22 @@ def test_refusals(rule: str, facts: AccountFacts, migrations: dict[str, Any] | N
     assert error["message"].startswith(first_words)
 
 
+@pytest.mark.parametrize(
+    ("migrations", "why"),
+    [
+        ({"new_classes": [1]}, "`new_classes` must be a list of names"),
+        ({"new_classes": [""]}, "`new_classes` must be a list of names"),
+        ({"renamed_classes": ["A"]}, "`renamed_classes` must be a list of moves"),
+        ({"renamed_classes": [{"from": "A", "to": ""}]}, "`renamed_classes` must be a list of moves"),
+    ],
+)
+def test_a_list_of_the_wrong_kind_is_named(migrations: dict[str, Any], why: str) -> None:
+    """The refusal says which list it is, and whether names or moves belong there."""
+    with pytest.raises(Refused) as refused:
+        run(HOSTED, migrations, "A")
+    assert why in str(refused.value)
+
+
 def test_a_rename_to_itself_is_refused() -> None:
     """A class renamed to its own name is refused, and not taken for two migrations of one class."""
     with pytest.raises(Refused, match=r"target of more than one migration|are the same"):

@@ -27,6 +27,8 @@ class Seen:
     test: str
     seconds: float
     lines: dict[str, list[int]]
+    cpu: float = 0.0
+    """Seconds of this process alone: those do not depend on how busy the machine is."""
 
     @property
     def function(self) -> str:
@@ -49,7 +51,7 @@ class Recorder:
     """Notes the lines of one room that each test runs; a plugin."""
 
     def __init__(self, tree: Path, modules: tuple[str, ...], output: Path) -> None:
-        self.tree, self.output, self.seconds = tree, output, dict[str, float]()
+        self.tree, self.output, self.seconds = tree, output, dict[str, tuple[float, float]]()
         include = [str(tree / pattern) for pattern in modules]
         self.coverage = coverage.Coverage(data_file=str(output) + ".db", include=include, config_file=False)
         self.coverage.start()
@@ -70,9 +72,9 @@ class Recorder:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         """Note the lines under the test's name."""
         self.coverage.switch_context(item.nodeid)
-        begun = time.monotonic()
+        begun, used = time.monotonic(), time.process_time()
         yield
-        self.seconds[item.nodeid] = time.monotonic() - begun
+        self.seconds[item.nodeid] = time.monotonic() - begun, time.process_time() - used
         self.coverage.switch_context("")
 
     def pytest_sessionfinish(self) -> None:
@@ -84,7 +86,7 @@ class Recorder:
             for line, tests in data.contexts_by_lineno(path).items():
                 for test in tests:
                     lines.setdefault(test, {}).setdefault(module, []).append(line)
-        seen = [Seen(test=t, seconds=s, lines=lines.get(t, {})) for t, s in self.seconds.items()]
+        seen = [Seen(test=t, seconds=s, cpu=c, lines=lines.get(t, {})) for t, (s, c) in self.seconds.items()]
         self.output.write_text(json.dumps([asdict(s) for s in seen]))
 
 
@@ -98,11 +100,11 @@ def order(seen: list[Seen], code: str, module: str, line: int) -> list[Seen]:
     lines = statement_at(code, line)
     rounds: dict[str, int] = {}
     placed: list[tuple[int, float, Seen]] = []
-    for one in sorted(seen, key=lambda s: s.seconds):
+    for one in sorted(seen, key=lambda s: s.cpu or s.seconds):
         there = one.lines.get(module, [])
         if there and (lines is None or not lines.isdisjoint(there)):
             rounds[one.function] = rounds.get(one.function, -1) + 1
-            placed.append((rounds[one.function], one.seconds, one))
+            placed.append((rounds[one.function], one.cpu or one.seconds, one))
     return [one for _, _, one in sorted(placed, key=lambda p: p[:2])]
 
 

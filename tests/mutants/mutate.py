@@ -17,6 +17,7 @@ import json
 import os
 import py_compile
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
 TREE = Path(__file__).resolve().parents[2]
 KEPT = ("notebook_do", "tests", "notebooks", "pyproject.toml", "README.md", "LICENSE")
 PATIENCE = 5
-"""A mutant whose tests take so many times longer than they do right then without it, and 30 seconds, never ends: it
-counts as killed."""
+"""A mutant never ends, and counts as killed, when its tests take so many times the processor time that they take
+without it, and 30 seconds, or when they only wait: so many times longer than they take right then without it."""
 FIRST, MOST = 16, 50
 """How many tests a mutant meets at first, where most end, and in all."""
 
@@ -125,36 +126,41 @@ class Bench:
         """Return how it ended: killed among the first tests, or later, or never; or it survived."""
         before, after = mutant.code()
         tests = order(seen, before, mutant.module, mutant.line)[:MOST]
-        seconds = {s.test: s.seconds for s in tests}
+        seconds, cpu = {s.test: s.seconds for s in tests}, {s.test: s.cpu or s.seconds for s in tests}
         files = [[s.test for s in tests[:FIRST]], [s.test for s in tests[FIRST:]], list(ROOMS[mutant.room].beyond)]
         for number, chosen in enumerate(files, start=1):
             if not chosen:
                 continue
             limit = 30 + PATIENCE * sum(seconds.get(test, 60) for test in chosen)
-            while (ended := self._with(mutant.module, after, before, chosen, limit)) == "late":
+            used = 30 + PATIENCE * sum(cpu.get(test, 60) for test in chosen)
+            while (ended := self._with(mutant.module, after, before, chosen, limit, used)) == "late":
                 begun = time.monotonic()
                 self.run(chosen)
                 slower = 30 + PATIENCE * (time.monotonic() - begun)
                 if slower <= limit:
                     return "killed late"
                 limit = slower
+            if ended == -signal.SIGXCPU:
+                return "killed late"
             if ended != 0:
                 return f"killed in {number}"
         return "survived" if tests else "survived, and no test runs it"
 
-    def _with(self, module: str, after: str, before: str, tests: list[str], limit: float) -> int | str:
+    def _with(
+        self, module: str, after: str, before: str, tests: list[str], limit: float, cpu: float = 600.0
+    ) -> int | str:
         place = self.path / module
         place.write_text(after)
         try:
-            return self.run(tests, limit)
+            return self.run(tests, limit, cpu)
         finally:
             place.write_text(before)
 
-    def run(self, tests: list[str], limit: float = 3600.0) -> int | str:
-        """Run tests, or whole files, in a fork; "late" when they do not end."""
+    def run(self, tests: list[str], limit: float = 3600.0, cpu: float = 3600.0) -> int | str:
+        """Run tests, or whole files, in a fork; "late" when they do not end in time, killed when they use too much."""
         files = list(dict.fromkeys(test.partition("::")[0] for test in tests))
         chosen = Chosen(tests)
-        return self.fork(files, lambda: [chosen] if "::" in tests[0] else [], limit)
+        return self.fork(files, lambda: [chosen] if "::" in tests[0] else [], limit, cpu)
 
     def record(self, room: str) -> list[Seen]:
         """Run every test of a room on what nobody changed, and note what it runs. All must pass: else all is killed."""
@@ -163,11 +169,14 @@ class Bench:
             raise SystemExit((self.path / "output").read_text()[-4000:])
         return read(output)
 
-    def fork(self, files: list[str], plugins: Callable[[], list[Any]], limit: float = 3600.0) -> int | str:
+    def fork(
+        self, files: list[str], plugins: Callable[[], list[Any]], limit: float = 3600.0, cpu: float = 3600.0
+    ) -> int | str:
         """Run pytest in a fork of this process, which has imported what tests need but nothing of the tree."""
         sys.stdout.flush()
         if (pid := os.fork()) == 0:
             os.setsid()
+            resource.setrlimit(resource.RLIMIT_CPU, (int(cpu), int(cpu) + 10))
             self._be_pytest(files, plugins)
         end = time.monotonic() + limit
         while time.monotonic() < end:

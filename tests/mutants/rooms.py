@@ -30,6 +30,7 @@ ROOMS = {
             "tests/deploy/test_record.py",
             "tests/test_journal.py",
         ),
+        beyond=_in("tests/state", "file"),
         share=2,
     ),
     "plan": Room(
@@ -75,7 +76,7 @@ ROOMS = {
         modules=tuple(
             f"notebook_do/local/{name}.py" for name in ("rules/*", "api/metadata", "objects/names", "process/ownership")
         ),
-        tests=_in("tests/local", "metadata", "rules", "reconcile", "names", "ownership", "account"),
+        tests=_in("tests/local", "metadata", "rules", "bounds", "reconcile", "names", "ownership", "account"),
         beyond=_in("tests/local/api", "lifecycle", "scripts", "settings", "versions", "malformed"),
         share=3,
     ),

@@ -116,6 +116,19 @@ def test_f62_unknown_fields_are_kept(path: Path) -> None:
     assert after["serial"] == 2
 
 
+def test_a_large_project_is_read_back(path: Path) -> None:
+    """Hundreds of namespaces stand beside each other with the same keys: that is neither deep nor twice."""
+    (one,) = CONTENT["namespaces"]
+    many = tuple(
+        replace(one, stable_id=StableId(f"c{n:03}"), namespace_id=NamespaceId(f"{n:032x}"), class_name=f"C{n}")
+        for n in range(300)
+    )
+    state = StateFile(path)
+    with state.lock():
+        state.save(replace(state.load(), namespaces=many))
+    assert StateFile(path).load().namespaces == many
+
+
 DAMAGED: dict[str, tuple[Any, str]] = {
     "empty": (lambda _: b"", "it is empty"),
     "blank": (lambda _: b" \n\n", "it is empty"),

@@ -1,0 +1,60 @@
+"""What the local Cloudflare takes of cron triggers, update strategies and exports, and what it refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from notebook_do.local.rules.bounds import check_update_strategy, is_cron
+from notebook_do.local.rules.namespaces import exported_classes
+from notebook_do.local.rules.refusals import Refused
+from notebook_do.local.rules.scenarios import suggestion_of
+from notebook_do.local.runtime.spec import Export, ProbeReport
+
+
+@pytest.mark.parametrize(
+    "text", ["* * * * *", "*/5 0-6 1,15 JAN-mar mon", "0 0 L * 1L", "59 23 LW 12 sun#1", "00 00 15W 1 1"]
+)
+def test_a_cron_expression_is_taken(text: str) -> None:
+    """Five fields with numbers, ranges, steps, lists, names, and the last or nearest day."""
+    assert is_cron(text)
+
+
+@pytest.mark.parametrize("text", ["", "* * * *", "60 * * * *", "* 24 * * *", "* * 32 * *", "* * * 13 *", "* * * * 8"])
+def test_what_is_no_cron_expression_is_not(text: str) -> None:
+    """A field too few, and a number outside of its field."""
+    assert not is_cron(text)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [{"mode": "soon"}, {"delay": 1}, {"mode": "immediate", "max_delay": 1}]
+    + [{"max_delay": delay} for delay in (True, False, "1", -1, 10**9)],
+)
+def test_an_update_strategy_that_is_none_is_refused(strategy: dict[str, Any]) -> None:
+    """An unknown mode or key, a delay with `immediate`, and a delay that is no number of seconds of a day."""
+    with pytest.raises(Refused):
+        check_update_strategy(strategy)
+
+
+@pytest.mark.parametrize(
+    "strategy", [{}, {"mode": "immediate"}, {"max_delay": 0}, {"mode": "deferred", "max_delay": 1.5}]
+)
+def test_an_update_strategy_is_taken(strategy: dict[str, Any]) -> None:
+    """With a delay or without one."""
+    check_update_strategy(strategy)
+
+
+def test_which_exports_can_be_classes_of_objects() -> None:
+    """Durable Object classes, and classes that extend nothing; no entrypoint, workflow or function."""
+    kinds = ("durable-object", "class", "worker-entrypoint", "workflow", "function", "other")
+    exports = tuple(Export(name=kind, kind=kind) for kind in kinds)
+    report = ProbeReport(exports=exports, default_handlers=(), startup_ms=1)
+    assert exported_classes(report) == {"durable-object", "class"}
+
+
+def test_what_to_do_names_the_class() -> None:
+    """A refused upload says what would make it pass, of the very class."""
+    told = suggestion_of("provisioned_class_missing_from_config", name="Room")
+    assert told == "Add an entry for 'Room' to `exports`."
