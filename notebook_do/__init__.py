@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from notebook_do.deploy.result import DeployResult
     from notebook_do.errors import (
         ApiError,
         CommandError,
@@ -50,7 +51,9 @@ if TYPE_CHECKING:
         Images,
         Json,
         Media,
+        Module,
         MtlsCertificate,
+        NamespaceBinding,
         Pipeline,
         Queue,
         RateLimit,
@@ -66,48 +69,18 @@ if TYPE_CHECKING:
         WorkerLoader,
         Workflow,
     )
+    from notebook_do.plan.plan import Plan
     from notebook_do.sessions.declaring import DurableObjectNamespace, Worker
     from notebook_do.sessions.session import Session, current
     from notebook_do.sessions.session import open_session as session
 
 _HOMES = {
-    **dict.fromkeys(("Session", "current"), "sessions.session"),
+    **dict.fromkeys(("Session", "current", "session"), "sessions.session"),
     **dict.fromkeys(("DurableObjectNamespace", "Worker"), "sessions.declaring"),
-    **dict.fromkeys(("Json", "Secret", "Resource"), "model"),
-    **dict.fromkeys(
-        (
-            "KV",
-            "R2",
-            "D1",
-            "Queue",
-            "Service",
-            "Hyperdrive",
-            "Vectorize",
-            "AnalyticsEngine",
-            "RateLimit",
-            "VersionMetadata",
-            "AI",
-            "AiSearch",
-            "AiSearchNamespace",
-            "Browser",
-            "Images",
-            "Media",
-            "MtlsCertificate",
-            "Pipeline",
-            "SendEmail",
-            "DispatchNamespace",
-            "Assets",
-            "Workflow",
-            "SecretsStoreSecret",
-            "WorkerLoader",
-            "VpcService",
-            "VpcNetwork",
-            "Artifacts",
-            "Flagship",
-        ),
-        "model.resources",
-    ),
+    "Plan": "plan.plan",
+    "DeployResult": "deploy.result",
 }
+"""By public name, the module that has it; the others are errors, or words of the model."""
 
 __all__ = [
     "AI",
@@ -126,6 +99,7 @@ __all__ = [
     "CredentialError",
     "DeclarationError",
     "DeployError",
+    "DeployResult",
     "DispatchNamespace",
     "DurableError",
     "DurableObjectNamespace",
@@ -134,8 +108,11 @@ __all__ = [
     "Images",
     "Json",
     "Media",
+    "Module",
     "MtlsCertificate",
+    "NamespaceBinding",
     "Pipeline",
+    "Plan",
     "PlanRefused",
     "Queue",
     "RateLimit",
@@ -168,14 +145,19 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Load a public name from its room at first use, so that `%load_ext` stays cheap."""
-    if name == "session":
-        value: Any = import_module("notebook_do.sessions.session").open_session
-    elif name in __all__:
-        value = getattr(import_module(f"notebook_do.{_HOMES.get(name, 'errors')}"), name)
-    else:
+    if name not in __all__:
         raise AttributeError(f"module 'notebook_do' has no attribute {name!r}")
+    homes = [_HOMES[name]] if name in _HOMES else ["errors", "model"]
+    rooms = (import_module(f"notebook_do.{home}") for home in homes)
+    called = "open_session" if name == "session" else name
+    value = next(vars(room)[called] for room in rooms if called in vars(room))
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    """Offer the public names and nothing else."""
+    return sorted(__all__)
 
 
 def load_ipython_extension(ip: Any) -> None:

@@ -22,14 +22,21 @@ their traceback. The tree::
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+import inspect
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from notebook_do.display import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from notebook_do.plan.plan import Plan
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class DurableError(Exception):
@@ -154,3 +161,43 @@ class DeployError(DurableError):
     """
 
     error: DurableError | None = None
+
+
+# --- did you mean
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return `did you mean X?` where something known is near, else what is known."""
+    words = list(known)
+    close = get_close_matches(word, words, n=1, cutoff=0.6)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(words)}."
+
+
+def wrong_call(signature: inspect.Signature, args: tuple[Any, ...], given: Mapping[str, Any]) -> str | None:
+    """Return in one line why a call does not fit a signature, an unknown keyword first; None where it fits."""
+    known = [name for name, parameter in signature.parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
+    for word in given:
+        if word not in signature.parameters:
+            return f"unknown keyword {word}; {nearest(word, known)}"
+    try:
+        signature.bind(*args, **given)
+    except TypeError as problem:
+        return f"{problem}."
+    return None
+
+
+def spelled(called: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Make a function, `called` so by a user, tell of a keyword that it does not have: a CommandError, one line."""
+
+    def wrap(function: Callable[P, T]) -> Callable[P, T]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(*args: P.args, **given: P.kwargs) -> T:
+            if problem := wrong_call(signature, args, given):
+                raise CommandError(f"{called}: {problem}")
+            return function(*args, **given)
+
+        return call
+
+    return wrap

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.declare.options import nearest
-from notebook_do.errors import CommandError
+from notebook_do.errors import CommandError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -128,7 +128,7 @@ def test_what_cannot_be_served_is_refused_by_the_local_target(cloud: Path) -> No
         ({"assets": {"directory": "p", "spa": True}}, "assets has no spa"),
         ({"assets": {"directory": "p", "base_path": 7}}, "base_path of assets must be a path"),
         ({"assets": {"directory": "p", "run_worker_first": ["api"]}}, "run_worker_first of assets must be"),
-        ({"observabilty": {"enabled": True}}, "unknown option 'observabilty'"),
+        ({"observabilty": {"enabled": True}}, "unknown keyword observabilty; did you mean observability?"),
     ],
 )
 def test_a_setting_is_checked_or_refused_with_a_line(home: Path, setting: dict[str, Any], problem: str) -> None:

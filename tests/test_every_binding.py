@@ -32,6 +32,7 @@ from notebook_do.model import (
 from notebook_do.model.steps import Upload
 from notebook_do.plan.build import build_plan
 from notebook_do.plan.diff import same_binding
+from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:
     from notebook_do.model import Desired
@@ -226,7 +227,7 @@ def declared(*cells: tuple[str, str | None], items: tuple[Any, ...] = ()) -> Des
     for cell in cells:
         catalog.declare(*parse_cell(*cell))
     catalog.declare(*items)
-    return catalog.desired("s", "production")
+    return catalog.desired("s", "production", read=reader())
 
 
 def in_python(value: Any) -> Desired:
@@ -345,7 +346,7 @@ def test_it_is_imported_as_the_same_declaration(kind: str, tmp_path: Path, monke
     given.declare(*imported.declarations)
     assert by_cell.bindings == given.workers["w"].bindings
     assert by_cell.bindings["B"] == in_python(case.made).workers[0].bindings[0].value
-    desired = ran.desired("s", "production")
+    desired = ran.desired("s", "production", read=reader())
     assert planned(desired, there, adopted(Recorded(lineage="f" * 32), desired, there)).empty
     unknown = [note for note in imported.notes if "not known here (teleporter)" in note]
     assert bool(unknown) is (kind == "teleporter")
@@ -410,7 +411,7 @@ def test_objects_of_this_worker_and_of_another() -> None:
     assert told == [("update", "FAR", words.format("staging"), words.format("qa"))]
     imported = import_cells(there, ["w"], {"w": (Module(name="index.js", content=SOURCE.encode()),)})
     again = run(imported.cells)
-    assert {b.name: b.class_name for b in again.desired("s", "production").workers[0].bindings} == {
+    assert {b.name: b.class_name for b in again.desired("s", "production", read=reader()).workers[0].bindings} == {
         "FAR": "Room",
         "OWN": "Hall",
     }

@@ -5,6 +5,7 @@ Declaring the same (kind, id) again replaces the earlier declaration. Nothing he
 
 from __future__ import annotations
 
+from dataclasses import fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, assert_never
 
@@ -22,13 +23,11 @@ from notebook_do.model import (
     ValueBinding,
     Worker,
 )
-from notebook_do.sources.assets import read_assets
-from notebook_do.sources.bundle import bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from notebook_do.model import Declaration, ScriptBinding
+    from notebook_do.model import Declaration, ScriptBinding, Source
 
 
 class Catalog:
@@ -114,11 +113,13 @@ class Catalog:
             if item.where and item.where.cell and item.where.run < last[item.where.cell]
         )
 
-    def desired(self, session: str, stage: str, *, destroy: Iterable[str] = (), base: str = ".") -> Desired:
-        """Resolve everything: script names, hosts, bindings, sources. `base` is where relative entrypoints start.
+    def desired(
+        self, session: str, stage: str, *, read: Callable[[Worker], Source], destroy: Iterable[str] = ()
+    ) -> Desired:
+        """Return what everything resolves to: script names, hosts, bindings, and the sources that `read` gives.
 
         `destroy` holds the stable IDs and Worker ids that the user asked to delete. Raises DeclarationError naming
-        the cell's line, and SourceError for a source that cannot be bundled.
+        the cell's line, and what `read` raises.
         """
         asked = tuple(sorted(set(destroy)))
         hosts = Hosts(self._namespaces, self._workers, stage, frozenset(asked))
@@ -126,7 +127,7 @@ class Catalog:
             session=session,
             stage=stage,
             namespaces=tuple(_desired_namespace(self._namespaces[id_], hosts) for id_ in sorted(self._namespaces)),
-            workers=tuple(_desired_worker(self._workers[id_], hosts, base) for id_ in sorted(self._workers)),
+            workers=tuple(_desired_worker(self._workers[id_], hosts, read) for id_ in sorted(self._workers)),
             destroy=asked,
         )
 
@@ -149,6 +150,11 @@ def _desired_namespace(item: Namespace, hosts: Hosts) -> DesiredNamespace:
     )
 
 
+_RESOLVED = frozenset({"id", "modules", "bindings", "assets", "options"})
+_SAME = [f.name for f in fields(Worker) if f.name in DesiredWorker.__dataclass_fields__ and f.name not in _RESOLVED]
+"""What is desired of a Worker as it is declared."""
+
+
 def _settings(item: Worker, hosts: Hosts) -> Json:
     """Give the settings with the Workers that they name called by their script names."""
     settings = item.options.value
@@ -166,24 +172,16 @@ def _with_assets(item: Worker, bindings: tuple[ScriptBinding, ...]) -> tuple[Scr
     return tuple(sorted((*bindings, ValueBinding(name=name, value=Assets())), key=lambda b: b.name))
 
 
-def _desired_worker(item: Worker, hosts: Hosts, base: str) -> DesiredWorker:
-    main_module, modules, content_digest = bundle(item, base=base)
+def _desired_worker(item: Worker, hosts: Hosts, read: Callable[[Worker], Source]) -> DesiredWorker:
+    source = read(item)
     return DesiredWorker(
         id=item.id,
         script_name=hosts.script_of[item.id],
-        main_module=main_module,
-        modules=modules,
+        main_module=source.main_module,
+        modules=source.modules,
         bindings=_with_assets(item, hosts.bindings_of(item)),
-        content_digest=content_digest,
-        compatibility_date=item.compatibility_date,
-        compatibility_flags=item.compatibility_flags,
-        url=item.url,
-        previews=item.previews,
-        crons=item.crons,
-        triggers=item.triggers,
-        assets=read_assets(item, base=base),
+        content_digest=source.digest,
+        assets=source.assets,
         options=_settings(item, hosts),
-        adopt=item.adopt,
-        lifecycle=item.lifecycle,
-        where=item.where,
+        **{name: getattr(item, name) for name in _SAME},
     )

@@ -6,18 +6,25 @@ Names are kept to what Cloudflare, JavaScript and every file system agree on; no
 from __future__ import annotations
 
 import re
-from datetime import date
 from typing import TYPE_CHECKING, assert_never
 
-from notebook_do.declare.crons import cron_problem
-from notebook_do.declare.settings import setting_problem
-from notebook_do.declare.triggers import trigger_problem
 from notebook_do.errors import DeclarationError
-from notebook_do.model import Namespace, NamespaceBinding, Resource, SharedBinding, Worker, resource_problem
-from notebook_do.sources.assets import assets_problem
+from notebook_do.model import (
+    NAMESPACE_FIELDS,
+    WORKER_FIELDS,
+    Namespace,
+    NamespaceBinding,
+    Resource,
+    SharedBinding,
+    Worker,
+    resource_problem,
+    setting_problem,
+)
 
 if TYPE_CHECKING:
-    from notebook_do.model import Declaration, Where
+    from collections.abc import Mapping
+
+    from notebook_do.model import Declaration, Field, Where
 
 STABLE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 WORKER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -46,9 +53,10 @@ def check(item: Declaration) -> None:
 
 def check_namespace(item: Namespace) -> None:
     """Raise DeclarationError for a namespace with a name, an id or options that can never be right."""
-    what = f"namespace {item.id!r}" if not STABLE_ID.fullmatch(item.id) else f"namespace {item.id}"
+    what = f"namespace {item.id}" if _is_id(item.id, STABLE_ID) else f"namespace {item.id!r}"
+    _check_types(item, NAMESPACE_FIELDS, what)
     for word, stable_id in (("its stable ID", item.id), ("renamed_from", item.renamed_from)):
-        if stable_id is not None and not STABLE_ID.fullmatch(stable_id):
+        if stable_id is not None and not _is_id(stable_id, STABLE_ID):
             raise _wrong(
                 item.where,
                 f"{what}: {word} {stable_id!r} must be 1 to 64 ASCII letters, digits, - or _, "
@@ -72,13 +80,14 @@ def check_namespace(item: Namespace) -> None:
 
 def check_worker(item: Worker) -> None:
     """Raise DeclarationError for a Worker with names, bindings or options that can never be right."""
-    if not WORKER_ID.fullmatch(item.id):
+    if not _is_id(item.id, WORKER_ID):
         raise _wrong(
             item.where,
             f"Worker id {item.id!r} must be 1 to 64 ASCII letters, digits, -, _ or ., "
             "beginning with a letter or digit.",
         )
     what = f"Worker {item.id}"
+    _check_types(item, WORKER_FIELDS, what)
     if item.name is not None:
         check_script_name(item.name, what, item.where, url=item.url)
     sources = [s for s in (item.script, item.entrypoint, item.modules or None) if s is not None]
@@ -87,14 +96,18 @@ def check_worker(item: Worker) -> None:
         raise _wrong(item.where, f"{what} {problem}; give exactly one of script, entrypoint or modules.")
     if item.no_bundle and item.entrypoint is None:
         raise _wrong(item.where, f"{what}: no_bundle is about an entrypoint; give one, or leave no_bundle out.")
-    _check_compatibility(item, what)
     _check_bindings(item, what)
-    wrong = [setting_problem(option, setting) for option, setting in item.options.value.items()]
-    wrong += [trigger_problem(trigger) for trigger in item.triggers]
-    wrong += [assets_problem(item.assets.value)] if item.assets else []
-    wrong += [cron_problem(cron) for cron in item.crons]
-    for problem in filter(None, wrong):
-        raise _wrong(item.where, f"{what}: {problem}")
+    wrong = [setting_problem(name, value) for name, value in item.options.value.items()]
+    fields = [field for field in WORKER_FIELDS.values() if not field.setting]
+    wrong += [field.fault(value) for field in fields if (value := field.of(item))]
+    for fault in filter(None, wrong):
+        raise _wrong(item.where, f"{what}: {fault}")
+
+
+def _check_types(item: Declaration, fields: Mapping[str, Field], what: str) -> None:
+    for field in fields.values():
+        if not field.setting and field.takes != "bindings" and (problem := field.problem(field.of(item))):
+            raise _wrong(item.where, f"{what}: {problem}")
 
 
 def _check_bindings(item: Worker, what: str) -> None:
@@ -111,9 +124,13 @@ def _check_bindings(item: Worker, what: str) -> None:
             )
 
 
+def _is_id(id_: object, form: re.Pattern[str]) -> bool:
+    return isinstance(id_, str) and form.fullmatch(id_) is not None
+
+
 def check_identifier(name: str, what: str, where: Where | None) -> None:
     """Raise DeclarationError unless `name` is an ASCII JavaScript identifier that nothing else claims."""
-    if not IDENTIFIER.fullmatch(name):
+    if not isinstance(name, str) or not IDENTIFIER.fullmatch(name):
         raise _wrong(
             where,
             f"{what} {name!r} must be an ASCII JavaScript identifier: letters, digits, _ or $, "
@@ -134,19 +151,6 @@ def check_script_name(name: str, what: str, where: Where | None, *, url: bool) -
         raise _wrong(
             where, f"{what}: name {name!r} ends with -, which no workers.dev address can; drop it, or set url=False."
         )
-
-
-def _check_compatibility(item: Worker, what: str) -> None:
-    if item.compatibility_date is not None:
-        try:
-            date.fromisoformat(item.compatibility_date)
-        except ValueError:
-            raise _wrong(
-                item.where, f"{what}: compatibility date {item.compatibility_date!r} must be a day such as 2026-11-01."
-            ) from None
-    for flag in item.compatibility_flags:
-        if not re.fullmatch(r"[a-z0-9_]{1,128}", flag):
-            raise _wrong(item.where, f"{what}: compatibility flag {flag!r} must be lower-case words joined by _.")
 
 
 def _wrong(where: Where | None, message: str) -> DeclarationError:

@@ -1,184 +1,282 @@
-"""The options of `%durable namespace` and `%%durable worker`: one table for the parser, the help and completion.
+"""The lines that declare: `namespace ID ...` and `worker ID ...`, read into values by field, and written back.
 
-Words come from POSIX shlex rules; an option that is not in the table is an error with the nearest one.
+Both directions follow the rows of the fields and of the binding types.
 """
 
 from __future__ import annotations
 
+import json
 import shlex
-from dataclasses import dataclass, field
-from difflib import get_close_matches
-from typing import Literal
+from typing import TYPE_CHECKING, Any
 
-from notebook_do.errors import CommandError
+from notebook_do.declare.line import Option, Wording, Words, read_words
+from notebook_do.declare.making import FIELDS, Kind
+from notebook_do.errors import CommandError, DeclarationError, nearest
+from notebook_do.model import (
+    BINDING_TYPES,
+    SETTING_FLAG,
+    Json,
+    NamespaceBinding,
+    PlainText,
+    Secret,
+    ServiceBinding,
+    SharedBinding,
+    StableId,
+)
 
-Kind = Literal["namespace", "worker"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
 
+    from notebook_do.model import BindingValue, Field, Flag, Namespace, Worker
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """One option. `value` names its value in the help, empty for a switch; `many` may be given more than once.
-
-    `choices` are its only values; `completes` says what the names behind it are: namespaces, workers or files.
-    """
-
-    flag: str
-    value: str = ""
-    help: str
-    many: bool = False
-    choices: tuple[str, ...] = ()
-    completes: str = ""
-
-
-OPTIONS: dict[Kind, tuple[Option, ...]] = {
-    "namespace": (
-        Option(flag="--class", value="NAME", help="the exported class that runs its objects"),
-        Option(flag="--kv", help="legacy key-value storage instead of SQLite"),
-        Option(flag="--script", value="WORKER", help="the Worker that hosts it, by name or id", completes="workers"),
-        Option(flag="--environment", value="ENV", help="the environment of a host that is not declared here"),
-        Option(flag="--renamed-from", value="ID", help="the stable ID that this one replaces", completes="namespaces"),
-        Option(flag="--transferred-from", value="WORKER", help="the Worker it moves away from", completes="workers"),
-        Option(flag="--namespace-id", value="ID", help="adopt this live namespace"),
-        Option(flag="--unprotect", help="allow a later destroy"),
-    ),
-    "worker": (
-        Option(flag="--name", value="NAME", help="the script name on Cloudflare"),
-        Option(
-            flag="--bind",
-            value="BINDING=ID",
-            help="a namespace by stable ID, or WORKER.BINDING of another Worker",
-            many=True,
-            completes="namespaces",
-        ),
-        Option(flag="--var", value="NAME=TEXT", help="a string in env", many=True),
-        Option(flag="--json", value="NAME=JSON", help="a JSON value in env", many=True),
-        Option(
-            flag="--secret",
-            value="NAME[=SOURCE]",
-            help="a secret, from a VARIABLE (default NAME), keyring[:KEY] or prompt[:KEY]",
-            many=True,
-        ),
-        Option(flag="--service", value="BINDING=WORKER", help="another Worker", many=True, completes="workers"),
-        Option(flag="--lang", value="LANG", help="the language of the body", choices=("js", "ts", "py")),
-        Option(flag="--entrypoint", value="FILE", help="a file instead of a body", completes="files"),
-        Option(flag="--no-bundle", help="upload that file and what it imports as they are"),
-        Option(flag="--compat-date", value="DATE", help="compatibility date, YYYY-MM-DD"),
-        Option(flag="--compat-flag", value="FLAG", help="compatibility flag", many=True),
-        Option(flag="--no-url", help="no workers.dev address"),
-        Option(flag="--previews", value="on|off", help="preview URLs", choices=("on", "off")),
-        Option(flag="--cron", value="CRON", help="a cron trigger", many=True),
-        Option(flag="--route", value="PATTERN", help="a route, such as example.com/*", many=True),
-        Option(flag="--domain", value="HOST", help="a custom domain", many=True),
-        Option(flag="--consumes", value="QUEUE[=JSON]", help="a queue, with the consumer's settings", many=True),
-        Option(flag="--assets", value="DIR[=JSON]", help="static assets, with how they are served", completes="files"),
-        Option(flag="--setting", value="NAME=JSON", help="observability, placement, limits and the like", many=True),
-        Option(flag="--adopt", help="take over a live Worker of this name"),
-        Option(
-            flag="--lifecycle",
-            value="FORM",
-            help="how class migrations are sent",
-            choices=("auto", "exports", "migrations"),
-        ),
-    ),
-}
+HEADS: Mapping[Kind, str] = {"namespace": "%durable namespace ID [options]", "worker": "%%durable worker ID [options]"}
+BINDING_FLAGS: Mapping[str, Flag] = {row.type: row.flag for row in BINDING_TYPES.values() if row.flag}
+"""By binding type, the option that binds one."""
+_SECRET_SOURCES = ("env", "keyring", "prompt")
+_SWITCH = {"on": True, "off": False}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
-    """A parsed line: the id and, by flag, the values given (an empty string for a switch)."""
-
-    id: str
-    given: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def one(self, flag: str) -> str | None:
-        """Give the value of an option that is given at most once."""
-        values = self.given.get(flag)
-        return values[0] if values else None
-
-    def all(self, flag: str) -> tuple[str, ...]:
-        """Give the values of an option that may be given more than once."""
-        return self.given.get(flag, ())
-
-    def has(self, flag: str) -> bool:
-        """Say whether a switch was given."""
-        return flag in self.given
+def options(kind: Kind) -> tuple[Option, ...]:
+    """Return the options of a declaration line, in the order of the help."""
+    return tuple(
+        Option(name=f.name, value=f.value, help=f.help, choices=f.choices, many=f.many, knows=f.completes)
+        for f in _flags(kind)
+    )
 
 
-def usage(kind: Kind) -> str:
-    """Describe the line of `kind` and its options."""
-    head = "%durable namespace ID" if kind == "namespace" else "%%durable worker ID"
-    options = OPTIONS[kind]
-    left = [f"{o.flag} {o.value}".rstrip() for o in options]
-    width = max(map(len, left))
-    rows = [f"  {text:<{width}}  {_describe(o)}" for text, o in zip(left, options, strict=True)]
-    return "\n".join([f"{head} [options]", *rows])
+def _flags(kind: Kind) -> Iterator[Flag]:
+    settings = False
+    for row in FIELDS[kind].values():
+        if row.takes == "bindings":
+            yield from BINDING_FLAGS.values()
+        if row.setting and not settings:  # one option says them all
+            settings = True
+            yield SETTING_FLAG
+        if row.flag:
+            yield row.flag
 
 
-def _describe(option: Option) -> str:
-    choices = f" ({', '.join(option.choices)})" if option.choices else ""
-    return f"{option.help}{choices}{', repeatable' if option.many else ''}"
+def option_of(kind: Kind, name: str) -> str:
+    """Return the option of a field, with the word for its value."""
+    flag = FIELDS[kind][name].flag
+    return f"{flag.name} {flag.value}".rstrip() if flag else name
 
 
-def split_line(line: str) -> list[str]:
-    """Split a line by POSIX shlex rules; raises CommandError for an open quote."""
+def _wording(kind: Kind) -> Wording:
+    return Wording(
+        unknown=lambda name, known: f"{kind}: unknown option {name}; {nearest(name, known)}",
+        twice=lambda option: f"{kind}: {option.name} is given twice; give it once.",
+        no_value=lambda option: f"{kind}: {option.name} takes no value.",
+        needs_value=lambda option: f"{kind}: {option.name} needs a value: {option.name} {option.value}",
+        no_choice=lambda option, value: f"{kind}: {option.name} {value}: {nearest(value, option.choices)}",
+        line=1,
+    )
+
+
+def read_declaration(kind: Kind, words: list[str]) -> tuple[str, Words]:
+    """Return the id and the options of a line; raises CommandError naming the option at fault."""
+    found = read_words(options(kind), words, _wording(kind))
+    if len(found.free) != 1:
+        # The word may be the value of a secret.
+        extra = "a word" if found.has("--secret") else ", ".join(found.free[1:])
+        what = "no id is given" if not found.free else f"{extra} is one word too many"
+        raise CommandError(f"{kind}: {what}; write {HEADS[kind]}", line=1)
+    return found.free[0], found
+
+
+def values_of(kind: Kind, id_: str, words: Words) -> dict[str, Any]:
+    """Return the values that the options of a line give, by field; bindings as they are kept."""
+    given: dict[str, Any] = {}
+    for name, row in FIELDS[kind].items():
+        if row.takes == "bindings":
+            given[name] = _bindings(id_, words)
+        elif row.flag and words.has(row.flag.name):
+            given[name] = _given(id_, row, row.flag, words)
+    return given
+
+
+def _given(id_: str, row: Field, flag: Flag, words: Words) -> Any:
+    """Return what an option says, in the form that its field takes."""
+    text = words.all(flag.name)[-1]
+    match row.takes:
+        case "switch":
+            return row.sets if not flag.value else _SWITCH[text]
+        case "texts" | "list":
+            return list(words.all(flag.name))
+        case "queues":
+            named = [one.partition("=") for one in words.all(flag.name)]
+            return {name: _json(flag.name, name, settings).value if settings else {} for name, _, settings in named}
+        case "table":
+            directory, given, settings = text.partition("=")
+            served = _json(flag.name, directory, settings).value if given else {}
+            if not isinstance(served, dict):
+                raise CommandError(f"worker {id_}: {flag.name} {directory}: write a JSON object of settings.", line=1)
+            return {"directory": directory, **served}
+    return text
+
+
+def settings_of(id_: str, words: Words) -> dict[str, Any]:
+    """Return what `--setting NAME=JSON` gives."""
+    given = [_pair(SETTING_FLAG, text) for text in words.all(SETTING_FLAG.name)]
+    if len({name for name, _ in given}) < len(given):
+        raise CommandError(f"worker {id_}: a {SETTING_FLAG.name} is given twice; give each name once.", line=1)
+    return {name: _json(SETTING_FLAG.name, name, text).value for name, text in given}
+
+
+def _json(flag: str, name: str, text: str) -> Json:
     try:
-        return shlex.split(line, posix=True)
+        return Json(json.loads(text))
     except ValueError as error:
         raise CommandError(
-            f"cannot read the line: {str(error).lower()}; close the quote or escape it.", line=1
+            f"worker: {flag} {name}: {text!r} is not JSON ({error}); quote it for the line.", line=1
         ) from None
 
 
-def nearest(word: str, known: tuple[str, ...] | list[str]) -> str:
-    """Say `did you mean X?` when something known is near, else name what is known."""
-    close = get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}."
-
-
-def parse_words(kind: Kind, words: list[str]) -> Words:
-    """Read the words behind `namespace` or `worker`; raises CommandError naming the option at fault."""
-    table = {o.flag: o for o in OPTIONS[kind]}
-    ids: list[str] = []
-    given: dict[str, list[str]] = {}
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        if word in {"-h", "--help"}:
-            raise CommandError(usage(kind))
-        if not word.startswith("-"):
-            ids.append(word)
-            continue
-        flag, equals, inline = word.partition("=")
-        option = table.get(flag)
-        if option is None:
-            raise CommandError(f"{kind}: unknown option {flag}; {nearest(flag, list(table))}", line=1)
-        if flag in given and not option.many:
-            raise CommandError(f"{kind}: {flag} is given twice; give it once.", line=1)
-        given.setdefault(flag, []).append(_value(kind, option, inline if equals else None, rest))
-    if len(ids) != 1:
-        extra = "a word" if "--secret" in given else ", ".join(ids[1:])  # the word may be the value of a secret
-        what = "no id is given" if not ids else f"{extra} is one word too many"
-        raise CommandError(f"{kind}: {what}; write {usage(kind).splitlines()[0]}", line=1)
-    return Words(id=ids[0], given={flag: tuple(values) for flag, values in given.items()})
-
-
-def _value(kind: Kind, option: Option, inline: str | None, rest: list[str]) -> str:
-    if not option.value:
-        if inline is not None:
-            raise CommandError(f"{kind}: {option.flag} takes no value.", line=1)
-        return ""
-    if inline is None and (not rest or rest[0].startswith("--")):
-        raise CommandError(f"{kind}: {option.flag} needs a value: {option.flag} {option.value}", line=1)
-    value = rest.pop(0) if inline is None else inline
-    if option.choices and value not in option.choices:
-        raise CommandError(f"{kind}: {option.flag} {value}: {nearest(value, option.choices)}", line=1)
-    return value
-
-
-def pair(kind: Kind, flag: str, text: str) -> tuple[str, str]:
+def _pair(flag: Flag, text: str) -> tuple[str, str]:
     """Split `NAME=VALUE`; raises CommandError when there is no `=` or no name."""
     name, equals, value = text.partition("=")
     if not equals or not name:
-        form = next(o.value for o in OPTIONS[kind] if o.flag == flag)
-        raise CommandError(f"{kind}: {flag} {text}: write {flag} {form}", line=1)
+        raise CommandError(f"worker: {flag.name} {text}: write {flag.name} {flag.value}", line=1)
     return name, value
+
+
+# --- bindings
+
+
+def _bindings(id_: str, words: Words) -> dict[str, BindingValue]:
+    bindings: dict[str, BindingValue] = {}
+    for kind, flag in BINDING_FLAGS.items():
+        for text in words.all(flag.name):
+            name, value = _READ[kind](id_, flag, text)
+            if name in bindings:
+                raise CommandError(f"worker {id_}: binding {name} is given twice; give each name once.", line=1)
+            bindings[name] = value
+    return bindings
+
+
+def _read_namespace(_id: str, flag: Flag, text: str) -> tuple[str, BindingValue]:
+    name, target = _pair(flag, text)
+    return name, namespace_reference(target)
+
+
+def _read_text(_id: str, flag: Flag, text: str) -> tuple[str, BindingValue]:
+    name, value = _pair(flag, text)
+    return name, PlainText(text=value)
+
+
+def _read_json(_id: str, flag: Flag, text: str) -> tuple[str, BindingValue]:
+    name, value = _pair(flag, text)
+    return name, _json(flag.name, name, value)
+
+
+def _read_secret(id_: str, flag: Flag, text: str) -> tuple[str, BindingValue]:
+    del flag
+    name, named, source = text.partition("=")
+    return name, secret_reference(id_, name, source, shown=bool(named))
+
+
+def _read_service(_id: str, flag: Flag, text: str) -> tuple[str, BindingValue]:
+    name, value = _pair(flag, text)
+    return name, ServiceBinding(worker=value)
+
+
+_READ: Mapping[str, Callable[[str, Flag, str], tuple[str, BindingValue]]] = {
+    "durable_object_namespace": _read_namespace,
+    "plain_text": _read_text,
+    "json": _read_json,
+    "secret_text": _read_secret,
+    "service": _read_service,
+}
+"""By binding type, what reads its option."""
+
+
+def secret_reference(worker: str, name: str, text: str, *, shown: bool = True) -> Secret:
+    """Read what stands behind `--secret NAME=`: a variable, `keyring`, `prompt`, or one of those with `:KEY`.
+
+    Raises CommandError that shows nothing of `text`, which may be the value itself, nor of `name` unless `shown`.
+    """
+    source, colon, key = text.partition(":")
+    try:
+        match source if source in _SECRET_SOURCES else "env":
+            case "keyring":
+                return Secret.from_keyring(key or name)
+            case "prompt":
+                return Secret.from_prompt(key or name)
+            case _:
+                return Secret.from_env(key if source == "env" and colon else text or name)
+    except DeclarationError as error:
+        problem = error.message
+    which = f"--secret {name}" if shown else "--secret"
+    del text, source, key, name
+    raise CommandError(f"worker {worker}: {which}: {problem} Write NAME=VARIABLE, NAME=keyring or NAME=prompt.", line=1)
+
+
+def secret_words(secret: Secret) -> str:
+    """Write what stands behind `--secret NAME=` for a secret."""
+    return secret.key if secret.source == "env" else f"{secret.source}:{secret.key}"
+
+
+def namespace_reference(target: str) -> NamespaceBinding | SharedBinding:
+    """Read what `--bind NAME=` points at: a stable ID, or `WORKER.BINDING` of another Worker.
+
+    A stable ID has no dot, so the two cannot be confused.
+    """
+    worker, dot, name = target.rpartition(".")
+    if dot and worker and name:
+        return SharedBinding(worker=worker, name=name)
+    return NamespaceBinding(stable_id=StableId(target))
+
+
+def bound_to(value: BindingValue) -> tuple[str, str] | None:
+    """Return the type of a binding that has an option, and what stands behind `NAME=` there; None where it has none."""
+    match value:
+        case NamespaceBinding():
+            return "durable_object_namespace", value.stable_id
+        case SharedBinding():
+            return "durable_object_namespace", f"{value.worker}.{value.name}"
+        case PlainText():
+            return "plain_text", value.text
+        case Json():
+            return "json", value.text
+        case Secret():
+            return "secret_text", secret_words(value)
+        case ServiceBinding(entrypoint=None, environment=None, props=None):
+            return "service", value.worker
+    return None
+
+
+# --- written
+
+
+def line_of(kind: Kind, item: Namespace | Worker) -> str | None:
+    """Return the words that declare the same, but for a source; None where the line has no option for all of it."""
+    words = [kind, item.id]
+    for row in FIELDS[kind].values():
+        if row.takes == "bindings":
+            bound = [(name, bound_to(value)) for name, value in row.of(item).items()]
+            if not all(to for _, to in bound):
+                return None
+            words += [word for name, to in bound if to for word in (BINDING_FLAGS[to[0]].name, f"{name}={to[1]}")]
+        elif row.setting and row.is_set(item):
+            words += [SETTING_FLAG.name, f"{row.name}={Json(row.of(item)).text}"]
+        elif row.flag and row.is_set(item):
+            words += _written(row.flag, row.of(item))
+    return None if any("\n" in word for word in words) else shlex.join(words)
+
+
+def _written(flag: Flag, value: Any) -> list[str]:
+    """Return the words that say a value which is not the default."""
+    match value:
+        case bool():
+            return [flag.name, "on" if value else "off"] if flag.value else [flag.name]
+        case list():
+            return [word for one in value for word in (flag.name, one)]
+        case {"directory": directory}:
+            return [flag.name, _with_json(directory, {n: v for n, v in value.items() if n != "directory"})]
+        case dict():
+            return [word for name, settings in value.items() for word in (flag.name, _with_json(str(name), settings))]
+    return [flag.name, value]
+
+
+def _with_json(name: str, settings: Mapping[str, Any]) -> str:
+    return f"{name}={Json(settings).text}" if settings else name

@@ -2,7 +2,8 @@
 
 Keys are those of the Python API. A binding is a string (plain text) or a table that says what it is:
 `{namespace = "ID"}`, `{worker = "ID", binding = "NAME"}`, `{service = "WORKER"}`, `{secret = "NAME"}`, `{json = ...}`,
-`{kv = "ID"}`, `{r2 = "BUCKET"}` and the like (BINDING_FORMS), or `{type = "...", ...}` in Cloudflare's own fields.
+`{kv = "ID"}`, `{r2 = "BUCKET"}` and the like, as the table of binding types has them, or `{type = "...", ...}` in
+Cloudflare's own fields.
 """
 
 from __future__ import annotations
@@ -15,78 +16,29 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.declare.check import check
 from notebook_do.declare.lines import Lines
-from notebook_do.declare.options import nearest
-from notebook_do.declare.settings import NOT_CARRIED, SETTING_TYPES
-from notebook_do.declare.triggers import triggers_of
-from notebook_do.errors import DeclarationError
+from notebook_do.declare.making import FIELDS, Kind, field_problem, missing, namespace_of, worker_of
+from notebook_do.errors import DeclarationError, nearest
 from notebook_do.model import (
-    D1,
-    KV,
-    R2,
-    AiSearch,
-    AnalyticsEngine,
-    Artifacts,
-    Bindings,
+    BINDING_TYPES,
     BindingValue,
     Declaration,
-    DispatchNamespace,
-    Hyperdrive,
     Json,
-    MtlsCertificate,
     Namespace,
     NamespaceBinding,
-    Pipeline,
     PlainText,
-    Queue,
-    RateLimit,
     Resource,
     Secret,
-    Service,
     SharedBinding,
     StableId,
-    Vectorize,
-    VpcService,
     Where,
     Worker,
-    Workflow,
+    resources,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from notebook_do.declare.lines import Path
-
-NAMESPACE_KEYS: Mapping[str, type] = {
-    "class_name": str,
-    "sqlite": bool,
-    "script_name": str,
-    "environment": str,
-    "namespace_id": str,
-    "renamed_from": str,
-    "transferred_from": str,
-    "protect": bool,
-}
-WORKER_KEYS: Mapping[str, type] = {
-    "name": str,
-    "script": str,
-    "entrypoint": str,
-    "no_bundle": bool,
-    "lang": str,
-    "bindings": dict,
-    "compatibility_date": str,
-    "compatibility_flags": list,
-    "url": bool,
-    "previews": bool,
-    "crons": list,
-    "routes": list,
-    "domains": list,
-    "consumes": dict,
-    "assets": dict,
-    **SETTING_TYPES,
-    "adopt": bool,
-    "lifecycle": str,
-}
-CHOICES: Mapping[str, tuple[str, ...]] = {"lang": ("js", "ts", "py"), "lifecycle": ("auto", "exports", "migrations")}
 
 
 def _secret(key: str, *, source: str = "env") -> Secret:
@@ -97,28 +49,26 @@ def _secret(key: str, *, source: str = "env") -> Secret:
     return makers[source](key)
 
 
-BINDING_FORMS: Mapping[str, Callable[..., BindingValue]] = {
+_OWN: Mapping[str, Callable[..., BindingValue]] = {
     "namespace": lambda text: NamespaceBinding(stable_id=StableId(text)),
     "secret": _secret,
-    "service": Service,
-    "kv": KV,
-    "r2": R2,
-    "d1": D1,
-    "queue": Queue,
-    "hyperdrive": Hyperdrive,
-    "vectorize": Vectorize,
-    "analytics_engine": AnalyticsEngine,
-    "ratelimit": RateLimit,
-    "workflow": Workflow,
-    "pipeline": Pipeline,
-    "dispatch_namespace": DispatchNamespace,
-    "mtls_certificate": MtlsCertificate,
-    "ai_search": AiSearch,
-    "vpc_service": VpcService,
-    "artifacts": Artifacts,
 }
-"""By the key that says what a binding is: what makes it of the key's value, and of the other keys by name."""
+"""By key, what makes a binding whose table has another form than its constructor."""
+
+
+def binding_forms() -> dict[str, Callable[..., BindingValue]]:
+    """Return by the key that says what a binding is what makes it of the key's value, and of the other keys by name."""
+    rows = (row for row in BINDING_TYPES.values() if row.toml)
+    return {row.toml: _OWN.get(row.toml) or getattr(resources, row.constructor) for row in rows}
+
+
+def toml_keys(kind: Kind) -> list[str]:
+    """Return the keys of a `[namespaces.ID]` or `[workers.ID]` table."""
+    return [name for name, row in FIELDS[kind].items() if row.toml]
+
+
 _VALUE = re.compile(r"\$\{py:([^}]*)\}")
+_TABLES: Mapping[str, Kind] = {"namespaces": "namespace", "workers": "worker"}
 _POSITION = re.compile(r" ?\((?:at line (\d+), column \d+|at end of document)\)")
 
 
@@ -138,14 +88,14 @@ def parse_tables(body: str, *, where: Where, values: Mapping[str, Any]) -> tuple
     lines = Lines(body, first)
     declared: list[Declaration] = []
     for kind, tables in document.items():
-        if kind not in {"namespaces", "workers"} or not isinstance(tables, dict):
-            hint = nearest(kind, ["namespaces", "workers"])
+        if kind not in _TABLES or not isinstance(tables, dict):
+            hint = nearest(kind, _TABLES)
             raise _wrong(lines.of(kind), f"unknown TOML table [{kind}]; {hint}")
         for id_, table in tables.items():
             place = replace(where, line=lines.of(kind, id_), body_line=lines.content(kind, id_, "script"))
             if not isinstance(table, dict):
                 raise _wrong(place.line, f"[{kind}.{id_}] must be a table of keys.")
-            plain = _Table(kind=kind[:-1], id=id_, lines=lines, keys=_filled(table, values, lines, (kind, id_)))
+            plain = _Table(kind=_TABLES[kind], id=id_, lines=lines, keys=_filled(table, values, lines, (kind, id_)))
             item: Declaration = plain.namespace(place) if kind == "namespaces" else plain.worker(place)
             check(item)
             declared.append(item)
@@ -155,43 +105,23 @@ def parse_tables(body: str, *, where: Where, values: Mapping[str, Any]) -> tuple
 class _Table:
     """One `[kind.id]` table, its keys and types checked on the way out."""
 
-    def __init__(self, *, kind: str, id: str, lines: Lines, keys: dict[str, Any]) -> None:  # noqa: A002
+    def __init__(self, *, kind: Kind, id: str, lines: Lines, keys: dict[str, Any]) -> None:  # noqa: A002
         self.kind, self.id, self.lines, self.keys = kind, id, lines, keys
-        known = NAMESPACE_KEYS if kind == "namespace" else WORKER_KEYS
         for key, value in keys.items():
-            if key in NOT_CARRIED and kind == "worker":
-                raise self.wrong(f"{key} cannot be declared: {NOT_CARRIED[key]}", key)
-            if key not in known:
-                raise self.wrong(f"unknown key {key}; {nearest(key, list(known))}", key)
-            if not isinstance(value, known[key]):
-                raise self.wrong(f"{key} must be {_WORDS[known[key]]}, not {value!r}.", key)
-            if key in CHOICES and value not in CHOICES[key]:
-                raise self.wrong(f"{key} {value!r}: {nearest(str(value), CHOICES[key])}", key)
+            if problem := field_problem(kind, key, value):
+                raise self.wrong(problem, key)
 
     def wrong(self, message: str, *keys: str) -> DeclarationError:
         return _wrong(self.lines.of(f"{self.kind}s", self.id, *keys), f"{self.kind} {self.id}: {message}")
 
     def namespace(self, where: Where) -> Namespace:
-        if "class_name" not in self.keys:
-            raise self.wrong("class_name is missing; name the class that it runs.")
-        return Namespace(StableId(self.id), where=where, **self.keys)
+        if lacking := missing("namespace", self.keys):
+            raise self.wrong(f"{lacking} is missing; name the class that it runs.")
+        return namespace_of(self.id, self.keys, where)
 
     def worker(self, where: Where) -> Worker:
-        keys = dict(self.keys)
-        passed = {k: keys.pop(k) for k in SETTING_TYPES if k in keys}
-        bindings = {name: self.binding(name, value) for name, value in keys.pop("bindings", {}).items()}
-        for key in ("compatibility_flags", "crons", "routes", "domains"):
-            keys[key] = tuple(self.strings(key, keys.get(key, [])))
-        places = {key: keys.pop(key, ()) for key in ("routes", "domains", "consumes")}
-        keys["triggers"] = triggers_of(**places)
-        keys["assets"] = Json(keys["assets"]) if "assets" in keys else None
-        return Worker(self.id, where=where, bindings=Bindings(self.id, bindings), options=Json(passed), **keys)
-
-    def strings(self, key: str, items: Iterable[Any]) -> list[str]:
-        listed = list(items)
-        if not all(isinstance(item, str) for item in listed):
-            raise self.wrong(f"{key} must be a list of strings.", key)
-        return listed
+        bindings = {name: self.binding(name, value) for name, value in self.keys.get("bindings", {}).items()}
+        return worker_of(self.id, self.keys | {"bindings": bindings}, where)
 
     def binding(self, name: str, value: Any) -> BindingValue:
         match value:
@@ -203,11 +133,11 @@ class _Table:
                 return SharedBinding(worker=worker, name=binding)
             case {"type": str(kind), **fields}:
                 return Resource(type=kind, fields=Json(fields))
-            case dict() if (form := next((key for key in value if key in BINDING_FORMS), None)) is not None:
+            case dict() if (form := next((key for key in value if key in binding_forms()), None)) is not None:
                 return self.form(name, form, value)
         if not isinstance(value, dict):
             raise self.wrong(f"binding {name}: write a string, or {{json = ...}} for {value!r}.", "bindings", name)
-        key, kinds = next(iter(value), ""), [*BINDING_FORMS, "json", "worker", "type"]
+        key, kinds = next(iter(value), ""), [*binding_forms(), "json", "worker", "type"]
         known = key in kinds  # then it is what the key holds, or what stands beside it, that is wrong
         hint = f'write {{worker = "...", binding = "..."}}, {{json = ...}} or {{{key} = "..."}}.'
         said = hint if known else f"{key or 'an empty table'} is no kind of binding; {nearest(key, kinds)}"
@@ -215,7 +145,7 @@ class _Table:
 
     def form(self, name: str, form: str, value: Mapping[str, Any]) -> BindingValue:
         """Make the binding that one key names, with the other keys by name."""
-        make, rest = BINDING_FORMS[form], {key: other for key, other in value.items() if key != form}
+        make, rest = binding_forms()[form], {key: other for key, other in value.items() if key != form}
         takes = [p.name for p in signature(make).parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
         if unknown := [key for key in rest if key not in takes]:
             known = f"takes {', '.join(takes)} besides it" if takes else "takes nothing besides it"
@@ -232,9 +162,6 @@ class _Table:
         except TypeError:
             missing = ", ".join(key for key in takes if key not in rest)
             raise self.wrong(f"binding {name}: {form} needs {missing} besides it.", "bindings", name) from None
-
-
-_WORDS: Mapping[type, str] = {str: "a string", bool: "true or false", dict: "a table", list: "a list"}
 
 
 def _filled(value: Any, values: Mapping[str, Any], lines: Lines, path: Path) -> Any:

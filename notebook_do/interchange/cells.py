@@ -7,20 +7,17 @@ kept by every upload.
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, assert_never
 
 from notebook_do.declare.check import STABLE_ID
-from notebook_do.declare.options import nearest
-from notebook_do.declare.settings import OWN_TAGS, setting_problem
-from notebook_do.errors import CommandError
+from notebook_do.declare.making import worker_of
+from notebook_do.declare.options import line_of
+from notebook_do.errors import CommandError, nearest
 from notebook_do.model import (
-    OWN_FORMS,
-    RESOURCE_TYPES,
-    Bindings,
+    BINDING_TYPES,
+    WORKER_FIELDS,
     ClassBinding,
     Json,
     Module,
@@ -33,10 +30,13 @@ from notebook_do.model import (
     Resource,
     Secret,
     ServiceBinding,
+    SharedBinding,
     StableId,
     Worker,
     is_secret,
+    setting_problem,
 )
+from notebook_do.model.settings import OWN_TAGS
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping, Sequence
@@ -44,14 +44,11 @@ if TYPE_CHECKING:
     from notebook_do.model import (
         BindingValue,
         Declaration,
+        Field,
         Observed,
-        ScriptBinding,
-        Trigger,
-        TriggerKind,
-        ValueBinding,
     )
 
-_LANGUAGES = {ModuleKind.ESM: "", ModuleKind.PYTHON: " --lang py"}
+_LANGUAGES = {ModuleKind.ESM: "js", ModuleKind.PYTHON: "py"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,16 +89,17 @@ def import_cells(  # noqa: PLR0913 - what is live, and what is known of it
         if live[name].bindings is None or not sources.get(name):
             raise CommandError(f"import {name}: its settings or its source could not be read.")
     names = _stable_ids(observed, [live[n] for n in wanted], stable_ids or {}, set(taken))
-    cells = [_namespace_cell(names[n], n) for n in sorted(names, key=lambda n: names[n])]
-    declarations: list[Declaration] = [_namespace(names[n], n) for n in sorted(names, key=lambda n: names[n])]
+    namespaces = [_namespace(names[n], n) for n in sorted(names, key=lambda n: names[n])]
+    cells = [f"%durable {line_of('namespace', item)}" for item in namespaces]
+    declarations: list[Declaration] = [*namespaces]
     files: dict[str, bytes] = {}
     notes: list[str] = []
     slots = {(n.script_name, n.class_name): stable_id for n, stable_id in names.items()}
     for name in wanted:
         id_ = (worker_ids or {}).get(name, name)
-        cell, beside = _worker_cell(id_, live[name], tuple(sources[name]), slots)
+        worker, cell, beside = _worker_cell(id_, live[name], tuple(sources[name]), slots)
         cells.append(cell)
-        declarations.append(_worker(id_, live[name], tuple(sources[name]), slots, in_cell=not beside))
+        declarations.append(worker)
         files |= beside
         if live[name].split:
             notes.append(f"Worker {name}: it runs two versions at once (a gradual deployment); this is one of them.")
@@ -119,7 +117,7 @@ def _unknown(script: ObservedScript) -> list[str]:
     return notes + [
         f"Worker {script.name}: binding {name} is of a type that is not known here ({value.type}); it is kept as it is."
         for name, value in resources
-        if isinstance(value, Resource) and value.type not in {*RESOURCE_TYPES, *OWN_FORMS}
+        if isinstance(value, Resource) and not _is_known(value.type)
     ]
 
 
@@ -156,13 +154,6 @@ def free_name(words: str, namespace_id: str, taken: Container[str]) -> str:
     return short if short not in taken else f"{words[:31].rstrip('-')}-{namespace_id}"[:64]
 
 
-def _namespace_cell(stable_id: str, namespace: ObservedNamespace) -> str:
-    return (
-        f"%durable namespace {stable_id} --class {shlex.quote(namespace.class_name)} --script {namespace.script_name} "
-        f"--namespace-id {namespace.namespace_id}"
-    )
-
-
 def _namespace(stable_id: str, namespace: ObservedNamespace) -> Namespace:
     return Namespace(
         StableId(stable_id),
@@ -172,45 +163,59 @@ def _namespace(stable_id: str, namespace: ObservedNamespace) -> Namespace:
     )
 
 
-def _worker(
-    id_: str,
-    script: ObservedScript,
-    modules: tuple[Module, ...],
-    slots: Mapping[tuple[str, str], str],
-    *,
-    in_cell: bool,
-) -> Worker:
-    """Give what the Worker's cell declares."""
+def _is_known(type_: str) -> bool:
+    row = BINDING_TYPES.get(type_)
+    return row is not None and not row.only_wrangler
+
+
+def _worker_cell(
+    id_: str, script: ObservedScript, modules: tuple[Module, ...], slots: Mapping[tuple[str, str], str]
+) -> tuple[Worker, str, dict[str, bytes]]:
+    """Return what the Worker's cell declares, the cell, and the files that it reads."""
+    main = modules[0]
+    if len(modules) == 1 and main.kind in _LANGUAGES and _is_text(main.content):
+        worker = _worker(id_, script, slots, script=main.content.decode(), lang=_LANGUAGES[main.kind])
+        if line := line_of("worker", worker):
+            return worker, f"%%durable {line}\n{worker.script}", {}
+    worker = _worker(id_, script, slots, modules=list(modules))
+    files = {f"{script.name}/{m.name}": m.content for m in modules}
+    return worker, _python_cell(worker, script.name), files
+
+
+def _worker(id_: str, live: ObservedScript, slots: Mapping[tuple[str, str], str], **source: Any) -> Worker:
+    """Return what is live of a Worker as it is declared, with its source in one of the ways to give it."""
     bindings: dict[str, BindingValue] = {}
-    for binding in (b for b in script.bindings or () if not is_secret(b)):
+    for binding in (b for b in live.bindings or () if not is_secret(b)):
         if isinstance(binding, ClassBinding):
-            stable_id = StableId(_slot(binding, script.name, slots))
-            bindings[binding.name] = NamespaceBinding(stable_id=stable_id)
+            bindings[binding.name] = NamespaceBinding(stable_id=StableId(_slot(binding, live.name, slots)))
         else:
             bindings[binding.name] = binding.value
-    return Worker(
-        id_,
-        name=script.name,
-        script=modules[0].content.decode() if in_cell else None,
-        modules=() if in_cell else modules,
-        lang="py" if in_cell and modules[0].kind is ModuleKind.PYTHON else "js",
-        bindings=Bindings(id_, bindings),
-        compatibility_date=script.compatibility_date,
-        compatibility_flags=script.compatibility_flags,
-        url=script.url is not False,
-        previews=script.previews or None,
-        crons=script.crons or (),
-        triggers=script.triggers,
-        options=_options(script),
-    )
+    given = {row.name: value for row in _LIVE if (value := _declared(row, getattr(live, row.name))) is not None}
+    given |= {"name": live.name, "bindings": bindings, **source}
+    return replace(worker_of(id_, given, None, settings=_options(live)), triggers=live.triggers)
 
 
-def _options(script: ObservedScript) -> Json:
+_LIVE = [
+    WORKER_FIELDS[f.name]
+    for f in fields(ObservedScript)
+    if f.name in WORKER_FIELDS and f.name != "bindings" and not WORKER_FIELDS[f.name].setting
+]
+"""The fields that are read of a live script under the same name."""
+
+
+def _declared(row: Field, value: Any) -> Any:
+    """Return a live value as it is declared; None where nothing has to be declared for it to stay."""
+    if isinstance(value, tuple):
+        return list(value)
+    return None if value is False and row.default is None else value
+
+
+def _options(script: ObservedScript) -> dict[str, Any]:
     """Give the live settings as they are declared, the tags among them that a person could have set."""
-    found = script.options.value
+    found: dict[str, Any] = script.options.value
     if tags := [t for t in script.tags if not t.startswith(OWN_TAGS)]:
         found["tags"] = tags
-    return Json({name: value for name, value in found.items() if setting_problem(name, value) is None})
+    return {name: value for name, value in found.items() if setting_problem(name, value) is None}
 
 
 def _slot(binding: ClassBinding, script: str, slots: Mapping[tuple[str, str], str]) -> str:
@@ -221,45 +226,6 @@ def _slot(binding: ClassBinding, script: str, slots: Mapping[tuple[str, str], st
     return slots[slot]
 
 
-def _worker_cell(
-    id_: str, script: ObservedScript, modules: tuple[Module, ...], slots: Mapping[tuple[str, str], str]
-) -> tuple[str, dict[str, bytes]]:
-    """Give the cell of a Worker, and the files that it reads."""
-    bindings = [b for b in script.bindings or () if not is_secret(b)]
-    options = [_option(b, script.name, slots) for b in bindings]
-    main = modules[0]
-    if len(modules) > 1 or main.kind not in _LANGUAGES or None in options or not _is_text(main.content):
-        return _python_cell(id_, script, modules, bindings, slots)
-    words = [f"%%durable worker {id_} --name {script.name}{_LANGUAGES[main.kind]}"]
-    words += [text for text in options if text]
-    if script.compatibility_date:
-        words.append(f"--compat-date {script.compatibility_date}")
-    words += [f"--compat-flag {flag}" for flag in script.compatibility_flags]
-    if script.url is False:
-        words.append("--no-url")
-    words += ["--previews on"] if script.previews else []
-    words += [f"--cron {shlex.quote(cron)}" for cron in script.crons or ()]
-    words += [f"{_FLAGS[t.kind]} {shlex.quote(_with_settings(t))}" for t in script.triggers]
-    for name, value in _options(script).value.items():
-        words.append(f"--setting {shlex.quote(f'{name}={Json(value).text}')}")
-    return " ".join(words) + "\n" + main.content.decode(), {}
-
-
-_FLAGS: Mapping[TriggerKind, str] = {"route": "--route", "domain": "--domain", "consumer": "--consumes"}
-
-
-def _with_settings(trigger: Trigger) -> str:
-    """Write what stands behind a trigger's option."""
-    return f"{trigger.key}={trigger.settings.text}" if trigger.settings.value else trigger.key
-
-
-def _trigger_lines(triggers: tuple[Trigger, ...]) -> list[str]:
-    """Write the triggers as keyword arguments."""
-    listed = {f"{kind}s": [t.key for t in triggers if t.kind == kind] for kind in ("route", "domain")}
-    queues = {t.key: t.settings.value for t in triggers if t.kind == "consumer"}
-    return [f"    {name}={value!r}," for name, value in {**listed, "consumes": queues}.items() if value]
-
-
 def _is_text(content: bytes) -> bool:
     try:
         text = content.decode()
@@ -268,76 +234,43 @@ def _is_text(content: bytes) -> bool:
     return bool(text.strip()) and "\r" not in text and not text.startswith("\ufeff")
 
 
-def _option(binding: ScriptBinding, script: str, slots: Mapping[tuple[str, str], str]) -> str | None:
-    """Write a binding as an option of the line; None when there is no option for it."""
-    if isinstance(binding, ClassBinding):
-        stable_id = slots.get((binding.script_name or script, binding.class_name))
-        return f"--bind {shlex.quote(f'{binding.name}={stable_id}')}" if stable_id else None
-    match binding.value:
-        case PlainText(text=text) if "\n" not in text:
-            return f"--var {shlex.quote(f'{binding.name}={text}')}"
-        case Json(text=text):
-            return f"--json {shlex.quote(f'{binding.name}={text}')}"
-        case ServiceBinding(worker=worker, entrypoint=None, environment=None, props=None):
-            return f"--service {shlex.quote(f'{binding.name}={worker}')}"
-    return None
+# --- Python cells: public names only, so that they keep working
 
 
-# --- Python cells
+def _python_cell(worker: Worker, folder: str) -> str:
+    lines = ["from pathlib import Path", "", "import notebook_do as nd", "", "nd.Worker(", f"    {worker.id!r},"]
+    for row in WORKER_FIELDS.values():
+        match row.takes:
+            case "modules":
+                lines += [f"    {row.name}=(", *(f"        {_module(m, folder)}," for m in worker.modules), "    ),"]
+            case "bindings":
+                bound = (f"        {name!r}: {_expression(value)}," for name, value in worker.bindings.items())
+                lines += [f"    {row.name}={{", *bound, "    },"]
+            case _ if row.is_set(worker):
+                lines.append(f"    {row.name}={row.of(worker)!r},")
+    return "\n".join([*lines, ")"]) + "\n"
 
 
-def _python_cell(
-    id_: str,
-    script: ObservedScript,
-    modules: tuple[Module, ...],
-    bindings: list[ScriptBinding],
-    slots: Mapping[tuple[str, str], str],
-) -> tuple[str, dict[str, bytes]]:
-    files = {f"{script.name}/{m.name}": m.content for m in modules}
-    lines = ["from pathlib import Path", "", "import notebook_do as nd", "from notebook_do import model", ""]
-    lines += ["nd.Worker(", f"    {id_!r},", f"    name={script.name!r},", "    modules=("]
-    for module in modules:
-        path = f"{script.name}/{module.name}"
-        kind = f"model.ModuleKind({module.kind.value!r})"
-        lines.append(f"        model.Module(name={module.name!r}, content=Path({path!r}).read_bytes(), kind={kind}),")
-    lines += ["    ),", "    bindings={"]
-    lines += [f"        {b.name!r}: {_expression(b, script.name, slots)}," for b in bindings]
-    lines += ["    },"]
-    if script.compatibility_date:
-        lines.append(f"    compatibility_date={script.compatibility_date!r},")
-    if script.compatibility_flags:
-        lines.append(f"    compatibility_flags={script.compatibility_flags!r},")
-    if script.url is False:
-        lines.append("    url=False,")
-    lines += ["    previews=True,"] if script.previews else []
-    if script.crons:
-        lines.append(f"    crons={script.crons!r},")
-    lines += _trigger_lines(script.triggers)
-    lines += [f"    {name}={_literal(value)}," for name, value in _options(script).value.items()]
-    return "\n".join([*lines, ")"]) + "\n", files
+def _module(module: Module, folder: str) -> str:
+    path = f"{folder}/{module.name}"
+    return f"nd.Module(name={module.name!r}, content=Path({path!r}).read_bytes(), kind={module.kind.value!r})"
 
 
-def _expression(binding: ScriptBinding, script: str, slots: Mapping[tuple[str, str], str]) -> str:
+def _expression(value: BindingValue) -> str:
     """Write a binding as Python."""
-    if isinstance(binding, ClassBinding):
-        return f"model.NamespaceBinding(stable_id={_slot(binding, script, slots)!r})"
-    return _value_expression(binding)
-
-
-def _value_expression(binding: ValueBinding) -> str:
-    match binding.value:
-        case PlainText(text=text):
-            return repr(text)
-        case Json(text=text):
-            return f"nd.Json({_literal(json.loads(text))})"
+    match value:
+        case NamespaceBinding():
+            return f"nd.NamespaceBinding(stable_id={value.stable_id!r})"
+        case PlainText():
+            return repr(value.text)
+        case Json():
+            return f"nd.Json({value.value!r})"
         case ServiceBinding(worker=worker, entrypoint=entrypoint, environment=environment, props=props):
-            told = f", props={_literal(props.value)}" if props else ""
+            told = f", props={props.value!r}" if props else ""
             return f"nd.Service({worker!r}, entrypoint={entrypoint!r}, environment={environment!r}{told})"
-        case Resource(type=kind, fields=fields):
-            return f"nd.Resource(type={kind!r}, fields=nd.Json({_literal(fields.value)}))"
-        case Secret():
-            raise AssertionError(f"secret {binding.name} is left out")
-
-
-def _literal(value: Any) -> str:
-    return repr(value)
+        case Resource():
+            return f"nd.Resource(type={value.type!r}, fields=nd.Json({value.fields.value!r}))"
+        case Secret() | SharedBinding():
+            raise AssertionError("no live binding is one")
+        case _:
+            assert_never(value)

@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.cloudflare.assets import content_of
 from notebook_do.cloudflare.triggers import every_trigger
-from notebook_do.declare.options import nearest
-from notebook_do.errors import CommandError
+from notebook_do.errors import CommandError, nearest
 from notebook_do.interchange.importing import write_files
 from notebook_do.interchange.wrangler import asset_folder, wrangler_files
 from notebook_do.live.observe import observe
-from notebook_do.model import Bindings, Json, Resource, StaticAssets, ValueBinding, Worker
+from notebook_do.model import Bindings, Json, Resource, StaticAssets, ValueBinding, Worker, assets_problem
 from notebook_do.plan.crons import wanted_crons
 from notebook_do.plan.fingerprint import UNSET, read_fingerprint
 from notebook_do.plan.settings import sent_flags, sent_options, set_here
 from notebook_do.plan.standing import Standing
-from notebook_do.sources.assets import assets_problem, read_assets
+from notebook_do.sources.assets import read_assets
 
 if TYPE_CHECKING:
     from notebook_do.cloudflare.client import Client

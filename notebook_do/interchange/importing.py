@@ -21,6 +21,7 @@ from notebook_do.live.adopt import adopted, managed, newest_serial, to_declare
 from notebook_do.live.observe import observe
 from notebook_do.model import ModuleKind, Worker, is_secret
 from notebook_do.plan.reading import Readings
+from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
@@ -125,7 +126,7 @@ def replaced_notes(declare: Sequence[Declaration], catalog: Catalog) -> list[str
 def _desired(imported: Imported, session: tuple[str, str]) -> Desired:
     book = Catalog()
     book.declare(*imported.declarations)
-    return book.desired(*session, base=str(Path.cwd()))
+    return book.desired(*session, read=reader(Path.cwd()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,49 +9,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, assert_never
 
-from notebook_do.model import ClassBinding, Json, PlainText, Resource, Secret, ServiceBinding
+from notebook_do.model import BINDING_TYPES, ClassBinding, Json, PlainText, Resource, Secret, ServiceBinding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from notebook_do.model import DesiredWorker, ScriptBinding
-
-RESOURCE_CLASSES: Mapping[str, str] = {
-    "ai": "Ai",
-    "ai_search": "AiSearchInstance",
-    "ai_search_namespace": "AiSearchNamespace",
-    "analytics_engine": "AnalyticsEngineDataset",
-    "artifacts": "Artifacts",
-    "assets": "Fetcher",
-    "browser": "BrowserRun",
-    "d1": "D1Database",
-    "data_blob": "ArrayBuffer",
-    "dispatch_namespace": "DispatchNamespace",
-    "flagship": "Flagship",
-    "hyperdrive": "Hyperdrive",
-    "images": "ImagesBinding",
-    "kv_namespace": "KVNamespace",
-    "media": "MediaBinding",
-    "mtls_certificate": "Fetcher",
-    "pipelines": 'import("cloudflare:pipelines").Pipeline',
-    "queue": "Queue",
-    "r2_bucket": "R2Bucket",
-    "ratelimit": "RateLimit",
-    "secret_key": "CryptoKey",
-    "secret_text": "string",
-    "secrets_store_secret": "SecretsStoreSecret",
-    "send_email": "SendEmail",
-    "text_blob": "string",
-    "vectorize": "Vectorize",
-    "version_metadata": "WorkerVersionMetadata",
-    "vpc_network": "Fetcher",
-    "vpc_service": "Fetcher",
-    "wasm_module": "WebAssembly.Module",
-    "worker_loader": "WorkerLoader",
-    "workflow": "Workflow",
-}
-"""By binding type, what `env` holds; a type that is not here is `unknown`."""
-
 
 TYPES_FILE = "worker-configuration.d.ts"
 HEAD = "// The bindings of Worker "
@@ -85,7 +48,8 @@ def _type(binding: ScriptBinding, script: str, sources: Mapping[str, str]) -> st
             named = f"typeof {_imported(path)}.{entrypoint or 'default'}" if path else ""
             return f"Service<{named}>" if path else f"Fetcher /* {_plain(worker)} */"
         case Resource(type=kind):
-            return RESOURCE_CLASSES.get(kind, f"unknown /* {_plain(kind)} */")
+            row = BINDING_TYPES.get(kind)
+            return (row.typescript if row else "") or f"unknown /* {_plain(kind)} */"
         case _:
             assert_never(binding.value)
 

@@ -1,95 +1,33 @@
 """Writes bindings for wrangler: under its own key where that carries the binding whole, else as `unsafe`.
 
-Key names as in `config-schema.json` of wrangler 4.164. An `unsafe` binding goes up as it is, whatever its type, so that
-nothing is left out for want of a key.
+Key names stand in the table of binding types, as in `config-schema.json` of wrangler 4.164. An `unsafe` binding goes
+up as it is, whatever its type, so that nothing is left out for want of a key.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, assert_never
 
-from notebook_do.model import RESOURCE_TYPES, ClassBinding, Json, PlainText, Resource, Secret, ServiceBinding
+from notebook_do.model import (
+    BINDING_TYPES,
+    BindingType,
+    ClassBinding,
+    Json,
+    PlainText,
+    Resource,
+    Secret,
+    ServiceBinding,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from notebook_do.model import ScriptBinding
+    from notebook_do.model.bindings import Key
 
 Config = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
-    """Where wrangler has a binding type, and under which names its fields; a type of its own key may be there once."""
-
-    path: tuple[str, ...]
-    fields: Mapping[str, str] = field(default_factory=dict)
-    """wrangler's name by Cloudflare's: the fields that it carries."""
-    required: tuple[str, ...] = ()
-    exclusive: tuple[str, ...] = ()
-    """Fields of which wrangler sends one."""
-    named: str = "binding"
-    once: bool = False
-
-
-def _list(key: str, *required: str, more: tuple[str, ...] = (), **options: Any) -> Key:
-    """Describe a list under one key whose fields have Cloudflare's names."""
-    return Key(path=(key,), fields={name: name for name in (*required, *more)}, required=required, **options)
-
-
-def _once(key: str, *more: str) -> Key:
-    return Key(path=(key,), fields={name: name for name in more}, once=True)
-
-
-_KEYS: Mapping[str, Key] = {
-    "agent_memory": _list("agent_memory", "namespace"),
-    "ai": _once("ai", "staging"),
-    "ai_search": _list("ai_search", "instance_name"),
-    "ai_search_namespace": _list("ai_search_namespaces", "namespace"),
-    "analytics": _once("analytics"),
-    "analytics_engine": _list("analytics_engine_datasets", "dataset"),
-    "artifacts": _list("artifacts", "namespace"),
-    "browser": _once("browser"),
-    "d1": Key(path=("d1_databases",), fields={"id": "database_id"}, required=("id",)),
-    "dispatch_namespace": _list("dispatch_namespaces", "namespace", more=("outbound",)),
-    "flagship": _list("flagship", "app_id"),
-    "hyperdrive": _list("hyperdrive", "id"),
-    "images": _once("images"),
-    "k2": _list("k2", "stream"),
-    "kv_namespace": Key(path=("kv_namespaces",), fields={"namespace_id": "id"}, required=("namespace_id",)),
-    "logfwdr": Key(path=("logfwdr", "bindings"), fields={"destination": "destination"}, named="name"),
-    "media": _once("media"),
-    "mtls_certificate": _list("mtls_certificates", "certificate_id"),
-    "pipelines": _list("pipelines", more=("pipeline", "stream"), exclusive=("pipeline", "stream")),
-    "queue": Key(
-        path=("queues", "producers"),
-        fields={"queue_name": "queue", "delivery_delay": "delivery_delay"},
-        required=("queue_name",),
-    ),
-    "r2_bucket": _list("r2_buckets", "bucket_name", more=("jurisdiction",)),
-    "ratelimit": _list("ratelimits", "namespace_id", "simple", named="name"),
-    "secrets_store_secret": _list("secrets_store_secrets", "store_id", "secret_name"),
-    "send_email": _list(
-        "send_email",
-        more=("destination_address", "allowed_destination_addresses", "allowed_sender_addresses"),
-        exclusive=("destination_address", "allowed_destination_addresses"),
-        named="name",
-    ),
-    "stream": _once("stream"),
-    "vectorize": _list("vectorize", "index_name"),
-    "version_metadata": _once("version_metadata"),
-    "vpc_network": _list("vpc_networks", more=("network_id", "tunnel_id"), exclusive=("network_id", "tunnel_id")),
-    "vpc_service": _list("vpc_services", "service_id"),
-    "worker_loader": _list("worker_loaders"),
-    "workflow": Key(
-        path=("workflows",),
-        fields={"workflow_name": "name", "class_name": "class_name", "script_name": "script_name"},
-        required=("workflow_name", "class_name"),
-    ),
-}
-"""By Cloudflare's binding type."""
-_EXACTLY_ONE = frozenset({"pipelines", "vpc_network"})
 _PARTS = frozenset({"text_blob", "data_blob", "wasm_module"})
 
 
@@ -143,8 +81,9 @@ def _add_value(config: Config, name: str, value: Any) -> None:
 
 
 def _add_resource(config: Config, name: str, kind: str, fields: Mapping[str, Any]) -> None:
-    key, told = _KEYS.get(kind), _told(kind, fields)
-    if key is None or not _carries(kind, key, told) or _is_taken(config, kind, key, told):
+    row = BINDING_TYPES.get(kind, BindingType(kind))
+    key, told = row.wrangler, _told(row, fields)
+    if key is None or not _carries(row, key, told) or _is_taken(config, kind, key, told):
         _add_unsafe(config, name, kind, fields)
         return
     entry = {key.named: name, **{key.fields[field]: value for field, value in told.items()}}
@@ -156,17 +95,15 @@ def _add_resource(config: Config, name: str, kind: str, fields: Mapping[str, Any
         _add(config, key.path, entry)
 
 
-def _told(kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the fields in wrangler's terms: without what an account fills in by itself."""
+def _told(row: BindingType, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields in wrangler's terms: without what an account fills in by itself."""
     told = dict(fields)
-    if kind == "d1":  # two spellings of one fact
+    if row.type == "d1":  # two spellings of one fact
         told = {"id": told.pop("id", None) or told.pop("database_id", None), **told}
         told.pop("database_id", None)
-    if kind == "dispatch_namespace" and (outbound := _outbound(told.get("outbound"))) is not None:
+    if row.type == "dispatch_namespace" and (outbound := _outbound(told.get("outbound"))) is not None:
         told["outbound"] = outbound
-    known = RESOURCE_TYPES.get(kind)
-    carried = _KEYS[kind].fields if kind in _KEYS else {}
-    filled = [name for name in (known.filled if known else ()) if name not in carried]
+    filled = frozenset(row.filled) - (row.wrangler.fields.keys() if row.wrangler else frozenset())
     return {name: value for name, value in told.items() if name not in filled}
 
 
@@ -182,15 +119,15 @@ def _outbound(outbound: Any) -> dict[str, Any] | None:
     return {**worker, **({"parameters": [p["name"] for p in params]} if params else {})}
 
 
-def _carries(kind: str, key: Key, told: Mapping[str, Any]) -> bool:
-    """Say whether wrangler's own key carries all that is told."""
+def _carries(row: BindingType, key: Key, told: Mapping[str, Any]) -> bool:
+    """Return whether wrangler's own key carries all that is told."""
     chosen = [name for name in key.exclusive if told.get(name) is not None]
-    if kind == "dispatch_namespace" and "service" not in told.get("outbound", {"service": ""}):
+    if row.type == "dispatch_namespace" and "service" not in told.get("outbound", {"service": ""}):
         return False
     return (
         not (told.keys() - key.fields.keys())
-        and all(told.get(name) for name in key.required)
-        and (len(chosen) == 1 if kind in _EXACTLY_ONE else len(chosen) < 2)
+        and all(told.get(name) for name in (*row.required, *key.required))
+        and (len(chosen) == 1 if key.exactly_one else len(chosen) < 2)
     )
 
 

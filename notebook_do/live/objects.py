@@ -9,8 +9,7 @@ import base64
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.declare.options import nearest
-from notebook_do.errors import CommandError
+from notebook_do.errors import CommandError, nearest
 from notebook_do.live.observe import observe_objects, observe_scripts
 
 if TYPE_CHECKING:

@@ -7,7 +7,15 @@ The rule kept here: a namespace is its namespace id. Class names, binding names 
 
 from __future__ import annotations
 
-from notebook_do.model.assets import AssetFile, StaticAssets, asset_hash
+from notebook_do.model.assets import ASSET_CHOICES, AssetFile, StaticAssets, asset_hash, assets_problem
+from notebook_do.model.bindings import (
+    BINDING_TYPES,
+    RESOURCE_TYPES,
+    BindingType,
+    binding_word,
+    resource_problem,
+    told_back,
+)
 from notebook_do.model.declared import (
     Bindings,
     BindingValue,
@@ -22,6 +30,7 @@ from notebook_do.model.declared import (
     SharedBinding,
     Worker,
 )
+from notebook_do.model.fields import REQUIRED, Field
 from notebook_do.model.migration import (
     ClassMigration,
     CreateClass,
@@ -35,9 +44,7 @@ from notebook_do.model.resources import (
     AI,
     D1,
     KV,
-    OWN_FORMS,
     R2,
-    RESOURCE_TYPES,
     AiSearch,
     AiSearchNamespace,
     AnalyticsEngine,
@@ -62,8 +69,6 @@ from notebook_do.model.resources import (
     VpcService,
     WorkerLoader,
     Workflow,
-    resource_problem,
-    told_back,
 )
 from notebook_do.model.states import (
     ClassBinding,
@@ -81,14 +86,16 @@ from notebook_do.model.states import (
     RecordedNamespace,
     RecordedWorker,
     ScriptBinding,
+    Source,
     Tombstone,
     ValueBinding,
     is_secret,
 )
-from notebook_do.model.triggers import ObservedTrigger, Trigger, TriggerKind
+from notebook_do.model.triggers import ObservedTrigger, Trigger, TriggerKind, trigger_problem, triggers_of
 from notebook_do.model.words import (
     TAG_PREFIX,
     UPDATE_DEFAULT,
+    Flag,
     Lifecycle,
     MigrationTag,
     Module,
@@ -98,24 +105,39 @@ from notebook_do.model.words import (
     Storage,
     Target,
     Where,
-    binding_word,
+)
+from notebook_do.model.worker import (
+    NAMESPACE_FIELDS,
+    NOT_CARRIED,
+    SETTING_FLAG,
+    WORKER_FIELDS,
+    WORKER_SETTINGS,
+    setting_problem,
 )
 
 __all__ = [
     "AI",
+    "ASSET_CHOICES",
+    "BINDING_TYPES",
     "D1",
     "KV",
-    "OWN_FORMS",
+    "NAMESPACE_FIELDS",
+    "NOT_CARRIED",
     "R2",
+    "REQUIRED",
     "RESOURCE_TYPES",
+    "SETTING_FLAG",
     "TAG_PREFIX",
     "UPDATE_DEFAULT",
+    "WORKER_FIELDS",
+    "WORKER_SETTINGS",
     "AiSearch",
     "AiSearchNamespace",
     "AnalyticsEngine",
     "Artifacts",
     "AssetFile",
     "Assets",
+    "BindingType",
     "BindingValue",
     "Bindings",
     "Browser",
@@ -128,6 +150,8 @@ __all__ = [
     "DesiredNamespace",
     "DesiredWorker",
     "DispatchNamespace",
+    "Field",
+    "Flag",
     "Flagship",
     "Hyperdrive",
     "Images",
@@ -166,6 +190,7 @@ __all__ = [
     "Service",
     "ServiceBinding",
     "SharedBinding",
+    "Source",
     "StableId",
     "StaticAssets",
     "Storage",
@@ -185,8 +210,12 @@ __all__ = [
     "WorkerLoader",
     "Workflow",
     "asset_hash",
+    "assets_problem",
     "binding_word",
     "is_secret",
     "resource_problem",
+    "setting_problem",
     "told_back",
+    "trigger_problem",
+    "triggers_of",
 ]

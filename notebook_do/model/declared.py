@@ -198,6 +198,9 @@ class Bindings(Mapping[str, BindingValue]):
             raise AttributeError(f"Worker {self._worker!r} has no binding {name!r}; its bindings: {known}.")
         return SharedBinding(worker=self._worker, name=name, value=self._items[name])
 
+    def __reduce__(self) -> tuple[type[Bindings], tuple[str, dict[str, BindingValue]]]:
+        return Bindings, (self._worker, self._items)  # without it a copy asks for a slot that is not filled yet
+
     def __dir__(self) -> list[str]:
         return [*self._items, *super().__dir__()]
 

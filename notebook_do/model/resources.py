@@ -1,173 +1,15 @@
-"""Every binding type that a Worker can have: a constructor each, and the one table that says which fields it takes.
-
-A type that is not in the table is not judged: Cloudflare grows new ones, and they are carried through unchanged.
-"""
+"""The constructors of bindings: one a binding type that is a resource, named as in the table of binding types."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import DeclarationError
+from notebook_do.model.bindings import resource_problem
 from notebook_do.model.declared import Json, Resource, ServiceBinding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResourceType:
-    """What one binding type takes: JSON type words by field. `choices` are the only values of a field."""
-
-    required: Mapping[str, str] = field(default_factory=dict)
-    optional: Mapping[str, str] = field(default_factory=dict)
-    choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    one_of: tuple[str, ...] = ()
-    """Optional fields of which one must be there."""
-    filled: tuple[str, ...] = ()
-    """Optional fields that an account fills in by itself."""
-
-
-_NOTHING = ResourceType()
-_PART = ResourceType(required={"part": "string"})
-
-
-def _text(*required: str, **more: Any) -> ResourceType:
-    return ResourceType(required=dict.fromkeys(required, "string"), **more)
-
-
-RESOURCE_TYPES: Mapping[str, ResourceType] = {
-    "ai": _NOTHING,
-    "ai_search": _text("instance_name", optional={"namespace": "string"}),
-    "ai_search_namespace": _text("namespace"),
-    "analytics_engine": _text("dataset"),
-    "artifacts": _text("namespace"),
-    "assets": _NOTHING,
-    "browser": _NOTHING,
-    "d1": ResourceType(
-        optional={"id": "string", "database_id": "string"},
-        one_of=("id", "database_id"),
-        filled=("id", "database_id"),
-    ),
-    "data_blob": _PART,
-    "dispatch_namespace": _text("namespace", optional={"outbound": "object"}),
-    "flagship": _text("app_id"),
-    "hyperdrive": _text("id"),
-    "images": _NOTHING,
-    "kv_namespace": _text("namespace_id"),
-    "media": _NOTHING,
-    "messaging": _text("namespace"),
-    "mtls_certificate": _text("certificate_id"),
-    "pipelines": ResourceType(optional={"pipeline": "string", "stream": "string"}, one_of=("pipeline", "stream")),
-    "queue": _text("queue_name"),
-    "r2_bucket": _text(
-        "bucket_name",
-        optional={"jurisdiction": "string"},
-        choices={"jurisdiction": ("eu", "fedramp", "fedramp-high", "us")},
-    ),
-    "ratelimit": ResourceType(required={"namespace_id": "string", "simple": "object"}),
-    "secrets_store_secret": _text("store_id", "secret_name"),
-    "send_email": ResourceType(
-        optional={
-            "destination_address": "string",
-            "allowed_destination_addresses": "list of strings",
-            "allowed_sender_addresses": "list of strings",
-        }
-    ),
-    "text_blob": _PART,
-    "vectorize": _text("index_name"),
-    "version_metadata": _NOTHING,
-    "vpc_network": ResourceType(
-        optional={"network_id": "string", "tunnel_id": "string", "identity": "string"},
-        one_of=("network_id", "tunnel_id"),
-    ),
-    "vpc_service": _text("service_id", optional={"service_name": "string"}, filled=("service_name",)),
-    "wasm_module": _PART,
-    "worker_loader": _NOTHING,
-    "workflow": _text(
-        "workflow_name",
-        optional={"class_name": "string", "script_name": "string"},
-        filled=("class_name", "script_name"),
-    ),
-}
-"""By Cloudflare's binding type."""
-
-OWN_FORMS: Mapping[str, str] = {
-    "plain_text": "write the text itself",
-    "json": "use nd.Json(value), in TOML {json = ...}",
-    "secret_text": "use nd.Secret.from_env('NAME'), from_keyring or from_prompt, in TOML {secret = \"NAME\"}",
-    "secret_key": "set it with the API or wrangler; an upload keeps it",
-    "service": "use nd.Service('worker'), in TOML {service = \"worker\"}",
-    "durable_object_namespace": "bind a declared namespace, or worker.bindings.NAME of its host",
-    "inherit": "declare what it inherits",
-}
-"""Binding types that are declared in another way than as a Resource."""
-_JSON_TYPES: Mapping[str, type | tuple[type, ...]] = {"string": str, "object": dict, "number": (int, float)}
-RATE_PERIODS = (10, 60)
-
-
-def resource_problem(resource: Resource) -> str | None:
-    """Say in one line what is wrong with a resource's fields; None for a good one and for an unknown type."""
-    if resource.type in OWN_FORMS and not _is_foreign(resource):
-        return f"type {resource.type} is not declared as a resource; {OWN_FORMS[resource.type]}."
-    known, fields = RESOURCE_TYPES.get(resource.type), resource.fields.value
-    if not isinstance(fields, dict):
-        return f"the fields of type {resource.type} must be a table."
-    if known is None:
-        return None
-    return _fields_problem(resource.type, known, fields) or _rate_limit_problem(resource.type, fields)
-
-
-def _is_foreign(resource: Resource) -> bool:
-    """Say whether it is a namespace of a dispatch namespace's script: no namespace of this account's list."""
-    fields = resource.fields.value
-    return resource.type == "durable_object_namespace" and isinstance(fields, dict) and "dispatch_namespace" in fields
-
-
-def told_back(kind: str) -> frozenset[str]:
-    """Name the fields of a type that a live binding has only when they were sent: without them it is another one."""
-    known = RESOURCE_TYPES.get(kind, _NOTHING)
-    return frozenset(known.optional) - frozenset(known.filled)
-
-
-def _fields_problem(kind: str, known: ResourceType, fields: Mapping[str, Any]) -> str | None:
-    takes = {**known.required, **known.optional}
-    for name, value in fields.items():
-        if name not in takes:
-            # Cloudflare grows fields as it grows types; what looks like a known one misspelt is a mistake.
-            near = get_close_matches(name, [t for t in takes if t not in fields], n=1, cutoff=0.75)
-            if near:
-                return f"type {kind} takes no field {name}; did you mean {near[0]}?"
-            continue
-        if not _is(value, takes[name]):
-            return f"{name} of type {kind} must be a {takes[name]}, not {value!r}."
-        if name in known.choices and value not in known.choices[name]:
-            return f"{name} of type {kind} must be one of {', '.join(map(str, known.choices[name]))}, not {value!r}."
-    for name in known.required:
-        if not fields.get(name):
-            return f"type {kind} needs {name}."
-    if known.one_of and not any(fields.get(name) for name in known.one_of):
-        return f"type {kind} needs {' or '.join(known.one_of)}."
-    return None
-
-
-def _is(value: Any, word: str) -> bool:
-    if word == "list of strings":
-        return isinstance(value, list) and all(isinstance(item, str) for item in value)
-    return isinstance(value, _JSON_TYPES[word])
-
-
-def _rate_limit_problem(kind: str, fields: Mapping[str, Any]) -> str | None:
-    if kind != "ratelimit":
-        return None
-    simple = fields["simple"]
-    limit, period = simple.get("limit"), simple.get("period")
-    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-        return f"limit of type ratelimit must be a whole number of at least 1, not {limit!r}."
-    if period not in RATE_PERIODS:
-        return f"period of type ratelimit must be 10 or 60 seconds, not {period!r}."
-    return None
 
 
 def _resource(type_: str, /, **fields: Any) -> Resource:
@@ -178,7 +20,7 @@ def _resource(type_: str, /, **fields: Any) -> Resource:
     return made
 
 
-# --- one constructor a type; each reads like the binding it declares, hence the capitals
+# --- each reads like the binding that it declares, hence the capitals
 
 
 def KV(namespace_id: str) -> Resource:  # noqa: N802

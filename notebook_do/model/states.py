@@ -72,6 +72,16 @@ class DesiredNamespace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What is read for a Worker: its modules, the main one by name, a digest of them, and its static assets."""
+
+    main_module: str
+    modules: tuple[Module, ...] = field(repr=False)
+    digest: str
+    assets: StaticAssets | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredWorker:
     """A Worker that should exist. `script_name` is its name on Cloudflare; bindings are sorted by name."""
 

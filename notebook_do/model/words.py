@@ -7,6 +7,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NewType
 
+from notebook_do.errors import DeclarationError, nearest
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from dataclasses import Field
@@ -23,45 +25,6 @@ TAG_PREFIX = "ndo-"
 
 UPDATE_DEFAULT: Mapping[str, Any] = MappingProxyType({"mode": "deferred", "max_delay": 300})
 """The `code_update_strategy` of a Worker that declares none; the delay is in seconds."""
-
-BINDING_WORDS: Mapping[str, str] = MappingProxyType(
-    {
-        "durable_object_namespace": "Durable Object",
-        "plain_text": "text",
-        "json": "JSON",
-        "secret_text": "secret",
-        "secret_key": "secret key",
-        "kv_namespace": "KV",
-        "r2_bucket": "R2 bucket",
-        "d1": "D1 database",
-        "ai": "AI",
-        "ai_search": "AI Search instance",
-        "ai_search_namespace": "AI Search namespace",
-        "analytics_engine": "Analytics Engine dataset",
-        "artifacts": "Artifacts namespace",
-        "assets": "static assets",
-        "browser": "Browser Rendering",
-        "flagship": "Flagship app",
-        "hyperdrive": "Hyperdrive",
-        "images": "Images",
-        "media": "Media Transformations",
-        "mtls_certificate": "mTLS certificate",
-        "pipelines": "pipeline",
-        "ratelimit": "rate limit",
-        "secrets_store_secret": "Secrets Store secret",
-        "send_email": "email",
-        "service": "Worker",
-        "vectorize": "Vectorize index",
-        "vpc_network": "VPC network",
-        "vpc_service": "VPC service",
-    }
-)
-"""Cloudflare's word for a kind of binding -> a person's; a word that is not here is said with blanks."""
-
-
-def binding_word(kind: str) -> str:
-    """Give a person's word for a kind of binding."""
-    return BINDING_WORDS.get(kind, kind.replace("_", " "))
 
 
 class Storage(StrEnum):
@@ -84,13 +47,37 @@ class ModuleKind(StrEnum):
     SOURCE_MAP = "source-map"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, init=False)
 class Module:
-    """One file of a Worker."""
+    """One file of a Worker. `kind` may be given as the text of one of ModuleKind, such as "esm", "text" or "wasm"."""
 
     name: str
     content: bytes = field(repr=False)
     kind: ModuleKind = ModuleKind.ESM
+
+    def __init__(self, *, name: str, content: bytes, kind: ModuleKind | str = ModuleKind.ESM) -> None:
+        """Raise DeclarationError for what can be no file of a Worker."""
+        if not isinstance(name, str) or not isinstance(content, bytes):
+            raise DeclarationError(f"module {name!r}: name must be a string and content bytes.")
+        if kind not in set(ModuleKind):
+            raise DeclarationError(f"module {name}: kind {kind!r}: {nearest(str(kind), [*ModuleKind])}")
+        for key, value in {"name": name, "content": content, "kind": ModuleKind(kind)}.items():
+            object.__setattr__(self, key, value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """How the line of a cell says something. `value` names what stands behind the option in the help; empty: a switch.
+
+    `many`: it may be given more than once. `choices` are its only values; `completes` says what can stand there.
+    """
+
+    name: str
+    value: str = ""
+    help: str
+    many: bool = False
+    choices: tuple[str, ...] = ()
+    completes: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

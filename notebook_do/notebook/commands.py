@@ -15,7 +15,7 @@ from notebook_do.notebook.views.documents import Declared, View, hints
 from notebook_do.sessions.session import current, prepared, use
 
 if TYPE_CHECKING:
-    import argparse
+    from types import SimpleNamespace
 
     from notebook_do.display import Shown
     from notebook_do.model import Declaration, Where
@@ -33,7 +33,7 @@ class Call:
     words: tuple[str, ...]
     body: str | None
     where: Where
-    options: argparse.Namespace
+    options: SimpleNamespace
     source: str = ""
 
     def again(self, *words: str) -> str:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from IPython.core.completer import CompletionContext
 
+    from notebook_do.declare.line import Option
+
 _MAGIC = re.compile(r"^(?:%%|.*?%)durable(?P<words>\s.*)?$")
 _CLASS = re.compile(r"\bclass\s+([A-Za-z_$][\w$]*)\s+extends\s+DurableObject\b")
 _HEADER = re.compile(r"^\s*\[\s*(namespaces|workers)\s*\.\s*([^\].\s]+)\s*(\.\s*bindings\s*)?\]")
@@ -99,12 +101,12 @@ def _in_line(words: list[str], fragment: str, variables: list[str]) -> list[str]
     return [*(_values(place, fragment, variables) if place else []), *(free if not fragment else [])]
 
 
-def _is_value(words: list[str], at: int, options: dict[str, verbs.Option]) -> bool:
+def _is_value(words: list[str], at: int, options: dict[str, Option]) -> bool:
     before = options.get(words[at - 1]) if at else None
     return before is not None and bool(before.value) and before.name.startswith("-")
 
 
-def _values(option: verbs.Option, fragment: str, variables: list[str]) -> list[str]:
+def _values(option: Option, fragment: str, variables: list[str]) -> list[str]:
     if option.choices:
         return list(option.choices)
     names = Names()
@@ -123,7 +125,7 @@ def _values(option: verbs.Option, fragment: str, variables: list[str]) -> list[s
             from notebook_do.toolchain import NEWEST_COMPATIBILITY_DATE
 
             return [NEWEST_COMPATIBILITY_DATE]
-    return names.classes if option.name == "--class" else _known(option.knows, names)
+    return _known(option.knows, names)
 
 
 def _known(knows: str, names: Names) -> list[str]:
@@ -138,6 +140,8 @@ def _known(knows: str, names: Names) -> list[str]:
             return names.reachable
         case "live":
             return names.live
+        case "class":
+            return names.classes
     return []
 
 
@@ -150,7 +154,7 @@ def _declares_tables(line: str) -> bool:
 
 def _in_toml(text: str, line: str) -> tuple[str, list[str]]:
     """Complete a table header, a key, or the value behind a key."""
-    from notebook_do.declare.tables import BINDING_FORMS, NAMESPACE_KEYS, WORKER_KEYS
+    from notebook_do.declare.tables import binding_forms, toml_keys
 
     names = Names()
     if line.lstrip().startswith("["):
@@ -169,24 +173,22 @@ def _in_toml(text: str, line: str) -> tuple[str, list[str]]:
     elif in_bindings:
         words = []
     else:
-        words = list(NAMESPACE_KEYS if kind == "namespaces" else WORKER_KEYS)
+        words = toml_keys("namespace" if kind == "namespaces" else "worker")
     if value.lstrip() in ("{", "{ ") or re.fullmatch(r"\s*\{\s*\w*", value):
-        words = list(BINDING_FORMS)
+        words = list(binding_forms())
     return fragment, _shown(word for word in words if word.startswith(fragment))
 
 
 def _toml_values(key: str, names: Names, *, quoted: bool) -> list[str]:
-    from notebook_do.declare.tables import CHOICES, NAMESPACE_KEYS, WORKER_KEYS
+    from notebook_do.model import BINDING_TYPES, NAMESPACE_FIELDS, WORKER_FIELDS
 
-    if bool in (NAMESPACE_KEYS.get(key), WORKER_KEYS.get(key)):
+    field = NAMESPACE_FIELDS.get(key) or WORKER_FIELDS.get(key)
+    if field and field.takes == "switch":
         return ["true", "false"]
-    words = {
-        "namespace": names.namespaces,
-        "renamed_from": names.namespaces,
-        "class_name": names.classes,
-        **dict.fromkeys(("script_name", "transferred_from", "worker", "service"), names.reachable),
-        **{name: list(choices) for name, choices in CHOICES.items()},
-    }.get(key, [])
+    flags = {row.toml: row.flag for row in BINDING_TYPES.values() if row.toml}
+    flag = field.flag if field else flags.get(key)
+    knows = "reachable" if key == "worker" else flag.completes if flag else ""
+    words = list(field.choices) if field and field.choices else _known(knows, names)
     return words if quoted else [f'"{word}"' for word in words]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
@@ -20,6 +19,7 @@ from notebook_do.settings import SETTINGS, Setting, configured, settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import SimpleNamespace
 
     from notebook_do.notebook.commands import Call
 
@@ -105,7 +105,7 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
         act = self.acts or (declare if not name and body is not None else RUN[name])
         return self._deliver(act(call), options)
 
-    def _deliver(self, value: Any, options: Namespace) -> Any:
+    def _deliver(self, value: Any, options: SimpleNamespace) -> Any:
         if options.json and value is not None:
             from notebook_do.notebook.views.as_json import written
 
@@ -139,24 +139,20 @@ def uncommented(line: str) -> str:
     return line
 
 
-def read_options(name: str, rest: list[str], body: str | None) -> Namespace:
+def read_options(name: str, rest: list[str], body: str | None) -> SimpleNamespace:
     """Read the words after the verb; those of a declaration are left for declare/cell.py in `rest`."""
-    if not name:
-        common, left = _common(rest)
-        if left and body is None:
-            raise CommandError(f'%durable: "{left[0]}" is not a verb; see %durable -h.')
-        common.rest = left
-        return _checked(common)
-    verb = verbs.find(name)
-    if body is not None and verb.form == "line":
+    verb = verbs.find(name) if name else None
+    if verb and body is not None and verb.form == "line":
         raise CommandError(
             f"%%durable {name}: this verb takes no cell body; write %durable {name} on a line of its own."
         )
-    if not verb.declares:
+    if verb and not verb.declares:
         return _checked(verbs.parse(verb, rest))
-    common, left = _common(rest)
-    common.rest = left
-    return _checked(common)
+    found, left = verbs.common(rest)
+    if not name and left and body is None:
+        raise CommandError(f'%durable: "{left[0]}" is not a verb; see %durable -h.')
+    found.rest = left
+    return _checked(found)
 
 
 def filled(words: list[str], values: Mapping[str, Any]) -> list[str]:
@@ -174,29 +170,7 @@ def filled(words: list[str], values: Mapping[str, Any]) -> list[str]:
     return [_REFERENCE.sub(look_up, word) for word in words]
 
 
-def _common(words: list[str]) -> tuple[Namespace, list[str]]:
-    """Take the options that every verb has out of `words`."""
-    found, left, at = Namespace(as_=None, json=False, quiet=False, help=False), [], 0
-    while at < len(words):
-        word = words[at]
-        if word == "--as" and at + 1 < len(words):
-            at += 1
-            found.as_ = words[at]
-        elif word == "--as":
-            raise CommandError("%durable: --as needs the name of a variable.")
-        elif word.startswith("--as="):
-            found.as_ = word[5:]
-        elif word == "--json" and "=" in "".join(words[at + 1 : at + 2]):
-            left.append(word)  # a Worker's `--json NAME=VALUE` is a binding
-        elif word in ("--json", "--quiet", "-h", "--help"):
-            setattr(found, {"--json": "json", "--quiet": "quiet"}.get(word, "help"), True)
-        else:
-            left.append(word)
-        at += 1
-    return found, left
-
-
-def _checked(options: Namespace) -> Namespace:
+def _checked(options: SimpleNamespace) -> SimpleNamespace:
     name = getattr(options, "as_", None)
     if name is not None and not name.isidentifier():
         raise CommandError(f'%durable: --as takes the name of a variable, not "{name}".')

@@ -5,49 +5,39 @@ Words are split by POSIX shell rules. A mistake raises CommandError with the nea
 
 from __future__ import annotations
 
-import argparse
-import re
-import shlex
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal
 
-from notebook_do.declare.options import OPTIONS, Kind
+from notebook_do.declare.line import Option, Wording, read_words, split_line, take_out
 from notebook_do.errors import CommandError
 from notebook_do.settings import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-Knows = Literal[
-    "", "worker", "namespace", "declared", "live", "reachable", "variable", "path", "date", "environment", "phrase"
-]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """An option of a verb, or an argument when its name has no dashes. `knows` says what can complete its value."""
-
-    name: str
-    value: str = ""
-    help: str = ""
-    choices: tuple[str, ...] = ()
-    many: bool = False
-    required: bool = False
-    knows: Knows = ""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verb:
-    """One verb. `form` is which of line and cell it takes; the line of one that `declares` is read by declare/."""
+    """One verb. `form` is which of line and cell it takes; one that `declares` has the options of a declaration too."""
 
     name: str
     summary: str
-    options: tuple[Option, ...] = ()
+    own: tuple[Option, ...] = ()
     form: Literal["line", "cell", "both"] = "line"
-    declares: bool = False
+    declares: Literal["", "namespace", "worker"] = ""
     example: str = ""
     about: str = ""
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """Its options and arguments, in the order of the help."""
+        if not self.declares:
+            return self.own
+        from notebook_do.declare.options import options  # brings the model, which loading does not need
+
+        return (*self.own, *options(self.declares))
 
 
 COMMON = (
@@ -58,24 +48,6 @@ COMMON = (
     Option(name="--quiet", help="show nothing but what waits for your approval"),
     Option(name="-h", help="show this help"),
 )
-
-_KNOWS: dict[str, Knows] = {"namespaces": "namespace", "workers": "reachable", "files": "path"}
-
-
-def _declared(kind: Kind) -> tuple[Option, ...]:
-    """Give the options of a declaration line as declare/options.py has them."""
-    return tuple(
-        Option(
-            name=o.flag,
-            value=o.value,
-            help=o.help,
-            choices=o.choices,
-            many=o.many,
-            knows="date" if o.value == "DATE" else _KNOWS.get(o.completes, ""),
-        )
-        for o in OPTIONS[kind]
-    )
-
 
 _APPROVE = (
     Option(name="--approve", value="DIGEST", help="send the plan with this digest, and no other, without a button"),
@@ -96,7 +68,7 @@ VERBS = (
     Verb(
         name="session",
         summary="open or create a session: its declarations, target and state file",
-        options=(
+        own=(
             Option(name="name", value="NAME", required=True, help="letters, digits, - and _"),
             Option(name="--stage", value="S", help="dev (default), production, or a name of yours"),
             Option(name="--target", value="T", choices=_ONE_OF["target"], help="local (default) needs no account"),
@@ -120,28 +92,22 @@ VERBS = (
         name="namespace",
         summary="declare a Durable Object namespace by its stable ID",
         form="both",
-        declares=True,
-        options=(
-            Option(name="id", value="ID", required=True, knows="namespace", help="stable ID: the permanent name"),
-            *_declared("namespace"),
-        ),
+        declares="namespace",
+        own=(Option(name="id", value="ID", required=True, knows="namespace", help="stable ID: the permanent name"),),
         example="%durable namespace counter --class Counter",
     ),
     Verb(
         name="worker",
         summary="declare a Worker; the cell's body is the source of its main module",
         form="both",
-        declares=True,
-        options=(
-            Option(name="id", value="ID", required=True, knows="worker", help="the Worker's id in this session"),
-            *_declared("worker"),
-        ),
+        declares="worker",
+        own=(Option(name="id", value="ID", required=True, knows="worker", help="the Worker's id in this session"),),
         example="%%durable worker my-worker --bind COUNTER=counter",
     ),
     Verb(
         name="show",
         summary="show a table of what is declared, recorded and live",
-        options=(
+        own=(
             Option(
                 name="what",
                 choices=("namespaces", "workers", "bindings", "migrations", "state"),
@@ -158,14 +124,14 @@ VERBS = (
     Verb(
         name="deploy",
         summary="show the plan with its Deploy button; nothing is sent until you press it",
-        options=_APPROVE,
+        own=_APPROVE,
         example="%durable deploy",
         about="Where no button can be pressed, read the plan and approve its digest.",
     ),
     Verb(
         name="destroy",
         summary="show a plan that deletes Workers or namespaces, with its typed confirmation",
-        options=(
+        own=(
             Option(name="ids", value="WORKER|ID", many=True, required=True, knows="declared", help="what to delete"),
             *_APPROVE,
         ),
@@ -174,7 +140,7 @@ VERBS = (
     Verb(
         name="rm",
         summary="forget a declaration; what is live stays",
-        options=(
+        own=(
             Option(name="kind", choices=("namespace", "worker"), required=True, help="what it declares"),
             Option(name="id", value="ID", required=True, knows="declared", help="its id"),
         ),
@@ -183,7 +149,7 @@ VERBS = (
     Verb(
         name="form",
         summary="declare or deploy with widgets",
-        options=(
+        own=(
             Option(name="what", choices=("namespace", "worker", "deploy"), required=True, help="which form"),
             Option(name="id", value="ID", knows="declared", help="declaration to begin with"),
         ),
@@ -192,7 +158,7 @@ VERBS = (
     Verb(
         name="fetch",
         summary="call a deployed Worker and show its answer",
-        options=(
+        own=(
             Option(name="worker", value="WORKER", required=True, knows="reachable", help="Worker id or script name"),
             Option(name="path", value="PATH", help="path and query; default /"),
             Option(name="--method", value="M", help="HTTP method; default GET, with --data POST"),
@@ -204,7 +170,7 @@ VERBS = (
     Verb(
         name="objects",
         summary="list the stored objects of a namespace as a DataFrame",
-        options=(
+        own=(
             _NAMESPACE,
             Option(name="--limit", value="N", help="the most to read; default 10,000"),
             Option(name="--after", value="ID", help="go on behind the object with this id"),
@@ -216,14 +182,14 @@ VERBS = (
     Verb(
         name="values",
         summary="read what objects stored by key (storage.put) as a DataFrame; on the local target",
-        options=(_NAMESPACE, _OBJECT),
+        own=(_NAMESPACE, _OBJECT),
         example="%durable values counter --object visitors",
     ),
     Verb(
         name="query",
         summary="run a SELECT on the SQLite storage of objects, all or one, as a DataFrame; on the local target",
         form="both",
-        options=(
+        own=(
             _NAMESPACE,
             Option(name="sql", value="SQL", help="the statement, in quotes; or the body of the cell"),
             _OBJECT,
@@ -234,7 +200,7 @@ VERBS = (
     Verb(
         name="import",
         summary="write the cells that declare live Workers as they are, sources included; sends nothing",
-        options=(
+        own=(
             Option(name="workers", value="WORKER", many=True, knows="live", help="script names of live Workers"),
             Option(name="--from-account", help="all Workers of the account"),
         ),
@@ -243,7 +209,7 @@ VERBS = (
     Verb(
         name="export",
         summary="write a wrangler project for each declared Worker, or the TypeScript types of its env",
-        options=(
+        own=(
             Option(name="format", value="FORMAT", choices=("wrangler", "types"), required=True, help="what to write"),
             Option(name="directory", value="DIR", knows="path", help="where to; default wrangler, or types"),
             Option(
@@ -260,7 +226,7 @@ VERBS = (
     Verb(
         name="state",
         summary="look after the state file: what it holds, its backups, its lock",
-        options=(
+        own=(
             Option(
                 name="action",
                 value="ACTION",
@@ -274,7 +240,7 @@ VERBS = (
     Verb(
         name="require",
         summary="stop a runbook early when the environment lacks what it needs; shows no value",
-        options=(
+        own=(
             Option(name="kind", value="env", choices=("env",), required=True, help="what to look at: env"),
             Option(
                 name="names",
@@ -290,7 +256,7 @@ VERBS = (
     Verb(
         name="secret",
         summary="ask anew for the value of a secret that is declared with a prompt; the next plan tells if it changed",
-        options=(Option(name="key", value="KEY", required=True, help="KEY of NAME=prompt:KEY, else NAME"),),
+        own=(Option(name="key", value="KEY", required=True, help="KEY of NAME=prompt:KEY, else NAME"),),
         example="%durable secret API_KEY",
     ),
     Verb(
@@ -301,7 +267,7 @@ VERBS = (
 )
 
 BY_NAME = {verb.name: verb for verb in VERBS}
-OF_SESSION = tuple(option for option in BY_NAME["session"].options if option.name.startswith("--"))
+OF_SESSION = tuple(option for option in BY_NAME["session"].own if option.name.startswith("--"))
 """The options that say which session is meant."""
 ON_COMMAND_LINE = tuple(v for v in VERBS if v.name not in {"session", "namespace", "worker", "rm", "form", "require"})
 """The verbs that `notebook-do` has too: those that act on declarations or show something."""
@@ -310,7 +276,7 @@ ON_COMMAND_LINE = tuple(v for v in VERBS if v.name not in {"session", "namespace
 def split(line: str) -> list[str]:
     """Split a line into words by POSIX shell rules; a `;` at the end belongs to IPython."""
     try:
-        return shlex.split(line.strip().removesuffix(";"), posix=True)
+        return split_line(line.strip().removesuffix(";"))
     except ValueError as error:
         raise CommandError(f"%durable: {str(error).lower()} in: {line.strip()}") from None
 
@@ -329,70 +295,86 @@ def find(word: str) -> Verb:
     raise CommandError(f'%durable: unknown verb "{word}"{hint}')
 
 
-class _Parser(argparse.ArgumentParser):
-    """Raises CommandError where argparse would end the process."""
-
-    def error(self, message: str) -> NoReturn:
-        raise CommandError(f"%durable {self.prog}: {message}; see %durable {self.prog} -h.")
-
-
-def parse(verb: Verb, words: Sequence[str], *, beside: Iterable[str] = ()) -> argparse.Namespace:
+def parse(verb: Verb, words: Sequence[str], *, beside: Iterable[str] = ()) -> SimpleNamespace:
     """Read the words after the verb. Options may stand anywhere; they can not be abbreviated.
 
     `beside` are options that were read before and that a mistyped one may have meant.
     """
-    parser = _Parser(prog=verb.name, add_help=False, allow_abbrev=False)
-    for option in (*verb.options, *COMMON):
-        _add(parser, option)
-    if unknown := next((w for w in words if _is_unknown_option(w, verb)), None):
-        raise CommandError(_unknown(verb, unknown, beside))
-    if "-h" in words or "--help" in words:
-        return argparse.Namespace(help=True)
-    found, extra = parser.parse_known_intermixed_args(list(words))
-    if extra:
-        raise CommandError(f'%durable {verb.name}: "{extra[0]}" is one word too many; see %durable {verb.name} -h.')
+    table = (*verb.options, *COMMON)
+    if {"-h", "--help"} & set(words):
+        return SimpleNamespace(help=True)
+    found = read_words(table, words, _wording(verb.name, verb, beside))
+    values = {_attribute(o): _kept(o, found.all(o.name)) for o in table if o.name.startswith("-")}
+    free = list(found.free)
+    for option in (o for o in verb.options if not o.name.startswith("-")):
+        values[option.name] = free if option.many else free.pop(0) if free else None
+        free = [] if option.many else free
+    if free:
+        raise CommandError(f'%durable {verb.name}: "{free[0]}" is one word too many; see %durable {verb.name} -h.')
     for option in verb.options:
-        _check(verb, option, getattr(found, option.name.lstrip("-").replace("-", "_")))
-    return found
+        _check(verb, option, values[_attribute(option)])
+    return SimpleNamespace(**values)
+
+
+def common(words: Sequence[str]) -> tuple[SimpleNamespace, tuple[str, ...]]:
+    """Read the options that every verb has, of a line that declares; the rest stays as it stands."""
+    if {"-h", "--help"} & set(words):
+        return SimpleNamespace(help=True), ()
+    found, left = take_out(COMMON, words, _wording("", None, ()))
+    return SimpleNamespace(**{_attribute(o): _kept(o, found.all(o.name)) for o in COMMON}), left
+
+
+def _attribute(option: Option) -> str:
+    """Return under which name a value is found."""
+    special = {"--as": "as_", "-h": "help"}
+    return special.get(option.name, option.name.lstrip("-").replace("-", "_"))
+
+
+def _kept(option: Option, given: tuple[str, ...]) -> Any:
+    """Return what the values of an option come to: a list, the last one, or whether a switch was given."""
+    if not option.value:
+        return bool(given)
+    return list(given) if option.many else given[-1] if given else None
+
+
+def _wording(name: str, verb: Verb | None, beside: Iterable[str]) -> Wording:
+    """Say the mistakes of a verb's line as all verbs do."""
+    begun, see = f"%durable {name}".rstrip(), f"see %durable {name} -h".replace("  ", " ")
+
+    def unknown(flag: str, known: Sequence[str]) -> str:
+        hint = nearest(flag, (*(names(verb) if verb else known), *beside)) or f"; {see}."
+        return f'{begun}: unknown option "{flag}"{hint}'
+
+    def no_choice(option: Option, value: str) -> str:
+        hint = nearest(value, option.choices) or f"; known are {', '.join(option.choices)}."
+        return f'{begun}: {option.name} "{value}" is not known{hint}'
+
+    def needs_value(option: Option) -> str:
+        if option.name == "--as":
+            return "%durable: --as needs the name of a variable."
+        return f"{begun}: argument {option.name}: expected one argument; {see}."
+
+    return Wording(
+        unknown=unknown,
+        no_value=lambda option: f"{begun}: {option.name} takes no value; {see}.",
+        needs_value=needs_value,
+        no_choice=no_choice,
+    )
 
 
 def _check(verb: Verb, option: Option, value: Any) -> None:
-    """Refuse an argument that is missing, and a value that is none of an option's choices."""
+    """Refuse an argument that is missing, or is none of its choices."""
     if option.required and value in (None, []):
         missing = option.value or option.name
         raise CommandError(f"%durable {verb.name}: {missing} is missing; write {usage(verb).splitlines()[0]}")
-    if option.choices and value is not None and value not in option.choices:
+    if not option.name.startswith("-") and option.choices and value is not None and value not in option.choices:
         said = nearest(value, option.choices) or f"; known are {', '.join(option.choices)}."
-        name = f"{option.name} " if option.name.startswith("-") else ""
-        raise CommandError(f'%durable {verb.name}: {name}"{value}" is not known{said}')
-
-
-def _add(parser: argparse.ArgumentParser, option: Option) -> None:
-    if option.name == "-h":
-        parser.add_argument("-h", "--help", action="store_true", dest="help")
-    elif not option.name.startswith("-"):
-        parser.add_argument(option.name, nargs="*" if option.many else "?")
-    elif option.value:
-        action = "append" if option.many else "store"
-        dest = "as_" if option.name == "--as" else None
-        parser.add_argument(option.name, action=action, default=[] if option.many else None, dest=dest)
-    else:
-        parser.add_argument(option.name, action="store_true")
+        raise CommandError(f'%durable {verb.name}: "{value}" is not known{said}')
 
 
 def names(verb: Verb) -> tuple[str, ...]:
     """Give all options of a verb as they are written."""
     return (*(o.name for o in (*verb.options, *COMMON) if o.name.startswith("-")), "--help")
-
-
-def _is_unknown_option(word: str, verb: Verb) -> bool:
-    return bool(re.match(r"--?[A-Za-z]", word)) and word.partition("=")[0] not in names(verb)
-
-
-def _unknown(verb: Verb, word: str, beside: Iterable[str]) -> str:
-    flag = word.partition("=")[0]
-    hint = nearest(flag, (*names(verb), *beside)) or f"; see %durable {verb.name} -h."
-    return f'%durable {verb.name}: unknown option "{flag}"{hint}'
 
 
 def usage(verb: Verb) -> str:

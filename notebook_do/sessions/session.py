@@ -1,7 +1,6 @@
 """One session: declarations, a state file and a target, composed. All rooms are joined here and only here.
 
-`plan` reads, `deploy` sends exactly one plan, and nothing else in the package sends a mutation. The file is longer than
-others because each thing that a person can ask for is a short method here.
+`plan` reads, `deploy` sends exactly one plan, and nothing else in the package sends a mutation.
 """
 
 from __future__ import annotations
@@ -19,9 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from notebook_do import refusing
 from notebook_do.bridge import bridge
 from notebook_do.declare.catalog import Catalog
-from notebook_do.declare.options import nearest
 from notebook_do.display import Shown, Table, frame, selected
-from notebook_do.errors import CommandError, DeclarationError, DurableError, PlanRefused, StalePlan
+from notebook_do.errors import CommandError, DeclarationError, DurableError, PlanRefused, StalePlan, nearest, spelled
 from notebook_do.live import objects as explore
 from notebook_do.live.connection import Connection, connect_cloudflare, connect_local
 from notebook_do.live.inventory import namespace_rows, state_rows, worker_rows
@@ -30,6 +28,7 @@ from notebook_do.plan.build import build_plan
 from notebook_do.plan.plan import Plan
 from notebook_do.sessions.secrets import Secrecy, changed
 from notebook_do.settings import settled
+from notebook_do.sources.bundle import reader
 from notebook_do.state import Locking, StateFile
 
 if TYPE_CHECKING:
@@ -477,15 +476,12 @@ class Session:
     def _shared(self) -> tuple[str, ...]:
         """Say when another notebook deploys with this state file, as a copied one does."""
         other, path = self._state.other_notebook(), _short(self.state_path)
-        return (
-            (f"{path} is also used by notebook {other}, which deployed last: the Workers are the same.",)
-            if other
-            else ()
-        )
+        said = f"{path} is also used by notebook {other}, which deployed last: the Workers are the same."
+        return (said,) if other else ()
 
     def _desire(self, destroy: tuple[str, ...]) -> Desired:
         try:
-            return self.catalog.desired(self.name, self.stage, destroy=destroy, base=str(Path.cwd()))
+            return self.catalog.desired(self.name, self.stage, read=reader(Path.cwd()), destroy=destroy)
         except DeclarationError as error:  # what an edited cell left behind is often the reason
             if not (left := self.catalog.left_over()):
                 raise
@@ -588,6 +584,7 @@ _FIRST_STEPS = (
 _current: Session | None = None
 
 
+@spelled("nd.session")
 def open_session(  # noqa: PLR0913 - what a session is, each optional but its name
     name: str,
     *,
@@ -614,7 +611,7 @@ def prepared(name: str, given: dict[str, Any]) -> Session:
     state, settings = given["state"], settled(given)
     stage, target, lock = settings["stage"], settings["target"], settings["lock"]
     for word, value in (("session", name), ("stage", stage)):
-        if not _NAME.fullmatch(value):
+        if not isinstance(value, str) or not _NAME.fullmatch(value):
             raise CommandError(
                 f"{word} {value!r}: use letters, digits, - and _, at most 63, beginning with a letter or digit."
             )

@@ -7,51 +7,22 @@ Nothing outside the directory is followed. Hidden files (but `.well-known`) and 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from notebook_do.declare.options import nearest
 from notebook_do.errors import SourceError
-from notebook_do.model import AssetFile, Json, StaticAssets, asset_hash
+from notebook_do.model import ASSET_CHOICES, AssetFile, Json, StaticAssets, asset_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from notebook_do.model import Worker
 
 MOST_FILES = 20_000
 LARGEST_FILE = 25 * 1024 * 1024
 """Cloudflare's limits on a free plan (developers.cloudflare.com/workers/platform/limits)."""
-CHOICES: Mapping[str, tuple[str, ...]] = {
-    "html_handling": ("auto-trailing-slash", "force-trailing-slash", "drop-trailing-slash", "none"),
-    "not_found_handling": ("none", "404-page", "single-page-application"),
-}
-KEYS = ("directory", "binding", *CHOICES, "base_path", "run_worker_first")
 _RULES = ("_headers", "_redirects")
 _IGNORE = ".assetsignore"
 _NEVER = frozenset({"node_modules"})
-
-
-def assets_problem(value: Any) -> str | None:
-    """Say in one line what is wrong with declared assets; None for good ones. Reads no file."""
-    if not isinstance(value, dict) or not isinstance(value.get("directory"), str) or not value["directory"]:
-        return f"assets must be a table with a directory, not {value!r}."
-    for key, setting in value.items():
-        if key not in KEYS:
-            return f"assets has no {key}; {nearest(key, KEYS)}"
-        if key in CHOICES and setting not in CHOICES[key]:
-            return f"{key} of assets {setting!r}: {nearest(str(setting), CHOICES[key])}"
-    if not isinstance(value.get("binding", ""), str):
-        return f"binding of assets must be a name, not {value['binding']!r}."
-    if not isinstance(value.get("base_path", ""), str):
-        return f"base_path of assets must be a path such as '/docs', not {value['base_path']!r}."
-    first = value.get("run_worker_first", False)
-    if isinstance(first, bool):
-        return None
-    if not isinstance(first, list) or not all(
-        isinstance(p, str) and p.removeprefix("!").startswith("/") for p in first
-    ):
-        return f"run_worker_first of assets must be true, false or a list of paths such as '/api/*', not {first!r}."
-    return None
 
 
 def read_assets(worker: Worker, *, base: str | Path) -> StaticAssets | None:
@@ -63,7 +34,7 @@ def read_assets(worker: Worker, *, base: str | Path) -> StaticAssets | None:
     root = given if given.is_absolute() else Path(base) / given
     if not root.is_dir():
         raise _wrong(worker, f"{declared['directory']} is no directory in {Path(base).resolve()}.")
-    config = {key: declared[key] for key in (*CHOICES, "base_path", "run_worker_first") if key in declared}
+    config = {key: declared[key] for key in (*ASSET_CHOICES, "base_path", "run_worker_first") if key in declared}
     config |= {name: _text(worker, text) for name in _RULES if (text := root / name).is_file()}
     found = list(_walk(worker, root, _ignored(worker, root)))
     files = tuple(sorted((_file(worker, root, path) for path in found), key=lambda f: f.path))

@@ -13,10 +13,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from notebook_do.errors import SourceError
-from notebook_do.model import Module, ModuleKind
+from notebook_do.model import Module, ModuleKind, Source
+from notebook_do.sources.assets import read_assets
 from notebook_do.sources.esbuild import BundleFailed, build, build_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from notebook_do.model import Worker
 
 KINDS = {
@@ -37,6 +40,16 @@ PYTHON_ENTRIES = ("entry.py", "worker.py", "main.py", "index.py")
 MAX_BYTES = 64 * 1024 * 1024
 """Cloudflare's largest script on a paid plan, uncompressed (developers.cloudflare.com/workers/platform/limits)."""
 _FROM = re.compile(r"""(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)["']([^"'\n]+)["']""")
+
+
+def reader(base: str | Path = ".") -> Callable[[Worker], Source]:
+    """Return what reads a Worker's source and static assets; relative paths start at `base`."""
+
+    def read(worker: Worker) -> Source:
+        main_module, modules, name = bundle(worker, base=base)
+        return Source(main_module=main_module, modules=modules, digest=name, assets=read_assets(worker, base=base))
+
+    return read
 
 
 def bundle(worker: Worker, *, base: str | Path) -> tuple[str, tuple[Module, ...], str]:

@@ -25,6 +25,7 @@ from notebook_do.model import (
 )
 from notebook_do.model.steps import Upload
 from notebook_do.plan.build import build_plan
+from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:
     from notebook_do.plan.plan import Plan
@@ -50,7 +51,7 @@ def catalog_of(workers: int, prefix: str = "Class") -> Catalog:
 
 def plan_of(catalog: Catalog, recorded: Recorded, observed: Observed) -> Plan:
     """Plan from declarations."""
-    desired = catalog.desired("s", "production")
+    desired = catalog.desired("s", "production", read=reader())
     return build_plan(desired, recorded, observed, target="local", default_compatibility_date="2026-01-01")
 
 

@@ -17,6 +17,7 @@ from notebook_do.interchange.wrangler import wrangler_files
 from notebook_do.live.adopt import adopted
 from notebook_do.model import RESOURCE_TYPES, Json, Module, ModuleKind, Observed, ObservedScript, Recorded
 from notebook_do.plan.build import build_plan
+from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,7 +122,7 @@ def exported(there: Observed, folder: Path) -> tuple[Any, Recorded]:
     imported = import_cells(there, ["w"], {"w": MODULES})
     catalog = Catalog()
     catalog.declare(*imported.declarations)
-    desired = catalog.desired("s", "production")
+    desired = catalog.desired("s", "production", read=reader())
     known = adopted(Recorded(lineage="f" * 32), desired, there)
     write_files(folder, wrangler_files(desired, known, there))
     return desired, known

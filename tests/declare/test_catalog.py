@@ -8,6 +8,7 @@ from notebook_do.declare.catalog import Catalog
 from notebook_do.declare.cell import parse_cell
 from notebook_do.errors import DeclarationError
 from notebook_do.model import ClassBinding, Desired, Namespace, ServiceBinding, StableId, ValueBinding
+from notebook_do.sources.bundle import reader
 
 SOURCE = "export default {}\n"
 
@@ -30,7 +31,7 @@ def test_the_only_binder_hosts() -> None:
     """Without script_name the only Worker that binds a namespace hosts it; who shares its binding does not count."""
     desired = catalog_of(
         "worker client --bind FAR=api.COUNTER", "worker api --bind COUNTER=counter", "namespace counter --class Counter"
-    ).desired("s", "dev")
+    ).desired("s", "dev", read=reader())
     assert [n.host for n in desired.namespaces] == ["api"]
     assert bindings(desired, "api") == {"COUNTER": ("Counter", None)}
     assert bindings(desired, "client") == {"FAR": ("Counter", "api-dev")}
@@ -43,7 +44,7 @@ def test_script_name_is_a_worker_name_or_else_an_id(script: str) -> None:
         f"namespace counter --class Counter --script {script}",
         "worker api --bind C=counter",
         "worker b --bind C=counter",
-    ).desired("s", "dev")
+    ).desired("s", "dev", read=reader())
     assert [(n.host, n.script_name) for n in desired.namespaces] == [("api", "api-dev")]
     assert bindings(desired, "b") == {"C": ("Counter", "api-dev")}
 
@@ -52,7 +53,7 @@ def test_a_worker_name_wins_over_an_id() -> None:
     """When one Worker is called what another one's id is, script_name means the name."""
     desired = catalog_of(
         "namespace counter --class Counter --script x", "worker x --name y --bind C=counter", "worker z --name x"
-    ).desired("s", "dev")
+    ).desired("s", "dev", read=reader())
     assert [n.host for n in desired.namespaces] == ["z"]
 
 
@@ -60,7 +61,7 @@ def test_a_host_that_is_not_declared() -> None:
     """script_name may name a script that is only live; environment goes with such a binding."""
     desired = catalog_of(
         "namespace game --class Game --script game-worker --environment production", "worker api --bind GAME=game"
-    ).desired("s", "dev")
+    ).desired("s", "dev", read=reader())
     assert [(n.host, n.script_name) for n in desired.namespaces] == [(None, "game-worker")]
     (binding,) = desired.workers[0].bindings
     assert isinstance(binding, ClassBinding)
@@ -80,13 +81,15 @@ def test_a_host_that_is_not_declared() -> None:
 def test_script_names(worker: str, stage: str, name: str) -> None:
     """The script name is `name`, or the id with the stage appended for any stage but production."""
     catalog = catalog_of(worker)
-    assert catalog.desired("s", stage).workers[0].script_name == name
+    assert catalog.desired("s", stage, read=reader()).workers[0].script_name == name
     assert catalog.script_name(worker.split()[1], stage) == name
 
 
 def test_services_are_resolved() -> None:
     """A service binding names a declared Worker by id, or a live script as it is."""
-    desired = catalog_of("worker api --service A=auth --service B=elsewhere", "worker auth").desired("s", "dev")
+    desired = catalog_of("worker api --service A=auth --service B=elsewhere", "worker auth").desired(
+        "s", "dev", read=reader()
+    )
     values = {b.name: b.value for b in desired.workers[0].bindings if isinstance(b, ValueBinding)}
     assert values == {"A": ServiceBinding(worker="auth-dev"), "B": ServiceBinding(worker="elsewhere")}
 
@@ -132,7 +135,7 @@ def test_services_are_resolved() -> None:
 def test_errors_between_declarations(lines: list[str], message: str) -> None:
     """What two declarations cannot both say is an error with the cell's line, that names both and says what to do."""
     with pytest.raises(DeclarationError) as caught:
-        catalog_of(*lines).desired("s", "dev")
+        catalog_of(*lines).desired("s", "dev", read=reader())
     assert message in str(caught.value)
     assert caught.value.line == 1
 
@@ -159,5 +162,5 @@ def test_one_call_is_all_or_nothing() -> None:
 def test_what_is_to_be_destroyed_needs_no_host() -> None:
     """A namespace that nothing binds any more can still be destroyed, its declaration lifting the protection."""
     catalog = catalog_of("namespace c --class C --unprotect", "worker w")
-    (namespace,) = catalog.desired("s", "dev", destroy=["c"]).namespaces
+    (namespace,) = catalog.desired("s", "dev", read=reader(), destroy=["c"]).namespaces
     assert (namespace.host, namespace.script_name, namespace.protect) == (None, "", False)

@@ -12,7 +12,8 @@ from notebook_do.declare.catalog import Catalog
 from notebook_do.declare.cell import parse_cell
 from notebook_do.errors import CommandError, DeclarationError, SourceError
 from notebook_do.model import Bindings, Worker
-from notebook_do.sources import bundle as bundling
+from notebook_do.sources import bundle
+from notebook_do.sources.bundle import reader
 
 ODD = [
     "\u0421ounter",  # Cyrillic capital Es
@@ -83,7 +84,7 @@ def test_f24_names_round_trip_or_are_refused(field: str) -> None:
             catalog.declare(*parse_cell(f"namespace {quoted['id']} --class={quoted['class']}", None))
             line = f"worker {quoted['worker']} --name={quoted['name']} --bind={quoted['binding']}={quoted['id']}"
             catalog.declare(*parse_cell(line, "export default {}"))
-            desired = catalog.desired("s", "dev")
+            desired = catalog.desired("s", "dev", read=reader())
         except (CommandError, DeclarationError) as error:
             lines.append(str(error))
             continue
@@ -109,7 +110,7 @@ def test_f24_ids_that_differ_in_case_only_are_two() -> None:
     catalog.declare(*parse_cell("namespace counter --class A --script api", None))
     catalog.declare(*parse_cell("namespace Counter --class B --script api", None))
     catalog.declare(*parse_cell("worker api", "export default {}"))
-    assert {n.stable_id for n in catalog.desired("s", "dev").namespaces} == {"counter", "Counter"}
+    assert {n.stable_id for n in catalog.desired("s", "dev", read=reader()).namespaces} == {"counter", "Counter"}
 
 
 def test_f25_scripts_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,13 +119,13 @@ def test_f25_scripts_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
     script = "//" + "x" * (size - 2)
     worker = Worker("big", script=script, bindings=Bindings("big", {}))
     tracemalloc.start()
-    name, modules, digest = bundling.bundle(worker, base=Path())
+    name, modules, digest = bundle.bundle(worker, base=Path())
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (name, len(modules[0].content), len(digest)) == ("index.js", size, 64)
     assert peak < 3 * size
     assert len(repr(modules)) < 200
     assert len(repr(worker)) < 400
-    monkeypatch.setattr(bundling, "MAX_BYTES", size - 1)
+    monkeypatch.setattr(bundle, "MAX_BYTES", size - 1)
     with pytest.raises(SourceError, match=r"Worker big: its modules are 16\.0 MiB"):
-        bundling.bundle(worker, base=Path())
+        bundle.bundle(worker, base=Path())

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from notebook_do.interchange.typescript import RESOURCE_CLASSES, env_types
+from notebook_do.interchange.typescript import env_types
 from notebook_do.model import (
+    BINDING_TYPES,
     RESOURCE_TYPES,
     ClassBinding,
     DesiredWorker,
@@ -81,12 +82,12 @@ def test_a_json_value_has_its_shape() -> None:
 
 def test_every_known_type_has_a_class() -> None:
     """Whatever can be declared has a type in `env`; only what has no published class is unknown."""
-    assert RESOURCE_TYPES.keys() - RESOURCE_CLASSES.keys() == {"messaging"}
+    assert {row.type for row in RESOURCE_TYPES.values() if not row.typescript} == {"messaging"}
 
 
 def everything() -> DesiredWorker:
     """Bind one of each resource."""
-    kinds = enumerate(sorted(RESOURCE_CLASSES))
+    kinds = enumerate(sorted(row.type for row in BINDING_TYPES.values() if row.typescript))
     values = (ValueBinding(name=f"B{n}", value=Resource(type=kind, fields=Json({}))) for n, kind in kinds)
     return worker(*values, ValueBinding(name="J", value=Json({"a b": [1]})))
 

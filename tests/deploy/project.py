@@ -13,6 +13,7 @@ from notebook_do.live.observe import observe
 from notebook_do.model import Bindings, Namespace, NamespaceBinding, Secret, StableId, ValueBinding, Worker
 from notebook_do.plan.build import build_plan
 from notebook_do.plan.triggers import triggers_concerned
+from notebook_do.sources.bundle import reader
 from notebook_do.state import load_key
 from notebook_do.state.journal import Journal
 
@@ -92,7 +93,7 @@ class Project:
             recorded = self.state.load(account_id=client.account_id, api_origin=client.origin)
             catalog = Catalog()
             catalog.declare(*self.declared)
-            desired = catalog.desired("p", "production", destroy=self.destroy)
+            desired = catalog.desired("p", "production", read=reader(), destroy=self.destroy)
             scripts = {w.script_name for w in (*desired.workers, *recorded.workers)}
             triggers = triggers_concerned(desired, recorded)
             observed = await observe(client, scripts=sorted(scripts), settings=True, triggers=triggers)

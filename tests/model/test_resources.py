@@ -14,7 +14,7 @@ import pytest
 import notebook_do as nd
 from notebook_do.cloudflare.wire import encode_binding
 from notebook_do.declare.cell import parse_cell
-from notebook_do.declare.tables import BINDING_FORMS
+from notebook_do.declare.tables import binding_forms
 from notebook_do.errors import DeclarationError
 from notebook_do.model import (
     RESOURCE_TYPES,
@@ -190,6 +190,6 @@ def test_what_is_not_known_is_carried_through() -> None:
 
 def test_forms_and_constructors_agree() -> None:
     """Every short form of TOML makes what a constructor of the API makes."""
-    for form, make in BINDING_FORMS.items():
+    for form, make in binding_forms().items():
         if form not in {"namespace", "secret", "ratelimit"}:
             assert make("x") is not None, form

@@ -21,6 +21,7 @@ from notebook_do.errors import DurableError
 from notebook_do.notebook import commands
 from notebook_do.notebook.runbook import batch
 from notebook_do.settings import configured
+from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -750,7 +751,9 @@ def test_what_is_declared_is_what_the_notebook_declares_by_hand(place: Path, pic
     declare(place, *cells)
     here = session_module.current()
     assert here.identity == by_hand.identity
-    assert here.catalog.desired(here.name, here.stage) == by_hand.catalog.desired(here.name, here.stage)
+    assert here.catalog.desired(here.name, here.stage, read=reader()) == by_hand.catalog.desired(
+        here.name, here.stage, read=reader()
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))

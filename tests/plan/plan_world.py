@@ -43,6 +43,7 @@ from notebook_do.model import (
 from notebook_do.model.steps import DeleteScript, Forget, SetMark, SetSchedules, SetUrl, Upload
 from notebook_do.plan.build import build_plan
 from notebook_do.plan.mark import ID_DIGITS, read_mark
+from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -367,7 +368,7 @@ class Book:
 
     def plan(self, *destroy: str) -> Plan:
         """Plan what is declared."""
-        return self.world.plan(self.catalog.desired("s", "production", destroy=destroy))
+        return self.world.plan(self.catalog.desired("s", "production", read=reader(), destroy=destroy))
 
     def deploy(self, *destroy: str) -> Plan:
         """Plan, carry it out, and check that nothing is left to do."""

@@ -11,6 +11,7 @@ from notebook_do.model import AssetFile, Desired, Observed, ObservedScript, Reco
 from notebook_do.model.steps import Upload
 from notebook_do.plan.build import build_plan
 from notebook_do.plan.fingerprint import fingerprint
+from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:
     from notebook_do.plan.plan import Plan
@@ -25,7 +26,7 @@ def declare(assets: StaticAssets | None) -> Desired:
     """Declare a Worker with assets, or without."""
     catalog = Catalog()
     catalog.declare(*parse_cell("worker site --no-url", "export default {};\n"))
-    desired = catalog.desired("s", "production")
+    desired = catalog.desired("s", "production", read=reader())
     return replace(desired, workers=tuple(replace(w, assets=assets) for w in desired.workers))
 
 

@@ -39,6 +39,7 @@ from notebook_do.model import (
 from notebook_do.model.states import Sight
 from notebook_do.plan.build import build_plan
 from notebook_do.plan.fingerprint import fingerprint
+from notebook_do.sources.bundle import reader
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.json"))
 KEYS = {
@@ -53,7 +54,7 @@ def desired_of(case: dict[str, Any]) -> Desired:
     for cell in case["cells"]:
         line, body = cell if isinstance(cell, list) else (cell, None)
         catalog.declare(*parse_cell(line, body))
-    return catalog.desired("s", "production", destroy=case.get("destroy", ()))
+    return catalog.desired("s", "production", read=reader(), destroy=case.get("destroy", ()))
 
 
 def recorded_of(case: dict[str, Any], desired: Desired) -> Recorded:

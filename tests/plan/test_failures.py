@@ -16,6 +16,7 @@ from plan_world import Book, body, words
 from notebook_do.cloudflare.lifecycle import encode_migration
 from notebook_do.errors import DeclarationError
 from notebook_do.model.steps import DeleteScript, Upload
+from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:
     from notebook_do.plan.plan import Plan
@@ -380,7 +381,7 @@ def test_f18_storage_flip(kv_first: bool) -> None:  # noqa: FBT001
     book.cell(f"namespace counter --class Counter {'--kv' if kv_first else ''}")
     book.cell("worker api --bind COUNTER=counter --no-url", body(Counter="counter"))
     book.deploy()
-    desired = book.catalog.desired("s", "production")
+    desired = book.catalog.desired("s", "production", read=reader())
     assert book.plan().empty
     flipped = replace(desired.namespaces[0], storage="sqlite" if kv_first else "kv")
     plan = book.world.plan(replace(desired, namespaces=(flipped,)))

@@ -19,6 +19,7 @@ from notebook_do.live.adopt import adopted
 from notebook_do.model import Json, Module, ModuleKind, Recorded
 from notebook_do.model.steps import Upload
 from notebook_do.sessions import declaring, session
+from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,7 +80,7 @@ def test_after_an_import_the_plan_is_empty(
     assert set(imported.files) == ({"host/index.js", "host/data/words.txt"} if several else set())
     catalog = run_cells(imported, tmp_path, monkeypatch)
     assert set(catalog.namespaces) == {"chat-room", "old"}
-    desired = catalog.desired("s", "production")
+    desired = catalog.desired("s", "production", read=reader())
     fresh = Recorded(lineage="e" * 32)
     book.world.recorded = adopted(fresh, desired, observed)
     plan = book.world.plan(desired)
@@ -112,7 +113,7 @@ def test_what_cannot_be_imported() -> None:
 def test_export_for_wrangler(form: str) -> None:
     """wrangler.jsonc tells the live form: the map of classes, or one step under the very tag that is live."""
     book, sources = deployed(form)
-    desired = book.catalog.desired("s", "production")
+    desired = book.catalog.desired("s", "production", read=reader())
     files = wrangler_files(desired, book.world.recorded, book.world.observed())
     assert set(files) == {f"{w}/{f}" for w in ("host", "client") for f in ("wrangler.jsonc", "index.js")}
     assert files["host/index.js"] == sources["host"][0].content
@@ -140,7 +141,7 @@ def exported(*, form: str = "exports", entries: dict[str, Any] | None = None, ex
         replace(s, entries=Json(entries or {}), expects=expects) if s.name == "host" else s for s in observed.scripts
     )
     files = wrangler_files(
-        book.catalog.desired("s", "production"), book.world.recorded, replace(observed, scripts=scripts)
+        book.catalog.desired("s", "production", read=reader()), book.world.recorded, replace(observed, scripts=scripts)
     )
     return json.loads(files["host/wrangler.jsonc"])
 

@@ -13,6 +13,7 @@ from notebook_do.model import Desired, DesiredWorker, Json, Observed, ObservedTr
 from notebook_do.model.steps import DeleteScript, RemoveTrigger, SetTrigger, Upload
 from notebook_do.plan.build import build_plan
 from notebook_do.plan.triggers import triggers_concerned
+from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:
     from notebook_do.plan.plan import Plan
@@ -29,7 +30,7 @@ def planned(
     book.cell("worker api --no-url", body())
     book.cell("worker web --no-url", body())
     book.deploy()
-    desired = book.catalog.desired("s", "production")
+    desired = book.catalog.desired("s", "production", read=reader())
 
     def triggers_of(worker: DesiredWorker) -> tuple[Trigger, ...]:
         return declared if worker.id == "api" or both else ()
@@ -73,7 +74,7 @@ def sequence(
         service = f" --bind OTHER=worker:{'b' if name == 'a' else 'a'}" if name == binds else ""
         extra = "export const changed = 1;\n" if name in uploaded else ""
         book.cell(f"worker {name} {url}{service}", extra + body())
-    desired = book.catalog.desired("s", "production")
+    desired = book.catalog.desired("s", "production", read=reader())
     wanted = replace(desired, workers=tuple(replace(w, triggers=now.get(w.id, ())) for w in desired.workers))
     workers = book.world.recorded.workers
     recorded = replace(book.world.recorded, workers=tuple(replace(w, triggers=before.get(w.id, ())) for w in workers))
@@ -170,7 +171,7 @@ def test_a_record_written_by_an_upload_knows_that_the_queue_was_freed_before() -
     recorded = replace(book.world.recorded, workers=(replace(record, triggers=(QUEUE, DOMAIN)),))
     book.cell("worker a --no-url", "export const changed = 1;\n" + body())
     plan = build_plan(
-        book.catalog.desired("s", "production"),
+        book.catalog.desired("s", "production", read=reader()),
         recorded,
         book.world.observed(),
         target="local",
@@ -197,7 +198,7 @@ def made(*cells: str, there: tuple[str, ...] = ()) -> Plan:
     book = Book()
     for cell in cells:
         book.cell("", cell)
-    desired = book.catalog.desired("s", "production")
+    desired = book.catalog.desired("s", "production", read=reader())
     asked = triggers_concerned(desired, book.world.recorded)
     live = tuple(ObservedTrigger(kind=t.kind, key=t.key, parent="q" if t.key in there else None) for t in asked)
     observed: Observed = replace(book.world.observed(), triggers=live)
@@ -320,4 +321,4 @@ def test_nothing_is_read_that_is_neither_declared_nor_recorded() -> None:
     """A plan without triggers asks for none: it costs no request."""
     book = Book()
     book.cell("worker api --no-url", body())
-    assert triggers_concerned(book.catalog.desired("s", "production"), book.world.recorded) == ()
+    assert triggers_concerned(book.catalog.desired("s", "production", read=reader()), book.world.recorded) == ()

@@ -30,6 +30,7 @@ from notebook_do.model import (
 )
 from notebook_do.plan.build import build_plan
 from notebook_do.plan.undecided import set_aside
+from notebook_do.sources.bundle import reader
 
 SOURCE = "export class C {}\nexport default { fetch() {} }\n"
 
@@ -48,7 +49,7 @@ def wanted(*items: Any, destroy: tuple[str, ...] = ()) -> Desired:
     """Resolve declarations."""
     catalog = Catalog()
     catalog.declare(*items)
-    return catalog.desired("s", "production", destroy=destroy)
+    return catalog.desired("s", "production", read=reader(), destroy=destroy)
 
 
 def known(*scripts: str, spaces: tuple[tuple[str, str], ...] = ()) -> Recorded:

@@ -8,26 +8,22 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from notebook_do.declare.cell import parse_cell, secret_words
+from notebook_do.declare.cell import parse_cell
 from notebook_do.declare.check import STABLE_ID, check, check_identifier
+from notebook_do.declare.options import BINDING_FLAGS, bound_to
 from notebook_do.errors import DurableError
-from notebook_do.model import Bindings, Json, Namespace, PlainText, Secret, ServiceBinding, StableId, Worker
+from notebook_do.model import BINDING_TYPES, Bindings, Namespace, StableId, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from notebook_do.model import BindingValue, Declaration
 
-RowKind = Literal["namespace", "text", "json", "secret", "service"]
-FLAGS: dict[RowKind, str] = {
-    "namespace": "--bind",
-    "text": "--var",
-    "json": "--json",
-    "secret": "--secret",
-    "service": "--service",
-}
+KINDS = {row.toml or row.word.lower(): row.type for row in BINDING_TYPES.values() if row.flag}
+"""By a person's word for what a row of the form binds, its binding type."""
+_WORDS = {type_: word for word, type_ in KINDS.items()}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,7 +81,7 @@ class BindingRow:
     """One row of the bindings of a Worker form."""
 
     name: str = ""
-    kind: RowKind = "namespace"
+    kind: str = "namespace"
     target: str = ""
 
 
@@ -123,7 +119,7 @@ class WorkerDraft:
         words += ["--lang", self.lang] if self.lang != "js" else []
         words += ["--compat-date", self.compat_date] if self.compat_date else []
         for row in self.rows:
-            words += [FLAGS[row.kind], f"{row.name}={row.target}" if row.target else row.name]
+            words += [_flag(row), f"{row.name}={row.target}" if row.target else row.name]
         return f"%%durable {shlex.join(words)}\n{self.source}"
 
     def declaration(self) -> tuple[Declaration, ...]:
@@ -161,26 +157,16 @@ def _row_fault(row: BindingRow) -> str:
         check_identifier(row.name, "binding name", None)
         if not row.target and row.kind != "secret":
             return "say what it is bound to."
-        parse_cell(shlex.join(("worker", "id", FLAGS[row.kind], f"{row.name}={row.target}")), "x")
+        parse_cell(shlex.join(("worker", "id", _flag(row), f"{row.name}={row.target}")), "x")
     except DurableError as error:
         return error.message
     return ""
 
 
-def _row_of(name: str, value: BindingValue) -> BindingRow | None:
-    from notebook_do.model import NamespaceBinding, SharedBinding
+def _flag(row: BindingRow) -> str:
+    return BINDING_FLAGS[KINDS[row.kind]].name
 
-    match value:
-        case NamespaceBinding():
-            return BindingRow(name=name, target=value.stable_id)
-        case SharedBinding():
-            return BindingRow(name=name, target=f"{value.worker}.{value.name}")
-        case PlainText():
-            return BindingRow(name=name, kind="text", target=value.text)
-        case Json():
-            return BindingRow(name=name, kind="json", target=value.text)
-        case Secret():
-            return BindingRow(name=name, kind="secret", target=secret_words(value))
-        case ServiceBinding(entrypoint=None, environment=None, props=None):
-            return BindingRow(name=name, kind="service", target=value.worker)
-    return None
+
+def _row_of(name: str, value: BindingValue) -> BindingRow | None:
+    bound = bound_to(value)
+    return BindingRow(name=name, kind=_WORDS[bound[0]], target=bound[1]) if bound else None

@@ -16,7 +16,7 @@ from notebook_do.notebook.shells import shell_of
 from notebook_do.notebook.views import documents as views
 from notebook_do.notebook.views import html
 from notebook_do.notebook.views.blocks import Block, Code, Folded, Header, Line, Tone
-from notebook_do.notebook.widgets.drafts import FLAGS, BindingRow, NamespaceDraft, WorkerDraft
+from notebook_do.notebook.widgets.drafts import KINDS, BindingRow, NamespaceDraft, WorkerDraft
 from notebook_do.sessions.session import current
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class WorkerForm(Form):
     def _row(self, at: int, row: BindingRow) -> Any:
         known = sorted(self.session.catalog.namespaces)
         name = w.Text(value=row.name, description=f"Binding {at + 1}", style=_LABEL, layout=w.Layout(width="22em"))
-        kind = w.Dropdown(options=tuple(FLAGS), value=row.kind, description="is a", layout=w.Layout(width="17em"))
+        kind = w.Dropdown(options=tuple(KINDS), value=row.kind, description="is a", layout=w.Layout(width="17em"))
         target = w.Combobox(
             value=row.target, options=known, ensure_option=False, description="bound to", layout=w.Layout(width="22em")
         )

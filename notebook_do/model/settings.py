@@ -1,52 +1,21 @@
-"""Says which settings a Worker carries into its upload, what each may be, and why some are not carried.
+"""Checks the settings that a Worker carries into its upload: in one line what no account could accept.
 
-The values are Cloudflare's own, in Cloudflare's own words; what is checked here is what no account could accept.
+The values are Cloudflare's own, in Cloudflare's own words.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-SETTING_TYPES: Mapping[str, type] = {
-    "observability": dict,
-    "placement": dict,
-    "limits": dict,
-    "logpush": bool,
-    "tail_consumers": list,
-    "tags": list,
-    "cache_options": dict,
-    "code_update_strategy": dict,
-}
-"""By name, the JSON type of each setting that an upload carries."""
-NOT_CARRIED: Mapping[str, str] = {
-    "containers": "containers need an image that is built and pushed; deploy this Worker with wrangler.",
-    "usage_model": "every account has the standard usage model; leave it out.",
-}
-"""By name, why a setting that Cloudflare knows cannot be declared here, and what to do."""
 _PLACES = ("region", "host", "hostname")
 _LARGEST_CPU_MS = 300_000
 _LONGEST_DELAY = 86_400
 OWN_TAGS = ("ndo:", "notebook-do:")
+"""How the script tags begin that are ours."""
 
 
-def setting_problem(name: str, value: Any) -> str | None:
-    """Say in one line what is wrong with a setting; None for a good one."""
-    if name in NOT_CARRIED:
-        return f"{name} cannot be declared: {NOT_CARRIED[name]}"
-    if name not in SETTING_TYPES:
-        return f"unknown option {name!r}; known are {', '.join(SETTING_TYPES)}."
-    if not isinstance(value, SETTING_TYPES[name]):
-        return f"{name} must be {_WORDS[SETTING_TYPES[name]]}, not {value!r}."
-    return _CHECKS[name](value) if name in _CHECKS else None
-
-
-_WORDS: Mapping[type, str] = {dict: "a table", bool: "true or false", list: "a list"}
-
-
-def _observability(value: dict[str, Any]) -> str | None:
+def observability_problem(value: dict[str, Any]) -> str | None:
+    """Return what is wrong with logs and traces; None for a good table."""
     for where, table in {
         "observability": value,
         **{f"observability.{k}": value.get(k) for k in ("logs", "traces")},
@@ -65,7 +34,8 @@ def _observability(value: dict[str, Any]) -> str | None:
     return None
 
 
-def _placement(value: dict[str, Any]) -> str | None:
+def placement_problem(value: dict[str, Any]) -> str | None:
+    """Return what is wrong with where the Worker runs; None for a good table."""
     if value == {"mode": "smart"}:
         return None
     rest = {name: part for name, part in value.items() if name != "mode"}
@@ -88,7 +58,8 @@ def _is_place(value: Any) -> bool:
     )
 
 
-def _limits(value: dict[str, Any]) -> str | None:
+def limits_problem(value: dict[str, Any]) -> str | None:
+    """Return what is wrong with CPU time and subrequests; None for a good table."""
     for name, limit in value.items():
         if name not in ("cpu_ms", "subrequests"):
             return f"limits has no {name}; it has cpu_ms and subrequests."
@@ -99,14 +70,16 @@ def _limits(value: dict[str, Any]) -> str | None:
     return None
 
 
-def _tail_consumers(value: list[Any]) -> str | None:
+def tail_consumers_problem(value: list[Any]) -> str | None:
+    """Return what is wrong with the Workers that get its logs; None for a good list."""
     for consumer in value:
         if not isinstance(consumer, dict) or not isinstance(consumer.get("service"), str) or not consumer["service"]:
             return f"tail_consumers must be a list of {{service = 'worker'}}, not {consumer!r}."
     return None
 
 
-def _tags(value: list[Any]) -> str | None:
+def tags_problem(value: list[Any]) -> str | None:
+    """Return what is wrong with script tags; None for a good list."""
     for tag in value:
         if not isinstance(tag, str) or not 0 < len(tag.encode()) <= 1024 or set(tag) & set(",&"):
             return f"tags must be strings of 1 to 1,024 bytes without , and &, not {tag!r}."
@@ -117,12 +90,13 @@ def _tags(value: list[Any]) -> str | None:
     return None
 
 
-def _cache_options(value: dict[str, Any]) -> str | None:
+def cache_options_problem(value: dict[str, Any]) -> str | None:
+    """Return what is wrong with the cache of the Worker; None for a good table."""
     return None if isinstance(value.get("enabled"), bool) else "cache_options needs enabled, true or false."
 
 
-def _code_update_strategy(value: dict[str, Any]) -> str | None:
-    """Check what Cloudflare's page "Durable Objects code updates" allows; the delay is in seconds."""
+def code_update_strategy_problem(value: dict[str, Any]) -> str | None:
+    """Return what Cloudflare's page "Durable Objects code updates" does not allow; the delay is in seconds."""
     mode, delay = value.get("mode"), value.get("max_delay", 0)
     if mode not in {"deferred", "immediate"} or value.keys() - {"mode", "max_delay"}:
         return "code_update_strategy must be {mode = 'deferred', max_delay = SECONDS} or {mode = 'immediate'}."
@@ -131,14 +105,3 @@ def _code_update_strategy(value: dict[str, Any]) -> str | None:
     if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0 <= delay <= _LONGEST_DELAY:
         return f"max_delay of code_update_strategy must be 0 to {_LONGEST_DELAY} seconds, not {delay!r}."
     return None
-
-
-_CHECKS: Mapping[str, Callable[[Any], str | None]] = {
-    "observability": _observability,
-    "placement": _placement,
-    "limits": _limits,
-    "tail_consumers": _tail_consumers,
-    "tags": _tags,
-    "cache_options": _cache_options,
-    "code_update_strategy": _code_update_strategy,
-}
