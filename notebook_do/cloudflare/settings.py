@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.model import UPDATE_DEFAULT, Json
+from notebook_do.model import UPDATE_DEFAULT, WORKER_SETTINGS, Json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_TOLD = ("status", "last_analyzed_at")
-"""What of a placement tells what came of it; the rest is asked for."""
+    from notebook_do.model import Field
+
+_READ_ELSEWHERE = frozenset({"tags", "code_update_strategy"})
+"""Settings that are read from the list of scripts and from the newest deployment."""
 _NOT_SETTINGS = frozenset(
     (
         *("bindings", "compatibility_date", "compatibility_flags", "tags", "annotations"),
@@ -29,22 +31,26 @@ _NOT_SETTINGS = frozenset(
 def decode_options(settings: Mapping[str, Any], deployments: list[Any]) -> Json:
     """Give the settings by their declared names; tags are not among them, for an upload keeps every live tag."""
     found: dict[str, Any] = {}
-    observability, placement = settings.get("observability"), settings.get("placement")
-    if isinstance(observability, dict) and _enabled(observability):
-        found["observability"] = _known(observability)
-    if isinstance(placement, dict) and (asked := _asked(placement)):
-        found["placement"] = asked
-    if isinstance(limits := settings.get("limits"), dict) and (set_ := _known(limits)):
-        found["limits"] = set_
-    if settings.get("logpush") is True:
-        found["logpush"] = True
-    if isinstance(consumers := settings.get("tail_consumers"), list) and consumers:
-        found["tail_consumers"] = [_known(c) for c in consumers if isinstance(c, dict)]
-    if isinstance(cache := settings.get("cache_options"), dict) and _enabled(cache):
-        found["cache_options"] = _known(cache)
+    for name, row in WORKER_SETTINGS.items():
+        if name not in _READ_ELSEWHERE and (value := _told(row, settings.get(name))):
+            found[name] = value
     if (strategy := _strategy(deployments)) and strategy != UPDATE_DEFAULT:
         found["code_update_strategy"] = strategy
     return Json(found)
+
+
+def _told(row: Field, value: Any) -> Any:
+    """Return what a live setting says that a declaration could say; nothing where it is off."""
+    match row.takes, value:
+        case "switch", bool():
+            return value
+        case "list", list():
+            return [_known(item) for item in value if isinstance(item, dict)]
+        case "table", dict() if row.told:
+            return _asked(value, row.told)
+        case "table", dict() if _enabled(value) or not row.switched:
+            return _known(value)
+    return None
 
 
 def decode_carried(settings: Mapping[str, Any], deployments: list[Any]) -> Json:
@@ -53,7 +59,8 @@ def decode_carried(settings: Mapping[str, Any], deployments: list[Any]) -> Json:
     for name, value in settings.items():
         if name in _NOT_SETTINGS or (name == "usage_model" and value == "standard"):
             continue
-        kept = _asked(value) if name == "placement" and isinstance(value, dict) else value
+        told = WORKER_SETTINGS[name].told if name in WORKER_SETTINGS else ()
+        kept = _asked(value, told) if told and isinstance(value, dict) else value
         if kept := _known(kept) if isinstance(kept, dict) else kept:
             found[name] = kept
     if strategy := _strategy(deployments):
@@ -68,8 +75,9 @@ def _strategy(deployments: list[Any]) -> dict[str, Any]:
     return _known(strategy) if isinstance(strategy, dict) else {}
 
 
-def _asked(placement: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in placement.items() if name not in _TOLD and value}
+def _asked(table: Mapping[str, Any], told: tuple[str, ...]) -> dict[str, Any]:
+    """Return what was asked for, without what only tells what came of it."""
+    return {name: value for name, value in table.items() if name not in told and value}
 
 
 def _enabled(table: Mapping[str, Any]) -> bool:

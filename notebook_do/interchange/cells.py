@@ -8,7 +8,7 @@ kept by every upload.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, assert_never
 
 from notebook_do.declare.check import STABLE_ID
@@ -195,12 +195,7 @@ def _worker(id_: str, live: ObservedScript, slots: Mapping[tuple[str, str], str]
     return replace(worker_of(id_, given, None, settings=_options(live)), triggers=live.triggers)
 
 
-_LIVE = [
-    WORKER_FIELDS[f.name]
-    for f in fields(ObservedScript)
-    if f.name in WORKER_FIELDS and f.name != "bindings" and not WORKER_FIELDS[f.name].setting
-]
-"""The fields that are read of a live script under the same name."""
+_LIVE = [row for row in WORKER_FIELDS.values() if row.observed]
 
 
 def _declared(row: Field, value: Any) -> Any:

@@ -7,14 +7,13 @@ wrangler has nothing to apply; with `exports` the map is what is live.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import CommandError
 from notebook_do.interchange.wrangler_bindings import asset_bindings, missing_part, write_bindings
-from notebook_do.interchange.wrangler_exports import class_entries, other_entries
 from notebook_do.interchange.wrangler_modules import write_modules
-from notebook_do.interchange.wrangler_settings import write_settings
-from notebook_do.model import Storage
+from notebook_do.model import WORKER_FIELDS, WORKER_SETTINGS, Storage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +29,14 @@ if TYPE_CHECKING:
         Trigger,
     )
 
+_WORDS = {Storage.SQLITE: "sqlite", Storage.KV: "legacy-kv"}
+_CLASS = "durable-object"
+_CARRIED: Mapping[str, frozenset[str]] = {
+    _CLASS: frozenset({"container"}),
+    "worker": frozenset({"cache"}),
+    "workflow": frozenset({"name", "limits", "concurrency", "schedules", "default_retention", "jurisdiction"}),
+}
+"""By type of entry, the fields that wrangler sends besides those of a class's own life."""
 _CUSTOM: Mapping[str, dict[str, Any]] = {"route": {}, "domain": {"custom_domain": True}}
 _WAIT = "max_wait_time_ms"
 _CONSUMER = {
@@ -88,26 +95,71 @@ def _tagged(script: ObservedScript | None, word: str) -> str:
 
 def _config(worker: DesiredWorker, live: ObservedScript | None, lifecycle: dict[str, Any]) -> dict[str, Any]:
     config: dict[str, Any] = {"name": worker.script_name, **write_modules(worker)}
-    if date := worker.compatibility_date or (live.compatibility_date if live else None):
-        config["compatibility_date"] = date
-    if worker.compatibility_flags:
-        config["compatibility_flags"] = list(worker.compatibility_flags)
-    config["workers_dev"] = worker.url
-    if worker.previews is not None:
-        config["preview_urls"] = worker.previews
+    date = worker.compatibility_date or (live.compatibility_date if live else None)
+    rows = [row for row in WORKER_FIELDS.values() if row.wrangler and not row.setting]
+    values = {row.wrangler: _told(getattr(replace(worker, compatibility_date=date), row.name)) for row in rows}
+    config |= {path[0]: value for path, value in values.items() if len(path) == 1 and value is not None}
     served = asset_bindings(worker.bindings)[:1] if worker.assets else []
     if told := missing_part(worker.bindings, frozenset(m.name for m in worker.modules)):
         raise CommandError(f"export: Worker {worker.id}: {told}, so wrangler could not send it; add that module.")
     config |= write_bindings(b for b in worker.bindings if b.name not in served)
     config |= lifecycle
-    if worker.crons:
-        config["triggers"] = {"crons": list(worker.crons)}
+    config |= {path[0]: {path[1]: value} for path, value in values.items() if len(path) > 1 and value is not None}
     _add_triggers(worker, config, worker.triggers)
     if worker.assets:
         binding = {"binding": served[0]} if served else {}
         rules = {k: v for k, v in worker.assets.config.value.items() if not k.startswith("_")}
         config["assets"] = {"directory": f"./{asset_folder(worker)}", **binding, **rules}
-    return write_settings(worker, live, config)
+    return _with_settings(worker, live, config)
+
+
+def _told(value: Any) -> Any:
+    """Return a value as wrangler.jsonc has it; None for a list with nothing in it."""
+    return (list(value) or None) if isinstance(value, tuple) else value
+
+
+def _with_settings(worker: DesiredWorker, live: ObservedScript | None, config: dict[str, Any]) -> dict[str, Any]:
+    """Return `config` with the settings of a Worker; raises CommandError for one that wrangler cannot keep.
+
+    `unsafe.metadata` goes up as it is, so that a setting for which wrangler has no key stays too.
+    """
+    written, metadata = dict(config), dict[str, Any]()
+    for name, value in worker.options.value.items():
+        path, carries = _key(name)
+        tables = value if isinstance(value, list) else [value]
+        if name == "tags":
+            metadata |= _tags(worker, live, value)
+        elif name == "containers":
+            raise CommandError(f"export: Worker {worker.id} runs containers, which are not exported; use its project.")
+        elif not path or (carries and not all(isinstance(t, dict) and t.keys() <= carries for t in tables)):
+            metadata[name] = value
+        elif len(path) == 1:
+            written[path[0]] = value
+        else:  # wrangler wants the list beside it, be it empty
+            written[path[0]] = {"bindings": [], **written.get(path[0], {}), path[1]: value}
+    if metadata:
+        written["unsafe"] = {**written.get("unsafe", {}), "metadata": metadata}
+    return written
+
+
+def _key(name: str) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return where wrangler has a setting, and what it carries of it."""
+    if name == "streaming_tail_consumers":  # not declared here, but kept where it is live
+        return (name,), frozenset({"service"})
+    row = WORKER_SETTINGS.get(name)
+    return (row.wrangler, row.carries) if row else ((), frozenset())
+
+
+def _tags(worker: DesiredWorker, live: ObservedScript | None, tags: list[str]) -> dict[str, Any]:
+    """Write the tags of a Worker that is not live yet; wrangler has no key for them, and keeps those that are live."""
+    if live is None:
+        return {"tags": tags}
+    if lacking := [tag for tag in tags if tag not in live.tags]:
+        raise CommandError(
+            f"export: tag {lacking[0]} of Worker {worker.id} is declared and not live; deploy it first, because "
+            "wrangler only keeps tags that are live."
+        )
+    return {}
 
 
 def _add_triggers(worker: DesiredWorker, config: dict[str, Any], triggers: tuple[Trigger, ...]) -> None:
@@ -158,9 +210,9 @@ def _lifecycle(
     """Write the classes that the Worker hosts, in the form that it speaks."""
     known = live or record
     form = (known.lifecycle if known else None) or ("exports" if worker.lifecycle == "auto" else worker.lifecycle)
-    entries = other_entries(worker, live)
+    entries = _other_entries(worker, live)
     if form == "exports" and (classes or (record and record.moved)):
-        entries |= class_entries(worker, record, live, classes)
+        entries |= _class_entries(worker, record, live, classes)
     written: dict[str, Any] = {"exports": dict(sorted(entries.items()))} if entries else {}
     if form == "migrations" and classes:
         written["migrations"] = _migrations((known.migration_tag if known else None) or "v1", classes, hosted)
@@ -188,3 +240,45 @@ def _created(classes: dict[str, Storage]) -> dict[str, list[str]]:
         for storage, key in ((Storage.SQLITE, "new_sqlite_classes"), (Storage.KV, "new_classes"))
     }
     return {key: names for key, names in by_key.items() if names}
+
+
+# --- the map `exports`: it is replaced as a whole, so entries of other kinds and earlier class names are repeated
+
+
+def _class_entries(
+    worker: DesiredWorker, record: RecordedWorker | None, live: ObservedScript | None, classes: Mapping[str, Storage]
+) -> dict[str, Any]:
+    """Return the entries of the classes, with what stands beside their storage, and of their earlier names."""
+    if live is not None and live.expects:
+        raise CommandError(
+            f"export: Worker {worker.id}: class {live.expects[0]} waits to be taken over from another Worker; finish "
+            "that first, then export."
+        )
+    rest = _kept(worker, live)
+    entries = {
+        name: {"type": _CLASS, "storage": _WORDS[storage], **rest.get(name, {})} for name, storage in classes.items()
+    }
+    for one in record.moved if record else ():
+        renamed = {"state": "renamed", "renamed_to": one.renamed_to}
+        became = renamed if one.renamed_to else {"state": "transferred", "transferred_to": one.to_script}
+        entries.setdefault(one.class_name, {"type": _CLASS, **became})
+    return entries
+
+
+def _other_entries(worker: DesiredWorker, live: ObservedScript | None) -> dict[str, Any]:
+    """Return the entries that are no classes; they stand beside either form of a class's life."""
+    return {name: entry for name, entry in _kept(worker, live).items() if "type" in entry}
+
+
+def _kept(worker: DesiredWorker, live: ObservedScript | None) -> dict[str, dict[str, Any]]:
+    kept: dict[str, dict[str, Any]] = live.entries.value if live else {}
+    for name, entry in kept.items():
+        kind = entry.get("type", _CLASS)
+        unknown = sorted(entry.keys() - {"type"} - _CARRIED.get(kind, frozenset()))
+        if kind not in _CARRIED or unknown:
+            what = f"field {unknown[0]} of" if kind in _CARRIED else f"type {kind} of"
+            raise CommandError(
+                f"export: Worker {worker.id}: wrangler cannot send {what} entry {name} in its exports, and would take "
+                "it away; deploy this Worker from here."
+            )
+    return kept

@@ -60,6 +60,8 @@ class Field:
     toml: bool = True
     trigger: TriggerKind | None = None
     """The kind of trigger that each item is kept as."""
+    observed: bool = False
+    """Read of a live script, under the same name, and so declared by its cell."""
     setting: bool = False
     """Kept among the options of the Worker, and sent under its own name in Cloudflare's own words."""
     part: str = ""
@@ -70,6 +72,8 @@ class Field:
     """What wrangler carries of a table; empty: all of it."""
     fact: str = ""
     """What is said of a value that is not the default."""
+    between: str = ", "
+    """What stands between the items of a list there."""
     off: Any = None
     """What takes a setting away that an upload leaves as it is where it does not name it; None: leaving it out does."""
     whole: bool = False

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.model import ClassBinding, Json, PlainText, Resource, Secret, ServiceBinding
+from notebook_do.model import WORKER_FIELDS, ClassBinding, Json, PlainText, Resource, Secret, ServiceBinding
 
 if TYPE_CHECKING:
     from notebook_do.model import DesiredWorker, ScriptBinding
@@ -49,8 +49,7 @@ def fingerprint(worker: DesiredWorker) -> Fingerprint:
     upload = [
         worker.main_module,
         [plain_binding(b) for b in worker.bindings],
-        worker.compatibility_date,
-        worker.compatibility_flags,
+        *(getattr(worker, row.name) for row in WORKER_FIELDS.values() if row.part == "upload" and not row.setting),
         worker.options.text,
     ]
     return Fingerprint(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from notebook_do.model import UPDATE_DEFAULT, Json
+from notebook_do.model import UPDATE_DEFAULT, WORKER_SETTINGS, Json
 
 if TYPE_CHECKING:
     from notebook_do.model import DesiredWorker, ObservedScript
@@ -17,15 +17,9 @@ if TYPE_CHECKING:
 
 _APART = frozenset({"tags", "crons", "compatibility_flags"})
 """Lists of the record that are no options of an upload, or of which it keeps every live one."""
-_OFF: dict[str, Any] = {
-    "observability": {"enabled": False},
-    "cache_options": {"enabled": False},
-    "logpush": False,
-    "tail_consumers": [],
-    "code_update_strategy": dict(UPDATE_DEFAULT),
-}
+_OFF = {name: row.off for name, row in WORKER_SETTINGS.items() if row.off is not None}
 """How a setting is taken away that an upload may leave as it is where it does not name it."""
-_WHOLE = frozenset({"placement", "code_update_strategy"})
+_WHOLE = frozenset(name for name, row in WORKER_SETTINGS.items() if row.whole)
 """Tables whose keys mean something only together."""
 _UNREMARKABLE = ("code_update_strategy", dict(UPDATE_DEFAULT))
 _PLACES = ("region", "host", "hostname")

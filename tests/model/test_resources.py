@@ -16,7 +16,9 @@ from notebook_do.cloudflare.wire import encode_binding
 from notebook_do.declare.cell import parse_cell
 from notebook_do.declare.tables import binding_forms
 from notebook_do.errors import DeclarationError
+from notebook_do.local.runtime.bindings import unsupported
 from notebook_do.model import (
+    BINDING_TYPES,
     RESOURCE_TYPES,
     ClassBinding,
     Json,
@@ -193,3 +195,22 @@ def test_forms_and_constructors_agree() -> None:
     for form, make in binding_forms().items():
         if form not in {"namespace", "secret", "ratelimit"}:
             assert make("x") is not None, form
+
+
+def test_every_constructor_of_the_table_is_public() -> None:
+    """What a row names is what a user calls, and every binding type has one word of TOML at most."""
+    named = [row.constructor for row in BINDING_TYPES.values() if row.constructor]
+    assert set(named) <= set(nd.__all__)
+    assert all(callable(getattr(nd, name)) for name in named)
+    keys = [row.toml for row in BINDING_TYPES.values() if row.toml]
+    assert len(set(keys)) == len(keys) == len(binding_forms())
+
+
+def test_the_table_knows_what_the_local_runtime_serves() -> None:
+    """A row says what the runtime's own refusal says; local/ shares no rule, so only this test holds them together."""
+    judged = [row for row in BINDING_TYPES.values() if row.type != "inherit" and not row.only_wrangler]
+    assert len(judged) > 35
+    for row in judged:
+        refused = unsupported({"name": "B", "type": row.type})
+        assert (refused is None) == (not row.not_local), row.type
+        assert row.not_local in (refused or ""), row.type

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from notebook_do.model import (
+    NAMESPACE_FIELDS,
+    WORKER_FIELDS,
     Json,
     Namespace,
     NamespaceBinding,
@@ -20,7 +22,7 @@ from notebook_do.notebook.views.plan import bindings_table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from notebook_do.model import BindingValue, Declaration, Worker
+    from notebook_do.model import BindingValue, Declaration, Field, Worker
 
 
 def declared_document(
@@ -60,15 +62,8 @@ def declared_document(
 def _sentence(item: Declaration) -> str:
     if isinstance(item, Namespace):
         storage = {None: "SQLite (as it is, where it is live)", True: "SQLite", False: "legacy KV"}[item.sqlite]
-        extras = [
-            f"hosted by {item.script_name}" if item.script_name else "",
-            f"environment {item.environment}" if item.environment else "",
-            f"renamed from {item.renamed_from}" if item.renamed_from else "",
-            f"transferred from {item.transferred_from}" if item.transferred_from else "",
-            f"namespace id {item.namespace_id}" if item.namespace_id else "",
-            "" if item.protect else "not protected: it can be destroyed",
-        ]
-        return ", ".join([f"namespace {item.id}: class {item.class_name}, storage {storage}", *filter(None, extras)])
+        extras = _facts(NAMESPACE_FIELDS, item)
+        return ", ".join([f"namespace {item.id}: class {item.class_name}, storage {storage}", *extras])
     return f"Worker {item.id}: {', '.join(_worker_facts(item))}"
 
 
@@ -77,19 +72,20 @@ def _worker_facts(worker: Worker) -> list[str]:
     if worker.script is not None:
         lines = len(worker.script.splitlines())
         source = f"{lines} line{'s' * (lines != 1)} of {worker.lang}"
-    facts = [
-        source,
-        f"script name {worker.name}" if worker.name else "",
-        f"{len(worker.modules)} modules" if worker.modules else "",
-        f"compatibility date {worker.compatibility_date}" if worker.compatibility_date else "",
-        f"flags {' '.join(worker.compatibility_flags)}" if worker.compatibility_flags else "",
-        f"crons {', '.join(worker.crons)}" if worker.crons else "",
-        "" if worker.url else "no URL",
-        "adopts the live script" if worker.adopt else "",
-        f"lifecycle {worker.lifecycle}" if worker.lifecycle != "auto" else "",
-        f"{len(worker.bindings)} binding{'s' * (len(worker.bindings) != 1)}",
-    ]
-    return list(filter(None, facts))
+    bindings = f"{len(worker.bindings)} binding{'s' * (len(worker.bindings) != 1)}"
+    return [source, *_facts(WORKER_FIELDS, worker), bindings]
+
+
+def _facts(fields: Mapping[str, Field], item: Declaration) -> list[str]:
+    """Say what is declared in other fields than a name and a source, and is not the default."""
+    told = [(row, row.of(item)) for row in fields.values() if row.fact and row.is_set(item)]
+    return [row.fact.format(_said(row, value)) for row, value in told]
+
+
+def _said(row: Field, value: Any) -> Any:
+    if row.takes == "modules":
+        return len(value)
+    return row.between.join(value) if isinstance(value, list) else value
 
 
 def binding_rows(
