@@ -12,6 +12,7 @@ import pytest
 from IPython.core.completer import provisionalcompleter
 
 import notebook_do as nd
+import notebook_do.sessions.session as session_module
 from notebook_do import model
 from notebook_do.declare.cell import parse_cell
 from notebook_do.model import NAMESPACE_FIELDS, WORKER_FIELDS
@@ -29,6 +30,7 @@ SOURCE = "export default {}"
 def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> nd.Session:
     """Open a session in a directory of its own."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(session_module, "_current", None)
     return nd.session("app")
 
 
