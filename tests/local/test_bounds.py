@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from notebook_do.local.rules.bounds import check_update_strategy, is_cron
+from notebook_do.local.rules.bounds import check_services, check_tails, check_update_strategy, is_cron
 from notebook_do.local.rules.namespaces import exported_classes
 from notebook_do.local.rules.refusals import Refused
 from notebook_do.local.rules.scenarios import suggestion_of
@@ -58,3 +58,21 @@ def test_what_to_do_names_the_class() -> None:
     """A refused upload says what would make it pass, of the very class."""
     told = suggestion_of("provisioned_class_missing_from_config", name="Room")
     assert told == "Add an entry for 'Room' to `exports`."
+
+
+def service(worker: str, **more: str) -> dict[str, str]:
+    """Make a service binding."""
+    return {"type": "service", "name": "S", "service": worker, **more}
+
+
+def test_services_and_tails_are_workers_that_are_there() -> None:
+    """Another Worker that is there, or the Worker itself; the only environment is production."""
+    there = [service("api"), service("web"), service("api", environment="production"), {"type": "plain_text"}]
+    check_services("api", there, {"web"})
+    check_tails("api", [{"service": "api"}, {"service": "web"}], {"web"})
+    check_tails("api", [], ())
+    for binding in (service("gone"), service("web", environment="staging")):
+        with pytest.raises(Refused):
+            check_services("api", [*there, binding], {"web"})
+    with pytest.raises(Refused):
+        check_tails("api", [{"service": "web"}, {"service": "gone"}], {"web"})

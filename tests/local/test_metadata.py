@@ -317,3 +317,18 @@ def test_what_cannot_be_inherited_is_left_out_or_refused() -> None:
     assert len(caught.value.errors) == 2
     assert "OLD" in caught.value.errors[1]["message"]
     assert read_bindings([{"type": "inherit", "name": "KEY"}], version(SECRET), strict=True) == (SECRET,)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        ({"compatibility_date": "soon"}, "soon"),
+        ({"exports": {"Room": 1}}, "`type` must be"),
+        ({"exports": {"Room": {"type": "room"}}}, "`type` must be"),
+    ],
+)
+def test_an_upload_is_refused_for_a_date_or_an_export_that_is_none(metadata: dict[str, Any], words: str) -> None:
+    """Whatever account it is for; each with what is wrong about it."""
+    with pytest.raises(Refused) as refused:
+        upload(metadata)
+    assert words in str(refused.value.errors)
