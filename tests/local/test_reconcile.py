@@ -78,6 +78,7 @@ def outcome(after: Lifecycle) -> dict[str, Any]:
 ACCEPTED: list[tuple[AccountFacts, str, dict[str, Any], dict[str, Any]]] = [
     (account(), "A", {"A": LIVE}, {"created": ["A"]}),
     (account(namespace("A")), "A", {"A": LIVE}, {}),
+    (account(namespace("A"), scripts={"me": ScriptFacts(exports={"A": LIVE})}), "A", {"A": LIVE}, {}),
     (account(namespace("A", sqlite=False)), "A", {"A": entry(storage="legacy-kv")}, {}),
     (account(namespace("A")), "", {"A": DELETED}, {"deleted": ["A"]}),
     (account(namespace("A")), "B", {"A": renamed("B"), "B": LIVE}, {"renamed": [{"from": "A", "to": "B"}]}),
