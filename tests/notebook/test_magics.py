@@ -131,7 +131,7 @@ def of_shell(ip: InteractiveShell, older: frozenset[threading.Thread]) -> dict[s
     }
 
 
-def test_unloading_leaves_nothing_behind(cloud: Path) -> None:
+def test_unloading_leaves_nothing_behind(own_cloud: Path) -> None:
     """A shell that used the extension is, after unload, as it was; twice reloaded it has one of everything."""
     ip = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
     older = frozenset(threading.enumerate())  # other tests' servers may end meanwhile
