@@ -12,7 +12,7 @@ import notebook_do as nd
 import notebook_do.sessions.session as session_module
 from notebook_do.errors import PlanRefused
 from notebook_do.model.steps import SetMark
-from notebook_do.plan.mark import op_of, read_mark
+from notebook_do.plan.namespaces.marks import op_of, read_mark
 
 if TYPE_CHECKING:
     from pathlib import Path

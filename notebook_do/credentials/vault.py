@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, assert_never
 from notebook_do.credentials.sealed import Sealed
 from notebook_do.credentials.token import KEYRING_SERVICE, from_keyring
 from notebook_do.errors import CredentialError
-from notebook_do.model.states import Sight
+from notebook_do.model.states import SecretReading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,12 +50,12 @@ class Vault:
         told = json.dumps([script_name, binding, self.read(secret).open()]).encode()
         return f"{_key_id(key)}.{hmac.new(key, told, hashlib.sha256).hexdigest()[:32]}"
 
-    def look(self, secret: Secret, key: bytes, script_name: str, binding: str) -> Sight:
+    def look(self, secret: Secret, key: bytes, script_name: str, binding: str) -> SecretReading:
         """Give the mark of a value, or why there is no value: what a plan may know."""
         try:
-            return Sight(mark=self.mark(secret, key, script_name, binding))
+            return SecretReading(mark=self.mark(secret, key, script_name, binding))
         except CredentialError as error:
-            return Sight(problem=error.message)
+            return SecretReading(problem=error.message)
 
     def _find(self, secret: Secret) -> Sealed | None:
         match secret.source:

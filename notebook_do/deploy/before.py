@@ -8,7 +8,7 @@ from notebook_do.cloudflare import wire
 from notebook_do.errors import ConsentRequired, CredentialError, StalePlan
 from notebook_do.model import CreateClass, RenameClass
 from notebook_do.model.steps import DeleteScript, Forget, Upload
-from notebook_do.plan.mark import op_of
+from notebook_do.plan.namespaces.marks import op_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

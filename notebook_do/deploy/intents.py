@@ -28,7 +28,7 @@ from notebook_do.model.steps import (
     SetUrl,
     Upload,
 )
-from notebook_do.plan.mark import completed_tags, op_of
+from notebook_do.plan.namespaces.marks import completed_tags, op_of
 from notebook_do.state.journal import Intent
 
 if TYPE_CHECKING:

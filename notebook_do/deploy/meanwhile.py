@@ -16,7 +16,7 @@ from notebook_do.deploy.send import LOOKS, backoff
 from notebook_do.live.observe import observe_namespaces, observe_scripts
 from notebook_do.model import DeleteClass, TransferClass, TransferredAway
 from notebook_do.model.steps import DeleteScript, Forget, Upload
-from notebook_do.plan.mark import op_of
+from notebook_do.plan.namespaces.marks import op_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from notebook_do.model import ClassBinding, CreateClass, ServiceBinding, ValueBinding
 from notebook_do.model.steps import DeleteScript, Forget, MakeQueue, RemoveTrigger, SetMark, Upload
-from notebook_do.plan.queues import queues_of
+from notebook_do.plan.workers.triggers import queues_of
 
 if TYPE_CHECKING:
     from notebook_do.model.steps import Step

@@ -21,7 +21,7 @@ from notebook_do.deploy.result import Outcome
 from notebook_do.deploy.send import Mismatched, Overtaken, Uncertain, look, verify
 from notebook_do.errors import ApiError
 from notebook_do.live.observe import observe_namespaces, observe_scripts
-from notebook_do.plan.mark import op_of
+from notebook_do.plan.namespaces.marks import op_of
 from notebook_do.state.journal import Journal
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from notebook_do.cloudflare import wire
 from notebook_do.cloudflare.assets import send_assets
 from notebook_do.credentials.vault import Vault
 from notebook_do.deploy.before import check_consents, check_decided, check_secrets, not_our_own, verified_afterwards
-from notebook_do.deploy.blame import blamed
 from notebook_do.deploy.intents import intent_of, new_op, with_ids, with_marks, with_own_tags
 from notebook_do.deploy.meanwhile import Left, first_change, must_be_compared
 from notebook_do.deploy.order import waits_for
@@ -19,6 +18,7 @@ from notebook_do.deploy.overwrite import check_overwritten, unguarded
 from notebook_do.deploy.record import after_forget, after_intent
 from notebook_do.deploy.recover import bound, recognise, resolve, today
 from notebook_do.deploy.result import DeployResult, Event, EventKind, Outcome, of_nothing
+from notebook_do.deploy.script_faults import blamed
 from notebook_do.deploy.send import Sent, Uncertain, send, verify, verify_shown
 from notebook_do.deploy.stale import differences, diverged
 from notebook_do.errors import (
@@ -32,7 +32,7 @@ from notebook_do.errors import (
 from notebook_do.live.observe import observe, observe_scripts
 from notebook_do.model.steps import DeleteScript, Forget, MakeQueue, SetMark, Upload
 from notebook_do.plan.plan import take_baseline
-from notebook_do.plan.updates import update_notes
+from notebook_do.plan.sentences import update_notes
 from notebook_do.state import make_key
 from notebook_do.state.journal import Journal
 

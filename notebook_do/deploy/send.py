@@ -14,10 +14,10 @@ from notebook_do.cloudflare.answer import NoAnswer
 from notebook_do.cloudflare.reconciliation import Reconciliation, beginnings, decode_reconciliation
 from notebook_do.cloudflare.retry import Cancelled, is_definite
 from notebook_do.cloudflare.triggers import has_queue, holds, make_queue, read_triggers, remove_trigger, set_trigger
-from notebook_do.deploy.blame import SCRIPT_FAULTS
 from notebook_do.deploy.deletion import delete_worker
 from notebook_do.deploy.intents import Mutation, judge
 from notebook_do.deploy.record import missing
+from notebook_do.deploy.script_faults import SCRIPT_FAULTS
 from notebook_do.deploy.there import until_there
 from notebook_do.errors import ApiError, DeployError
 from notebook_do.live.observe import observe_namespaces, observe_scripts
@@ -31,7 +31,7 @@ from notebook_do.model.steps import (
     SetUrl,
     Upload,
 )
-from notebook_do.plan.mark import bears_mark, op_of
+from notebook_do.plan.namespaces.marks import bears_mark, op_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from notebook_do.plan.behind import is_behind, serial_of
+from notebook_do.plan.workers.ownership import is_behind, serial_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -18,10 +18,9 @@ from notebook_do.interchange.importing import write_files
 from notebook_do.interchange.wrangler import asset_folder, wrangler_files
 from notebook_do.live.observe import observe
 from notebook_do.model import Bindings, Json, Resource, StaticAssets, ValueBinding, Worker, assets_problem
-from notebook_do.plan.crons import wanted_crons
-from notebook_do.plan.fingerprint import UNSET, read_fingerprint
-from notebook_do.plan.settings import sent_flags, sent_options, set_here
-from notebook_do.plan.standing import Standing
+from notebook_do.plan.workers.ownership import Ownership
+from notebook_do.plan.workers.settings import UNSET, read_fingerprint, sent_flags, sent_options, set_here
+from notebook_do.plan.workers.triggers import wanted_crons
 from notebook_do.sources.assets import read_assets
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ def _with_settings(worker: DesiredWorker, record: RecordedWorker | None, live: O
     """Add the settings, flags and cron triggers that are live and stay though they are not declared."""
     if live is None:
         return worker
-    standing = Standing(worker=worker, live=live, record=record, mark=None, form=live.lifecycle or "exports")
+    standing = Ownership(worker=worker, live=live, record=record, mark=None, form=live.lifecycle or "exports")
     before = read_fingerprint(record.settings_digest if record else None)
     return replace(
         worker,

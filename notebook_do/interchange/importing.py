@@ -20,7 +20,7 @@ from notebook_do.interchange.typescript import HEAD, TYPES_FILE, env_types
 from notebook_do.live.adopt import adopted, managed, newest_serial, to_declare
 from notebook_do.live.observe import observe
 from notebook_do.model import ModuleKind, Worker, is_secret
-from notebook_do.plan.reading import Readings
+from notebook_do.plan.namespaces.readings import Readings
 from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:

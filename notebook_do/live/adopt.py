@@ -16,10 +16,9 @@ from notebook_do.model import (
     Worker,
     is_secret,
 )
-from notebook_do.plan.behind import UNKNOWN, is_behind, serial_of
-from notebook_do.plan.fingerprint import fingerprint, read_fingerprint
-from notebook_do.plan.mark import op_of
-from notebook_do.plan.settings import imported_settings
+from notebook_do.plan.namespaces.marks import op_of
+from notebook_do.plan.workers.ownership import UNKNOWN, is_behind, serial_of
+from notebook_do.plan.workers.settings import fingerprint, imported_settings, read_fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -306,7 +306,7 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class SecretReading:
     """What can be told of a secret where the plan is made: the mark of its value, or why there is no value."""
 
     mark: str = ""

@@ -216,7 +216,7 @@ def unload(ip: Any) -> None:
     """Take away all that `load` put in, and stop what was started since. The open session keeps its declarations."""
     _take_away(ip)
     if (session := sys.modules.get("notebook_do.sessions.session")) is not None:  # without it nothing was started
-        session.rest()
+        session.close_all()
 
 
 def _take_away(ip: Any) -> None:

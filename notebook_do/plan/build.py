@@ -12,43 +12,53 @@ from typing import TYPE_CHECKING
 
 from notebook_do.model import ClassBinding
 from notebook_do.model.steps import Forget, SetMark, Upload
-from notebook_do.plan.alias import can_alias
-from notebook_do.plan.behind import check_behind
-from notebook_do.plan.bound import called_by
-from notebook_do.plan.destroy import Doom, check_binders, check_forgotten, check_hosts, condemn, deletions
-from notebook_do.plan.diff import WorkerDiff, compare
-from notebook_do.plan.entries import check_entries
-from notebook_do.plan.explain import (
-    doom_changes,
+from notebook_do.plan.facts import Facts, Findings, gather, newest_deployments
+from notebook_do.plan.namespaces.alias import can_alias
+from notebook_do.plan.namespaces.destroy import (
+    DestroySet,
+    check_binders,
+    check_forgotten,
+    check_hosts,
+    deletions,
+    destroy_set_of,
+)
+from notebook_do.plan.namespaces.identity import ResolvedNamespace, identify
+from notebook_do.plan.namespaces.order import CrossedTransfer, closed_last, in_sequence
+from notebook_do.plan.namespaces.schedule import NamespaceMove, Schedule, Stage, UploadRequest
+from notebook_do.plan.namespaces.transfer import (
+    check_arrivals,
+    check_foreign_hosts,
+    check_missing,
+    check_slots,
+    elsewhere,
+    move_of,
+)
+from notebook_do.plan.plan import Action, Change, Plan, take_baseline
+from notebook_do.plan.rows import binding_rows, migration_rows
+from notebook_do.plan.sentences import (
+    destroy_changes,
     gone_changes,
+    kept,
     kept_changes,
     mark_change,
     namespace_changes,
+    secret_notes,
     undeclared_words,
 )
-from notebook_do.plan.facts import Facts, Findings, gather, newest_deployments
-from notebook_do.plan.foreign import check_foreign_hosts, elsewhere
-from notebook_do.plan.forms import settle_forms
-from notebook_do.plan.handover import handovers
-from notebook_do.plan.identity import Held, identify
-from notebook_do.plan.kept import kept, secret_notes
-from notebook_do.plan.migrations import check_arrivals, check_missing, check_slots, unit_of
-from notebook_do.plan.order import CrossedTransfer
-from notebook_do.plan.plan import Action, Change, Plan, take_baseline
-from notebook_do.plan.rows import binding_rows, migration_rows
-from notebook_do.plan.schedule import Plot, Schedule, Stage, Unit
-from notebook_do.plan.sequence import closed_last, in_sequence
-from notebook_do.plan.splits import check_split
-from notebook_do.plan.standing import Standing, stand
-from notebook_do.plan.triggers import Triggering, trigger_steps
 from notebook_do.plan.undecided import set_aside
 from notebook_do.plan.uploads import Uploads
+from notebook_do.plan.workers.bindings import called_by
+from notebook_do.plan.workers.diff import WorkerDiff, compare
+from notebook_do.plan.workers.exports import check_entries
+from notebook_do.plan.workers.lifecycle import handovers, settle_forms
+from notebook_do.plan.workers.ownership import Ownership, check_behind, check_split, ownership_of
+from notebook_do.plan.workers.triggers import Triggering, trigger_steps
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from notebook_do.model import Desired, Observed, Recorded, Target
-    from notebook_do.model.states import Sight
+    from notebook_do.model.states import SecretReading
     from notebook_do.model.steps import Step
 
 
@@ -59,29 +69,29 @@ def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests 
     *,
     target: Target,
     default_compatibility_date: str,
-    sights: Mapping[tuple[str, str], Sight] = MappingProxyType({}),
+    secret_readings: Mapping[tuple[str, str], SecretReading] = MappingProxyType({}),
     undecided: Mapping[str, str] = MappingProxyType({}),
     own: Collection[str] = (),
 ) -> Plan:
     """Compare the three states and give the plan; the same three give a byte-equal plan.
 
-    `default_compatibility_date` is for Workers that are not live yet and declare none. `sights` tells of each declared
-    secret, by script name and binding, whether its value is the one that was set last; `undecided` gives the scripts
-    to leave out, with the reason; `own` are the operations of this session's journal.
+    `default_compatibility_date` is for Workers that are not live yet and declare none. `secret_readings` tells of each
+    declared secret, by script name and binding, whether its value is the one that was set last; `undecided` gives the
+    scripts to leave out, with the reason; `own` are the operations of this session's journal.
     """
     asked, undeclared = desired.destroy, undeclared_words(desired, recorded, observed)
     desired, recorded, observed, left_out = set_aside(desired, recorded, observed, undecided)
-    facts, findings = gather(desired, recorded, observed, sights), Findings()
+    facts, findings = gather(desired, recorded, observed, secret_readings), Findings()
     _check_account(facts, findings)
-    doom = condemn(facts, findings)
-    work = _survey(facts, doom, findings)
+    destroy_set = destroy_set_of(facts, findings)
+    work = _survey(facts, destroy_set, findings)
     scripts = _scripts(facts)
     check_behind([s for s in observed.scripts if s.name in scripts], recorded, own, findings)
     steps = [] if findings.refusals else _steps(work, default_compatibility_date)
     if findings.refusals:  # ordering found one more
         steps = []
-    namespace_ids: dict[str, str] = {h.desired.stable_id: h.live.namespace_id for h in work.held if h.live}
-    ids = frozenset((*namespace_ids.values(), *doom.by_id(), *(r.namespace_id for r in recorded.namespaces)))
+    namespace_ids: dict[str, str] = {h.desired.stable_id: h.live.namespace_id for h in work.resolved if h.live}
+    ids = frozenset((*namespace_ids.values(), *destroy_set.by_id(), *(r.namespace_id for r in recorded.namespaces)))
     return Plan(
         session=desired.session,
         stage=desired.stage,
@@ -90,7 +100,7 @@ def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests 
         drift=tuple(findings.drift),
         steps=tuple(steps),
         refusals=tuple(sorted(findings.refusals, key=lambda r: (r.subject, r.code))),
-        consents=doom.consents(),
+        consents=destroy_set.consents(),
         warnings=tuple(findings.warnings),
         notes=secret_notes(work.diffs[script] for script in sorted(work.diffs)),
         baseline=take_baseline(recorded, observed, scripts, ids),
@@ -111,10 +121,10 @@ class _Work:
 
     facts: Facts
     findings: Findings
-    doom: Doom
-    standings: dict[str, Standing]
-    held: list[Held]
-    units: list[Unit]
+    destroy_set: DestroySet
+    ownerships: dict[str, Ownership]
+    resolved: list[ResolvedNamespace]
+    moves: list[NamespaceMove]
     diffs: dict[str, WorkerDiff]
     triggering: Triggering
     relabelled: dict[str, str]
@@ -134,55 +144,57 @@ def _check_account(facts: Facts, findings: Findings) -> None:
         )
 
 
-def _survey(facts: Facts, doom: Doom, findings: Findings) -> _Work:
+def _survey(facts: Facts, destroy_set: DestroySet, findings: Findings) -> _Work:
     """Look at every declared Worker and namespace that is not to be destroyed."""
-    workers = [] if doom.forgets(facts) else [w for w in facts.desired.workers if w.id not in doom.workers]
-    standings = {w.script_name: stand(w, facts, findings) for w in workers}
-    held = identify(facts, standings, doom, findings)
-    settle_forms(held, standings, facts, findings)
-    units = [unit_of(h, facts, standings, findings) for h in held]
+    workers = (
+        [] if destroy_set.forgets(facts) else [w for w in facts.desired.workers if w.id not in destroy_set.workers]
+    )
+    ownerships = {w.script_name: ownership_of(w, facts, findings) for w in workers}
+    resolved = identify(facts, ownerships, destroy_set, findings)
+    settle_forms(resolved, ownerships, facts, findings)
+    moves = [move_of(h, facts, ownerships, findings) for h in resolved]
     relabelled = {
-        script: s.record.id for script, s in standings.items() if s.record and s.record.id != s.worker.id and s.live
+        script: s.record.id for script, s in ownerships.items() if s.record and s.record.id != s.worker.id and s.live
     }
-    renamed = {h.desired.script_name for h in held if h.formerly or _is_another(h, facts)}
+    renamed = {h.desired.script_name for h in resolved if h.formerly or _is_another(h, facts)}
     named = relabelled.keys() | renamed
-    diffs = {n: compare(s, relabelled=n in named, sights=facts.sights) for n, s in standings.items()}
+    diffs = {n: compare(s, relabelled=n in named, secret_readings=facts.secret_readings) for n, s in ownerships.items()}
     for diff in diffs.values():
         _check_secrets(diff, facts, findings)
         findings.drift += diff.drift
-    findings.drift += gone_changes(facts, doom)
+    findings.drift += gone_changes(facts, destroy_set)
     work = _Work(
         facts=facts,
         findings=findings,
-        doom=doom,
-        standings=standings,
-        held=held,
-        units=[*units, *doom.units()],
+        destroy_set=destroy_set,
+        ownerships=ownerships,
+        resolved=resolved,
+        moves=[*moves, *destroy_set.moves()],
         diffs=diffs,
-        triggering=trigger_steps(facts, standings, doom, findings),
+        triggering=trigger_steps(facts, ownerships, destroy_set, findings),
         relabelled=relabelled,
     )
     _check_together(work)
     return work
 
 
-def _is_another(held: Held, facts: Facts) -> bool:
+def _is_another(resolved: ResolvedNamespace, facts: Facts) -> bool:
     """Say whether a stable ID is another namespace than its record says: the record is to be written anew."""
-    record = facts.records.get(held.desired.stable_id)
-    if record is None or not record.namespace_id or held.live is None:
+    record = facts.records.get(resolved.desired.stable_id)
+    if record is None or not record.namespace_id or resolved.live is None:
         return False
-    return held.live.namespace_id != record.namespace_id
+    return resolved.live.namespace_id != record.namespace_id
 
 
 def _check_secrets(diff: WorkerDiff, facts: Facts, findings: Findings) -> None:
     """Refuse a secret that has to be set and has no value here."""
-    worker = diff.standing.worker
-    for name in (n for n, fate in diff.fates.items() if fate == "missing"):
+    worker = diff.ownership.worker
+    for name in (n for n, status in diff.secret_statuses.items() if status == "missing"):
         findings.refuse(
             "secret-missing",
             f"{worker.id}.{name}",
             f"secret {name} of Worker {worker.script_name} was never set, and there is no value for it: "
-            f"{facts.sights[worker.script_name, name].problem}",
+            f"{facts.secret_readings[worker.script_name, name].problem}",
             "give it a value where it says, and plan again",
             "leave the secret out of the declaration",
             where=worker.where,
@@ -192,34 +204,34 @@ def _check_secrets(diff: WorkerDiff, facts: Facts, findings: Findings) -> None:
 def _busy_scripts(work: _Work) -> set[str]:
     """Name the scripts that are uploaded by this plan."""
     busy = {script for script, diff in work.diffs.items() if diff.changed}
-    for unit in work.units:
-        if unit.at != unit.goal:
-            busy |= {slot.script for slot in (unit.at, unit.goal) if slot} & work.diffs.keys()
+    for move in work.moves:
+        if move.at != move.goal:
+            busy |= {slot.script for slot in (move.at, move.goal) if slot} & work.diffs.keys()
     return busy
 
 
 def _check_together(work: _Work) -> None:
     """Refuse what only shows when everything declared is seen at once."""
-    facts, findings, doom = work.facts, work.findings, work.doom
+    facts, findings, destroy_set = work.facts, work.findings, work.destroy_set
     busy = _busy_scripts(work)
-    check_slots(work.units, doom.by_id(), facts, findings)
-    check_arrivals(work.units, work.standings, facts, findings)
+    check_slots(work.moves, destroy_set.by_id(), facts, findings)
+    check_arrivals(work.moves, work.ownerships, facts, findings)
     declared = {r.namespace_id for i, r in facts.records.items() if i in facts.namespaces}
-    known = frozenset(u.namespace_id for u in work.units) | declared | findings.asked_about
-    new: dict[str, list[Unit]] = {}
-    for unit in work.units:
-        if unit.at is None and unit.goal:
-            new.setdefault(unit.goal.script, []).append(unit)
+    known = frozenset(u.namespace_id for u in work.moves) | declared | findings.asked_about
+    new: dict[str, list[NamespaceMove]] = {}
+    for move in work.moves:
+        if move.at is None and move.goal:
+            new.setdefault(move.goal.script, []).append(move)
     for script in sorted(busy):
         check_missing(script, known, new.get(script, []), facts, findings)
-    moving = {slot.script for u in work.units if u.at != u.goal for slot in (u.at, u.goal) if slot}
+    moving = {slot.script for u in work.moves if u.at != u.goal for slot in (u.at, u.goal) if slot}
     for script in sorted(busy):
-        check_split(work.standings[script], findings, lifecycle=script in moving)
-    check_entries(work.units, work.standings, busy, facts, findings)
-    check_binders(doom, frozenset(busy), facts, findings)
-    check_hosts(doom, facts, findings)
-    check_forgotten(doom, facts, findings)
-    check_foreign_hosts(facts, doom, findings)
+        check_split(work.ownerships[script], findings, lifecycle=script in moving)
+    check_entries(work.moves, work.ownerships, busy, facts, findings)
+    check_binders(destroy_set, frozenset(busy), facts, findings)
+    check_hosts(destroy_set, facts, findings)
+    check_forgotten(destroy_set, facts, findings)
+    check_foreign_hosts(facts, destroy_set, findings)
 
 
 # --- steps
@@ -228,7 +240,7 @@ def _check_together(work: _Work) -> None:
 def _steps(work: _Work, default_compatibility_date: str) -> list[Step]:
     """Order everything into steps; a refusal that only the order shows goes to the findings."""
     schedule = Schedule(
-        [replace(u) for u in work.units],
+        [replace(u) for u in work.moves],
         {script: _plot(work, script) for script in work.diffs},
         {name for name in work.facts.scripts if name in work.diffs},
     )
@@ -241,8 +253,8 @@ def _steps(work: _Work, default_compatibility_date: str) -> list[Step]:
     uploads = Uploads(
         facts=work.facts,
         diffs=work.diffs,
-        held={h.desired.stable_id: h for h in work.held},
-        units={u.stable_id: u for u in work.units},
+        resolved={h.desired.stable_id: h for h in work.resolved},
+        moves={u.stable_id: u for u in work.moves},
         default_compatibility_date=default_compatibility_date,
         closed_last=closed_last(work.triggering),
     )
@@ -250,28 +262,28 @@ def _steps(work: _Work, default_compatibility_date: str) -> list[Step]:
     work.findings.warnings += [*uploads.warnings, *handovers(steps)]
     if work.relabelled:
         steps.append(Forget(workers=tuple(sorted(work.relabelled.values()))))
-    return [*in_sequence(steps, work.triggering, work.standings), *deletions(work.doom, work.facts)]
+    return [*in_sequence(steps, work.triggering, work.ownerships), *deletions(work.destroy_set, work.facts)]
 
 
-def _plot(work: _Work, script: str) -> Plot:
+def _plot(work: _Work, script: str) -> UploadRequest:
     diff = work.diffs[script]
-    worker = diff.standing.worker
+    worker = diff.ownership.worker
     classes = frozenset(b.stable_id for b in worker.bindings if isinstance(b, ClassBinding) and b.stable_id)
-    return Plot(
+    return UploadRequest(
         script=script,
-        form=diff.standing.form,
+        form=diff.ownership.form,
         changed=diff.changed or _must_unbind(work, script),
-        converts=diff.standing.converts,
+        converts=diff.ownership.converts,
         binds=classes,
         bound_classes=frozenset(b.class_name for b in worker.bindings if isinstance(b, ClassBinding)),
         serves=called_by(worker) & work.diffs.keys() - {script},
-        follows=work.triggering.heirs(diff.standing),
+        follows=work.triggering.heirs(diff.ownership),
     )
 
 
 def _must_unbind(work: _Work, script: str) -> bool:
     """Say whether the live script still binds, or may still bind, a class of its own that is to be deleted."""
-    doomed = {u.at.class_name for u in work.doom.units() if u.at and u.at.script == script}
+    doomed = {u.at.class_name for u in work.destroy_set.moves() if u.at and u.at.script == script}
     live = work.facts.scripts.get(script)
     if not doomed or live is None:
         return False
@@ -292,7 +304,7 @@ def _refuse_crossed(work: _Work, crossed: CrossedTransfer) -> None:
 
 def _check_aliases(work: _Work, stages: list[Stage]) -> None:
     for script in sorted({s.script for s in stages if any(a != b for a, b in s.exports.items())}):
-        worker = work.diffs[script].standing.worker
+        worker = work.diffs[script].ownership.worker
         if not can_alias(worker.main_module, worker.modules):
             work.findings.refuse(
                 "alias-impossible",
@@ -313,16 +325,16 @@ def _changes(work: _Work, steps: list[Step]) -> tuple[Change, ...]:
     changes += (mark_change(s) for s in steps if isinstance(s, SetMark) and s.script_name not in uploaded)
     for script, diff in sorted(work.diffs.items()):
         if not diff.changes:
-            worker = diff.standing.worker
+            worker = diff.ownership.worker
             detail = f"Worker {script} stays as it is."
             changes.append(
                 Change(action=Action.NOOP, kind="worker", id=worker.id, worker=worker.id, name=script, detail=detail)
             )
         changes += (*diff.changes, *(kept(diff) if script in uploaded else ()))
     changes += work.triggering.changes
-    changes += namespace_changes(work.held)
-    changes += doom_changes(work.doom)
-    changes += kept_changes(work.facts, work.doom, work.held)
+    changes += namespace_changes(work.resolved)
+    changes += destroy_changes(work.destroy_set)
+    changes += kept_changes(work.facts, work.destroy_set, work.resolved)
     return tuple(changes)
 
 

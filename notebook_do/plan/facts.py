@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         RecordedWorker,
         Where,
     )
-    from notebook_do.model.states import Sight
+    from notebook_do.model.states import SecretReading
 
 
 class Slot(NamedTuple):
@@ -54,11 +54,13 @@ class Facts:
     slots: dict[Slot, ObservedNamespace]
     hosted: dict[str, list[ObservedNamespace]]
     """Live namespaces by script name."""
-    sights: Mapping[tuple[str, str], Sight]
+    secret_readings: Mapping[tuple[str, str], SecretReading]
     """What can be told of the declared secrets, by script name and binding."""
 
 
-def gather(desired: Desired, recorded: Recorded, observed: Observed, sights: Mapping[tuple[str, str], Sight]) -> Facts:
+def gather(
+    desired: Desired, recorded: Recorded, observed: Observed, secret_readings: Mapping[tuple[str, str], SecretReading]
+) -> Facts:
     """Index the three states."""
     hosted: dict[str, list[ObservedNamespace]] = {}
     for namespace in sorted(observed.namespaces, key=lambda n: n.namespace_id):
@@ -76,7 +78,7 @@ def gather(desired: Desired, recorded: Recorded, observed: Observed, sights: Map
         live={n.namespace_id: n for n in observed.namespaces},
         slots={Slot(n.script_name, n.class_name): n for n in observed.namespaces},
         hosted=hosted,
-        sights=sights,
+        secret_readings=secret_readings,
     )
 
 

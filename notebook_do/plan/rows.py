@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, assert_never
 
 from notebook_do.model import ClassBinding, CreateClass, DeleteClass, RenameClass, TransferClass, TransferredAway
 from notebook_do.model.steps import Upload
-from notebook_do.plan.bound import kind_and_target
 from notebook_do.plan.plan import Action
-from notebook_do.plan.secret import others_secrets
+from notebook_do.plan.workers.bindings import kind_and_target
+from notebook_do.plan.workers.secrets import others_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from notebook_do.model import ClassMigration, ScriptBinding
     from notebook_do.model.steps import Step
-    from notebook_do.plan.diff import WorkerDiff
     from notebook_do.plan.facts import Facts
-    from notebook_do.plan.standing import Standing
+    from notebook_do.plan.workers.diff import WorkerDiff
+    from notebook_do.plan.workers.ownership import Ownership
 
 KEPT = "kept"
 """What the column `action` says of a live binding that is not declared, and stays."""
@@ -36,15 +36,15 @@ def binding_rows(
         for binding in worker.bindings:
             action = diff.binding_actions.get(binding.name, Action.NOOP) if diff else Action.NOOP
             rows.append(_binding_row(worker.id, worker.script_name, binding, namespace_ids, action))
-        rows += _others_rows(diff.standing) if diff else []
+        rows += _others_rows(diff.ownership) if diff else []
     return tuple(rows)
 
 
-def _others_rows(standing: Standing) -> list[dict[str, str]]:
+def _others_rows(ownership: Ownership) -> list[dict[str, str]]:
     """Give a row for each secret that is live and neither declared nor set from here."""
-    live = {b.name: b for b in (standing.live.bindings or () if standing.live else ())}
-    worker = standing.worker
-    rows = [_binding_row(worker.id, worker.script_name, live[n], {}, Action.NOOP) for n in others_secrets(standing)]
+    live = {b.name: b for b in (ownership.live.bindings or () if ownership.live else ())}
+    worker = ownership.worker
+    rows = [_binding_row(worker.id, worker.script_name, live[n], {}, Action.NOOP) for n in others_secrets(ownership)]
     return [{**row, "target": "kept: not set from here, not declared", "action": KEPT} for row in rows]
 
 

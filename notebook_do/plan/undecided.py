@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from notebook_do.model import ClassBinding, ServiceBinding
-from notebook_do.plan.mark import read_mark
-from notebook_do.plan.queues import bound_queues
+from notebook_do.plan.namespaces.marks import read_mark
+from notebook_do.plan.workers.triggers import bound_queues
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

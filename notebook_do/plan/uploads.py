@@ -24,27 +24,25 @@ from notebook_do.model import (
 )
 from notebook_do.model.states import KEPT
 from notebook_do.model.steps import SetMark, SetSchedules, SetUrl, Upload
-from notebook_do.plan.alias import with_exports
-from notebook_do.plan.assets import keeps_assets
-from notebook_do.plan.crons import kept_crons, wanted_crons
-from notebook_do.plan.entries import moved_after, moved_before
-from notebook_do.plan.fingerprint import UNSET
-from notebook_do.plan.handover import has_another_project
-from notebook_do.plan.mark import Entry, entry_of, marked_tags, read_mark, write_mark
-from notebook_do.plan.schedule import TEMPORARY
-from notebook_do.plan.secret import named_secrets
-from notebook_do.plan.settings import dropped_tags, recorded_settings, sent_flags, sent_options, set_here
-from notebook_do.plan.triggers import stops_consuming
+from notebook_do.plan.namespaces.alias import with_exports
+from notebook_do.plan.namespaces.marks import Entry, entry_of, marked_tags, read_mark, write_mark
+from notebook_do.plan.namespaces.schedule import TEMPORARY
+from notebook_do.plan.workers.assets import keeps_assets
+from notebook_do.plan.workers.exports import moved_after, moved_before
+from notebook_do.plan.workers.lifecycle import has_another_project
+from notebook_do.plan.workers.secrets import named_secrets
+from notebook_do.plan.workers.settings import UNSET, dropped_tags, recorded_settings, sent_flags, sent_options, set_here
+from notebook_do.plan.workers.triggers import kept_crons, stops_consuming, wanted_crons
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from notebook_do.model import MovedClass, ScriptBinding
     from notebook_do.model.steps import Step
-    from notebook_do.plan.diff import WorkerDiff
     from notebook_do.plan.facts import Facts
-    from notebook_do.plan.identity import Held
-    from notebook_do.plan.schedule import Stage, Unit
+    from notebook_do.plan.namespaces.identity import ResolvedNamespace
+    from notebook_do.plan.namespaces.schedule import NamespaceMove, Stage
+    from notebook_do.plan.workers.diff import WorkerDiff
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,8 +52,8 @@ class Uploads:
     facts: Facts
     diffs: dict[str, WorkerDiff]
     """By script name."""
-    held: dict[StableId, Held]
-    units: dict[StableId, Unit]
+    resolved: dict[StableId, ResolvedNamespace]
+    moves: dict[StableId, NamespaceMove]
     default_compatibility_date: str
     closed_last: frozenset[str] = frozenset()
     """Scripts whose address is closed after all else, cron triggers included."""
@@ -93,24 +91,24 @@ class Uploads:
 
     def _interrupted_mark(self, script: str) -> list[Step]:
         """Put ids in that a deploy was to put in before it was interrupted."""
-        standing = self.diffs[script].standing
+        ownership = self.diffs[script].ownership
         desired = self.facts.desired
-        if standing.live is None or standing.mark is None or not standing.mark.is_of(desired.session, desired.stage):
+        if ownership.live is None or ownership.mark is None or not ownership.mark.is_of(desired.session, desired.stage):
             return []
         known = {r.stable_id for r in self.facts.recorded.namespaces if r.namespace_id in self.facts.live}
-        return self._mark(script, standing.live.tags, known)
+        return self._mark(script, ownership.live.tags, known)
 
     def _mark(self, script: str, tags: tuple[str, ...], known: set[StableId]) -> list[Step]:
         """Give the step that puts ids into the mark that is live then, where `tags` wait for one of `known`."""
         mark = read_mark(tags)
         waiting = [i for i in sorted(known) if mark and i in mark.entries and mark.entries[i].begins == ""]
-        worker = self.diffs[script].standing.worker
+        worker = self.diffs[script].ownership.worker
         return [SetMark(worker=worker.id, script_name=script, stable_ids=tuple(waiting))] if waiting else []
 
     def settings(self, script: str) -> list[Step]:
         """Give the steps that set a script's URL and cron triggers where they are not as declared."""
         diff = self.diffs[script]
-        worker = diff.standing.worker
+        worker = diff.ownership.worker
         steps: list[Step] = []
         reached = replace(diff.wanted, url=diff.before.url, crons=diff.before.crons)
         due = {"url": diff.sets_url or diff.sets_previews, "crons": diff.sets_crons}
@@ -130,8 +128,8 @@ class Uploads:
                 else SetSchedules(
                     worker=worker.id,
                     script_name=script,
-                    crons=wanted_crons(diff.standing, diff.before),
-                    kept=kept_crons(diff.standing, diff.before),
+                    crons=wanted_crons(diff.ownership, diff.before),
+                    kept=kept_crons(diff.ownership, diff.before),
                     settings_digest=str(reached),
                 )
             )
@@ -139,17 +137,17 @@ class Uploads:
 
     def _upload(self, stage: Stage) -> Upload:
         diff = self.diffs[stage.script]
-        worker, live = diff.standing.worker, diff.standing.live
+        worker, live = diff.ownership.worker, diff.ownership.live
         creates = live is None and stage.script not in self._started
         self._started.add(stage.script)
         main_module, modules = with_exports(worker.main_module, worker.modules, stage.exports)
         migration = self._migration(stage, diff)
         desired = self.facts.desired
         entries: dict[str, Entry] = {
-            i: entry_of(class_name, self.units[i].namespace_id) for class_name, _, i in stage.hosted
+            i: entry_of(class_name, self.moves[i].namespace_id) for class_name, _, i in stage.hosted
         }
         mark = write_mark(desired.session, desired.stage, entries)
-        ours = set_here(diff.standing)
+        ours = set_here(diff.ownership)
         stay = [t for t in (live.tags if live else ()) if t not in dropped_tags(worker, ours)]
         tags = marked_tags((*stay, *worker.options.value.get("tags", ())), mark)
         if stage.final and not set(mark) <= set(tags):
@@ -166,7 +164,7 @@ class Uploads:
             modules=modules,
             bindings=tuple(b for b in (self._binding(b, stage, diff) for b in worker.bindings) if b),
             compatibility_date=worker.compatibility_date or found_date,
-            compatibility_flags=sent_flags(diff.standing, ours),
+            compatibility_flags=sent_flags(diff.ownership, ours),
             options=self._options(stage, diff),
             tags=tags,
             migration=migration,
@@ -174,8 +172,8 @@ class Uploads:
             entries=live.entries if live else Json({}),
             creates=creates,
             assets=worker.assets,
-            keeps_assets=keeps_assets(diff.standing, diff.before),
-            named_secrets=named_secrets(diff.standing, diff.fates),
+            keeps_assets=keeps_assets(diff.ownership, diff.before),
+            named_secrets=named_secrets(diff.ownership, diff.secret_statuses),
             line=worker.where.line if worker.where else None,
             body_line=worker.where.body_line if worker.where else None,
             worker_record=self._worker_record(stage, diff, migration),
@@ -186,18 +184,18 @@ class Uploads:
     # --- migration
 
     def _migration(self, stage: Stage, diff: WorkerDiff) -> Migration | None:
-        standing = diff.standing
+        ownership = diff.ownership
         classes = tuple((class_name, storage) for class_name, storage, _ in stage.hosted)
-        if standing.form == "exports":
-            spoken = standing.live is not None and standing.live.lifecycle == "exports"
-            spoken = spoken or (standing.record is not None and standing.record.lifecycle == "exports")
-            if not (classes or stage.class_migrations or spoken or standing.converts):
+        if ownership.form == "exports":
+            spoken = ownership.live is not None and ownership.live.lifecycle == "exports"
+            spoken = spoken or (ownership.record is not None and ownership.record.lifecycle == "exports")
+            if not (classes or stage.class_migrations or spoken or ownership.converts):
                 return None
             return Migration(wire="exports", class_migrations=stage.class_migrations, classes=classes)
-        old_tag = self._tags.get(stage.script, standing.old_tag)
+        old_tag = self._tags.get(stage.script, ownership.old_tag)
         if not stage.class_migrations:
             return None
-        told = has_another_project(standing)
+        told = has_another_project(ownership)
         new_tag = self._new_tag(stage, old_tag, told=told)
         self._tags[stage.script] = new_tag
         return Migration(
@@ -211,10 +209,10 @@ class Uploads:
 
     def _told(self, stage: Stage, diff: WorkerDiff) -> tuple[MovedClass, ...]:
         """Give the earlier class names that this upload and those after it tell of."""
-        if diff.standing.form == "migrations":
+        if diff.ownership.form == "migrations":
             return ()
-        before = self._moved.get(stage.script, moved_before(diff.standing))
-        self._moved[stage.script] = moved_after(stage, before, {i: u.namespace_id for i, u in self.units.items()})
+        before = self._moved.get(stage.script, moved_before(diff.ownership))
+        self._moved[stage.script] = moved_after(stage, before, {i: u.namespace_id for i, u in self.moves.items()})
         return self._moved[stage.script]
 
     def _new_tag(self, stage: Stage, old_tag: MigrationTag | None, *, told: bool) -> MigrationTag:
@@ -224,10 +222,10 @@ class Uploads:
         `told` stays as it is: it names all that the upload does, and the tag before it guards it.
         """
         desired, diff = self.facts.desired, self.diffs[stage.script]
-        worker, classes = diff.standing.worker, [repr(m) for m in stage.class_migrations]
+        worker, classes = diff.ownership.worker, [repr(m) for m in stage.class_migrations]
         named = [stage.script, old_tag, classes, worker.content_digest, len(self._started)]
         if told:
-            etag = diff.standing.live.etag if diff.standing.live else None
+            etag = diff.ownership.live.etag if diff.ownership.live else None
             named += [desired.session, desired.stage, str(diff.wanted), etag]
         digest = hashlib.sha256(json.dumps(named).encode()).hexdigest()[: 16 if told else 8]
         return MigrationTag(f"{TAG_PREFIX}{self.facts.recorded.serial + 1}-{digest}")
@@ -236,7 +234,7 @@ class Uploads:
 
     def _options(self, stage: Stage, diff: WorkerDiff) -> Json:
         """Give the options, without the tail consumers that do not exist yet."""
-        options = sent_options(diff.standing)
+        options = sent_options(diff.ownership)
         tails = options.value.get("tail_consumers", ())
         absent = self.diffs.keys() - stage.services
         there = [tail for tail in tails if tail.get("service") not in absent]
@@ -245,7 +243,7 @@ class Uploads:
     def _binding(self, binding: ScriptBinding, stage: Stage, diff: WorkerDiff) -> ScriptBinding | None:
         """Give the binding as it can be bound in this upload; None when what it binds does not exist yet."""
         if isinstance(binding, ClassBinding):
-            if binding.stable_id is None or binding.stable_id not in self.units:
+            if binding.stable_id is None or binding.stable_id not in self.moves:
                 return None if binding.class_name in stage.barred else binding
             place = stage.places.get(binding.stable_id)
             if place is None or place.class_name in stage.barred:
@@ -259,29 +257,29 @@ class Uploads:
             )
         if isinstance(binding.value, ServiceBinding) and binding.value.worker in self.diffs:
             return binding if binding.value.worker in stage.services else None
-        if diff.fates.get(binding.name) == "kept":
+        if diff.secret_statuses.get(binding.name) == "kept":
             return replace(binding, value=KEPT)
         return binding
 
     # --- records
 
     def _worker_record(self, stage: Stage, diff: WorkerDiff, migration: Migration | None) -> RecordedWorker:
-        standing = diff.standing
+        ownership = diff.ownership
         upload = diff.wanted.upload if stage.final else UNSET
         reached = replace(diff.before, upload=upload, assets=diff.wanted.assets)
-        was = standing.live.lifecycle if standing.live else None
-        triggers = standing.record.triggers if standing.record else ()
-        if stops_consuming(standing.worker):  # before the upload: see sequence.py
+        was = ownership.live.lifecycle if ownership.live else None
+        triggers = ownership.record.triggers if ownership.record else ()
+        if stops_consuming(ownership.worker):  # before the upload: see sequence.py
             triggers = tuple(t for t in triggers if t.kind != "consumer")
         return RecordedWorker(
-            id=standing.worker.id,
+            id=ownership.worker.id,
             script_name=stage.script,
             lifecycle=migration.wire if migration else was,
-            migration_tag=self._tags.get(stage.script, standing.old_tag) if standing.form == "migrations" else None,
-            content_digest=standing.worker.content_digest if stage.final else None,
+            migration_tag=self._tags.get(stage.script, ownership.old_tag) if ownership.form == "migrations" else None,
+            content_digest=ownership.worker.content_digest if stage.final else None,
             settings_digest=str(reached),
             triggers=triggers,
-            settings=recorded_settings(standing),
+            settings=recorded_settings(ownership),
             moved=self._moved.get(stage.script, ()),
         )
 
@@ -289,28 +287,28 @@ class Uploads:
         here = [(i, stage.script, class_name) for class_name, _, i in stage.hosted]
         away = [m for m in stage.class_migrations if isinstance(m, TransferredAway)]
         here += [(m.stable_id, m.to_script, m.class_name) for m in away]
-        return tuple(self._record(*place) for place in sorted(here) if place[0] in self.held)
+        return tuple(self._record(*place) for place in sorted(here) if place[0] in self.resolved)
 
     def _record(self, stable_id: StableId, script: str, class_name: str) -> RecordedNamespace:
-        held, unit = self.held[stable_id], self.units[stable_id]
+        resolved, move = self.resolved[stable_id], self.moves[stable_id]
         history = self._history.get(stable_id)
         if history is None:
-            history = held.record.class_history if held.record else ()
-            history = history or ((held.live.class_name,) if held.live else ())
+            history = resolved.record.class_history if resolved.record else ()
+            history = history or ((resolved.live.class_name,) if resolved.live else ())
         if not class_name.startswith(TEMPORARY) and (not history or history[-1] != class_name):
             history = (*history, class_name)
         self._history[stable_id] = history
         return RecordedNamespace(
             stable_id=stable_id,
-            namespace_id=unit.namespace_id or NamespaceId(""),
+            namespace_id=move.namespace_id or NamespaceId(""),
             script_name=script,
             class_name=class_name,
-            storage=unit.storage,
-            protected=held.desired.protect,
+            storage=move.storage,
+            protected=resolved.desired.protect,
             class_history=history,
         )
 
     def _forgotten(self, stage: Stage, records: tuple[RecordedNamespace, ...]) -> tuple[StableId, ...]:
-        formerly = {f for r in records if (f := self.held[r.stable_id].formerly)}
+        formerly = {f for r in records if (f := self.resolved[r.stable_id].formerly)}
         deleted = {m.stable_id for m in stage.class_migrations if isinstance(m, DeleteClass)}
         return tuple(sorted((formerly | deleted) & self.facts.records.keys()))

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from notebook_do.credentials.sealed import Sealed
     from notebook_do.declare.catalog import Catalog
     from notebook_do.model import Desired, Recorded
-    from notebook_do.model.states import Sight
+    from notebook_do.model.states import SecretReading
 
-Sights = dict[tuple[str, str], "Sight"]
+SecretReadings = dict[tuple[str, str], "SecretReading"]
 """By script name and binding."""
 
 
-class Secrecy:
+class SessionSecrets:
     """What one session knows of its declared secrets."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Secrecy:
             self._answers[key] = before
         return answered
 
-    def sights(self, desired: Desired, lineage: str, vault: Vault) -> Sights:
+    def secret_readings(self, desired: Desired, lineage: str, vault: Vault) -> SecretReadings:
         """Look at every declared secret: the mark of its value, or why there is none. Writes nothing."""
         key = load_key(lineage) or self._key
         return {
@@ -77,7 +77,7 @@ class Secrecy:
             self._answers[key] = Sealed(text) if text else None
 
 
-def changed(before: Sights, now: Sights) -> list[str]:
+def changed(before: SecretReadings, now: SecretReadings) -> list[str]:
     """Name the secrets that are not as they were looked at."""
     return [f"{name} of {script}" for (script, name), sight in before.items() if now.get((script, name)) != sight]
 

@@ -26,7 +26,7 @@ from notebook_do.live.inventory import namespace_rows, state_rows, worker_rows
 from notebook_do.model.steps import Forget
 from notebook_do.plan.build import build_plan
 from notebook_do.plan.plan import Plan
-from notebook_do.sessions.secrets import Secrecy, changed
+from notebook_do.sessions.secrets import SessionSecrets, changed
 from notebook_do.settings import settled
 from notebook_do.sources.bundle import reader
 from notebook_do.state import Locking, StateFile
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from notebook_do.interchange.exporting import GivenAssets
     from notebook_do.local.process.launch import LocalTarget
     from notebook_do.model import Declaration, Desired, NamespaceId, Observed, Recorded, Target
-    from notebook_do.sessions.secrets import Sights
+    from notebook_do.sessions.secrets import SecretReadings
 
 T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -95,9 +95,9 @@ class Session:
         self._local: LocalTarget | None = None
         self._cloudflare: Connection | None = None
         self._token: Token | None = None
-        self._desired: dict[str, tuple[Desired, Sights]] = {}
+        self._desired: dict[str, tuple[Desired, SecretReadings]] = {}
         self._plans: dict[str, Plan] = {}
-        self._secrecy = Secrecy()
+        self._secrecy = SessionSecrets()
         self._spent: set[str] = set()
         self._deploying = threading.Lock()
 
@@ -139,11 +139,11 @@ class Session:
         found, undecided = await self._recover(connection)
         recorded = self._state.load(account_id=connection.account_id, api_origin=connection.origin)
         desired = self._desire(tuple(destroy))
-        sights = self._secrecy.sights(desired, recorded.lineage, self._secrecy.vault())
-        plan = await self._plan_on(connection, desired, recorded, sights, undecided)
+        secret_readings = self._secrecy.secret_readings(desired, recorded.lineage, self._secrecy.vault())
+        plan = await self._plan_on(connection, desired, recorded, secret_readings, undecided)
         warnings = (*found, *self._shared(), *connection.cautions, *self.catalog.left_over(), *plan.warnings)
         plan = replace(plan, warnings=warnings, notes=(*plan.notes, *await connection.notes(plan)))
-        self._desired[plan.digest], self._plans[plan.digest] = (desired, sights), deepcopy(plan)
+        self._desired[plan.digest], self._plans[plan.digest] = (desired, secret_readings), deepcopy(plan)
         return plan
 
     def plan(self, destroy: Iterable[str] = ()) -> Plan:
@@ -492,12 +492,12 @@ class Session:
         connection: Connection,
         desired: Desired,
         recorded: Recorded,
-        sights: Sights,
+        secret_readings: SecretReadings,
         undecided: dict[str, str],
     ) -> Plan:
         from notebook_do.live.observe import observe, with_binders
-        from notebook_do.plan.entries import binders_asked
-        from notebook_do.plan.triggers import triggers_concerned
+        from notebook_do.plan.workers.exports import binders_asked
+        from notebook_do.plan.workers.triggers import triggers_concerned
         from notebook_do.state.journal import Journal
         from notebook_do.toolchain import NEWEST_COMPATIBILITY_DATE
 
@@ -509,7 +509,7 @@ class Session:
             build_plan,
             target=self.target,
             default_compatibility_date=NEWEST_COMPATIBILITY_DATE,
-            sights=sights,
+            secret_readings=secret_readings,
             undecided=undecided,
             own=frozenset(attempt.intent.op for attempt in Journal(self._state.journal_path).attempts()),
         )
@@ -546,11 +546,11 @@ class Session:
                 f"this plan object is not plan {plan.digest} as it was shown: something in it was changed since. "
                 "Nothing was sent; plan again, and deploy what that gives."
             )
-        shown, sights = self._desired[plan.digest]
+        shown, secret_readings = self._desired[plan.digest]
         if self._desire(shown.destroy) != shown:
             raise StalePlan(f"declarations changed after plan {plan.digest} was shown; nothing was sent.")
-        now = self._secrecy.sights(shown, self._state.load().lineage, vault)
-        if names := ", ".join(changed(sights, now)):
+        now = self._secrecy.secret_readings(shown, self._state.load().lineage, vault)
+        if names := ", ".join(changed(secret_readings, now)):
             raise StalePlan(
                 f"the value of secret {names} changed after plan {plan.digest} was shown; nothing was sent."
             )
@@ -640,7 +640,7 @@ def current() -> Session:
     return _current
 
 
-def rest() -> None:
+def close_all() -> None:
     """Stop what runs in the background for the current session; its next use starts it again."""
     if _current is not None:
         _current.close()

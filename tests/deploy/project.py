@@ -12,7 +12,7 @@ from notebook_do.deploy import DeployResult, deploy, recover, undecided
 from notebook_do.live.observe import observe
 from notebook_do.model import Bindings, Namespace, NamespaceBinding, Secret, StableId, ValueBinding, Worker
 from notebook_do.plan.build import build_plan
-from notebook_do.plan.triggers import triggers_concerned
+from notebook_do.plan.workers.triggers import triggers_concerned
 from notebook_do.sources.bundle import reader
 from notebook_do.state import load_key
 from notebook_do.state.journal import Journal
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.model import Desired
-    from notebook_do.model.states import Sight
+    from notebook_do.model.states import SecretReading
     from notebook_do.plan.plan import Plan
     from notebook_do.state import StateFile
 
@@ -103,12 +103,12 @@ class Project:
             observed,
             target="cloudflare",
             default_compatibility_date="2026-01-01",
-            sights=self.sights(desired, recorded.lineage),
+            secret_readings=self.secret_readings(desired, recorded.lineage),
             undecided=undecided(found),
             own={attempt.intent.op for attempt in Journal(self.state.journal_path).attempts()},
         )
 
-    def sights(self, desired: Desired, lineage: str) -> dict[tuple[str, str], Sight]:
+    def secret_readings(self, desired: Desired, lineage: str) -> dict[tuple[str, str], SecretReading]:
         """Look at the secrets, as a session does."""
         vault, key = Vault(), load_key(lineage) or bytes(32)
         return {

@@ -36,7 +36,7 @@ from notebook_do.model import (
     TransferClass,
 )
 from notebook_do.model.steps import Upload
-from notebook_do.plan.mark import op_of
+from notebook_do.plan.namespaces.marks import op_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -34,7 +34,7 @@ ROOMS = {
         share=2,
     ),
     "plan": Room(
-        modules=("notebook_do/plan/*.py",),
+        modules=("notebook_do/plan/**/*.py",),
         tests=(
             *_in("tests/plan", "whole_plans", "cases", "failures", "mark", "settings", "triggers", "assets", "entries"),
             *_in(

@@ -42,7 +42,7 @@ from notebook_do.model import (
 )
 from notebook_do.model.steps import DeleteScript, Forget, SetMark, SetSchedules, SetUrl, Upload
 from notebook_do.plan.build import build_plan
-from notebook_do.plan.mark import ID_DIGITS, read_mark
+from notebook_do.plan.namespaces.marks import ID_DIGITS, read_mark
 from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:

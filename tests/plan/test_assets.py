@@ -10,7 +10,7 @@ from notebook_do.declare.cell import parse_cell
 from notebook_do.model import AssetFile, Desired, Observed, ObservedScript, Recorded, RecordedWorker, StaticAssets
 from notebook_do.model.steps import Upload
 from notebook_do.plan.build import build_plan
-from notebook_do.plan.fingerprint import fingerprint
+from notebook_do.plan.workers.settings import fingerprint
 from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:

@@ -36,9 +36,9 @@ from notebook_do.model import (
     Storage,
     ValueBinding,
 )
-from notebook_do.model.states import Sight
+from notebook_do.model.states import SecretReading
 from notebook_do.plan.build import build_plan
-from notebook_do.plan.fingerprint import fingerprint
+from notebook_do.plan.workers.settings import fingerprint
 from notebook_do.sources.bundle import reader
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.json"))
@@ -97,10 +97,10 @@ def observed_of(case: dict[str, Any]) -> Observed:
     )
 
 
-def sights_of(case: dict[str, Any]) -> dict[tuple[str, str], Sight]:
+def secret_readings_of(case: dict[str, Any]) -> dict[tuple[str, str], SecretReading]:
     """Read what can be told of the secrets: `{"script": {"BINDING": {"mark": ...} or {"problem": ...}}}`."""
     return {
-        (script, binding): Sight(**fields)
+        (script, binding): SecretReading(**fields)
         for script, bindings in case.get("sights", {}).items()
         for binding, fields in bindings.items()
     }
@@ -137,7 +137,7 @@ def test_every_refusal_is_shown() -> None:
     """Each refusal of the planner is the outcome of some case or failure test."""
     here = Path(__file__).parent
     package = here.parent.parent / "notebook_do" / "plan"
-    calls = [call for path in package.glob("*.py") for call in ast.walk(ast.parse(path.read_text())) if _refuses(call)]
+    calls = [call for path in package.rglob("*.py") for call in ast.walk(ast.parse(path.read_text())) if _refuses(call)]
     codes = {c.value for call in calls for c in ast.walk(call.args[0]) if isinstance(c, ast.Constant)}
     assert len(codes) > 30
     shown = "".join(
@@ -157,7 +157,11 @@ def test_case(path: Path) -> None:
     assert case.keys() <= KEYS
     desired = desired_of(case)
     recorded, observed = recorded_of(case, desired), observed_of(case)
-    given: dict[str, Any] = {"target": "local", "default_compatibility_date": "2026-01-01", "sights": sights_of(case)}
+    given: dict[str, Any] = {
+        "target": "local",
+        "default_compatibility_date": "2026-01-01",
+        "secret_readings": secret_readings_of(case),
+    }
     plan = build_plan(desired, recorded, observed, **given)
     refusals = {r.code: " ".join((r.message, *r.choices)) for r in plan.refusals}
     assert refusals.keys() == case.get("refusals", {}).keys()

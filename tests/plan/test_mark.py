@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notebook_do.model import ClassBinding, ObservedScript
-from notebook_do.plan.mark import (
+from notebook_do.plan.namespaces.marks import (
     MAX_TAG_BYTES,
     MAX_TAGS,
     Entry,

@@ -20,11 +20,11 @@ from notebook_do.model import (
     states,
     steps,
 )
-from notebook_do.model.states import KEPT, Sight, is_kept
-from notebook_do.plan.bound import describe
+from notebook_do.model.states import KEPT, SecretReading, is_kept
 from notebook_do.plan.digest import WORDS, is_as_shown
 from notebook_do.plan.plan import Consent
-from notebook_do.plan.secret import fate_of, is_live_secret
+from notebook_do.plan.workers.bindings import describe
+from notebook_do.plan.workers.secrets import is_live_secret, status_of
 
 
 def book() -> Book:
@@ -117,27 +117,27 @@ def test_what_stands_for_a_live_secret() -> None:
 
 
 @pytest.mark.parametrize(
-    ("live", "marks", "sight", "fate"),
+    ("live", "marks", "secret_reading", "status"),
     [
-        (None, {}, Sight(mark="k.1"), "set"),
-        (None, {"KEY": "k.1"}, Sight(mark="k.1"), "set"),
-        (None, {}, Sight(problem="absent"), "missing"),
-        (named(PlainText(text="x")), {}, Sight(mark="k.1"), "set"),
-        (named(PlainText(text="x")), {}, Sight(problem="absent"), "missing"),
-        (LIVE, {}, Sight(problem="absent"), "kept"),
-        (LIVE, {"KEY": "k.1"}, Sight(mark="k.1"), "kept"),
-        (LIVE, {"KEY": "k.1"}, Sight(mark="k.2"), "changed"),
-        (LIVE, {"KEY": "j.1"}, Sight(mark="k.1"), "set"),
-        (LIVE, {"OTHER": "k.1"}, Sight(mark="k.1"), "set"),
-        (LIVE, None, Sight(mark="k.1"), "set"),
+        (None, {}, SecretReading(mark="k.1"), "set"),
+        (None, {"KEY": "k.1"}, SecretReading(mark="k.1"), "set"),
+        (None, {}, SecretReading(problem="absent"), "missing"),
+        (named(PlainText(text="x")), {}, SecretReading(mark="k.1"), "set"),
+        (named(PlainText(text="x")), {}, SecretReading(problem="absent"), "missing"),
+        (LIVE, {}, SecretReading(problem="absent"), "kept"),
+        (LIVE, {"KEY": "k.1"}, SecretReading(mark="k.1"), "kept"),
+        (LIVE, {"KEY": "k.1"}, SecretReading(mark="k.2"), "changed"),
+        (LIVE, {"KEY": "j.1"}, SecretReading(mark="k.1"), "set"),
+        (LIVE, {"OTHER": "k.1"}, SecretReading(mark="k.1"), "set"),
+        (LIVE, None, SecretReading(mark="k.1"), "set"),
     ],
 )
 def test_what_becomes_of_a_declared_secret(
-    live: ValueBinding | None, marks: dict[str, str] | None, sight: Sight, fate: str
+    live: ValueBinding | None, marks: dict[str, str] | None, secret_reading: SecretReading, status: str
 ) -> None:
     """Kept where it is live and the same or cannot be compared; changed under one key; else set, or missing."""
     record = None if marks is None else RecordedWorker(id="w", script_name="w", secrets=tuple(marks.items()))
-    assert fate_of(DECLARED, live, record, sight) == fate
+    assert status_of(DECLARED, live, record, secret_reading) == status
 
 
 def test_every_value_of_a_step_has_its_word_in_a_digest() -> None:

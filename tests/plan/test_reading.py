@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from notebook_do.model import NamespaceId, ObservedNamespace, ObservedScript, Recorded, RecordedWorker, Storage
-from notebook_do.plan.reading import Readings
+from notebook_do.plan.namespaces.readings import Readings
 
 ONE, TWO = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 LIVE = ObservedScript(name="api", etag="e1", modified_on="t1")

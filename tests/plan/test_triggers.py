@@ -12,7 +12,7 @@ from notebook_do.deploy.order import waits_for
 from notebook_do.model import Desired, DesiredWorker, Json, Observed, ObservedTrigger, RecordedWorker, Trigger
 from notebook_do.model.steps import DeleteScript, RemoveTrigger, SetTrigger, Upload
 from notebook_do.plan.build import build_plan
-from notebook_do.plan.triggers import triggers_concerned
+from notebook_do.plan.workers.triggers import triggers_concerned
 from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ def sequence(
     wanted = replace(desired, workers=tuple(replace(w, triggers=now.get(w.id, ())) for w in desired.workers))
     workers = book.world.recorded.workers
     recorded = replace(book.world.recorded, workers=tuple(replace(w, triggers=before.get(w.id, ())) for w in workers))
-    held = [(script, t) for script, triggers in before.items() for t in triggers]
-    known = {(t.kind, t.key): (script, t) for script, t in held}
+    resolved = [(script, t) for script, triggers in before.items() for t in triggers]
+    known = {(t.kind, t.key): (script, t) for script, t in resolved}
     free = [(None, t) for ts in now.values() for t in ts if (t.kind, t.key) not in known]
     live = tuple(
         ObservedTrigger(

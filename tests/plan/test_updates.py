@@ -10,7 +10,7 @@ from plan_world import World, declare
 
 from notebook_do.model import Json
 from notebook_do.notebook.views.documents import bundle
-from notebook_do.plan.updates import update_notes
+from notebook_do.plan.sentences import update_notes
 
 if TYPE_CHECKING:
     from notebook_do.plan.plan import Plan

@@ -42,7 +42,7 @@ def whole(path: Path) -> Any:
         cases.observed_of(case),
         target="local",
         default_compatibility_date="2026-01-01",
-        sights=cases.sights_of(case),
+        secret_readings=cases.secret_readings_of(case),
     )
     rows = {"binding_rows": plan.binding_rows, "migration_rows": plan.migration_rows}
     return _filled({**json.loads(plan.to_json()), **json.loads(json.dumps(rows))})

@@ -24,7 +24,7 @@ from notebook_do.notebook.views.blocks import (
 )
 from notebook_do.plan.plan import Action
 from notebook_do.plan.rows import KEPT
-from notebook_do.plan.updates import update_notes
+from notebook_do.plan.sentences import update_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -21,7 +21,7 @@ from notebook_do.model import (
     TransferredAway,
 )
 from notebook_do.plan.facts import Slot
-from notebook_do.plan.order import order_of
+from notebook_do.plan.namespaces.order import order_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,7 +34,7 @@ TEMPORARY = "NotebookDoTemporary"
 
 
 @dataclass(slots=True, kw_only=True)
-class Unit:
+class NamespaceMove:
     """A namespace on its way. `at` is None before it exists; `goal` is None when it is to be deleted."""
 
     stable_id: StableId
@@ -54,7 +54,7 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plot:
+class UploadRequest:
     """What is asked of one declared script: how it speaks, what it binds, and whether it changes anyway."""
 
     script: str
@@ -97,28 +97,28 @@ class Stage:
 class Schedule:
     """Computes the stages; `stages` are complete after `run`."""
 
-    units: list[Unit]
-    plots: dict[str, Plot]
+    moves: list[NamespaceMove]
+    requests: dict[str, UploadRequest]
     existing: set[str]
     """Scripts that exist now."""
     stages: list[Stage] = field(default_factory=list)
-    _by_id: dict[StableId, Unit] = field(default_factory=dict)
-    _on: dict[str, dict[StableId, Unit]] = field(default_factory=dict)
+    _by_id: dict[StableId, NamespaceMove] = field(default_factory=dict)
+    _on: dict[str, dict[StableId, NamespaceMove]] = field(default_factory=dict)
     """The units that concern a script: on it, coming to it, landing on it."""
     _dirty: set[str] = field(default_factory=set)
     _converted: set[str] = field(default_factory=set)
     _forced: set[str] = field(default_factory=set)
-    _occupied: dict[Slot, Unit] = field(default_factory=dict)
+    _occupied: dict[Slot, NamespaceMove] = field(default_factory=dict)
 
     def run(self) -> list[Stage]:
         """Give the stages in order. Raises CrossedTransfer."""
-        for unit in sorted(self.units, key=lambda u: u.stable_id):
-            self._by_id[unit.stable_id] = unit
-            for slot in {unit.at, unit.goal} - {None}:
-                self._on.setdefault(slot.script, {})[unit.stable_id] = unit  # type: ignore[union-attr]
-            if unit.at:
-                self._occupied[unit.at] = unit
-        self._dirty = {plot.script for plot in self.plots.values() if plot.changed}
+        for move in sorted(self.moves, key=lambda u: u.stable_id):
+            self._by_id[move.stable_id] = move
+            for slot in {move.at, move.goal} - {None}:
+                self._on.setdefault(slot.script, {})[move.stable_id] = move  # type: ignore[union-attr]
+            if move.at:
+                self._occupied[move.at] = move
+        self._dirty = {request.script for request in self.requests.values() if request.changed}
         everything = self._order()
         order = [s for s in everything if self._dirty_or_moving(s)]
         while any(self._dirty_or_moving(s) for s in order):
@@ -135,16 +135,18 @@ class Schedule:
 
     def _order(self) -> list[str]:
         """Sort scripts: the destination of a transfer before its source, then hosts before those who bind them."""
-        hard: dict[str, set[str]] = {s: set() for s in self.plots}
-        soft: dict[str, set[str]] = {s: set() for s in self.plots}
-        for unit in self.units:
-            source = unit.leaves
-            if source in hard and unit.goal:
-                hard[source].add(unit.goal.script)
-        for plot in self.plots.values():
-            bound = [self._by_id[b] for b in plot.binds if b in self._by_id]
+        hard: dict[str, set[str]] = {s: set() for s in self.requests}
+        soft: dict[str, set[str]] = {s: set() for s in self.requests}
+        for move in self.moves:
+            source = move.leaves
+            if source in hard and move.goal:
+                hard[source].add(move.goal.script)
+        for request in self.requests.values():
+            bound = [self._by_id[b] for b in request.binds if b in self._by_id]
             hosts = {slot.script for u in bound for slot in (u.at, u.goal) if slot}
-            soft[plot.script] = ((hosts | plot.serves | plot.follows) & self.plots.keys()) - {plot.script}
+            soft[request.script] = ((hosts | request.serves | request.follows) & self.requests.keys()) - {
+                request.script
+            }
         return order_of(hard, soft)
 
     # --- one script
@@ -152,17 +154,17 @@ class Schedule:
     def _dirty_or_moving(self, script: str) -> bool:
         if script in self._dirty:
             return True
-        units = self._on.get(script, {}).values()
+        moves = self._on.get(script, {}).values()
         return any(
-            u.goal is not None and u.at != u.goal and script in {u.goal.script, u.at and u.at.script} for u in units
+            u.goal is not None and u.at != u.goal and script in {u.goal.script, u.at and u.at.script} for u in moves
         )
 
     def _advance(self, script: str) -> None:
-        plot = self.plots[script]
-        if plot.converts and script not in self._converted and self._busy(script):
+        request = self.requests[script]
+        if request.converts and script not in self._converted and self._busy(script):
             self._upload(script, [])
         self._converted.add(script)
-        while operations := self._legal(plot):
+        while operations := self._legal(request):
             self._upload(script, operations)
         if script in self._dirty and self._final(script):
             self._upload(script, [])
@@ -170,17 +172,17 @@ class Schedule:
     def _busy(self, script: str) -> bool:
         return any(u.at != u.goal for u in self._on.get(script, {}).values())
 
-    def _legal(self, plot: Plot) -> list[tuple[Unit, ClassMigration]]:
+    def _legal(self, request: UploadRequest) -> list[tuple[NamespaceMove, ClassMigration]]:
         """Find what the next upload of the script can do: everything whose name is free before it."""
-        script, units = plot.script, self._on.get(plot.script, {}).values()
-        leaving = [u for u in units if u.leaves == script]
-        if leaving and (plot.form == "migrations" or not all(u.landing for u in leaving)):
+        script, moves = request.script, self._on.get(request.script, {}).values()
+        leaving = [u for u in moves if u.leaves == script]
+        if leaving and (request.form == "migrations" or not all(u.landing for u in leaving)):
             return []  # the destinations take them over first
-        if any(u.landing and u.landing.script == script for u in units):
+        if any(u.landing and u.landing.script == script for u in moves):
             return []  # an upload without the announcement would take it back
-        coming = [u for u in units if u.goal and u.goal.script == script and u.at != u.goal]
-        announced = [u for u in coming if u.leaves and plot.form == "exports"]
-        operations: list[tuple[Unit, ClassMigration]] = [(u, _away(u)) for u in leaving]
+        coming = [u for u in moves if u.goal and u.goal.script == script and u.at != u.goal]
+        announced = [u for u in coming if u.leaves and request.form == "exports"]
+        operations: list[tuple[NamespaceMove, ClassMigration]] = [(u, _away(u)) for u in leaving]
         operations += [
             (u, _migration(u, u.goal)) for u in coming if u.goal and u not in announced and u.goal not in self._occupied
         ]
@@ -192,21 +194,21 @@ class Schedule:
                 operations = [(u, _migration(u, slot)) for u, slot in arrivals]
         return operations
 
-    def _swapped(self, script: str) -> Unit | None:
+    def _swapped(self, script: str) -> NamespaceMove | None:
         """Find a namespace in a circle of renames on the script."""
-        for unit in self._on.get(script, {}).values():
+        for move in self._on.get(script, {}).values():
             seen: set[StableId] = set()
-            step: Unit | None = unit
+            step: NamespaceMove | None = move
             while step and step.at and step.goal and step.at.script == script and step.stable_id not in seen:
                 seen.add(step.stable_id)
                 step = self._occupied.get(step.goal) if step.at != step.goal else None
-                if step is unit:
-                    return unit
+                if step is move:
+                    return move
         return None
 
     def _temporary(self, script: str) -> Slot:
         taken = {
-            slot.class_name for u in self.units for slot in (u.at, u.goal, u.landing) if slot and slot.script == script
+            slot.class_name for u in self.moves for slot in (u.at, u.goal, u.landing) if slot and slot.script == script
         }
         number = 1
         while f"{TEMPORARY}{number}" in taken:
@@ -215,13 +217,13 @@ class Schedule:
 
     def _final(self, script: str) -> bool:
         """Say whether an upload now would be the last of the script."""
-        plot = self.plots[script]
+        request = self.requests[script]
         if any(
             u.goal and u.at != u.goal and script in {u.goal.script, u.leaves} for u in self._on.get(script, {}).values()
         ):
             return False
-        bound = (self._by_id.get(b) for b in plot.binds)
-        return all(u is None or u.at == u.goal for u in bound) and plot.serves <= self.existing | {script}
+        bound = (self._by_id.get(b) for b in request.binds)
+        return all(u is None or u.at == u.goal for u in bound) and request.serves <= self.existing | {script}
 
     def _force(self, order: Iterable[str]) -> None:
         """Break a circle of bindings: upload a script without those that cannot be bound yet."""
@@ -234,55 +236,55 @@ class Schedule:
 
     # --- uploads
 
-    def _upload(self, script: str, operations: list[tuple[Unit, ClassMigration]]) -> None:
-        for unit, migration in operations:
-            self._apply(unit, migration)
+    def _upload(self, script: str, operations: list[tuple[NamespaceMove, ClassMigration]]) -> None:
+        for move, migration in operations:
+            self._apply(move, migration)
         self.existing.add(script)
         moved = frozenset(m.stable_id for _, m in operations if isinstance(m, TransferredAway))
-        settled = self._final(script) and not moved & self.plots[script].binds
+        settled = self._final(script) and not moved & self.requests[script].binds
         self._emit(script, tuple(m for _, m in operations), moved, settled=settled)
         if settled:
             self._dirty.discard(script)
         else:
             self._dirty.add(script)
 
-    def _apply(self, unit: Unit, migration: ClassMigration) -> None:
+    def _apply(self, move: NamespaceMove, migration: ClassMigration) -> None:
         """Move the unit as the migration says."""
         match migration:
-            case CreateClass(class_name=class_name) | RenameClass(to_class=class_name) if unit.goal:
-                self._place(unit, Slot(unit.goal.script, class_name))
-            case TransferClass(to_class=class_name) if unit.goal:
-                arrival = Slot(unit.goal.script, class_name)
-                if self.plots[arrival.script].form == "migrations":
-                    self._place(unit, arrival)
+            case CreateClass(class_name=class_name) | RenameClass(to_class=class_name) if move.goal:
+                self._place(move, Slot(move.goal.script, class_name))
+            case TransferClass(to_class=class_name) if move.goal:
+                arrival = Slot(move.goal.script, class_name)
+                if self.requests[arrival.script].form == "migrations":
+                    self._place(move, arrival)
                 else:
-                    unit.landing = arrival
-                    self._occupied[arrival] = unit
-            case TransferredAway() if unit.landing:
-                self._dirty.add(unit.landing.script)
-                self._place(unit, unit.landing)
-                unit.landing = None
+                    move.landing = arrival
+                    self._occupied[arrival] = move
+            case TransferredAway() if move.landing:
+                self._dirty.add(move.landing.script)
+                self._place(move, move.landing)
+                move.landing = None
             case DeleteClass():
-                self._place(unit, None)
+                self._place(move, None)
 
-    def _place(self, unit: Unit, slot: Slot | None) -> None:
-        if unit.at:
-            self._occupied.pop(unit.at, None)
-        unit.at = slot
+    def _place(self, move: NamespaceMove, slot: Slot | None) -> None:
+        if move.at:
+            self._occupied.pop(move.at, None)
+        move.at = slot
         if slot:
-            self._occupied[slot] = unit
+            self._occupied[slot] = move
 
     def _emit(
         self, script: str, migrations: tuple[ClassMigration, ...], moved: frozenset[StableId], *, settled: bool
     ) -> None:
-        units = self._on.get(script, {}).values()
-        here = [u for u in units if u.at and u.at.script == script]
-        landing = [u for u in units if u.landing and u.landing.script == script]
+        moves = self._on.get(script, {}).values()
+        here = [u for u in moves if u.at and u.at.script == script]
+        landing = [u for u in moves if u.landing and u.landing.script == script]
         barred = {u.at.class_name for u in here if u.at and not u.goal}
         barred |= {m.class_name for m in migrations if isinstance(m, DeleteClass)}
         exports = {u.at.class_name: u.goal.class_name if u.goal else None for u in here if u.at}
         exports |= {u.landing.class_name: u.goal.class_name for u in landing if u.landing and u.goal}
-        bound = [self._by_id[b] for b in self.plots[script].binds if b in self._by_id]
+        bound = [self._by_id[b] for b in self.requests[script].binds if b in self._by_id]
         self.stages.append(
             Stage(
                 script=script,
@@ -293,7 +295,7 @@ class Schedule:
                 places={u.stable_id: u.at for u in bound if u.at and u.stable_id not in moved and u not in landing},
                 services=frozenset(self.existing),
                 moved=tuple(sorted(moved)),
-                final=settled and not barred & self.plots[script].bound_classes and all(u.goal for u in here),
+                final=settled and not barred & self.requests[script].bound_classes and all(u.goal for u in here),
             )
         )
 
@@ -305,41 +307,41 @@ class Schedule:
                 self._upload(script, [])
 
 
-def _migration(unit: Unit, arrival: Slot) -> ClassMigration:
-    if unit.at is None:
-        return CreateClass(stable_id=unit.stable_id, class_name=arrival.class_name, storage=unit.storage)
-    if unit.at.script == arrival.script:
+def _migration(move: NamespaceMove, arrival: Slot) -> ClassMigration:
+    if move.at is None:
+        return CreateClass(stable_id=move.stable_id, class_name=arrival.class_name, storage=move.storage)
+    if move.at.script == arrival.script:
         return RenameClass(
-            stable_id=unit.stable_id,
-            namespace_id=unit.namespace_id,
-            from_class=unit.at.class_name,
+            stable_id=move.stable_id,
+            namespace_id=move.namespace_id,
+            from_class=move.at.class_name,
             to_class=arrival.class_name,
-            storage=unit.storage,
+            storage=move.storage,
         )
     return TransferClass(
-        stable_id=unit.stable_id,
-        namespace_id=unit.namespace_id,
-        from_script=unit.at.script,
-        from_class=unit.at.class_name,
+        stable_id=move.stable_id,
+        namespace_id=move.namespace_id,
+        from_script=move.at.script,
+        from_class=move.at.class_name,
         to_class=arrival.class_name,
-        storage=unit.storage,
+        storage=move.storage,
     )
 
 
-def _away(unit: Unit) -> TransferredAway:
-    if unit.at is None or unit.goal is None:
-        raise AssertionError(f"{unit.stable_id} has nowhere to leave")
+def _away(move: NamespaceMove) -> TransferredAway:
+    if move.at is None or move.goal is None:
+        raise AssertionError(f"{move.stable_id} has nowhere to leave")
     return TransferredAway(
-        stable_id=unit.stable_id,
-        namespace_id=unit.namespace_id,
-        class_name=unit.at.class_name,
-        to_script=unit.goal.script,
+        stable_id=move.stable_id,
+        namespace_id=move.namespace_id,
+        class_name=move.at.class_name,
+        to_script=move.goal.script,
     )
 
 
-def _deletion(unit: Unit) -> DeleteClass:
-    if unit.at is None:
-        raise AssertionError(f"{unit.stable_id} is not there to be deleted")
+def _deletion(move: NamespaceMove) -> DeleteClass:
+    if move.at is None:
+        raise AssertionError(f"{move.stable_id} is not there to be deleted")
     return DeleteClass(
-        stable_id=unit.stable_id, namespace_id=unit.namespace_id, class_name=unit.at.class_name, storage=unit.storage
+        stable_id=move.stable_id, namespace_id=move.namespace_id, class_name=move.at.class_name, storage=move.storage
     )

@@ -1,7 +1,8 @@
 """Turns identified namespaces into what must happen to them: create, rename, transfer, delete. Never by a guess.
 
 What is missing among the declarations is kept, never deleted; what could be a rename or a move but was not declared as
-one is a refusal that names both sides and the choices.
+one is a refusal that names both sides and the choices. A namespace on a Worker that is not declared here is bound by
+its class name, so that class must be of its id.
 """
 
 from __future__ import annotations
@@ -12,32 +13,38 @@ from typing import TYPE_CHECKING
 
 from notebook_do.model import NamespaceId, Storage
 from notebook_do.plan.facts import Slot
-from notebook_do.plan.forms import form_of
-from notebook_do.plan.reading import readings_of
-from notebook_do.plan.schedule import Unit
+from notebook_do.plan.namespaces.readings import readings_of
+from notebook_do.plan.namespaces.schedule import NamespaceMove
+from notebook_do.plan.workers.lifecycle import form_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from notebook_do.model import DesiredNamespace, ObservedNamespace
     from notebook_do.plan.facts import Facts, Findings
-    from notebook_do.plan.identity import Held
-    from notebook_do.plan.standing import Standing
+    from notebook_do.plan.namespaces.destroy import DestroySet
+    from notebook_do.plan.namespaces.identity import ResolvedNamespace
+    from notebook_do.plan.namespaces.readings import Readings
+    from notebook_do.plan.workers.ownership import Ownership
 
 
-def unit_of(held: Held, facts: Facts, standings: dict[str, Standing], findings: Findings) -> Unit:
+def move_of(
+    resolved: ResolvedNamespace, facts: Facts, ownerships: dict[str, Ownership], findings: Findings
+) -> NamespaceMove:
     """Give the way of one namespace from where it lives to where it is declared."""
-    desired, live = held.desired, held.live
+    desired, live = resolved.desired, resolved.live
     goal = Slot(desired.script_name, desired.class_name)
     if live is None:
         _check_new_storage(desired, findings)
         storage = desired.storage or Storage.SQLITE
-        return Unit(stable_id=desired.stable_id, namespace_id=NamespaceId(""), storage=storage, at=None, goal=goal)
+        return NamespaceMove(
+            stable_id=desired.stable_id, namespace_id=NamespaceId(""), storage=storage, at=None, goal=goal
+        )
     if desired.storage is not None and desired.storage is not live.storage:
         _refuse_flip(desired, live, findings)
     if live.script_name != desired.script_name:
-        _check_transfer(held, live, facts, standings, findings)
-    return Unit(
+        _check_transfer(resolved, live, facts, ownerships, findings)
+    return NamespaceMove(
         stable_id=desired.stable_id,
         namespace_id=live.namespace_id,
         storage=live.storage,
@@ -67,15 +74,19 @@ def _refuse_flip(desired: DesiredNamespace, live: ObservedNamespace, findings: F
 
 
 def _check_transfer(
-    held: Held, live: ObservedNamespace, facts: Facts, standings: dict[str, Standing], findings: Findings
+    resolved: ResolvedNamespace,
+    live: ObservedNamespace,
+    facts: Facts,
+    ownerships: dict[str, Ownership],
+    findings: Findings,
 ) -> None:
     """Refuse a move that was not declared, or that Cloudflare has no way for."""
-    desired = held.desired
+    desired = resolved.desired
     if _script_named(desired.transferred_from, facts) != live.script_name:
         _refuse_move(desired, live, findings)
         return
-    here, there = standings.get(live.script_name), standings.get(desired.script_name)
-    source_form = form_of(live.script_name, standings, facts)
+    here, there = ownerships.get(live.script_name), ownerships.get(desired.script_name)
+    source_form = form_of(live.script_name, ownerships, facts)
     would = f"namespace {desired.stable_id} would move from {live.script_name}"
     if there and there.form != source_form:
         switch = "declare lifecycle='exports' on the one that uses `migrations` and deploy that first"
@@ -127,30 +138,32 @@ def _refuse_move(desired: DesiredNamespace, live: ObservedNamespace, findings: F
     )
 
 
-def check_slots(units: Iterable[Unit], doomed: Mapping[str, str], facts: Facts, findings: Findings) -> None:
+def check_slots(moves: Iterable[NamespaceMove], doomed: Mapping[str, str], facts: Facts, findings: Findings) -> None:
     """Refuse a goal that a namespace to be destroyed, or one that nobody declared, still holds.
 
     `doomed` gives the stable ID by namespace id. Also refuses a transfer that Cloudflare's forms have no way for.
     """
-    listed = list(units)
+    listed = list(moves)
     moving = {u.namespace_id for u in listed if u.goal}
-    for unit in listed:
-        occupant = facts.slots.get(unit.goal) if unit.goal else None
-        if occupant is None or unit.goal is None or occupant.namespace_id in moving:
+    for move in listed:
+        occupant = facts.slots.get(move.goal) if move.goal else None
+        if occupant is None or move.goal is None or occupant.namespace_id in moving:
             continue
-        where = facts.namespaces[unit.stable_id].where
+        where = facts.namespaces[move.stable_id].where
         if occupant.namespace_id in doomed:
             findings.refuse(
                 "destroy-first",
-                unit.stable_id,
-                f"namespace {unit.stable_id} would take class {unit.goal.class_name} of {unit.goal.script}, which "
+                move.stable_id,
+                f"namespace {move.stable_id} would take class {move.goal.class_name} of {move.goal.script}, which "
                 f"{doomed[occupant.namespace_id]} still has until it is destroyed.",
                 f"deploy a plan that only destroys {doomed[occupant.namespace_id]}, then plan again",
                 where=where,
             )
 
 
-def check_missing(script: str, known: frozenset[str], new: Iterable[Unit], facts: Facts, findings: Findings) -> None:
+def check_missing(
+    script: str, known: frozenset[str], new: Iterable[NamespaceMove], facts: Facts, findings: Findings
+) -> None:
     """Refuse to upload a script that hosts live namespaces which nothing declares now.
 
     `known` are the namespace ids that this plan holds or destroys; `new` are the namespaces to be created there.
@@ -160,8 +173,8 @@ def check_missing(script: str, known: frozenset[str], new: Iterable[Unit], facts
         return
     left = [_left(n, facts) for n in missing]
     created = sorted(new, key=lambda u: u.stable_id)
-    for unit in created:
-        _refuse_ambiguous(unit, left, facts, findings)
+    for move in created:
+        _refuse_ambiguous(move, left, facts, findings)
     if created:
         return
     for each in left:
@@ -218,25 +231,25 @@ def _left(namespace: ObservedNamespace, facts: Facts) -> _Left:
     )
 
 
-def _refuse_ambiguous(unit: Unit, left: list[_Left], facts: Facts, findings: Findings) -> None:
+def _refuse_ambiguous(move: NamespaceMove, left: list[_Left], facts: Facts, findings: Findings) -> None:
     """Refuse a new stable ID beside a live one that is no longer declared: it may be the same thing, renamed."""
-    desired = facts.namespaces[unit.stable_id]
+    desired = facts.namespaces[move.stable_id]
     same = [each for each in left if each.namespace.class_name == desired.class_name]
     likely = same or left
     known = [e for e in likely if e.recorded]
     strange = [e for e in likely if not e.recorded and not e.declared]
     choices = [
         f"the same under a new name: declare renamed_from={e.stable_id!r} (--renamed-from {e.stable_id}) "
-        f"on {unit.stable_id}"
+        f"on {move.stable_id}"
         for e in known
     ]
     choices += [
         f"the same, {'under a new name' if e.stable_id else 'not known here yet'}: "
-        f"declare namespace_id={e.namespace.namespace_id!r} on {unit.stable_id}"
+        f"declare namespace_id={e.namespace.namespace_id!r} on {move.stable_id}"
         for e in strange
     ]
     if same:
-        choices += [f"keep {e.stable_id}: declare it, and not {unit.stable_id}" for e in known]
+        choices += [f"keep {e.stable_id}: declare it, and not {move.stable_id}" for e in known]
     else:
         choices += [f"keep both: run the cell of {e.stable_id} too" for e in known]
         choices += [f"keep both: run its cell too: {e.cell}" for e in strange]
@@ -244,30 +257,70 @@ def _refuse_ambiguous(unit: Unit, left: list[_Left], facts: Facts, findings: Fin
     choices += [f"mend the cell of {e.stable_id}, which names it" for e in likely if e.declared and not e.recorded]
     findings.refuse(
         "stable-id-changed" if same else "ambiguous-rename",
-        unit.stable_id,
-        f"stable ID {unit.stable_id} (class {desired.class_name}) is new on Worker {desired.script_name}, while "
+        move.stable_id,
+        f"stable ID {move.stable_id} (class {desired.class_name}) is new on Worker {desired.script_name}, while "
         f"{' and '.join(e.name for e in likely)} is live there and no longer declared. Is it the same namespace?",
         *choices,
         where=desired.where,
     )
 
 
-def check_arrivals(units: Iterable[Unit], standings: Mapping[str, Standing], facts: Facts, findings: Findings) -> None:
+def check_arrivals(
+    moves: Iterable[NamespaceMove], ownerships: Mapping[str, Ownership], facts: Facts, findings: Findings
+) -> None:
     """Refuse a transfer with a rename whose way is barred: in the `exports` form a class keeps its name on the way."""
-    listed = list(units)
+    listed = list(moves)
     slots = Counter({slot for u in listed for slot in (u.at, u.goal) if slot})
     slots.update(Slot(u.goal.script, u.at.class_name) for u in listed if u.at and u.goal and u.leaves)
-    for unit in listed:
-        if unit.at is None or unit.goal is None or unit.at.script == unit.goal.script:
+    for move in listed:
+        if move.at is None or move.goal is None or move.at.script == move.goal.script:
             continue
-        there = standings.get(unit.goal.script)
-        arrival = Slot(unit.goal.script, unit.at.class_name)
-        if there and there.form == "exports" and arrival != unit.goal and slots[arrival] > 1:
+        there = ownerships.get(move.goal.script)
+        arrival = Slot(move.goal.script, move.at.class_name)
+        if there and there.form == "exports" and arrival != move.goal and slots[arrival] > 1:
             findings.refuse(
                 "transfer-and-rename",
-                unit.stable_id,
-                f"namespace {unit.stable_id} arrives on {unit.goal.script} as class {unit.at.class_name}, a name "
+                move.stable_id,
+                f"namespace {move.stable_id} arrives on {move.goal.script} as class {move.at.class_name}, a name "
                 "that is in use there; it cannot move and take another name in one plan.",
-                f"rename it to {unit.goal.class_name} first, on {unit.at.script}, and move it in the next plan",
-                where=facts.namespaces[unit.stable_id].where,
+                f"rename it to {move.goal.class_name} first, on {move.at.script}, and move it in the next plan",
+                where=facts.namespaces[move.stable_id].where,
             )
+
+
+def check_foreign_hosts(facts: Facts, destroy_set: DestroySet, findings: Findings) -> None:
+    """Refuse a namespace on a Worker that is neither declared nor live with that class, of that identity."""
+    readings = readings_of(facts)
+    for namespace in facts.desired.namespaces:
+        if namespace.host is not None or namespace.stable_id in destroy_set.stable_ids:
+            continue
+        script, class_name = namespace.script_name, namespace.class_name
+        live, wanted = facts.slots.get(Slot(script, class_name)), _wanted(namespace, facts, readings)
+        if live is not None and live.namespace_id.startswith(wanted):
+            continue
+        classes = ", ".join(f"{n.class_name} ({n.namespace_id})" for n in facts.hosted.get(script, [])) or "none"
+        findings.refuse(
+            "host-missing",
+            namespace.stable_id,
+            f"namespace {namespace.stable_id} is declared on Worker {script}, which is not declared here and has no "
+            f"class {class_name} of that identity{f' ({wanted}...)' if wanted else ''} in the account; its classes: "
+            f"{classes}.",
+            "run the cell of that Worker",
+            "correct script_name (--script) or the class name, or name the one that is meant: namespace_id= "
+            "(--namespace-id ID)",
+            where=namespace.where,
+        )
+
+
+def _wanted(namespace: DesiredNamespace, facts: Facts, readings: Readings) -> str:
+    """Give the id that the namespace has, or how it begins; empty where nothing tells it."""
+    record, mark = facts.records.get(namespace.stable_id), readings.marks.get(namespace.script_name)
+    entry = mark.entries.get(namespace.stable_id) if mark else None
+    return namespace.namespace_id or (record.namespace_id if record else "") or (entry.begins if entry else "") or ""
+
+
+def elsewhere(facts: Facts) -> dict[str, str]:
+    """Give the live ids of the declared namespaces whose Worker is not declared here."""
+    foreign = (n for n in facts.desired.namespaces if n.host is None)
+    found = ((n.stable_id, facts.slots.get(Slot(n.script_name, n.class_name))) for n in foreign)
+    return {stable_id: live.namespace_id for stable_id, live in found if live}

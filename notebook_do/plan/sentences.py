@@ -1,28 +1,41 @@
-"""Says for each namespace, in one sentence, what a plan does to it; those left alone included."""
+"""Says in one sentence what a plan does to each namespace, what it leaves as it is, and when new code answers.
+
+Running objects get new code with a delay of up to `max_delay` seconds (Cloudflare: code updates of Durable Objects).
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from notebook_do.model import UPDATE_DEFAULT
+from notebook_do.model.steps import Upload
 from notebook_do.plan.facts import Slot
-from notebook_do.plan.mark import read_mark
+from notebook_do.plan.namespaces.marks import read_mark
 from notebook_do.plan.plan import Action, Change
+from notebook_do.plan.workers.assets import kept_assets
+from notebook_do.plan.workers.diff import binding_change, change_of
+from notebook_do.plan.workers.exports import kept_entries
+from notebook_do.plan.workers.secrets import others_secrets
+from notebook_do.plan.workers.settings import kept_settings
+from notebook_do.plan.workers.triggers import kept_cron_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from notebook_do.model import Desired, Observed, Recorded
-    from notebook_do.model.steps import SetMark
-    from notebook_do.plan.destroy import Doom
+    from notebook_do.model import Desired, Observed, Recorded, Target
+    from notebook_do.model.steps import SetMark, Step
     from notebook_do.plan.facts import Facts
-    from notebook_do.plan.identity import Held
+    from notebook_do.plan.namespaces.destroy import DestroySet
+    from notebook_do.plan.namespaces.identity import ResolvedNamespace
+    from notebook_do.plan.workers.diff import WorkerDiff
+    from notebook_do.plan.workers.ownership import Ownership
 
 
-def namespace_changes(held: Iterable[Held]) -> list[Change]:
+def namespace_changes(resolved: Iterable[ResolvedNamespace]) -> list[Change]:
     """Give the changes of the declared namespaces, renamed stable IDs included."""
     changes = []
-    for one in held:
+    for one in resolved:
         changes.append(_change_of(one))
         if one.formerly:
             detail = (
@@ -34,39 +47,39 @@ def namespace_changes(held: Iterable[Held]) -> list[Change]:
     return changes
 
 
-def _change_of(held: Held) -> Change:
-    desired, live = held.desired, held.live
+def _change_of(resolved: ResolvedNamespace) -> Change:
+    desired, live = resolved.desired, resolved.live
     if live is None:
         storage = "key-value" if desired.storage == "kv" else "SQLite"
         detail = f"Namespace {desired.stable_id} begins empty: class {desired.class_name}, {storage} storage."
-        return _row(held, Action.CREATE, detail, field="class", after=desired.class_name)
+        return _row(resolved, Action.CREATE, detail, field="class", after=desired.class_name)
     was, now = Slot(live.script_name, live.class_name), Slot(desired.script_name, desired.class_name)
     if was == now:
-        return _row(held, Action.NOOP, f"Namespace {desired.stable_id} stays as it is.")
+        return _row(resolved, Action.NOOP, f"Namespace {desired.stable_id} stays as it is.")
     if was.script == now.script:
         detail = (
             f"Namespace {desired.stable_id} keeps its id and its objects; class {was.class_name} "
             f"becomes {now.class_name}."
         )
-        return _row(held, Action.RENAME, detail, field="class", before=was.class_name, after=now.class_name)
+        return _row(resolved, Action.RENAME, detail, field="class", before=was.class_name, after=now.class_name)
     detail = f"Namespace {desired.stable_id} moves with its objects from Worker {was.script} to {now.script}."
-    return _row(held, Action.TRANSFER, detail, field="worker", before=".".join(was), after=".".join(now))
+    return _row(resolved, Action.TRANSFER, detail, field="worker", before=".".join(was), after=".".join(now))
 
 
 def _row(  # noqa: PLR0913 - the cells of a row
-    held: Held, action: Action, detail: str, *, field: str = "", before: str = "", after: str = ""
+    resolved: ResolvedNamespace, action: Action, detail: str, *, field: str = "", before: str = "", after: str = ""
 ) -> Change:
     return Change(
         action=action,
         kind="namespace",
-        id=held.desired.stable_id,
-        worker=held.desired.host or "",
-        name=held.desired.class_name,
+        id=resolved.desired.stable_id,
+        worker=resolved.desired.host or "",
+        name=resolved.desired.class_name,
         field=field,
         before=before,
         after=after,
         detail=detail,
-        namespace_id=held.live.namespace_id if held.live else "",
+        namespace_id=resolved.live.namespace_id if resolved.live else "",
     )
 
 
@@ -80,9 +93,9 @@ def mark_change(step: SetMark) -> Change:
     return replace(change, field="tags", detail=detail)
 
 
-def kept_changes(facts: Facts, doom: Doom, held: Iterable[Held]) -> list[Change]:
+def kept_changes(facts: Facts, destroy_set: DestroySet, resolved: Iterable[ResolvedNamespace]) -> list[Change]:
     """Give what is recorded and live but not declared now: kept, never deleted for that."""
-    mine = {h.live.namespace_id for h in held if h.live} | set(doom.by_id())
+    mine = {h.live.namespace_id for h in resolved if h.live} | set(destroy_set.by_id())
     changes = []
     for record in sorted(facts.recorded.namespaces, key=lambda r: r.stable_id):
         if (
@@ -99,20 +112,20 @@ def kept_changes(facts: Facts, doom: Doom, held: Iterable[Held]) -> list[Change]
         if (
             worker.script_name in facts.scripts
             and not {worker.id, worker.script_name} & declared
-            and worker.id not in doom.workers
+            and worker.id not in destroy_set.workers
         ):
             detail = f"Worker {worker.script_name} is live and not declared in this session; it is kept."
             changes.append(_kept("worker", worker.id, worker.id, worker.script_name, detail, ""))
     return changes
 
 
-def gone_changes(facts: Facts, doom: Doom) -> list[Change]:
+def gone_changes(facts: Facts, destroy_set: DestroySet) -> list[Change]:
     """Give what is recorded, not declared now, and no longer live: drift that no declaration would show."""
     declared = {i for n in facts.desired.namespaces for i in (n.stable_id, n.renamed_from)}
     gone = [
         r
         for r in facts.recorded.namespaces
-        if r.namespace_id not in facts.live and r.stable_id not in declared and r.stable_id not in doom.forgotten
+        if r.namespace_id not in facts.live and r.stable_id not in declared and r.stable_id not in destroy_set.forgotten
     ]
     return [
         Change(
@@ -138,7 +151,7 @@ def _kept(  # noqa: PLR0913, PLR0917 - the cells of a row
     )
 
 
-def doom_changes(doom: Doom) -> list[Change]:
+def destroy_changes(destroy_set: DestroySet) -> list[Change]:
     """Give what is destroyed, with all its objects, and what is only forgotten."""
     changes = [
         Change(
@@ -152,7 +165,7 @@ def doom_changes(doom: Doom) -> list[Change]:
             destructive=True,
             namespace_id=live.namespace_id,
         )
-        for stable_id, live in sorted(doom.namespaces.items())
+        for stable_id, live in sorted(destroy_set.namespaces.items())
     ]
     changes += [
         Change(
@@ -163,11 +176,11 @@ def doom_changes(doom: Doom) -> list[Change]:
             name=script,
             before=script,
             detail=f"Worker {script} is deleted.",
-            destructive=any(n.script_name == script for n in doom.namespaces.values()),
+            destructive=any(n.script_name == script for n in destroy_set.namespaces.values()),
         )
-        for id_, script in sorted(doom.workers.items())
+        for id_, script in sorted(destroy_set.workers.items())
     ]
-    gone = [("namespace", i) for i in doom.forgotten] + [("worker", i) for i in doom.forgotten_workers]
+    gone = [("namespace", i) for i in destroy_set.forgotten] + [("worker", i) for i in destroy_set.forgotten_workers]
     changes += [
         Change(
             action=Action.DELETE,
@@ -201,3 +214,76 @@ def undeclared_words(desired: Desired, recorded: Recorded, observed: Observed) -
 
 def _whereabouts(live: bool) -> str:  # noqa: FBT001 - a comparison's outcome
     return "live" if live else "recorded, no longer live"
+
+
+def kept(diff: WorkerDiff) -> list[Change]:
+    """Tell of what an upload leaves as it is though it could replace it, what is not declared here included."""
+    rows = [*_kept_secrets(diff), *kept_assets(diff.ownership, diff.before), *_kept_settings(diff.ownership)]
+    rows += [] if diff.sets_crons else kept_cron_rows(diff.ownership, diff.before)
+    return [*rows, *kept_entries(diff.ownership)]
+
+
+def _kept_settings(ownership: Ownership) -> list[Change]:
+    kept = "of {}, which is not declared here, is kept."
+    return [
+        change_of(
+            ownership,
+            Action.NOOP,
+            "setting",
+            f"Setting {name} {kept.format(ownership.worker.script_name)}",
+            field_=name,
+            after=value,
+        )
+        for name, value in kept_settings(ownership)
+    ]
+
+
+def _kept_secrets(diff: WorkerDiff) -> list[Change]:
+    ownership, worker = diff.ownership, diff.ownership.worker
+    others = others_secrets(ownership)
+    rows = []
+    for live in sorted(ownership.live.bindings or () if ownership.live else (), key=lambda b: b.name):
+        kept = diff.secret_statuses.get(live.name) == "kept"
+        if not kept and live.name not in others:
+            continue
+        row = binding_change(ownership, Action.NOOP, live.name, live, live, "")
+        which = "" if kept else ", which is not declared here,"
+        rows.append(replace(row, detail=f"Secret {live.name} of {worker.script_name}{which} is kept."))
+    return rows
+
+
+def secret_notes(diffs: Iterable[WorkerDiff]) -> tuple[str, ...]:
+    """Name the live secrets that somebody else set and nobody declares, whether their Worker is uploaded or not."""
+    return tuple(
+        f"Secret {name} of {diff.ownership.worker.script_name} is live, and was neither set from here nor declared: "
+        "it is kept."
+        for diff in diffs
+        for name in others_secrets(diff.ownership)
+    )
+
+
+_NAMED = 3
+
+
+def update_notes(steps: Iterable[Step], target: Target, *, done: bool = False) -> tuple[str, ...]:
+    """Return a sentence for each delay that uploads ask for; none for what is handed over at once.
+
+    On the local Cloudflare new code takes over at once, which is said of a plan, and of what is `done` only where
+    another delay than the default was asked for.
+    """
+    delays: dict[float, set[str]] = {}
+    for step in steps:
+        strategy = step.options.value.get("code_update_strategy", {}) if isinstance(step, Upload) else {}
+        delay = strategy.get("max_delay", UPDATE_DEFAULT["max_delay"])
+        silent = done and target == "local" and delay == UPDATE_DEFAULT["max_delay"]
+        if strategy.get("mode") == "deferred" and delay and not silent:
+            delays.setdefault(delay, set()).add(step.script_name if isinstance(step, Upload) else "")
+    return tuple(_sentence(sorted(names), delay, target) for delay, names in sorted(delays.items()))
+
+
+def _sentence(names: list[str], delay: float, target: Target) -> str:
+    who = ", ".join(names) if len(names) <= _NAMED else f"{len(names)} Workers"
+    said = f"Code updates of {who} are deferred (code_update_strategy):"
+    if target == "local":
+        return f"{said} on Cloudflare old code may answer for up to {delay:g} s; here new code answers at once."
+    return f"{said} after the deploy old code may answer for up to {delay:g} s."

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from notebook_do.plan.facts import Slot
-from notebook_do.plan.mark import ID_DIGITS, Entry, Mark, alchemy_classes, read_mark
+from notebook_do.plan.namespaces.marks import ID_DIGITS, Entry, Mark, alchemy_classes, read_mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

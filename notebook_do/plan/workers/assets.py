@@ -4,51 +4,51 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from notebook_do.plan.fingerprint import UNSET, Fingerprint
 from notebook_do.plan.plan import Action, Change
+from notebook_do.plan.workers.settings import UNSET, Fingerprint
 
 if TYPE_CHECKING:
-    from notebook_do.plan.standing import Standing
+    from notebook_do.plan.workers.ownership import Ownership
 
 
-def asset_changes(standing: Standing, wanted: Fingerprint, before: Fingerprint) -> list[Change]:
+def asset_changes(ownership: Ownership, wanted: Fingerprint, before: Fingerprint) -> list[Change]:
     """Give the change that the declaration asks for; none where the assets are those that were sent last."""
-    name, assets = standing.worker.script_name, standing.worker.assets
+    name, assets = ownership.worker.script_name, ownership.worker.assets
     if wanted.assets == before.assets:
         return []
     if assets is None:
-        return [_row(standing, Action.DELETE, f"The static assets of {name}, which this session sent, are removed.")]
+        return [_row(ownership, Action.DELETE, f"The static assets of {name}, which this session sent, are removed.")]
     count = len(assets.files)
     files = f"{count:,} file{'s' * (count != 1)}, {sum(f.size for f in assets.files):,} bytes"
     action, word = (Action.CREATE, "sent") if before.assets == UNSET else (Action.UPDATE, "replaced")
-    return [_row(standing, action, f"The static assets of {name} are {word}: {files}.", assets.digest)]
+    return [_row(ownership, action, f"The static assets of {name} are {word}: {files}.", assets.digest)]
 
 
-def asset_drift(standing: Standing, wanted: Fingerprint, before: Fingerprint) -> list[Change]:
+def asset_drift(ownership: Ownership, wanted: Fingerprint, before: Fingerprint) -> list[Change]:
     """Give what somebody else changed: assets of ours that are live no more."""
-    live = standing.live
+    live = ownership.live
     if live is None or live.has_assets is not False or wanted.assets == UNSET or wanted.assets != before.assets:
         return []
     detail = f"The static assets of {live.name} were removed outside; this plan puts them back."
-    return [_row(standing, Action.UPDATE, detail)]
+    return [_row(ownership, Action.UPDATE, detail)]
 
 
-def keeps_assets(standing: Standing, before: Fingerprint) -> bool:
+def keeps_assets(ownership: Ownership, before: Fingerprint) -> bool:
     """Say whether an upload must keep assets that are live, not declared here, and were not sent by this session."""
-    live = standing.live
-    return standing.worker.assets is None and before.assets == UNSET and live is not None and live.has_assets is True
+    live = ownership.live
+    return ownership.worker.assets is None and before.assets == UNSET and live is not None and live.has_assets is True
 
 
-def kept_assets(standing: Standing, before: Fingerprint) -> list[Change]:
+def kept_assets(ownership: Ownership, before: Fingerprint) -> list[Change]:
     """Tell of the assets that an upload keeps."""
-    if not keeps_assets(standing, before):
+    if not keeps_assets(ownership, before):
         return []
-    name = standing.worker.script_name
-    return [_row(standing, Action.NOOP, f"The static assets of {name}, which are not declared here, are kept.")]
+    name = ownership.worker.script_name
+    return [_row(ownership, Action.NOOP, f"The static assets of {name}, which are not declared here, are kept.")]
 
 
-def _row(standing: Standing, action: Action, detail: str, after: str = "") -> Change:
-    worker = standing.worker
+def _row(ownership: Ownership, action: Action, detail: str, after: str = "") -> Change:
+    worker = ownership.worker
     return Change(
         action=action,
         kind="assets",

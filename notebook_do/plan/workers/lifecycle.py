@@ -1,12 +1,13 @@
-"""Says what another project that deploys the same Worker must add to its own list of class migrations.
+"""Settles in which form the class migrations of a Worker are sent, and what that means for another project.
 
-Wrangler knows by the Worker's migration tag which of its migrations were applied; a tag that its list does not have
-makes it send all of them again, which Cloudflare refuses (10074).
+A Worker that is free to choose takes the form of what it takes over. Another project that deploys the same Worker must
+add the migration to its own list, or its next deploy fails (10074).
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, assert_never
 
 from notebook_do.model import TAG_PREFIX, CreateClass, DeleteClass, RenameClass, Storage, TransferClass, TransferredAway
@@ -15,17 +16,61 @@ from notebook_do.model.steps import Upload
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from notebook_do.model import ClassMigration, Migration
+    from notebook_do.model import ClassMigration, Lifecycle, Migration
     from notebook_do.model.steps import Step
-    from notebook_do.plan.standing import Standing
+    from notebook_do.plan.facts import Facts, Findings
+    from notebook_do.plan.namespaces.identity import ResolvedNamespace
+    from notebook_do.plan.workers.ownership import Ownership
+
+
+def settle_forms(
+    resolved: Iterable[ResolvedNamespace], ownerships: dict[str, Ownership], facts: Facts, findings: Findings
+) -> None:
+    """Settle `ownerships` in place; refusals go to `findings`."""
+    listed = list(resolved)
+    for one in listed:
+        ownership = ownerships[one.desired.script_name]
+        if ownership.free and one.live and one.live.script_name != one.desired.script_name:
+            ownerships[one.desired.script_name] = replace(
+                ownership, form=form_of(one.live.script_name, ownerships, facts)
+            )
+    for one in listed:
+        if one.live is not None or one.desired.storage is not Storage.KV:
+            continue
+        ownership = ownerships[one.desired.script_name]
+        takes_over = any(o.desired.host == one.desired.host and _moves(o) for o in listed)
+        if ownership.free and not takes_over:
+            ownerships[one.desired.script_name] = replace(ownership, form="migrations")
+        elif ownership.form == "exports":
+            findings.refuse(
+                "kv-not-creatable",
+                one.desired.stable_id,
+                f"namespace {one.desired.stable_id} asks for key-value storage on Worker {one.desired.script_name}, "
+                "which uses `exports`; there a new namespace can only be SQLite.",
+                "leave sqlite=False (--kv) out",
+                where=one.desired.where,
+            )
+
+
+def _moves(resolved: ResolvedNamespace) -> bool:
+    return resolved.live is not None and resolved.live.script_name != resolved.desired.script_name
+
+
+def form_of(script: str, ownerships: dict[str, Ownership], facts: Facts) -> Lifecycle:
+    """Give the form of a script that hosts namespaces, declared or only live."""
+    if script in ownerships:
+        return ownerships[script].form
+    live = facts.scripts.get(script)
+    return (live.lifecycle if live else None) or "migrations"
+
 
 _ALCHEMY = "alchemy:"
 
 
-def has_another_project(standing: Standing) -> bool:
+def has_another_project(ownership: Ownership) -> bool:
     """Say whether another project follows the live migration tag: it set the tag, or deployed last."""
-    live = standing.live
-    if live is None or live.migration_tag is None or standing.form != "migrations":
+    live = ownership.live
+    if live is None or live.migration_tag is None or ownership.form != "migrations":
         return False
     return not live.migration_tag.startswith(TAG_PREFIX) or live.last_deployed_from == "wrangler"
 

@@ -1,24 +1,29 @@
-"""Says of each declared Worker whose the live script is, which form its class migrations take, and from which tag.
+"""Says whose the live script of each declared Worker is, and whether what is live can be judged at all.
 
-A live script is ours when the state file or our mark says so; anything else needs `adopt`.
+A script may be this session's, another's, or nobody's known; it may have been uploaded with another copy of this very
+state file, which therefore knows more; and a gradual deployment may run two versions, of which one can be what is
+declared.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from notebook_do.model import TAG_PREFIX
-from notebook_do.plan.mark import Mark, read_mark
+from notebook_do.plan.namespaces.marks import Mark, op_of, read_mark
 from notebook_do.plan.plan import Action, Change
 
 if TYPE_CHECKING:
-    from notebook_do.model import DesiredWorker, Lifecycle, MigrationTag, ObservedScript, RecordedWorker
+    from collections.abc import Collection, Iterable
+
+    from notebook_do.model import DesiredWorker, Lifecycle, MigrationTag, ObservedScript, Recorded, RecordedWorker
     from notebook_do.plan.facts import Facts, Findings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Ownership:
     """What a declared Worker's script is today."""
 
     worker: DesiredWorker
@@ -40,7 +45,7 @@ class Standing:
         return self.live.migration_tag if self.live else None
 
 
-def stand(worker: DesiredWorker, facts: Facts, findings: Findings) -> Standing:
+def ownership_of(worker: DesiredWorker, facts: Facts, findings: Findings) -> Ownership:
     """Find out how a declared Worker stands; refusals go to `findings`."""
     live = facts.scripts.get(worker.script_name)
     record = facts.script_records.get(worker.script_name)
@@ -67,7 +72,7 @@ def stand(worker: DesiredWorker, facts: Facts, findings: Findings) -> Standing:
     known_tag = _tag_is_known(worker, live, record, facts)
     if not known_tag and not worker.adopt:
         _refuse_tag(worker, live, record, findings)
-    return Standing(
+    return Ownership(
         worker=worker,
         live=live,
         record=record,
@@ -179,3 +184,89 @@ def _refuse_tag(
         "deploy it with the tool that set the tag",
         where=worker.where,
     )
+
+
+UNKNOWN = ""
+"""The recorded operation of a Worker of which another copy of the state file knows more."""
+_OP = re.compile(r"([0-9a-f]{8})\.(\d{1,12})\.[0-9a-f]{16}")
+
+
+def serial_of(script: ObservedScript, recorded: Recorded) -> int | None:
+    """Return the serial at which this lineage uploaded what is live; None where another one did."""
+    found = _OP.fullmatch(op_of(script) or "")
+    return int(found[2]) if found and found[1] == recorded.lineage[:8] else None
+
+
+def is_behind(script: ObservedScript, recorded: Recorded) -> bool:
+    """Say whether a copy of this state file uploaded what this one does not know.
+
+    A record of the first edition does not name its upload: there the serial tells, which only grows.
+    """
+    serial = serial_of(script, recorded)
+    if serial is None:
+        return False
+    record = next((w for w in recorded.workers if w.script_name == script.name), None)
+    return serial >= recorded.serial if record is None or record.op is None else record.op != op_of(script)
+
+
+def check_behind(
+    scripts: Iterable[ObservedScript], recorded: Recorded, own: Collection[str], findings: Findings
+) -> None:
+    """Refuse a plan that rests on an older state file than what is live; `own` are the operations of our journal."""
+    ahead = [s for s in scripts if op_of(s) not in own and is_behind(s, recorded)]
+    if not ahead:
+        return
+    findings.refusals = [r for r in findings.refusals if r.code == "other-account"]  # the rest is about old facts
+    names = " ".join(sorted(s.name for s in ahead))
+    for script in ahead:
+        findings.refuse(
+            "state-behind",
+            script.name,
+            f"Worker {script.name} was deployed with another copy of this state file (at serial "
+            f"{serial_of(script, recorded)}; this one is at {recorded.serial}), or the journal of that deploy is lost: "
+            "what this file says of it is old.",
+            f"bring this file up to date: %durable import {names}",
+            "go on with the copy that deployed last",
+            "open a session of another name",
+        )
+
+
+def split_drift(ownership: Ownership) -> list[Change]:
+    """Return the row that says so: whichever of the two is the declared one, the other answers part of the requests."""
+    worker, live = ownership.worker, ownership.live
+    if live is None or not live.split:
+        return []
+    return [
+        Change(
+            action=Action.UPDATE,
+            kind="code",
+            id=worker.id,
+            worker=worker.id,
+            name=worker.script_name,
+            field="deployment",
+            detail=f"Worker {worker.script_name} runs two versions at once (a gradual deployment), so not everything "
+            "that answers is what is declared; this plan ends that at 100 % of the declared code.",
+        )
+    ]
+
+
+def check_split(ownership: Ownership, findings: Findings, *, lifecycle: bool) -> None:
+    """Refuse a change of classes while two versions run; warn that any other upload ends that."""
+    live = ownership.live
+    if live is None or not live.split:
+        return
+    if lifecycle or ownership.converts:
+        findings.refuse(
+            "split-deployment",
+            ownership.worker.id,
+            f"Worker {live.name} runs two versions at once (a gradual deployment), and classes cannot "
+            "change meanwhile.",
+            "bring one version to 100 % first (npx wrangler versions deploy), then plan again",
+            "deploy without the change of classes first: that ends it at 100 % of the declared code",
+            where=ownership.worker.where,
+        )
+    else:
+        findings.warnings.append(
+            f"Worker {live.name} runs two versions at once; this plan ends that at 100 % of the new code. To go on "
+            "with it instead, do not deploy this plan; the tool that began it ends it (npx wrangler versions deploy)."
+        )

@@ -1,19 +1,31 @@
 """Compares the declared settings of a Worker with the live ones, and says what an upload carries of them.
 
-A setting is declared here; or was set by this session and is no longer declared, and is taken away; or was never set
-here, and stays as it is. An upload replaces all of them, so what stays is sent again with its live value.
+What was sent of a Worker besides its code is recorded as a fingerprint, so that an unchanged Worker is known without
+reading it back.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from notebook_do.model import UPDATE_DEFAULT, WORKER_SETTINGS, Json
+from notebook_do.model import (
+    UPDATE_DEFAULT,
+    WORKER_FIELDS,
+    WORKER_SETTINGS,
+    ClassBinding,
+    Json,
+    PlainText,
+    Resource,
+    Secret,
+    ServiceBinding,
+)
 
 if TYPE_CHECKING:
-    from notebook_do.model import DesiredWorker, ObservedScript
-    from notebook_do.plan.standing import Standing
+    from notebook_do.model import DesiredWorker, ObservedScript, ScriptBinding
+    from notebook_do.plan.workers.ownership import Ownership
 
 _APART = frozenset({"tags", "crons", "compatibility_flags"})
 """Lists of the record that are no options of an upload, or of which it keeps every live one."""
@@ -33,17 +45,17 @@ class Difference(NamedTuple):
     declared: str
 
 
-def set_here(standing: Standing) -> dict[str, Any]:
+def set_here(ownership: Ownership) -> dict[str, Any]:
     """Give what this session set of the live script, by name; nothing where that was not recorded."""
-    return standing.record.set_here if standing.record and standing.live else {}
+    return ownership.record.set_here if ownership.record and ownership.live else {}
 
 
-def setting_differences(standing: Standing) -> list[Difference]:
+def setting_differences(ownership: Ownership) -> list[Difference]:
     """Give the settings that differ, by name; none where the live settings were not read."""
-    worker, live = standing.worker, standing.live
+    worker, live = ownership.worker, ownership.live
     if live is None or live.bindings is None:
         return []
-    ours, wanted, found = set_here(standing), worker.options.value, live.options.value
+    ours, wanted, found = set_here(ownership), worker.options.value, live.options.value
     if strategy := live.carried.value.get("code_update_strategy"):
         found["code_update_strategy"] = strategy
     differ = []
@@ -53,7 +65,7 @@ def setting_differences(standing: Standing) -> list[Difference]:
             now = _remaining(name, before, ours[name])
         if name in wanted or now != before:
             differ += [] if _same(name, before, now, ours.get(name)) else [Difference(name, _text(before), _text(now))]
-    return [*differ, *_tag_differences(worker, live, ours), *_flag_differences(standing, ours)]
+    return [*differ, *_tag_differences(worker, live, ours), *_flag_differences(ownership, ours)]
 
 
 def _tag_differences(worker: DesiredWorker, live: ObservedScript, ours: dict[str, Any]) -> list[Difference]:
@@ -68,24 +80,24 @@ def dropped_tags(worker: DesiredWorker, ours: dict[str, Any]) -> frozenset[str]:
     return frozenset(ours.get("tags", ())) - frozenset(worker.options.value.get("tags", ()))
 
 
-def _flag_differences(standing: Standing, ours: dict[str, Any]) -> list[Difference]:
-    live = standing.live.compatibility_flags if standing.live else ()
-    sent = sent_flags(standing, ours)
+def _flag_differences(ownership: Ownership, ours: dict[str, Any]) -> list[Difference]:
+    live = ownership.live.compatibility_flags if ownership.live else ()
+    sent = sent_flags(ownership, ours)
     return [] if set(sent) == set(live) else [Difference("compatibility_flags", ", ".join(live), ", ".join(sent))]
 
 
-def sent_flags(standing: Standing, ours: dict[str, Any]) -> tuple[str, ...]:
+def sent_flags(ownership: Ownership, ours: dict[str, Any]) -> tuple[str, ...]:
     """Give the compatibility flags of an upload: those declared, or else the live ones that are not ours."""
-    if standing.worker.compatibility_flags or standing.live is None:
-        return standing.worker.compatibility_flags
+    if ownership.worker.compatibility_flags or ownership.live is None:
+        return ownership.worker.compatibility_flags
     mine = ours.get("compatibility_flags", ())
-    return tuple(flag for flag in standing.live.compatibility_flags if flag not in mine)
+    return tuple(flag for flag in ownership.live.compatibility_flags if flag not in mine)
 
 
-def sent_options(standing: Standing) -> Json:
+def sent_options(ownership: Ownership) -> Json:
     """Give the options of an upload: those declared, those that stay as they are, and the rest switched off."""
-    ours, declared = set_here(standing), standing.worker.options.value
-    found = standing.live.carried.value if standing.live else {"code_update_strategy": dict(UPDATE_DEFAULT)}
+    ours, declared = set_here(ownership), ownership.worker.options.value
+    found = ownership.live.carried.value if ownership.live else {"code_update_strategy": dict(UPDATE_DEFAULT)}
     sent = {name: value for name, value in found.items() if name not in declared.keys() | ours.keys()}
     for name in ours.keys() - declared.keys() - _APART:
         left = _remaining(name, found.get(name), ours[name])
@@ -96,13 +108,13 @@ def sent_options(standing: Standing) -> Json:
     return Json(sent)
 
 
-def recorded_settings(standing: Standing) -> Json:
+def recorded_settings(ownership: Ownership) -> Json:
     """Give what is set by this session once an upload of it was made, by name."""
-    worker, live, ours = standing.worker, standing.live, set_here(standing)
+    worker, live, ours = ownership.worker, ownership.live, set_here(ownership)
     settings = _declared(worker)
     if live is None or "code_update_strategy" in ours:  # the default was sent by name, and is ours
         settings.setdefault("code_update_strategy", dict(UPDATE_DEFAULT))
-    if crons := our_crons(standing):
+    if crons := our_crons(ownership):
         settings["crons"] = list(crons)
     return Json(settings)
 
@@ -118,22 +130,22 @@ def _declared(worker: DesiredWorker) -> dict[str, Any]:
     return settings | flags
 
 
-def our_crons(standing: Standing) -> tuple[str, ...]:
+def our_crons(ownership: Ownership) -> tuple[str, ...]:
     """Give the cron triggers that are ours: those set from here, and those declared here that are live already."""
-    live, mine = standing.live, set_here(standing).get("crons", [])
+    live, mine = ownership.live, set_here(ownership).get("crons", [])
     if live is None or live.crons is None:
         return tuple(mine)
-    return tuple(cron for cron in live.crons if cron in mine or cron in standing.worker.crons)
+    return tuple(cron for cron in live.crons if cron in mine or cron in ownership.worker.crons)
 
 
-def kept_settings(standing: Standing) -> list[tuple[str, str]]:
+def kept_settings(ownership: Ownership) -> list[tuple[str, str]]:
     """Give the live settings, with their values as text, that are neither declared nor ours, and stay."""
-    live, ours = standing.live, set_here(standing)
+    live, ours = ownership.live, set_here(ownership)
     if live is None:
         return []
-    named = standing.worker.options.value.keys() | ours.keys()
+    named = ownership.worker.options.value.keys() | ours.keys()
     kept = [(n, v) for n, v in live.carried.value.items() if n not in named and _on(v)]
-    flags = sent_flags(standing, ours) if not standing.worker.compatibility_flags else ()
+    flags = sent_flags(ownership, ours) if not ownership.worker.compatibility_flags else ()
     kept += [("compatibility_flags", list(flags))] if flags else []
     return sorted((name, _text(value)) for name, value in kept if (name, value) != _UNREMARKABLE)
 
@@ -205,3 +217,74 @@ def _on(value: Any) -> bool:
 
 def _text(value: Any) -> str:
     return "" if value is None else json.dumps(value, sort_keys=True)
+
+
+UNSET = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprint:
+    """The four parts."""
+
+    upload: str = UNSET
+    url: str = UNSET
+    crons: str = UNSET
+    assets: str = UNSET
+
+    def __str__(self) -> str:
+        parts = [self.upload, self.url, self.crons, *([] if self.assets == UNSET else [self.assets])]
+        return ".".join(parts)
+
+
+def read_fingerprint(text: str | None) -> Fingerprint:
+    """Read a recorded fingerprint; anything unknown counts as never set, which only causes one more upload."""
+    match (text or "").split("."):
+        case [upload, url, crons]:
+            return Fingerprint(upload=upload, url=url, crons=crons)
+        case [upload, url, crons, assets]:
+            return Fingerprint(upload=upload, url=url, crons=crons, assets=assets)
+    return Fingerprint()
+
+
+def fingerprint(worker: DesiredWorker) -> Fingerprint:
+    """Name the declared settings. An undeclared compatibility date counts as undeclared, whatever is live."""
+    upload = [
+        worker.main_module,
+        [plain_binding(b) for b in worker.bindings],
+        *(getattr(worker, row.name) for row in WORKER_FIELDS.values() if row.part == "upload" and not row.setting),
+        worker.options.text,
+    ]
+    return Fingerprint(
+        upload=_short(upload),
+        url="open" if worker.url else "closed",
+        crons=crons_part(worker.crons),
+        assets=worker.assets.digest if worker.assets else UNSET,
+    )
+
+
+def crons_part(crons: tuple[str, ...]) -> str:
+    """Name a set of cron triggers; none at all is like never set."""
+    return _short(sorted(crons)) if crons else UNSET
+
+
+def plain_binding(binding: ScriptBinding) -> list[Any]:
+    """Reduce a binding to JSON values; a secret to being one: its mark tells the rest."""
+    if isinstance(binding, ClassBinding):
+        return [binding.name, "class", binding.class_name, binding.script_name, binding.environment]
+    match binding.value:
+        case PlainText(text=text):
+            return [binding.name, "text", text]
+        case Json(text=text):
+            return [binding.name, "json", text]
+        case Secret():
+            return [binding.name, "secret"]
+        case ServiceBinding(worker=worker, entrypoint=entrypoint, environment=environment, props=props):
+            told = [binding.name, "service", worker, entrypoint, environment]
+            return told if props is None else [*told, props.text]
+        case Resource(type=kind, fields=fields):
+            return [binding.name, kind, fields.text]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

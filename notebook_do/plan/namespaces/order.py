@@ -1,26 +1,59 @@
-"""Gives triggers and addresses their turn among the uploads: nothing is removed before what replaces it is set.
+"""Puts scripts and steps in their order: what must be first is first, what should be first is where that is possible.
 
-Setting a trigger can fail (somebody else took the host name), so a removal waits until all that replaces it is set.
-Two removals come earlier. Where one key moves between two Workers of the session, it is freed right before it is given.
-And Cloudflare refuses an upload without `queue()` while the script consumes a queue (11001): the queues of a Worker
-that is declared without any are freed before its first upload. A queue that is to be made comes first of all that
-needs it (queues.py).
+Nothing that answers is removed before what replaces it is set.
 """
 
 from __future__ import annotations
 
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 from notebook_do.model.steps import SetUrl, Upload
-from notebook_do.plan.queues import with_queues
-from notebook_do.plan.triggers import stops_consuming
+from notebook_do.plan.workers.triggers import stops_consuming, with_queues
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from notebook_do.model.steps import RemoveTrigger, SetTrigger, Step
-    from notebook_do.plan.standing import Standing
-    from notebook_do.plan.triggers import Triggering
+    from notebook_do.plan.workers.ownership import Ownership
+    from notebook_do.plan.workers.triggers import Triggering
+
+
+class CrossedTransfer(Exception):  # noqa: N818 - caught at once and turned into a refusal
+    """Scripts hand namespaces to each other in a circle."""
+
+    def __init__(self, scripts: tuple[str, ...]) -> None:
+        super().__init__(scripts)
+        self.scripts = scripts
+
+
+def order_of(hard: Mapping[str, set[str]], soft: Mapping[str, set[str]]) -> list[str]:
+    """Sort by both kinds of edges (node -> what comes before it); a circle of soft ones is broken by name."""
+    waiting = {node: hard[node] | soft.get(node, set()) for node in hard}
+    followers: dict[str, list[str]] = {node: [] for node in hard}
+    for node, before in waiting.items():
+        for earlier in before:
+            followers[earlier].append(node)
+    ready = [node for node, before in waiting.items() if not before]
+    heapify(ready)
+    order: list[str] = []
+    done: set[str] = set()
+    while len(order) < len(waiting):
+        if not ready:
+            able = [n for n in sorted(waiting) if n not in done and hard[n] <= done]
+            if not able:
+                raise CrossedTransfer(tuple(n for n in sorted(waiting) if n not in done and hard[n] - done))
+            heappush(ready, able[0])
+        node = heappop(ready)
+        if node in done:
+            continue
+        done.add(node)
+        order.append(node)
+        for follower in followers[node]:
+            waiting[follower].discard(node)
+            if not waiting[follower] and follower not in done:
+                heappush(ready, follower)
+    return order
 
 
 def closed_last(triggering: Triggering) -> frozenset[str]:
@@ -28,10 +61,10 @@ def closed_last(triggering: Triggering) -> frozenset[str]:
     return frozenset(s.script_name for s in triggering.sets if s.trigger.kind != "consumer")
 
 
-def in_sequence(steps: list[Step], triggering: Triggering, standings: Mapping[str, Standing]) -> list[Step]:
+def in_sequence(steps: list[Step], triggering: Triggering, ownerships: Mapping[str, Ownership]) -> list[Step]:
     """Put the steps about triggers among the uploads and their settings, which keep their order."""
     uploaded = {step.script_name for step in steps if isinstance(step, Upload)}
-    idle = {n for n, standing in standings.items() if n in uploaded and stops_consuming(standing.worker)}
+    idle = {n for n, ownership in ownerships.items() if n in uploaded and stops_consuming(ownership.worker)}
     early = [r for r in triggering.removals if r.trigger.kind == "consumer" and r.script_name in idle]
     waiting = {_place(s): s for s in triggering.sets}
     closings = [s for s in steps if _is_closing(s) and s.script_name in closed_last(triggering)]  # type: ignore[union-attr]

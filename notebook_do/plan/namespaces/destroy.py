@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from notebook_do.model import ClassBinding, ServiceBinding, StableId
 from notebook_do.model.steps import DeleteScript, Forget
 from notebook_do.plan.facts import Slot
-from notebook_do.plan.mark import read_mark
-from notebook_do.plan.order import CrossedTransfer, order_of
+from notebook_do.plan.namespaces.marks import read_mark
+from notebook_do.plan.namespaces.order import CrossedTransfer, order_of
+from notebook_do.plan.namespaces.readings import Reading, Readings, readings_of, refuse_doubt
+from notebook_do.plan.namespaces.schedule import NamespaceMove
 from notebook_do.plan.plan import Consent
-from notebook_do.plan.reading import Reading, Readings, readings_of, refuse_doubt
-from notebook_do.plan.schedule import Unit
 
 if TYPE_CHECKING:
     from notebook_do.model import ObservedNamespace, ScriptBinding
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Doom:
+class DestroySet:
     """What is to go."""
 
     namespaces: dict[StableId, ObservedNamespace] = field(default_factory=dict)
@@ -55,10 +55,10 @@ class Doom:
         """Give stable IDs by namespace id."""
         return {n.namespace_id: stable_id for stable_id, n in self.namespaces.items()}
 
-    def units(self) -> list[Unit]:
+    def moves(self) -> list[NamespaceMove]:
         """Give the namespaces that go by an upload of their Worker, which stays."""
         return [
-            Unit(
+            NamespaceMove(
                 stable_id=stable_id,
                 namespace_id=live.namespace_id,
                 storage=live.storage,
@@ -85,9 +85,9 @@ class Doom:
         )
 
 
-def condemn(facts: Facts, findings: Findings) -> Doom:
+def destroy_set_of(facts: Facts, findings: Findings) -> DestroySet:
     """Resolve what was asked for; refusals go to `findings`."""
-    doom, readings = Doom(), readings_of(facts)
+    destroy_set, readings = DestroySet(), readings_of(facts)
     for asked in facts.desired.destroy:
         kind, _, name = asked.rpartition(":")
         is_namespace = name in facts.records or name in facts.namespaces
@@ -103,21 +103,21 @@ def condemn(facts: Facts, findings: Findings) -> Doom:
                 f"destroy worker:{asked}",
             )
         elif is_worker and kind != "namespace":
-            _condemn_worker(name, facts, readings, doom, findings)
+            _add_worker(name, facts, readings, destroy_set, findings)
         else:
-            _condemn_namespace(StableId(name), facts, readings, doom, findings)
-    doom.stable_ids = frozenset((*doom.namespaces, *doom.forgotten, *doom.stable_ids))
-    _check_declared_there(facts, readings, doom, findings)
-    return doom
+            _add_namespace(StableId(name), facts, readings, destroy_set, findings)
+    destroy_set.stable_ids = frozenset((*destroy_set.namespaces, *destroy_set.forgotten, *destroy_set.stable_ids))
+    _check_declared_there(facts, readings, destroy_set, findings)
+    return destroy_set
 
 
-def _check_declared_there(facts: Facts, readings: Readings, doom: Doom, findings: Findings) -> None:
+def _check_declared_there(facts: Facts, readings: Readings, destroy_set: DestroySet, findings: Findings) -> None:
     """Refuse a namespace that lives elsewhere and is declared on a Worker that is to go: nobody would plan for it."""
     for desired in facts.desired.namespaces:
-        if desired.host not in doom.workers or desired.stable_id in doom.stable_ids:
+        if desired.host not in destroy_set.workers or desired.stable_id in destroy_set.stable_ids:
             continue
         live = _live_of(desired.stable_id, facts, readings)
-        if live is not None and live.script_name not in doom.scripts:
+        if live is not None and live.script_name not in destroy_set.scripts:
             findings.refuse(
                 "host-destroyed",
                 desired.stable_id,
@@ -139,18 +139,20 @@ def _refuse_unknown(asked: str, facts: Facts, findings: Findings) -> None:
     )
 
 
-def _condemn_namespace(stable_id: StableId, facts: Facts, readings: Readings, doom: Doom, findings: Findings) -> None:
+def _add_namespace(
+    stable_id: StableId, facts: Facts, readings: Readings, destroy_set: DestroySet, findings: Findings
+) -> None:
     said = _said_of(stable_id, facts, readings)
     live = said.live if said else None
-    doom.stable_ids |= {stable_id}
+    destroy_set.stable_ids |= {stable_id}
     if said is not None and said.doubtful:
         desired = facts.namespaces.get(stable_id)
         refuse_doubt(stable_id, said, findings, desired.where if desired else None)
     elif live is not None:
         _check_protected(stable_id, live, facts, findings)
-        doom.namespaces[stable_id] = live
+        destroy_set.namespaces[stable_id] = live
     elif stable_id in facts.records:
-        doom.forgotten.append(stable_id)
+        destroy_set.forgotten.append(stable_id)
     else:
         _refuse_unknown(stable_id, facts, findings)
 
@@ -187,7 +189,7 @@ def _check_protected(stable_id: StableId, live: ObservedNamespace, facts: Facts,
         )
 
 
-def _condemn_worker(id_: str, facts: Facts, readings: Readings, doom: Doom, findings: Findings) -> None:
+def _add_worker(id_: str, facts: Facts, readings: Readings, destroy_set: DestroySet, findings: Findings) -> None:
     record = facts.worker_records.get(id_)
     declared = next((w for w in facts.desired.workers if w.id == id_), None)
     script = record.script_name if record else declared.script_name if declared else ""
@@ -196,8 +198,8 @@ def _condemn_worker(id_: str, facts: Facts, readings: Readings, doom: Doom, find
         if record is None:
             _refuse_unknown(id_, facts, findings)
             return
-        doom.forgotten_workers.append(id_)
-        doom.forgotten += [n.stable_id for n in facts.recorded.namespaces if n.script_name == script]
+        destroy_set.forgotten_workers.append(id_)
+        destroy_set.forgotten += [n.stable_id for n in facts.recorded.namespaces if n.script_name == script]
         return
     mark = read_mark(live.tags)
     if record is None and not (mark and mark.is_of(facts.desired.session, facts.desired.stage)):
@@ -208,12 +210,12 @@ def _condemn_worker(id_: str, facts: Facts, readings: Readings, doom: Doom, find
             "leave the destruction out: declare adopt=True on it (--adopt), deploy that, then destroy it",
         )
         return
-    doom.workers[id_] = script
-    _condemn_hosted(id_, script, facts, readings, doom, findings)
+    destroy_set.workers[id_] = script
+    _condemn_hosted(id_, script, facts, readings, destroy_set, findings)
 
 
 def _condemn_hosted(  # noqa: PLR0913, PLR0917 - what is asked, what is known, and where it goes
-    id_: str, script: str, facts: Facts, readings: Readings, doom: Doom, findings: Findings
+    id_: str, script: str, facts: Facts, readings: Readings, destroy_set: DestroySet, findings: Findings
 ) -> None:
     """Condemn every namespace of a script that is to be deleted; each needs a stable ID to be asked for."""
     ids = {live.namespace_id: i for i in _known_ids(facts) if (live := _live_of(i, facts, readings))}
@@ -239,8 +241,8 @@ def _condemn_hosted(  # noqa: PLR0913, PLR0917 - what is asked, what is known, a
                 f"deploy its move first (transferred_from={script!r}), then destroy {id_}",
                 where=wanted.where,
             )
-        doom.stable_ids |= {stable_id}
-        doom.namespaces[stable_id] = hosted
+        destroy_set.stable_ids |= {stable_id}
+        destroy_set.namespaces[stable_id] = hosted
         _check_protected(stable_id, hosted, facts, findings)
 
 
@@ -251,13 +253,13 @@ def _known_ids(facts: Facts) -> list[StableId]:
 # --- who still needs what is to go
 
 
-def check_binders(doom: Doom, rewritten: frozenset[str], facts: Facts, findings: Findings) -> None:
+def check_binders(destroy_set: DestroySet, rewritten: frozenset[str], facts: Facts, findings: Findings) -> None:
     """Refuse to destroy what something that stays still binds, and name it.
 
     `rewritten` are the scripts that this plan uploads, with the declared bindings and no others.
     """
-    binders = _declared_binders(doom, facts)
-    for subject, name in _live_binders(doom, rewritten, facts):
+    binders = _declared_binders(destroy_set, facts)
+    for subject, name in _live_binders(destroy_set, rewritten, facts):
         binders.setdefault(subject, set()).add(name)
     for subject, names in sorted(binders.items()):
         findings.refuse(
@@ -267,83 +269,87 @@ def check_binders(doom: Doom, rewritten: frozenset[str], facts: Facts, findings:
             "take the binding out of that Worker's cell and deploy it, then destroy",
             "destroy that Worker too",
         )
-    unread = [s.name for s in facts.observed.scripts if s.bindings is None and s.name not in rewritten | doom.scripts]
-    if unread and (doom.namespaces or doom.workers):
+    unread = [
+        s.name for s in facts.observed.scripts if s.bindings is None and s.name not in rewritten | destroy_set.scripts
+    ]
+    if unread and (destroy_set.namespaces or destroy_set.workers):
         findings.warnings.append(
             f"the bindings of {len(unread)} other Worker{'s' * (len(unread) > 1)} were not read; "
             "one of them may still bind what is destroyed."
         )
 
 
-def _declared_binders(doom: Doom, facts: Facts) -> dict[str, set[str]]:
+def _declared_binders(destroy_set: DestroySet, facts: Facts) -> dict[str, set[str]]:
     """Name the declared bindings to what is to go, by stable ID or Worker id."""
     binders: dict[str, set[str]] = {}
     for worker in facts.desired.workers:
-        if worker.id in doom.workers:
+        if worker.id in destroy_set.workers:
             continue
         for binding in worker.bindings:
-            subject = _declared_subject(binding, doom)
+            subject = _declared_subject(binding, destroy_set)
             if subject:
                 binders.setdefault(subject, set()).add(f"{binding.name} of {worker.script_name} (declared)")
     return binders
 
 
-def _live_binders(doom: Doom, rewritten: frozenset[str], facts: Facts) -> list[tuple[str, str]]:
+def _live_binders(destroy_set: DestroySet, rewritten: frozenset[str], facts: Facts) -> list[tuple[str, str]]:
     """Name the live bindings to what is to go; a Worker's binding to a class of its own does not hold it."""
-    slots = {Slot(n.script_name, n.class_name): i for i, n in doom.namespaces.items()}
+    slots = {Slot(n.script_name, n.class_name): i for i, n in destroy_set.namespaces.items()}
     found = []
     for script in facts.observed.scripts:
-        if script.name in doom.scripts or script.name in rewritten:
+        if script.name in destroy_set.scripts or script.name in rewritten:
             continue
         for binding in script.bindings or ():
             own = isinstance(binding, ClassBinding) and binding.script_name in {None, script.name}
-            subject = None if own else _live_subject(binding, script.name, slots, doom)
+            subject = None if own else _live_subject(binding, script.name, slots, destroy_set)
             if subject:
                 found.append((subject, f"{binding.name} of {script.name} (live)"))
     return found
 
 
-def _declared_subject(binding: ScriptBinding, doom: Doom) -> str | None:
+def _declared_subject(binding: ScriptBinding, destroy_set: DestroySet) -> str | None:
     if isinstance(binding, ClassBinding):
-        return binding.stable_id if binding.stable_id in doom.namespaces else None
+        return binding.stable_id if binding.stable_id in destroy_set.namespaces else None
     if isinstance(binding.value, ServiceBinding):
-        return next((i for i, script in doom.workers.items() if script == binding.value.worker), None)
+        return next((i for i, script in destroy_set.workers.items() if script == binding.value.worker), None)
     return None
 
 
-def _live_subject(binding: ScriptBinding, script: str, slots: dict[Slot, StableId], doom: Doom) -> str | None:
+def _live_subject(
+    binding: ScriptBinding, script: str, slots: dict[Slot, StableId], destroy_set: DestroySet
+) -> str | None:
     if isinstance(binding, ClassBinding):
         if binding.namespace_id is not None:  # what it reaches, be it by an earlier class name
-            return next((i for i, n in doom.namespaces.items() if n.namespace_id == binding.namespace_id), None)
+            return next((i for i, n in destroy_set.namespaces.items() if n.namespace_id == binding.namespace_id), None)
         return slots.get(Slot(binding.script_name or script, binding.class_name))
     if isinstance(binding.value, ServiceBinding):
-        return next((i for i, name in doom.workers.items() if name == binding.value.worker), None)
+        return next((i for i, name in destroy_set.workers.items() if name == binding.value.worker), None)
     return None
 
 
-def check_hosts(doom: Doom, facts: Facts, findings: Findings) -> None:
+def check_hosts(destroy_set: DestroySet, facts: Facts, findings: Findings) -> None:
     """Refuse to delete a namespace whose Worker stays but is not declared: there is nothing to upload without it."""
-    for unit in doom.units():
-        if unit.at and unit.at.script not in facts.workers:
+    for move in destroy_set.moves():
+        if move.at and move.at.script not in facts.workers:
             findings.refuse(
                 "host-not-declared",
-                unit.stable_id,
-                f"namespace {unit.stable_id} is deleted by an upload of Worker {unit.at.script}, which is "
+                move.stable_id,
+                f"namespace {move.stable_id} is deleted by an upload of Worker {move.at.script}, which is "
                 "not declared.",
-                f"run the cell of Worker {unit.at.script}, without class {unit.at.class_name}",
+                f"run the cell of Worker {move.at.script}, without class {move.at.class_name}",
                 "destroy the Worker with everything in it",
             )
 
 
-def check_forgotten(doom: Doom, facts: Facts, findings: Findings) -> None:
+def check_forgotten(destroy_set: DestroySet, facts: Facts, findings: Findings) -> None:
     """Let what is gone already be forgotten by a plan of its own, and say what becomes of its declaration."""
-    if not doom.forgets(facts):
+    if not destroy_set.forgets(facts):
         return
-    gone = ", ".join(sorted({*doom.forgotten, *doom.forgotten_workers}))
-    if units := doom.units():
+    gone = ", ".join(sorted({*destroy_set.forgotten, *destroy_set.forgotten_workers}))
+    if moves := destroy_set.moves():
         findings.refuse(
             "forget-first",
-            ",".join(sorted(u.stable_id for u in units)),
+            ",".join(sorted(u.stable_id for u in moves)),
             f"{gone} is gone from the account already, and is forgotten by a plan of its own.",
             f"destroy {gone} alone and deploy that, then destroy the others",
         )
@@ -351,10 +357,10 @@ def check_forgotten(doom: Doom, facts: Facts, findings: Findings) -> None:
         findings.warnings.append(f"this plan only forgets {gone}; what else is declared is planned after it.")
 
 
-def deletions(doom: Doom, facts: Facts) -> list[Step]:
+def deletions(destroy_set: DestroySet, facts: Facts) -> list[Step]:
     """Give the steps that delete scripts, clients before those they bind, and forget what is gone already."""
-    before: dict[str, set[str]] = {script: set() for script in doom.scripts}
-    for script in doom.scripts:
+    before: dict[str, set[str]] = {script: set() for script in destroy_set.scripts}
+    for script in destroy_set.scripts:
         for binding in facts.scripts[script].bindings or ():
             target = binding.script_name if isinstance(binding, ClassBinding) else None
             if not isinstance(binding, ClassBinding) and isinstance(binding.value, ServiceBinding):
@@ -365,10 +371,10 @@ def deletions(doom: Doom, facts: Facts) -> list[Step]:
         order = order_of(before, {})
     except CrossedTransfer:  # they bind each other: no order is right, any is as good
         order = sorted(before)
-    ids = {script: worker for worker, script in doom.workers.items()}
+    ids = {script: worker for worker, script in destroy_set.workers.items()}
     steps: list[Step] = []
     for script in order:
-        hosted = {i: n for i, n in sorted(doom.namespaces.items()) if n.script_name == script}
+        hosted = {i: n for i, n in sorted(destroy_set.namespaces.items()) if n.script_name == script}
         steps.append(
             DeleteScript(
                 worker=ids[script],
@@ -377,8 +383,11 @@ def deletions(doom: Doom, facts: Facts) -> list[Step]:
                 forgotten=tuple(i for i in hosted if i in facts.records),
             )
         )
-    if doom.forgotten or doom.forgotten_workers:
+    if destroy_set.forgotten or destroy_set.forgotten_workers:
         steps.append(
-            Forget(stable_ids=tuple(sorted(set(doom.forgotten))), workers=tuple(sorted(doom.forgotten_workers)))
+            Forget(
+                stable_ids=tuple(sorted(set(destroy_set.forgotten))),
+                workers=tuple(sorted(destroy_set.forgotten_workers)),
+            )
         )
     return steps

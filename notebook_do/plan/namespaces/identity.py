@@ -10,21 +10,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from notebook_do.plan.facts import Slot
+from notebook_do.plan.namespaces.readings import Reading, readings_of, refuse_doubt
 from notebook_do.plan.plan import Action, Change
-from notebook_do.plan.reading import Reading, readings_of, refuse_doubt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from notebook_do.model import DesiredNamespace, ObservedNamespace, RecordedNamespace, StableId
-    from notebook_do.plan.destroy import Doom
     from notebook_do.plan.facts import Facts, Findings
-    from notebook_do.plan.reading import Readings
-    from notebook_do.plan.standing import Standing
+    from notebook_do.plan.namespaces.destroy import DestroySet
+    from notebook_do.plan.namespaces.readings import Readings
+    from notebook_do.plan.workers.ownership import Ownership
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class ResolvedNamespace:
     """A declared namespace and what is behind it. `live` is None when it is to be created."""
 
     desired: DesiredNamespace
@@ -34,15 +34,17 @@ class Held:
     """The stable ID that it had until now."""
 
 
-def identify(facts: Facts, standings: Mapping[str, Standing], doom: Doom, findings: Findings) -> list[Held]:
+def identify(
+    facts: Facts, ownerships: Mapping[str, Ownership], destroy_set: DestroySet, findings: Findings
+) -> list[ResolvedNamespace]:
     """Give every declared namespace that a declared Worker hosts, those to be destroyed left out."""
-    held: list[Held] = []
+    resolved: list[ResolvedNamespace] = []
     owner: dict[str, StableId] = {r.namespace_id: r.stable_id for r in facts.recorded.namespaces if r.namespace_id}
-    readings, doomed = readings_of(facts), doom.by_id()
+    readings, doomed = readings_of(facts), destroy_set.by_id()
     for desired in facts.desired.namespaces:
-        if desired.host is None or desired.stable_id in doom.stable_ids or desired.script_name not in standings:
+        if desired.host is None or desired.stable_id in destroy_set.stable_ids or desired.script_name not in ownerships:
             continue
-        found = _Search(facts, standings, findings, desired, readings).find()
+        found = _Search(facts, ownerships, findings, desired, readings).find()
         if found is None:
             continue
         if found.live is not None:
@@ -54,8 +56,8 @@ def identify(facts: Facts, standings: Mapping[str, Standing], doom: Doom, findin
             if other != desired.stable_id and not renamed:
                 _refuse_claimed(desired, found.live, other, findings)
                 continue
-        held.append(found)
-    return held
+        resolved.append(found)
+    return resolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,12 @@ class _Search:
     """The search for one declared namespace."""
 
     facts: Facts
-    standings: Mapping[str, Standing]
+    ownerships: Mapping[str, Ownership]
     findings: Findings
     desired: DesiredNamespace
     readings: Readings
 
-    def find(self) -> Held | None:
+    def find(self) -> ResolvedNamespace | None:
         """Try record, former record, explicit id, mark, adoption; None after a refusal."""
         desired, records = self.desired, self.facts.records
         record = records.get(desired.stable_id)
@@ -89,7 +91,7 @@ class _Search:
             return self._found(said, formerly)
         return self._unnamed()
 
-    def _unnamed(self) -> Held | None:
+    def _unnamed(self) -> ResolvedNamespace | None:
         """Adopt by class, or let it begin: nothing that is live says what the stable ID is."""
         desired = self.desired
         if self._adopts and self.readings.is_ours(desired.script_name) and self.readings.nameless(desired.script_name):
@@ -108,7 +110,7 @@ class _Search:
                 f"namespace {desired.stable_id}: renamed_from names {desired.renamed_from}, which is not known here; "
                 f"{desired.stable_id} begins empty."
             )
-        return Held(desired=desired, live=adopted, record=None)
+        return ResolvedNamespace(desired=desired, live=adopted, record=None)
 
     def _is_anothers(self, live: ObservedNamespace) -> bool:
         """Say whether another declared stable ID, or the one that it had before, is known to be a live namespace."""
@@ -129,13 +131,13 @@ class _Search:
 
     @property
     def _adopts(self) -> bool:
-        standing = self.standings.get(self.desired.script_name)
-        return standing is not None and standing.worker.adopt and standing.live is not None
+        ownership = self.ownerships.get(self.desired.script_name)
+        return ownership is not None and ownership.worker.adopt and ownership.live is not None
 
     def _said(self, stable_id: str) -> Reading | None:
         return self.readings.marked(stable_id, self.desired.script_name, adopts=self._adopts)
 
-    def _found(self, said: Reading, formerly: StableId | None) -> Held | None:
+    def _found(self, said: Reading, formerly: StableId | None) -> ResolvedNamespace | None:
         """Take what marks or tags say."""
         script = self.desired.script_name
         if said.doubtful and said.slot == self._place and self._adopts and not self.readings.is_ours(script):
@@ -147,13 +149,13 @@ class _Search:
             self._refuse_lost(said.slot)
             return None
         self._tell_moved(said.slot, said.live)
-        return Held(desired=self.desired, live=said.live, record=None, formerly=formerly)
+        return ResolvedNamespace(desired=self.desired, live=said.live, record=None, formerly=formerly)
 
-    def _recorded(self, record: RecordedNamespace, formerly: StableId | None) -> Held | None:
+    def _recorded(self, record: RecordedNamespace, formerly: StableId | None) -> ResolvedNamespace | None:
         desired = self.desired
         if not record.namespace_id and desired.namespace_id:
-            held = self._explicit()
-            return replace(held, record=record, formerly=formerly) if held else None
+            resolved = self._explicit()
+            return replace(resolved, record=record, formerly=formerly) if resolved else None
         if desired.namespace_id not in {None, record.namespace_id}:
             if desired.namespace_id in self.facts.live and record.namespace_id not in self.facts.live:
                 self._tell_gone(record)  # nothing is left of what was recorded; the user says what the stable ID is now
@@ -176,7 +178,7 @@ class _Search:
             self._gone(record)
             return None
         self._tell_moved(said.slot, said.live)
-        return Held(desired=desired, live=said.live, record=record, formerly=formerly)
+        return ResolvedNamespace(desired=desired, live=said.live, record=record, formerly=formerly)
 
     def _refuse_two(self, record: RecordedNamespace, former: RecordedNamespace) -> None:
         desired = self.desired
@@ -241,7 +243,7 @@ class _Search:
             )
         )
 
-    def _explicit(self) -> Held | None:
+    def _explicit(self) -> ResolvedNamespace | None:
         desired = self.desired
         live = self.facts.live.get(desired.namespace_id or "")
         if live is None:
@@ -253,7 +255,7 @@ class _Search:
                 where=desired.where,
             )
             return None
-        return Held(desired=desired, live=live, record=None)
+        return ResolvedNamespace(desired=desired, live=live, record=None)
 
     def _refuse_lost(self, slot: Slot) -> None:
         desired = self.desired
