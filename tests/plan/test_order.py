@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plan_world import Book, body
 
+from notebook_do.plan.namespaces.order import order_of
+
 LOOSE = """
 [workers.loose]
 script = "export default {}"
@@ -55,3 +57,10 @@ def test_f21_an_earlier_version_of_a_cell_leaves_no_trace(data: st.DataObject) -
         book.cell(*CELLS[number])
     plan = book.plan()
     assert (plan.digest, plan.to_json()) == FIRST
+
+
+def test_what_should_come_first_does_where_nothing_is_in_a_circle() -> None:
+    """A wish is kept through a chain of them; only a circle of wishes is broken, by name."""
+    nodes = {name: set[str]() for name in "abz"}
+    assert order_of(nodes, {"a": {"z"}, "z": {"b"}}) == ["b", "z", "a"]
+    assert order_of(nodes, {"a": {"b"}, "b": {"a"}, "z": {"a"}}) == ["a", "b", "z"]

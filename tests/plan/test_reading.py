@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from notebook_do.model import NamespaceId, ObservedNamespace, ObservedScript, Recorded, RecordedWorker, Storage
+from notebook_do.model import (
+    NamespaceId,
+    ObservedNamespace,
+    ObservedScript,
+    Recorded,
+    RecordedNamespace,
+    RecordedWorker,
+    StableId,
+    Storage,
+)
 from notebook_do.plan.namespaces.readings import Readings
 
 ONE, TWO = "0123456789abcdef" * 2, "fedcba9876543210" * 2
@@ -12,13 +21,15 @@ LIVE = ObservedScript(name="api", etag="e1", modified_on="t1")
 RECORD = RecordedWorker(id="api", script_name="api", etag="e1", modified_on="t1")
 
 
-def readings(script: ObservedScript, *workers: RecordedWorker) -> Readings:
+def readings(script: ObservedScript, *workers: RecordedWorker, spaces: tuple[RecordedNamespace, ...] = ()) -> Readings:
     """Read against a script that hosts class A under the first id and class B under the second."""
     hosted = tuple(
         ObservedNamespace(namespace_id=NamespaceId(i), script_name="api", class_name=c, storage=Storage.SQLITE)
         for i, c in ((ONE, "A"), (TWO, "B"))
     )
-    return Readings({"api": script}, hosted, Recorded(lineage="f" * 32, workers=workers), ("s", "dev"))
+    return Readings(
+        {"api": script}, hosted, Recorded(lineage="f" * 32, workers=workers, namespaces=spaces), ("s", "dev")
+    )
 
 
 def test_what_the_tags_of_a_script_say_of_each_namespace() -> None:
@@ -45,5 +56,24 @@ def test_a_class_name_is_believed_while_nobody_changed_the_script() -> None:
         assert (doubt.live, doubt.doubtful) == (None, True)
         assert [n.namespace_id for n in doubt.candidates] == [ONE, TWO]
     unknown = readings(marked).marked("a", "api")
+    assert unknown
+    assert unknown.doubtful
+
+
+def test_what_the_state_file_knows_by_its_id_is_no_rival() -> None:
+    """Where the other class of a changed script is known by its id, one namespace and one class name are left."""
+    marked = replace(LIVE, tags=("ndo:do:s:dev:a=A;b=B",))
+    known = RecordedNamespace(
+        stable_id=StableId("b"),
+        namespace_id=NamespaceId(TWO),
+        script_name="api",
+        class_name="B",
+        storage=Storage.SQLITE,
+    )
+    said = readings(marked, spaces=(known,)).marked("a", "api")
+    assert said
+    assert said.live
+    assert said.live.namespace_id == ONE
+    unknown = readings(marked, spaces=(replace(known, namespace_id=NamespaceId("")),)).marked("a", "api")
     assert unknown
     assert unknown.doubtful
