@@ -735,7 +735,7 @@ PIECES = {
 START = ("%load_ext notebook_do\nimport notebook_do as nd", "SOURCE = 'export default {}'\nNAMES = {}", PIECES["open"])
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=settings.default.max_examples // 5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(picked=["values", "loop"])
 @example(picked=["values by update", "function", "more", "called", "open by magic", "toml"])
 @given(picked=shuffled(sorted(PIECES)))

@@ -211,8 +211,8 @@ TROUBLE = re.compile(rb"RuntimeError|already entered|never awaited|was destroyed
     "kernel",
     [
         (),
-        ("nest",),
-        pytest.param(("old",), marks=pytest.mark.clients),
+        pytest.param(("nest",), marks=pytest.mark.thorough),
+        pytest.param(("old",), marks=[pytest.mark.clients, pytest.mark.thorough]),
         pytest.param(("old", "nest"), marks=pytest.mark.clients),
     ],
     indirect=True,
@@ -302,7 +302,7 @@ print(len(namespaces), len(workers), [row["status"] for row in namespaces], sess
     ("place", "told"),
     [
         ("send", "interrupted before it happened"),
-        ("verify", "interrupted after it; it is recorded now"),
+        pytest.param("verify", "interrupted after it; it is recorded now", marks=pytest.mark.thorough),
     ],
 )
 def test_f41_the_next_kernel_goes_on(kernel: Kernel, cloud: Path, place: str, told: str) -> None:
