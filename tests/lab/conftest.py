@@ -1,4 +1,4 @@
-"""A real JupyterLab in a real Chromium, with everything it writes below the test's own directory."""
+"""One real JupyterLab for all tests and a real Chromium for each file; each test has its own directory and kernels."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ class Lab:
 
     def show(self, name: str) -> None:
         """Open a notebook that is there."""
-        self.page.goto(f"{self.url}/{self.path}/{name}.ipynb?token={self.token}", wait_until="domcontentloaded")
+        place = f"{self.path}/{self.home.name}/{name}.ipynb"
+        self.page.goto(f"{self.url}/{place}?token={self.token}", wait_until="domcontentloaded")
         self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
         self.page.evaluate(READY)
 
@@ -164,7 +165,7 @@ def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def _server(home: Path, port: int, token: str) -> Iterator[None]:
+def _server(home: Path, port: int, token: str, variables: dict[str, str]) -> Iterator[None]:
     directories = {
         "JUPYTER_CONFIG_DIR": ".config",
         "JUPYTER_DATA_DIR": ".data",
@@ -173,7 +174,10 @@ def _server(home: Path, port: int, token: str) -> Iterator[None]:
         "JUPYTERLAB_SETTINGS_DIR": ".settings",
         "JUPYTERLAB_WORKSPACES_DIR": ".workspaces",
     }
-    environment = {**os.environ, **{name: str(home / path) for name, path in directories.items()}}
+    ours = {
+        name: value for name, value in os.environ.items() if not name.startswith(("CLOUDFLARE_", "CF_", "NOTEBOOK_DO_"))
+    }
+    environment = {**ours, **variables, **{name: str(home / path) for name, path in directories.items()}}
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     news = home / ".settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     news.parent.mkdir(parents=True)
@@ -203,26 +207,62 @@ def _server(home: Path, port: int, token: str) -> Iterator[None]:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-@pytest.fixture
-def lab(cloud: Path, shots: Path) -> Iterator[Lab]:
-    """Give a JupyterLab that runs in the test's directory, and a page on it that reaches nothing else."""
-    from playwright.sync_api import sync_playwright
+@pytest.fixture(scope="session")
+def jupyter(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int, str]]:
+    """Run a JupyterLab on the local Cloudflare of all tests; gives its directory, port and token."""
+    home, port, token = tmp_path_factory.mktemp("lab"), _free_port(), secrets.token_hex(16)
+    keys = tmp_path_factory.getbasetemp() / "keys"
+    with _server(home, port, token, {"NOTEBOOK_DO_DATA": str(shared_data), "NOTEBOOK_DO_KEYS": str(keys)}):
+        yield home, port, token
 
-    port, token = _free_port(), secrets.token_hex(16)
-    url = f"http://127.0.0.1:{port}"
-    browser_path = shutil.which("chromium") or shutil.which("google-chrome")
-    with _server(cloud, port, token), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=CHROMIUM)
-        page = browser.new_context(viewport={"width": 1280, "height": 1000}).new_page()
-        page.set_default_timeout(30_000)
-        made = Lab(page, cloud, shots, url, token)
-        page.on("pageerror", lambda error: made.problems.append(str(error)))
-        page.on("dialog", lambda dialog: (made.problems.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on("request", lambda request: _note(made, request.url, port))
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Run a Chromium whose pages share their cache. Not for longer: elsewhere no event loop may be left."""
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=60_000)  # a test never fails on a time, however busy the machine is
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            str(tmp_path_factory.mktemp("chromium")),
+            executable_path=shutil.which("chromium") or shutil.which("google-chrome"),
+            args=CHROMIUM,
+            viewport={"width": 1280, "height": 1000},
+        )
         try:
-            yield made
+            yield context
         finally:
-            browser.close()
+            context.close()
+
+
+@pytest.fixture
+def lab(
+    cloud: Path, jupyter: tuple[Path, int, str], chromium: Any, shots: Path, request: pytest.FixtureRequest
+) -> Iterator[Lab]:
+    """Give a page on JupyterLab, in a directory of the test's own, that reaches nothing else."""
+    root, port, token = jupyter
+    home = root / request.node.name
+    home.mkdir()
+    page = chromium.new_page()
+    page.set_default_timeout(30_000)
+    made = Lab(page, home, shots, f"http://127.0.0.1:{port}", token)
+    page.on("pageerror", lambda error: made.problems.append(str(error)))
+    page.on("dialog", lambda dialog: (made.problems.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("request", lambda request: _note(made, request.url, port))
+    try:
+        yield made
+    finally:
+        page.close()
+        _end_kernels(made)
+
+
+def _end_kernels(lab: Lab) -> None:
+    """End the kernels of a test, and forget the theme that it left."""
+    with httpx.Client(base_url=lab.url, params={"token": lab.token}, timeout=30, trust_env=False) as api:
+        for session in api.get("/api/sessions").json():
+            api.delete(f"/api/sessions/{session['id']}")
+    themes = lab.home.parent / ".settings" / "@jupyterlab" / "apputils-extension" / "themes.jupyterlab-settings"
+    themes.unlink(missing_ok=True)
 
 
 def _note(lab: Lab, url: str, port: int) -> None:

@@ -167,6 +167,7 @@ def test_notebook_7_presses_the_same_button(lab: Lab) -> None:
     assert lab.external == []
 
 
+@pytest.mark.thorough
 def test_a_restarted_kernel_goes_on_where_the_state_file_says(lab: Lab) -> None:
     """The old panel sends nothing and says why; the same cells in a new kernel find what is live and keep its data."""
     lab.open(*DECLARE, "%durable deploy")

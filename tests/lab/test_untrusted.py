@@ -113,6 +113,7 @@ def test_200_hostile_strings_run_nothing_where_nothing_is_sanitized(lab: Lab) ->
     assert lab.external == []
 
 
+@pytest.mark.thorough
 def test_200_hostile_strings_run_nothing_in_a_notebook_of_somebody_else(lab: Lab) -> None:
     """Stored in a notebook that nobody trusts, they are text as well."""
     shown = evil_bundles(lab.home)
