@@ -36,7 +36,7 @@ CHROMIUM = [
 ]
 PICTURES = pytest.StashKey[Path]()
 READY = """async () => {
-    const late = new Promise((_, no) => setTimeout(() => no(new Error('the kernel is not ready')), 60000));
+    const late = new Promise((_, no) => setTimeout(() => no(new Error('the kernel is not ready')), 180000));
     const ready = async () => {
         const app = window.jupyterapp; await app.restored;
         const shown = app.shell.currentWidget; await shown.context.ready; await shown.sessionContext.ready;
@@ -73,7 +73,7 @@ class Lab:
         """Open a notebook that is there."""
         place = f"{self.path}/{self.home.name}/{name}.ipynb"
         self.page.goto(f"{self.url}/{place}?token={self.token}", wait_until="domcontentloaded")
-        self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
+        self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=180_000)
         self.page.evaluate(READY)
 
     def command(self, name: str, **arguments: Any) -> Any:
@@ -221,7 +221,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Run a Chromium whose pages share their cache. Not for longer: elsewhere no event loop may be left."""
     from playwright.sync_api import expect, sync_playwright
 
-    expect.set_options(timeout=60_000)  # a test never fails on a time, however busy the machine is
+    expect.set_options(timeout=180_000)  # a test never fails on a time, however busy the machine is
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             str(tmp_path_factory.mktemp("chromium")),
@@ -244,7 +244,7 @@ def lab(
     home = root / request.node.name
     home.mkdir()
     page = chromium.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(120_000)
     made = Lab(page, home, shots, f"http://127.0.0.1:{port}", token)
     page.on("pageerror", lambda error: made.problems.append(str(error)))
     page.on("dialog", lambda dialog: (made.problems.append(f"dialog: {dialog.message}"), dialog.dismiss()))

@@ -162,8 +162,11 @@ def test_notebook_7_presses_the_same_button(lab: Lab) -> None:
     lab.run("%durable fetch my-worker /")
     expect(lab.cell(-1).get_by_text("count 1")).to_be_visible()
     lab.shot("notebook-7")
-    own = "Cannot read properties of undefined (reading 'schema')"  # Notebook 7's, about a setting of its menus
-    assert [problem for problem in lab.problems if problem != own] == []
+    own = {  # Notebook 7's: a setting of its menus, and the list of files that it does not have on this page
+        "Cannot read properties of undefined (reading 'schema')",
+        "Command 'filebrowser:open-path' not registered.",
+    }
+    assert set(lab.problems) <= own
     assert lab.external == []
 
 
