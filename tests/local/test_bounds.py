@@ -42,8 +42,10 @@ def test_an_update_strategy_that_is_none_is_refused(strategy: dict[str, Any]) ->
     "strategy", [{}, {"mode": "immediate"}, {"max_delay": 0}, {"mode": "deferred", "max_delay": 1.5}]
 )
 def test_an_update_strategy_is_taken(strategy: dict[str, Any]) -> None:
-    """With a delay or without one."""
+    """With a delay or without one; with one key more it is none."""
     check_update_strategy(strategy)
+    with pytest.raises(Refused, match="unknown key `more`"):
+        check_update_strategy({**strategy, "more": 1})
 
 
 def test_which_exports_can_be_classes_of_objects() -> None:
