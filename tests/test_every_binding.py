@@ -16,7 +16,7 @@ from notebook_do.cloudflare.wire import decode_binding, encode_binding, encode_u
 from notebook_do.declare.catalog import Catalog
 from notebook_do.declare.cell import parse_cell
 from notebook_do.interchange.cells import import_cells
-from notebook_do.interchange.importing import adopted
+from notebook_do.interchange.importing import adopted, secret_notes
 from notebook_do.local.runtime.bindings import unsupported
 from notebook_do.model import (
     RESOURCE_TYPES,
@@ -364,7 +364,7 @@ def test_secrets_and_unknown_types_survive_the_next_upload() -> None:
     )
     there = account(script)
     imported = import_cells(there, ["w"], {"w": (Module(name="index.js", content=SOURCE.encode()),)})
-    assert any("secrets (KEY, WORD)" in note for note in imported.notes)
+    assert any("secrets (KEY, WORD)" in note for note in secret_notes(Recorded(lineage="f" * 32), [script], ()))
     (worker,) = imported.declarations
     assert isinstance(worker, Worker)
     assert list(worker.bindings) == ["NEW"]
@@ -373,7 +373,8 @@ def test_secrets_and_unknown_types_survive_the_next_upload() -> None:
         declared(items=(replace(worker, script=None, modules=(Module(name="index.js", content=b"1"),)),)), there, known
     )
     assert not binding_changes(plan), "neither the unknown one nor a secret changes"
-    assert [(r["binding"], r["type"]) for r in plan.bindings.to_dict("records")] == [("NEW", "teleporter")]
+    rows = [(r["binding"], r["type"]) for r in plan.bindings.to_dict("records")]
+    assert sorted(rows) == [("KEY", "secret_key"), ("NEW", "teleporter"), ("WORD", "secret_text")]
     metadata = json.loads(encode_upload(upload_of(plan), op="o").metadata.open())
     assert metadata["bindings"] == [raw[0]]
     assert set(metadata["keep_bindings"]) == {"secret_text", "secret_key"}
