@@ -110,6 +110,7 @@ export default {
 
 
 @pytest.mark.clients
+@pytest.mark.thorough
 @pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm, to install wrangler")
 def test_wrangler_deploys_a_worker_with_resources(own_server: Any, tmp_path: Path) -> None:
     """A real wrangler makes the queue, deploys every served binding and the consumer, twice, and the Worker runs."""

@@ -164,6 +164,7 @@ def test_unknown_versions_and_deployments(server: Any, script: str) -> None:
     assert server.code_of(server.http.get(f"{base}/deployments/{uuid.uuid4()}")) == 10336
 
 
+@pytest.mark.thorough
 def test_history_is_bounded(own_server: Any) -> None:
     """After many uploads only the newest hundred versions are kept, their modules too, and the latest one runs."""
     for number in range(104):
