@@ -289,7 +289,7 @@ def test_the_triggers_of_a_destroyed_worker_are_removed_before_it() -> None:
         book.world.recorded, workers=tuple(replace(w, triggers=(ROUTE, QUEUE)) for w in book.world.recorded.workers)
     )
     plan = build_plan(
-        Catalog().desired("s", "production", destroy=("api",)),
+        Catalog().desired("s", "production", read=reader(), destroy=("api",)),
         recorded,
         replace(book.world.observed(), triggers=(route("api"),)),
         target="local",
