@@ -217,16 +217,14 @@ def warm() -> None:
     """Import what a kernel would import at its first plan."""
     with tempfile.TemporaryDirectory() as directory:
         os.chdir(directory)
-        for name in (
-            "interchange",
-            "deploy",
-            "live",
-            "plan.triggers",
-            "toolchain",
-            "local.process.launch",
-            "cloudflare.client",
-        ):
-            __import__(f"notebook_do.{name}")
+        import notebook_do.cloudflare.client
+        import notebook_do.deploy
+        import notebook_do.interchange.importing
+        import notebook_do.live.observe
+        import notebook_do.local.process.launch
+        import notebook_do.plan.build
+        import notebook_do.toolchain  # noqa: F401
+
         os.chdir("/")
     assert session_module._current is None
     assert bridge._thread is None
