@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from notebook_do.model.words import counts
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from notebook_do.plan.plan import Change, Plan
 
 WORDS = {
@@ -60,12 +62,12 @@ def digest_of(plan: Plan) -> str:
         "session": plan.session,
         "stage": plan.stage,
         "target": plan.target,
-        "steps": [_told(step) for step in plan.steps],
+        "steps": [plain(step, WORDS) for step in plan.steps],
         # A state file that was never written has a lineage that is new in every process, and tells nothing.
         "state": [baseline.lineage if baseline.serial else "", baseline.serial, baseline.account_id],
-        "scripts": [_told(baseline.scripts), sorted(plan.scripts)],
-        "namespaces": [_told(baseline.namespaces), sorted(plan.namespace_ids)],
-        "consents": [_told(consent) for consent in plan.consents],
+        "scripts": [plain(baseline.scripts), sorted(plan.scripts)],
+        "namespaces": [plain(baseline.namespaces), sorted(plan.namespace_ids)],
+        "consents": [plain(consent, WORDS) for consent in plan.consents],
         "refusals": sorted(refusal.code for refusal in plan.refusals),
         "changes": [_change(change) for change in plan.changes],
         "drift": [_change(change) for change in plan.drift],
@@ -89,37 +91,29 @@ def _change(change: Change) -> list[str]:
     return [change.action.value, change.kind, change.id, change.worker, change.name, change.field]
 
 
-def _told(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        told = ((f, getattr(value, f.name)) for f in fields(value))
-        body = {f.name: _told(found) for f, found in told if counts(f, found)}
-        return {"is": WORDS[type(value).__name__], **body}
-    return _reduced(value, _told)
-
-
 def canonical(body: dict[str, Any]) -> str:
     """Return the one way to write a JSON value."""
     return json.dumps(body, sort_keys=True, separators=(",", ":"))
 
 
-def plain(value: Any) -> Any:
-    """Return dataclasses, enums, bytes and sets as JSON values; bytes as their sha256."""
+def plain(value: Any, words: Mapping[str, str] | None = None) -> Any:
+    """Return dataclasses, enums, bytes and sets as JSON values, bytes as their sha256.
+
+    A dataclass says what it `is`: the name of its type, or the word for that in `words`.
+    """
     if is_dataclass(value) and not isinstance(value, type):
-        told = ((f, getattr(value, f.name)) for f in fields(value))
-        body = {f.name: plain(found) for f, found in told if counts(f, found)}
-        return {"is": type(value).__name__, **body}
-    return _reduced(value, plain)
-
-
-def _reduced(value: Any, inner: Any) -> Any:
+        kind = type(value).__name__
+        given = ((f, getattr(value, f.name)) for f in fields(value))
+        body = {f.name: plain(found, words) for f, found in given if counts(f, found)}
+        return {"is": words[kind] if words else kind, **body}
     if isinstance(value, bytes):
         return hashlib.sha256(value).hexdigest()
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, frozenset | set):
-        return sorted(inner(v) for v in value)
+        return sorted(plain(v, words) for v in value)
     if isinstance(value, tuple | list):
-        return [inner(v) for v in value]
+        return [plain(v, words) for v in value]
     if isinstance(value, dict):
-        return {str(k): inner(v) for k, v in value.items()}
+        return {str(k): plain(v, words) for k, v in value.items()}
     return value

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from notebook_do.model import ClassBinding, ServiceBinding
-from notebook_do.plan.namespaces.marks import read_mark
+from notebook_do.plan.namespaces.marks import ID_DIGITS, read_mark
 from notebook_do.plan.workers.triggers import bound_queues
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from notebook_do.model import Desired, Observed, Recorded, ScriptBinding
+    from notebook_do.model import Desired, DesiredNamespace, Observed, Recorded, RecordedNamespace, ScriptBinding
 
 Links = set[tuple[str, str]]
 
@@ -39,9 +39,9 @@ def set_aside(
 
     `undecided` gives the reason for each script.
     """
-    out = _reached(frozenset(undecided), _links(desired, recorded, observed))
-    if not out:
+    if not undecided:
         return desired, recorded, observed, ()
+    out = _reached(frozenset(undecided), _links(desired, recorded, observed))
     ids = _ids(desired, recorded, out)
     gone = frozenset(id_ for of_script in ids.values() for id_ in of_script)
     return (
@@ -107,12 +107,13 @@ def _links(desired: Desired, recorded: Recorded, observed: Observed) -> Links:
     """Return the pairs of scripts of which one hosts, binds, takes over or gives away something of the other."""
     workers, namespaces = _workers(desired, recorded), _namespaces(desired, recorded)
     ours = {script for _, script in (*workers, *namespaces)}
+    hosts: dict[str | None, str] = {n.namespace_id: n.script_name for n in observed.namespaces}
+    named: tuple[RecordedNamespace | DesiredNamespace, ...] = (*recorded.namespaces, *desired.namespaces)
     absent = {t.key for t in observed.triggers if t.kind == "consumer" and t.parent is None}
     places = [
         *((f"worker {id_}", script) for id_, script in workers),
         *((f"namespace {id_}", script) for id_, script in namespaces),
-        *((f"namespace {n.stable_id}", live) for n in recorded.namespaces for live in _live(observed, n.namespace_id)),
-        *((f"namespace {n.stable_id}", live) for n in desired.namespaces for live in _live(observed, n.namespace_id)),
+        *((f"namespace {n.stable_id}", hosts[id_]) for n in named if (id_ := n.namespace_id) in hosts),
         *_marked(desired, observed),
         *((f"namespace {n.stable_id}", n.transferred_from) for n in desired.namespaces if n.transferred_from),
         *((f"namespace {n.renamed_from}", n.script_name) for n in desired.namespaces if n.renamed_from),
@@ -131,19 +132,15 @@ def _links(desired: Desired, recorded: Recorded, observed: Observed) -> Links:
 
 def _marked(desired: Desired, observed: Observed) -> Iterator[tuple[str, str]]:
     """Yield where marks of this session say that a namespace is: without a state file nothing else does."""
+    hosts: dict[str, set[str]] = {}
+    for live in observed.namespaces:
+        hosts.setdefault(live.namespace_id[:ID_DIGITS], set()).add(live.script_name)
     for script in observed.scripts:
         mark = read_mark(script.tags)
-        if mark is None or not mark.is_of(desired.session, desired.stage):
-            continue
-        for stable_id, entry in mark.entries.items():
-            yield f"namespace {stable_id}", script.name
-            for live in observed.namespaces:
-                if entry.begins and live.namespace_id.startswith(entry.begins):
-                    yield f"namespace {stable_id}", live.script_name
-
-
-def _live(observed: Observed, namespace_id: str | None) -> Iterator[str]:
-    return (n.script_name for n in observed.namespaces if namespace_id and n.namespace_id == namespace_id)
+        if mark is not None and mark.is_of(desired.session, desired.stage):
+            for stable_id, entry in mark.entries.items():
+                for host in (script.name, *hosts.get(entry.begins or "", ())):
+                    yield f"namespace {stable_id}", host
 
 
 def _together(places: Iterable[tuple[str, str]]) -> Links:
