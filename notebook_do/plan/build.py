@@ -51,7 +51,7 @@ from notebook_do.plan.workers.bindings import called_by
 from notebook_do.plan.workers.diff import WorkerDiff, compare
 from notebook_do.plan.workers.exports import check_entries
 from notebook_do.plan.workers.lifecycle import handovers, settle_forms
-from notebook_do.plan.workers.ownership import Ownership, check_behind, check_split, ownership_of
+from notebook_do.plan.workers.ownership import Ownership, change_of, check_behind, check_split, ownership_of
 from notebook_do.plan.workers.triggers import Triggering, trigger_steps
 
 if TYPE_CHECKING:
@@ -327,9 +327,7 @@ def _changes(work: _Work, steps: list[Step]) -> tuple[Change, ...]:
         if not diff.changes:
             worker = diff.ownership.worker
             detail = f"Worker {script} stays as it is."
-            changes.append(
-                Change(action=Action.NOOP, kind="worker", id=worker.id, worker=worker.id, name=script, detail=detail)
-            )
+            changes.append(change_of(worker, Action.NOOP, "worker", detail))
         changes += (*diff.changes, *(kept(diff) if script in uploaded else ()))
     changes += work.triggering.changes
     changes += namespace_changes(work.resolved)

@@ -14,8 +14,9 @@ from notebook_do.plan.facts import Slot
 from notebook_do.plan.namespaces.marks import read_mark
 from notebook_do.plan.plan import Action, Change
 from notebook_do.plan.workers.assets import kept_assets
-from notebook_do.plan.workers.diff import binding_change, change_of
+from notebook_do.plan.workers.diff import binding_change
 from notebook_do.plan.workers.exports import kept_entries
+from notebook_do.plan.workers.ownership import change_of
 from notebook_do.plan.workers.secrets import others_secrets
 from notebook_do.plan.workers.settings import kept_settings
 from notebook_do.plan.workers.triggers import kept_cron_rows
@@ -227,11 +228,11 @@ def _kept_settings(ownership: Ownership) -> list[Change]:
     kept = "of {}, which is not declared here, is kept."
     return [
         change_of(
-            ownership,
+            ownership.worker,
             Action.NOOP,
             "setting",
             f"Setting {name} {kept.format(ownership.worker.script_name)}",
-            field_=name,
+            field=name,
             after=value,
         )
         for name, value in kept_settings(ownership)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from notebook_do.plan.plan import Action, Change
+from notebook_do.plan.plan import Action
+from notebook_do.plan.workers.ownership import change_of
 from notebook_do.plan.workers.settings import UNSET, Fingerprint
 
 if TYPE_CHECKING:
+    from notebook_do.plan.plan import Change
     from notebook_do.plan.workers.ownership import Ownership
 
 
@@ -48,14 +50,4 @@ def kept_assets(ownership: Ownership, before: Fingerprint) -> list[Change]:
 
 
 def _row(ownership: Ownership, action: Action, detail: str, after: str = "") -> Change:
-    worker = ownership.worker
-    return Change(
-        action=action,
-        kind="assets",
-        id=worker.id,
-        worker=worker.id,
-        name=worker.script_name,
-        field="assets",
-        after=after,
-        detail=detail,
-    )
+    return change_of(ownership.worker, action, "assets", detail, field="assets", after=after)

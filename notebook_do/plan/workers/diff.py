@@ -10,7 +10,7 @@ from notebook_do.model.states import SecretReading
 from notebook_do.plan.plan import Action, Change
 from notebook_do.plan.workers.assets import asset_changes, asset_drift
 from notebook_do.plan.workers.bindings import describe
-from notebook_do.plan.workers.ownership import split_drift
+from notebook_do.plan.workers.ownership import change_of, split_drift
 from notebook_do.plan.workers.secrets import SecretStatus, is_live_secret, removed_secrets, status_of
 from notebook_do.plan.workers.settings import Fingerprint, fingerprint, read_fingerprint, setting_differences
 from notebook_do.plan.workers.triggers import cron_change, crons_differ
@@ -74,7 +74,9 @@ def compare(
     changes += asset_changes(ownership, wanted, before)
     drift += asset_drift(ownership, wanted, before)
     if live is None:
-        changes.insert(0, change_of(ownership, Action.CREATE, "worker", f"Worker {worker.script_name} is created."))
+        changes.insert(
+            0, change_of(ownership.worker, Action.CREATE, "worker", f"Worker {worker.script_name} is created.")
+        )
     else:
         drift += [*split_drift(ownership), *_outside(ownership, same=wanted.upload == before.upload)]
         changes += _code_and_settings(ownership, wanted, before, bindings=bool(binding_changes))
@@ -90,24 +92,6 @@ def compare(
     return replace(result, changes=(*changes, *_around(result)))
 
 
-def change_of(  # noqa: PLR0913 - the cells of a row
-    ownership: Ownership, action: Action, kind: str, detail: str, *, field_: str = "", before: str = "", after: str = ""
-) -> Change:
-    """Give a row about a Worker."""
-    worker = ownership.worker
-    return Change(
-        action=action,
-        kind=kind,
-        id=worker.id,
-        worker=worker.id,
-        name=worker.script_name,
-        field=field_,
-        before=before,
-        after=after,
-        detail=detail,
-    )
-
-
 def _code_and_settings(
     ownership: Ownership, wanted: Fingerprint, before: Fingerprint, *, bindings: bool
 ) -> list[Change]:
@@ -116,11 +100,11 @@ def _code_and_settings(
     if ownership.adopts:
         changes.append(
             change_of(
-                ownership,
+                ownership.worker,
                 Action.UPDATE,
                 "worker",
                 f"The live Worker {worker.script_name} is taken over.",
-                field_="adopt",
+                field="adopt",
             )
         )
     old = record.content_digest if record else None
@@ -130,11 +114,11 @@ def _code_and_settings(
         )
         changes.append(
             change_of(
-                ownership,
+                ownership.worker,
                 Action.UPDATE,
                 "code",
                 detail,
-                field_="modules",
+                field="modules",
                 before=(old or "")[:12],
                 after=worker.content_digest[:12],
             )
@@ -143,7 +127,7 @@ def _code_and_settings(
     changes += settings
     if wanted.upload != before.upload and not bindings and not settings:
         detail = f"The settings of {worker.script_name} are sent."
-        changes.append(change_of(ownership, Action.UPDATE, "setting", detail, field_="settings"))
+        changes.append(change_of(ownership.worker, Action.UPDATE, "setting", detail, field="settings"))
     return changes + _lifecycle(ownership)
 
 
@@ -155,11 +139,11 @@ def _lifecycle(ownership: Ownership) -> list[Change]:
         detail = (
             f"The migration tag {ownership.live.migration_tag} of {name}, set by another project, is taken note of."
         )
-        changes.append(change_of(ownership, Action.UPDATE, "setting", detail, field_="migration_tag"))
+        changes.append(change_of(ownership.worker, Action.UPDATE, "setting", detail, field="migration_tag"))
     if ownership.converts:
         forms = {"before": "migrations", "after": "exports"}
         detail = f"Worker {name} switches from `migrations` to `exports`. This is one-way: it can never go back."
-        changes.append(change_of(ownership, Action.UPDATE, "setting", detail, field_="lifecycle", **forms))
+        changes.append(change_of(ownership.worker, Action.UPDATE, "setting", detail, field="lifecycle", **forms))
     return changes
 
 
@@ -171,11 +155,11 @@ def _around(diff: WorkerDiff) -> list[Change]:
         word = "opened" if worker.url else "closed"
         detail = f"The URL of {worker.script_name} is {word}."
         after = "open" if worker.url else "closed"
-        changes.append(change_of(ownership, Action.UPDATE, "url", detail, field_="workers.dev", after=after))
+        changes.append(change_of(ownership.worker, Action.UPDATE, "url", detail, field="workers.dev", after=after))
     if diff.sets_previews:
         after = "on" if worker.previews else "off"
         detail = f"The preview URLs of {worker.script_name} are switched {after}."
-        changes.append(change_of(ownership, Action.UPDATE, "url", detail, field_="previews", after=after))
+        changes.append(change_of(ownership.worker, Action.UPDATE, "url", detail, field="previews", after=after))
     return changes + ([cron_change(ownership, diff.before)] if diff.sets_crons else [])
 
 
@@ -189,14 +173,22 @@ def _outside(ownership: Ownership, *, same: bool) -> list[Change]:
         by = f" by {live.last_deployed_from}" if live.last_deployed_from else ""
         detail = f"The code of {live.name} was replaced outside{by}; this plan puts the declared code back."
         drift.append(
-            change_of(ownership, Action.UPDATE, "code", detail, field_="etag", before=record.etag, after=live.etag)
+            change_of(
+                ownership.worker, Action.UPDATE, "code", detail, field="etag", before=record.etag, after=live.etag
+            )
         )
     declared, found = worker.compatibility_date, live.compatibility_date
     if same and declared and found and declared != found:
         detail = f"The compatibility date of {live.name} was set to {found} outside; this plan puts {declared} back."
         drift.append(
             change_of(
-                ownership, Action.UPDATE, "setting", detail, field_="compatibility_date", before=declared, after=found
+                ownership.worker,
+                Action.UPDATE,
+                "setting",
+                detail,
+                field="compatibility_date",
+                before=declared,
+                after=found,
             )
         )
     return drift + (_setting_changes(ownership, outside=" It was changed outside.") if same else [])
@@ -209,8 +201,8 @@ def _setting_changes(ownership: Ownership, outside: str = "") -> list[Change]:
     for name, before, after in setting_differences(ownership):
         verb = "changed" if before and after else "set" if after else "taken away"
         detail = f"Setting {name} of {worker.script_name} is {verb}.{outside}"
-        row = {"field_": name, "before": before, "after": after}
-        changes.append(change_of(ownership, Action.UPDATE, "setting", detail, **row))
+        row = {"field": name, "before": before, "after": after}
+        changes.append(change_of(ownership.worker, Action.UPDATE, "setting", detail, **row))
     return changes
 
 

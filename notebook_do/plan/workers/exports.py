@@ -15,6 +15,7 @@ from notebook_do.model.steps import Upload
 from notebook_do.plan.facts import Slot
 from notebook_do.plan.namespaces.schedule import TEMPORARY
 from notebook_do.plan.plan import Action, Change
+from notebook_do.plan.workers.ownership import change_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -228,15 +229,4 @@ def kept_entries(ownership: Ownership) -> list[Change]:
         (one.class_name, f"The upload tells again what became of class {one.class_name} of {worker.script_name}.")
         for one in moved_before(ownership)
     ]
-    return [
-        Change(
-            action=Action.NOOP,
-            kind="setting",
-            id=worker.id,
-            worker=worker.id,
-            name=worker.script_name,
-            field=f"exports.{name}",
-            detail=detail,
-        )
-        for name, detail in said
-    ]
+    return [change_of(worker, Action.NOOP, "setting", detail, field=f"exports.{name}") for name, detail in said]

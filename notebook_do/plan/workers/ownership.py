@@ -45,6 +45,23 @@ class Ownership:
         return self.live.migration_tag if self.live else None
 
 
+def change_of(  # noqa: PLR0913 - the cells of a row
+    worker: DesiredWorker, action: Action, kind: str, detail: str, *, field: str = "", before: str = "", after: str = ""
+) -> Change:
+    """Return a row about a Worker."""
+    return Change(
+        action=action,
+        kind=kind,
+        id=worker.id,
+        worker=worker.id,
+        name=worker.script_name,
+        field=field,
+        before=before,
+        after=after,
+        detail=detail,
+    )
+
+
 def ownership_of(worker: DesiredWorker, facts: Facts, findings: Findings) -> Ownership:
     """Find out how a declared Worker stands; refusals go to `findings`."""
     live = facts.scripts.get(worker.script_name)
@@ -58,16 +75,7 @@ def ownership_of(worker: DesiredWorker, facts: Facts, findings: Findings) -> Own
         detail = (
             f"Worker {worker.script_name} was deployed before and is gone from the account; it would be created again."
         )
-        findings.drift.append(
-            Change(
-                action=Action.DELETE,
-                kind="worker",
-                id=worker.id,
-                worker=worker.id,
-                name=worker.script_name,
-                detail=detail,
-            )
-        )
+        findings.drift.append(change_of(worker, Action.DELETE, "worker", detail))
     form, converts, free = _form(worker, live, record, facts, findings)
     known_tag = _tag_is_known(worker, live, record, facts)
     if not known_tag and not worker.adopt:
@@ -130,19 +138,8 @@ def _form(
             now = "exports"  # one-way, and only a script that hosts a class shows it
         elif record and record.lifecycle and live.lifecycle and record.lifecycle != live.lifecycle:
             detail = f"Worker {live.name} was switched to {live.lifecycle} outside; this plan follows it."
-            findings.drift.append(
-                Change(
-                    action=Action.UPDATE,
-                    kind="setting",
-                    id=worker.id,
-                    worker=worker.id,
-                    name=live.name,
-                    field="lifecycle",
-                    before=record.lifecycle,
-                    after=live.lifecycle,
-                    detail=detail,
-                )
-            )
+            shown = {"before": record.lifecycle, "after": live.lifecycle}
+            findings.drift.append(change_of(worker, Action.UPDATE, "setting", detail, field="lifecycle", **shown))
     if worker.lifecycle == "auto":
         return now or "exports", False, now is None
     if now == "exports" and worker.lifecycle == "migrations":
@@ -236,18 +233,11 @@ def split_drift(ownership: Ownership) -> list[Change]:
     worker, live = ownership.worker, ownership.live
     if live is None or not live.split:
         return []
-    return [
-        Change(
-            action=Action.UPDATE,
-            kind="code",
-            id=worker.id,
-            worker=worker.id,
-            name=worker.script_name,
-            field="deployment",
-            detail=f"Worker {worker.script_name} runs two versions at once (a gradual deployment), so not everything "
-            "that answers is what is declared; this plan ends that at 100 % of the declared code.",
-        )
-    ]
+    detail = (
+        f"Worker {worker.script_name} runs two versions at once (a gradual deployment), so not everything "
+        "that answers is what is declared; this plan ends that at 100 % of the declared code."
+    )
+    return [change_of(worker, Action.UPDATE, "code", detail, field="deployment")]
 
 
 def check_split(ownership: Ownership, findings: Findings, *, lifecycle: bool) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from notebook_do.model import ObservedTrigger, Resource, ValueBinding
 from notebook_do.model.steps import MakeQueue, RemoveTrigger, SetTrigger, Upload
 from notebook_do.plan.plan import Action, Change
+from notebook_do.plan.workers.ownership import change_of
 from notebook_do.plan.workers.settings import UNSET, Fingerprint, crons_part, set_here
 
 if TYPE_CHECKING:
@@ -216,18 +217,7 @@ def kept_cron_rows(ownership: Ownership, before: Fingerprint) -> list[Change]:
 
 
 def _cron_row(ownership: Ownership, action: Action, detail: str, *, before: str = "", after: str = "") -> Change:
-    worker = ownership.worker
-    return Change(
-        action=action,
-        kind="cron",
-        id=worker.id,
-        worker=worker.id,
-        name=worker.script_name,
-        field="crons",
-        before=before,
-        after=after,
-        detail=detail,
-    )
+    return change_of(ownership.worker, action, "cron", detail, field="crons", before=before, after=after)
 
 
 def bound_queues(bindings: Iterable[ScriptBinding]) -> frozenset[str]:
