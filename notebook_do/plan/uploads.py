@@ -275,7 +275,8 @@ class Uploads:
             id=ownership.worker.id,
             script_name=stage.script,
             lifecycle=migration.wire if migration else was,
-            migration_tag=self._tags.get(stage.script, ownership.old_tag) if ownership.form == "migrations" else None,
+            # Also where no migration is sent: a tag that is taken note of once is known from then on.
+            migration_tag=self._tags.get(stage.script, ownership.old_tag),
             content_digest=ownership.worker.content_digest if stage.final else None,
             settings_digest=str(reached),
             triggers=triggers,

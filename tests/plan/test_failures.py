@@ -499,6 +499,22 @@ def test_f27_foreign_migration_tag() -> None:
     assert book.plan().empty
 
 
+@pytest.mark.parametrize("cell", ["worker api --bind COUNTER=counter --no-url --lifecycle exports", "worker lone --no-url"])
+def test_a_tag_that_is_taken_note_of_is_known_in_both_forms(cell: str) -> None:
+    """A foreign tag is taken note of once, also by a Worker that sends `exports` or hosts no class."""
+    book = counter_book("migrations")
+    book.cell("worker lone --no-url", "export default {};")
+    book.deploy()
+    name = cell.split()[1]
+    book.world.account.scripts[name].tag = "v7"
+    source = body(Counter="counter") if name == "api" else "export default {};"
+    book.cell(f"{cell} --adopt", source)
+    assert "v7" in " ".join(change.detail for change in book.deploy().changes)
+    assert book.plan().empty
+    book.cell(cell, source)
+    assert book.plan().empty
+
+
 def test_a_class_that_changes_under_a_foreign_tag_is_told_to_its_project() -> None:
     """Issue 11.2: the plan says what the other project must add to its migrations, with the tag that is sent then."""
     book = counter_book("migrations")
