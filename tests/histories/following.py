@@ -114,7 +114,8 @@ def _declare(history: History, place: Place, effect: Effect) -> bool:
         return False
     called = [i for i in place.book.spaces if i not in space.names and own(history, place, i) is space]
     names = called or [n for n in space.names if n in place.book.spaces] or space.names
-    id_ = effect.id if effect.id in names else names[-1] if names else history.fresh()
+    printed = effect.id != "ID" and effect.id not in place.book.spaces and history.oracle.home(effect.id) is None
+    id_ = effect.id if effect.id in names or (not names and printed) else names[-1] if names else history.fresh()
     cell = Cell(script=effect.script, class_name=effect.class_name, namespace_id=effect.namespace_id or None)
     if (declared := place.book.spaces.get(id_)) is not None:
         declared.namespace_id = space.id  # it is declared as something else already: say which one it is
