@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from book import Space as Cell
 from book import Work
+from kernels import KILLED
 
 if TYPE_CHECKING:
     from history import History, Place
@@ -57,7 +58,7 @@ def _name_it(history: History, place: Place, effect: Effect) -> bool:
 
 def _renamed_from(history: History, place: Place, effect: Effect) -> bool:
     cell, home = _cell(place, effect), history.oracle.home
-    space = home(effect.value) or home(effect.id)
+    space = home(effect.value) or home(effect.id) or history.oracle.spaces.get(effect.namespace_id)
     if cell is None or space is None:
         return False
     cell.renamed_from = effect.value
@@ -96,10 +97,11 @@ def _call_back(history: History, place: Place, effect: Effect) -> bool:
 
 
 def _run(history: History, place: Place, effect: Effect) -> bool:
-    """Run the cell of a namespace that is live, as it is live."""
-    space = history.oracle.home(effect.id)
-    if space is None:
+    """Run the cell of a namespace that is live, as it is live; one that only an import named is written anew."""
+    space = history.oracle.home(effect.id) or history.oracle.spaces.get(effect.namespace_id)
+    if space is None or space.id not in history.oracle.live:
         return False
+    history.oracle.grant(effect.id, space)
     script, class_name = history.oracle.live[space.id]
     place.book.works.setdefault(script, Work())
     _make_room(place, script, class_name, effect.id)
@@ -271,7 +273,9 @@ def _whole(history: History, place: Place, effect: Effect) -> bool:
 
 
 def _import(history: History, place: Place, effect: Effect) -> bool:
-    history.adopt_live(place, effect.script)
+    """Import a Worker, once more where the kernel died of it."""
+    if history.adopt_live(place, effect.script) == KILLED:
+        history.adopt_live(place, effect.script)
     return True
 
 

@@ -111,7 +111,10 @@ class Reader:
         """
         read_ones = [(c, read(c, refusal["subject"])) for c in refusal["choices"]]
         self.unread += [c for c, effect in read_ones if effect is None]
-        found = [e for e in (self._corrected(e) for _, e in read_ones if e is not None) if e not in tried]
+        told = set(re.findall(rf"\b{_ID}\b", refusal["message"]))
+        named = told.pop() if len(told) == 1 else ""  # the one that the refusal is about
+        effects = [replace(e, namespace_id=e.namespace_id or named) for _, e in read_ones if e is not None]
+        found = [e for e in map(self._corrected, effects) if e not in tried]
         ranked = sorted(found, key=lambda e: (-self.truth(e), self.chance()))
         return ranked[0] if ranked else None
 
@@ -127,7 +130,8 @@ class Reader:
             case "namespace_id":
                 return self._fits(effect.id, effect.value)
             case "renamed_from":
-                meant = effect.value in self.book.formers(effect.id)
+                space = self.oracle.spaces.get(effect.namespace_id)
+                meant = effect.value in self.book.formers(effect.id) or (space and self.means(effect.id, space))
                 return 2 if meant or self._called_now(effect.id, effect.value) else 0
             case "call_back":
                 others = (i for i in self.book.spaces if i != effect.id)
