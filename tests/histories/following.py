@@ -19,6 +19,7 @@ def follow(history: History, place: Place, effect: Effect, refusal: dict[str, An
     history.log(
         f"    {refusal['code']} {refusal['subject']} -> {effect.kind} {effect.id} {effect.value}{effect.script}"
     )
+    history.oracle.look()  # what a killed kernel sent may only be there by now
     doer = _DOERS.get(effect.kind)
     return bool(doer(history, place, effect)) if doer else effect.kind in {"again", "wait"}
 

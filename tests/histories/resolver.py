@@ -142,8 +142,11 @@ class Reader:
                 space = self.oracle.spaces.get(effect.namespace_id)
                 return 2 if effect.id in (space.names if space else {effect.id}) or not space else 1
             case "destroy" | "destroy_alone":
-                forgets = effect.text.startswith("forget it")  # of a record whose namespace is gone
-                return 1 if forgets or home(effect.id.rpartition(":")[2]) is None else -1
+                if home(effect.id.rpartition(":")[2]) is None:
+                    return 1
+                return 0 if effect.text.startswith("forget it") else -1  # the record's namespace is gone, his lives
+            case "name_it":
+                return 2 if home(effect.id) else 1
             case "adopt" | "wait" | "import" | "exports":
                 return 1
             case "again":
