@@ -130,14 +130,9 @@ class Reader:
             case "namespace_id":
                 return self._fits(effect.id, effect.value)
             case "renamed_from":
-                space = self.oracle.spaces.get(effect.namespace_id)
-                meant = effect.value in self.book.formers(effect.id) or (space and self.means(effect.id, space))
-                return 2 if meant or self._called_now(effect.id, effect.value) else 0
+                return self._renames(effect)
             case "call_back":
-                others = (i for i in self.book.spaces if i != effect.id)
-                if any(effect.value in self.book.formers(i) for i in others):
-                    return -1  # it has another name by now
-                return 0 if self._called_now(effect.id, effect.value) else 1
+                return self._calls_back(effect)
             case "declare" | "run" | "instead":
                 space = self.oracle.spaces.get(effect.namespace_id)
                 return 2 if effect.id in (space.names if space else {effect.id}) or not space else 1
@@ -147,14 +142,19 @@ class Reader:
                 return 0 if effect.text.startswith("forget it") else -1  # the record's namespace is gone, his lives
             case "name_it":
                 return 2 if home(effect.id) else 1
-            case "adopt" | "wait" | "import" | "exports":
-                return 1
-            case "again":
-                return 0
-            case "elsewhere":
-                return -2
             case _:
-                return 1
+                return {"again": 0, "elsewhere": -2}.get(effect.kind, 1)
+
+    def _renames(self, effect: Effect) -> int:
+        space = self.oracle.spaces.get(effect.namespace_id)
+        meant = effect.value in self.book.formers(effect.id) or (space and self.means(effect.id, space))
+        return 2 if meant or self._called_now(effect.id, effect.value) else 0
+
+    def _calls_back(self, effect: Effect) -> int:
+        others = (i for i in self.book.spaces if i != effect.id)
+        if any(effect.value in self.book.formers(i) for i in others):
+            return -1  # it has another name by now
+        return 0 if self._called_now(effect.id, effect.value) else 1
 
     def _called_now(self, stable_id: str, before: str) -> bool:
         """Say whether the objects go by this stable ID, and no longer by the one before."""
