@@ -499,7 +499,9 @@ def test_f27_foreign_migration_tag() -> None:
     assert book.plan().empty
 
 
-@pytest.mark.parametrize("cell", ["worker api --bind COUNTER=counter --no-url --lifecycle exports", "worker lone --no-url"])
+@pytest.mark.parametrize(
+    "cell", ["worker api --bind COUNTER=counter --no-url --lifecycle exports", "worker lone --no-url"]
+)
 def test_a_tag_that_is_taken_note_of_is_known_in_both_forms(cell: str) -> None:
     """A foreign tag is taken note of once, also by a Worker that sends `exports` or hosts no class."""
     book = counter_book("migrations")
