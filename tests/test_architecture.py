@@ -61,7 +61,6 @@ DEBTS: set[tuple[str, str]] = {
 LONG: dict[str, int] = {
     "deploy/run.py": 351,
     "notebook/verbs.py": 426,
-    "plan/namespaces/destroy.py": 393,
     "sessions/session.py": 670,
 }
 """Files that are still longer than 350 lines, and by how much at most; they only shrink."""

@@ -6,25 +6,24 @@ transfer only when it was declared. A plan with a refusal has no steps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from notebook_do.model import ClassBinding
 from notebook_do.model.steps import Forget, SetMark, Upload
 from notebook_do.plan.facts import Facts, Findings, gather, newest_deployments
-from notebook_do.plan.namespaces.alias import can_alias
 from notebook_do.plan.namespaces.destroy import (
     DestroySet,
     check_binders,
     check_forgotten,
     check_hosts,
-    deletions,
     destroy_set_of,
 )
 from notebook_do.plan.namespaces.identity import ResolvedNamespace, identify
-from notebook_do.plan.namespaces.order import CrossedTransfer, closed_last, in_sequence
-from notebook_do.plan.namespaces.schedule import NamespaceMove, Schedule, Stage, UploadRequest
+from notebook_do.plan.namespaces.moves import NamespaceMove, can_alias
+from notebook_do.plan.namespaces.order import CrossedTransfer, closed_last, deletions, in_sequence
+from notebook_do.plan.namespaces.schedule import Stage, UploadRequest, schedule_uploads
 from notebook_do.plan.namespaces.transfer import (
     check_arrivals,
     check_foreign_hosts,
@@ -239,17 +238,13 @@ def _check_together(work: _Work) -> None:
 
 def _steps(work: _Work, default_compatibility_date: str) -> list[Step]:
     """Order everything into steps; a refusal that only the order shows goes to the findings."""
-    schedule = Schedule(
-        [replace(u) for u in work.moves],
-        {script: _plot(work, script) for script in work.diffs},
-        {name for name in work.facts.scripts if name in work.diffs},
-    )
+    requests = {script: _request_of(work, script) for script in work.diffs}
     try:
-        stages = schedule.run()
+        scheduled = schedule_uploads(work.moves, requests, work.facts.scripts.keys() & work.diffs.keys())
     except CrossedTransfer as crossed:
         _refuse_crossed(work, crossed)
         return []
-    _check_aliases(work, stages)
+    _check_aliases(work, scheduled)
     uploads = Uploads(
         facts=work.facts,
         diffs=work.diffs,
@@ -258,14 +253,14 @@ def _steps(work: _Work, default_compatibility_date: str) -> list[Step]:
         default_compatibility_date=default_compatibility_date,
         closed_last=closed_last(work.triggering),
     )
-    steps = uploads.steps(stages)
+    steps = uploads.steps(scheduled)
     work.findings.warnings += [*uploads.warnings, *handovers(steps)]
     if work.relabelled:
         steps.append(Forget(workers=tuple(sorted(work.relabelled.values()))))
     return [*in_sequence(steps, work.triggering, work.ownerships), *deletions(work.destroy_set, work.facts)]
 
 
-def _plot(work: _Work, script: str) -> UploadRequest:
+def _request_of(work: _Work, script: str) -> UploadRequest:
     diff = work.diffs[script]
     worker = diff.ownership.worker
     classes = frozenset(b.stable_id for b in worker.bindings if isinstance(b, ClassBinding) and b.stable_id)
@@ -302,8 +297,8 @@ def _refuse_crossed(work: _Work, crossed: CrossedTransfer) -> None:
     )
 
 
-def _check_aliases(work: _Work, stages: list[Stage]) -> None:
-    for script in sorted({s.script for s in stages if any(a != b for a, b in s.exports.items())}):
+def _check_aliases(work: _Work, scheduled: list[Stage]) -> None:
+    for script in sorted({s.script for s in scheduled if any(a != b for a, b in s.exports.items())}):
         worker = work.diffs[script].ownership.worker
         if not can_alias(worker.main_module, worker.modules):
             work.findings.refuse(

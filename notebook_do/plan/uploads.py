@@ -24,9 +24,8 @@ from notebook_do.model import (
 )
 from notebook_do.model.states import KEPT
 from notebook_do.model.steps import SetMark, SetSchedules, SetUrl, Upload
-from notebook_do.plan.namespaces.alias import with_exports
 from notebook_do.plan.namespaces.marks import Entry, entry_of, marked_tags, read_mark, write_mark
-from notebook_do.plan.namespaces.schedule import TEMPORARY
+from notebook_do.plan.namespaces.moves import TEMPORARY, with_exports
 from notebook_do.plan.workers.assets import keeps_assets
 from notebook_do.plan.workers.exports import moved_after, moved_before
 from notebook_do.plan.workers.lifecycle import has_another_project
@@ -41,7 +40,8 @@ if TYPE_CHECKING:
     from notebook_do.model.steps import Step
     from notebook_do.plan.facts import Facts
     from notebook_do.plan.namespaces.identity import ResolvedNamespace
-    from notebook_do.plan.namespaces.schedule import NamespaceMove, Stage
+    from notebook_do.plan.namespaces.moves import NamespaceMove
+    from notebook_do.plan.namespaces.schedule import Stage
     from notebook_do.plan.workers.diff import WorkerDiff
 
 

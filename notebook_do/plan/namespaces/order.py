@@ -8,13 +8,17 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
-from notebook_do.model.steps import SetUrl, Upload
+from notebook_do.model import ClassBinding, ServiceBinding
+from notebook_do.model.steps import DeleteScript, Forget, SetUrl, Upload
 from notebook_do.plan.workers.triggers import stops_consuming, with_queues
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from notebook_do.model import ObservedScript
     from notebook_do.model.steps import RemoveTrigger, SetTrigger, Step
+    from notebook_do.plan.facts import Facts
+    from notebook_do.plan.namespaces.destroy import DestroySet
     from notebook_do.plan.workers.ownership import Ownership
     from notebook_do.plan.workers.triggers import Triggering
 
@@ -105,3 +109,54 @@ def _is_closing(step: Step) -> bool:
 
 def _uploads(steps: list[Step], script: str) -> bool:
     return any(isinstance(step, Upload) and step.script_name == script for step in steps)
+
+
+# --- deletions
+
+
+def deletions(destroy_set: DestroySet, facts: Facts) -> list[Step]:
+    """Return the steps that delete scripts, clients before those they bind, and then forget what is gone already.
+
+    Cloudflare refuses to delete a script that another one still binds, and our deletions are never forced: `force`
+    takes the namespaces along whoever binds them.
+    """
+    ids = {script: worker for worker, script in destroy_set.workers.items()}
+    steps: list[Step] = []
+    for script in _clients_first(destroy_set.scripts, facts):
+        hosted = {i: n for i, n in sorted(destroy_set.namespaces.items()) if n.script_name == script}
+        steps.append(
+            DeleteScript(
+                worker=ids[script],
+                script_name=script,
+                namespace_ids=tuple(n.namespace_id for n in hosted.values()),
+                forgotten=tuple(i for i in hosted if i in facts.records),
+            )
+        )
+    if destroy_set.forgotten or destroy_set.forgotten_workers:
+        steps.append(
+            Forget(
+                stable_ids=tuple(sorted(set(destroy_set.forgotten))),
+                workers=tuple(sorted(destroy_set.forgotten_workers)),
+            )
+        )
+    return steps
+
+
+def _clients_first(scripts: frozenset[str], facts: Facts) -> list[str]:
+    before: dict[str, set[str]] = {script: set() for script in scripts}
+    for script in scripts:
+        for target in _bound_scripts(facts.scripts[script]):
+            if target in before and target != script:
+                before[target].add(script)
+    try:
+        return order_of(before, {})
+    except CrossedTransfer:  # they bind each other: no order is right, any is as good
+        return sorted(before)
+
+
+def _bound_scripts(script: ObservedScript) -> Iterator[str | None]:
+    for binding in script.bindings or ():
+        if isinstance(binding, ClassBinding):
+            yield binding.script_name
+        elif isinstance(binding.value, ServiceBinding):
+            yield binding.value.worker

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Recorded,
         RecordedNamespace,
         RecordedWorker,
+        StableId,
         Where,
     )
     from notebook_do.plan.facts import Facts, Findings
@@ -207,6 +208,22 @@ def readings_of(facts: Facts) -> Readings:
     """Give what can be read from what is live."""
     session = facts.desired.session, facts.desired.stage
     return Readings(facts.scripts, facts.observed.namespaces, facts.recorded, session)
+
+
+def reading_of(stable_id: StableId, facts: Facts, readings: Readings) -> Reading | None:
+    """Read where a stable ID is: as recorded, as declared by id, or by our mark; None when nothing names it.
+
+    A record without a namespace id comes after an id in the cell: the user says what the record does not know.
+    """
+    record, desired = facts.records.get(stable_id), facts.namespaces.get(stable_id)
+    if record is not None and (record.namespace_id or desired is None or desired.namespace_id is None):
+        return readings.recorded(record)
+    if desired is None:
+        return None
+    if desired.namespace_id is not None:
+        slot = Slot(desired.script_name, desired.class_name)
+        return Reading(slot=slot, live=facts.live.get(desired.namespace_id))
+    return readings.marked(stable_id, desired.script_name)
 
 
 def refuse_doubt(stable_id: str, said: Reading, findings: Findings, where: Where | None) -> None:

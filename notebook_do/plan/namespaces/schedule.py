@@ -1,61 +1,57 @@
 """Orders what must happen to namespaces into uploads, each of them legal by Cloudflare's rules on its own.
 
-A namespace goes from where it is to its goal by renames, transfers and creation. The rules kept by every upload:
-a name is taken only when it was free before the upload; no name is both source and destination in one upload; a
-script is not uploaded while it hosts a namespace that is leaving it (its new source no longer has the class), except
-by the very upload that hands it over; a swap goes over a temporary name. Deletions come last, each in its own upload.
+What every upload keeps to:
+
+- A name is taken only if it was free before the upload, and none is left and taken by the same one. Cloudflare refuses
+  a class that is "the target of more than one migration" (10074), and whether it takes A to B and B to C in one upload
+  is written nowhere. So a chain of renames is one upload a link, and a swap goes over a temporary name.
+- A script is not uploaded while a namespace is to leave it, since its new source need not have that class any more
+  (10064), except by the upload that hands the namespace over.
+- Deletions come last, each script's in an upload of its own: nothing brings back what they end.
+
+An upload that fails or is interrupted leaves a state that the next plan starts from.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
 
-from notebook_do.model import (
-    CreateClass,
-    DeleteClass,
-    NamespaceId,
-    RenameClass,
-    StableId,
-    TransferClass,
-    TransferredAway,
+from notebook_do.model import DeleteClass, TransferredAway
+from notebook_do.plan.namespaces.moves import (
+    TEMPORARY,
+    Absent,
+    At,
+    Deleted,
+    Landing,
+    Leaving,
+    ToBeDeleted,
+    announce,
+    arrival_of,
+    create,
+    delete,
+    first_state,
+    hand_over,
+    is_settled,
+    names_of,
+    rename,
+    scripts_to_upload,
+    slot_of,
+    transfer,
 )
-from notebook_do.plan.facts import Slot
 from notebook_do.plan.namespaces.order import order_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from notebook_do.model import ClassMigration, Lifecycle, Storage
-
-
-TEMPORARY = "NotebookDoTemporary"
-"""How a name begins that a namespace bears only while a swap is on its way."""
-
-
-@dataclass(slots=True, kw_only=True)
-class NamespaceMove:
-    """A namespace on its way. `at` is None before it exists; `goal` is None when it is to be deleted."""
-
-    stable_id: StableId
-    namespace_id: NamespaceId
-    storage: Storage
-    at: Slot | None
-    goal: Slot | None
-    landing: Slot | None = None
-    """Where an announced transfer (`exports` form) will arrive, until the source's upload hands it over."""
-
-    @property
-    def leaves(self) -> str | None:
-        """The script that it is still to leave."""
-        if self.at is None or self.goal is None or self.at.script == self.goal.script:
-            return None
-        return self.at.script
+    from notebook_do.model import ClassMigration, Lifecycle, StableId, Storage
+    from notebook_do.plan.facts import Slot
+    from notebook_do.plan.namespaces.moves import NamespaceMove, Operation, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadRequest:
-    """What is asked of one declared script: how it speaks, what it binds, and whether it changes anyway."""
+    """What is asked of one declared script: its lifecycle form, what it binds, and whether it changes anyway."""
 
     script: str
     form: Lifecycle
@@ -72,12 +68,12 @@ class UploadRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One upload of one script."""
+    """One upload of one script: what it changes, and what the script hosts, exports and can bind with it."""
 
     script: str
     class_migrations: tuple[ClassMigration, ...]
     hosted: tuple[tuple[str, Storage, StableId], ...]
-    """(class, storage, stable ID) of every namespace that the script hosts after the upload."""
+    """(class, storage, stable ID) of every namespace that the script hosts after the upload, sorted."""
     exports: Mapping[str, str | None]
     """The class names that the upload must export, and the source's class for each; None: an empty class."""
     places: Mapping[StableId, Slot]
@@ -86,262 +82,253 @@ class Stage:
     """Class names that no binding may have yet: Cloudflare refuses to delete a class while the script binds that name,
     be it another script's class (code 10061, github.com/alchemy-run/alchemy/issues/800)."""
     services: frozenset[str]
-    """The declared scripts that exist now."""
-    moved: tuple[StableId, ...]
-    """Namespaces that are on another script than this one through this upload."""
+    """The declared scripts that exist by then."""
     final: bool
     """True when nothing of the script is left for a later upload."""
 
 
-@dataclass(slots=True)
-class Schedule:
-    """Computes the stages; `stages` are complete after `run`."""
+def schedule_uploads(
+    moves: Iterable[NamespaceMove], requests: Mapping[str, UploadRequest], existing: Iterable[str]
+) -> list[Stage]:
+    """Return the uploads in their order: the same moves and requests give the same ones, whatever order they are in.
 
-    moves: list[NamespaceMove]
-    requests: dict[str, UploadRequest]
-    existing: set[str]
-    """Scripts that exist now."""
-    stages: list[Stage] = field(default_factory=list)
-    _by_id: dict[StableId, NamespaceMove] = field(default_factory=dict)
-    _on: dict[str, dict[StableId, NamespaceMove]] = field(default_factory=dict)
-    """The units that concern a script: on it, coming to it, landing on it."""
-    _dirty: set[str] = field(default_factory=set)
-    _converted: set[str] = field(default_factory=set)
-    _forced: set[str] = field(default_factory=set)
-    _occupied: dict[Slot, NamespaceMove] = field(default_factory=dict)
+    `requests` are by script, one for each script that can be uploaded; `existing` are the scripts that are live now.
+    Raise CrossedTransfer where scripts hand namespaces to each other in a circle.
+    """
+    schedule = _Schedule(moves, requests, existing)
+    schedule.run()
+    return schedule.uploads
 
-    def run(self) -> list[Stage]:
-        """Give the stages in order. Raises CrossedTransfer."""
-        for move in sorted(self.moves, key=lambda u: u.stable_id):
-            self._by_id[move.stable_id] = move
-            for slot in {move.at, move.goal} - {None}:
-                self._on.setdefault(slot.script, {})[move.stable_id] = move  # type: ignore[union-attr]
-            if move.at:
-                self._occupied[move.at] = move
-        self._dirty = {request.script for request in self.requests.values() if request.changed}
+
+class _Schedule:
+    """The uploads so far, and the state in which they leave every namespace and script."""
+
+    def __init__(
+        self, moves: Iterable[NamespaceMove], requests: Mapping[str, UploadRequest], existing: Iterable[str]
+    ) -> None:
+        self.uploads: list[Stage] = []
+        self._requests, self._existing = requests, set(existing)
+        self._moves = {move.stable_id: move for move in sorted(moves, key=lambda m: m.stable_id)}
+        self._states: dict[StableId, State] = {i: first_state(move) for i, move in self._moves.items()}
+        self._taken: dict[Slot, StableId] = {s: i for i, state in self._states.items() for s in names_of(state)}
+        self._due = {script for script, request in requests.items() if request.changed}
+        """The scripts that need one more upload, whatever becomes of their namespaces."""
+        self._converted: set[str] = set()
+        self._forced: set[str] = set()
+        self._touching: dict[str, list[StableId]] = {}
+        """By script the namespaces that start or end there, by stable ID: no move leads over a third script."""
+        for id_, move in self._moves.items():
+            for script in {slot.script for slot in (move.at, move.goal) if slot}:
+                self._touching.setdefault(script, []).append(id_)
+
+    def run(self) -> None:
+        """Upload script after script, as far as each can go, until all are done; then delete."""
         everything = self._order()
-        order = [s for s in everything if self._dirty_or_moving(s)]
-        while any(self._dirty_or_moving(s) for s in order):
-            before = len(self.stages)
+        order = [script for script in everything if self._has_work(script)]
+        while any(self._has_work(script) for script in order):
+            before = len(self.uploads)
             for script in order:
                 self._advance(script)
-            if len(self.stages) == before:
+            if len(self.uploads) == before:
                 self._force(order)
         for script in everything:
             self._delete(script)
-        return self.stages
-
-    # --- order
 
     def _order(self) -> list[str]:
-        """Sort scripts: the destination of a transfer before its source, then hosts before those who bind them."""
-        hard: dict[str, set[str]] = {s: set() for s in self.requests}
-        soft: dict[str, set[str]] = {s: set() for s in self.requests}
-        for move in self.moves:
-            source = move.leaves
-            if source in hard and move.goal:
-                hard[source].add(move.goal.script)
-        for request in self.requests.values():
-            bound = [self._by_id[b] for b in request.binds if b in self._by_id]
-            hosts = {slot.script for u in bound for slot in (u.at, u.goal) if slot}
-            soft[request.script] = ((hosts | request.serves | request.follows) & self.requests.keys()) - {
-                request.script
-            }
+        """Sort the scripts: the destination of a transfer before its source, hosts before those who bind them.
+
+        Only the first is a must: a binding can be left out for now, and comes with one more upload of its script.
+        """
+        hard: dict[str, set[str]] = {script: set() for script in self._requests}
+        soft: dict[str, set[str]] = {}
+        for state in self._states.values():
+            if isinstance(state, Leaving) and state.slot.script in hard:
+                hard[state.slot.script].add(state.goal.script)
+        for script, request in self._requests.items():
+            bound = [self._moves[i] for i in request.binds if i in self._moves]
+            hosts = {slot.script for move in bound for slot in (move.at, move.goal) if slot}
+            wished = (hosts | request.serves | request.follows) & self._requests.keys()
+            soft[script] = wished - {script}
         return order_of(hard, soft)
 
-    # --- one script
+    # --- what is left
 
-    def _dirty_or_moving(self, script: str) -> bool:
-        if script in self._dirty:
-            return True
-        moves = self._on.get(script, {}).values()
-        return any(
-            u.goal is not None and u.at != u.goal and script in {u.goal.script, u.at and u.at.script} for u in moves
+    def _on(self, script: str) -> list[tuple[NamespaceMove, State]]:
+        """Return the namespaces that start or end on a script, by stable ID, and their states now."""
+        return [(self._moves[id_], self._states[id_]) for id_ in self._touching.get(script, ())]
+
+    def _has_moves(self, script: str) -> bool:
+        return any(script in scripts_to_upload(state) for _, state in self._on(script))
+
+    def _has_work(self, script: str) -> bool:
+        return script in self._due or self._has_moves(script)
+
+    def _is_last(self, script: str) -> bool:
+        """Say whether an upload of the script now has everything that it is declared to have."""
+        request = self._requests[script]
+        bound = (self._states[id_] for id_ in request.binds if id_ in self._states)
+        return (
+            not self._has_moves(script)
+            and all(is_settled(state) for state in bound)
+            and request.serves <= self._existing | {script}
         )
 
+    # --- what comes next
+
     def _advance(self, script: str) -> None:
-        request = self.requests[script]
-        if request.converts and script not in self._converted and self._busy(script):
-            self._upload(script, [])
+        """Add the uploads of a script that are legal now."""
+        request = self._requests[script]
+        if request.converts and script not in self._converted and not all(is_settled(s) for _, s in self._on(script)):
+            # A script goes over to `exports` by declaring every live class as it is; what moves, moves after that.
+            self._upload(script)
         self._converted.add(script)
-        while operations := self._legal(request):
+        while operations := self._next(request):
             self._upload(script, operations)
-        if script in self._dirty and self._final(script):
-            self._upload(script, [])
+        if script in self._due and self._is_last(script):
+            self._upload(script)
 
-    def _busy(self, script: str) -> bool:
-        return any(u.at != u.goal for u in self._on.get(script, {}).values())
+    def _next(self, request: UploadRequest) -> list[Operation]:
+        """Return what the next upload of a script does to namespaces: all that is possible by one, or nothing."""
+        if self._must_wait(request.script):
+            return []
+        # A swap only where nothing is free, since it costs a rename more; announcements last, since then it must wait.
+        return self._possible(request) or self._swap(request.script) or self._announcements(request)
 
-    def _legal(self, request: UploadRequest) -> list[tuple[NamespaceMove, ClassMigration]]:
-        """Find what the next upload of the script can do: everything whose name is free before it."""
-        script, moves = request.script, self._on.get(request.script, {}).values()
-        leaving = [u for u in moves if u.leaves == script]
-        if leaving and (request.form == "migrations" or not all(u.landing for u in leaving)):
-            return []  # the destinations take them over first
-        if any(u.landing and u.landing.script == script for u in moves):
-            return []  # an upload without the announcement would take it back
-        coming = [u for u in moves if u.goal and u.goal.script == script and u.at != u.goal]
-        announced = [u for u in coming if u.leaves and request.form == "exports"]
-        operations: list[tuple[NamespaceMove, ClassMigration]] = [(u, _away(u)) for u in leaving]
-        operations += [
-            (u, _migration(u, u.goal)) for u in coming if u.goal and u not in announced and u.goal not in self._occupied
-        ]
-        if not operations and (swapped := self._swapped(script)):
-            operations.append((swapped, _migration(swapped, self._temporary(script))))
-        if not operations:
-            arrivals = [(u, Slot(script, u.at.class_name)) for u in announced if u.at]
-            if not any(slot in self._occupied for _, slot in arrivals):
-                operations = [(u, _migration(u, slot)) for u, slot in arrivals]
-        return operations
+    def _must_wait(self, script: str) -> bool:
+        """Say whether another script's upload has to come first."""
+        for _, state in self._on(script):
+            match state:
+                case Leaving() if state.slot.script == script:
+                    return True  # its new source need not have the class (10064): the destination speaks first
+                case Landing() if state.arrival.script == script:
+                    return True  # an upload that does not announce it again takes the announcement back
+        return False
 
-    def _swapped(self, script: str) -> NamespaceMove | None:
-        """Find a namespace in a circle of renames on the script."""
-        for move in self._on.get(script, {}).values():
-            seen: set[StableId] = set()
-            step: NamespaceMove | None = move
-            while step and step.at and step.goal and step.at.script == script and step.stable_id not in seen:
-                seen.add(step.stable_id)
-                step = self._occupied.get(step.goal) if step.at != step.goal else None
-                if step is move:
-                    return move
-        return None
+    def _possible(self, request: UploadRequest) -> list[Operation]:
+        """Return the handovers of a script, then the moves to each goal on it that is free."""
+        pairs = self._on(request.script)
+        handovers = [hand_over(move, state) for move, state in pairs if isinstance(state, Landing)]
+        return handovers + [found for move, state in pairs if (found := self._to_goal(move, state, request))]
 
-    def _temporary(self, script: str) -> Slot:
-        taken = {
-            slot.class_name for u in self.moves for slot in (u.at, u.goal, u.landing) if slot and slot.script == script
-        }
+    def _to_goal(self, move: NamespaceMove, state: State, request: UploadRequest) -> Operation | None:
+        """Return the move that ends at the goal; None where the goal is not free, or not reached by one upload."""
+        match state:
+            case Landing() | ToBeDeleted() | Deleted():
+                return None
+            case Absent() | At() | Leaving() if state.goal in self._taken or state.goal.script != request.script:
+                return None
+            case Absent():
+                return create(move, state)
+            case At():
+                return rename(move, state, state.goal.class_name)
+            case Leaving():
+                return transfer(move, state) if request.form == "migrations" else None
+            case _:
+                assert_never(state)
+
+    def _swap(self, script: str) -> list[Operation]:
+        """Rename one namespace of a circle of renames to a temporary name, so that the others can follow."""
+        for move, state in self._on(script):
+            if isinstance(state, At) and state.slot.script == script and self._is_in_circle(move.stable_id):
+                return [rename(move, state, self._temporary(script))]
+        return []
+
+    def _is_in_circle(self, start: StableId) -> bool:
+        """Say whether the names that stand in each other's way lead back to the one of `start`."""
+        seen: set[StableId] = set()
+        id_: StableId | None = start
+        while id_ is not None and id_ not in seen:
+            seen.add(id_)
+            state = self._states[id_]
+            id_ = self._taken.get(state.goal) if isinstance(state, At) and state.slot != state.goal else None
+        return id_ == start
+
+    def _temporary(self, script: str) -> str:
+        """Return a class name that no namespace of the script has now or is to have."""
+        slots = [slot for move, state in self._on(script) for slot in (*names_of(state), move.goal)]
+        names = {slot.class_name for slot in slots if slot and slot.script == script}
         number = 1
-        while f"{TEMPORARY}{number}" in taken:
+        while f"{TEMPORARY}{number}" in names:
             number += 1
-        return Slot(script, f"{TEMPORARY}{number}")
+        return f"{TEMPORARY}{number}"
 
-    def _final(self, script: str) -> bool:
-        """Say whether an upload now would be the last of the script."""
-        request = self.requests[script]
-        if any(
-            u.goal and u.at != u.goal and script in {u.goal.script, u.leaves} for u in self._on.get(script, {}).values()
-        ):
-            return False
-        bound = (self._by_id.get(b) for b in request.binds)
-        return all(u is None or u.at == u.goal for u in bound) and request.serves <= self.existing | {script}
+    def _announcements(self, request: UploadRequest) -> list[Operation]:
+        """Announce all transfers to a script, as the last that it does before their sources hand them over.
+
+        From then on it must wait, so the names on it have to be free before; and all at once, since an upload with
+        only one of the announcements would take the others back.
+        """
+        coming = [(move, state) for move, state in self._on(request.script) if isinstance(state, Leaving)]
+        if request.form == "migrations" or any(arrival_of(state) in self._taken for _, state in coming):
+            return []
+        return [announce(move, state) for move, state in coming]
 
     def _force(self, order: Iterable[str]) -> None:
         """Break a circle of bindings: upload a script without those that cannot be bound yet."""
         for script in order:
-            if script in self._dirty and script not in self._forced:
+            if script in self._due and script not in self._forced:
                 self._forced.add(script)
-                self._upload(script, [])
+                self._upload(script)
                 return
         raise AssertionError("no upload can be next")
 
+    def _delete(self, script: str) -> None:
+        """Delete what a script loses, and then bind what could not be bound beside it.
+
+        The upload before it binds none of these classes any more, since Cloudflare may look at the bindings of what is
+        deployed too, and not only at those of the upload.
+        """
+        operations = [delete(move, state) for move, state in self._on(script) if isinstance(state, ToBeDeleted)]
+        if operations:
+            self._upload(script, operations)
+            if not self.uploads[-1].final:
+                self._upload(script)
+
     # --- uploads
 
-    def _upload(self, script: str, operations: list[tuple[NamespaceMove, ClassMigration]]) -> None:
-        for move, migration in operations:
-            self._apply(move, migration)
-        self.existing.add(script)
-        moved = frozenset(m.stable_id for _, m in operations if isinstance(m, TransferredAway))
-        settled = self._final(script) and not moved & self.requests[script].binds
-        self._emit(script, tuple(m for _, m in operations), moved, settled=settled)
-        if settled:
-            self._dirty.discard(script)
+    def _upload(self, script: str, operations: Sequence[Operation] = ()) -> None:
+        """Add an upload, and go on from the state that it leaves."""
+        for operation in operations:
+            self._apply(operation)
+        self._existing.add(script)
+        migrations = tuple(operation.migration for operation in operations)
+        away = {m.stable_id for m in migrations if isinstance(m, TransferredAway)}
+        # What this very upload hands over is bound by a later one: on the other script it exists only after it.
+        is_last = self._is_last(script) and not away & self._requests[script].binds
+        self.uploads.append(self._described(script, migrations, away, is_last=is_last))
+        if is_last:
+            self._due.discard(script)
         else:
-            self._dirty.add(script)
+            self._due.add(script)
 
-    def _apply(self, move: NamespaceMove, migration: ClassMigration) -> None:
-        """Move the unit as the migration says."""
-        match migration:
-            case CreateClass(class_name=class_name) | RenameClass(to_class=class_name) if move.goal:
-                self._place(move, Slot(move.goal.script, class_name))
-            case TransferClass(to_class=class_name) if move.goal:
-                arrival = Slot(move.goal.script, class_name)
-                if self.requests[arrival.script].form == "migrations":
-                    self._place(move, arrival)
-                else:
-                    move.landing = arrival
-                    self._occupied[arrival] = move
-            case TransferredAway() if move.landing:
-                self._dirty.add(move.landing.script)
-                self._place(move, move.landing)
-                move.landing = None
-            case DeleteClass():
-                self._place(move, None)
+    def _apply(self, operation: Operation) -> None:
+        id_ = operation.migration.stable_id
+        for slot in names_of(self._states[id_]):
+            self._taken.pop(slot, None)
+        self._states[id_] = operation.after
+        self._taken |= dict.fromkeys(names_of(operation.after), id_)
+        if isinstance(operation.migration, TransferredAway):  # so that the other script binds what it has got
+            self._due.add(operation.migration.to_script)
 
-    def _place(self, move: NamespaceMove, slot: Slot | None) -> None:
-        if move.at:
-            self._occupied.pop(move.at, None)
-        move.at = slot
-        if slot:
-            self._occupied[slot] = move
-
-    def _emit(
-        self, script: str, migrations: tuple[ClassMigration, ...], moved: frozenset[StableId], *, settled: bool
-    ) -> None:
-        moves = self._on.get(script, {}).values()
-        here = [u for u in moves if u.at and u.at.script == script]
-        landing = [u for u in moves if u.landing and u.landing.script == script]
-        barred = {u.at.class_name for u in here if u.at and not u.goal}
-        barred |= {m.class_name for m in migrations if isinstance(m, DeleteClass)}
-        exports = {u.at.class_name: u.goal.class_name if u.goal else None for u in here if u.at}
-        exports |= {u.landing.class_name: u.goal.class_name for u in landing if u.landing and u.goal}
-        bound = [self._by_id[b] for b in self.requests[script].binds if b in self._by_id]
-        self.stages.append(
-            Stage(
-                script=script,
-                class_migrations=migrations,
-                hosted=tuple(sorted((u.at.class_name, u.storage, u.stable_id) for u in here if u.at)),
-                exports=exports,
-                barred=frozenset(barred),
-                places={u.stable_id: u.at for u in bound if u.at and u.stable_id not in moved and u not in landing},
-                services=frozenset(self.existing),
-                moved=tuple(sorted(moved)),
-                final=settled and not barred & self.requests[script].bound_classes and all(u.goal for u in here),
-            )
+    def _described(
+        self, script: str, migrations: tuple[ClassMigration, ...], away: set[StableId], *, is_last: bool
+    ) -> Stage:
+        """Describe an upload of a script by the states after it."""
+        request, pairs = self._requests[script], self._on(script)
+        here = [(move, state, slot) for move, state in pairs if (slot := slot_of(state)) and slot.script == script]
+        left = {slot.class_name for _, state, slot in here if isinstance(state, ToBeDeleted)}
+        barred = left | {m.class_name for m in migrations if isinstance(m, DeleteClass)}
+        names = [item for _, state in pairs for item in names_of(state).items()]
+        # A class that is announced cannot be bound before it has arrived, nor one that this upload hands over.
+        unbound = away | {m.stable_id for m, s in pairs if isinstance(s, Landing) and s.arrival.script == script}
+        bound = [id_ for id_ in request.binds - unbound if id_ in self._states]
+        return Stage(
+            script=script,
+            class_migrations=migrations,
+            hosted=tuple(sorted((slot.class_name, move.storage, move.stable_id) for move, _, slot in here)),
+            exports={slot.class_name: source for slot, source in names if slot.script == script},
+            places={id_: slot for id_ in bound if (slot := slot_of(self._states[id_]))},
+            barred=frozenset(barred),
+            services=frozenset(self._existing),
+            final=is_last and not left and not barred & request.bound_classes,
         )
-
-    def _delete(self, script: str) -> None:
-        doomed = [u for u in self._on.get(script, {}).values() if u.goal is None and u.at and u.at.script == script]
-        if doomed:
-            self._upload(script, [(u, _deletion(u)) for u in doomed])
-            if not self.stages[-1].final:
-                self._upload(script, [])
-
-
-def _migration(move: NamespaceMove, arrival: Slot) -> ClassMigration:
-    if move.at is None:
-        return CreateClass(stable_id=move.stable_id, class_name=arrival.class_name, storage=move.storage)
-    if move.at.script == arrival.script:
-        return RenameClass(
-            stable_id=move.stable_id,
-            namespace_id=move.namespace_id,
-            from_class=move.at.class_name,
-            to_class=arrival.class_name,
-            storage=move.storage,
-        )
-    return TransferClass(
-        stable_id=move.stable_id,
-        namespace_id=move.namespace_id,
-        from_script=move.at.script,
-        from_class=move.at.class_name,
-        to_class=arrival.class_name,
-        storage=move.storage,
-    )
-
-
-def _away(move: NamespaceMove) -> TransferredAway:
-    if move.at is None or move.goal is None:
-        raise AssertionError(f"{move.stable_id} has nowhere to leave")
-    return TransferredAway(
-        stable_id=move.stable_id,
-        namespace_id=move.namespace_id,
-        class_name=move.at.class_name,
-        to_script=move.goal.script,
-    )
-
-
-def _deletion(move: NamespaceMove) -> DeleteClass:
-    if move.at is None:
-        raise AssertionError(f"{move.stable_id} is not there to be deleted")
-    return DeleteClass(
-        stable_id=move.stable_id, namespace_id=move.namespace_id, class_name=move.at.class_name, storage=move.storage
-    )

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from notebook_do.model import NamespaceId, Storage
 from notebook_do.plan.facts import Slot
+from notebook_do.plan.namespaces.moves import NamespaceMove
 from notebook_do.plan.namespaces.readings import readings_of
-from notebook_do.plan.namespaces.schedule import NamespaceMove
 from notebook_do.plan.workers.lifecycle import form_of
 
 if TYPE_CHECKING:

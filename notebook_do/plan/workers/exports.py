@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from notebook_do.model import MovedClass, RenameClass, TransferClass, TransferredAway
 from notebook_do.model.steps import Upload
 from notebook_do.plan.facts import Slot
-from notebook_do.plan.namespaces.schedule import TEMPORARY
+from notebook_do.plan.namespaces.moves import TEMPORARY
 from notebook_do.plan.plan import Action, Change
 from notebook_do.plan.workers.ownership import change_of
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from notebook_do.model import Desired, NamespaceId, Observed, Recorded, StableId
     from notebook_do.plan.facts import Facts, Findings
-    from notebook_do.plan.namespaces.schedule import NamespaceMove, Stage
+    from notebook_do.plan.namespaces.moves import NamespaceMove
+    from notebook_do.plan.namespaces.schedule import Stage
     from notebook_do.plan.plan import Plan
     from notebook_do.plan.workers.ownership import Ownership
 
