@@ -93,18 +93,18 @@ class DestroySet:
 
 def destroy_set_of(facts: Facts, findings: Findings) -> DestroySet:
     """Return what was asked for by name; what cannot be destroyed is refused in `findings`."""
-    search = _Search(facts, readings_of(facts), findings, DestroySet())
+    collector = _Collector(facts, readings_of(facts), findings, DestroySet())
     for asked in facts.desired.destroy:
-        search.add(asked)
-    found = search.found
+        collector.add(asked)
+    found = collector.found
     found.stable_ids = frozenset((*found.namespaces, *found.forgotten, *found.stable_ids))
-    search.check_declared_there()
+    collector.check_declared_there()
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class _Search:
-    """The search for what the names mean: state file, declarations and marks are asked, in this order."""
+class _Collector:
+    """What was found by the names so far. A name is looked up in the state file, the declarations and the marks."""
 
     facts: Facts
     readings: Readings

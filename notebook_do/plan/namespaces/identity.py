@@ -25,22 +25,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedNamespace:
-    """A declared namespace and what is behind it. `live` is None when it is to be created."""
+    """A declared namespace and what is known of it. `live` is None when it is to be created."""
 
     desired: DesiredNamespace
     live: ObservedNamespace | None
     record: RecordedNamespace | None
     formerly: StableId | None = None
-    """The stable ID that it had until now."""
+    """The stable ID that it had until now, where the declaration names that one in `renamed_from`."""
 
 
 def identify(
     facts: Facts, ownerships: Mapping[str, Ownership], destroy_set: DestroySet, findings: Findings
 ) -> list[ResolvedNamespace]:
-    """Give every declared namespace that a declared Worker hosts, those to be destroyed left out."""
+    """Resolve the declared namespaces that a declared Worker hosts, in their order.
+
+    Left out are those to be destroyed, and those that are refused: no live namespace is resolved twice.
+    """
     resolved: list[ResolvedNamespace] = []
     owner: dict[str, StableId] = {r.namespace_id: r.stable_id for r in facts.recorded.namespaces if r.namespace_id}
-    readings, doomed = readings_of(facts), destroy_set.by_id()
+    readings, destroyed = readings_of(facts), destroy_set.by_id()
     for desired in facts.desired.namespaces:
         if desired.host is None or desired.stable_id in destroy_set.stable_ids or desired.script_name not in ownerships:
             continue
@@ -48,10 +51,11 @@ def identify(
         if found is None:
             continue
         if found.live is not None:
-            if found.live.namespace_id in doomed:
-                _refuse_doomed(desired, found.live, doomed[found.live.namespace_id], findings)
+            if found.live.namespace_id in destroyed:
+                _refuse_destroyed(desired, found.live, destroyed[found.live.namespace_id], findings)
                 continue
             other = owner.setdefault(found.live.namespace_id, desired.stable_id)
+            # A stable ID takes over from the one that it is renamed from, as long as that one is declared no more.
             renamed = other == found.formerly and other not in facts.namespaces
             if other != desired.stable_id and not renamed:
                 _refuse_claimed(desired, found.live, other, findings)
@@ -71,7 +75,11 @@ class _Search:
     readings: Readings
 
     def find(self) -> ResolvedNamespace | None:
-        """Try record, former record, explicit id, mark, adoption; None after a refusal."""
+        """Try the record, that of the former stable ID, the declared id, marks, and adoption; None after a refusal.
+
+        What we wrote down ourselves comes first. Adoption goes by a class name and comes last: the class may have been
+        renamed since, and another namespace have its name now.
+        """
         desired, records = self.desired, self.facts.records
         record = records.get(desired.stable_id)
         former = records.get(desired.renamed_from) if desired.renamed_from else None
@@ -84,22 +92,24 @@ class _Search:
             return self._recorded(former, former.stable_id)
         if desired.namespace_id is not None:
             return self._explicit()
-        formerly, said = None, self._said(desired.stable_id)
-        if said is None and desired.renamed_from:
-            formerly, said = desired.renamed_from, self._said(desired.renamed_from)
-        if said is not None:
-            return self._found(said, formerly)
+        formerly, reading = None, self._marked(desired.stable_id)
+        if reading is None and desired.renamed_from:
+            formerly, reading = desired.renamed_from, self._marked(desired.renamed_from)
+        if reading is not None:
+            return self._found(reading, formerly)
         return self._unnamed()
 
     def _unnamed(self) -> ResolvedNamespace | None:
-        """Adopt by class, or let it begin: nothing that is live says what the stable ID is."""
+        """Adopt by class name, or begin an empty namespace: neither record nor mark names the stable ID."""
         desired = self.desired
+        # On a Worker of ours an `adopt` that was left in the cell makes no class an identity, as long as the mark has
+        # a stable ID without a namespace id: it may be about this very class.
         if self._adopts and self.readings.is_ours(desired.script_name) and self.readings.nameless(desired.script_name):
             candidates = tuple(self.facts.hosted.get(desired.script_name, ()))
-            said = Reading(slot=self._place, doubtful=True, candidates=candidates)
-            refuse_doubt(desired.stable_id, said, self.findings, desired.where)
+            reading = Reading(slot=self._slot, doubtful=True, candidates=candidates)
+            refuse_doubt(desired.stable_id, reading, self.findings, desired.where)
             return None
-        adopted = self.facts.slots.get(self._place) if self._adopts else None
+        adopted = self.facts.slots.get(self._slot) if self._adopts else None
         if adopted and self._is_anothers(adopted):
             adopted = None  # it leaves this class by the same plan
         if adopted and self.readings.claims.get(adopted.namespace_id, frozenset()) - {desired.stable_id}:
@@ -113,20 +123,21 @@ class _Search:
         return ResolvedNamespace(desired=desired, live=adopted, record=None)
 
     def _is_anothers(self, live: ObservedNamespace) -> bool:
-        """Say whether another declared stable ID, or the one that it had before, is known to be a live namespace."""
+        """Say whether a live namespace is known to be that of another declared stable ID, by its name before too."""
         others = (d for d in self.facts.desired.namespaces if d.stable_id != self.desired.stable_id)
         return any(
-            other.namespace_id == live.namespace_id or any(said and said.live is live for said in self._known(other))
+            other.namespace_id == live.namespace_id or any(r and r.live is live for r in self._known(other))
             for other in others
         )
 
     def _known(self, other: DesiredNamespace) -> Iterator[Reading | None]:
+        """Read what is recorded, or else marked, of another stable ID and of the one that it is renamed from."""
         for name in filter(None, (other.stable_id, other.renamed_from)):
             record = self.facts.records.get(name)
             yield self.readings.recorded(record) if record else self.readings.marked(name, other.script_name)
 
     @property
-    def _place(self) -> Slot:
+    def _slot(self) -> Slot:
         return Slot(self.desired.script_name, self.desired.class_name)
 
     @property
@@ -134,31 +145,32 @@ class _Search:
         ownership = self.ownerships.get(self.desired.script_name)
         return ownership is not None and ownership.worker.adopt and ownership.live is not None
 
-    def _said(self, stable_id: str) -> Reading | None:
+    def _marked(self, stable_id: str) -> Reading | None:
         return self.readings.marked(stable_id, self.desired.script_name, adopts=self._adopts)
 
-    def _found(self, said: Reading, formerly: StableId | None) -> ResolvedNamespace | None:
-        """Take what marks or tags say."""
+    def _found(self, reading: Reading, formerly: StableId | None) -> ResolvedNamespace | None:
+        """Take what marks or Alchemy's tags say."""
         script = self.desired.script_name
-        if said.doubtful and said.slot == self._place and self._adopts and not self.readings.is_ours(script):
+        if reading.doubtful and reading.slot == self._slot and self._adopts and not self.readings.is_ours(script):
             return self._unnamed()  # what the user takes over is what is live under this very class
-        if said.doubtful:
-            refuse_doubt(self.desired.stable_id, said, self.findings, self.desired.where)
+        if reading.doubtful:
+            refuse_doubt(self.desired.stable_id, reading, self.findings, self.desired.where)
             return None
-        if said.live is None:
-            self._refuse_lost(said.slot)
+        if reading.live is None:
+            self._refuse_lost(reading.slot)
             return None
-        self._tell_moved(said.slot, said.live)
-        return ResolvedNamespace(desired=self.desired, live=said.live, record=None, formerly=formerly)
+        self._note_moved(reading.slot, reading.live)
+        return ResolvedNamespace(desired=self.desired, live=reading.live, record=None, formerly=formerly)
 
     def _recorded(self, record: RecordedNamespace, formerly: StableId | None) -> ResolvedNamespace | None:
+        """Take what the state file says; an id in the cell counts only where the record has none, or a lost one."""
         desired = self.desired
         if not record.namespace_id and desired.namespace_id:
             resolved = self._explicit()
             return replace(resolved, record=record, formerly=formerly) if resolved else None
         if desired.namespace_id not in {None, record.namespace_id}:
             if desired.namespace_id in self.facts.live and record.namespace_id not in self.facts.live:
-                self._tell_gone(record)  # nothing is left of what was recorded; the user says what the stable ID is now
+                self._note_gone(record)  # nothing is left of what was recorded; the user says what the stable ID is now
                 return self._explicit()
             self.findings.refuse(
                 "namespace-id-conflict",
@@ -170,15 +182,15 @@ class _Search:
                 where=desired.where,
             )
             return None
-        said = self.readings.recorded(record)
-        if said.doubtful:
-            refuse_doubt(self.desired.stable_id, said, self.findings, self.desired.where)
+        reading = self.readings.recorded(record)
+        if reading.doubtful:
+            refuse_doubt(self.desired.stable_id, reading, self.findings, self.desired.where)
             return None
-        if said.live is None:
-            self._gone(record)
+        if reading.live is None:
+            self._refuse_gone(record)
             return None
-        self._tell_moved(said.slot, said.live)
-        return ResolvedNamespace(desired=desired, live=said.live, record=record, formerly=formerly)
+        self._note_moved(reading.slot, reading.live)
+        return ResolvedNamespace(desired=desired, live=reading.live, record=record, formerly=formerly)
 
     def _refuse_two(self, record: RecordedNamespace, former: RecordedNamespace) -> None:
         desired = self.desired
@@ -192,8 +204,8 @@ class _Search:
             where=desired.where,
         )
 
-    def _gone(self, record: RecordedNamespace) -> None:
-        self._tell_gone(record)
+    def _refuse_gone(self, record: RecordedNamespace) -> None:
+        self._note_gone(record)
         desired = self.desired
         self.findings.refuse(
             "namespace-gone",
@@ -207,7 +219,8 @@ class _Search:
             where=desired.where,
         )
 
-    def _tell_gone(self, record: RecordedNamespace) -> None:
+    def _note_gone(self, record: RecordedNamespace) -> None:
+        """Note as drift that a recorded namespace was deleted outside."""
         desired = self.desired
         detail = f"namespace {desired.stable_id} ({record.namespace_id}) is gone from the account, with its objects."
         self.findings.drift.append(
@@ -223,8 +236,8 @@ class _Search:
             )
         )
 
-    def _tell_moved(self, slot: Slot, live: ObservedNamespace) -> None:
-        """Tell of a namespace that is not where it was when we wrote it down."""
+    def _note_moved(self, slot: Slot, live: ObservedNamespace) -> None:
+        """Note as drift that a namespace is not where it was when we wrote it down."""
         if (live.script_name, live.class_name) == slot:
             return
         before, after = ".".join(slot), f"{live.script_name}.{live.class_name}"
@@ -244,6 +257,7 @@ class _Search:
         )
 
     def _explicit(self) -> ResolvedNamespace | None:
+        """Take the namespace id that is declared."""
         desired = self.desired
         live = self.facts.live.get(desired.namespace_id or "")
         if live is None:
@@ -285,7 +299,7 @@ class _Search:
         )
 
 
-def _refuse_doomed(desired: DesiredNamespace, live: ObservedNamespace, doomed: str, findings: Findings) -> None:
+def _refuse_destroyed(desired: DesiredNamespace, live: ObservedNamespace, doomed: str, findings: Findings) -> None:
     findings.refuse(
         "destroy-conflict",
         desired.stable_id,

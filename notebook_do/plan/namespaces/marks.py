@@ -1,10 +1,10 @@
 """Turns script tags into who made a script and which namespace each of its stable IDs is, and back.
 
 Our mark is `ndo:do:<session>:<stage>:<id>=<Class>@<12 hex>;...`, every part percent-encoded, in as many tags as it
-needs; the 12 hex digits are how the namespace id begins, and are missing where an upload creates the namespace, until
-they are put in. Marks of the first edition have no `@`. It lets a lost state file be rebuilt from what is live.
-Cloudflare takes 10 tags a script of 1,024 bytes, without `,` and `&` (measured by others,
-github.com/alchemy-run/alchemy/pull/824). Alchemy's are read only.
+needs; the 12 hex digits are how the namespace id begins. An upload that creates a namespace cannot have its id yet: the
+digits are missing until a change of the tags puts them in. Marks of the first edition have no `@`. A mark lets a lost
+state file be rebuilt from what is live, whatever was renamed or moved meanwhile. Cloudflare takes 10 tags a script of
+1,024 bytes, without `,` and `&` (measured by others, github.com/alchemy-run/alchemy/pull/824). Alchemy's are read only.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ MAX_TAGS = 9
 """One of the ten is left to the deployer, which names its operation in it."""
 MAX_TAG_BYTES = 1024
 ID_DIGITS = 12
+"""How many of the 32 digits of a namespace id a mark has. Two live ids that begin alike are in doubt, never guessed."""
 _OURS = "ndo:"
 _PREFIX = f"{_OURS}do:"
 _BEGINNING = re.compile(rf"[0-9a-f]{{{ID_DIGITS}}}")
@@ -35,7 +36,8 @@ _BEGINNING = re.compile(rf"[0-9a-f]{{{ID_DIGITS}}}")
 class Entry:
     """What a mark says of one stable ID: its class, and how its namespace id begins.
 
-    `begins` is empty where the id was to follow, and None in the first edition: such an entry names a class only.
+    `begins` is empty where the id was to follow, or cannot be read, and None in the first edition: such an entry names
+    a class only.
     """
 
     class_name: str
@@ -56,7 +58,10 @@ class Mark:
 
 
 def read_mark(tags: Iterable[str]) -> Mark | None:
-    """Read our mark; None when there is none. Where it is damaged or contradicts itself, the id is unknown."""
+    """Return our mark; None when there is none. Where it is damaged or contradicts itself, the id is unknown.
+
+    Tags of a second session or stage are left out: one script has one owner, the first in their order.
+    """
     owner: tuple[str, str] | None = None
     entries: dict[str, Entry] = {}
     disputed: set[str] = set()
@@ -69,6 +74,8 @@ def read_mark(tags: Iterable[str]) -> Mark | None:
         for id_, entry in _pairs(body) if found == owner else ():
             if entries.setdefault(id_, entry) != entry:
                 disputed.add(id_)
+    # A disputed entry is kept as one that names a class only. Left out, its stable ID would be one that no mark names,
+    # and could be adopted by its class name.
     known = {id_: replace(entry, begins="") if id_ in disputed else entry for id_, entry in entries.items()}
     return Mark(session=owner[0], stage=owner[1], entries=known) if owner else None
 
@@ -76,21 +83,24 @@ def read_mark(tags: Iterable[str]) -> Mark | None:
 def _pairs(body: str) -> list[tuple[str, Entry]]:
     pairs = []
     for part in body.split(";"):
-        id_, _, said = part.partition("=")
-        class_name, at, begins = said.partition("@")
-        if id_ and class_name:  # a damaged id says that there was one: the class alone is left, which decides nothing
+        id_, _, value = part.partition("=")
+        class_name, at, begins = value.partition("@")
+        if id_ and class_name:  # a damaged id says that there was one: what is left names a class only
             known = begins if _BEGINNING.fullmatch(begins) else ""
             pairs.append((unquote(id_), Entry(class_name=unquote(class_name), begins=known if at else None)))
     return pairs
 
 
 def op_of(script: ObservedScript) -> str | None:
-    """Give the operation of ours that uploaded what is live, where it says so."""
+    """Return the operation of ours that uploaded what is live; None where no tag names one."""
     return next((t.removeprefix(OP_TAG) for t in script.tags if t.startswith(OP_TAG)), None)
 
 
 def alchemy_classes(script: ObservedScript) -> dict[str, str]:
-    """Read Alchemy's tags: class names by its ids; `alchemy:do:` names a binding, `alchemy:dos:` the classes."""
+    """Return class names by Alchemy's ids: its older tags name a binding (`alchemy:do:`), later ones the classes.
+
+    A binding says a class only where it is to a class of the script itself: the tags are written for others too.
+    """
     own = {
         b.name: b.class_name
         for b in script.bindings or ()
@@ -109,12 +119,15 @@ def alchemy_classes(script: ObservedScript) -> dict[str, str]:
 
 
 def entry_of(class_name: str, namespace_id: str) -> Entry:
-    """Write an entry of today: the id is left out while it is empty, and follows later."""
+    """Return an entry as it is written today; with an empty `namespace_id` it waits for the id."""
     return Entry(class_name=class_name, begins=namespace_id[:ID_DIGITS])
 
 
 def write_mark(session: str, stage: str, entries: Mapping[str, Entry]) -> tuple[str, ...]:
-    """Write the mark into as few tags as hold it, with room for the ids that are to follow."""
+    """Return the mark in as few tags as hold it, with room for the ids that are to follow.
+
+    So putting them in never takes one more tag, which Cloudflare could refuse as the eleventh.
+    """
     head = f"{_PREFIX}{quote(session, safe='')}:{quote(stage, safe='')}:"
     tags, body, room = [], "", MAX_TAG_BYTES - len(head)
     for id_, entry in sorted(entries.items()):
@@ -130,13 +143,16 @@ def write_mark(session: str, stage: str, entries: Mapping[str, Entry]) -> tuple[
 
 
 def marked_tags(live: Iterable[str], mark: tuple[str, ...]) -> tuple[str, ...]:
-    """Give the tags to upload: the live ones of others, and of our mark what fits beside them."""
+    """Return the tags to upload: the live ones of others, and of our mark what fits beside them.
+
+    What does not fit is known to the state file alone, and the plan warns of that.
+    """
     foreign = sorted({tag for tag in live if not tag.startswith(_OURS)})
     return (*foreign, *mark[: max(0, MAX_TAGS - len(foreign))])
 
 
 def completed_tags(live: Iterable[str], ids: Mapping[str, str]) -> tuple[str, ...]:
-    """Give the live tags with `ids` (namespace id by stable ID) in the entries of our mark that wait for one."""
+    """Return the live tags with `ids` (namespace id by stable ID) in the entries of our mark that wait for one."""
     tags = tuple(live)
     mark = read_mark(tags)
     if mark is None:

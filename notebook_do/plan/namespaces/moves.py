@@ -9,8 +9,8 @@
 
 A move is one class migration of one upload. All but the last keep the namespace, its id and its objects.
 
-While a swap or a chain is on its way, a namespace has a name that the source does not have, or that the source gives to
-another class. The upload then gets a main module that re-exports the source's and overrides exactly these names, so
+While a swap or a chain is on its way, a namespace has a class name that the code does not have, or that the code gives
+to another class. The upload then gets a main module that re-exports the code's and overrides exactly these names, so
 that at every moment each namespace runs its own class.
 """
 
@@ -238,10 +238,10 @@ _MAIN_MODULE = "notebook-do-exports.js"
 
 
 def names_of(state: State) -> dict[Slot, str | None]:
-    """Return every name that is taken by a namespace, with the class of the source that must run under it.
+    """Return every name that a namespace takes, with the class of the declared code that must run under it.
 
-    None stands for a class that the source does not have any more. A transfer that is announced takes two names: both
-    scripts must export the class until the source has handed it over (`config_export_not_in_code`, 10064).
+    None stands for a class that the code does not have any more. A transfer that is announced takes two names: until
+    the source hands it over, both scripts must export the class (10064, `config_export_not_in_code`).
     """
     match state:
         case At() | Leaving():
@@ -259,11 +259,11 @@ def names_of(state: State) -> dict[Slot, str | None]:
 def with_exports(
     main_module: str, modules: tuple[Module, ...], exports: Mapping[str, str | None]
 ) -> tuple[str, tuple[Module, ...]]:
-    """Return main module and modules in which each name of `exports` is the source's class of that value.
+    """Return main module and modules in which each name of `exports` is the code's class of that value.
 
-    None stands for an empty class, for a namespace that is about to be destroyed and whose class is gone from the
-    source: Cloudflare refuses an upload that does not export a class which has objects (10064). Names that the source
-    exports itself under the same name need nothing.
+    None stands for an empty class, for a namespace that is about to be destroyed and whose class is gone from the code:
+    Cloudflare refuses an upload that does not export a class which has objects (10064). Names that the code exports
+    itself under the same name need nothing.
     """
     renamed = {name: class_name for name, class_name in sorted(exports.items()) if name != class_name}
     if not renamed:

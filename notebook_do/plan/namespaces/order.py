@@ -1,6 +1,7 @@
 """Puts scripts and steps in their order: what must be first is first, what should be first is where that is possible.
 
-Nothing that answers is removed before what replaces it is set.
+Nothing that answers is removed before what replaces it is set: setting a trigger can fail, since somebody else may have
+taken the host name.
 """
 
 from __future__ import annotations
@@ -32,7 +33,11 @@ class CrossedTransfer(Exception):  # noqa: N818 - caught at once and turned into
 
 
 def order_of(hard: Mapping[str, set[str]], soft: Mapping[str, set[str]]) -> list[str]:
-    """Sort by both kinds of edges (node -> what comes before it); a circle of soft ones is broken by name."""
+    """Sort by both kinds of edges (node -> what comes before it); a circle of soft ones is broken by name.
+
+    Of those that can be next the first by name is: the same edges give the same order. Raise CrossedTransfer where the
+    hard edges make a circle.
+    """
     waiting = {node: hard[node] | soft.get(node, set()) for node in hard}
     followers: dict[str, list[str]] = {node: [] for node in hard}
     for node, before in waiting.items():
@@ -49,8 +54,6 @@ def order_of(hard: Mapping[str, set[str]], soft: Mapping[str, set[str]]) -> list
                 raise CrossedTransfer(tuple(n for n in sorted(waiting) if n not in done and hard[n] - done))
             heappush(ready, able[0])
         node = heappop(ready)
-        if node in done:
-            continue
         done.add(node)
         order.append(node)
         for follower in followers[node]:
@@ -61,12 +64,17 @@ def order_of(hard: Mapping[str, set[str]], soft: Mapping[str, set[str]]) -> list
 
 
 def closed_last(triggering: Triggering) -> frozenset[str]:
-    """Name the scripts that get a route or a custom domain: their workers.dev address is closed only after that."""
+    """Return the scripts that get a route or a custom domain: their workers.dev address is closed only after that."""
     return frozenset(s.script_name for s in triggering.sets if s.trigger.kind != "consumer")
 
 
 def in_sequence(steps: list[Step], triggering: Triggering, ownerships: Mapping[str, Ownership]) -> list[Step]:
-    """Put the steps about triggers among the uploads and their settings, which keep their order."""
+    """Return `steps` in their order, with the steps about triggers put among the uploads and their settings.
+
+    Triggers come after all uploads, with one exception: Cloudflare refuses an upload without `queue()` while the script
+    consumes a queue (11001), so the queues of a Worker that is declared without any are freed before its first upload.
+    They are given on at once where their new consumer is uploaded by then; a queue has one consumer (11004).
+    """
     uploaded = {step.script_name for step in steps if isinstance(step, Upload)}
     idle = {n for n, ownership in ownerships.items() if n in uploaded and stops_consuming(ownership.worker)}
     early = [r for r in triggering.removals if r.trigger.kind == "consumer" and r.script_name in idle]
@@ -90,7 +98,10 @@ def in_sequence(steps: list[Step], triggering: Triggering, ownerships: Mapping[s
 def _ending(
     removals: list[RemoveTrigger], waiting: Mapping[tuple[str, str], SetTrigger], closings: list[Step]
 ) -> list[Step]:
-    """Give what comes after the uploads: what is only set, what moves, and then what is only removed."""
+    """Return what comes after the uploads: what is only set, what moves, and then what is only removed.
+
+    A trigger that moves between two Workers is freed right before it is given: it is nobody's for a moment only.
+    """
     moves = [r for r in removals if _place(r) in waiting]
     moved = {_place(r) for r in moves}
     ending: list[Step] = [s for place, s in waiting.items() if place not in moved]
@@ -143,6 +154,7 @@ def deletions(destroy_set: DestroySet, facts: Facts) -> list[Step]:
 
 
 def _clients_first(scripts: frozenset[str], facts: Facts) -> list[str]:
+    """Sort scripts so that each comes before those that it binds, as far as its bindings were read."""
     before: dict[str, set[str]] = {script: set() for script in scripts}
     for script in scripts:
         for target in _bound_scripts(facts.scripts[script]):

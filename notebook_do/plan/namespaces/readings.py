@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Saying:
-    """Something that says which namespace a stable ID is: by its class on a script, and by how its id begins."""
+class Statement:
+    """What a mark, a tag or a record says of a stable ID: its class on a script, and how its namespace id begins."""
 
     slot: Slot
     begins: str | None = None
@@ -39,17 +39,20 @@ class Saying:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """Where a stable ID is said to be, and what is live of it: None where it is gone, or in doubt."""
+    """What the statements about a stable ID come to: where they say that it is, and which live namespace that is.
+
+    `live` is None where the namespace is gone, and where it is in doubt.
+    """
 
     slot: Slot
     live: ObservedNamespace | None = None
     doubtful: bool = False
     candidates: tuple[ObservedNamespace, ...] = ()
-    """What it may be, where that is in doubt."""
+    """What it may be, where that is in doubt, by namespace id."""
 
 
 class Readings:
-    """All that marks, Alchemy's tags and records say, against what is live."""
+    """All that marks, Alchemy's tags and records say, against what is live. `session` is its name and stage."""
 
     def __init__(
         self,
@@ -63,7 +66,7 @@ class Readings:
 
     @cached_property
     def marks(self) -> dict[str, Mark]:
-        """Give the marks by script, of whatever session and stage."""
+        """The marks by script, of whatever session and stage."""
         found = {name: read_mark(self._scripts[name].tags) for name in sorted(self._scripts)}
         return {name: mark for name, mark in found.items() if mark}
 
@@ -95,7 +98,10 @@ class Readings:
 
     @cached_property
     def claims(self) -> dict[str, frozenset[str]]:
-        """Give by namespace id the stable IDs that claim it by its id: in records, and in marks of any session."""
+        """By namespace id the stable IDs that claim it by its id: in records, and in marks of any session.
+
+        Whoever claims a namespace so, nobody else gets it by its class name.
+        """
         found: dict[str, set[str]] = {}
         for record in self._recorded.namespaces:
             found.setdefault(record.namespace_id, set()).add(record.stable_id)
@@ -112,60 +118,67 @@ class Readings:
     # --- one stable ID
 
     def marked(self, stable_id: str, host: str, *, adopts: bool = False) -> Reading | None:
-        """Read what our marks say, that of the `host` first; with `adopts` also its mark of others and Alchemy's tags.
+        """Read what our marks say; with `adopts` also the mark of another session on `host`, or else Alchemy's tags.
 
-        None when nothing names the stable ID.
+        All our scripts are asked, that of the `host` first: a namespace may have been moved outside, or by a deploy
+        whose state file is lost. None when nothing names the stable ID.
         """
         names = [host, *(n for n in self.marks if n != host)]
         marks = {n: self.marks[n] for n in names if self.is_ours(n) or (adopts and n == host and n in self.marks)}
-        said = [_saying(name, mark.entries[stable_id]) for name, mark in marks.items() if stable_id in mark.entries]
-        if not said and adopts and host in self._scripts:
+        found = [_statement(name, mark.entries[stable_id]) for name, mark in marks.items() if stable_id in mark.entries]
+        if not found and adopts and host in self._scripts:
             classes = alchemy_classes(self._scripts[host])
-            said = [Saying(slot=Slot(host, classes[stable_id]))] if stable_id in classes else []
-        return self._read(stable_id, said) if said else None
+            found = [Statement(slot=Slot(host, classes[stable_id]))] if stable_id in classes else []
+        return self._read(stable_id, found) if found else None
 
     def told_by(self, script: str) -> dict[str, Reading]:
         """Read what the tags of one script say of every stable ID that they name, whoever set them."""
         if mark := self.marks.get(script):
-            return {i: self._read(i, [_saying(script, entry)]) for i, entry in mark.entries.items()}
+            return {i: self._read(i, [_statement(script, entry)]) for i, entry in mark.entries.items()}
         classes = alchemy_classes(self._scripts[script]) if script in self._scripts else {}
-        return {i: self._read(i, [Saying(slot=Slot(script, name))]) for i, name in classes.items()}
+        return {i: self._read(i, [Statement(slot=Slot(script, name))]) for i, name in classes.items()}
 
     def recorded(self, record: RecordedNamespace) -> Reading:
-        """Read a record: by its id; one without an id by a mark that has it, or else by its class."""
+        """Read a record: by its id; one without an id by a mark that has it, or else by its class.
+
+        A record has no id where the namespace that a deploy created was not listed afterwards.
+        """
         slot = Slot(record.script_name, record.class_name)
         if record.namespace_id:
             return Reading(slot=slot, live=self._live.get(record.namespace_id))
         marked = [
-            _saying(name, mark.entries[record.stable_id])
+            _statement(name, mark.entries[record.stable_id])
             for name, mark in self.marks.items()
             if self.is_ours(name) and record.stable_id in mark.entries and mark.entries[record.stable_id].begins
         ]
-        return self._read(record.stable_id, marked or [Saying(slot=slot)])
+        return self._read(record.stable_id, marked or [Statement(slot=slot)])
 
-    def _read(self, stable_id: str, said: list[Saying]) -> Reading:
-        named = [one for one in said if one.begins]
+    def _read(self, stable_id: str, statements: list[Statement]) -> Reading:
+        """Decide between statements about one stable ID: an id that is live outweighs any class name."""
+        named = [one for one in statements if one.begins]
         if not named:
-            return self._by_class(stable_id, said)
+            return self._by_class(stable_id, statements)
         found = {n.namespace_id: n for one in named for n in self._begins.get(one.begins or "", [])}
-        if len(found) > 1:
+        if len(found) > 1:  # two marks name two namespaces, or two ids begin alike
             return self._in_doubt(stable_id, named[0].slot, found.values())
         if found:
             (live,) = found.values()
             which = next(one for one in named if live.namespace_id.startswith(one.begins or "-"))
             return Reading(slot=which.slot, live=live)
-        return Reading(slot=named[0].slot) if len(said) == len(named) else self._in_doubt(stable_id, said[0].slot)
+        if len(named) < len(statements):  # the ids are gone, but a statement without one may speak of what is live
+            return self._in_doubt(stable_id, statements[0].slot)
+        return Reading(slot=named[0].slot)
 
-    def _by_class(self, stable_id: str, said: list[Saying]) -> Reading:
-        """Read what names a class only."""
-        there = [one for one in said if one.slot in self._slots] or said
+    def _by_class(self, stable_id: str, statements: list[Statement]) -> Reading:
+        """Decide between statements that name a class only: believed where nothing else can be meant."""
+        there = [one for one in statements if one.slot in self._slots] or statements
         slot = there[0].slot
         free = self._free(slot.script, stable_id)
         if len(there) > 1:
             return self._in_doubt(stable_id, slot)
         if self._untouched(slot.script):
             return Reading(slot=slot, live=self._slots.get(slot))
-        if not free:
+        if not free:  # every namespace there is another one by its id: this one is gone
             return Reading(slot=slot)
         if len(free) == 1 and free[0].class_name == slot.class_name and not self._rivals(slot.script, stable_id):
             return Reading(slot=slot, live=free[0])
@@ -176,12 +189,12 @@ class Readings:
         return Reading(slot=slot, doubtful=True, candidates=tuple(sorted(candidates, key=lambda n: n.namespace_id)))
 
     def _free(self, script: str, stable_id: str) -> list[ObservedNamespace]:
-        """Give what a script hosts and no other stable ID claims by its id."""
+        """Return what a script hosts and no other stable ID claims by its id."""
         others = {id_ for id_, stable_ids in self.claims.items() if stable_ids - {stable_id}}
         return [n for n in self._hosted.get(script, []) if n.namespace_id not in others]
 
     def _rivals(self, script: str, stable_id: str) -> set[str]:
-        """Give the other stable IDs that are said to live on a script, by no id."""
+        """Return the other stable IDs that are said to be on a script, by a class name only."""
         mark = self.marks.get(script)
         names = {i for i, entry in mark.entries.items() if not entry.begins} if mark else set()
         if not mark and script in self._scripts:
@@ -191,7 +204,10 @@ class Readings:
         return names - known - {stable_id}
 
     def _untouched(self, script: str) -> bool:
-        """Say whether a script is live as we left it, so that the classes that we wrote down are those of today."""
+        """Say whether a script is live as we left it, so that the classes that we wrote down are those of today.
+
+        By etag and time of change, both: either one missing, in an old state file say, decides nothing.
+        """
         live, record = self._scripts.get(script), self._workers.get(script)
         if live is None or record is None or None in {record.etag, record.modified_on}:
             return False
@@ -205,7 +221,7 @@ class Readings:
 
 
 def readings_of(facts: Facts) -> Readings:
-    """Give what can be read from what is live."""
+    """Return what can be read from what is live."""
     session = facts.desired.session, facts.desired.stage
     return Readings(facts.scripts, facts.observed.namespaces, facts.recorded, session)
 
@@ -226,22 +242,23 @@ def reading_of(stable_id: StableId, facts: Facts, readings: Readings) -> Reading
     return readings.marked(stable_id, desired.script_name)
 
 
-def refuse_doubt(stable_id: str, said: Reading, findings: Findings, where: Where | None) -> None:
+def refuse_doubt(stable_id: str, reading: Reading, findings: Findings, where: Where | None) -> None:
     """Refuse to guess which live namespace a stable ID is; the choices are what it may be."""
+    slot = reading.slot
     choices = [
         f"class {n.class_name} ({n.storage}): declare namespace_id={n.namespace_id!r} (--namespace-id {n.namespace_id})"
-        for n in said.candidates
+        for n in reading.candidates
     ]
-    findings.asked_about |= {n.namespace_id for n in said.candidates}
+    findings.asked_about |= {n.namespace_id for n in reading.candidates}
     findings.refuse(
         "identity-unknown",
         stable_id,
-        f"namespace {stable_id} is known as class {said.slot.class_name} of Worker {said.slot.script} only, and by no "
+        f"namespace {stable_id} is known as class {slot.class_name} of Worker {slot.script} only, and by no "
         "id that tells; classes can change their names, so which of the live namespaces it is cannot be told.",
         *choices,
         where=where,
     )
 
 
-def _saying(script: str, entry: Entry) -> Saying:
-    return Saying(slot=Slot(script, entry.class_name), begins=entry.begins)
+def _statement(script: str, entry: Entry) -> Statement:
+    return Statement(slot=Slot(script, entry.class_name), begins=entry.begins)

@@ -5,7 +5,7 @@ What every upload keeps to:
 - A name is taken only if it was free before the upload, and none is left and taken by the same one. Cloudflare refuses
   a class that is "the target of more than one migration" (10074), and whether it takes A to B and B to C in one upload
   is written nowhere. So a chain of renames is one upload a link, and a swap goes over a temporary name.
-- A script is not uploaded while a namespace is to leave it, since its new source need not have that class any more
+- A script is not uploaded while a namespace is to leave it, since its new code need not have that class any more
   (10064), except by the upload that hands the namespace over.
 - Deletions come last, each script's in an upload of its own: nothing brings back what they end.
 
@@ -61,9 +61,10 @@ class UploadRequest:
     bound_classes: frozenset[str] = frozenset()
     """The class names in its bindings, whichever script hosts them."""
     serves: frozenset[str] = frozenset()
-    """Declared scripts that it binds as services, or sends its tail to."""
+    """Declared scripts that it binds as services, or sends its tail to. An upload leaves out those that do not exist
+    yet (10143, 10203)."""
     follows: frozenset[str] = frozenset()
-    """Declared scripts that take over a queue which it stops to consume."""
+    """Declared scripts that take over a queue which it stops to consume: uploaded before it, they take it at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,7 @@ class Stage:
     hosted: tuple[tuple[str, Storage, StableId], ...]
     """(class, storage, stable ID) of every namespace that the script hosts after the upload, sorted."""
     exports: Mapping[str, str | None]
-    """The class names that the upload must export, and the source's class for each; None: an empty class."""
+    """The class names that the upload must export, and the code's class for each; None: an empty class."""
     places: Mapping[StableId, Slot]
     """Where each namespace that the script binds can be bound now; the others are left out for now."""
     barred: frozenset[str]
@@ -125,6 +126,7 @@ class _Schedule:
         """Upload script after script, as far as each can go, until all are done; then delete."""
         everything = self._order()
         order = [script for script in everything if self._has_work(script)]
+        # More than one round only where what a script waits for comes after it: a source that hands over, a circle.
         while any(self._has_work(script) for script in order):
             before = len(self.uploads)
             for script in order:
@@ -169,7 +171,7 @@ class _Schedule:
         bound = (self._states[id_] for id_ in request.binds if id_ in self._states)
         return (
             not self._has_moves(script)
-            and all(is_settled(state) for state in bound)
+            and all(is_settled(state) for state in bound)  # or a later upload would have to name another class
             and request.serves <= self._existing | {script}
         )
 
@@ -199,7 +201,7 @@ class _Schedule:
         for _, state in self._on(script):
             match state:
                 case Leaving() if state.slot.script == script:
-                    return True  # its new source need not have the class (10064): the destination speaks first
+                    return True  # its new code need not have the class (10064): the destination comes first
                 case Landing() if state.arrival.script == script:
                     return True  # an upload that does not announce it again takes the announcement back
         return False
@@ -267,7 +269,7 @@ class _Schedule:
         """Break a circle of bindings: upload a script without those that cannot be bound yet."""
         for script in order:
             if script in self._due and script not in self._forced:
-                self._forced.add(script)
+                self._forced.add(script)  # once a script: what it waits for exists after that, or nothing will bring it
                 self._upload(script)
                 return
         raise AssertionError("no upload can be next")
@@ -326,7 +328,7 @@ class _Schedule:
             script=script,
             class_migrations=migrations,
             hosted=tuple(sorted((slot.class_name, move.storage, move.stable_id) for move, _, slot in here)),
-            exports={slot.class_name: source for slot, source in names if slot.script == script},
+            exports={slot.class_name: code_class for slot, code_class in names if slot.script == script},
             places={id_: slot for id_ in bound if (slot := slot_of(self._states[id_]))},
             barred=frozenset(barred),
             services=frozenset(self._existing),

@@ -1,8 +1,9 @@
-"""Turns identified namespaces into what must happen to them: create, rename, transfer, delete. Never by a guess.
+"""Turns resolved namespaces into their moves, and refuses the moves that nobody declared or that have no way.
 
-What is missing among the declarations is kept, never deleted; what could be a rename or a move but was not declared as
-one is a refusal that names both sides and the choices. A namespace on a Worker that is not declared here is bound by
-its class name, so that class must be of its id.
+A namespace that is missing among the declarations is kept, never deleted. What could be a rename or a transfer but was
+not declared as one is a refusal that names both sides and the choices: a guess would leave objects behind, or give them
+to another class. A namespace on a Worker that is not declared here is bound by its class name, so that class must be of
+its id.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 def move_of(
     resolved: ResolvedNamespace, facts: Facts, ownerships: dict[str, Ownership], findings: Findings
 ) -> NamespaceMove:
-    """Give the way of one namespace from where it lives to where it is declared."""
+    """Return the move of one namespace from where it lives to where it is declared, be it the same place."""
     desired, live = resolved.desired, resolved.live
     goal = Slot(desired.script_name, desired.class_name)
     if live is None:
@@ -54,6 +55,7 @@ def move_of(
 
 
 def _check_new_storage(desired: DesiredNamespace, findings: Findings) -> None:
+    """Warn of a new key-value namespace: refused on the free plan (10097), and where an account has none (10099)."""
     if desired.storage is Storage.KV:
         findings.warnings.append(
             f"namespace {desired.stable_id}: Cloudflare takes new key-value namespaces from few accounts only; "
@@ -62,6 +64,7 @@ def _check_new_storage(desired: DesiredNamespace, findings: Findings) -> None:
 
 
 def _refuse_flip(desired: DesiredNamespace, live: ObservedNamespace, findings: Findings) -> None:
+    """Refuse another storage than the live one: it is settled when a namespace begins, and no migration changes it."""
     findings.refuse(
         "storage-flip",
         desired.stable_id,
@@ -80,7 +83,11 @@ def _check_transfer(
     ownerships: dict[str, Ownership],
     findings: Findings,
 ) -> None:
-    """Refuse a move that was not declared, or that Cloudflare has no way for."""
+    """Refuse a move that was not declared, or that Cloudflare has no way for.
+
+    A transfer is sent in one form: in `migrations` the destination takes over, in `exports` both scripts have a part in
+    it. A switch to `exports` declares every class as it is now, so no transfer goes along with it.
+    """
     desired = resolved.desired
     if _script_named(desired.transferred_from, facts) != live.script_name:
         _refuse_move(desired, live, findings)
@@ -117,7 +124,7 @@ def _check_transfer(
 
 
 def _script_named(name: str | None, facts: Facts) -> str | None:
-    """Resolve a Worker's name or id; a source that is no longer declared is known by its record."""
+    """Return the script of a Worker's name or id; a source that is no longer declared is known by its record."""
     if name is None or name in facts.scripts:
         return name
     record = facts.worker_records.get(name)
@@ -141,12 +148,14 @@ def _refuse_move(desired: DesiredNamespace, live: ObservedNamespace, findings: F
 def check_slots(moves: Iterable[NamespaceMove], doomed: Mapping[str, str], facts: Facts, findings: Findings) -> None:
     """Refuse a goal that a namespace to be destroyed, or one that nobody declared, still holds.
 
-    `doomed` gives the stable ID by namespace id. Also refuses a transfer that Cloudflare's forms have no way for.
+    `doomed` gives the stable ID by namespace id. One plan does not delete a class and give its name away: deletions
+    come after all other uploads.
     """
     listed = list(moves)
     moving = {u.namespace_id for u in listed if u.goal}
     for move in listed:
         occupant = facts.slots.get(move.goal) if move.goal else None
+        # An occupant with a goal of its own makes room, or is the namespace itself; the schedule orders that.
         if occupant is None or move.goal is None or occupant.namespace_id in moving:
             continue
         where = facts.namespaces[move.stable_id].where
@@ -166,12 +175,14 @@ def check_missing(
 ) -> None:
     """Refuse to upload a script that hosts live namespaces which nothing declares now.
 
+    Cloudflare refuses an upload that does not export their classes (10064), and the code need not have them any more.
     `known` are the namespace ids that this plan holds or destroys; `new` are the namespaces to be created there.
     """
     missing = [n for n in facts.hosted.get(script, []) if n.namespace_id not in known]
     if not missing:
         return
-    left = [_left(n, facts) for n in missing]
+    claims = readings_of(facts).claims
+    left = [_left(n, facts, claims.get(n.namespace_id, frozenset())) for n in missing]
     created = sorted(new, key=lambda u: u.stable_id)
     for move in created:
         _refuse_ambiguous(move, left, facts, findings)
@@ -216,12 +227,11 @@ class _Left:
         )
 
 
-def _left(namespace: ObservedNamespace, facts: Facts) -> _Left:
+def _left(namespace: ObservedNamespace, facts: Facts, claims: frozenset[str]) -> _Left:
     """Name a namespace by its record, by the cell that says its id, or by the one mark that does."""
     id_ = namespace.namespace_id
     recorded: list[str] = [r.stable_id for r in facts.recorded.namespaces if r.namespace_id == id_]
     declared = [n.stable_id for n in facts.desired.namespaces if n.namespace_id == id_]
-    claims = readings_of(facts).claims.get(id_, frozenset())
     marked = [i for i in claims if len(claims) == 1 and i not in facts.namespaces]
     return _Left(
         namespace=namespace,
@@ -232,7 +242,10 @@ def _left(namespace: ObservedNamespace, facts: Facts) -> _Left:
 
 
 def _refuse_ambiguous(move: NamespaceMove, left: list[_Left], facts: Facts, findings: Findings) -> None:
-    """Refuse a new stable ID beside a live one that is no longer declared: it may be the same thing, renamed."""
+    """Refuse a new stable ID beside a live namespace that is no longer declared: it may be the same one, renamed.
+
+    One of the same class is the likely one; else any of them is.
+    """
     desired = facts.namespaces[move.stable_id]
     same = [each for each in left if each.namespace.class_name == desired.class_name]
     likely = same or left
@@ -268,8 +281,12 @@ def _refuse_ambiguous(move: NamespaceMove, left: list[_Left], facts: Facts, find
 def check_arrivals(
     moves: Iterable[NamespaceMove], ownerships: Mapping[str, Ownership], facts: Facts, findings: Findings
 ) -> None:
-    """Refuse a transfer with a rename whose way is barred: in the `exports` form a class keeps its name on the way."""
+    """Refuse a transfer with a rename whose way is barred: in the `exports` form a class keeps its name on the way.
+
+    Two that arrive under one name bar each other. (In the `migrations` form a transfer renames at once.)
+    """
     listed = list(moves)
+    # Every name counts once as one that is in use, and once more for each transfer that arrives under it.
     slots = Counter({slot for u in listed for slot in (u.at, u.goal) if slot})
     slots.update(Slot(u.goal.script, u.at.class_name) for u in listed if u.at and u.goal and u.leaves)
     for move in listed:
@@ -289,14 +306,14 @@ def check_arrivals(
 
 
 def check_foreign_hosts(facts: Facts, destroy_set: DestroySet, findings: Findings) -> None:
-    """Refuse a namespace on a Worker that is neither declared nor live with that class, of that identity."""
+    """Refuse a namespace on a Worker that is neither declared here nor live with that class, of that namespace id."""
     readings = readings_of(facts)
     for namespace in facts.desired.namespaces:
         if namespace.host is not None or namespace.stable_id in destroy_set.stable_ids:
             continue
         script, class_name = namespace.script_name, namespace.class_name
         live, wanted = facts.slots.get(Slot(script, class_name)), _wanted(namespace, facts, readings)
-        if live is not None and live.namespace_id.startswith(wanted):
+        if live is not None and live.namespace_id.startswith(wanted):  # with no id known, the class name has to do
             continue
         classes = ", ".join(f"{n.class_name} ({n.namespace_id})" for n in facts.hosted.get(script, [])) or "none"
         findings.refuse(
@@ -313,14 +330,14 @@ def check_foreign_hosts(facts: Facts, destroy_set: DestroySet, findings: Finding
 
 
 def _wanted(namespace: DesiredNamespace, facts: Facts, readings: Readings) -> str:
-    """Give the id that the namespace has, or how it begins; empty where nothing tells it."""
+    """Return the id that the namespace must have, or how it begins; empty where nothing says it."""
     record, mark = facts.records.get(namespace.stable_id), readings.marks.get(namespace.script_name)
     entry = mark.entries.get(namespace.stable_id) if mark else None
     return namespace.namespace_id or (record.namespace_id if record else "") or (entry.begins if entry else "") or ""
 
 
 def elsewhere(facts: Facts) -> dict[str, str]:
-    """Give the live ids of the declared namespaces whose Worker is not declared here."""
+    """Return the live ids of the declared namespaces whose Worker is not declared here, by stable ID."""
     foreign = (n for n in facts.desired.namespaces if n.host is None)
     found = ((n.stable_id, facts.slots.get(Slot(n.script_name, n.class_name))) for n in foreign)
     return {stable_id: live.namespace_id for stable_id, live in found if live}
