@@ -31,7 +31,7 @@ from notebook_do.model import (
 )
 from notebook_do.model.steps import Upload
 from notebook_do.plan.build import build_plan
-from notebook_do.plan.workers.diff import same_binding
+from notebook_do.plan.workers.bindings import same_binding
 from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:

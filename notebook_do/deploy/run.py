@@ -32,7 +32,7 @@ from notebook_do.errors import (
 from notebook_do.live.observe import observe, observe_scripts
 from notebook_do.model.steps import DeleteScript, Forget, MakeQueue, SetMark, Upload
 from notebook_do.plan.plan import take_baseline
-from notebook_do.plan.sentences import update_notes
+from notebook_do.plan.workers.settings import update_notes
 from notebook_do.state import make_key
 from notebook_do.state.journal import Journal
 

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from notebook_do.errors import ApiError, DeployError, SourceError
-from notebook_do.plan.workers.triggers import bound_queues
+from notebook_do.plan.workers.bindings import bound_queues
 
 if TYPE_CHECKING:
     from notebook_do.errors import DurableError

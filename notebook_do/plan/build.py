@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from notebook_do.model import ClassBinding
 from notebook_do.model.steps import Forget, SetMark, Upload
-from notebook_do.plan.facts import Facts, Findings, gather, newest_deployments
+from notebook_do.plan.facts import Facts, Findings, gather, newest_deployments, set_aside
 from notebook_do.plan.namespaces.destroy import (
     DestroySet,
     check_binders,
@@ -33,24 +33,30 @@ from notebook_do.plan.namespaces.transfer import (
     move_of,
 )
 from notebook_do.plan.plan import Action, Change, Plan, take_baseline
-from notebook_do.plan.rows import binding_rows, migration_rows
-from notebook_do.plan.sentences import (
+from notebook_do.plan.rows import (
+    binding_rows,
     destroy_changes,
     gone_changes,
     kept,
     kept_changes,
     mark_change,
+    migration_rows,
     namespace_changes,
-    secret_notes,
     undeclared_words,
 )
-from notebook_do.plan.undecided import set_aside
+from notebook_do.plan.sentences import say
 from notebook_do.plan.uploads import Uploads
-from notebook_do.plan.workers.bindings import called_by
+from notebook_do.plan.workers.bindings import called_by, secret_notes
 from notebook_do.plan.workers.diff import WorkerDiff, compare
-from notebook_do.plan.workers.exports import check_entries
-from notebook_do.plan.workers.lifecycle import handovers, settle_forms
-from notebook_do.plan.workers.ownership import Ownership, change_of, check_behind, check_split, ownership_of
+from notebook_do.plan.workers.lifecycle import check_entries, handovers
+from notebook_do.plan.workers.ownership import (
+    Ownership,
+    change_of,
+    check_behind,
+    check_split,
+    ownership_of,
+    settle_forms,
+)
 from notebook_do.plan.workers.triggers import Triggering, trigger_steps
 
 if TYPE_CHECKING:
@@ -72,17 +78,17 @@ def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests 
     undecided: Mapping[str, str] = MappingProxyType({}),
     own: Collection[str] = (),
 ) -> Plan:
-    """Compare the three states and give the plan; the same three give a byte-equal plan.
+    """Compare the three states and return the plan; the same three make a byte-equal plan.
 
     `default_compatibility_date` is for Workers that are not live yet and declare none. `secret_readings` tells of each
-    declared secret, by script name and binding, whether its value is the one that was set last; `undecided` gives the
+    declared secret, by script name and binding, whether its value is the one that was set last; `undecided` are the
     scripts to leave out, with the reason; `own` are the operations of this session's journal.
     """
     asked, undeclared = desired.destroy, undeclared_words(desired, recorded, observed)
     desired, recorded, observed, left_out = set_aside(desired, recorded, observed, undecided)
     facts, findings = gather(desired, recorded, observed, secret_readings), Findings()
     _check_account(facts, findings)
-    destroy_set = destroy_set_of(facts, findings)
+    destroy_set = destroy_set_of(facts, findings)  # first: what is to be destroyed is planned for in no other way
     work = _survey(facts, destroy_set, findings)
     scripts = _scripts(facts)
     check_behind([s for s in observed.scripts if s.name in scripts], recorded, own, findings)
@@ -101,7 +107,7 @@ def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests 
         refusals=tuple(sorted(findings.refusals, key=lambda r: (r.subject, r.code))),
         consents=destroy_set.consents(),
         warnings=tuple(findings.warnings),
-        notes=secret_notes(work.diffs[script] for script in sorted(work.diffs)),
+        notes=secret_notes(work.diffs[script].ownership for script in sorted(work.diffs)),
         baseline=take_baseline(recorded, observed, scripts, ids),
         scripts=scripts,
         namespace_ids=ids,
@@ -133,14 +139,7 @@ class _Work:
 def _check_account(facts: Facts, findings: Findings) -> None:
     recorded, observed = facts.recorded, facts.observed
     if recorded.account_id not in {None, observed.account_id} or recorded.api_origin not in {None, observed.api_origin}:
-        findings.refuse(
-            "other-account",
-            str(recorded.account_id),
-            f"the state file belongs to account {recorded.account_id} at {recorded.api_origin}; this is account "
-            f"{observed.account_id} at {observed.api_origin}.",
-            "use the account that it belongs to",
-            "open a session with another state file for this account",
-        )
+        findings.refuse("other-account", str(recorded.account_id), recorded=recorded, observed=observed)
 
 
 def _survey(facts: Facts, destroy_set: DestroySet, findings: Findings) -> _Work:
@@ -192,16 +191,15 @@ def _check_secrets(diff: WorkerDiff, facts: Facts, findings: Findings) -> None:
         findings.refuse(
             "secret-missing",
             f"{worker.id}.{name}",
-            f"secret {name} of Worker {worker.script_name} was never set, and there is no value for it: "
-            f"{facts.secret_readings[worker.script_name, name].problem}",
-            "give it a value where it says, and plan again",
-            "leave the secret out of the declaration",
             where=worker.where,
+            secret=name,
+            script=worker.script_name,
+            problem=facts.secret_readings[worker.script_name, name].problem,
         )
 
 
 def _busy_scripts(work: _Work) -> set[str]:
-    """Name the scripts that are uploaded by this plan."""
+    """Return the scripts that are uploaded by this plan."""
     busy = {script for script, diff in work.diffs.items() if diff.changed}
     for move in work.moves:
         if move.at != move.goal:
@@ -242,7 +240,7 @@ def _steps(work: _Work, default_compatibility_date: str) -> list[Step]:
     try:
         scheduled = schedule_uploads(work.moves, requests, work.facts.scripts.keys() & work.diffs.keys())
     except CrossedTransfer as crossed:
-        _refuse_crossed(work, crossed)
+        work.findings.refuse("crossed-transfer", ",".join(crossed.scripts), scripts=" and ".join(crossed.scripts))
         return []
     _check_aliases(work, scheduled)
     uploads = Uploads(
@@ -277,38 +275,24 @@ def _request_of(work: _Work, script: str) -> UploadRequest:
 
 
 def _must_unbind(work: _Work, script: str) -> bool:
-    """Say whether the live script still binds, or may still bind, a class of its own that is to be deleted."""
-    doomed = {u.at.class_name for u in work.destroy_set.moves() if u.at and u.at.script == script}
+    """Say whether the live script still binds, or may still bind, a class of its own that is to be deleted.
+
+    Cloudflare deletes no class that the live version binds (10061), so an upload without the binding comes first.
+    """
+    deleted = {u.at.class_name for u in work.destroy_set.moves() if u.at and u.at.script == script}
     live = work.facts.scripts.get(script)
-    if not doomed or live is None:
+    if not deleted or live is None:
         return False
     if live.bindings is None:
         return True
-    return any(isinstance(b, ClassBinding) and b.class_name in doomed for b in live.bindings)
-
-
-def _refuse_crossed(work: _Work, crossed: CrossedTransfer) -> None:
-    names = " and ".join(crossed.scripts)
-    work.findings.refuse(
-        "crossed-transfer",
-        ",".join(crossed.scripts),
-        f"the Workers {names} hand namespaces to each other, and each upload needs the other one first.",
-        "move the namespaces of one direction in one plan, and of the other direction in the next",
-    )
+    return any(isinstance(b, ClassBinding) and b.class_name in deleted for b in live.bindings)
 
 
 def _check_aliases(work: _Work, scheduled: list[Stage]) -> None:
     for script in sorted({s.script for s in scheduled if any(a != b for a, b in s.exports.items())}):
         worker = work.diffs[script].ownership.worker
         if not can_alias(worker.main_module, worker.modules):
-            work.findings.refuse(
-                "alias-impossible",
-                worker.id,
-                f"Worker {worker.script_name} must export a class under a second name for a moment, which can be "
-                "generated for JavaScript modules only.",
-                "change the class names one at a time, over a name that is in no use, each in a plan of its own",
-                where=worker.where,
-            )
+            work.findings.refuse("alias-impossible", worker.id, where=worker.where, script=worker.script_name)
 
 
 # --- what the plan says and covers
@@ -321,7 +305,7 @@ def _changes(work: _Work, steps: list[Step]) -> tuple[Change, ...]:
     for script, diff in sorted(work.diffs.items()):
         if not diff.changes:
             worker = diff.ownership.worker
-            detail = f"Worker {script} stays as it is."
+            detail = say("worker-unchanged", script=script)
             changes.append(change_of(worker, Action.NOOP, "worker", detail))
         changes += (*diff.changes, *(kept(diff) if script in uploaded else ()))
     changes += work.triggering.changes
@@ -332,7 +316,7 @@ def _changes(work: _Work, steps: list[Step]) -> tuple[Change, ...]:
 
 
 def _scripts(facts: Facts) -> frozenset[str]:
-    """Name the scripts whose live facts the plan rests on."""
+    """Return the scripts whose live facts the plan rests on."""
     names = {w.script_name for w in facts.desired.workers} | {w.script_name for w in facts.recorded.workers}
     names |= {n.script_name for n in facts.desired.namespaces} | {n.script_name for n in facts.recorded.namespaces}
     return frozenset(names - {""})

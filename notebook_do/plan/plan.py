@@ -1,19 +1,24 @@
-"""The plan: what would be sent, why, and what it was computed from. Types only; nothing is decided here.
+"""The plan: what would be sent, why, and what it was computed from; its digest, and the one way to write it as JSON.
 
 `Plan.steps` is the one list of steps: the table shows it, the deployer runs it, the button holds this very value.
+Nothing is decided here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from enum import StrEnum
+import hashlib
+import json
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from enum import Enum, StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.display import Shown, frame
-from notebook_do.plan.digest import canonical, digest_of, plain
+from notebook_do.model.words import counts
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
     from notebook_do.model import (
@@ -25,7 +30,6 @@ if TYPE_CHECKING:
         Target,
     )
     from notebook_do.model.steps import Step
-    from notebook_do.plan.undecided import Undecided
 
 
 class Action(StrEnum):
@@ -63,7 +67,7 @@ class Change:
 class Refusal:
     """A reason for which the plan cannot be deployed, with what the user can choose instead.
 
-    `code` is a stable word such as `ambiguous-rename`; tests and tables use it. `line` is the cell's line.
+    `code` is a stable word such as `ambiguous-rename`, a key of the table of refusals. `line` is the cell's line.
     """
 
     code: str
@@ -87,6 +91,16 @@ class Consent:
     worker: str
     objects: int | None = None
     objects_more: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undecided:
+    """A Worker that a plan leaves out, why, and until when; `ids` are its own and those of its namespaces."""
+
+    worker: str
+    script_name: str
+    detail: str
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +216,113 @@ class Plan(Shown):
         body = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.compare}
         if self.baseline.serial == 0:  # never written: its lineage is new in every process, and tells nothing
             del body["baseline"]["lineage"]
-        if not self.undecided:
+        if not self.undecided:  # plans without it are written as they were before there was such a field
             del body["undecided"]
         return body
+
+
+# --- the digest
+
+
+WORDS = {
+    "Upload": "upload",
+    "SetMark": "set-mark",
+    "SetUrl": "set-url",
+    "SetSchedules": "set-schedules",
+    "MakeQueue": "make-queue",
+    "SetTrigger": "set-trigger",
+    "RemoveTrigger": "remove-trigger",
+    "DeleteScript": "delete-script",
+    "Forget": "forget",
+    "Module": "module",
+    "Json": "json",
+    "PlainText": "plain-text",
+    "Resource": "resource",
+    "Secret": "secret",
+    "ClassBinding": "class-binding",
+    "ServiceBinding": "service-binding",
+    "ValueBinding": "value-binding",
+    "Migration": "migration",
+    "CreateClass": "create-class",
+    "RenameClass": "rename-class",
+    "TransferClass": "transfer-class",
+    "TransferredAway": "transferred-away",
+    "DeleteClass": "delete-class",
+    "MovedClass": "moved-class",
+    "StaticAssets": "static-assets",
+    "AssetFile": "asset-file",
+    "Trigger": "trigger",
+    "RecordedWorker": "recorded-worker",
+    "RecordedNamespace": "recorded-namespace",
+    "Consent": "consent",
+}
+"""The word for each type in a digest: fixed, so that a class may be renamed while a plan that was approved before keeps
+its digest."""
+
+
+def digest_of(plan: Plan) -> str:
+    """Return 16 hex digits: equal for plans that send the same and rest on the same, unequal for any others.
+
+    How something is said, where a cell stands and at which address the API answers is not what a person approves: the
+    same plan may be made in another process, on another day.
+    """
+    baseline = plan.baseline
+    body = {
+        "session": plan.session,
+        "stage": plan.stage,
+        "target": plan.target,
+        "steps": [plain(step, WORDS) for step in plan.steps],
+        # A state file that was never written has a lineage that is new in every process, and tells nothing.
+        "state": [baseline.lineage if baseline.serial else "", baseline.serial, baseline.account_id],
+        "scripts": [plain(baseline.scripts), sorted(plan.scripts)],
+        "namespaces": [plain(baseline.namespaces), sorted(plan.namespace_ids)],
+        "consents": [plain(consent, WORDS) for consent in plan.consents],
+        "refusals": sorted(refusal.code for refusal in plan.refusals),
+        "changes": [_change(change) for change in plan.changes],
+        "drift": [_change(change) for change in plan.drift],
+        "undecided": [[left.worker, left.script_name, *left.ids] for left in plan.undecided],
+    }
+    return hashlib.sha256(canonical(body).encode()).hexdigest()[:16]
+
+
+def is_as_shown(given: Plan, shown: Plan, digest: str) -> bool:
+    """Return whether `given` is the plan that was `shown` under `digest`, warnings aside.
+
+    A digest that an object only carries proves nothing: a copy, or the very object, may keep the one that was computed
+    before something in it was changed, a consent say. So it is computed anew.
+    """
+    if type(given) is not type(shown):
+        return False
+    return replace(given, warnings=shown.warnings) == shown and digest_of(shown) == digest
+
+
+def _change(change: Change) -> list[str]:
+    return [change.action.value, change.kind, change.id, change.worker, change.name, change.field]
+
+
+def canonical(body: dict[str, Any]) -> str:
+    """Return the one way to write a JSON value."""
+    return json.dumps(body, sort_keys=True, separators=(",", ":"))
+
+
+def plain(value: Any, words: Mapping[str, str] | None = None) -> Any:
+    """Return dataclasses, enums, bytes and sets as JSON values, bytes as their sha256.
+
+    A dataclass says what it `is`: the name of its type, or the word for that in `words`.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        kind = type(value).__name__
+        given = ((f, getattr(value, f.name)) for f in fields(value))
+        body = {f.name: plain(found, words) for f, found in given if counts(f, found)}
+        return {"is": words[kind] if words else kind, **body}
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).hexdigest()
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, frozenset | set):
+        return sorted(plain(v, words) for v in value)
+    if isinstance(value, tuple | list):
+        return [plain(v, words) for v in value]
+    if isinstance(value, dict):
+        return {str(k): plain(v, words) for k, v in value.items()}
+    return value

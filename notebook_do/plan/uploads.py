@@ -26,10 +26,10 @@ from notebook_do.model.states import KEPT
 from notebook_do.model.steps import SetMark, SetSchedules, SetUrl, Upload
 from notebook_do.plan.namespaces.marks import Entry, entry_of, marked_tags, read_mark, write_mark
 from notebook_do.plan.namespaces.moves import TEMPORARY, with_exports
-from notebook_do.plan.workers.assets import keeps_assets
-from notebook_do.plan.workers.exports import moved_after, moved_before
-from notebook_do.plan.workers.lifecycle import has_another_project
-from notebook_do.plan.workers.secrets import named_secrets
+from notebook_do.plan.sentences import say
+from notebook_do.plan.workers.bindings import named_secrets
+from notebook_do.plan.workers.diff import keeps_assets
+from notebook_do.plan.workers.lifecycle import has_another_project, moved_after, moved_before
 from notebook_do.plan.workers.settings import UNSET, dropped_tags, recorded_settings, sent_flags, sent_options, set_here
 from notebook_do.plan.workers.triggers import kept_crons, stops_consuming, wanted_crons
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class Uploads:
-    """Makes the steps; remembers what earlier steps left behind (tags, class histories)."""
+    """Makes the steps in their order; keeps what each leaves behind for the next: migration tags, class histories."""
 
     facts: Facts
     diffs: dict[str, WorkerDiff]
@@ -64,7 +64,11 @@ class Uploads:
     _moved: dict[str, tuple[MovedClass, ...]] = field(default_factory=dict)
 
     def steps(self, stages: Iterable[Stage]) -> list[Step]:
-        """Give the steps of all stages, each script's URL and crons after its last upload, new ids at the end."""
+        """Return the steps of all stages, each script's URL and crons after its last upload, new ids at the end.
+
+        A mark is set as script tags, which makes what is live another one than this plan was compared with; so it
+        comes after every upload that rests on that.
+        """
         listed = list(stages)
         last = {stage.script: n for n, stage in enumerate(listed)}
         steps: list[Step] = []
@@ -85,12 +89,12 @@ class Uploads:
 
     @staticmethod
     def _created(stages: list[Stage], script: str) -> set[StableId]:
-        """Name what the uploads of a script create: Cloudflare gives the ids, so the mark cannot have them before."""
+        """Return what the uploads of a script create: Cloudflare makes their ids, so no mark can have them before."""
         changes = (m for stage in stages if stage.script == script for m in stage.class_migrations)
         return {m.stable_id for m in changes if isinstance(m, CreateClass)}
 
     def _interrupted_mark(self, script: str) -> list[Step]:
-        """Put ids in that a deploy was to put in before it was interrupted."""
+        """Return the step that an interrupted deploy left out: it puts the ids of what it created into the mark."""
         ownership = self.diffs[script].ownership
         desired = self.facts.desired
         if ownership.live is None or ownership.mark is None or not ownership.mark.is_of(desired.session, desired.stage):
@@ -99,19 +103,23 @@ class Uploads:
         return self._mark(script, ownership.live.tags, known)
 
     def _mark(self, script: str, tags: tuple[str, ...], known: set[StableId]) -> list[Step]:
-        """Give the step that puts ids into the mark that is live then, where `tags` wait for one of `known`."""
+        """Return the step that puts ids into the mark that is live then, where `tags` wait for one of `known`."""
         mark = read_mark(tags)
         waiting = [i for i in sorted(known) if mark and i in mark.entries and mark.entries[i].begins == ""]
         worker = self.diffs[script].ownership.worker
         return [SetMark(worker=worker.id, script_name=script, stable_ids=tuple(waiting))] if waiting else []
 
     def settings(self, script: str) -> list[Step]:
-        """Give the steps that set a script's URL and cron triggers where they are not as declared."""
+        """Return the steps that set a script's URL and cron triggers where they are not as declared.
+
+        Each records the fingerprint that is reached with it, so that a deploy that ends between them is continued.
+        """
         diff = self.diffs[script]
         worker = diff.ownership.worker
         steps: list[Step] = []
         reached = replace(diff.wanted, url=diff.before.url, crons=diff.before.crons)
         due = {"url": diff.sets_url or diff.sets_previews, "crons": diff.sets_crons}
+        # An address that a route or a custom domain replaces is closed last, so that the Worker is never without any.
         for what in ("crons", "url") if script in self.closed_last else ("url", "crons"):
             if not due[what]:
                 continue
@@ -148,13 +156,12 @@ class Uploads:
         }
         mark = write_mark(desired.session, desired.stage, entries)
         ours = set_here(diff.ownership)
+        # An upload replaces the whole list of tags, those of other tools included.
         stay = [t for t in (live.tags if live else ()) if t not in dropped_tags(worker, ours)]
         tags = marked_tags((*stay, *worker.options.value.get("tags", ())), mark)
         if stage.final and not set(mark) <= set(tags):
-            self.warnings.append(
-                f"Worker {stage.script} has too many tags or namespaces for our mark: the state file alone knows its "
-                "stable IDs; keep a copy of it."
-            )
+            self.warnings.append(say("no-room-for-the-mark", script=stage.script))
+        # An upload without a compatibility date gets the oldest there is, 2021-11-02.
         found_date = live.compatibility_date if live else self.default_compatibility_date
         records = self._namespace_records(stage)
         return Upload(
@@ -168,7 +175,7 @@ class Uploads:
             options=self._options(stage, diff),
             tags=tags,
             migration=migration,
-            moved=self._told(stage, diff),
+            moved=self._earlier_names(stage, diff),
             entries=live.entries if live else Json({}),
             creates=creates,
             assets=worker.assets,
@@ -187,16 +194,18 @@ class Uploads:
         ownership = diff.ownership
         classes = tuple((class_name, storage) for class_name, storage, _ in stage.hosted)
         if ownership.form == "exports":
-            spoken = ownership.live is not None and ownership.live.lifecycle == "exports"
-            spoken = spoken or (ownership.record is not None and ownership.record.lifecycle == "exports")
-            if not (classes or stage.class_migrations or spoken or ownership.converts):
+            # A Worker that has once declared `exports` must do so in every later upload, also when it hosts no class
+            # any more. One that never hosted any is sent without.
+            declared = ownership.live is not None and ownership.live.lifecycle == "exports"
+            declared = declared or (ownership.record is not None and ownership.record.lifecycle == "exports")
+            if not (classes or stage.class_migrations or declared or ownership.converts):
                 return None
             return Migration(wire="exports", class_migrations=stage.class_migrations, classes=classes)
         old_tag = self._tags.get(stage.script, ownership.old_tag)
         if not stage.class_migrations:
             return None
         told = has_another_project(ownership)
-        new_tag = self._new_tag(stage, old_tag, told=told)
+        new_tag = self._new_tag(stage, old_tag, fixed=told)
         self._tags[stage.script] = new_tag
         return Migration(
             wire="migrations",
@@ -207,33 +216,37 @@ class Uploads:
             told=told,
         )
 
-    def _told(self, stage: Stage, diff: WorkerDiff) -> tuple[MovedClass, ...]:
-        """Give the earlier class names that this upload and those after it tell of."""
+    def _earlier_names(self, stage: Stage, diff: WorkerDiff) -> tuple[MovedClass, ...]:
+        """Return the earlier class names of which this upload says what became; the `migrations` form says none."""
         if diff.ownership.form == "migrations":
             return ()
         before = self._moved.get(stage.script, moved_before(diff.ownership))
         self._moved[stage.script] = moved_after(stage, before, {i: u.namespace_id for i, u in self.moves.items()})
         return self._moved[stage.script]
 
-    def _new_tag(self, stage: Stage, old_tag: MigrationTag | None, *, told: bool) -> MigrationTag:
-        """Name this very migration: the same plan gives the same tag, any other one another.
+    def _new_tag(self, stage: Stage, old_tag: MigrationTag | None, *, fixed: bool) -> MigrationTag:
+        """Return the tag of this very migration: the same plan makes the same tag, any other plan another.
 
-        The deployer completes it with the lineage and a random part, so that no two attempts set the same. One that is
-        `told` stays as it is: it names all that the upload does, and the tag before it guards it.
+        The deployer completes it with the lineage and a random part, so that no two attempts set the same tag. One that
+        is `fixed` stays as it is, because the plan shows it to another project: it names all that the upload does, and
+        the tag before it guards against a second attempt (10079).
         """
         desired, diff = self.facts.desired, self.diffs[stage.script]
         worker, classes = diff.ownership.worker, [repr(m) for m in stage.class_migrations]
         named = [stage.script, old_tag, classes, worker.content_digest, len(self._started)]
-        if told:
+        if fixed:
             etag = diff.ownership.live.etag if diff.ownership.live else None
             named += [desired.session, desired.stage, str(diff.wanted), etag]
-        digest = hashlib.sha256(json.dumps(named).encode()).hexdigest()[: 16 if told else 8]
+        digest = hashlib.sha256(json.dumps(named).encode()).hexdigest()[: 16 if fixed else 8]
         return MigrationTag(f"{TAG_PREFIX}{self.facts.recorded.serial + 1}-{digest}")
 
     # --- settings and bindings
 
     def _options(self, stage: Stage, diff: WorkerDiff) -> Json:
-        """Give the options, without the tail consumers that do not exist yet."""
+        """Return the options, without the tail consumers that do not exist yet: Cloudflare refuses those (10203).
+
+        The Worker is uploaded once more after them, as it is for a service that does not exist yet (10143).
+        """
         options = sent_options(diff.ownership)
         tails = options.value.get("tail_consumers", ())
         absent = self.diffs.keys() - stage.services
@@ -241,7 +254,10 @@ class Uploads:
         return options if len(there) == len(tails) else Json({**options.value, "tail_consumers": there})
 
     def _binding(self, binding: ScriptBinding, stage: Stage, diff: WorkerDiff) -> ScriptBinding | None:
-        """Give the binding as it can be bound in this upload; None when what it binds does not exist yet."""
+        """Return the binding as it can be bound in this upload; None when what it binds does not exist yet.
+
+        A class is bound where its namespace is at this moment, which may be on its way to where it is declared.
+        """
         if isinstance(binding, ClassBinding):
             if binding.stable_id is None or binding.stable_id not in self.moves:
                 return None if binding.class_name in stage.barred else binding
@@ -264,12 +280,16 @@ class Uploads:
     # --- records
 
     def _worker_record(self, stage: Stage, diff: WorkerDiff, migration: Migration | None) -> RecordedWorker:
+        """Return what is recorded of the Worker once this upload is made.
+
+        Digests stand in the record of its last upload only: a deploy that ends before that one is to be gone on with.
+        """
         ownership = diff.ownership
         upload = diff.wanted.upload if stage.final else UNSET
         reached = replace(diff.before, upload=upload, assets=diff.wanted.assets)
         was = ownership.live.lifecycle if ownership.live else None
         triggers = ownership.record.triggers if ownership.record else ()
-        if stops_consuming(ownership.worker):  # before the upload: see sequence.py
+        if stops_consuming(ownership.worker):  # its consumers are removed before this upload, see namespaces/order.py
             triggers = tuple(t for t in triggers if t.kind != "consumer")
         return RecordedWorker(
             id=ownership.worker.id,
@@ -285,12 +305,14 @@ class Uploads:
         )
 
     def _namespace_records(self, stage: Stage) -> tuple[RecordedNamespace, ...]:
+        """Return the records of what the script hosts then, and of what it hands over: that is at its new host then."""
         here = [(i, stage.script, class_name) for class_name, _, i in stage.hosted]
         away = [m for m in stage.class_migrations if isinstance(m, TransferredAway)]
         here += [(m.stable_id, m.to_script, m.class_name) for m in away]
         return tuple(self._record(*place) for place in sorted(here) if place[0] in self.resolved)
 
     def _record(self, stable_id: StableId, script: str, class_name: str) -> RecordedNamespace:
+        """Return the record of a namespace; a name that it bears only on its way is no part of its class history."""
         resolved, move = self.resolved[stable_id], self.moves[stable_id]
         history = self._history.get(stable_id)
         if history is None:
@@ -310,6 +332,7 @@ class Uploads:
         )
 
     def _forgotten(self, stage: Stage, records: tuple[RecordedNamespace, ...]) -> tuple[StableId, ...]:
+        """Return the recorded stable IDs that end with this upload: those renamed, and those it deletes."""
         formerly = {f for r in records if (f := self.resolved[r.stable_id].formerly)}
         deleted = {m.stable_id for m in stage.class_migrations if isinstance(m, DeleteClass)}
         return tuple(sorted((formerly | deleted) & self.facts.records.keys()))

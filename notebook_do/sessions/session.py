@@ -496,7 +496,7 @@ class Session:
         undecided: dict[str, str],
     ) -> Plan:
         from notebook_do.live.observe import observe, with_binders
-        from notebook_do.plan.workers.exports import binders_asked
+        from notebook_do.plan.workers.lifecycle import binders_asked
         from notebook_do.plan.workers.triggers import triggers_concerned
         from notebook_do.state.journal import Journal
         from notebook_do.toolchain import NEWEST_COMPATIBILITY_DATE
@@ -535,7 +535,7 @@ class Session:
 
         Refuses one that was changed, was spent, is of another session, or whose declarations or secrets have changed.
         """
-        from notebook_do.plan.digest import is_as_shown
+        from notebook_do.plan.plan import is_as_shown
 
         if plan.digest in self._spent:
             raise StalePlan(f"plan {plan.digest} was already deployed; a plan is spent once.")

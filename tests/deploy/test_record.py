@@ -50,8 +50,7 @@ from notebook_do.model.steps import (
     SetUrl,
     Upload,
 )
-from notebook_do.plan.plan import Baseline, Consent, Plan
-from notebook_do.plan.undecided import Undecided
+from notebook_do.plan.plan import Baseline, Consent, Plan, Undecided
 from notebook_do.state.journal import Intent
 
 ROUTE = Trigger(kind="route", key="example.com/*")

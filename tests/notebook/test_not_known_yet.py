@@ -10,7 +10,7 @@ from test_controller import Recorder, pressed, raising
 from test_magics import declare, run
 
 from notebook_do.errors import DeployError, StalePlan
-from notebook_do.plan.undecided import Undecided
+from notebook_do.plan.plan import Undecided
 from notebook_do.sessions.session import current
 from notebook_do.state.journal import Intent, Journal
 

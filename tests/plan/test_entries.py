@@ -11,7 +11,7 @@ from plan_world import Configuration, Place, World, declare, reach
 from notebook_do.model import Json, NamespaceId, Observed, ObservedBinders
 from notebook_do.model.steps import Upload
 from notebook_do.plan.build import build_plan
-from notebook_do.plan.workers.exports import binders_asked
+from notebook_do.plan.workers.lifecycle import binders_asked
 
 if TYPE_CHECKING:
     from notebook_do.plan.plan import Plan

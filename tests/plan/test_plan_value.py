@@ -21,10 +21,8 @@ from notebook_do.model import (
     steps,
 )
 from notebook_do.model.states import KEPT, SecretReading, is_kept
-from notebook_do.plan.digest import WORDS, is_as_shown
-from notebook_do.plan.plan import Consent
-from notebook_do.plan.workers.bindings import describe
-from notebook_do.plan.workers.secrets import is_live_secret, status_of
+from notebook_do.plan.plan import WORDS, Consent, is_as_shown
+from notebook_do.plan.workers.bindings import describe, is_live_secret, status_of
 
 
 def book() -> Book:

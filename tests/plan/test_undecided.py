@@ -29,7 +29,7 @@ from notebook_do.model import (
     Worker,
 )
 from notebook_do.plan.build import build_plan
-from notebook_do.plan.undecided import set_aside
+from notebook_do.plan.facts import set_aside
 from notebook_do.sources.bundle import reader
 
 SOURCE = "export class C {}\nexport default { fetch() {} }\n"
@@ -178,7 +178,8 @@ def test_what_is_linked_is_left_out(link: str, undecided: str) -> None:
     wanted_now, _, _, left = set_aside(desired, recorded, observed, {undecided: "why"})
     assert [w.id for w in wanted_now.workers] == ["three"]
     assert wanted_now.namespaces == ()
-    assert {u.script_name: u.detail == "why" for u in left} == {n: n == undecided for n in ("one", "two")}
+    waits = f"it waits for {undecided}, which it is linked with."
+    assert {u.script_name: u.detail for u in left} == {n: "why" if n == undecided else waits for n in ("one", "two")}
 
 
 def test_what_is_not_linked_is_planned() -> None:

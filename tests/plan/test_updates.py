@@ -10,7 +10,7 @@ from plan_world import World, declare
 
 from notebook_do.model import Json
 from notebook_do.notebook.views.documents import bundle
-from notebook_do.plan.sentences import update_notes
+from notebook_do.plan.workers.settings import update_notes
 
 if TYPE_CHECKING:
     from notebook_do.plan.plan import Plan
@@ -26,11 +26,17 @@ def planned(*scripts: str, **options: Any) -> Plan:
 def test_the_default_delay_of_a_new_worker_is_said() -> None:
     """The plan says it on both targets; the result on Cloudflare does, and the local one says nothing of it."""
     steps = planned("w1", "w2").steps
-    said = "Code updates of w1, w2 are deferred (code_update_strategy):"
-    assert update_notes(steps, "cloudflare") == (f"{said} after the deploy old code may answer for up to 300 s.",)
+    later = (
+        "Code updates of w1, w2 are deferred (code_update_strategy): after the deploy old code may answer for up to "
+        "300 s."
+    )
+    here = (
+        "Code updates of w1, w2 are deferred (code_update_strategy): on Cloudflare old code may answer for up to "
+        "300 s; here new code answers at once."
+    )
+    assert update_notes(steps, "cloudflare") == (later,)
     assert update_notes(steps, "cloudflare", done=True) == update_notes(steps, "cloudflare")
-    (local,) = update_notes(steps, "local")
-    assert local.endswith("on Cloudflare old code may answer for up to 300 s; here new code answers at once.")
+    assert update_notes(steps, "local") == (here,)
     assert update_notes(steps, "local", done=True) == ()
     for drawn in bundle(planned("w1")).values():
         assert "old code may answer for up to 300 s" in " ".join(drawn.split())

@@ -24,13 +24,12 @@ from notebook_do.notebook.views.blocks import (
 )
 from notebook_do.plan.plan import Action
 from notebook_do.plan.rows import KEPT
-from notebook_do.plan.sentences import update_notes
+from notebook_do.plan.workers.settings import update_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from notebook_do.plan.plan import Change, Consent, Plan, Refusal
-    from notebook_do.plan.undecided import Undecided
+    from notebook_do.plan.plan import Change, Consent, Plan, Refusal, Undecided
 
 TONES = {
     Action.NOOP: Tone.SAME,

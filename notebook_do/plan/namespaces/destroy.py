@@ -119,13 +119,7 @@ class _Collector:
         if kind not in {"", "namespace", "worker"} or not (is_namespace or is_worker):
             self._refuse_unknown(asked)
         elif not kind and is_namespace and is_worker:
-            self.findings.refuse(
-                "ambiguous-destroy",
-                asked,
-                f"{asked} is both a namespace and a Worker.",
-                f"destroy namespace:{asked}",
-                f"destroy worker:{asked}",
-            )
+            self.findings.refuse("ambiguous-destroy", asked)
         elif is_worker and kind != "namespace":
             self._add_worker(name)
         else:
@@ -142,23 +136,12 @@ class _Collector:
             live = self._live(desired.stable_id)
             if live is not None and live.script_name not in self.found.scripts:
                 self.findings.refuse(
-                    "host-destroyed",
-                    desired.stable_id,
-                    f"namespace {desired.stable_id} is declared on Worker {desired.script_name}, which is to be "
-                    f"deleted, and lives on {live.script_name} as class {live.class_name}.",
-                    f"keep it where it is: declare script_name={live.script_name!r} (--script {live.script_name})",
-                    f"lose it too: destroy {desired.stable_id}",
-                    where=desired.where,
+                    "host-destroyed", desired.stable_id, where=desired.where, desired=desired, live=live
                 )
 
     def _refuse_unknown(self, asked: str) -> None:
         known = sorted({*self.facts.records, *self.facts.worker_records})
-        self.findings.refuse(
-            "unknown-destroy",
-            asked,
-            f"destroy {asked}: nothing of that name was deployed by this session; deployed are "
-            f"{', '.join(known) or 'none'}.",
-        )
+        self.findings.refuse("unknown-destroy", asked, known=", ".join(known) or "none")
 
     # --- a namespace
 
@@ -186,14 +169,7 @@ class _Collector:
         desired, record = self.facts.namespaces.get(stable_id), self.facts.records.get(stable_id)
         protected = desired.protect if desired else record.protected if record else True
         if protected:
-            self.findings.refuse(
-                "protected",
-                stable_id,
-                f"namespace {stable_id} ({live.namespace_id}) is protected.",
-                f"lift it first: declare protect=False (%durable namespace {stable_id} --class {live.class_name} "
-                "--unprotect), then destroy again",
-                where=desired.where if desired else None,
-            )
+            self.findings.refuse("protected", stable_id, where=desired.where if desired else None, live=live)
 
     # --- a Worker
 
@@ -211,12 +187,7 @@ class _Collector:
             return
         mark = read_mark(live.tags)
         if record is None and not (mark and mark.is_of(self.facts.desired.session, self.facts.desired.stage)):
-            self.findings.refuse(
-                "worker-exists",
-                id_,
-                f"Worker {script} was not made by this session, so it is not deleted.",
-                "leave the destruction out: declare adopt=True on it (--adopt), deploy that, then destroy it",
-            )
+            self.findings.refuse("worker-exists", id_, reason="destroy", live=live)
             return
         self.found.workers[id_] = script
         self._add_hosted(id_, script)
@@ -228,24 +199,12 @@ class _Collector:
         for hosted in self.facts.hosted.get(script, []):
             stable_id = ids.get(hosted.namespace_id)
             if stable_id is None:
-                self.findings.refuse(
-                    "unmanaged-namespace",
-                    id_,
-                    f"Worker {script} hosts class {hosted.class_name} ({hosted.namespace_id}), which has no stable ID; "
-                    "its objects would be lost with the Worker.",
-                    f"declare it: %durable namespace ID --class {hosted.class_name} --script {script} "
-                    f"--namespace-id {hosted.namespace_id} --unprotect",
-                )
+                self.findings.refuse("unmanaged-namespace", id_, live=hosted)
                 continue
             wanted = self.facts.namespaces.get(stable_id)
             if wanted and wanted.script_name not in {"", script}:
                 self.findings.refuse(
-                    "transfer-first",
-                    stable_id,
-                    f"namespace {stable_id} is still on Worker {script}, which is to be deleted, and declared on "
-                    f"{wanted.script_name}.",
-                    f"deploy its move first (transferred_from={script!r}), then destroy {id_}",
-                    where=wanted.where,
+                    "transfer-first", stable_id, where=wanted.where, script=script, desired=wanted, worker=id_
                 )
             self.found.stable_ids |= {stable_id}
             self.found.namespaces[stable_id] = hosted
@@ -265,20 +224,11 @@ def check_binders(destroy_set: DestroySet, rewritten: frozenset[str], facts: Fac
     for subject, name in (*_declared_binders(destroy_set, facts), *_live_binders(destroy_set, rewritten, facts)):
         binders.setdefault(subject, set()).add(name)
     for subject, names in sorted(binders.items()):
-        findings.refuse(
-            "still-bound",
-            subject,
-            f"{subject} cannot be destroyed: it is still bound by {', '.join(sorted(names))}.",
-            "take the binding out of that Worker's cell and deploy it, then destroy",
-            "destroy that Worker too",
-        )
+        findings.refuse("still-bound", subject, binders=", ".join(sorted(names)))
     scripts = [s for s in facts.observed.scripts if s.name not in rewritten | destroy_set.scripts]
     unread = sum(script.bindings is None for script in scripts)
     if unread and (destroy_set.namespaces or destroy_set.workers):
-        findings.warnings.append(
-            f"the bindings of {unread} other Worker{'s' * (unread > 1)} were not read; "
-            "one of them may still bind what is destroyed."
-        )
+        findings.warn("bindings-unread", "several" if unread > 1 else "one", count=unread)
 
 
 def _declared_binders(destroy_set: DestroySet, facts: Facts) -> Iterator[tuple[str, str]]:
@@ -320,14 +270,7 @@ def check_hosts(destroy_set: DestroySet, facts: Facts, findings: Findings) -> No
     """Refuse to delete a namespace whose Worker stays but is not declared: there is nothing to upload without it."""
     for move in destroy_set.moves():
         if move.at and move.at.script not in facts.workers:
-            findings.refuse(
-                "host-not-declared",
-                move.stable_id,
-                f"namespace {move.stable_id} is deleted by an upload of Worker {move.at.script}, which is "
-                "not declared.",
-                f"run the cell of Worker {move.at.script}, without class {move.at.class_name}",
-                "destroy the Worker with everything in it",
-            )
+            findings.refuse("host-not-declared", move.stable_id, at=move.at)
 
 
 def check_forgotten(destroy_set: DestroySet, facts: Facts, findings: Findings) -> None:
@@ -336,11 +279,6 @@ def check_forgotten(destroy_set: DestroySet, facts: Facts, findings: Findings) -
         return
     gone = ", ".join(sorted({*destroy_set.forgotten, *destroy_set.forgotten_workers}))
     if moves := destroy_set.moves():
-        findings.refuse(
-            "forget-first",
-            ",".join(sorted(u.stable_id for u in moves)),
-            f"{gone} is gone from the account already, and is forgotten by a plan of its own.",
-            f"destroy {gone} alone and deploy that, then destroy the others",
-        )
+        findings.refuse("forget-first", ",".join(sorted(u.stable_id for u in moves)), gone=gone)
     else:
-        findings.warnings.append(f"this plan only forgets {gone}; what else is declared is planned after it.")
+        findings.warn("only-forgets", gone=gone)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from notebook_do.plan.facts import Slot
 from notebook_do.plan.namespaces.readings import Reading, readings_of, refuse_doubt
 from notebook_do.plan.plan import Action, Change
+from notebook_do.plan.sentences import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -116,10 +117,7 @@ class _Search:
             self._refuse_claimed_elsewhere(adopted)
             return None
         if desired.renamed_from and not adopted:
-            self.findings.warnings.append(
-                f"namespace {desired.stable_id}: renamed_from names {desired.renamed_from}, which is not known here; "
-                f"{desired.stable_id} begins empty."
-            )
+            self.findings.warn("renamed-from-unknown", stable_id=desired.stable_id, former=desired.renamed_from)
         return ResolvedNamespace(desired=desired, live=adopted, record=None)
 
     def _is_anothers(self, live: ObservedNamespace) -> bool:
@@ -173,13 +171,7 @@ class _Search:
                 self._note_gone(record)  # nothing is left of what was recorded; the user says what the stable ID is now
                 return self._explicit()
             self.findings.refuse(
-                "namespace-id-conflict",
-                desired.stable_id,
-                f"namespace {desired.stable_id} is recorded as {record.namespace_id} and declared as "
-                f"{desired.namespace_id}.",
-                "leave namespace_id out to keep the recorded one",
-                "declare the other namespace under a stable ID of its own",
-                where=desired.where,
+                "namespace-id-conflict", desired.stable_id, where=desired.where, record=record, desired=desired
             )
             return None
         reading = self.readings.recorded(record)
@@ -194,35 +186,17 @@ class _Search:
 
     def _refuse_two(self, record: RecordedNamespace, former: RecordedNamespace) -> None:
         desired = self.desired
-        self.findings.refuse(
-            "renamed-from-taken",
-            desired.stable_id,
-            f"namespace {desired.stable_id} has objects of its own ({record.namespace_id}), so it cannot become what "
-            f"{former.stable_id} is ({former.namespace_id}).",
-            f"leave renamed_from out and declare {former.stable_id} again",
-            f"destroy {desired.stable_id}, then plan again",
-            where=desired.where,
-        )
+        self.findings.refuse("renamed-from-taken", desired.stable_id, where=desired.where, record=record, former=former)
 
     def _refuse_gone(self, record: RecordedNamespace) -> None:
         self._note_gone(record)
         desired = self.desired
-        self.findings.refuse(
-            "namespace-gone",
-            desired.stable_id,
-            f"namespace {desired.stable_id} ({record.namespace_id}, class {record.class_name} of {record.script_name}) "
-            "is no longer in the account. It is not created again by itself: that would hide the loss.",
-            f"forget it: destroy {record.stable_id}, then plan again to begin an empty one",
-            f"it lives on as another one: declare namespace_id= (--namespace-id ID) on {desired.stable_id}; "
-            "see %durable show namespaces",
-            "restore it outside, then plan again",
-            where=desired.where,
-        )
+        self.findings.refuse("namespace-gone", desired.stable_id, reason="recorded", where=desired.where, record=record)
 
     def _note_gone(self, record: RecordedNamespace) -> None:
         """Note as drift that a recorded namespace was deleted outside."""
         desired = self.desired
-        detail = f"namespace {desired.stable_id} ({record.namespace_id}) is gone from the account, with its objects."
+        detail = say("namespace-gone", stable_id=desired.stable_id, namespace_id=record.namespace_id)
         self.findings.drift.append(
             Change(
                 action=Action.DELETE,
@@ -251,7 +225,7 @@ class _Search:
                 field="class",
                 before=before,
                 after=after,
-                detail=f"namespace {self.desired.stable_id} was {before} and is now {after}: changed outside.",
+                detail=say("namespace-moved-outside", stable_id=self.desired.stable_id, before=before, after=after),
                 namespace_id=live.namespace_id,
             )
         )
@@ -262,61 +236,27 @@ class _Search:
         live = self.facts.live.get(desired.namespace_id or "")
         if live is None:
             self.findings.refuse(
-                "namespace-unknown",
-                desired.stable_id,
-                f"namespace {desired.stable_id}: no namespace {desired.namespace_id} is in the account.",
-                "correct namespace_id, or leave it out to begin an empty namespace",
-                where=desired.where,
+                "namespace-unknown", desired.stable_id, where=desired.where, namespace_id=desired.namespace_id
             )
             return None
         return ResolvedNamespace(desired=desired, live=live, record=None)
 
     def _refuse_lost(self, slot: Slot) -> None:
         desired = self.desired
-        self.findings.refuse(
-            "namespace-gone",
-            desired.stable_id,
-            f"Worker {slot.script} is marked to host namespace {desired.stable_id} as class {slot.class_name}, and "
-            "that namespace is not in the account now; the state file does not know it either.",
-            "name the live namespace: namespace_id= (--namespace-id ID); see %durable show namespaces",
-            "begin an empty one under another stable ID",
-            where=desired.where,
-        )
+        self.findings.refuse("namespace-gone", desired.stable_id, reason="marked", where=desired.where, slot=slot)
 
     def _refuse_claimed_elsewhere(self, live: ObservedNamespace) -> None:
         desired = self.desired
         self.findings.asked_about.add(live.namespace_id)
         others = ", ".join(sorted(self.readings.claims[live.namespace_id] - {desired.stable_id}))
         self.findings.refuse(
-            "namespace-claimed",
-            desired.stable_id,
-            f"class {live.class_name} of Worker {live.script_name} is namespace {live.namespace_id}, which belongs "
-            f"to the stable ID {others}; by its class name alone it does not become {desired.stable_id}.",
-            f"take it over under its stable ID: declare {others} instead of {desired.stable_id}",
-            f"take it over as {desired.stable_id}: declare namespace_id={live.namespace_id!r} "
-            f"(--namespace-id {live.namespace_id})",
-            where=desired.where,
+            "namespace-claimed", desired.stable_id, reason="adopted", where=desired.where, live=live, others=others
         )
 
 
 def _refuse_destroyed(desired: DesiredNamespace, live: ObservedNamespace, doomed: str, findings: Findings) -> None:
-    findings.refuse(
-        "destroy-conflict",
-        desired.stable_id,
-        f"namespace {live.namespace_id} is declared as {desired.stable_id} and to be destroyed as {doomed}.",
-        f"keep it: do not destroy {doomed}",
-        f"lose it: `%durable rm namespace {desired.stable_id}`, then destroy {doomed}",
-        where=desired.where,
-    )
+    findings.refuse("destroy-conflict", desired.stable_id, where=desired.where, live=live, destroyed=doomed)
 
 
 def _refuse_claimed(desired: DesiredNamespace, live: ObservedNamespace, other: str, findings: Findings) -> None:
-    findings.refuse(
-        "namespace-claimed",
-        desired.stable_id,
-        f"namespace {live.namespace_id} already belongs to the stable ID {other}, so "
-        f"{desired.stable_id} cannot be it too.",
-        f"rename the stable ID: declare renamed_from={other!r} on {desired.stable_id}",
-        f"keep the stable ID {other}",
-        where=desired.where,
-    )
+    findings.refuse("namespace-claimed", desired.stable_id, reason="known", where=desired.where, live=live, other=other)

@@ -244,20 +244,8 @@ def reading_of(stable_id: StableId, facts: Facts, readings: Readings) -> Reading
 
 def refuse_doubt(stable_id: str, reading: Reading, findings: Findings, where: Where | None) -> None:
     """Refuse to guess which live namespace a stable ID is; the choices are what it may be."""
-    slot = reading.slot
-    choices = [
-        f"class {n.class_name} ({n.storage}): declare namespace_id={n.namespace_id!r} (--namespace-id {n.namespace_id})"
-        for n in reading.candidates
-    ]
     findings.asked_about |= {n.namespace_id for n in reading.candidates}
-    findings.refuse(
-        "identity-unknown",
-        stable_id,
-        f"namespace {stable_id} is known as class {slot.class_name} of Worker {slot.script} only, and by no "
-        "id that tells; classes can change their names, so which of the live namespaces it is cannot be told.",
-        *choices,
-        where=where,
-    )
+    findings.refuse("identity-unknown", stable_id, where=where, slot=reading.slot, candidates=reading.candidates)
 
 
 def _statement(script: str, entry: Entry) -> Statement:

@@ -16,7 +16,7 @@ from notebook_do.model import NamespaceId, Storage
 from notebook_do.plan.facts import Slot
 from notebook_do.plan.namespaces.moves import NamespaceMove
 from notebook_do.plan.namespaces.readings import readings_of
-from notebook_do.plan.workers.lifecycle import form_of
+from notebook_do.plan.workers.ownership import form_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -57,23 +57,12 @@ def move_of(
 def _check_new_storage(desired: DesiredNamespace, findings: Findings) -> None:
     """Warn of a new key-value namespace: refused on the free plan (10097), and where an account has none (10099)."""
     if desired.storage is Storage.KV:
-        findings.warnings.append(
-            f"namespace {desired.stable_id}: Cloudflare takes new key-value namespaces from few accounts only; "
-            "leave sqlite=False (--kv) out unless yours is one."
-        )
+        findings.warn("key-value-is-rare", stable_id=desired.stable_id)
 
 
 def _refuse_flip(desired: DesiredNamespace, live: ObservedNamespace, findings: Findings) -> None:
     """Refuse another storage than the live one: it is settled when a namespace begins, and no migration changes it."""
-    findings.refuse(
-        "storage-flip",
-        desired.stable_id,
-        f"namespace {desired.stable_id} ({live.namespace_id}) is stored as {live.storage}, and Cloudflare cannot "
-        f"convert it to {desired.storage}.",
-        "leave sqlite= out to keep it as it is",
-        "declare a new namespace under a new stable ID and copy the objects through a Worker that binds both",
-        where=desired.where,
-    )
+    findings.refuse("storage-flip", desired.stable_id, where=desired.where, live=live, desired=desired)
 
 
 def _check_transfer(
@@ -94,33 +83,21 @@ def _check_transfer(
         return
     here, there = ownerships.get(live.script_name), ownerships.get(desired.script_name)
     source_form = form_of(live.script_name, ownerships, facts)
-    would = f"namespace {desired.stable_id} would move from {live.script_name}"
     if there and there.form != source_form:
-        switch = "declare lifecycle='exports' on the one that uses `migrations` and deploy that first"
         findings.refuse(
             "mixed-lifecycle-transfer",
             desired.stable_id,
-            f"{would}, which uses `{source_form}`, to {desired.script_name}, which uses `{there.form}`; a move needs "
-            "the same form on both.",
-            switch if there.live else f"declare lifecycle={source_form!r} on Worker {desired.host}",
+            reason="live" if there.live else "new",
             where=desired.where,
+            live=live,
+            desired=desired,
+            source_form=source_form,
+            form=there.form,
         )
     elif here is None and source_form == "exports":
-        findings.refuse(
-            "transfer-source-missing",
-            desired.stable_id,
-            f"{would}, whose upload hands it over in the `exports` form, and that Worker is not declared here.",
-            f"run the cell of Worker {live.script_name}, without class {live.class_name}",
-            where=desired.where,
-        )
+        findings.refuse("transfer-source-missing", desired.stable_id, where=desired.where, live=live)
     elif (here and here.converts) or (there and there.converts):
-        findings.refuse(
-            "convert-first",
-            desired.stable_id,
-            f"{would}, while one of the two Workers is switched to `exports` in this plan.",
-            "deploy the switch (lifecycle='exports') first, then declare transferred_from",
-            where=desired.where,
-        )
+        findings.refuse("convert-first", desired.stable_id, where=desired.where, live=live)
 
 
 def _script_named(name: str | None, facts: Facts) -> str | None:
@@ -132,16 +109,13 @@ def _script_named(name: str | None, facts: Facts) -> str | None:
 
 
 def _refuse_move(desired: DesiredNamespace, live: ObservedNamespace, findings: Findings) -> None:
-    said = f", and transferred_from names {desired.transferred_from}" if desired.transferred_from else ""
     findings.refuse(
         "host-changed",
         desired.stable_id,
-        f"namespace {desired.stable_id} ({live.namespace_id}) lives on Worker {live.script_name} and is declared on "
-        f"{desired.script_name}{said}. Without a transfer it would begin empty there.",
-        f"move it with its objects: declare transferred_from={live.script_name!r} "
-        f"(--transferred-from {live.script_name})",
-        f"keep it where it is: declare script_name={live.script_name!r} (--script {live.script_name})",
+        reason="another" if desired.transferred_from else "undeclared",
         where=desired.where,
+        live=live,
+        desired=desired,
     )
 
 
@@ -161,12 +135,7 @@ def check_slots(moves: Iterable[NamespaceMove], doomed: Mapping[str, str], facts
         where = facts.namespaces[move.stable_id].where
         if occupant.namespace_id in doomed:
             findings.refuse(
-                "destroy-first",
-                move.stable_id,
-                f"namespace {move.stable_id} would take class {move.goal.class_name} of {move.goal.script}, which "
-                f"{doomed[occupant.namespace_id]} still has until it is destroyed.",
-                f"deploy a plan that only destroys {doomed[occupant.namespace_id]}, then plan again",
-                where=where,
+                "destroy-first", move.stable_id, where=where, goal=move.goal, destroyed=doomed[occupant.namespace_id]
             )
 
 
@@ -192,11 +161,10 @@ def check_missing(
         findings.refuse(
             "missing-declaration",
             each.stable_id if each.recorded else each.namespace.namespace_id,
-            f"Worker {script} hosts {each.name}, which is not declared in this session. It is kept, so the Worker "
-            "cannot be uploaded without it.",
-            f"run its cell: {each.cell}",
-            f"destroy it: %durable destroy {each.stable_id}" if each.recorded else "declare it first to destroy it",
+            reason="recorded" if each.recorded else "unrecorded",
             where=facts.workers[script].where if script in facts.workers else None,
+            script=script,
+            left=each,
         )
 
 
@@ -249,32 +217,15 @@ def _refuse_ambiguous(move: NamespaceMove, left: list[_Left], facts: Facts, find
     desired = facts.namespaces[move.stable_id]
     same = [each for each in left if each.namespace.class_name == desired.class_name]
     likely = same or left
-    known = [e for e in likely if e.recorded]
-    strange = [e for e in likely if not e.recorded and not e.declared]
-    choices = [
-        f"the same under a new name: declare renamed_from={e.stable_id!r} (--renamed-from {e.stable_id}) "
-        f"on {move.stable_id}"
-        for e in known
-    ]
-    choices += [
-        f"the same, {'under a new name' if e.stable_id else 'not known here yet'}: "
-        f"declare namespace_id={e.namespace.namespace_id!r} on {move.stable_id}"
-        for e in strange
-    ]
-    if same:
-        choices += [f"keep {e.stable_id}: declare it, and not {move.stable_id}" for e in known]
-    else:
-        choices += [f"keep both: run the cell of {e.stable_id} too" for e in known]
-        choices += [f"keep both: run its cell too: {e.cell}" for e in strange]
-    choices += [f"lose its objects: destroy {e.stable_id} first, then plan again" for e in known]
-    choices += [f"mend the cell of {e.stable_id}, which names it" for e in likely if e.declared and not e.recorded]
     findings.refuse(
         "stable-id-changed" if same else "ambiguous-rename",
         move.stable_id,
-        f"stable ID {move.stable_id} (class {desired.class_name}) is new on Worker {desired.script_name}, while "
-        f"{' and '.join(e.name for e in likely)} is live there and no longer declared. Is it the same namespace?",
-        *choices,
         where=desired.where,
+        desired=desired,
+        likely=" and ".join(e.name for e in likely),
+        known=[e for e in likely if e.recorded],
+        strange=[e for e in likely if not e.recorded and not e.declared],
+        named_in_cells=[e for e in likely if e.declared and not e.recorded],
     )
 
 
@@ -298,10 +249,9 @@ def check_arrivals(
             findings.refuse(
                 "transfer-and-rename",
                 move.stable_id,
-                f"namespace {move.stable_id} arrives on {move.goal.script} as class {move.at.class_name}, a name "
-                "that is in use there; it cannot move and take another name in one plan.",
-                f"rename it to {move.goal.class_name} first, on {move.at.script}, and move it in the next plan",
                 where=facts.namespaces[move.stable_id].where,
+                goal=move.goal,
+                at=move.at,
             )
 
 
@@ -319,13 +269,11 @@ def check_foreign_hosts(facts: Facts, destroy_set: DestroySet, findings: Finding
         findings.refuse(
             "host-missing",
             namespace.stable_id,
-            f"namespace {namespace.stable_id} is declared on Worker {script}, which is not declared here and has no "
-            f"class {class_name} of that identity{f' ({wanted}...)' if wanted else ''} in the account; its classes: "
-            f"{classes}.",
-            "run the cell of that Worker",
-            "correct script_name (--script) or the class name, or name the one that is meant: namespace_id= "
-            "(--namespace-id ID)",
+            reason="known" if wanted else "unknown",
             where=namespace.where,
+            desired=namespace,
+            wanted=wanted,
+            classes=classes,
         )
 
 

@@ -1,28 +1,25 @@
-"""Compares one declared Worker with what is recorded and live: what changes, and what changed outside (drift)."""
+"""Compares one declared Worker with what is recorded and live: what changes, and what changed outside (drift).
+
+An upload sends everything that is declared, so one difference of any kind makes the Worker be uploaded whole.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from notebook_do.model import ClassBinding, Resource, Secret, ServiceBinding, ValueBinding, is_secret, told_back
-from notebook_do.model.states import SecretReading
 from notebook_do.plan.plan import Action, Change
-from notebook_do.plan.workers.assets import asset_changes, asset_drift
-from notebook_do.plan.workers.bindings import describe
+from notebook_do.plan.sentences import say
+from notebook_do.plan.workers.bindings import SecretStatus, binding_changes, secret_changes, secret_statuses_of
 from notebook_do.plan.workers.ownership import change_of, split_drift
-from notebook_do.plan.workers.secrets import SecretStatus, is_live_secret, removed_secrets, status_of
-from notebook_do.plan.workers.settings import Fingerprint, fingerprint, read_fingerprint, setting_differences
+from notebook_do.plan.workers.settings import UNSET, Fingerprint, fingerprint, read_fingerprint, setting_differences
 from notebook_do.plan.workers.triggers import cron_change, crons_differ
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-    from notebook_do.model import ScriptBinding
+    from notebook_do.model.states import SecretReading
     from notebook_do.plan.workers.ownership import Ownership
-
-
-_UNSEEN = SecretReading()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +40,7 @@ class WorkerDiff:
     def sets_url(self) -> bool:
         """True when the workers.dev address must be switched."""
         worker, live = self.ownership.worker, self.ownership.live
+        # A new script has no address before one is opened; where none was read and none ever set, it counts as closed.
         if live is None or (live.url is None and self.before.url == "-"):
             return worker.url
         known = live.url if live.url is not None else self.before.url == "open"
@@ -50,7 +48,7 @@ class WorkerDiff:
 
     @property
     def sets_previews(self) -> bool:
-        """True when the preview URLs must be switched; they are left alone where nothing is declared."""
+        """True when the preview URLs must be switched; they stay as they are where nothing is declared."""
         worker, live = self.ownership.worker, self.ownership.live
         known = live.previews if live else False
         return worker.previews is not None and known is not None and known != worker.previews
@@ -67,267 +65,152 @@ def compare(
     """Compare a declared Worker; `relabelled`: a stable ID or the Worker id changed, which our mark must tell."""
     worker, live, record = ownership.worker, ownership.live, ownership.record
     wanted, before = fingerprint(worker), read_fingerprint(record.settings_digest if record and live else None)
-    binding_changes, binding_drift = _binding_changes(ownership, same=wanted.upload == before.upload)
-    secret_statuses = _fates(ownership, secret_readings)
-    binding_changes += _secret_changes(ownership, secret_statuses)
-    changes, drift = list(binding_changes), list(binding_drift)
-    changes += asset_changes(ownership, wanted, before)
-    drift += asset_drift(ownership, wanted, before)
+    same = wanted.upload == before.upload
+    of_bindings, binding_drift = binding_changes(ownership, same=same)
+    secret_statuses = secret_statuses_of(ownership, secret_readings)
+    of_bindings += secret_changes(ownership, secret_statuses)
+    changes = [*of_bindings, *_asset_changes(ownership, wanted, before)]
+    drift = [*binding_drift, *_asset_drift(ownership, wanted, before)]
     if live is None:
-        changes.insert(
-            0, change_of(ownership.worker, Action.CREATE, "worker", f"Worker {worker.script_name} is created.")
-        )
+        detail = say("worker-created", script=worker.script_name)
+        changes.insert(0, change_of(worker, Action.CREATE, "worker", detail))
     else:
-        drift += [*split_drift(ownership), *_outside(ownership, same=wanted.upload == before.upload)]
-        changes += _code_and_settings(ownership, wanted, before, bindings=bool(binding_changes))
+        drift += [*split_drift(ownership), *_outside(ownership, same=same)]
+        changes += _code_and_settings(ownership, same=same, bindings=bool(of_bindings))
     result = WorkerDiff(
         ownership=ownership,
         wanted=wanted,
         before=before,
         changed=bool(changes or drift) or relabelled or ownership.notes_tag or ownership.converts,
         drift=tuple(drift),
-        binding_actions={c.name: c.action for c in (*binding_changes, *binding_drift)},
+        binding_actions={c.name: c.action for c in (*of_bindings, *binding_drift)},
         secret_statuses=secret_statuses,
     )
+    # Addresses and cron triggers are set by requests of their own: they are changes, but no reason for an upload.
     return replace(result, changes=(*changes, *_around(result)))
 
 
-def _code_and_settings(
-    ownership: Ownership, wanted: Fingerprint, before: Fingerprint, *, bindings: bool
-) -> list[Change]:
-    worker, record = ownership.worker, ownership.record
+def _code_and_settings(ownership: Ownership, *, same: bool, bindings: bool) -> list[Change]:
+    """Return what the declaration asks for; `bindings` says that their own rows tell why an upload is made."""
+    worker, script, record = ownership.worker, ownership.worker.script_name, ownership.record
     changes = []
     if ownership.adopts:
-        changes.append(
-            change_of(
-                ownership.worker,
-                Action.UPDATE,
-                "worker",
-                f"The live Worker {worker.script_name} is taken over.",
-                field="adopt",
-            )
-        )
-    old = record.content_digest if record else None
-    if old != worker.content_digest:
-        detail = (
-            f"The code of {worker.script_name} is replaced." if old else f"The code of {worker.script_name} is sent."
-        )
-        changes.append(
-            change_of(
-                ownership.worker,
-                Action.UPDATE,
-                "code",
-                detail,
-                field="modules",
-                before=(old or "")[:12],
-                after=worker.content_digest[:12],
-            )
-        )
-    settings = _setting_changes(ownership) if wanted.upload != before.upload else []
+        detail = say("worker-adopted", script=script)
+        changes.append(change_of(worker, Action.UPDATE, "worker", detail, field="adopt"))
+    # By what was sent: Cloudflare's etag tells only that somebody else sent something, see `_outside`.
+    old, new = record.content_digest if record else None, worker.content_digest
+    if old != new:
+        detail = say("code", "replaced" if old else "sent", script=script)
+        digests = {"before": (old or "")[:12], "after": new[:12]}
+        changes.append(change_of(worker, Action.UPDATE, "code", detail, field="modules", **digests))
+    settings = [] if same else _setting_changes(ownership)
     changes += settings
-    if wanted.upload != before.upload and not bindings and not settings:
-        detail = f"The settings of {worker.script_name} are sent."
-        changes.append(change_of(ownership.worker, Action.UPDATE, "setting", detail, field="settings"))
+    if not same and not bindings and not settings:  # what differs cannot be read back, or was not read
+        detail = say("settings-sent", script=script)
+        changes.append(change_of(worker, Action.UPDATE, "setting", detail, field="settings"))
     return changes + _lifecycle(ownership)
 
 
 def _lifecycle(ownership: Ownership) -> list[Change]:
-    """Say what becomes of the migration tag and of the form."""
-    name = ownership.worker.script_name
+    """Return what becomes of the migration tag and of the form."""
+    worker, script = ownership.worker, ownership.worker.script_name
     changes = []
     if ownership.notes_tag and ownership.live:
-        detail = (
-            f"The migration tag {ownership.live.migration_tag} of {name}, set by another project, is taken note of."
-        )
-        changes.append(change_of(ownership.worker, Action.UPDATE, "setting", detail, field="migration_tag"))
+        detail = say("tag-noted", tag=ownership.live.migration_tag, script=script)
+        changes.append(change_of(worker, Action.UPDATE, "setting", detail, field="migration_tag"))
     if ownership.converts:
         forms = {"before": "migrations", "after": "exports"}
-        detail = f"Worker {name} switches from `migrations` to `exports`. This is one-way: it can never go back."
-        changes.append(change_of(ownership.worker, Action.UPDATE, "setting", detail, field="lifecycle", **forms))
+        detail = say("form-converted", script=script)
+        changes.append(change_of(worker, Action.UPDATE, "setting", detail, field="lifecycle", **forms))
     return changes
 
 
 def _around(diff: WorkerDiff) -> list[Change]:
-    """Say what happens beside the upload: URL and cron triggers."""
+    """Return what happens beside the upload: URL, preview URLs and cron triggers."""
     ownership, worker = diff.ownership, diff.ownership.worker
     changes = []
     if diff.sets_url:
-        word = "opened" if worker.url else "closed"
-        detail = f"The URL of {worker.script_name} is {word}."
         after = "open" if worker.url else "closed"
-        changes.append(change_of(ownership.worker, Action.UPDATE, "url", detail, field="workers.dev", after=after))
+        detail = say("url", "open" if worker.url else "closed", script=worker.script_name)
+        changes.append(change_of(worker, Action.UPDATE, "url", detail, field="workers.dev", after=after))
     if diff.sets_previews:
         after = "on" if worker.previews else "off"
-        detail = f"The preview URLs of {worker.script_name} are switched {after}."
-        changes.append(change_of(ownership.worker, Action.UPDATE, "url", detail, field="previews", after=after))
+        detail = say("previews", "on" if worker.previews else "off", script=worker.script_name)
+        changes.append(change_of(worker, Action.UPDATE, "url", detail, field="previews", after=after))
     return changes + ([cron_change(ownership, diff.before)] if diff.sets_crons else [])
 
 
 def _outside(ownership: Ownership, *, same: bool) -> list[Change]:
-    """Find what somebody else changed since the last deploy."""
+    """Return what somebody else changed since the last deploy.
+
+    Settings are compared only where the declared ones are those that were sent last: else what differs is our change.
+    """
     worker, live, record = ownership.worker, ownership.live, ownership.record
     if live is None or record is None:
         return []
     drift = []
     if record.etag and live.etag and record.etag != live.etag:
-        by = f" by {live.last_deployed_from}" if live.last_deployed_from else ""
-        detail = f"The code of {live.name} was replaced outside{by}; this plan puts the declared code back."
-        drift.append(
-            change_of(
-                ownership.worker, Action.UPDATE, "code", detail, field="etag", before=record.etag, after=live.etag
-            )
-        )
+        by = live.last_deployed_from
+        detail = say("code-replaced-outside", "tool" if by else "unknown", script=live.name, tool=by)
+        etags = {"before": record.etag, "after": live.etag}
+        drift.append(change_of(worker, Action.UPDATE, "code", detail, field="etag", **etags))
     declared, found = worker.compatibility_date, live.compatibility_date
     if same and declared and found and declared != found:
-        detail = f"The compatibility date of {live.name} was set to {found} outside; this plan puts {declared} back."
-        drift.append(
-            change_of(
-                ownership.worker,
-                Action.UPDATE,
-                "setting",
-                detail,
-                field="compatibility_date",
-                before=declared,
-                after=found,
-            )
-        )
-    return drift + (_setting_changes(ownership, outside=" It was changed outside.") if same else [])
+        detail = say("date-set-outside", script=live.name, found=found, declared=declared)
+        dates = {"before": declared, "after": found}
+        drift.append(change_of(worker, Action.UPDATE, "setting", detail, field="compatibility_date", **dates))
+    return drift + (_setting_changes(ownership, outside=True) if same else [])
 
 
-def _setting_changes(ownership: Ownership, outside: str = "") -> list[Change]:
-    """Give a row for each setting that is not as declared."""
+def _setting_changes(ownership: Ownership, *, outside: bool = False) -> list[Change]:
+    """Return a row for each setting that is not as declared; `outside` says that somebody else changed it."""
     worker = ownership.worker
     changes = []
     for name, before, after in setting_differences(ownership):
-        verb = "changed" if before and after else "set" if after else "taken away"
-        detail = f"Setting {name} of {worker.script_name} is {verb}.{outside}"
+        reason = "changed" if before and after else "set" if after else "removed"
+        detail = say("setting", reason, name=name, script=worker.script_name)
+        detail = f"{detail} {say('changed-outside', 'one')}" if outside else detail
         row = {"field": name, "before": before, "after": after}
-        changes.append(change_of(ownership.worker, Action.UPDATE, "setting", detail, **row))
+        changes.append(change_of(worker, Action.UPDATE, "setting", detail, **row))
     return changes
 
 
-# --- bindings
+# --- static assets
 
 
-def _binding_changes(ownership: Ownership, *, same: bool) -> tuple[list[Change], list[Change]]:
-    """Give the changes of bindings: first those that the declarations ask for, then those made outside."""
-    worker, live = ownership.worker, ownership.live
-    plain = [b for b in worker.bindings if not is_secret(b)]  # secrets have changes of their own
-    if live is None:
-        made = [binding_change(ownership, Action.CREATE, b.name, None, b, "") for b in plain]
-        return made, []
-    if live.bindings is None:
-        return [], []
-    secret = {b.name for b in worker.bindings} - {b.name for b in plain}
-    found = {b.name: b for b in live.bindings if b.name not in secret}
-    wanted = {b.name: b for b in plain}
-    changes = []
-    outside = " It was changed outside." if same else ""
-    for name in sorted(found.keys() | wanted.keys()):
-        was, now = found.get(name), wanted.get(name)
-        if was is None and now is not None:
-            changes.append(binding_change(ownership, Action.CREATE, name, None, now, outside))
-        elif now is None and was is not None and not is_secret(was):
-            changes.append(binding_change(ownership, Action.DELETE, name, was, None, outside))
-        elif was is not None and now is not None and not same_binding(was, now, live.name):
-            changes.append(binding_change(ownership, Action.UPDATE, name, was, now, outside))
-    return ([], changes) if same else (changes, [])
+def _asset_changes(ownership: Ownership, wanted: Fingerprint, before: Fingerprint) -> list[Change]:
+    """Return the change that the declaration asks for; none where the assets are those that were sent last."""
+    script, assets = ownership.worker.script_name, ownership.worker.assets
+    if wanted.assets == before.assets:
+        return []
+    if assets is None:
+        return [_asset_row(ownership, Action.DELETE, say("assets-removed", script=script))]
+    count, size = len(assets.files), sum(f.size for f in assets.files)
+    action, reason = (Action.CREATE, "sent") if before.assets == UNSET else (Action.UPDATE, "replaced")
+    files = f"{count:,} file{'s' * (count != 1)}"
+    return [_asset_row(ownership, action, say("assets", reason, script=script, files=files, size=size), assets.digest)]
 
 
-def _fates(ownership: Ownership, secret_readings: Mapping[tuple[str, str], SecretReading]) -> dict[str, SecretStatus]:
-    """Say what becomes of each declared secret; of none where the live bindings were not read."""
-    worker, live = ownership.worker, ownership.live
-    if live is not None and live.bindings is None:
-        return {}
-    found = {b.name: b for b in (live.bindings or () if live else ())}
-    return {
-        b.name: status_of(
-            b, found.get(b.name), ownership.record, secret_readings.get((worker.script_name, b.name), _UNSEEN)
-        )
-        for b in worker.bindings
-        if isinstance(b, ValueBinding) and isinstance(b.value, Secret)
-    }
+def _asset_drift(ownership: Ownership, wanted: Fingerprint, before: Fingerprint) -> list[Change]:
+    """Return what somebody else changed: assets of ours that are live no more."""
+    live = ownership.live
+    if live is None or live.has_assets is not False or wanted.assets == UNSET or wanted.assets != before.assets:
+        return []
+    return [_asset_row(ownership, Action.UPDATE, say("assets-removed-outside", script=live.name))]
 
 
-def _secret_changes(ownership: Ownership, secret_statuses: Mapping[str, SecretStatus]) -> list[Change]:
-    """Tell of the secrets whose values are sent, and of those of ours that are no longer declared."""
-    worker = ownership.worker
-    found = {b.name: b for b in (ownership.live.bindings or () if ownership.live else ())}
-    changes = []
-    for binding in (b for b in worker.bindings if secret_statuses.get(b.name) in {"set", "changed"}):
-        was, name = found.get(binding.name), binding.name
-        why = {
-            "changed": "is changed: its value is not the one that was set last.",
-            "set": "is set."
-            if was is None or not is_live_secret(was)
-            else "is set again: the live value was not set from here, and cannot be compared.",
-        }[secret_statuses[name]]
-        action = Action.CREATE if was is None else Action.UPDATE
-        change = binding_change(ownership, action, name, was, binding, "")
-        changes.append(replace(change, detail=f"Secret {name} of {worker.script_name} {why}"))
-    for name in removed_secrets(ownership):
-        change = binding_change(ownership, Action.DELETE, name, found[name], None, "")
-        why = "is removed: it was set from here, and is no longer declared."
-        changes.append(replace(change, detail=f"Secret {name} of {worker.script_name} {why}"))
-    return changes
+def keeps_assets(ownership: Ownership, before: Fingerprint) -> bool:
+    """Say whether an upload must keep assets that are live, not declared here, and were not sent by this session."""
+    live = ownership.live
+    return ownership.worker.assets is None and before.assets == UNSET and live is not None and live.has_assets is True
 
 
-def binding_change(  # noqa: PLR0913, PLR0917 - the cells of a row
-    ownership: Ownership, action: Action, name: str, was: ScriptBinding | None, now: ScriptBinding | None, outside: str
-) -> Change:
-    """Give a row about a binding."""
-    worker = ownership.worker
-    before, after = describe(was, worker.script_name), describe(now, worker.script_name)
-    added = f"added: {'the ' * isinstance(now, ClassBinding)}{after}"
-    verb = {Action.CREATE: added, Action.DELETE: "removed"}.get(action, "changed")
-    return Change(
-        action=action,
-        kind="binding",
-        id=f"{worker.id}.{name}",
-        worker=worker.id,
-        name=name,
-        before=before,
-        after=after,
-        detail=f"Binding {name} of {worker.script_name} is {verb}.{outside}",
-    )
+def kept_assets(ownership: Ownership, before: Fingerprint) -> list[Change]:
+    """Return the row of the assets that an upload keeps."""
+    if not keeps_assets(ownership, before):
+        return []
+    return [_asset_row(ownership, Action.NOOP, say("assets-kept", script=ownership.worker.script_name))]
 
 
-def same_binding(live: ScriptBinding, wanted: ScriptBinding, script: str) -> bool:
-    """Say whether a live binding is the wanted one, as far as Cloudflare tells: it shows no secret."""
-    if isinstance(live, ClassBinding) or isinstance(wanted, ClassBinding):
-        if not (isinstance(live, ClassBinding) and isinstance(wanted, ClassBinding)):
-            return False
-        same = (live.class_name, live.script_name or script) == (wanted.class_name, wanted.script_name or script)
-        return same and _same_environment(live.environment, wanted.environment)
-    match live.value, wanted.value:
-        case ServiceBinding() as was, ServiceBinding() as now:
-            same = (was.worker, was.entrypoint) == (now.worker, now.entrypoint)
-            same = same and _same_environment(was.environment, now.environment)
-            return same and (was.props is None or was.props == now.props)  # no document says that they are shown
-        case Resource() as was, Resource() as now:
-            return was.type == now.type and _same_fields(was.type, was.fields.value, now.fields.value)
-        case was, now:
-            return was == now
-
-
-def _same_fields(kind: str, live: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Compare what both tell, and what the type tells only where it was sent: without it, it is another one."""
-    names = told_back(kind) | (wanted.keys() & live.keys())
-    return all(_fits(live.get(name) or None, wanted.get(name) or None) for name in names)
-
-
-def _fits(live: Any, wanted: Any) -> bool:
-    """Compare values; a table that is live may have more in it."""
-    if isinstance(live, dict) and isinstance(wanted, dict):
-        return all(live.get(name, value) == value for name, value in wanted.items())
-    return bool(live == wanted)
-
-
-def _same_environment(live: str | None, wanted: str | None) -> bool:
-    """Compare environments; Cloudflare calls the only one of most Workers production, whether it was sent or not."""
-    return live is None or live == (wanted or "production")
-
-
-def unbound(diffs: Iterable[WorkerDiff]) -> frozenset[str]:
-    """Give the names of the live scripts whose next upload is made by this plan."""
-    return frozenset(d.ownership.worker.script_name for d in diffs if d.changed)
+def _asset_row(ownership: Ownership, action: Action, detail: str, after: str = "") -> Change:
+    return change_of(ownership.worker, action, "assets", detail, field="assets", after=after)

@@ -1,4 +1,4 @@
-"""Says whose the live script of each declared Worker is, and whether what is live can be judged at all.
+"""Whose the live script of each declared Worker is, in which form it speaks, and whether it can be judged at all.
 
 A script may be this session's, another's, or nobody's known; it may have been uploaded with another copy of this very
 state file, which therefore knows more; and a gradual deployment may run two versions, of which one can be what is
@@ -8,18 +8,20 @@ declared.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from notebook_do.model import TAG_PREFIX
+from notebook_do.model import TAG_PREFIX, Storage
 from notebook_do.plan.namespaces.marks import Mark, op_of, read_mark
 from notebook_do.plan.plan import Action, Change
+from notebook_do.plan.sentences import say
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from notebook_do.model import DesiredWorker, Lifecycle, MigrationTag, ObservedScript, Recorded, RecordedWorker
     from notebook_do.plan.facts import Facts, Findings
+    from notebook_do.plan.namespaces.identity import ResolvedNamespace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ def change_of(  # noqa: PLR0913 - the cells of a row
 
 
 def ownership_of(worker: DesiredWorker, facts: Facts, findings: Findings) -> Ownership:
-    """Find out how a declared Worker stands; refusals go to `findings`."""
+    """Find out whose a declared Worker's live script is, and in which form it speaks; refusals go to `findings`."""
     live = facts.scripts.get(worker.script_name)
     record = facts.script_records.get(worker.script_name)
     mark = read_mark(live.tags) if live else None
@@ -72,9 +74,7 @@ def ownership_of(worker: DesiredWorker, facts: Facts, findings: Findings) -> Own
     if live and not record and not mine and not worker.adopt:
         _refuse_foreign(worker, live, mark, findings)
     if record and not live:
-        detail = (
-            f"Worker {worker.script_name} was deployed before and is gone from the account; it would be created again."
-        )
+        detail = say("worker-gone", script=worker.script_name)
         findings.drift.append(change_of(worker, Action.DELETE, "worker", detail))
     form, converts, free = _form(worker, live, record, facts, findings)
     known_tag = _tag_is_known(worker, live, record, facts)
@@ -97,39 +97,27 @@ def _check_name(worker: DesiredWorker, facts: Facts, findings: Findings) -> None
     """Refuse a Worker whose script name changed: Cloudflare would see another, empty Worker."""
     record = facts.worker_records.get(worker.id)
     if record is None or record.script_name == worker.script_name or record.script_name not in facts.scripts:
-        return
-    findings.refuse(
-        "worker-renamed",
-        worker.id,
-        f"Worker {worker.id} is deployed as {record.script_name} and now declared as {worker.script_name}: "
-        "on Cloudflare that is another Worker, with empty namespaces.",
-        f"keep the name: declare name={record.script_name!r} (--name {record.script_name})",
-        f"declare the new one under another id, with transferred_from={record.script_name!r} on each namespace that "
-        f"moves, and destroy {worker.id} afterwards",
-        where=worker.where,
-    )
+        return  # where the old script is gone there is nothing that could be left behind
+    findings.refuse("worker-renamed", worker.id, where=worker.where, record=record, worker=worker)
 
 
 def _refuse_foreign(worker: DesiredWorker, live: ObservedScript, mark: Mark | None, findings: Findings) -> None:
-    origin = f"it was made by session {mark.session}, stage {mark.stage}" if mark else "it was not made by this session"
-    if mark is None and any(tag.startswith("alchemy:") for tag in live.tags):
-        origin = "its tags say that Alchemy manages it"
-    elif mark is None and live.last_deployed_from:
-        origin = f"it was last deployed from {live.last_deployed_from}"
-    findings.refuse(
-        "worker-exists",
-        worker.id,
-        f"a Worker called {live.name} already exists in the account: {origin}.",
-        "take it over: declare adopt=True (--adopt); its namespaces are kept",
-        "declare another name (--name NAME)",
-        where=worker.where,
-    )
+    if mark:
+        reason = "session"
+    elif any(tag.startswith("alchemy:") for tag in live.tags):
+        reason = "alchemy"
+    else:
+        reason = "tool" if live.last_deployed_from else "unknown"
+    findings.refuse("worker-exists", worker.id, reason=reason, where=worker.where, live=live, mark=mark)
 
 
 def _form(
     worker: DesiredWorker, live: ObservedScript | None, record: RecordedWorker | None, facts: Facts, findings: Findings
 ) -> tuple[Lifecycle, bool, bool]:
-    """Choose the wire form; a live Worker keeps its own. Gives also whether it is converted, and whether it is free."""
+    """Return the wire form, whether the Worker is converted to it, and whether it is still free to take another.
+
+    A live Worker keeps its form. One that hosts classes and shows none speaks `migrations`: `exports` would be shown.
+    """
     has_classes = worker.script_name in facts.hosted
     now: Lifecycle | None = None
     if live:
@@ -137,19 +125,13 @@ def _form(
         if record and record.lifecycle == "exports" and not has_classes:
             now = "exports"  # one-way, and only a script that hosts a class shows it
         elif record and record.lifecycle and live.lifecycle and record.lifecycle != live.lifecycle:
-            detail = f"Worker {live.name} was switched to {live.lifecycle} outside; this plan follows it."
+            detail = say("form-changed-outside", script=live.name, form=live.lifecycle)
             shown = {"before": record.lifecycle, "after": live.lifecycle}
             findings.drift.append(change_of(worker, Action.UPDATE, "setting", detail, field="lifecycle", **shown))
     if worker.lifecycle == "auto":
         return now or "exports", False, now is None
     if now == "exports" and worker.lifecycle == "migrations":
-        findings.refuse(
-            "lifecycle-mix",
-            worker.id,
-            f"Worker {worker.script_name} uses `exports`, and Cloudflare lets no Worker return to `migrations`.",
-            "declare lifecycle='exports' or leave it out",
-            where=worker.where,
-        )
+        findings.refuse("lifecycle-mix", worker.id, where=worker.where, script=worker.script_name)
         return "exports", False, False
     return worker.lifecycle, now is not None and now != worker.lifecycle, False
 
@@ -162,7 +144,7 @@ def _tag_is_known(
     if tag is None or (record and record.migration_tag == tag):
         return True
     if record is None and worker.adopt:
-        return False
+        return False  # whoever set it: the plan that takes the Worker over shows that its tag is taken note of
     if tag.startswith(f"{TAG_PREFIX}{facts.recorded.lineage[:8]}-"):
         return True
     return record is None and tag.startswith(TAG_PREFIX)  # the state file was lost: our mark says that it is ours
@@ -171,17 +153,60 @@ def _tag_is_known(
 def _refuse_tag(
     worker: DesiredWorker, live: ObservedScript | None, record: RecordedWorker | None, findings: Findings
 ) -> None:
-    tag = live.migration_tag if live else None
-    before = f"this session left {record.migration_tag or 'none'}" if record else "this session knows none"
     findings.refuse(
         "unknown-tag",
         worker.id,
-        f"Worker {worker.script_name} bears the migration tag {tag}, {before}: something else changed its classes.",
-        "look at what is live (%durable show namespaces), then take it over with adopt=True (--adopt)",
-        "deploy it with the tool that set the tag",
+        reason="left" if record else "unrecorded",
         where=worker.where,
+        script=worker.script_name,
+        tag=live.migration_tag if live else None,
+        left=(record.migration_tag if record else None) or "none",
     )
 
+
+# --- the form, where moves and storage decide it
+
+
+def settle_forms(
+    resolved: Iterable[ResolvedNamespace], ownerships: dict[str, Ownership], facts: Facts, findings: Findings
+) -> None:
+    """Settle the form of each of `ownerships` in place; refusals go to `findings`.
+
+    First come the moves: a transfer needs the same form on both sides. Then the new key-value namespaces, which only
+    `migrations` can create.
+    """
+    listed = list(resolved)
+    for one in listed:
+        ownership = ownerships[one.desired.script_name]
+        if ownership.free and one.live and one.live.script_name != one.desired.script_name:
+            ownerships[one.desired.script_name] = replace(
+                ownership, form=form_of(one.live.script_name, ownerships, facts)
+            )
+    for one in listed:
+        if one.live is not None or one.desired.storage is not Storage.KV:
+            continue
+        ownership = ownerships[one.desired.script_name]
+        takes_over = any(o.desired.host == one.desired.host and _moves(o) for o in listed)
+        if ownership.free and not takes_over:
+            ownerships[one.desired.script_name] = replace(ownership, form="migrations")
+        elif ownership.form == "exports":
+            stable_id, where = one.desired.stable_id, one.desired.where
+            findings.refuse("kv-not-creatable", stable_id, where=where, script=one.desired.script_name)
+
+
+def _moves(resolved: ResolvedNamespace) -> bool:
+    return resolved.live is not None and resolved.live.script_name != resolved.desired.script_name
+
+
+def form_of(script: str, ownerships: dict[str, Ownership], facts: Facts) -> Lifecycle:
+    """Return the form of a script that hosts namespaces, declared or only live."""
+    if script in ownerships:
+        return ownerships[script].form
+    live = facts.scripts.get(script)
+    return (live.lifecycle if live else None) or "migrations"
+
+
+# --- another copy of the state file
 
 UNKNOWN = ""
 """The recorded operation of a Worker of which another copy of the state file knows more."""
@@ -213,50 +238,35 @@ def check_behind(
     ahead = [s for s in scripts if op_of(s) not in own and is_behind(s, recorded)]
     if not ahead:
         return
-    findings.refusals = [r for r in findings.refusals if r.code == "other-account"]  # the rest is about old facts
+    # Any other refusal rests on facts that are old, and its choices could be wrong.
+    findings.refusals = [r for r in findings.refusals if r.code == "other-account"]
     names = " ".join(sorted(s.name for s in ahead))
     for script in ahead:
-        findings.refuse(
-            "state-behind",
-            script.name,
-            f"Worker {script.name} was deployed with another copy of this state file (at serial "
-            f"{serial_of(script, recorded)}; this one is at {recorded.serial}), or the journal of that deploy is lost: "
-            "what this file says of it is old.",
-            f"bring this file up to date: %durable import {names}",
-            "go on with the copy that deployed last",
-            "open a session of another name",
-        )
+        serial = serial_of(script, recorded)
+        findings.refuse("state-behind", script.name, serial=serial, recorded=recorded, scripts=names)
+
+
+# --- two versions at once
 
 
 def split_drift(ownership: Ownership) -> list[Change]:
-    """Return the row that says so: whichever of the two is the declared one, the other answers part of the requests."""
+    """Return the drift of a gradual deployment: whichever version is the declared one, the other answers too."""
     worker, live = ownership.worker, ownership.live
     if live is None or not live.split:
         return []
-    detail = (
-        f"Worker {worker.script_name} runs two versions at once (a gradual deployment), so not everything "
-        "that answers is what is declared; this plan ends that at 100 % of the declared code."
-    )
+    detail = say("worker-split", script=worker.script_name)
     return [change_of(worker, Action.UPDATE, "code", detail, field="deployment")]
 
 
 def check_split(ownership: Ownership, findings: Findings, *, lifecycle: bool) -> None:
-    """Refuse a change of classes while two versions run; warn that any other upload ends that."""
+    """Refuse a change of classes while two versions run; warn that any other upload ends that.
+
+    Class migrations cannot be gradual, and the versions of one deployment must have the same `exports` (100405).
+    """
     live = ownership.live
     if live is None or not live.split:
         return
     if lifecycle or ownership.converts:
-        findings.refuse(
-            "split-deployment",
-            ownership.worker.id,
-            f"Worker {live.name} runs two versions at once (a gradual deployment), and classes cannot "
-            "change meanwhile.",
-            "bring one version to 100 % first (npx wrangler versions deploy), then plan again",
-            "deploy without the change of classes first: that ends it at 100 % of the declared code",
-            where=ownership.worker.where,
-        )
+        findings.refuse("split-deployment", ownership.worker.id, where=ownership.worker.where, script=live.name)
     else:
-        findings.warnings.append(
-            f"Worker {live.name} runs two versions at once; this plan ends that at 100 % of the new code. To go on "
-            "with it instead, do not deploy this plan; the tool that began it ends it (npx wrangler versions deploy)."
-        )
+        findings.warn("split-ends", script=live.name)

@@ -22,9 +22,14 @@ from notebook_do.model import (
     Secret,
     ServiceBinding,
 )
+from notebook_do.model.steps import Upload
+from notebook_do.plan.sentences import say
 
 if TYPE_CHECKING:
-    from notebook_do.model import DesiredWorker, ObservedScript, ScriptBinding
+    from collections.abc import Iterable
+
+    from notebook_do.model import DesiredWorker, ObservedScript, ScriptBinding, Target
+    from notebook_do.model.steps import Step
     from notebook_do.plan.workers.ownership import Ownership
 
 _APART = frozenset({"tags", "crons", "compatibility_flags"})
@@ -34,7 +39,9 @@ _OFF = {name: row.off for name, row in WORKER_SETTINGS.items() if row.off is not
 _WHOLE = frozenset(name for name, row in WORKER_SETTINGS.items() if row.whole)
 """Tables whose keys mean something only together."""
 _UNREMARKABLE = ("code_update_strategy", dict(UPDATE_DEFAULT))
+"""What is kept without a word: nobody chose it."""
 _PLACES = ("region", "host", "hostname")
+"""The fields of a targeted placement, each of which names one place."""
 
 
 class Difference(NamedTuple):
@@ -46,12 +53,15 @@ class Difference(NamedTuple):
 
 
 def set_here(ownership: Ownership) -> dict[str, Any]:
-    """Give what this session set of the live script, by name; nothing where that was not recorded."""
+    """Return what this session set of the live script, by name; nothing where that was not recorded."""
     return ownership.record.set_here if ownership.record and ownership.live else {}
 
 
 def setting_differences(ownership: Ownership) -> list[Difference]:
-    """Give the settings that differ, by name; none where the live settings were not read."""
+    """Return the settings that differ, by name; none where the live settings were not read.
+
+    Compared are those that are declared and those that this session set. Any other one is somebody else's, and stays.
+    """
     worker, live = ownership.worker, ownership.live
     if live is None or live.bindings is None:
         return []
@@ -76,7 +86,7 @@ def _tag_differences(worker: DesiredWorker, live: ObservedScript, ours: dict[str
 
 
 def dropped_tags(worker: DesiredWorker, ours: dict[str, Any]) -> frozenset[str]:
-    """Give the script tags that this session set and no longer declares."""
+    """Return the script tags that this session set and no longer declares."""
     return frozenset(ours.get("tags", ())) - frozenset(worker.options.value.get("tags", ()))
 
 
@@ -87,7 +97,10 @@ def _flag_differences(ownership: Ownership, ours: dict[str, Any]) -> list[Differ
 
 
 def sent_flags(ownership: Ownership, ours: dict[str, Any]) -> tuple[str, ...]:
-    """Give the compatibility flags of an upload: those declared, or else the live ones that are not ours."""
+    """Return the compatibility flags of an upload: those declared, or else the live ones that are not ours.
+
+    A declared list is the whole list: which flags a source runs with is not left to what was set before.
+    """
     if ownership.worker.compatibility_flags or ownership.live is None:
         return ownership.worker.compatibility_flags
     mine = ours.get("compatibility_flags", ())
@@ -95,8 +108,13 @@ def sent_flags(ownership: Ownership, ours: dict[str, Any]) -> tuple[str, ...]:
 
 
 def sent_options(ownership: Ownership) -> Json:
-    """Give the options of an upload: those declared, those that stay as they are, and the rest switched off."""
+    """Return the options of an upload: those declared, those that stay as they are, and the rest switched off.
+
+    An upload sets most of them anew and takes an absent one for its default, so what is to stay is sent again.
+    """
     ours, declared = set_here(ownership), ownership.worker.options.value
+    # A new Worker is sent the default by name, as wrangler does: Cloudflare's page calls it the default, but by earlier
+    # drafts and by one user an upload without it cuts every open connection at once.
     found = ownership.live.carried.value if ownership.live else {"code_update_strategy": dict(UPDATE_DEFAULT)}
     sent = {name: value for name, value in found.items() if name not in declared.keys() | ours.keys()}
     for name in ours.keys() - declared.keys() - _APART:
@@ -109,7 +127,7 @@ def sent_options(ownership: Ownership) -> Json:
 
 
 def recorded_settings(ownership: Ownership) -> Json:
-    """Give what is set by this session once an upload of it was made, by name."""
+    """Return what is set by this session once an upload of it was made, by name."""
     worker, live, ours = ownership.worker, ownership.live, set_here(ownership)
     settings = _declared(worker)
     if live is None or "code_update_strategy" in ours:  # the default was sent by name, and is ours
@@ -120,7 +138,7 @@ def recorded_settings(ownership: Ownership) -> Json:
 
 
 def imported_settings(worker: DesiredWorker) -> Json:
-    """Give what counts as set by this session once a live Worker was imported: what its cell declares."""
+    """Return what counts as set by this session once a live Worker was imported: what its cell declares."""
     return Json(_declared(worker) | ({"crons": list(worker.crons)} if worker.crons else {}))
 
 
@@ -131,7 +149,7 @@ def _declared(worker: DesiredWorker) -> dict[str, Any]:
 
 
 def our_crons(ownership: Ownership) -> tuple[str, ...]:
-    """Give the cron triggers that are ours: those set from here, and those declared here that are live already."""
+    """Return the cron triggers that are ours: those set from here, and those declared here that are live already."""
     live, mine = ownership.live, set_here(ownership).get("crons", [])
     if live is None or live.crons is None:
         return tuple(mine)
@@ -139,7 +157,7 @@ def our_crons(ownership: Ownership) -> tuple[str, ...]:
 
 
 def kept_settings(ownership: Ownership) -> list[tuple[str, str]]:
-    """Give the live settings, with their values as text, that are neither declared nor ours, and stay."""
+    """Return the live settings that are neither declared nor ours, and stay: (name, value as text), sorted."""
     live, ours = ownership.live, set_here(ownership)
     if live is None:
         return []
@@ -151,7 +169,7 @@ def kept_settings(ownership: Ownership) -> list[tuple[str, str]]:
 
 
 def _remaining(name: str, found: Any, ours: Any) -> Any:
-    """Give what is left of a live setting without what this session set of it; None for nothing."""
+    """Return what is left of a live setting without what this session set of it; None for nothing."""
     if name == "code_update_strategy":
         return None if found is None else dict(UPDATE_DEFAULT)
     if isinstance(found, list) and isinstance(ours, list):
@@ -162,7 +180,10 @@ def _remaining(name: str, found: Any, ours: Any) -> Any:
 
 
 def _completed(declared: Any, found: Any, ours: Any) -> Any:
-    """Give a declared table with the live keys that nobody here set; one whose switch turns is as declared."""
+    """Return a declared table with the live keys that nobody here set.
+
+    Where its `enabled` changes, it is sent as it is declared: what was set under the other switch is not taken over.
+    """
     if not isinstance(declared, dict) or not isinstance(found, dict):
         return declared
     if declared.get("enabled") != found.get("enabled"):
@@ -175,14 +196,17 @@ def _completed(declared: Any, found: Any, ours: Any) -> Any:
 def _same(name: str, found: Any, wanted: Any, ours: Any) -> bool:
     """Say whether a live setting is as it is wanted, and has nothing of ours in it that is no longer declared."""
     if name == "code_update_strategy" and found is None:
-        return True  # no read tells it
+        return True  # only the deployments of a script show it, and they may not have been read
     if name == "placement":
         return bool(_place(found) == _place(wanted))
     return _covers(found, wanted) and not _lingers(found, wanted, ours)
 
 
 def _place(placement: Any) -> Any:
-    """Reduce the spellings of one placement to one: a place stands beside the mode, or in a list of targets."""
+    """Return the one spelling of a placement.
+
+    A place is sent beside the mode, and may be shown in a list of targets.
+    """
     if not isinstance(placement, dict) or not _on(placement):
         return None
     places = [{name: placement[name]} for name in _PLACES if placement.get(name)]
@@ -190,7 +214,7 @@ def _place(placement: Any) -> Any:
 
 
 def _lingers(found: Any, wanted: Any, ours: Any) -> bool:
-    """Say whether something is live that this session set inside a table, and no longer declares there."""
+    """Say whether something is live inside a table that this session set there and no longer declares."""
     if not (isinstance(found, dict) and isinstance(wanted, dict) and isinstance(ours, dict)):
         return False
     gone = (ours.keys() - wanted.keys()) & found.keys()
@@ -219,12 +243,46 @@ def _text(value: Any) -> str:
     return "" if value is None else json.dumps(value, sort_keys=True)
 
 
+# --- when new code answers
+
+_NAMED = 3
+"""How many Workers a note names; of more it says how many they are."""
+
+
+def update_notes(steps: Iterable[Step], target: Target, *, done: bool = False) -> tuple[str, ...]:
+    """Return a sentence for each delay that uploads ask for; none for what is handed over at once.
+
+    Cloudflare gives running objects their new code with a delay of up to `max_delay` seconds (code updates of Durable
+    Objects). On the local Cloudflare new code takes over at once, which is said of a plan, and of what is `done` only
+    where another delay than the default was asked for.
+    """
+    delays: dict[float, set[str]] = {}
+    for step in steps:
+        strategy = step.options.value.get("code_update_strategy", {}) if isinstance(step, Upload) else {}
+        delay = strategy.get("max_delay", UPDATE_DEFAULT["max_delay"])
+        silent = done and target == "local" and delay == UPDATE_DEFAULT["max_delay"]
+        if strategy.get("mode") == "deferred" and delay and not silent:
+            delays.setdefault(delay, set()).add(step.script_name if isinstance(step, Upload) else "")
+    return tuple(_update_note(sorted(names), delay, target) for delay, names in sorted(delays.items()))
+
+
+def _update_note(names: list[str], delay: float, target: Target) -> str:
+    who = ", ".join(names) if len(names) <= _NAMED else f"{len(names)} Workers"
+    return say("code-deferred", "local" if target == "local" else "cloudflare", who=who, delay=delay)
+
+
+# --- the fingerprint
+
 UNSET = "-"
+"""A part of a fingerprint that was never set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
-    """The four parts."""
+    """What was sent of a Worker besides its code, each part as a digest or a word; UNSET for a part that never was.
+
+    It is recorded as its text, in three parts where no assets were sent, as older state files have it.
+    """
 
     upload: str = UNSET
     url: str = UNSET
@@ -237,7 +295,7 @@ class Fingerprint:
 
 
 def read_fingerprint(text: str | None) -> Fingerprint:
-    """Read a recorded fingerprint; anything unknown counts as never set, which only causes one more upload."""
+    """Return a recorded fingerprint; anything unknown counts as never set, which only causes one more upload."""
     match (text or "").split("."):
         case [upload, url, crons]:
             return Fingerprint(upload=upload, url=url, crons=crons)
@@ -247,7 +305,7 @@ def read_fingerprint(text: str | None) -> Fingerprint:
 
 
 def fingerprint(worker: DesiredWorker) -> Fingerprint:
-    """Name the declared settings. An undeclared compatibility date counts as undeclared, whatever is live."""
+    """Return the fingerprint of the declared settings; what is undeclared counts as that, whatever is live."""
     upload = [
         worker.main_module,
         [plain_binding(b) for b in worker.bindings],
@@ -263,12 +321,12 @@ def fingerprint(worker: DesiredWorker) -> Fingerprint:
 
 
 def crons_part(crons: tuple[str, ...]) -> str:
-    """Name a set of cron triggers; none at all is like never set."""
+    """Return the name of a set of cron triggers, whatever their order; none at all is like never set."""
     return _short(sorted(crons)) if crons else UNSET
 
 
 def plain_binding(binding: ScriptBinding) -> list[Any]:
-    """Reduce a binding to JSON values; a secret to being one: its mark tells the rest."""
+    """Return a binding as JSON values; of a secret only that it is one, because its mark tells the rest."""
     if isinstance(binding, ClassBinding):
         return [binding.name, "class", binding.class_name, binding.script_name, binding.environment]
     match binding.value:
@@ -279,8 +337,8 @@ def plain_binding(binding: ScriptBinding) -> list[Any]:
         case Secret():
             return [binding.name, "secret"]
         case ServiceBinding(worker=worker, entrypoint=entrypoint, environment=environment, props=props):
-            told = [binding.name, "service", worker, entrypoint, environment]
-            return told if props is None else [*told, props.text]
+            plain = [binding.name, "service", worker, entrypoint, environment]
+            return plain if props is None else [*plain, props.text]  # as it was before there were props
         case Resource(type=kind, fields=fields):
             return [binding.name, kind, fields.text]
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from notebook_do.model import ObservedTrigger, Resource, ValueBinding
+from notebook_do.model import ObservedTrigger
 from notebook_do.model.steps import MakeQueue, RemoveTrigger, SetTrigger, Upload
 from notebook_do.plan.plan import Action, Change
+from notebook_do.plan.sentences import say
+from notebook_do.plan.workers.bindings import bound_queues
 from notebook_do.plan.workers.ownership import change_of
 from notebook_do.plan.workers.settings import UNSET, Fingerprint, crons_part, set_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from notebook_do.model import Desired, DesiredWorker, Recorded, ScriptBinding, Trigger
+    from notebook_do.model import Desired, DesiredWorker, Recorded, Trigger
     from notebook_do.model.steps import Step
     from notebook_do.plan.facts import Facts, Findings
     from notebook_do.plan.namespaces.destroy import DestroySet
@@ -34,7 +36,10 @@ class Triggering:
     makes: list[MakeQueue] = field(default_factory=list)
 
     def heirs(self, ownership: Ownership) -> frozenset[str]:
-        """Name the scripts that take over a queue which a script stops to consume: best uploaded before it."""
+        """Return the scripts that take over a queue which a script stops to consume: best uploaded before it.
+
+        Then the queue can be handed from one consumer to the other in two requests, with no upload between them.
+        """
         script = ownership.worker.script_name
         left = {s.trigger.key for s in self.removals if s.trigger.kind == "consumer" and s.script_name == script}
         takes = {s.script_name for s in self.sets if s.trigger.kind == "consumer" and s.trigger.key in left}
@@ -42,14 +47,17 @@ class Triggering:
 
 
 def triggers_concerned(desired: Desired, recorded: Recorded) -> tuple[Trigger, ...]:
-    """Give the triggers that a plan must look at, each once."""
+    """Return the triggers that a plan must look at, each once, by kind and key."""
     listed = [*(w.triggers for w in desired.workers), *(w.triggers for w in recorded.workers)]
     by_place = {(t.kind, t.key): t for triggers in listed for t in triggers}
     return tuple(by_place[place] for place in sorted(by_place))
 
 
 def stops_consuming(worker: DesiredWorker) -> bool:
-    """Say whether a Worker is declared without any queue: its source need not have `queue()` any more."""
+    """Say whether a Worker is declared without any queue: its source need not have `queue()` any more.
+
+    Cloudflare refuses an upload without it while a queue has the script as its consumer (11001).
+    """
     return not any(trigger.kind == "consumer" for trigger in worker.triggers)
 
 
@@ -74,7 +82,9 @@ def trigger_steps(
     for _, ownership in sorted(ownerships.items()):
         for trigger in ownership.worker.triggers:
             there = live.get((trigger.kind, trigger.key))
+            # What was not read counts as free, in a zone that exists: it is set, and Cloudflare says whether it can be.
             place = ObservedTrigger(kind=trigger.kind, key=trigger.key, parent="-") if there is None else there
+            # What another Worker of ours gives up by this plan is free: its removal comes before this one is set.
             if place.script is not None and (place.kind, place.key, place.script) in leaving:
                 place = ObservedTrigger(kind=place.kind, key=place.key, parent=place.parent)
             _settle(result, ownership, trigger, place, findings)
@@ -89,38 +99,26 @@ def _settle(
     ours = {(t.kind, t.key): t for t in (ownership.record.triggers if ownership.record else ())}
     record = ours.get((trigger.kind, trigger.key))
     if live.script not in (None, script):
-        findings.refuse(
-            "trigger-taken",
-            worker.id,
-            f"{trigger.label} belongs to Worker {live.script}, and this session never takes one away from another.",
-            f"remove it from {live.script} with the tool that set it, then plan again",
-            f"take {trigger.key} out of the declaration of {worker.id}",
-            where=worker.where,
-        )
+        findings.refuse("trigger-taken", worker.id, where=worker.where, trigger=trigger, live=live)
         return
     if live.parent is None and trigger.kind != "consumer":
-        findings.refuse(
-            "zone-missing",
-            worker.id,
-            f"{trigger.label}: no zone of this account holds that host name (or the token may not read zones).",
-            "add the zone to the account, and give the token Zone: Read and Workers Routes: Edit",
-            f"take {trigger.key} out of the declaration of {worker.id}",
-            where=worker.where,
-        )
+        findings.refuse("zone-missing", worker.id, where=worker.where, trigger=trigger)
         return
     there = live.settings.value
+    # Cloudflare fills in the settings of a consumer that were not sent; those are no difference.
     same = live.script == script and all(there.get(k) == v for k, v in trigger.settings.value.items())
     if same and record == trigger:
-        return
+        return  # one that is live and not recorded gets a step all the same: only what is recorded is ever removed
     if record == trigger:
-        what = "is no longer set" if live.script is None else "was changed"
-        detail = f"{_label(trigger)} of {script} {what}: somebody else did that; this plan puts it back."
+        how = "unset" if live.script is None else "changed"
+        detail = say("trigger-changed-outside", how, label=_label(trigger), script=script)
         findings.drift.append(_row(ownership.worker.id, script, trigger, Action.UPDATE, detail))
     makes = trigger.kind == "consumer" and live.parent is None
-    words = "is taken over" if same else "is changed" if live.script else "is set"
-    first = f"Queue {trigger.key} is made. " if makes else ""
     action = Action.UPDATE if live.script else Action.CREATE
-    detail = f"{first}{_label(trigger)} of {script} {words}."
+    reason = "adopted" if same else "changed" if live.script else "set"
+    detail = say("trigger", reason, label=_label(trigger), script=script)
+    if makes:
+        detail = f"{say('queue-made', queue=trigger.key)} {detail}"
     result.changes.append(_row(worker.id, script, trigger, action, detail))
     result.sets.append(SetTrigger(worker=worker.id, script_name=script, trigger=trigger))
     if makes:
@@ -128,7 +126,7 @@ def _settle(
 
 
 def _remove(result: Triggering, worker: str, script: str, trigger: Trigger) -> None:
-    detail = f"{_label(trigger)} of {script}, which this session set, is removed."
+    detail = say("trigger-removed", label=_label(trigger), script=script)
     result.changes.append(_row(worker, script, trigger, Action.DELETE, detail))
     result.removals.append(RemoveTrigger(worker=worker, script_name=script, trigger=trigger))
 
@@ -140,14 +138,8 @@ def _check_twice(ownerships: dict[str, Ownership], findings: Findings) -> None:
         for trigger in ownership.worker.triggers:
             first = holders.setdefault((trigger.kind, trigger.key), ownership)
             if first is not ownership:
-                findings.refuse(
-                    "trigger-twice",
-                    ownership.worker.id,
-                    f"{trigger.label} is declared by {first.worker.id} and by {ownership.worker.id}; "
-                    "one Worker has it.",
-                    f"take it out of {first.worker.id} or out of {ownership.worker.id}",
-                    where=ownership.worker.where,
-                )
+                worker = ownership.worker
+                findings.refuse("trigger-twice", worker.id, where=worker.where, trigger=trigger, first=first.worker.id)
 
 
 def _label(trigger: Trigger) -> str:
@@ -169,22 +161,26 @@ def _row(worker: str, script: str, trigger: Trigger, action: Action, detail: str
 
 
 def wanted_crons(ownership: Ownership, before: Fingerprint) -> tuple[str, ...]:
-    """Give the cron triggers that shall be live. A declared list is the whole list."""
+    """Return the cron triggers that are to be live. A declared list is the whole list."""
     return ownership.worker.crons or kept_crons(ownership, before)
 
 
 def kept_crons(ownership: Ownership, before: Fingerprint) -> tuple[str, ...]:
-    """Give the live cron triggers that stay though they are not declared: those that this session never set."""
+    """Return the live cron triggers that stay though they are not declared: those that this session never set."""
     live = (ownership.live.crons or ()) if ownership.live else ()
     if ownership.worker.crons or not live:
         return ()
+    # A state file from before settings were recorded has only the fingerprint: it tells of all of them together.
     known = ownership.record and ownership.record.settings
     mine = set_here(ownership).get("crons", ()) if known else live if crons_part(live) == before.crons else ()
     return tuple(cron for cron in live if cron not in mine)
 
 
 def crons_differ(ownership: Ownership, before: Fingerprint) -> bool:
-    """Say whether the cron triggers must be replaced; what was not read is compared with what was set."""
+    """Say whether the cron triggers must be replaced; where they were not read, by what was set last.
+
+    One request replaces the whole list, so those that stay are sent again.
+    """
     read = ownership.live.crons if ownership.live else None
     if read is None:
         return crons_part(ownership.worker.crons) != (before.crons if ownership.live else UNSET)
@@ -192,26 +188,25 @@ def crons_differ(ownership: Ownership, before: Fingerprint) -> bool:
 
 
 def cron_change(ownership: Ownership, before: Fingerprint) -> Change:
-    """Say how the cron triggers change, by name."""
+    """Return the row of cron triggers that change, which names those that are removed."""
     worker = ownership.worker
     live, wanted = (ownership.live.crons or ()) if ownership.live else (), wanted_crons(ownership, before)
     gone = ", ".join(cron for cron in live if cron not in wanted)
-    detail = f"The cron triggers of {worker.script_name} are replaced."
     if not worker.crons:
-        detail = f"Cron trigger {gone} of {worker.script_name}, set from here and no longer declared, is removed."
-    elif crons_part(worker.crons) == before.crons:
-        detail += " They were changed outside."
+        detail = say("cron-removed", crons=gone, script=worker.script_name)
+    else:
+        detail = say("crons-replaced", script=worker.script_name)
+        if crons_part(worker.crons) == before.crons:
+            detail += f" {say('changed-outside', 'several')}"
     shown = {"before": ", ".join(live), "after": ", ".join(wanted)}
     return _cron_row(ownership, Action.UPDATE, detail, **shown)
 
 
 def kept_cron_rows(ownership: Ownership, before: Fingerprint) -> list[Change]:
-    """Tell of the cron triggers that stay though they are not declared here."""
-    name = ownership.worker.script_name
+    """Return the rows of the cron triggers that stay though they are not declared here."""
+    script = ownership.worker.script_name
     return [
-        _cron_row(
-            ownership, Action.NOOP, f"Cron trigger {cron} of {name}, which is not declared here, is kept.", after=cron
-        )
+        _cron_row(ownership, Action.NOOP, say("cron-kept", cron=cron, script=script), after=cron)
         for cron in kept_crons(ownership, before)
     ]
 
@@ -220,11 +215,7 @@ def _cron_row(ownership: Ownership, action: Action, detail: str, *, before: str 
     return change_of(ownership.worker, action, "cron", detail, field="crons", before=before, after=after)
 
 
-def bound_queues(bindings: Iterable[ScriptBinding]) -> frozenset[str]:
-    """Return the queues that bindings send to."""
-    values = [b.value for b in bindings if isinstance(b, ValueBinding)]
-    bound = [v.fields.value for v in values if isinstance(v, Resource) and v.type == "queue"]
-    return frozenset(str(fields.get("queue_name")) for fields in bound)
+# --- queues
 
 
 def queues_of(step: Step) -> frozenset[str]:
