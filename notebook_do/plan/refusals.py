@@ -48,6 +48,10 @@ _THE_SAME = (
         unnamed="the same, not known here yet: declare namespace_id={it.namespace.namespace_id!r} on {subject}",
     ),
 )
+_TWO_FORMS = (
+    "namespace {subject} would move from {live.script_name}, which uses `{source_form}`, to {desired.script_name}, "
+    "which uses `{form}`; a move needs the same form on both."
+)
 _LOSE_OR_MEND = (
     Each("lose its objects: destroy {it.stable_id} first, then plan again", of="known"),
     Each("mend the cell of {it.stable_id}, which names it", of="named_in_cells"),
@@ -272,12 +276,16 @@ REFUSALS: dict[str, Row | tuple[Row, ...]] = {
         "that Worker is not declared here.",
         "run the cell of Worker {live.script_name}, without class {live.class_name}",
     ),
-    "mixed-lifecycle-transfer": Row(
-        "namespace {subject} would move from {live.script_name}, which uses `{source_form}`, to {desired.script_name}, "
-        "which uses `{form}`; a move needs the same form on both.",
-        "{reason}",
-        live="declare lifecycle='exports' on the one that uses `migrations` and deploy that first",
-        new="declare lifecycle={source_form!r} on Worker {desired.host}",
+    "mixed-lifecycle-transfer": (
+        Row(_TWO_FORMS, "declare lifecycle='exports' on the one that uses `migrations` and deploy that first", live=""),
+        Row(_TWO_FORMS, "declare lifecycle='exports' on Worker {desired.host}", from_exports=""),
+        Row(
+            _TWO_FORMS,
+            "declare lifecycle='migrations' on Worker {desired.host}",
+            "where others move to it from Workers that use `exports`: declare lifecycle='exports' on Worker "
+            "{live.script_name} and deploy that first",
+            from_migrations="",
+        ),
     ),
     "convert-first": Row(
         "namespace {subject} would move from {live.script_name}, while one of the two Workers is switched to `exports` "

@@ -87,7 +87,7 @@ def _check_transfer(
         findings.refuse(
             "mixed-lifecycle-transfer",
             desired.stable_id,
-            reason="live" if there.live else "new",
+            reason="live" if there.live else "from_exports" if source_form == "exports" else "from_migrations",
             where=desired.where,
             live=live,
             desired=desired,
