@@ -157,7 +157,7 @@ def name_namespaces(
     notes = []
     for name in sorted(live, key=lambda n: (not readings.is_ours(n), n)):
         others = set() if readings.is_ours(name) else cells.keys()
-        told = readings.told_by(name)
+        told = readings.tagged(name)
         for stable_id, id_ in [(i, said.live.namespace_id) for i, said in sorted(told.items()) if said.live]:
             if id_ not in known:
                 free = stable_id not in taken and (stable_id not in others or declared.get(stable_id) == id_)

@@ -23,7 +23,7 @@ from notebook_do.plan.namespaces.destroy import (
 from notebook_do.plan.namespaces.identity import ResolvedNamespace, identify
 from notebook_do.plan.namespaces.moves import NamespaceMove, can_alias
 from notebook_do.plan.namespaces.order import CrossedTransfer, closed_last, deletions, in_sequence
-from notebook_do.plan.namespaces.schedule import Stage, UploadRequest, schedule_uploads
+from notebook_do.plan.namespaces.schedule import ScheduledUpload, UploadRequest, schedule_uploads
 from notebook_do.plan.namespaces.transfer import (
     check_arrivals,
     check_foreign_hosts,
@@ -288,7 +288,7 @@ def _must_unbind(work: _Work, script: str) -> bool:
     return any(isinstance(b, ClassBinding) and b.class_name in deleted for b in live.bindings)
 
 
-def _check_aliases(work: _Work, scheduled: list[Stage]) -> None:
+def _check_aliases(work: _Work, scheduled: list[ScheduledUpload]) -> None:
     for script in sorted({s.script for s in scheduled if any(a != b for a, b in s.exports.items())}):
         worker = work.diffs[script].ownership.worker
         if not can_alias(worker.main_module, worker.modules):

@@ -1,4 +1,4 @@
-"""Turns the stages of one script into uploads: modules, bindings, tags, migration, and the records that follow."""
+"""Turns scheduled uploads into steps: modules, bindings, tags, migration, and the records that follow."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from notebook_do.plan.facts import Facts
     from notebook_do.plan.namespaces.identity import ResolvedNamespace
     from notebook_do.plan.namespaces.moves import NamespaceMove
-    from notebook_do.plan.namespaces.schedule import Stage
+    from notebook_do.plan.namespaces.schedule import ScheduledUpload
     from notebook_do.plan.workers.diff import WorkerDiff
 
 
@@ -63,22 +63,22 @@ class Uploads:
     _history: dict[StableId, tuple[str, ...]] = field(default_factory=dict)
     _moved: dict[str, tuple[MovedClass, ...]] = field(default_factory=dict)
 
-    def steps(self, stages: Iterable[Stage]) -> list[Step]:
-        """Return the steps of all stages, each script's URL and crons after its last upload, new ids at the end.
+    def steps(self, uploads: Iterable[ScheduledUpload]) -> list[Step]:
+        """Return the steps of all uploads, each script's URL and crons after its last upload, new ids at the end.
 
         A mark is set as script tags, which makes what is live another one than this plan was compared with; so it
         comes after every upload that rests on that.
         """
-        listed = list(stages)
-        last = {stage.script: n for n, stage in enumerate(listed)}
+        listed = list(uploads)
+        last = {scheduled.script: n for n, scheduled in enumerate(listed)}
         steps: list[Step] = []
         marks: list[Step] = []
-        for number, stage in enumerate(listed):
-            upload = self._upload(stage)
+        for number, scheduled in enumerate(listed):
+            upload = self._upload(scheduled)
             steps.append(upload)
-            if last[stage.script] == number:
-                marks += self._mark(stage.script, upload.tags, self._created(listed, stage.script))
-                steps += self.settings(stage.script)
+            if last[scheduled.script] == number:
+                marks += self._mark(scheduled.script, upload.tags, self._created(listed, scheduled.script))
+                steps += self.settings(scheduled.script)
         for script in self.diffs:
             if script not in last:
                 marks += self._interrupted_mark(script)
@@ -88,9 +88,9 @@ class Uploads:
     # --- the ids in the mark
 
     @staticmethod
-    def _created(stages: list[Stage], script: str) -> set[StableId]:
+    def _created(uploads: list[ScheduledUpload], script: str) -> set[StableId]:
         """Return what the uploads of a script create: Cloudflare makes their ids, so no mark can have them before."""
-        changes = (m for stage in stages if stage.script == script for m in stage.class_migrations)
+        changes = (m for scheduled in uploads if scheduled.script == script for m in scheduled.class_migrations)
         return {m.stable_id for m in changes if isinstance(m, CreateClass)}
 
     def _interrupted_mark(self, script: str) -> list[Step]:
@@ -143,39 +143,39 @@ class Uploads:
             )
         return steps
 
-    def _upload(self, stage: Stage) -> Upload:
-        diff = self.diffs[stage.script]
+    def _upload(self, scheduled: ScheduledUpload) -> Upload:
+        diff = self.diffs[scheduled.script]
         worker, live = diff.ownership.worker, diff.ownership.live
-        creates = live is None and stage.script not in self._started
-        self._started.add(stage.script)
-        main_module, modules = with_exports(worker.main_module, worker.modules, stage.exports)
-        migration = self._migration(stage, diff)
+        creates = live is None and scheduled.script not in self._started
+        self._started.add(scheduled.script)
+        main_module, modules = with_exports(worker.main_module, worker.modules, scheduled.exports)
+        migration = self._migration(scheduled, diff)
         desired = self.facts.desired
         entries: dict[str, Entry] = {
-            i: entry_of(class_name, self.moves[i].namespace_id) for class_name, _, i in stage.hosted
+            i: entry_of(class_name, self.moves[i].namespace_id) for class_name, _, i in scheduled.hosted
         }
         mark = write_mark(desired.session, desired.stage, entries)
         ours = set_here(diff.ownership)
         # An upload replaces the whole list of tags, those of other tools included.
         stay = [t for t in (live.tags if live else ()) if t not in dropped_tags(worker, ours)]
         tags = marked_tags((*stay, *worker.options.value.get("tags", ())), mark)
-        if stage.final and not set(mark) <= set(tags):
-            self.warnings.append(say("no-room-for-the-mark", script=stage.script))
+        if scheduled.final and not set(mark) <= set(tags):
+            self.warnings.append(say("no-room-for-the-mark", script=scheduled.script))
         # An upload without a compatibility date gets the oldest there is, 2021-11-02.
         found_date = live.compatibility_date if live else self.default_compatibility_date
-        records = self._namespace_records(stage)
+        records = self._namespace_records(scheduled)
         return Upload(
             worker=worker.id,
-            script_name=stage.script,
+            script_name=scheduled.script,
             main_module=main_module,
             modules=modules,
-            bindings=tuple(b for b in (self._binding(b, stage, diff) for b in worker.bindings) if b),
+            bindings=tuple(b for b in (self._binding(b, scheduled, diff) for b in worker.bindings) if b),
             compatibility_date=worker.compatibility_date or found_date,
             compatibility_flags=sent_flags(diff.ownership, ours),
-            options=self._options(stage, diff),
+            options=self._options(scheduled, diff),
             tags=tags,
             migration=migration,
-            moved=self._earlier_names(stage, diff),
+            moved=self._earlier_names(scheduled, diff),
             entries=live.entries if live else Json({}),
             creates=creates,
             assets=worker.assets,
@@ -183,57 +183,58 @@ class Uploads:
             named_secrets=named_secrets(diff.ownership, diff.secret_statuses),
             line=worker.where.line if worker.where else None,
             body_line=worker.where.body_line if worker.where else None,
-            worker_record=self._worker_record(stage, diff, migration),
+            worker_record=self._worker_record(scheduled, diff, migration),
             namespace_records=records,
-            forgotten=self._forgotten(stage, records),
+            forgotten=self._forgotten(scheduled, records),
         )
 
     # --- migration
 
-    def _migration(self, stage: Stage, diff: WorkerDiff) -> Migration | None:
+    def _migration(self, scheduled: ScheduledUpload, diff: WorkerDiff) -> Migration | None:
         ownership = diff.ownership
-        classes = tuple((class_name, storage) for class_name, storage, _ in stage.hosted)
+        classes = tuple((class_name, storage) for class_name, storage, _ in scheduled.hosted)
         if ownership.form == "exports":
             # A Worker that has once declared `exports` must do so in every later upload, also when it hosts no class
             # any more. One that never hosted any is sent without.
             declared = ownership.live is not None and ownership.live.lifecycle == "exports"
             declared = declared or (ownership.record is not None and ownership.record.lifecycle == "exports")
-            if not (classes or stage.class_migrations or declared or ownership.converts):
+            if not (classes or scheduled.class_migrations or declared or ownership.converts):
                 return None
-            return Migration(wire="exports", class_migrations=stage.class_migrations, classes=classes)
-        old_tag = self._tags.get(stage.script, ownership.old_tag)
-        if not stage.class_migrations:
+            return Migration(wire="exports", class_migrations=scheduled.class_migrations, classes=classes)
+        old_tag = self._tags.get(scheduled.script, ownership.old_tag)
+        if not scheduled.class_migrations:
             return None
         told = has_another_project(ownership)
-        new_tag = self._new_tag(stage, old_tag, fixed=told)
-        self._tags[stage.script] = new_tag
+        new_tag = self._new_tag(scheduled, old_tag, fixed=told)
+        self._tags[scheduled.script] = new_tag
         return Migration(
             wire="migrations",
-            class_migrations=stage.class_migrations,
+            class_migrations=scheduled.class_migrations,
             classes=classes,
             old_tag=old_tag,
             new_tag=new_tag,
             told=told,
         )
 
-    def _earlier_names(self, stage: Stage, diff: WorkerDiff) -> tuple[MovedClass, ...]:
+    def _earlier_names(self, scheduled: ScheduledUpload, diff: WorkerDiff) -> tuple[MovedClass, ...]:
         """Return the earlier class names of which this upload says what became; the `migrations` form says none."""
         if diff.ownership.form == "migrations":
             return ()
-        before = self._moved.get(stage.script, moved_before(diff.ownership))
-        self._moved[stage.script] = moved_after(stage, before, {i: u.namespace_id for i, u in self.moves.items()})
-        return self._moved[stage.script]
+        before = self._moved.get(scheduled.script, moved_before(diff.ownership))
+        ids = {id_: move.namespace_id for id_, move in self.moves.items()}
+        self._moved[scheduled.script] = moved_after(scheduled, before, ids)
+        return self._moved[scheduled.script]
 
-    def _new_tag(self, stage: Stage, old_tag: MigrationTag | None, *, fixed: bool) -> MigrationTag:
+    def _new_tag(self, scheduled: ScheduledUpload, old_tag: MigrationTag | None, *, fixed: bool) -> MigrationTag:
         """Return the tag of this very migration: the same plan makes the same tag, any other plan another.
 
         The deployer completes it with the lineage and a random part, so that no two attempts set the same tag. One that
         is `fixed` stays as it is, because the plan shows it to another project: it names all that the upload does, and
         the tag before it guards against a second attempt (10079).
         """
-        desired, diff = self.facts.desired, self.diffs[stage.script]
-        worker, classes = diff.ownership.worker, [repr(m) for m in stage.class_migrations]
-        named = [stage.script, old_tag, classes, worker.content_digest, len(self._started)]
+        desired, diff = self.facts.desired, self.diffs[scheduled.script]
+        worker, classes = diff.ownership.worker, [repr(m) for m in scheduled.class_migrations]
+        named = [scheduled.script, old_tag, classes, worker.content_digest, len(self._started)]
         if fixed:
             etag = diff.ownership.live.etag if diff.ownership.live else None
             named += [desired.session, desired.stage, str(diff.wanted), etag]
@@ -242,29 +243,29 @@ class Uploads:
 
     # --- settings and bindings
 
-    def _options(self, stage: Stage, diff: WorkerDiff) -> Json:
+    def _options(self, scheduled: ScheduledUpload, diff: WorkerDiff) -> Json:
         """Return the options, without the tail consumers that do not exist yet: Cloudflare refuses those (10203).
 
         The Worker is uploaded once more after them, as it is for a service that does not exist yet (10143).
         """
         options = sent_options(diff.ownership)
         tails = options.value.get("tail_consumers", ())
-        absent = self.diffs.keys() - stage.services
+        absent = self.diffs.keys() - scheduled.services
         there = [tail for tail in tails if tail.get("service") not in absent]
         return options if len(there) == len(tails) else Json({**options.value, "tail_consumers": there})
 
-    def _binding(self, binding: ScriptBinding, stage: Stage, diff: WorkerDiff) -> ScriptBinding | None:
+    def _binding(self, binding: ScriptBinding, scheduled: ScheduledUpload, diff: WorkerDiff) -> ScriptBinding | None:
         """Return the binding as it can be bound in this upload; None when what it binds does not exist yet.
 
         A class is bound where its namespace is at this moment, which may be on its way to where it is declared.
         """
         if isinstance(binding, ClassBinding):
             if binding.stable_id is None or binding.stable_id not in self.moves:
-                return None if binding.class_name in stage.barred else binding
-            place = stage.places.get(binding.stable_id)
-            if place is None or place.class_name in stage.barred:
+                return None if binding.class_name in scheduled.barred else binding
+            place = scheduled.places.get(binding.stable_id)
+            if place is None or place.class_name in scheduled.barred:
                 return None
-            script = None if place.script == stage.script else place.script
+            script = None if place.script == scheduled.script else place.script
             return replace(
                 binding,
                 class_name=place.class_name,
@@ -272,20 +273,22 @@ class Uploads:
                 environment=binding.environment if script else None,
             )
         if isinstance(binding.value, ServiceBinding) and binding.value.worker in self.diffs:
-            return binding if binding.value.worker in stage.services else None
+            return binding if binding.value.worker in scheduled.services else None
         if diff.secret_statuses.get(binding.name) == "kept":
             return replace(binding, value=KEPT)
         return binding
 
     # --- records
 
-    def _worker_record(self, stage: Stage, diff: WorkerDiff, migration: Migration | None) -> RecordedWorker:
+    def _worker_record(
+        self, scheduled: ScheduledUpload, diff: WorkerDiff, migration: Migration | None
+    ) -> RecordedWorker:
         """Return what is recorded of the Worker once this upload is made.
 
         Digests stand in the record of its last upload only: a deploy that ends before that one is to be gone on with.
         """
         ownership = diff.ownership
-        upload = diff.wanted.upload if stage.final else UNSET
+        upload = diff.wanted.upload if scheduled.final else UNSET
         reached = replace(diff.before, upload=upload, assets=diff.wanted.assets)
         was = ownership.live.lifecycle if ownership.live else None
         triggers = ownership.record.triggers if ownership.record else ()
@@ -293,21 +296,21 @@ class Uploads:
             triggers = tuple(t for t in triggers if t.kind != "consumer")
         return RecordedWorker(
             id=ownership.worker.id,
-            script_name=stage.script,
+            script_name=scheduled.script,
             lifecycle=migration.wire if migration else was,
             # Also where no migration is sent: a tag that is taken note of once is known from then on.
-            migration_tag=self._tags.get(stage.script, ownership.old_tag),
-            content_digest=ownership.worker.content_digest if stage.final else None,
+            migration_tag=self._tags.get(scheduled.script, ownership.old_tag),
+            content_digest=ownership.worker.content_digest if scheduled.final else None,
             settings_digest=str(reached),
             triggers=triggers,
             settings=recorded_settings(ownership),
-            moved=self._moved.get(stage.script, ()),
+            moved=self._moved.get(scheduled.script, ()),
         )
 
-    def _namespace_records(self, stage: Stage) -> tuple[RecordedNamespace, ...]:
+    def _namespace_records(self, scheduled: ScheduledUpload) -> tuple[RecordedNamespace, ...]:
         """Return the records of what the script hosts then, and of what it hands over: that is at its new host then."""
-        here = [(i, stage.script, class_name) for class_name, _, i in stage.hosted]
-        away = [m for m in stage.class_migrations if isinstance(m, TransferredAway)]
+        here = [(i, scheduled.script, class_name) for class_name, _, i in scheduled.hosted]
+        away = [m for m in scheduled.class_migrations if isinstance(m, TransferredAway)]
         here += [(m.stable_id, m.to_script, m.class_name) for m in away]
         return tuple(self._record(*place) for place in sorted(here) if place[0] in self.resolved)
 
@@ -331,8 +334,8 @@ class Uploads:
             class_history=history,
         )
 
-    def _forgotten(self, stage: Stage, records: tuple[RecordedNamespace, ...]) -> tuple[StableId, ...]:
+    def _forgotten(self, scheduled: ScheduledUpload, records: tuple[RecordedNamespace, ...]) -> tuple[StableId, ...]:
         """Return the recorded stable IDs that end with this upload: those renamed, and those it deletes."""
         formerly = {f for r in records if (f := self.resolved[r.stable_id].formerly)}
-        deleted = {m.stable_id for m in stage.class_migrations if isinstance(m, DeleteClass)}
+        deleted = {m.stable_id for m in scheduled.class_migrations if isinstance(m, DeleteClass)}
         return tuple(sorted((formerly | deleted) & self.facts.records.keys()))

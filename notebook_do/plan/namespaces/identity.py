@@ -254,8 +254,8 @@ class _Search:
         )
 
 
-def _refuse_destroyed(desired: DesiredNamespace, live: ObservedNamespace, doomed: str, findings: Findings) -> None:
-    findings.refuse("destroy-conflict", desired.stable_id, where=desired.where, live=live, destroyed=doomed)
+def _refuse_destroyed(desired: DesiredNamespace, live: ObservedNamespace, destroyed: str, findings: Findings) -> None:
+    findings.refuse("destroy-conflict", desired.stable_id, where=desired.where, live=live, destroyed=destroyed)
 
 
 def _refuse_claimed(desired: DesiredNamespace, live: ObservedNamespace, other: str, findings: Findings) -> None:

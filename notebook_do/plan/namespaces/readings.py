@@ -131,7 +131,7 @@ class Readings:
             found = [Statement(slot=Slot(host, classes[stable_id]))] if stable_id in classes else []
         return self._read(stable_id, found) if found else None
 
-    def told_by(self, script: str) -> dict[str, Reading]:
+    def tagged(self, script: str) -> dict[str, Reading]:
         """Read what the tags of one script say of every stable ID that they name, whoever set them."""
         if mark := self.marks.get(script):
             return {i: self._read(i, [_statement(script, entry)]) for i, entry in mark.entries.items()}

@@ -68,7 +68,7 @@ class UploadRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class ScheduledUpload:
     """One upload of one script: what it changes, and what the script hosts, exports and can bind with it."""
 
     script: str
@@ -90,7 +90,7 @@ class Stage:
 
 def schedule_uploads(
     moves: Iterable[NamespaceMove], requests: Mapping[str, UploadRequest], existing: Iterable[str]
-) -> list[Stage]:
+) -> list[ScheduledUpload]:
     """Return the uploads in their order: the same moves and requests give the same ones, whatever order they are in.
 
     `requests` are by script, one for each script that can be uploaded; `existing` are the scripts that are live now.
@@ -107,7 +107,7 @@ class _Schedule:
     def __init__(
         self, moves: Iterable[NamespaceMove], requests: Mapping[str, UploadRequest], existing: Iterable[str]
     ) -> None:
-        self.uploads: list[Stage] = []
+        self.uploads: list[ScheduledUpload] = []
         self._requests, self._existing = requests, set(existing)
         self._moves = {move.stable_id: move for move in sorted(moves, key=lambda m: m.stable_id)}
         self._states: dict[StableId, State] = {i: first_state(move) for i, move in self._moves.items()}
@@ -314,7 +314,7 @@ class _Schedule:
 
     def _described(
         self, script: str, migrations: tuple[ClassMigration, ...], away: set[StableId], *, is_last: bool
-    ) -> Stage:
+    ) -> ScheduledUpload:
         """Describe an upload of a script by the states after it."""
         request, pairs = self._requests[script], self._on(script)
         here = [(move, state, slot) for move, state in pairs if (slot := slot_of(state)) and slot.script == script]
@@ -324,7 +324,7 @@ class _Schedule:
         # A class that is announced cannot be bound before it has arrived, nor one that this upload hands over.
         unbound = away | {m.stable_id for m, s in pairs if isinstance(s, Landing) and s.arrival.script == script}
         bound = [id_ for id_ in request.binds - unbound if id_ in self._states]
-        return Stage(
+        return ScheduledUpload(
             script=script,
             class_migrations=migrations,
             hosted=tuple(sorted((slot.class_name, move.storage, move.stable_id) for move, _, slot in here)),

@@ -119,10 +119,10 @@ def _refuse_move(desired: DesiredNamespace, live: ObservedNamespace, findings: F
     )
 
 
-def check_slots(moves: Iterable[NamespaceMove], doomed: Mapping[str, str], facts: Facts, findings: Findings) -> None:
+def check_slots(moves: Iterable[NamespaceMove], destroyed: Mapping[str, str], facts: Facts, findings: Findings) -> None:
     """Refuse a goal that a namespace to be destroyed, or one that nobody declared, still holds.
 
-    `doomed` gives the stable ID by namespace id. One plan does not delete a class and give its name away: deletions
+    `destroyed` gives the stable ID by namespace id. One plan does not delete a class and give its name away: deletions
     come after all other uploads.
     """
     listed = list(moves)
@@ -133,9 +133,9 @@ def check_slots(moves: Iterable[NamespaceMove], doomed: Mapping[str, str], facts
         if occupant is None or move.goal is None or occupant.namespace_id in moving:
             continue
         where = facts.namespaces[move.stable_id].where
-        if occupant.namespace_id in doomed:
+        if occupant.namespace_id in destroyed:
             findings.refuse(
-                "destroy-first", move.stable_id, where=where, goal=move.goal, destroyed=doomed[occupant.namespace_id]
+                "destroy-first", move.stable_id, where=where, goal=move.goal, destroyed=destroyed[occupant.namespace_id]
             )
 
 
@@ -151,7 +151,7 @@ def check_missing(
     if not missing:
         return
     claims = readings_of(facts).claims
-    left = [_left(n, facts, claims.get(n.namespace_id, frozenset())) for n in missing]
+    left = [_undeclared(n, facts, claims.get(n.namespace_id, frozenset())) for n in missing]
     created = sorted(new, key=lambda u: u.stable_id)
     for move in created:
         _refuse_ambiguous(move, left, facts, findings)
@@ -169,7 +169,7 @@ def check_missing(
 
 
 @dataclass(frozen=True, slots=True)
-class _Left:
+class _Undeclared:
     """A live namespace that no declaration holds now."""
 
     namespace: ObservedNamespace
@@ -195,13 +195,13 @@ class _Left:
         )
 
 
-def _left(namespace: ObservedNamespace, facts: Facts, claims: frozenset[str]) -> _Left:
+def _undeclared(namespace: ObservedNamespace, facts: Facts, claims: frozenset[str]) -> _Undeclared:
     """Name a namespace by its record, by the cell that says its id, or by the one mark that does."""
     id_ = namespace.namespace_id
     recorded: list[str] = [r.stable_id for r in facts.recorded.namespaces if r.namespace_id == id_]
     declared = [n.stable_id for n in facts.desired.namespaces if n.namespace_id == id_]
     marked = [i for i in claims if len(claims) == 1 and i not in facts.namespaces]
-    return _Left(
+    return _Undeclared(
         namespace=namespace,
         stable_id=next(iter((*recorded, *declared, *marked)), ""),
         recorded=bool(recorded),
@@ -209,7 +209,7 @@ def _left(namespace: ObservedNamespace, facts: Facts, claims: frozenset[str]) ->
     )
 
 
-def _refuse_ambiguous(move: NamespaceMove, left: list[_Left], facts: Facts, findings: Findings) -> None:
+def _refuse_ambiguous(move: NamespaceMove, left: list[_Undeclared], facts: Facts, findings: Findings) -> None:
     """Refuse a new stable ID beside a live namespace that is no longer declared: it may be the same one, renamed.
 
     One of the same class is the likely one; else any of them is.

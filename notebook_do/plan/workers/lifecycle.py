@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from notebook_do.model.steps import Step
     from notebook_do.plan.facts import Facts, Findings
     from notebook_do.plan.namespaces.moves import NamespaceMove
-    from notebook_do.plan.namespaces.schedule import Stage
+    from notebook_do.plan.namespaces.schedule import ScheduledUpload
     from notebook_do.plan.plan import Plan
     from notebook_do.plan.workers.ownership import Ownership
 
@@ -122,13 +122,13 @@ def moved_before(ownership: Ownership) -> tuple[MovedClass, ...]:
 
 
 def moved_after(
-    stage: Stage, before: tuple[MovedClass, ...], ids: Mapping[StableId, NamespaceId]
+    scheduled: ScheduledUpload, before: tuple[MovedClass, ...], ids: Mapping[StableId, NamespaceId]
 ) -> tuple[MovedClass, ...]:
     """Return the earlier class names that an upload tells of: a name that a class has now is none of them."""
-    hosted = {ids[i]: class_name for class_name, _, i in stage.hosted}
+    hosted = {ids[i]: class_name for class_name, _, i in scheduled.hosted}
     moved = {one.class_name: one for one in before}
-    taken = {class_name for class_name, _, _ in stage.hosted}
-    for change in stage.class_migrations:
+    taken = {class_name for class_name, _, _ in scheduled.hosted}
+    for change in scheduled.class_migrations:
         if isinstance(change, RenameClass):
             moved[change.from_class] = MovedClass(class_name=change.from_class, namespace_id=change.namespace_id)
         elif isinstance(change, TransferredAway):

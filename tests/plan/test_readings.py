@@ -35,12 +35,12 @@ def readings(script: ObservedScript, *workers: RecordedWorker, spaces: tuple[Rec
 def test_what_the_tags_of_a_script_say_of_each_namespace() -> None:
     """A mark is believed by its ids, whoever set it; Alchemy's tags name classes; one that is not live says none."""
     marked = replace(LIVE, tags=(f"ndo:do:other:dev:a=Old@{TWO[:12]};b=A@{ONE[:12]}",))
-    told = readings(marked).told_by("api")
+    told = readings(marked).tagged("api")
     assert {i: r.live.namespace_id for i, r in told.items() if r.live} == {"a": TWO, "b": ONE}
-    alchemy = readings(replace(LIVE, tags=("alchemy:dos:a=A;b=B",)), RECORD).told_by("api")
+    alchemy = readings(replace(LIVE, tags=("alchemy:dos:a=A;b=B",)), RECORD).tagged("api")
     assert {i: r.live.namespace_id for i, r in alchemy.items() if r.live} == {"a": ONE, "b": TWO}
-    assert readings(LIVE).told_by("api") == {}
-    assert readings(marked).told_by("gone") == {}
+    assert readings(LIVE).tagged("api") == {}
+    assert readings(marked).tagged("gone") == {}
 
 
 def test_a_class_name_is_believed_while_nobody_changed_the_script() -> None:
