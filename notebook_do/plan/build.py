@@ -202,6 +202,7 @@ def _busy_scripts(work: _Work) -> set[str]:
     """Return the scripts that are uploaded by this plan."""
     busy = {script for script, diff in work.diffs.items() if diff.changed}
     for move in work.moves:
+        # Both ends of a move: in the `exports` form the one announces a transfer and the other hands over.
         if move.at != move.goal:
             busy |= {slot.script for slot in (move.at, move.goal) if slot} & work.diffs.keys()
     return busy
@@ -213,12 +214,14 @@ def _check_together(work: _Work) -> None:
     busy = _busy_scripts(work)
     check_slots(work.moves, destroy_set.by_id(), facts, findings)
     check_arrivals(work.moves, work.ownerships, facts, findings)
+    # What a refusal asks about, or a declaration is refused for, is not missing as well: one question at a time.
     declared = {r.namespace_id for i, r in facts.records.items() if i in facts.namespaces}
     known = frozenset(u.namespace_id for u in work.moves) | declared | findings.asked_about
     new: dict[str, list[NamespaceMove]] = {}
     for move in work.moves:
         if move.at is None and move.goal:
             new.setdefault(move.goal.script, []).append(move)
+    # Only an upload takes a class away that nothing declares (10064); a Worker that is left alone keeps what it has.
     for script in sorted(busy):
         check_missing(script, known, new.get(script, []), facts, findings)
     moving = {slot.script for u in work.moves if u.at != u.goal for slot in (u.at, u.goal) if slot}
@@ -253,8 +256,9 @@ def _steps(work: _Work, default_compatibility_date: str) -> list[Step]:
     )
     steps = uploads.steps(scheduled)
     work.findings.warnings += [*uploads.warnings, *handovers(steps)]
-    if work.relabelled:
+    if work.relabelled:  # their uploads record them under their new ids; without this they would be recorded twice
         steps.append(Forget(workers=tuple(sorted(work.relabelled.values()))))
+    # Deletions come after every upload: by then nothing that stays binds what they take away.
     return [*in_sequence(steps, work.triggering, work.ownerships), *deletions(work.destroy_set, work.facts)]
 
 
@@ -284,7 +288,7 @@ def _must_unbind(work: _Work, script: str) -> bool:
     if not deleted or live is None:
         return False
     if live.bindings is None:
-        return True
+        return True  # one upload too many does no harm, a refused deletion stops the deploy
     return any(isinstance(b, ClassBinding) and b.class_name in deleted for b in live.bindings)
 
 
@@ -317,6 +321,7 @@ def _changes(work: _Work, steps: list[Step]) -> tuple[Change, ...]:
 
 def _scripts(facts: Facts) -> frozenset[str]:
     """Return the scripts whose live facts the plan rests on."""
+    # The recorded ones too: what is not declared now is kept, and shown as kept, as long as it is as it was seen.
     names = {w.script_name for w in facts.desired.workers} | {w.script_name for w in facts.recorded.workers}
     names |= {n.script_name for n in facts.desired.namespaces} | {n.script_name for n in facts.recorded.namespaces}
     return frozenset(names - {""})

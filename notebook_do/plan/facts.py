@@ -140,6 +140,7 @@ def set_aside(
             desired,
             workers=tuple(w for w in desired.workers if w.script_name not in out),
             namespaces=tuple(n for n in desired.namespaces if n.script_name not in out),
+            # Left out too, or a destruction would be refused as one of something unknown.
             destroy=tuple(d for d in desired.destroy if d.rpartition(":")[2] not in gone),
         ),
         replace(
@@ -209,10 +210,12 @@ def _links(desired: Desired, recorded: Recorded, observed: Observed) -> Links:
     places = [
         *((f"worker {id_}", script) for id_, script in workers),
         *((f"namespace {id_}", script) for id_, script in namespaces),
+        # Where it is now: an interrupted transfer may have moved it since it was written down.
         *((f"namespace {n.stable_id}", hosts[id_]) for n in named if (id_ := n.namespace_id) in hosts),
         *_marked(desired, observed),
         *((f"namespace {n.stable_id}", n.transferred_from) for n in desired.namespaces if n.transferred_from),
         *((f"namespace {n.renamed_from}", n.script_name) for n in desired.namespaces if n.renamed_from),
+        # A trigger that goes from one Worker to another is removed from the one before it is set on the other.
         *((f"{t.kind} {t.key}", w.script_name) for w in desired.workers for t in w.triggers),
         *((f"{t.kind} {t.key}", w.script_name) for w in recorded.workers for t in w.triggers),
         *((f"consumer {q}", w.script_name) for w in desired.workers for q in bound_queues(w.bindings) & absent),
@@ -221,8 +224,10 @@ def _links(desired: Desired, recorded: Recorded, observed: Observed) -> Links:
     for worker in desired.workers:
         tails = (str(one["service"]) for one in worker.options.value.get("tail_consumers", ()))
         links |= {(worker.script_name, s) for s in (*_bound(worker.bindings, dict(namespaces)), *tails)}
+    # What is live binds too: a Worker that is declared without a binding still has it until its upload.
     for live in observed.scripts:
         links |= {(live.name, s) for s in _bound(live.bindings or (), {})}
+    # Over a script that is nobody's here nothing is handed on: it is neither uploaded nor deleted.
     return {(a, b) for a, b in links if a in ours and b in ours}
 
 

@@ -168,7 +168,9 @@ class Plan(Shown):
     undecided: tuple[Undecided, ...] = ()
     """What this plan leaves out, because an interrupted step of it is not known yet; the digest covers it."""
     deployments: tuple[tuple[str, str], ...] = field(default=(), compare=False)
-    """(script, id of its newest deployment) as they were read: it tells whom an upload of ours overwrote."""
+    """(script, id of its newest deployment) as they were read: it tells whom an upload of ours overwrote.
+
+    As all below, it is no part of what the plan is: two that differ in it alone are equal."""
     binding_rows: tuple[dict[str, str], ...] = field(default=(), compare=False)
     """One row a declared binding, with the columns of `plan.bindings`."""
     migration_rows: tuple[dict[str, str], ...] = field(default=(), compare=False)

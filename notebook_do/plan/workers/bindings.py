@@ -201,11 +201,12 @@ def binding_changes(ownership: Ownership, *, same: bool) -> tuple[list[Change], 
     `same` says that the declared bindings and settings are those that were sent last: what differs, others changed.
     """
     worker, live = ownership.worker, ownership.live
-    plain = [b for b in worker.bindings if not is_secret(b)]
+    plain = [b for b in worker.bindings if not is_secret(b)]  # a live secret shows nothing to compare
     if live is None:
         return [binding_change(ownership, Action.CREATE, b.name, None, b) for b in plain], []
     if live.bindings is None:
         return [], []
+    # A live binding of any kind under the name of a declared secret is replaced by that, which has a row of its own.
     secret = {b.name for b in worker.bindings} - {b.name for b in plain}
     found = {b.name: b for b in live.bindings if b.name not in secret}
     wanted = {b.name: b for b in plain}

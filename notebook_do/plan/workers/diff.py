@@ -64,6 +64,7 @@ def compare(
 ) -> WorkerDiff:
     """Compare a declared Worker; `relabelled`: a stable ID or the Worker id changed, which our mark must tell."""
     worker, live, record = ownership.worker, ownership.live, ownership.record
+    # Of a script that is gone nothing is set any more, whatever is recorded.
     wanted, before = fingerprint(worker), read_fingerprint(record.settings_digest if record and live else None)
     same = wanted.upload == before.upload
     of_bindings, binding_drift = binding_changes(ownership, same=same)
@@ -149,6 +150,7 @@ def _outside(ownership: Ownership, *, same: bool) -> list[Change]:
     if live is None or record is None:
         return []
     drift = []
+    # The etag is that of the last upload, whoever made it.
     if record.etag and live.etag and record.etag != live.etag:
         by = live.last_deployed_from
         detail = say("code-replaced-outside", "tool" if by else "unknown", script=live.name, tool=by)

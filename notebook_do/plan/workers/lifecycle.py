@@ -118,6 +118,7 @@ def _listed(change: ClassMigration) -> tuple[str, Any] | None:
 
 def moved_before(ownership: Ownership) -> tuple[MovedClass, ...]:
     """Return the earlier class names that uploads of a script tell of."""
+    # A script that is gone took its map along; one that is created anew has nothing to tell.
     return ownership.record.moved if ownership.record and ownership.live else ()
 
 
@@ -224,6 +225,7 @@ def _check_expected(ownership: Ownership, moves: list[NamespaceMove], facts: Fac
     """Warn of a transfer that another tool announced: an upload that does not say it again takes it back."""
     script = ownership.worker.script_name
     coming = {u.at.class_name for u in moves if u.at and u.goal and u.goal.script == script and u.leaves}
+    # What is expected and there already was handed over meanwhile: nothing is taken back.
     for class_name in ownership.live.expects if ownership.live else ():
         if class_name not in coming and Slot(script, class_name) not in facts.slots:
             findings.warn("transfer-taken-back", script=script, class_name=class_name)
@@ -240,6 +242,7 @@ def _outside(namespace_id: NamespaceId, facts: Facts) -> list[str] | None:
         return []
     if host.binders is None or host.binders.problem:
         return None
+    # Whoever is declared here is deployed with the present name by the same plan.
     return sorted({s for i, s in host.binders.pairs if i == namespace_id} - facts.workers.keys() - {host.name})
 
 
@@ -252,6 +255,7 @@ def _check_names(ownership: Ownership, moves: list[NamespaceMove], facts: Facts,
     for move in moves:
         if move.goal is None or move.goal.script != script or move.at == move.goal:
             continue
+        # A class that arrives bears its name of before first, and is renamed by a later upload.
         for name in sorted({move.goal.class_name} | ({move.at.class_name} if move.at and move.leaves else set())):
             earlier, now = moved.get(name), facts.slots.get(Slot(script, name))
             if earlier and earlier.namespace_id != move.namespace_id:

@@ -69,6 +69,7 @@ def ownership_of(worker: DesiredWorker, facts: Facts, findings: Findings) -> Own
     live = facts.scripts.get(worker.script_name)
     record = facts.script_records.get(worker.script_name)
     mark = read_mark(live.tags) if live else None
+    # Without a state file our mark says whose the script is: its tags are live, and survive the loss of the file.
     mine = mark is not None and mark.is_of(facts.desired.session, facts.desired.stage)
     _check_name(worker, facts, findings)
     if live and not record and not mine and not worker.adopt:
@@ -128,7 +129,7 @@ def _form(
             detail = say("form-changed-outside", script=live.name, form=live.lifecycle)
             shown = {"before": record.lifecycle, "after": live.lifecycle}
             findings.drift.append(change_of(worker, Action.UPDATE, "setting", detail, field="lifecycle", **shown))
-    if worker.lifecycle == "auto":
+    if worker.lifecycle == "auto":  # a new Worker gets the form that Cloudflare recommends for new ones
         return now or "exports", False, now is None
     if now == "exports" and worker.lifecycle == "migrations":
         findings.refuse("lifecycle-mix", worker.id, where=worker.where, script=worker.script_name)
@@ -146,7 +147,7 @@ def _tag_is_known(
     if record is None and worker.adopt:
         return False  # whoever set it: the plan that takes the Worker over shows that its tag is taken note of
     if tag.startswith(f"{TAG_PREFIX}{facts.recorded.lineage[:8]}-"):
-        return True
+        return True  # set by a deploy of ours that ended before it could be recorded
     return record is None and tag.startswith(TAG_PREFIX)  # the state file was lost: our mark says that it is ours
 
 
@@ -186,6 +187,7 @@ def settle_forms(
         if one.live is not None or one.desired.storage is not Storage.KV:
             continue
         ownership = ownerships[one.desired.script_name]
+        # The form of what moves here is settled already, and a new namespace takes it.
         takes_over = any(o.desired.host == one.desired.host and _moves(o) for o in listed)
         if ownership.free and not takes_over:
             ownerships[one.desired.script_name] = replace(ownership, form="migrations")
@@ -211,6 +213,7 @@ def form_of(script: str, ownerships: dict[str, Ownership], facts: Facts) -> Life
 UNKNOWN = ""
 """The recorded operation of a Worker of which another copy of the state file knows more."""
 _OP = re.compile(r"([0-9a-f]{8})\.(\d{1,12})\.[0-9a-f]{16}")
+"""An operation as an upload names it in a tag: the begin of the lineage, the serial, and what tells it from others."""
 
 
 def serial_of(script: ObservedScript, recorded: Recorded) -> int | None:
@@ -226,7 +229,7 @@ def is_behind(script: ObservedScript, recorded: Recorded) -> bool:
     """
     serial = serial_of(script, recorded)
     if serial is None:
-        return False
+        return False  # another lineage: that is drift, or a Worker of somebody else
     record = next((w for w in recorded.workers if w.script_name == script.name), None)
     return serial >= recorded.serial if record is None or record.op is None else record.op != op_of(script)
 

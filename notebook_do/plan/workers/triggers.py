@@ -74,6 +74,7 @@ def trigger_steps(
         for trigger in recorded:
             if (trigger.kind, trigger.key) not in wanted:
                 _remove(result, ownership.worker.id, script, trigger)
+    # Cloudflare deletes no script that is a queue's consumer (10064), so its triggers are removed before it.
     for id_, script in sorted(destroy_set.workers.items()):
         record = facts.worker_records.get(id_)
         for trigger in record.triggers if record else ():
@@ -101,7 +102,7 @@ def _settle(
     if live.script not in (None, script):
         findings.refuse("trigger-taken", worker.id, where=worker.where, trigger=trigger, live=live)
         return
-    if live.parent is None and trigger.kind != "consumer":
+    if live.parent is None and trigger.kind != "consumer":  # a zone is bought and set up elsewhere, a queue is made
         findings.refuse("zone-missing", worker.id, where=worker.where, trigger=trigger)
         return
     there = live.settings.value
