@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from notebook_do.model import ClassBinding, ServiceBinding
 from notebook_do.plan.namespaces.marks import ID_DIGITS, read_mark
 from notebook_do.plan.plan import Change, Refusal, Undecided
-from notebook_do.plan.refusals import refusal_of
+from notebook_do.plan.refusals import rows_of
 from notebook_do.plan.sentences import say
 from notebook_do.plan.workers.bindings import bound_queues
 
@@ -111,7 +111,16 @@ class Findings:
 
     def refuse(self, code: str, subject: str, *, reason: str = "", where: Where | None = None, **facts: object) -> None:
         """Note a refusal of the table; `reason` is one of its reasons, where the code has several."""
-        self.refusals.append(refusal_of(code, subject, reason, where.line if where else None, facts))
+        row = next(row for row in rows_of(code) if reason in row.reasons)
+        known = {"subject": subject, **facts}
+        refusal = Refusal(
+            code=code,
+            subject=subject,
+            message=row.say(reason, known),
+            choices=row.offer(reason, known),
+            line=where.line if where else None,
+        )
+        self.refusals.append(refusal)
 
     def warn(self, name: str, reason: str = "", /, **facts: object) -> None:
         """Note a warning: a sentence of the table."""

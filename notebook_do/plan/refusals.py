@@ -6,28 +6,7 @@ fact of every row.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from notebook_do.plan.plan import Refusal
 from notebook_do.plan.sentences import Each, Row
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-
-def refusal_of(code: str, subject: str, reason: str, line: int | None, facts: Mapping[str, Any]) -> Refusal:
-    """Return the refusal of a code, and of one of its reasons where it has several."""
-    row = next(row for row in rows_of(code) if reason in row.reasons)
-    known = dict(facts, subject=subject)
-    message, choices = row.say(reason, known), row.offer(reason, known)
-    return Refusal(code=code, subject=subject, message=message, choices=choices, line=line)
-
-
-def rows_of(code: str) -> tuple[Row, ...]:
-    """Return the rows of a code."""
-    rows = REFUSALS[code]
-    return (rows,) if isinstance(rows, Row) else rows
-
 
 _BOUND = (
     "{binders} {reason} a namespace that is or was class {name} of {script}; the upload could no longer tell what "
@@ -355,3 +334,9 @@ REFUSALS: dict[str, Row | tuple[Row, ...]] = {
         "destroy {gone} alone and deploy that, then destroy the others",
     ),
 }
+
+
+def rows_of(code: str) -> tuple[Row, ...]:
+    """Return the rows of a code."""
+    rows = REFUSALS[code]
+    return (rows,) if isinstance(rows, Row) else rows
