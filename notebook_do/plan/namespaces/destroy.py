@@ -76,7 +76,10 @@ class DestroySet:
         ]
 
     def consents(self) -> tuple[Consent, ...]:
-        """Return what must be typed: one phrase a namespace."""
+        """Return what must be typed: one phrase a namespace.
+
+        It ends as the namespace id does, so that what was typed for one namespace covers no other of that stable ID.
+        """
         return tuple(
             Consent(
                 phrase=f"destroy {stable_id} {live.namespace_id[-8:]}",
@@ -167,6 +170,7 @@ class _Collector:
     def _check_protected(self, stable_id: StableId, live: ObservedNamespace) -> None:
         """Refuse to destroy what is protected: by the declaration of now, or else as it was deployed."""
         desired, record = self.facts.namespaces.get(stable_id), self.facts.records.get(stable_id)
+        # What neither a cell nor a record speaks of is protected, as everything is by default.
         protected = desired.protect if desired else record.protected if record else True
         if protected:
             self.findings.refuse("protected", stable_id, where=desired.where if desired else None, live=live)
@@ -186,6 +190,7 @@ class _Collector:
             self.found.forgotten += [n.stable_id for n in self.facts.recorded.namespaces if n.script_name == script]
             return
         mark = read_mark(live.tags)
+        # A script of that name may be anybody's. Without a record only our mark says that this session made it.
         if record is None and not (mark and mark.is_of(self.facts.desired.session, self.facts.desired.stage)):
             self.findings.refuse("worker-exists", id_, reason="destroy", live=live)
             return

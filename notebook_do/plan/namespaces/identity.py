@@ -87,6 +87,7 @@ class _Search:
         if record is not None:
             if former is None:
                 return self._recorded(record, None)
+            # Both have objects, and Cloudflare has no way to make one namespace of two.
             self._refuse_two(record, former)
             return None
         if former is not None:

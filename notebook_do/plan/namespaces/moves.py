@@ -268,7 +268,7 @@ def with_exports(
     renamed = {name: class_name for name, class_name in sorted(exports.items()) if name != class_name}
     if not renamed:
         return main_module, modules
-    name = _MAIN_MODULE
+    name = _MAIN_MODULE  # a module of the user's may have that name already
     while any(m.name == name for m in modules):
         name = f"_{name}"
     source = f'"./{main_module}"'

@@ -48,7 +48,7 @@ def order_of(hard: Mapping[str, set[str]], soft: Mapping[str, set[str]]) -> list
     order: list[str] = []
     done: set[str] = set()
     while len(order) < len(waiting):
-        if not ready:
+        if not ready:  # only wishes are left that go in a circle: the first that must wait for nothing goes before them
             able = [n for n in sorted(waiting) if n not in done and hard[n] <= done]
             if not able:
                 raise CrossedTransfer(tuple(n for n in sorted(waiting) if n not in done and hard[n] - done))
@@ -86,6 +86,7 @@ def in_sequence(steps: list[Step], triggering: Triggering, ownerships: Mapping[s
             for removal in [r for r in early if r.script_name == step.script_name]:
                 early.remove(removal)
                 placed.append(removal)
+                # An heir that is still to be uploaded may have no `queue()` yet (11001): it gets the queue after that.
                 heir = waiting.get(_place(removal))
                 if heir and not _uploads(steps[number:], heir.script_name):
                     placed.append(waiting.pop(_place(removal)))

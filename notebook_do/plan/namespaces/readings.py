@@ -176,6 +176,8 @@ class Readings:
         free = self._free(slot.script, stable_id)
         if len(there) > 1:
             return self._in_doubt(stable_id, slot)
+        # A class name is an identity as long as nobody renamed a class since it was written down. Where somebody may
+        # have, it is one only if nothing else on the script could be meant: a swap outside leaves both names in place.
         if self._untouched(slot.script):
             return Reading(slot=slot, live=self._slots.get(slot))
         if not free:  # every namespace there is another one by its id: this one is gone

@@ -155,7 +155,7 @@ def check_missing(
     created = sorted(new, key=lambda u: u.stable_id)
     for move in created:
         _refuse_ambiguous(move, left, facts, findings)
-    if created:
+    if created:  # the refusals about these name what is missing, too
         return
     for each in left:
         findings.refuse(
@@ -200,6 +200,7 @@ def _undeclared(namespace: ObservedNamespace, facts: Facts, claims: frozenset[st
     id_ = namespace.namespace_id
     recorded: list[str] = [r.stable_id for r in facts.recorded.namespaces if r.namespace_id == id_]
     declared = [n.stable_id for n in facts.desired.namespaces if n.namespace_id == id_]
+    # A declared stable ID is another namespace, whatever a mark says; and of two that claim it neither is named.
     marked = [i for i in claims if len(claims) == 1 and i not in facts.namespaces]
     return _Undeclared(
         namespace=namespace,
