@@ -25,12 +25,19 @@ from notebook_do.errors import TargetError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 _TOKEN = re.compile(r"[0-9a-f]{64}\n?")
 _MOST = 4096
+_KEEP = "keep"
+_PARTIAL = re.compile(r"(?:token|server\.json)\.[0-9a-f]{16}")
 
 
 def read_token(path: Path) -> str:
-    """Give the token in `path`; raises TargetError, which says why the file is not used and what to do."""
+    """Return the token in `path`; raises TargetError, which says why the file is not used and what to do."""
     text, why = _read(path)
     if why:
         raise TargetError(
@@ -46,14 +53,14 @@ def is_sound(path: Path) -> bool:
 
 
 def _read(path: Path) -> tuple[str, str]:
-    """Give the token, or why there is none to be used."""
+    """Return (token, "") or ("", why it is not used)."""
     try:
-        # Not blocking: what lies there may be a pipe.
+        # Not blocking: what lies there may be a pipe, whose opening would wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         return "", "is a symbolic link" if path.is_symlink() else f"cannot be read ({error.strerror})"
     try:
-        found = os.fstat(descriptor)
+        found = os.fstat(descriptor)  # of what was opened: the path may lead elsewhere a moment later
         if not stat.S_ISREG(found.st_mode):
             return "", "is no ordinary file"
         if found.st_uid != os.getuid():
@@ -68,18 +75,9 @@ def _read(path: Path) -> tuple[str, str]:
     return (text.strip(), "") if _TOKEN.fullmatch(text) else ("", "does not hold a token")
 
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
-_KEEP = "keep"
-_PARTIAL = re.compile(r"(?:token|server\.json)\.[0-9a-f]{16}")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalTarget:
-    """A running local Cloudflare, and where it listens."""
+    """A running local Cloudflare: `api` and `url` are where its API and its Workers answer."""
 
     api: str
     url: str
@@ -101,7 +99,7 @@ class LocalTarget:
             seat.leave()
 
     def to_json(self) -> dict[str, Any]:
-        """Say all of it as one JSON object, with the environment that other clients read; the token included."""
+        """Return all of it for JSON, with the environment that other clients read; the token included."""
         return {
             "url": self.url,
             "api": self.api,
@@ -120,7 +118,7 @@ class LocalTarget:
 
 
 class Seat:
-    """A place of this process among the users, for as long as the lock is held or the process lives."""
+    """What makes this process a user: a file that it holds a lock on until it leaves or dies."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -129,7 +127,7 @@ class Seat:
         fcntl.lockf(self._file, fcntl.LOCK_EX)
 
     def leave(self) -> None:
-        """Give the seat up."""
+        """Stop being a user."""
         self._path.unlink(missing_ok=True)
         os.close(self._file)
 
@@ -174,7 +172,7 @@ class Home:
             os.close(lock)
 
     def token(self) -> str:
-        """Give the API token: 32 random bytes, made once, and anew where the file could be somebody else's."""
+        """Return the API token: 32 random bytes, made once, and anew where the file could be somebody else's."""
         if not is_sound(self.token_file):
             try:
                 self._write(self.token_file, secrets.token_hex(32) + "\n")
@@ -183,7 +181,7 @@ class Home:
         return read_token(self.token_file)
 
     def tidy(self) -> None:
-        """Remove what a killed server was still writing; only its successor calls this."""
+        """Remove the half-written files of a server that was killed; only its successor calls this."""
         for path in self.data.iterdir():
             if _PARTIAL.fullmatch(path.name) and path.is_file() and not path.is_symlink():
                 path.unlink(missing_ok=True)
@@ -194,16 +192,16 @@ class Home:
         self._write(self.data / "server.json", json.dumps({"started": started, **asdict(target)}, default=str))
 
     def forget_target(self) -> None:
-        """Take that back."""
+        """Stop saying it."""
         (self.data / "server.json").unlink(missing_ok=True)
 
     def users(self) -> int:
-        """How many users there are now; `keep` counts as one."""
+        """Count the users there are now; `keep` counts as one."""
         return sum(path.name == _KEEP or _is_held(path) for path in self._users.iterdir())
 
     def close_if_deserted(self) -> bool:
-        """Stop being findable if nobody came meanwhile."""
-        with self.launch_lock():
+        """Stop being findable if there are no users; False when somebody came meanwhile."""
+        with self.launch_lock():  # whoever joins sits down under this lock, so nobody is overlooked
             if self.users():
                 return False
             for path in self._users.iterdir():
@@ -224,7 +222,7 @@ class Home:
             os.close(lock)
 
     def is_served(self) -> bool:
-        """Whether a server holds this directory."""
+        """Say whether a server holds this directory."""
         lock = self._open("server.lock")
         try:
             return not _try_lock(lock)
@@ -232,9 +230,9 @@ class Home:
             os.close(lock)
 
     def read_target(self) -> LocalTarget | None:
-        """Where the running server listens; None when there is none, or it is ending."""
+        """Return where the running server listens; None when there is none, or it is ending."""
         if not self.is_served():
-            return None
+            return None  # one that was killed leaves its `server.json`
         try:
             raw = json.loads((self.data / "server.json").read_text())
             del raw["started"]
@@ -285,7 +283,7 @@ def _try_lock(lock: int, *, patience: float = 0.0) -> bool:
 
 
 def _is_held(path: Path) -> bool:
-    """Whether the process that made a seat still lives."""
+    """Say whether the process that made a seat still lives."""
     try:
         descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:

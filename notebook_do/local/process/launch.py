@@ -1,6 +1,7 @@
-"""Finds the running local Cloudflare of a data directory, or starts it in a process of its own.
+"""Find the running local Cloudflare of a data directory, or start it in a process of its own.
 
-Nothing heavy is imported here: finding a running server costs a kernel a few system calls.
+Nothing heavy is imported here: finding a running server costs a kernel a few system calls. Whoever starts, joins or
+ends a server holds `launch.lock` meanwhile, so any number of kernels may try at once and one server results.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ __all__ = ["LINGER", "LocalTarget", "default_data", "ensure", "run_foreground", 
 LINGER = 5.0
 """How many seconds a server outlives its last user."""
 _READY_SECONDS = 60.0
-_HEARD = frozenset({"HOME", "PATH", "PYTHONPATH", "TMPDIR", "TZ", "USER", "LANG", "VIRTUAL_ENV"})
-_HEARD_GROUPS = (
+# Named one by one, and not "all but the token": a notebook's environment holds secrets under any name, and user
+# Workers run in processes of this server.
+_PASSED_ON = frozenset({"HOME", "PATH", "PYTHONPATH", "TMPDIR", "TZ", "USER", "LANG", "VIRTUAL_ENV"})
+_PASSED_ON_GROUPS = (
     "LC_",
     "XDG_",
     "NOTEBOOK_DO_WORKERD",
@@ -41,7 +44,7 @@ Progress = Callable[[int, int], None]
 
 
 def default_data() -> Path:
-    """Where the local account lives: `NOTEBOOK_DO_DATA`, else the user's data directory."""
+    """Return where the local account lives: `NOTEBOOK_DO_DATA`, else the user's data directory."""
     if given := os.environ.get("NOTEBOOK_DO_DATA"):
         return Path(given)
     import platformdirs
@@ -52,13 +55,12 @@ def default_data() -> Path:
 def ensure(data: Path | None = None, *, progress: Progress | None = None, linger: float = LINGER) -> LocalTarget:
     """Find the running server of a data directory or start it; this process is its user from now on.
 
-    `progress` is called while workerd is downloaded, once for a machine. Any number of processes may call this at
-    once: one server results.
+    `progress` is called while workerd is downloaded, once for a machine.
     """
     home = Home(data or default_data())
     with home.launch_lock():
         target = _join(home) or _launch(home, progress, ["--linger", str(linger)])
-        home.sit()
+        home.sit()  # still under the lock: a server that is about to end would not see this user otherwise
     return target
 
 
@@ -86,7 +88,7 @@ def start(
 
 
 def status(data: Path | None = None) -> LocalTarget | None:
-    """Give the running server of a data directory, if there is one."""
+    """Return the running server of a data directory, or None."""
     return Home(data or default_data()).read_target()
 
 
@@ -100,11 +102,12 @@ def stop(data: Path | None = None) -> bool:
             _signal(target.pid, signal.SIGTERM)
         elif not home.is_served():
             return False
+        # Without a target the directory is served all the same: by a server that is ending, so it is only waited for.
         if not _gone(home) and target is not None:
-            _signal(target.pid, signal.SIGKILL)
+            _signal(target.pid, signal.SIGKILL)  # safe: workerd loses no acknowledged write (36 trials of kill -9)
         if not _gone(home):
-            raise TargetError(f"the local Cloudflare of {home.data} does not end: see {home.data / 'server.log'}")
-        home.forget_target()
+            raise _does_not_end(home)
+        home.forget_target()  # the one that was killed could not
     return True
 
 
@@ -116,7 +119,7 @@ def run_foreground(
     *,
     strict: bool = False,
 ) -> None:
-    """Serve in this process until Ctrl-C; if a server runs already, keep it company instead."""
+    """Serve in this process until Ctrl-C; if a server runs already, be its user until then instead."""
     home = Home(data or default_data())
     with home.launch_lock():
         target = _join(home)
@@ -156,11 +159,15 @@ def _check_asked(target: LocalTarget, api_port: int, workers_port: int, *, stric
 
 
 def _join(home: Home) -> LocalTarget | None:
-    """Give the running server; one that is just ending is waited for."""
+    """Return the running server, or None after one that was just ending is gone."""
     target = home.read_target()
     if target is None and home.is_served() and not _gone(home):
-        raise TargetError(f"the local Cloudflare of {home.data} does not end: see {home.data / 'server.log'}")
+        raise _does_not_end(home)
     return target
+
+
+def _does_not_end(home: Home) -> TargetError:
+    return TargetError(f"the local Cloudflare of {home.data} does not end: see {home.data / 'server.log'}")
 
 
 def _launch(home: Home, progress: Progress | None, options: list[str]) -> LocalTarget:
@@ -168,18 +175,18 @@ def _launch(home: Home, progress: Progress | None, options: list[str]) -> LocalT
 
     # Here, where the progress can be seen; the server then finds it in the cache.
     find_workerd(progress)
-    home.keep(on=False)
-    ready, told = os.pipe()
+    home.keep(on=False)  # a mark of a server that was killed: this one is not to outlive its users for it
+    reading, writing = os.pipe()
     try:
         try:
-            _spawn(home, told, options)
+            _spawn(home, writing, options)
         finally:
-            os.close(told)
-        said = _read_ready(ready)
+            os.close(writing)  # the server's copy is the only one now, so its death ends the reading
+        message = _read_ready(reading)
     finally:
-        os.close(ready)
-    if "error" in said:
-        raise TargetError(said["error"])
+        os.close(reading)
+    if "error" in message:
+        raise TargetError(message["error"])
     target = home.read_target()
     if target is None:
         raise TargetError(
@@ -188,17 +195,18 @@ def _launch(home: Home, progress: Progress | None, options: list[str]) -> LocalT
     return target
 
 
-def _spawn(home: Home, told: int, options: list[str]) -> None:
-    """Start the server in a session of its own; it writes one line to `told` when it is ready."""
-    command = [sys.executable, "-m", "notebook_do.local", "--data", str(home.data), "--ready-fd", str(told), *options]
+def _spawn(home: Home, ready: int, options: list[str]) -> None:
+    """Start the server in a session of its own; it writes one line to `ready` when it is ready."""
+    command = [sys.executable, "-m", "notebook_do.local.process.server", "--data", str(home.data)]
+    command += ["--ready-fd", str(ready), *options]
     with home.open_private("server.err") as errors:
         process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
             command,
             stdin=subprocess.DEVNULL,
             stdout=errors,
             stderr=errors,
-            pass_fds=[told],
-            start_new_session=True,
+            pass_fds=[ready],
+            start_new_session=True,  # Jupyter interrupts a kernel's whole process group, and other kernels use this
             cwd=home.data,
             env=_environment(),
         )
@@ -207,7 +215,7 @@ def _spawn(home: Home, told: int, options: list[str]) -> None:
 
 
 def _read_ready(ready: int) -> dict[str, str]:
-    """Wait for the one line that the server says when it is ready, or why it is not; its death ends the wait."""
+    """Wait for the one JSON line that the server writes when it is ready, or why it is not; its death ends the wait."""
     received, deadline = b"", time.monotonic() + _READY_SECONDS
     while not received.endswith(b"\n"):
         if not select.select([ready], [], [], max(0.0, deadline - time.monotonic()))[0]:
@@ -216,13 +224,13 @@ def _read_ready(ready: int) -> dict[str, str]:
         if not chunk:
             return {}
         received += chunk
-    said: dict[str, str] = json.loads(received)
-    return said
+    message: dict[str, str] = json.loads(received)
+    return message
 
 
 def _environment() -> dict[str, str]:
-    """Give the environment of the server: this very package, and of the user's what it uses, so nothing secret."""
-    kept = {k: v for k, v in os.environ.items() if k in _HEARD or k.startswith(_HEARD_GROUPS)}
+    """Return the environment of the server: this very package, and of the user's what it uses, so nothing secret."""
+    kept = {k: v for k, v in os.environ.items() if k in _PASSED_ON or k.startswith(_PASSED_ON_GROUPS)}
     package = str(Path(__file__).resolve().parents[3])
     path = [package, *filter(None, [kept.get("PYTHONPATH")])]
     return {**kept, "PYTHONPATH": os.pathsep.join(path)}
@@ -234,7 +242,10 @@ def _signal(pid: int, number: int) -> None:
 
 
 def _gone(home: Home) -> bool:
-    """Wait for a server to end."""
+    """Wait for a server to end; False when it does not in time.
+
+    The lock is asked and not the process: the kernel drops it with the last descriptor, and an id may be used again.
+    """
     deadline = time.monotonic() + _END_SECONDS
     while home.is_served():
         if time.monotonic() > deadline:

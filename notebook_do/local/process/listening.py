@@ -1,7 +1,7 @@
-"""The two listening sockets on 127.0.0.1 and the connections on them, where uvicorn's own trust too much.
+"""The two listening sockets on 127.0.0.1 and the connections on them, where uvicorn's own trust the client too much.
 
-The rules kept here: a head or a body that stops in the middle ends the connection after a while; an answer is not
-lost because the client was still sending; how long a client's unwanted bytes are taken is bounded.
+A head or a body that stops in the middle ends the connection after a while. An answer is not lost because the client
+was still sending. How long and how many of a client's unwanted bytes are read is bounded.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 PATIENCE = 20.0
 """How many seconds a client may stay silent in the middle of a head, or of a body that is read in one piece."""
 BODY_PATIENCE = 6
-"""How many times as long it may in the middle of a body that a Worker reads, as long as that has not answered."""
+"""How many times `PATIENCE` it may stay silent in the middle of a body that goes to a Worker which has not answered."""
 DRAIN_SECONDS = 10.0
 DRAIN_BYTES = 128 << 20
-"""How much of a request is still taken after its answer, so that a client that reads only then finds the answer."""
+"""How much of a request is still read after its answer: many clients look for an answer only when all is sent."""
 GARBAGE_BYTES = 1 << 20
-"""How much of what is no HTTP."""
+"""How much is read of what is no HTTP."""
 
 
 class _Lingering:
@@ -71,7 +71,7 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Pass on what arrives, as long as it is part of something."""
+        """Pass on what arrives; what comes after the answer is counted, and dropped where nobody will read it."""
         if self.lingering or self._answered_early():
             self._drained += len(data)
             if self._drained > (GARBAGE_BYTES if self.conn.their_state is h11.ERROR else DRAIN_BYTES):
@@ -85,7 +85,7 @@ class Connection(H11Protocol):
         super().data_received(data)
 
     def on_response_complete(self) -> None:
-        """Bound what is taken of a request that was answered before it was whole."""
+        """Bound what is read of a request that was answered before it was whole."""
         super().on_response_complete()
         if self._answered_early() and not self.lingering:
             self._drained = 0
@@ -93,7 +93,11 @@ class Connection(H11Protocol):
             self._clock = self.loop.call_later(DRAIN_SECONDS, self._look)
 
     def linger(self) -> None:
-        """Close; where the client is still sending, say so, and read on for a while: unread bytes would reset all."""
+        """Close the connection; where the client is still sending, end our side only and read on for a while.
+
+        A socket that is closed with unread bytes in it sends a reset, which makes the client's kernel throw away the
+        answer that the client has not read yet.
+        """
         if self.lingering:
             return
         self.lingering = True
@@ -107,14 +111,15 @@ class Connection(H11Protocol):
         self._wire.resume_reading()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP; in the middle of an answer only the end says it."""
+        """Refuse what is no HTTP; in the middle of an answer only the connection's end can."""
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             super().send_400_response(msg)
         else:
             self._wire.abort()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """Hand the connection to the websocket protocol, with nothing between; a handshake has no body."""
+        """Hand the connection over to the websocket protocol, without our deadlines; a handshake has no body."""
+        # A body would be read as the first frames, though a proxy before us took it for a part of the handshake.
         if any(name in FRAMING and value != b"0" for name, value in self.headers):
             self.send_400_response("A websocket's handshake has no body.")
             return
@@ -122,7 +127,7 @@ class Connection(H11Protocol):
         super().handle_websocket_upgrade(event)
 
     def shutdown(self) -> None:
-        """Begin to end with the server."""
+        """End with the server: a connection that only drains at once, another one after its answer."""
         if self.lingering:
             self._wire.abort()
         else:
@@ -151,9 +156,10 @@ class Connection(H11Protocol):
             self._clock = self.loop.call_later(max(left, 0.05), self._look)
 
     def _time_left(self) -> float:
-        """Say how long the client may still be silent."""
+        """Return for how many seconds the client may still be silent."""
         now = self.loop.time()
         if self.conn.their_state is h11.IDLE and (self.cycle is None or self._within_head()):
+            # Since the head began: a client that sends one byte now and then must not hold the connection for ever.
             return self._head_since + self.patience - now
         if self._answered_early():
             return 0.0  # the clock was set when the answer was complete
@@ -165,7 +171,7 @@ class Connection(H11Protocol):
 
 
 def readable(place: Any) -> bool:
-    """Say whether the kernel has something for a socket: bytes or an end, or a new connection for one that listens."""
+    """Say whether the kernel holds something for a socket: bytes or an end, or a connection for one that listens."""
     if place is None or place.fileno() < 0:
         return False
     poll = select.poll()
@@ -174,7 +180,7 @@ def readable(place: Any) -> bool:
 
 
 def patient(patience: float) -> type[Connection]:
-    """Make the protocol with another deadline."""
+    """Return the protocol with another deadline: uvicorn makes its instances itself, so it cannot be an argument."""
     return type("Patient", (Connection,), {"patience": patience})
 
 
@@ -211,7 +217,7 @@ class Masker:
         self._left = 0
 
     def feed(self, data: bytes) -> bytes:
-        """Take bytes as they arrive and give those that are complete."""
+        """Take bytes as they arrive; return those that can be passed on. The head of a frame is held until whole."""
         out, at = bytearray(), 0
         while at < len(data):
             if self._left:
@@ -248,18 +254,18 @@ _BACKLOG = 512
 
 
 class Server(uvicorn.Server):
-    """A server that leaves the signals to its process, where two of them share these."""
+    """A server that leaves the signals to its process, which runs two of them."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Any:
-        """Capture none."""
+        """Capture no signals."""
         yield
 
 
 def server_of(
     app: ASGIApp | Any, *, frames: type[asyncio.Protocol] | None = None, patience: float = PATIENCE
 ) -> Server:
-    """Make the server of an application; `frames` is the protocol of its websockets, where the usual one will not do.
+    """Return the server of an application; `frames` is the protocol of its websockets where the usual one will not do.
 
     `patience` says for how many seconds a client may stay silent in the middle of a head.
     """

@@ -1,35 +1,85 @@
-"""The process that serves the API and the Workers, both on 127.0.0.1 only."""
+"""The server of one data directory: the process, its two ports on 127.0.0.1, and when it ends.
+
+`launch` starts it as `python -m notebook_do.local.process.server --data DIR`.
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
+import json
 import logging
 import logging.handlers
 import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from notebook_do.errors import DurableError
 from notebook_do.local.account.account import Account
-from notebook_do.local.account.publish import Cloud, forget
-from notebook_do.local.account.zones import Zones
+from notebook_do.local.account.publish import forget
 from notebook_do.local.api.app import ROOT, app_of
 from notebook_do.local.api.assets import AssetUploads
+from notebook_do.local.api.envelope import Cloud
 from notebook_do.local.api.tails import Tails
+from notebook_do.local.api.zones import Zones
 from notebook_do.local.gateway.gateway import workers_app
 from notebook_do.local.process.home import Home, LocalTarget
-from notebook_do.local.process.listening import PATIENCE, LenientFrames, Server, bind, server_of
-from notebook_do.local.process.traffic import Traffic
+from notebook_do.local.process.listening import PATIENCE, Connection, LenientFrames, Server, bind, readable, server_of
 from notebook_do.local.runtime.runtime import Runtime
 from notebook_do.toolchain import find_workerd
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 LOG_BYTES = 1 << 20
-_log = logging.getLogger(__name__)
+SETTLED_WITHIN = 1.0
+"""How many seconds `Traffic.settled` waits at most for what was sent before the question."""
+_LOOK_AGAIN = 0.002
+_log = logging.getLogger("notebook_do.local.server")  # by name: as the main module this one is called `__main__`
+
+
+def main() -> int:
+    """Serve until nobody needs it; a failure is reported to the process that waits for the start."""
+    parser = argparse.ArgumentParser(prog="python -m notebook_do.local.process.server")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--api-port", type=int, default=0)
+    parser.add_argument("--workers-port", type=int, default=0)
+    parser.add_argument("--strict", action="store_true")
+    parser.add_argument("--patience", type=float, default=PATIENCE)
+    parser.add_argument("--linger", type=float, default=None)
+    parser.add_argument("--ready-fd", type=int, default=None)
+    options = parser.parse_args()
+    os.umask(0o077)
+
+    def report(message: dict[str, object]) -> None:
+        if options.ready_fd is not None:
+            os.write(options.ready_fd, json.dumps(message).encode() + b"\n")
+            os.close(options.ready_fd)
+
+    if options.ready_fd is not None:
+        # Not for workerd: a copy of it there would hide this process' death from `launch`, which reads until the end.
+        os.set_inheritable(options.ready_fd, False)  # noqa: FBT003
+    work = serve(
+        options.data,
+        api_port=options.api_port,
+        workers_port=options.workers_port,
+        strict=options.strict,
+        linger=options.linger,
+        patience=options.patience,
+        announce=lambda target: report({"pid": target.pid}),
+    )
+    try:
+        asyncio.run(work)
+    except DurableError as error:
+        report({"error": str(error)})
+        return 1
+    return 0
 
 
 async def serve(  # noqa: PLR0913 - the facts of one server
@@ -57,9 +107,9 @@ async def serve(  # noqa: PLR0913 - the facts of one server
             if announce:
                 announce(target)
             try:
-                await _until(stop, servers, home, linger)
+                await _until_over(stop, servers, home, linger)
             finally:
-                # Gone first: whoever looks from now on waits for the lock instead of calling a dying server.
+                # First of all: whoever looks from now on waits for the lock instead of calling a dying server.
                 home.forget_target()
                 for server, _ in servers:
                     server.should_exit = True
@@ -71,7 +121,7 @@ async def serve(  # noqa: PLR0913 - the facts of one server
 async def _running(
     home: Home, api_port: int, workers_port: int, patience: float, *, strict: bool
 ) -> AsyncIterator[tuple[Cloud, list[tuple[Server, asyncio.Task[None]]]]]:
-    """Give the account, the runtime and both listening servers."""
+    """Open the account, start the runtime and listen on both ports; all of it ends with the context."""
     async with contextlib.AsyncExitStack() as stack:
         account = Account(home.data)
         stack.callback(account.close)
@@ -86,7 +136,6 @@ async def _running(
         runtime = Runtime(data=home.data, workerd=workerd, workers=account.runnable, events=tails.publish)
         stack.push_async_callback(runtime.close)
         cloud = Cloud(
-            data=home.data,
             account=account,
             runtime=runtime,
             tails=tails,
@@ -96,6 +145,7 @@ async def _running(
             workers_port=workers.getsockname()[1],
             strict=strict,
         )
+        # The next server of this directory listens there again if it can: an address stays good over a restart.
         for key, port in (("api_port", cloud.api_port), ("workers_port", cloud.workers_port)):
             if account.setting(key) != str(port):
                 account.set_setting(key, str(port))
@@ -104,10 +154,7 @@ async def _running(
         token = home.token()
         traffic, servers = Traffic(app_of(cloud, token, patience=patience)), []
         cloud.settled = traffic.settled
-        for app, listener in (
-            (traffic, api),
-            (workers_app(runtime, cloud.zones.script_at), workers),
-        ):
+        for app, listener in ((traffic, api), (workers_app(runtime, zones.script_at), workers)):
             server = server_of(app, frames=LenientFrames if listener is api else None, patience=patience)
             if app is traffic:
                 traffic.watch(server, listener)
@@ -131,7 +178,7 @@ def _target(home: Home, cloud: Cloud) -> LocalTarget:
     )
 
 
-async def _until(
+async def _until_over(
     stop: asyncio.Event, servers: list[tuple[Server, asyncio.Task[None]]], home: Home, linger: float | None
 ) -> None:
     """Wait for a signal, the end of a server, or the last user's leaving."""
@@ -178,3 +225,77 @@ def _log_to(home: Home) -> None:
         logger.setLevel(logging.INFO if name == "notebook_do.local" else logging.WARNING)
         logger.propagate = False
     _log.info("started, pid %d", os.getpid())
+
+
+class Traffic:
+    """The application of the API's port, which can say when all that was sent to it before a moment is carried out.
+
+    A client that was killed leaves its request in the kernel, before or behind the accepting of its connection, or
+    running here. None of that is later than the question, so what is not there after it never comes. A deploy that
+    was interrupted asks this before it decides that a request is lost.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._running: set[object] = set()
+        self._server: Server | None = None
+        self._listener: socket.socket | None = None
+
+    def watch(self, server: Server, listener: socket.socket) -> None:
+        """Look at the connections of `server`, which accepts on `listener`."""
+        self._server, self._listener = server, listener
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; one that may change something is counted while it runs, even when its client is gone."""
+        if scope["type"] != "http" or scope["method"] in {"GET", "HEAD"}:
+            await self._app(scope, receive, send)
+            return
+        mark = object()
+        self._running.add(mark)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._running.discard(mark)
+
+    async def settled(self, within: float = SETTLED_WITHIN) -> bool:
+        """Wait until all that was sent before is carried out; False where that takes too long or is not known."""
+        if self._server is None or self._listener is None:
+            return False
+        try:
+            async with asyncio.timeout(within):
+                await self._drain(self._server, self._listener)
+                await asyncio.sleep(SETTLED_WITHIN / 10)  # what the kernel was still carrying from socket to socket
+                await self._drain(self._server, self._listener)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _drain(self, server: Server, listener: socket.socket) -> None:
+        """Wait for what lies in the kernel, then for the connections that were accepted, then for the requests.
+
+        In this order, because each can only become the next: a request that is read at the second step runs at the
+        third.
+        """
+        await _until(lambda: not readable(listener))
+        await _turn()
+        waiting = {c for c in server.server_state.connections if isinstance(c, Connection)}
+        for connection in waiting:
+            await _until(lambda one=connection: not one.may_hold_a_request())  # type: ignore[misc]
+        await _turn()
+        running = set(self._running)
+        await _until(lambda: not running & self._running)
+
+
+async def _until(done: Callable[[], bool]) -> None:
+    while not done():  # noqa: ASYNC110 - the kernel has no event for it
+        await asyncio.sleep(_LOOK_AGAIN)
+
+
+async def _turn() -> None:
+    """Let the loop begin what it has accepted and read: a connection and a request take a few rounds each."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
