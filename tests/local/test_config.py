@@ -10,13 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notebook_do.local.runtime import capnp
-from notebook_do.local.runtime.bindings import unsupported
+from notebook_do.local.runtime.bindings import string, unsupported
 from notebook_do.local.runtime.config import Faults, Layout, config_text
-from notebook_do.local.runtime.island import blame, neighbours
+from notebook_do.local.runtime.island import faults_in, neighbours
 from notebook_do.local.runtime.spec import HostedNamespace, RunnableWorker
 from notebook_do.local.runtime.upstream import Upstream
-from notebook_do.local.runtime.workerd import start
+from notebook_do.local.runtime.workerd import start_workerd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +77,7 @@ def test_any_text_arrives_as_it_is(
     async def read() -> Any:
         folder = tmp_path_factory.mktemp("c")
         layout = Layout(workers=(make_worker("page", SHOW, bindings=bindings),), folder=folder)
-        running = await start(workerd, config_text(layout), folder=folder, sockets=layout.sockets())
+        running = await start_workerd(workerd, config_text(layout), folder=folder, sockets=layout.sockets())
         upstream = Upstream(layout.sockets()["worker:page"])
         try:
             return (await upstream.fetch("GET", "/", host="page")).body
@@ -92,7 +91,7 @@ def test_any_text_arrives_as_it_is(
 @given(value=st.text())
 def test_a_written_text_is_one_line_of_ascii(value: str) -> None:
     """No string, lone surrogates included, can end its own quotes or begin a new line."""
-    written = capnp.text(value)
+    written = string(value)
     assert written.isascii()
     assert written.isprintable()
     assert written[0] == written[-1] == '"'
@@ -128,9 +127,9 @@ def test_blame_goes_to_the_named_worker_only(tmp_path: Path) -> None:
         "  at index.js:1:7",
         'Worker "worker:b"\'s binding "X" refers to service "worker:a" with a named entrypoint "N", but there is none.',
     ]
-    faults = blame(said, layout)
+    faults = faults_in(said, layout)
     assert faults.workers == {"a": 'Worker "a" does not start: Uncaught Error: boom\n  at index.js:1:7'}
     assert faults.bindings == {
         ("b", "X"): 'binding "X" refers to service "a" with a named entrypoint "N", but there is none.'
     }
-    assert blame(["*** Fatal: nobody's fault"], layout) == Faults()
+    assert faults_in(["*** Fatal: nobody's fault"], layout) == Faults()

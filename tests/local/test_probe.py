@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from notebook_do.local.runtime.probe import probe
 from notebook_do.local.runtime.spec import Export, ModuleFile, ScriptInvalid
+from notebook_do.local.runtime.workerd import probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from notebook_do.local.runtime.sites import is_plain, lay_out
+from notebook_do.local.runtime.config import is_plain, make_sites
 from notebook_do.local.runtime.spec import RunnableWorker, ScriptInvalid, StaticSite
 
 if TYPE_CHECKING:
@@ -283,6 +283,6 @@ def test_only_plain_paths_become_files(tmp_path: Path, path: str, *, plain: bool
     (tmp_path / "content").write_text("content")
     site = StaticSite(files={path: tmp_path / "content"}, config={})
     worker = RunnableWorker(name="w", version="1", main_module="x", modules=(), assets=site)
-    asyncio.run(lay_out([worker], tmp_path / "root"))
+    asyncio.run(make_sites([worker], tmp_path / "root"))
     made = [p for p in tmp_path.rglob("*") if p.is_file() and p.name != "content"]
     assert (is_plain(path), bool(made)) == (plain, plain)

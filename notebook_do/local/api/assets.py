@@ -22,7 +22,7 @@ from notebook_do.local.api.metadata import check_script_name
 from notebook_do.local.api.multipart import read_form
 from notebook_do.local.api.scripts import cloud_of
 from notebook_do.local.rules.refusals import refuse
-from notebook_do.local.runtime.sites import is_plain
+from notebook_do.local.runtime.config import is_plain
 from notebook_do.local.services.database import Database
 
 if TYPE_CHECKING:

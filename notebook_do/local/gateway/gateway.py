@@ -1,11 +1,10 @@
-"""The workers port: hands each request for `<script>.localhost` to that Worker, and its answer back.
+"""The Workers port: hands each request for `<script>.localhost` to that Worker, and its answer back.
 
-A custom domain's host name, or one that a route's pattern takes, stands for its Worker too.
+A custom domain's host name, or one that a route's pattern takes, leads to its Worker too.
 
-The rules kept here: the Host header is matched exactly, before anything else happens; bodies stream both ways; a
-request is sent to the Worker once; how a message is framed is never copied from one side to the other: it is read on
-one side, refused where it could be read in two ways, and said anew on the other. An Origin is not judged: that is the
-Worker's own business.
+The Host header is matched exactly, before anything else happens. Bodies stream both ways. A request is sent to the
+Worker once. How a message is framed is never copied from one side to the other: it is read on one side, refused where
+it could be read in two ways, and written anew on the other. An Origin is not judged: that is the Worker's business.
 """
 
 from __future__ import annotations
@@ -35,10 +34,11 @@ _HOP_BY_HOP = FRAMING | {
     *(b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te"),
     *(b"trailer", b"upgrade", b"expect", b"http2-settings"),
 }
-_OURS = frozenset((b"cf-connecting-ip",))
-_KEPT = frozenset((b"host",))
+_OURS = frozenset((b"cf-connecting-ip",))  # a Worker trusts it, so a client's own must not pass
+_KEPT = frozenset((b"host",))  # even where `connection` lists it: without one there is no request
 _AUTHORITY = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?")
 _NO_HEADER = bytes.maketrans(b"\x0b\x0c\x00", b"   ")
+"""What can stand in an answer's header and h11 does not send: the answer would fail as a whole."""
 
 
 class NotForWorkers(Exception):  # noqa: N818 - an answer, not a failure
@@ -51,20 +51,20 @@ class NotForWorkers(Exception):  # noqa: N818 - an answer, not a failure
 
 
 def target_of(scope: Scope) -> str:
-    """Put path and query together as they were sent."""
+    """Return path and query as they were sent, percent-encoding included."""
     path: bytes = scope.get("raw_path") or scope["path"].encode("latin-1", "replace")
     query: bytes = scope.get("query_string", b"")
     return (path + (b"?" + query if query else b"")).decode("latin-1")
 
 
 def host_of(scope: Scope) -> str:
-    """Read the one Host header; empty where there is none, several, or one that is no host name."""
+    """Return the one Host header; empty where there is none, several, or one that is no host name."""
     hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
     return hosts[0] if len(hosts) == 1 and _AUTHORITY.fullmatch(hosts[0]) else ""
 
 
 def check_target(scope: Scope) -> None:
-    """Refuse a request line that another server could read in another way; raises Refused."""
+    """Refuse a request line that another server could read in another way; raises NotForWorkers."""
     target = target_of(scope)
     if not target.startswith("/") or "#" in target:
         raise NotForWorkers(400, "the request target must be a path.")
@@ -75,7 +75,7 @@ def check_target(scope: Scope) -> None:
 
 
 def body_length(scope: Scope) -> int:
-    """Read how long the request's body is, -1 for one in chunks; raises Refused where that is told in two ways."""
+    """Return how long the request's body is, -1 for one in chunks; raises NotForWorkers where it is said twice."""
     codings = [value for name, value in scope["headers"] if name == b"transfer-encoding"]
     lengths = {value for name, value in scope["headers"] if name == b"content-length"}
     if codings and (lengths or len(codings) > 1 or scope.get("http_version") == "1.0"):
@@ -88,7 +88,7 @@ def body_length(scope: Scope) -> int:
 
 
 def request_headers(scope: Scope) -> Headers:
-    """Choose the headers that the Worker sees: those of the request, and who sent it, as Cloudflare says it."""
+    """Return the headers that the Worker sees: those of the request, and who sent it, as Cloudflare says it."""
     listed = {
         token.strip().lower()
         for name, value in scope["headers"]
@@ -102,17 +102,17 @@ def request_headers(scope: Scope) -> Headers:
 
 
 def answer_headers(answered: Headers) -> Headers:
-    """Choose the headers that the client sees; a length stays, as `upstream` has made it the only framing."""
+    """Return the headers that the client sees; a length stays, as `upstream` has made it the only framing."""
     dropped = _HOP_BY_HOP - {b"content-length"}
     return [(name, value.translate(_NO_HEADER).strip()) for name, value in answered if name not in dropped]
 
 
 def nowhere(_host: str, _path: str) -> None:
-    """Know of no host name or path that a Worker has besides its own."""
+    """Return None: no Worker has a host name or path besides its own."""
 
 
 def workers_app(runtime: Runtime, script_at: ScriptAt = nowhere) -> App:
-    """Make the ASGI application of the workers port; `script_at` tells whose a custom domain or a route is."""
+    """Return the ASGI application of the Workers port; `script_at` says whose a custom domain or a route is."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
@@ -133,7 +133,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 
 
 def script_of(scope: Scope, script_at: ScriptAt) -> str:
-    """Read from the Host header which Worker is meant; raises Refused."""
+    """Return the Worker that the Host header means; raises NotForWorkers."""
     host = host_of(scope)
     port = scope["server"][1] if scope.get("server") else None
     name, dot, rest = host.partition(".")
@@ -174,7 +174,7 @@ async def _line(send: Send, status: int, line: str) -> None:
 async def _forward(  # noqa: PLR0913 - the parts of one ASGI call
     lease: Lease, script: str, scope: Scope, receive: Receive, send: Send, *, length: int
 ) -> None:
-    """Send one request and give its answer back, both as streams; an answer may come before the request is whole."""
+    """Send one request and hand its answer back, both as streams; an answer may come before the request is whole."""
     started = False
     try:
         exchange = await lease.upstream.exchange()
@@ -218,7 +218,7 @@ class _Body:
     async def pump(self, method: bytes, scope: Scope, length: int) -> None:
         """Send the request, then wait: a client that leaves ends the Worker's work for it.
 
-        What workerd no longer reads is taken from the client all the same: it may read its answer only afterwards.
+        What workerd no longer reads is read from the client all the same: it may look for its answer only afterwards.
         """
         try:
             await self._exchange.begin(
@@ -242,7 +242,7 @@ class _Body:
                 await self._exchange.end()
 
     async def _next(self) -> Message | None:
-        """Give the next message of the client; None when it left."""
+        """Return the next message of the client; None when it left."""
         message = await self._receive()
         if message["type"] == "http.request":
             return message

@@ -1,4 +1,8 @@
-"""Joins a client's websocket with the Worker's: messages both ways as they are, close codes kept."""
+"""Join a client's websocket with the Worker's: messages both ways as they are, close codes kept.
+
+The Worker's side is a client of `websockets`, not a copy of the bytes: so each side's handshake and frames are checked,
+and the end of an island can be said with a close code of its own.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _SERVICE_RESTART = 1012
-_UNSENDABLE = {1005, 1006, 1015}
+_UNSENDABLE = {1005, 1006, 1015}  # RFC 6455, 7.4.1: they report what happened and are never in a frame
 _OF_THE_HANDSHAKE = (b"sec-websocket-", b"connection", b"upgrade", b"host", b"transfer-encoding", b"content-length")
 
 
@@ -107,7 +111,7 @@ async def _from_client(worker: ClientConnection, receive: Receive) -> None:
         await worker.send(message["bytes"] if text is None else text)
     code = message.get("code", 1005)
     if code == 1006:
-        worker.transport.abort()
+        worker.transport.abort()  # the Worker sees what happened: an end without a close frame
     else:
         await worker.close(1000 if code in _UNSENDABLE else code, message.get("reason") or "")
 

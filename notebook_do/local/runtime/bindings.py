@@ -1,7 +1,11 @@
-"""Turns Cloudflare's binding objects into workerd's, and says which ones the local runtime cannot serve.
+"""Cloudflare's binding objects in the language of workerd's configuration, and which ones are not served locally.
 
-What a service of ours stands behind becomes one external service for each resource. The resource is a header that
-workerd puts into each request, in place of any that a Worker wrote.
+That language is Cap'n Proto text. Whatever a string of a user holds, it stays one string there: every byte that is
+not plain ASCII is escaped.
+
+KV, R2, D1, queues, caches and rate limits are answered by services of ours: one external service for each resource,
+all at one socket. Which resource is meant is a header that workerd puts into each request, in place of any that a
+Worker wrote, so no Worker can reach what it does not bind.
 """
 
 from __future__ import annotations
@@ -11,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from notebook_do.local.runtime import capnp
 from notebook_do.local.runtime.spec import RunnableWorker
 from notebook_do.local.services.server import PROTOCOL_HEADER, RESOURCE_HEADER, SERVICE_HEADER
 
@@ -19,7 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SYSTEM = "notebook-do"
+"""The service of the runtime's own Worker, `system.js`."""
 Peers = Mapping[str, RunnableWorker]
+"""The Workers of one process, by name."""
 Binding = Mapping[str, Any]
 Writer = Callable[[Binding, RunnableWorker, Peers], dict[str, str]]
 _RESOURCES: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -29,25 +34,47 @@ _RESOURCES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "queue": ("queue", ("queue_name",)),
 }
 RATE_LIMITS = "ratelimit"
+_PLAIN = {byte for byte in range(0x20, 0x7F) if chr(byte) not in "\"'\\"}
+
+
+def string(value: str) -> str:
+    """Write a string; what is not UTF-8 (a lone surrogate) becomes a question mark."""
+    escaped = (chr(byte) if byte in _PLAIN else f"\\x{byte:02x}" for byte in value.encode("utf-8", "replace"))
+    return f'"{"".join(escaped)}"'
+
+
+def struct(**fields: str | None) -> str:
+    """Write a struct of fields that are written already; a field that is None is left out."""
+    return "(" + ", ".join(f"{name} = {value}" for name, value in fields.items() if value is not None) + ")"
+
+
+def listed(values: Iterable[str]) -> str:
+    """Write a list of values that are written already."""
+    return "[" + ",\n".join(values) + "]"
+
+
+def embed(path: Path) -> str:
+    """Refer to a file's bytes: as text they would take 3.5 times the room, and be parsed."""
+    return f"embed {string(str(path.absolute()))}"
 
 
 def worker_service(script_name: str) -> str:
-    """Name the service (and the socket) of one Worker."""
+    """Return the name of the service, and of the socket, of one Worker."""
     return f"worker:{script_name}"
 
 
 def asset_service(script_name: str) -> str:
-    """Name the service of a Worker's static assets."""
+    """Return the name of the service of a Worker's static assets."""
     return f"assets:{script_name}"
 
 
 def entry_service(worker: RunnableWorker) -> str:
-    """Name the service that requests for a Worker go to: that of its static assets, where it has some."""
+    """Return the service that requests for a Worker go to: that of its static assets, where it has some."""
     return worker_service(worker.name) if worker.assets is None else asset_service(worker.name)
 
 
 def unsupported(binding: Binding) -> str | None:
-    """Say in one line why a binding cannot be served locally; None when it can."""
+    """Return in one line why a binding cannot be served locally; None when it can."""
     kind = str(binding.get("type"))
     if kind in _WRITERS:
         return None
@@ -61,19 +88,20 @@ def unsupported(binding: Binding) -> str | None:
 def bindings_of(worker: RunnableWorker, peers: Peers, faults: Mapping[tuple[str, str], str]) -> Iterator[str]:
     """Write all bindings of a Worker that shares its process with `peers`.
 
-    `faults` holds, by Worker and binding name, what is known to be wrong with a binding.
+    `faults` holds, by Worker and binding name, what workerd found wrong with a binding. Such a binding, and one that
+    leads nowhere, throws when it is used: workerd does not start at all with a binding to an absent service.
     """
     for binding in worker.bindings:
         name = str(binding["name"])
         fault = faults.get((worker.name, name)) or unsupported(binding)
         value = {"service": missing(fault)} if fault else _WRITERS[binding["type"]](binding, worker, peers)
-        yield capnp.struct(name=capnp.text(name), **value)
+        yield struct(name=string(name), **value)
 
 
 def missing(message: str) -> str:
     """Write a service that throws `message` whenever it is used."""
-    props = capnp.struct(json=capnp.text(json.dumps({"message": message})))
-    return capnp.struct(name=capnp.text(SYSTEM), entrypoint=capnp.text("Missing"), props=props)
+    props = struct(json=string(json.dumps({"message": message})))
+    return struct(name=string(SYSTEM), entrypoint=string("Missing"), props=props)
 
 
 def targets(worker: RunnableWorker) -> Iterator[str]:
@@ -86,11 +114,11 @@ def targets(worker: RunnableWorker) -> Iterator[str]:
 
 
 def _text(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
-    return {"text": capnp.text(str(binding["text"]))}
+    return {"text": string(str(binding["text"]))}
 
 
 def _json(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
-    return {"json": capnp.text(json.dumps(binding["json"]))}
+    return {"json": string(json.dumps(binding["json"]))}
 
 
 def _text_blob(binding: Binding, worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
@@ -104,12 +132,12 @@ def _data_blob(binding: Binding, worker: RunnableWorker, _peers: Peers) -> dict[
 def _part(binding: Binding, worker: RunnableWorker) -> str:
     for module in worker.modules:
         if module.name == binding["part"]:
-            return f"embed {capnp.text(str(module.path.absolute()))}"
+            return embed(module.path)
     raise KeyError(binding["part"])
 
 
 def _version_metadata(_binding: Binding, worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
-    return {"json": capnp.text(json.dumps({"id": worker.version.partition("/")[0], "tag": "", "timestamp": ""}))}
+    return {"json": string(json.dumps({"id": worker.version.partition("/")[0], "tag": "", "timestamp": ""}))}
 
 
 def _worker_loader(_binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
@@ -123,10 +151,10 @@ def _service(binding: Binding, _worker: RunnableWorker, peers: Peers) -> dict[st
     props, entrypoint = binding.get("props"), binding.get("entrypoint")
     # The asset service hands requests and calls on, but not props, and has no entrypoints of its Worker.
     service = worker_service(target) if props or entrypoint else entry_service(peers[target])
-    designator = capnp.struct(
-        name=capnp.text(service),
-        entrypoint=capnp.text(str(entrypoint)) if entrypoint else None,
-        props=capnp.struct(json=capnp.text(json.dumps(props))) if props else None,
+    designator = struct(
+        name=string(service),
+        entrypoint=string(str(entrypoint)) if entrypoint else None,
+        props=struct(json=string(json.dumps(props))) if props else None,
     )
     return {"service": designator}
 
@@ -142,9 +170,9 @@ def _durable_object_namespace(binding: Binding, worker: RunnableWorker, peers: P
             else f'Worker "{host}" has no namespace of class {class_name}'
         )
         return {"service": missing(f'binding "{binding["name"]}": {absent}')}
-    designator = capnp.struct(
-        className=capnp.text(class_name),
-        serviceName=None if host == worker.name else capnp.text(worker_service(host)),
+    designator = struct(
+        className=string(class_name),
+        serviceName=None if host == worker.name else string(worker_service(host)),
     )
     return {"durableObjectNamespace": designator}
 
@@ -152,12 +180,12 @@ def _durable_object_namespace(binding: Binding, worker: RunnableWorker, peers: P
 def _assets(binding: Binding, worker: RunnableWorker, peers: Peers) -> dict[str, str]:
     if worker.name not in peers or worker.assets is None:
         return {"service": missing(f'binding "{binding["name"]}": Worker "{worker.name}" has no static assets')}
-    files_only = capnp.text("AssetWorker")
-    return {"service": capnp.struct(name=capnp.text(asset_service(worker.name)), entrypoint=files_only)}
+    files_only = string("AssetWorker")
+    return {"service": struct(name=string(asset_service(worker.name)), entrypoint=files_only)}
 
 
 def resource_of(binding: Binding) -> tuple[str, str] | None:
-    """Give (service, resource) of a binding; None for one that no service of ours stands behind."""
+    """Return (service, resource) of a binding; None for one that no service of ours answers."""
     kind = str(binding.get("type"))
     if kind not in _RESOURCES:
         return None
@@ -168,12 +196,12 @@ def resource_of(binding: Binding) -> tuple[str, str] | None:
 
 
 def service_name(service: str, resource: str) -> str:
-    """Name the external service of one resource."""
+    """Return the name of the external service of one resource."""
     return f"{service}:{resource}"
 
 
 def cache_of(script_name: str) -> str:
-    """Name the external service that is a Worker's cache."""
+    """Return the name of the external service that is a Worker's cache."""
     return service_name("cache", script_name)
 
 
@@ -188,12 +216,12 @@ def externals(workers: Iterable[RunnableWorker], socket: Path) -> Iterator[str]:
 
 def _external(name: str, service: str, resource: str, socket: Path) -> str:
     headers = [
-        capnp.struct(name=capnp.text(header), value=capnp.text(value))
+        struct(name=string(header), value=string(value))
         for header, value in ((SERVICE_HEADER, service), (RESOURCE_HEADER, quote(resource, safe="")))
     ]
-    http = capnp.struct(forwardedProtoHeader=capnp.text(PROTOCOL_HEADER), injectRequestHeaders=capnp.items(headers))
-    external = capnp.struct(address=capnp.text(f"unix:{socket}"), http=http)
-    return capnp.struct(name=capnp.text(name), external=external)
+    http = struct(forwardedProtoHeader=string(PROTOCOL_HEADER), injectRequestHeaders=listed(headers))
+    external = struct(address=string(f"unix:{socket}"), http=http)
+    return struct(name=string(name), external=external)
 
 
 def _resource(field: str) -> Writer:
@@ -206,21 +234,21 @@ def _resource(field: str) -> Writer:
 def _designator(binding: Binding) -> str:
     found = resource_of(binding)
     assert found is not None  # noqa: S101 - asked only for types that have a resource
-    return capnp.struct(name=capnp.text(service_name(*found)))
+    return struct(name=string(service_name(*found)))
 
 
 def _d1(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
     # workerd has D1's client API inside; what it needs is somebody who answers its queries.
-    inner = capnp.struct(name=capnp.text("fetcher"), service=_designator(binding))
-    return {"wrapped": capnp.struct(moduleName=capnp.text("cloudflare-internal:d1-api"), innerBindings=f"[{inner}]")}
+    inner = struct(name=string("fetcher"), service=_designator(binding))
+    return {"wrapped": struct(moduleName=string("cloudflare-internal:d1-api"), innerBindings=f"[{inner}]")}
 
 
 def _rate_limit(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
-    # An entrypoint of the runtime's own Worker, which asks the service.
+    # workerd has no such binding: this is an entrypoint of the runtime's own Worker, which asks the service.
     simple = binding.get("simple") or {}
-    said = {"namespace": str(binding.get("namespace_id")), **{k: simple.get(k) for k in ("limit", "period")}}
-    props = capnp.struct(json=capnp.text(json.dumps(said)))
-    return {"service": capnp.struct(name=capnp.text(SYSTEM), entrypoint=capnp.text("RateLimit"), props=props)}
+    limits = {"namespace": str(binding.get("namespace_id")), **{k: simple.get(k) for k in ("limit", "period")}}
+    props = struct(json=string(json.dumps(limits)))
+    return {"service": struct(name=string(SYSTEM), entrypoint=string("RateLimit"), props=props)}
 
 
 _WRITERS: Mapping[str, Writer] = {

@@ -1,36 +1,45 @@
-"""Turns Workers into a workerd configuration: one island, its bindings, its storage, its way out.
+"""What one workerd process is made of: its configuration, and the directories of the static assets that it serves.
 
-The rules kept here: names of the user stay quoted text and never become a path; a namespace's `uniqueKey` is its
-namespace id, always; what is bound but not deployed becomes a stand-in that says so, because workerd would not
-start at all.
+Names of the user stay quoted text and never become a path. A namespace's `uniqueKey` is its namespace id, always:
+workerd finds the objects by it, so they stay through a rename or transfer of the class. What is bound but not
+deployed becomes a stand-in that says so, because workerd would not start at all.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import re
+import shutil
+import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from notebook_do.local.runtime import capnp
 from notebook_do.local.runtime.bindings import (
     RATE_LIMITS,
     SYSTEM,
     asset_service,
     bindings_of,
     cache_of,
+    embed,
     entry_service,
     externals,
+    listed,
+    string,
+    struct,
     worker_service,
 )
-from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, RunnableWorker, ScriptInvalid
+from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, RunnableWorker, ScriptInvalid, StaticSite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 SYSTEM_SCRIPT = Path(__file__).with_name("system.js")
 _INTERNAL_DATE = "2026-10-01"
+_DIGEST = re.compile(r"[0-9a-f]{32}")
+_LONGEST_NAME = 255
 _NAMESPACE_ID = re.compile(r"[0-9a-f]{32}")
 _MODULE_FIELD = {
     "application/javascript+module": "esModule",
@@ -45,7 +54,8 @@ _MODULE_FIELD = {
     "application/octet-stream": "data",
 }
 _NO_MODULE = {"application/source-map"}
-# What the internet is: public addresses, and not one that leads back to this machine or its network.
+# A Worker's `fetch` reaches public addresses only, and none that leads back to this machine or its network. Ranges are
+# written out beside workerd's own names for groups, so that nothing depends on what those hold.
 _DENIED = (
     *("private", "local", "unix", "unix-abstract"),
     *("0.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "192.0.0.0/24", "198.18.0.0/15", "224.0.0.0/3"),
@@ -79,14 +89,14 @@ class Layout:
     faults: Faults = field(default_factory=Faults)
 
     def sockets(self) -> dict[str, Path]:
-        """Give a socket to each Worker and to the runtime's own; paths are numbers, never names."""
+        """Return a socket for each Worker and for the runtime's own, by service; paths are numbers, never names."""
         names = (*(worker_service(worker.name) for worker in self.workers), SYSTEM)
         return {name: self.folder / str(number) for number, name in enumerate(names)}
 
 
 def config_text(layout: Layout) -> str:
     """Write the configuration of a whole layout. Raises ScriptInvalid for a Worker that cannot be configured."""
-    broken = layout.faults.workers
+    broken = layout.faults.workers  # a stand-in answers for these, at every path: no file must come before it
     layout = replace(layout, workers=tuple(replace(w, assets=None) if w.name in broken else w for w in layout.workers))
     services = [_internet(), *_own_services(layout), *(_worker_service(layout, worker) for worker in layout.workers)]
     services += (_asset_service(layout, worker) for worker in layout.workers if worker.assets is not None)
@@ -97,26 +107,27 @@ def config_text(layout: Layout) -> str:
 
 def document(services: Sequence[str], listening: Sequence[str]) -> str:
     """Put services and sockets, written already, into one configuration."""
-    body = capnp.struct(services=capnp.items(services), sockets=capnp.items(listening))
+    body = struct(services=listed(services), sockets=listed(listening))
     return f'using Workerd = import "/workerd/workerd.capnp";\nconst config :Workerd.Config = {body};\n'
 
 
 def listener(name: str, path: Path, *, to: str | None = None) -> str:
     """Write a unix socket that leads to the service of the same name, or to another."""
-    leads = capnp.text(to or name)
-    return capnp.struct(name=capnp.text(name), address=capnp.text(f"unix:{path}"), http="()", service=leads)
+    leads = string(to or name)
+    return struct(name=string(name), address=string(f"unix:{path}"), http="()", service=leads)
 
 
 def service(name: str, **kind: str) -> str:
     """Write one service; `kind` is `worker=`, `assets=`, `network=`, `disk=` or `external=` with its value."""
-    return capnp.struct(name=capnp.text(name), **kind)
+    return struct(name=string(name), **kind)
 
 
 def _internet() -> str:
-    network = capnp.struct(
-        allow=capnp.items([capnp.text("public")]),
-        deny=capnp.items(map(capnp.text, _DENIED)),
-        tlsOptions=capnp.struct(trustBrowserCas="true"),
+    """Write the service `internet`, which workerd uses for every `fetch` that no binding takes."""
+    network = struct(
+        allow=listed([string("public")]),
+        deny=listed(map(string, _DENIED)),
+        tlsOptions=struct(trustBrowserCas="true"),
     )
     return service("internet", network=network)
 
@@ -128,28 +139,28 @@ def nowhere() -> str:
 
 def _own_services(layout: Layout) -> Iterator[str]:
     bindings = [
-        capnp.struct(name=capnp.text(name), service=capnp.text(name))
+        struct(name=string(name), service=string(name))
         for name in (worker_service(worker.name) for worker in layout.workers)
     ]
     if layout.events is not None:
-        bindings.append(capnp.struct(name=capnp.text("EVENTS"), service=capnp.text("events")))
-        address = capnp.text(f"unix:{layout.events}")
-        yield service("events", external=capnp.struct(address=address, http="()"))
+        bindings.append(struct(name=string("EVENTS"), service=string("events")))
+        address = string(f"unix:{layout.events}")
+        yield service("events", external=struct(address=address, http="()"))
     if layout.storage is not None:
-        yield service("objects", disk=capnp.struct(path=capnp.text(str(layout.storage)), writable="true"))
-    bindings.append(capnp.struct(name=capnp.text("RATE_LIMITS"), service=capnp.text(RATE_LIMITS)))
+        yield service("objects", disk=struct(path=string(str(layout.storage)), writable="true"))
+    bindings.append(struct(name=string("RATE_LIMITS"), service=string(RATE_LIMITS)))
     yield from externals(layout.workers, layout.resources or layout.folder / "none")
     yield system_service(bindings)
 
 
 def system_service(bindings: Sequence[str] = ()) -> str:
     """Write the runtime's own Worker."""
-    module = capnp.struct(name=capnp.text("system.js"), esModule=f"embed {capnp.text(str(SYSTEM_SCRIPT))}")
-    worker = capnp.struct(
-        modules=capnp.items([module]),
-        compatibilityDate=capnp.text(_INTERNAL_DATE),
-        compatibilityFlags=capnp.items([capnp.text("service_binding_extra_handlers")]),
-        bindings=capnp.items(bindings),
+    module = struct(name=string("system.js"), esModule=embed(SYSTEM_SCRIPT))
+    worker = struct(
+        modules=listed([module]),
+        compatibilityDate=string(_INTERNAL_DATE),
+        compatibilityFlags=listed([string("service_binding_extra_handlers")]),
+        bindings=listed(bindings),
     )
     return service(SYSTEM, worker=worker)
 
@@ -159,15 +170,15 @@ def _worker_service(layout: Layout, worker: RunnableWorker) -> str:
     peers = {peer.name: peer for peer in layout.workers}
     script = worker_fields(worker) if broken is None else _stand_in(broken)
     bindings = () if broken is not None else bindings_of(worker, peers, layout.faults.bindings)
-    props = capnp.struct(json=capnp.text(json.dumps({"script": worker.name})))
-    tail = capnp.struct(name=capnp.text(SYSTEM), entrypoint=capnp.text("Tail"), props=props)
-    fields = capnp.struct(
+    props = struct(json=string(json.dumps({"script": worker.name})))
+    tail = struct(name=string(SYSTEM), entrypoint=string("Tail"), props=props)
+    fields = struct(
         **script,
-        bindings=capnp.items(bindings),
-        cacheApiOutbound=capnp.text(cache_of(worker.name)),
-        durableObjectNamespaces=capnp.items(map(_namespace, worker.namespaces)),
+        bindings=listed(bindings),
+        cacheApiOutbound=string(cache_of(worker.name)),
+        durableObjectNamespaces=listed(map(_namespace, worker.namespaces)),
         durableObjectStorage="(inMemory = void)" if layout.storage is None else '(localDisk = "objects")',
-        tails=None if layout.events is None else capnp.items([tail]),
+        tails=None if layout.events is None else listed([tail]),
     )
     return service(worker_service(worker.name), worker=fields)
 
@@ -176,11 +187,12 @@ def _asset_service(layout: Layout, worker: RunnableWorker) -> str:
     """Write workerd's own asset service, which stands before a Worker and asks it where no file answers."""
     if worker.assets is None or layout.sites is None:
         raise ValueError(f"{worker.name} has no static assets, or the layout no place for them")
-    told = {key.removeprefix("_"): value for key, value in worker.assets.config.items()}
-    assets = capnp.struct(
-        path=capnp.text(str(layout.sites / worker.assets.digest)),
-        config=capnp.text(json.dumps(told)),
-        userWorker=capnp.text(worker_service(worker.name)),
+    # `_headers` and `_redirects` on the wire are `headers` and `redirects` to workerd, which parses them itself.
+    config = {key.removeprefix("_"): value for key, value in worker.assets.config.items()}
+    assets = struct(
+        path=string(str(layout.sites / worker.assets.digest)),
+        config=string(json.dumps(config)),
+        userWorker=string(worker_service(worker.name)),
     )
     return service(asset_service(worker.name), assets=assets)
 
@@ -190,13 +202,14 @@ def worker_fields(worker: RunnableWorker, *, before: Sequence[str] = ()) -> dict
     main = [module for module in worker.modules if module.name == worker.main_module]
     if not main:
         raise ScriptInvalid(f'the main module "{worker.main_module}" is not among the uploaded modules')
+    # The content of a `text_blob` or `data_blob` is a part of the upload as a module is, but no module.
     parts = {binding.get("part") for binding in worker.bindings}
     rest = [module for module in worker.modules if module.name != worker.main_module and module.name not in parts]
     modules = [written for module in (*main, *rest) if (written := _module(module))]
     return {
-        "modules": capnp.items([*before, *modules]),
-        "compatibilityDate": capnp.text(worker.compatibility_date),
-        "compatibilityFlags": capnp.items(map(capnp.text, worker.compatibility_flags)),
+        "modules": listed([*before, *modules]),
+        "compatibilityDate": string(worker.compatibility_date),
+        "compatibilityFlags": listed(map(string, worker.compatibility_flags)),
     }
 
 
@@ -214,27 +227,82 @@ def _module(module: ModuleFile) -> str | None:
     field_name = _MODULE_FIELD.get(content_type)
     if field_name is None:
         raise ScriptInvalid(f'module "{module.name}" has the unknown content type "{content_type}"')
-    return capnp.struct(name=capnp.text(module.name), **{field_name: embed(module.path)})
-
-
-def embed(path: Path) -> str:
-    """Refer to a file's bytes."""
-    return f"embed {capnp.text(str(path.absolute()))}"
+    return struct(name=string(module.name), **{field_name: embed(module.path)})
 
 
 def _stand_in(message: str) -> dict[str, str]:
     source = (
         f"export default {{ fetch() {{ return new Response({json.dumps(message + chr(10))}, {{ status: 500 }}); }} }};"
     )
-    module = capnp.struct(name=capnp.text("stand-in.js"), esModule=capnp.text(source))
-    return {"modules": capnp.items([module]), "compatibilityDate": capnp.text(_INTERNAL_DATE)}
+    module = struct(name=string("stand-in.js"), esModule=string(source))
+    return {"modules": listed([module]), "compatibilityDate": string(_INTERNAL_DATE)}
 
 
 def _namespace(namespace: HostedNamespace) -> str:
-    if not _NAMESPACE_ID.fullmatch(namespace.namespace_id):
+    if not _NAMESPACE_ID.fullmatch(namespace.namespace_id):  # workerd makes a folder of this name
         raise ValueError(f"{namespace.namespace_id!r} is no namespace id")
-    return capnp.struct(
-        className=capnp.text(namespace.class_name),
-        uniqueKey=capnp.text(namespace.namespace_id),
+    return struct(
+        className=string(namespace.class_name),
+        uniqueKey=string(namespace.namespace_id),
         enableSql="true" if namespace.sqlite else "false",
     )
+
+
+def is_plain(path: str) -> bool:
+    """Say whether the path of a static asset can be a file below any directory, and never leaves it."""
+    names = path.split("/")
+    return names[0] == "" and len(names) > 1 and all(map(_is_name, names[1:]))
+
+
+def _is_name(name: str) -> bool:
+    try:
+        length = len(name.encode())
+    except UnicodeEncodeError:  # half a character
+        return False
+    return name not in {"", ".", ".."} and "\0" not in name and length <= _LONGEST_NAME
+
+
+async def make_sites(workers: Iterable[RunnableWorker], root: Path | None) -> None:
+    """Make the directories below `root` that hold the static assets of `workers`, where they are not there already.
+
+    A directory is named by its content, and complete before it has that name: Workers and versions share it.
+    """
+    for worker in workers:
+        if worker.assets is not None and root is not None:
+            await asyncio.to_thread(_make_site, worker.assets, root)
+
+
+def _make_site(site: StaticSite, root: Path) -> None:
+    """Make one directory of links. A path that is not plain, as an older upload may have one, gets no file."""
+    folder = root / site.digest
+    if folder.exists():
+        return
+    root.mkdir(mode=0o700, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(dir=root))
+    for path, content in site.files.items():
+        if is_plain(path):
+            place = fresh / path[1:]
+            place.parent.mkdir(parents=True, exist_ok=True)
+            _link(content, place)
+    try:
+        fresh.rename(folder)
+    except OSError:  # another start was faster, and made the same
+        shutil.rmtree(fresh)
+
+
+def _link(content: Path, place: Path) -> None:
+    """Link a file; copy it where the disk has no hard links, or too many to one file already."""
+    try:
+        os.link(content, place)
+    except FileNotFoundError:
+        raise  # the content is gone: a copy would fail as well
+    except OSError:
+        shutil.copy2(content, place)  # with its time: workerd makes it a part of the ETag
+
+
+def sweep_sites(root: Path, workers: Iterable[RunnableWorker] | None = None) -> None:
+    """Remove the directories that none of `workers` serves; without `workers` all, unfinished ones too."""
+    keep = None if workers is None else {worker.assets.digest for worker in workers if worker.assets}
+    for folder in root.iterdir() if root.exists() else ():
+        if keep is None or (_DIGEST.fullmatch(folder.name) and folder.name not in keep):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,8 +1,8 @@
 """HTTP/1.1 on a unix socket, as workerd speaks it: heads, framing, bodies, and a wire that survives a failed write.
 
 Only as much of HTTP as that one well-behaved peer needs, because every call of every Worker passes here (httpcore is
-15 times slower over this socket); what is not understood ends the connection. The rule kept here: nothing that a
-client sent can begin a second message.
+15 times slower over this socket); what is not understood ends the connection. Nothing that a client sent can begin a
+second message: heads are written here alone, and checked to stay one head.
 
 A server may answer before it has read the whole request, and close: then the rest of the request cannot be written,
 but the answer is there. asyncio's own transports drop what was received when a write fails; so writing has a
@@ -53,7 +53,10 @@ def head(method: bytes, target: bytes, headers: Headers) -> bytes:
 
 
 def framing(method: bytes, length: int) -> Headers:
-    """Say how long a body is that is about to be sent: -1 for one that ends by itself."""
+    """Return the headers that frame a body of `length` bytes, -1 for one sent in chunks.
+
+    No body at all needs no header where the method is not expected to have one (RFC 9110, 8.6).
+    """
     if length < 0:
         return [(b"transfer-encoding", b"chunked")]
     return [] if length == 0 and method in _BODILESS else [(b"content-length", b"%d" % length)]
@@ -79,7 +82,7 @@ def _header(line: bytes) -> tuple[bytes, bytes]:
 
 
 def status_of(start: bytes) -> int:
-    """Read the status of an answer; nobody here asks for another protocol, so 101 is none."""
+    """Read the status of an answer; 101 is none, as websockets go another way (`gateway.websocket`)."""
     match = _STATUS.fullmatch(start)
     if not match or match[1] == b"101":
         raise Malformed("the answer has no status")
@@ -87,9 +90,10 @@ def status_of(start: bytes) -> int:
 
 
 def length_of(headers: Headers) -> int | None:
-    """Say how long the body is: a number of bytes, -1 for chunked, None when the headers do not say."""
+    """Return how long the body is: a number of bytes, -1 for chunked, None when the headers do not say."""
     lengths = {value for name, value in headers if name == b"content-length"}
     codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
+    # Two ways to say where a message ends are how requests are smuggled: never choose between them.
     if codings and (codings != [b"chunked"] or lengths):
         raise Malformed("the end of the body is not told clearly")
     if codings:
@@ -100,13 +104,16 @@ def length_of(headers: Headers) -> int | None:
 
 
 def closes(headers: Headers) -> bool:
-    """Whether the other end says that it closes the connection after this message."""
+    """Say whether the other end announces that it closes the connection after this message."""
     listed = (token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b","))
     return b"close" in listed
 
 
 def unframed(headers: Headers, length: int | None) -> Headers:
-    """Give headers with what frames the message said once: a known `length`, else the one length that they name."""
+    """Return headers that frame the message at most once: by a known `length`, else by the one length they name.
+
+    A negative length is one that nobody knows in advance, and needs no header here: the next hop frames anew.
+    """
     lengths = {value for name, value in headers if name == b"content-length" and _NUMBER.fullmatch(value)}
     kept = [(name, value) for name, value in headers if name not in FRAMING]
     if length is not None:
@@ -115,7 +122,7 @@ def unframed(headers: Headers, length: int | None) -> Headers:
 
 
 async def read_body(reader: StreamReader, length: int | None) -> AsyncIterator[tuple[bytes, bool]]:
-    """Give the pieces of a body as they come, each with whether more may follow; raises when it breaks off."""
+    """Yield the pieces of a body as they come, each with whether more may follow; raises when it breaks off."""
     if length == -1:
         async for piece in _chunks(reader):
             yield piece, True
@@ -160,7 +167,7 @@ class Reader(asyncio.StreamReader):
 
     @property
     def unread(self) -> bool:
-        """Whether bytes arrived that nobody has read."""
+        """Say whether bytes arrived that nobody has read."""
         return bool(self._buffer)  # type: ignore[attr-defined]
 
 
@@ -179,7 +186,7 @@ class _Incoming(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._reader.feed_eof()
-        return True  # closed by its owner
+        return True  # its owner closes it: the other direction may still be in use
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.broken = exc is not None
@@ -199,7 +206,7 @@ class Wire:
 
     @property
     def broken(self) -> bool:
-        """Whether the other end broke the connection off instead of ending it."""
+        """Say whether the other end broke the connection off instead of ending it."""
         return self._incoming.broken
 
     async def send(self, data: bytes) -> None:

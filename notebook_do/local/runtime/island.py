@@ -1,32 +1,39 @@
 """One island: the Workers that are tied by bindings, in one workerd process, from its first request to its end.
 
-The rules kept here: a request that was let in is waited for; nobody is let in once the end has begun; a Worker
-that keeps the process from starting is replaced by a stand-in that says why, so that its neighbours still run.
+A request that was let in is waited for; nobody is let in once the end has begun. A Worker that keeps the process from
+starting is replaced by a stand-in that says why, so that its neighbours still run: one bad script stops a whole
+workerd.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from notebook_do.local.runtime import workerd as process
 from notebook_do.local.runtime.bindings import targets
-from notebook_do.local.runtime.config import Faults, Layout, config_text, worker_fields
-from notebook_do.local.runtime.sites import lay_out
+from notebook_do.local.runtime.config import Faults, Layout, config_text, make_sites, worker_fields
+from notebook_do.local.runtime.http1 import HEAD_LIMIT, length_of, read_body, read_head
 from notebook_do.local.runtime.spec import RunnableWorker, ScriptInvalid
 from notebook_do.local.runtime.upstream import Upstream
+from notebook_do.local.runtime.workerd import Absent, DidNotStart, Workerd, start_workerd
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Iterable
 
-_AFTER_STREAMS = 0.5  # seconds; once a websocket was open workerd may never end by itself, even when it is closed
+Sink = Callable[[str, dict[str, Any]], None]
+"""Takes (script name, tail event)."""
+_AFTER_STREAMS = 0.5
+"""Seconds for SIGTERM: once a websocket was open workerd may never end by itself, even when that is closed."""
+_BACKLOG = 4096
 
 
 class Retired(Exception):  # noqa: N818 - what happened, not whose error it is
@@ -36,7 +43,8 @@ class Retired(Exception):  # noqa: N818 - what happened, not whose error it is
 def neighbours(name: str, workers: Iterable[RunnableWorker]) -> tuple[RunnableWorker, ...]:
     """Find all Workers that must run in one process with `name`, itself included, in the order given.
 
-    Raises KeyError when there is no such Worker.
+    A binding reaches only inside of a process, so the ties are followed in both directions. Raises KeyError when
+    there is no such Worker.
     """
     by_name = {worker.name: worker for worker in workers}
     ties: dict[str, set[str]] = {worker: set() for worker in by_name}
@@ -54,7 +62,7 @@ def neighbours(name: str, workers: Iterable[RunnableWorker]) -> tuple[RunnableWo
 
 
 class Lease:
-    """The right to use one Worker's socket; the island does not end under it without a warning."""
+    """The right to use one Worker's socket; `closing` is set before the island ends under it."""
 
     def __init__(self, island: Island, upstream: Upstream) -> None:
         """Take part in the island's count of requests."""
@@ -64,7 +72,7 @@ class Lease:
         self.long_lived = False
 
     def outlast(self) -> None:
-        """Say that this is a stream without an end (websocket, server-sent events): the island's end will not wait."""
+        """Say that this is a stream without an end (websocket, server-sent events), which an end does not wait for."""
         if not self.long_lived:
             self.long_lived = True
             self._island.streams += 1
@@ -78,7 +86,7 @@ class Island:
     def __init__(
         self, workers: tuple[RunnableWorker, ...], *, workerd: Path, plan: Layout, over: Callable[[Island], None]
     ) -> None:
-        """Plan an island; nothing is started. It is laid out as `plan`, with its own Workers, in `plan.folder`.
+        """Prepare an island as `plan` says, with its own Workers; nothing is started.
 
         `over` is called once, when the process is gone or could not be started.
         """
@@ -92,7 +100,7 @@ class Island:
         self.streamed = False
         self.last_used = time.monotonic()
         self.faults = Faults()
-        self.process: process.Workerd | None = None
+        self.process: Workerd | None = None
         self.born = self.last_used
         self._workerd, self._plan, self._when_over = workerd, plan, over
         self._upstreams: dict[str, Upstream] = {}
@@ -101,14 +109,14 @@ class Island:
         self._end: asyncio.Task[None] | None = None
 
     def settle(self) -> None:
-        """Note whether only streams without an end are left."""
+        """Compare the counts again: the end waits until only streams without an end are left."""
         if self.leases > self.streams:
             self._settled.clear()
         else:
             self._settled.set()
 
     def quiet_for(self) -> float:
-        """Say for how many seconds nobody has used the island; 0 while somebody does."""
+        """Return for how many seconds nobody has used the island; 0 while somebody does."""
         return 0.0 if self.leases else time.monotonic() - self.last_used
 
     @contextlib.asynccontextmanager
@@ -134,38 +142,38 @@ class Island:
         """Wait until the process runs; the first caller starts it."""
         if self._boot is None:
             self._boot = asyncio.create_task(self._start())
-        await asyncio.shield(self._boot)
+        await asyncio.shield(self._boot)  # a caller that gives up must not end the start of all the others
 
     async def _start(self) -> None:
         sockets = Path(tempfile.mkdtemp(dir=self._plan.folder, prefix=""))
         try:
             layout = replace(self._plan, workers=self.workers, folder=sockets, faults=unwritable(self.workers))
-            await lay_out(self.workers, layout.sites)
+            await make_sites(self.workers, layout.sites)
             self.process = await self._start_somehow(layout)
-        except (ScriptInvalid, process.DidNotStart, process.Absent, TimeoutError, OSError) as error:
+        except (ScriptInvalid, DidNotStart, Absent, TimeoutError, OSError) as error:
             shutil.rmtree(sockets, ignore_errors=True)
             self._over(crashed=True)
             raise ScriptInvalid(str(error) or "workerd was not ready in time") from None
         self._upstreams = {name: Upstream(path) for name, path in layout.sockets().items()}
         self._watcher = asyncio.create_task(self._watch(self.process, sockets))
 
-    async def _start_somehow(self, layout: Layout) -> process.Workerd:
+    async def _start_somehow(self, layout: Layout) -> Workerd:
         """Start, and start again without each Worker or binding that workerd finds fault with."""
         while True:
             for path in layout.sockets().values():
                 path.unlink(missing_ok=True)  # an attempt that failed may have bound it
             try:
-                return await process.start(
+                return await start_workerd(
                     self._workerd, config_text(layout), folder=self._plan.folder, sockets=layout.sockets()
                 )
-            except process.DidNotStart as error:
-                faults = blame(error.lines, layout)
+            except DidNotStart as error:
+                faults = faults_in(error.lines, layout)
                 if faults == layout.faults:
-                    raise
+                    raise  # nothing new to leave out, so the next attempt would end as this one
                 self.faults = faults
                 layout = replace(layout, faults=faults)
 
-    async def _watch(self, running: process.Workerd, sockets: Path) -> None:
+    async def _watch(self, running: Workerd, sockets: Path) -> None:
         await running.ended.wait()
         shutil.rmtree(sockets, ignore_errors=True)
         self._over(crashed=not self.closing.is_set())
@@ -180,7 +188,7 @@ class Island:
             self._when_over(self)
 
     async def retire(self, grace: float) -> None:
-        """End the island: nobody new, `grace` seconds for those inside, then the process. Safe to call again."""
+        """End the island: nobody new is let in, those inside have `grace` seconds. Safe to call again."""
         if self._end is None:
             self.closing.set()
             self._end = asyncio.create_task(self._wind_down(grace))
@@ -189,7 +197,7 @@ class Island:
     async def _wind_down(self, grace: float) -> None:
         deadline = time.monotonic() + grace
         if self._boot is not None:
-            await asyncio.wait([self._boot])
+            await asyncio.wait([self._boot])  # a start cannot be taken back half way: its process would be nobody's
         with contextlib.suppress(TimeoutError):
             self.settle()
             await asyncio.wait_for(self._settled.wait(), grace)
@@ -206,7 +214,7 @@ class Island:
 _BAD_BINDING = re.compile(r'Worker "worker:(?P<worker>[^"]+)"\'s binding "(?P<binding>[^"]*)" (?P<what>.*)')
 _BAD_WORKER = re.compile(r"service (?:worker|assets):(?P<worker>[^\s:]+): (?P<what>.*)")
 _FOLLOWS = re.compile(r'refers to service "assets:[^"]*" with a named entrypoint')
-"""What workerd says of a binding to assets whose service has a fault of its own, said before."""
+"""What workerd says of a binding to an asset service after it has said what is wrong with that service itself."""
 
 
 def unwritable(workers: Iterable[RunnableWorker]) -> Faults:
@@ -220,8 +228,11 @@ def unwritable(workers: Iterable[RunnableWorker]) -> Faults:
     return Faults(workers=found)
 
 
-def blame(lines: Iterable[str], layout: Layout) -> Faults:
-    """Read from workerd's words which Workers and bindings keep it from starting, beyond those known already."""
+def faults_in(lines: Iterable[str], layout: Layout) -> Faults:
+    """Read from workerd's output which Workers and bindings keep it from starting, beside those known already.
+
+    Faults can show one after the other, so a start can take several attempts.
+    """
     workers, bindings = dict(layout.faults.workers), dict(layout.faults.bindings)
     current: str | None = None
     for line in lines:
@@ -234,6 +245,45 @@ def blame(lines: Iterable[str], layout: Layout) -> Faults:
         elif match := _BAD_WORKER.search(line):
             current = match["worker"]
             workers[current] = f'Worker "{current}" does not start: {match["what"]}'
-        elif current is not None and line.startswith(("  ", "'")):
+        elif current is not None and line.startswith(("  ", "'")):  # where in the script, or what was imported
             workers[current] += f"\n{line}"
     return Faults(workers=workers, bindings=bindings)
+
+
+class EventServer:
+    """Takes the tail events that the runtime's own Worker in each island posts to a unix socket.
+
+    They come this way and not by workerd's output, which has no script names and flattens what was logged.
+    """
+
+    def __init__(self, path: Path, sink: Sink) -> None:
+        """Remember where to listen."""
+        self.path = path
+        self._sink = sink
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Begin to listen."""
+        self._server = await asyncio.start_unix_server(self._serve, self.path, limit=HEAD_LIMIT, backlog=_BACKLOG)
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._server is not None:
+            self._server.close()
+        self.path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+            while True:
+                _, headers = await read_head(reader)
+                body = b"".join([piece async for piece, _ in read_body(reader, length_of(headers) or 0)])
+                writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+                self._deliver(body)
+                await writer.drain()
+        writer.close()
+
+    def _deliver(self, body: bytes) -> None:
+        for message in json.loads(body):
+            script = message["script"]
+            for item in message["items"]:
+                self._sink(script, {**item, "scriptName": script})

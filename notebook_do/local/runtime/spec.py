@@ -1,6 +1,6 @@
-"""What the REST side hands to the runtime side: a deployed Worker, ready to be run, and what a probe found in it.
+"""What the account hands to the runtime: a deployed Worker, ready to be run; and what the runtime found in a script.
 
-`account.py`, `rules.py` and `server.py` produce these; `probe.py`, `config.py` and `runtime.py` consume them.
+Plain values, below everything else in `local`: neither side knows how the other one keeps or makes them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class StaticSite:
 
     @property
     def digest(self) -> str:
-        """Name the files: those of one content have one name, which is their digest."""
+        """Return a name for the files: equal for equal paths and contents, as each file is named by its own digest."""
         text = json.dumps(sorted((path, file.name) for path, file in self.files.items()))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 

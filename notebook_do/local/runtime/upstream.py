@@ -1,7 +1,7 @@
-"""Speaks HTTP/1.1 to one workerd socket: pooled connections, bodies streamed both ways, nothing buffered.
+"""The way to one workerd socket: pooled connections of HTTP/1.1, bodies streamed both ways, nothing buffered.
 
-The rule kept here: a request is sent once. A pooled connection that is no longer good is noticed before it is
-used, never by sending a request twice.
+A request is sent once: a call of an object may not be repeated without being asked to. So a pooled connection that is
+no longer good is noticed before it is used, never by sending a request twice.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
     from notebook_do.local.runtime.http1 import Headers, Wire
 
-_KEEP = 2.0  # seconds; workerd closes a connection that was idle for five
+_KEEP = 2.0
+"""Seconds that a connection is kept idle: less than the five after which workerd closes it, as it may just do so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WholeAnswer:
-    """A whole response, for the callers that want it in one piece."""
+    """A whole response, for callers that want it in one piece."""
 
     status: int
     headers: Headers
@@ -45,14 +46,14 @@ class Exchange:
 
     @property
     def fresh(self) -> bool:
-        """Tell whether the connection can carry another request."""
+        """Say whether the connection can carry another request."""
         idle = time.monotonic() - self.used
         return idle < _KEEP and not self._reader.at_eof() and not self._reader.unread and not self._wire.closed
 
     async def begin(self, method: bytes, target: bytes, headers: Headers, *, length: int = 0) -> None:
         """Send the head of a request whose body has `length` bytes, -1 when that is not known.
 
-        How the message is framed is said here and nowhere else: `headers` must not.
+        How the message is framed is written here and nowhere else: `headers` must not say it.
         """
         self._method, self._left = method, length
         self._sent = self._received = self._early = False
@@ -69,7 +70,7 @@ class Exchange:
             await self._wire.send(data)
 
     async def end(self) -> None:
-        """Say that the request is whole."""
+        """Finish the request's body."""
         if self._left < 0:
             await self._wire.send(b"0\r\n\r\n")
         self._sent = self._left <= 0
@@ -90,17 +91,18 @@ class Exchange:
         return status, http1.unframed(headers, -1 if status == 204 else length)
 
     async def body(self) -> AsyncIterator[tuple[bytes, bool]]:
-        """Give the pieces of the response's body as they come, each with whether more may follow."""
+        """Yield the pieces of the response's body as they come, each with whether more may follow."""
         async for piece in http1.read_body(self._reader, self._length):
             yield piece
-        if self._length is None and self._wire.broken:
+        if self._length is None and self._wire.broken:  # a body without a length is whole only if the end was orderly
             raise ConnectionResetError("the body broke off")
         self._received = True
 
     def recycle(self) -> bool:
         """Make ready for another request; False when the connection is used up.
 
-        It is also where the answer came before the request was whole: who knows how much of that was read.
+        It also is when the answer came before the request was whole: nobody knows how much of the rest workerd reads,
+        and what it does not read it would take for the next request.
         """
         self.used = time.monotonic()
         known = self._sent and not self._early and not self._closing and not self._reader.unread
@@ -121,7 +123,7 @@ class Upstream:
         self._closed = False
 
     async def exchange(self) -> Exchange:
-        """Give a connection for one request; the caller hands it back with `done` or `drop`."""
+        """Return a connection for one request; the caller hands it back with `done` or `drop`."""
         while self._idle:
             known = self._idle.pop()
             if known.fresh:

@@ -1,8 +1,12 @@
-"""One workerd process: started, known to be ready, drained of its output, and surely ended.
+"""One workerd process: started, known to be ready, drained of its output, and surely ended; and one for a trial.
 
-The rules kept here: it gets no environment, no descriptor that it does not need and its own process group; it
-dies with the process that started it (Linux); its output is always read, because a full pipe would hang it; its
-configuration, which can hold secrets, is a private file that is gone once it was read.
+It gets no environment, no descriptor that it does not need and its own process group. It dies with the process that
+started it (Linux). Its output is always read, because a full pipe hangs it (after about 64 kB). Its configuration,
+which can hold secrets, is a private file that is removed once it was read.
+
+A trial of an uploaded script is a process of its own with an end in sight: workerd only warns about a class that is
+not exported and never gives up on an endless loop, and Cloudflare refuses both at upload. A resident process that
+loads one script after the other is not used, as one endless loop stops it for good.
 """
 
 from __future__ import annotations
@@ -17,20 +21,30 @@ import re
 import signal
 import sys
 import tempfile
+import time
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import TargetError, ToolchainError
+from notebook_do.local.runtime.bindings import bindings_of, externals, listed, string, struct
+from notebook_do.local.runtime.config import document, listener, nowhere, service, system_service, worker_fields
+from notebook_do.local.runtime.spec import Export, ProbeReport, RunnableWorker, ScriptInvalid
+from notebook_do.local.runtime.upstream import Upstream
 from notebook_do.toolchain import find_workerd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
 OUTPUT_LINES = 200
 OUTPUT_LINE = 4096
+TIMED_OUT = "Script startup exceeded CPU time limit."
+"""Cloudflare's text for 10021 where a script does not come to an end; here it is wall time."""
 _PR_SET_PDEATHSIG = 1
 _FILES = 1 << 16
+_TEMPLATE = Path(__file__).with_name("probe.js")
+_WRAPPER = "notebook-do-probe.js"
 _log = logging.getLogger(__name__)
 
 
@@ -44,14 +58,14 @@ class DidNotStart(Exception):  # noqa: N818 - what happened, not whose error it 
 
 
 class Absent(TargetError):  # noqa: N818 - what is the case
-    """There is no workerd where it was, and none could be had; `message` says so in one line."""
+    """There is no workerd where it was, and none could be fetched; `message` says so in one line."""
 
 
 class Workerd:
     """A running workerd. `ended` is set when the process is gone, for whatever reason."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
-        """Wrap a process that `start` made, and begin to read its output."""
+        """Wrap a process that `start_workerd` made, and begin to read its output."""
         self.process = process
         self.pid = process.pid
         self.output: deque[str] = deque(maxlen=OUTPUT_LINES)
@@ -69,7 +83,10 @@ class Workerd:
             self.ended.set()
 
     async def stop(self, grace: float) -> None:
-        """End it: SIGTERM, then SIGKILL after `grace` seconds (it never ends by itself with a websocket open)."""
+        """End it: SIGTERM, then SIGKILL after `grace` seconds, as it never ends by itself with a websocket open.
+
+        A kill is safe: of about 36,000 acknowledged writes in 36 trials none was lost.
+        """
         if grace > 0 and not self.ended.is_set():
             with contextlib.suppress(ProcessLookupError, TimeoutError):
                 self.process.send_signal(signal.SIGTERM)
@@ -80,7 +97,7 @@ class Workerd:
         await self.ended.wait()
 
 
-async def start(
+async def start_workerd(
     workerd: Path,
     config: str,
     *,
@@ -95,25 +112,25 @@ async def start(
     """
     if not os.access(workerd, os.X_OK):
         workerd = await _found_again(workerd)
-    ready, told = os.pipe()
+    reading, writing = os.pipe()
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix="config-") as private:
             path = Path(private) / "config.capnp"
             with open(path, "x", encoding="utf-8", opener=_private) as file:  # noqa: ASYNC230 - a few kilobytes
                 file.write(config)
             try:
-                running = await _spawn(workerd, path, told)
+                running = await _spawn(workerd, path, writing)
             except (FileNotFoundError, PermissionError) as error:
                 raise Absent(f"workerd cannot be started from {workerd} ({error.strerror}); try again.") from None
             finally:
-                os.close(told)
+                os.close(writing)  # workerd has the only copy now: its end is the end of what can be read
             try:
-                running.ports = await asyncio.wait_for(_listening(ready, set(sockets)), timeout)
+                running.ports = await asyncio.wait_for(_listening(reading, set(sockets)), timeout)
             except BaseException:
                 await running.stop(0)
                 raise
     finally:
-        os.close(ready)
+        os.close(reading)
     if not running.ports:
         await running.stop(0)
         raise DidNotStart(running.errors)
@@ -138,17 +155,17 @@ def _private(name: str, flags: int) -> int:
     return os.open(name, flags, 0o600)
 
 
-async def _spawn(workerd: Path, config: Path, told: int) -> Workerd:
+async def _spawn(workerd: Path, config: Path, control: int) -> Workerd:
     process = await asyncio.create_subprocess_exec(
         str(workerd),
-        *("serve", "--experimental", "-I", "/", f"--control-fd={told}"),
+        *("serve", "--experimental", "-I", "/", f"--control-fd={control}"),
         str(config),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={},
         cwd=str(config.parent),
-        pass_fds=[told],
+        pass_fds=[control],
         start_new_session=True,
         preexec_fn=_tied_to_parent(),
     )
@@ -157,21 +174,22 @@ async def _spawn(workerd: Path, config: Path, told: int) -> Workerd:
 
 
 def _tied_to_parent() -> Callable[[], None] | None:
-    """Make what a fresh child runs before workerd, so that it cannot outlive us; only Linux has it."""
+    """Return what a fresh child runs before workerd, so that it cannot outlive us; only Linux has it."""
     if sys.platform != "linux":
         return None
+    # All is looked up here: after the fork, a lock that another thread held (of the import system, say) stays held.
     prctl, parent, leave = ctypes.CDLL(None).prctl, os.getpid(), os._exit
 
     def tie() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
+        if os.getppid() != parent:  # it died before the signal was asked for, so none will come
             leave(1)
 
     return tie
 
 
 def _raise_file_limit(pid: int) -> None:
-    """Let workerd open about nine files a Worker: an island of 120 Workers fails at the usual 1,024."""
+    """Let workerd open about nine files for each Worker: an island of 120 Workers fails at the usual 1,024."""
     if sys.platform != "linux":
         return
     import resource
@@ -214,6 +232,83 @@ _SERVICE = re.compile(r"^service \S+?: |file:///bundle/")
 
 
 def readable(output: Iterable[str]) -> str:
-    """Give what workerd said of a script, without its own source positions, paths and service names."""
+    """Return what workerd said of a script, without its own source positions, paths and service names."""
     lines = [_PLACE.sub("", _SERVICE.sub("", line)) for line in output if line.strip() and not _NOISE.match(line)]
     return "\n".join(lines) or "the script does not start, and workerd did not say why"
+
+
+@contextlib.asynccontextmanager
+async def trial(
+    workerd: Path, config: str, *, folder: Path, sockets: Iterable[str], seconds: float
+) -> AsyncIterator[None]:
+    """Start a script once, to be ended with the context. Raises ScriptInvalid, with workerd's words or for the time."""
+    try:
+        running = await start_workerd(workerd, config, folder=folder, sockets=sockets, timeout=seconds)
+        try:
+            yield
+        finally:
+            await running.stop(0)
+    except DidNotStart as error:
+        raise ScriptInvalid(str(error)) from None
+    except TimeoutError:
+        raise ScriptInvalid(TIMED_OUT) from None
+
+
+async def probe(
+    worker: RunnableWorker,
+    workerd: Path,
+    *,
+    timeout: float = 5.0,  # noqa: ASYNC109 - it ends a process, not only a wait
+    folder: Path | None = None,
+) -> ProbeReport:
+    """Report what a script exports, by loading it once. Raises as `trial`.
+
+    Nothing stored can be touched (memory only) and nothing reached (no network). What it needs on the disk lies in
+    `folder`, which the next owner of a data directory empties.
+    """
+    with tempfile.TemporaryDirectory(dir=folder, prefix="") as own:
+        listening = Path(own) / "probe"
+        config = _probe_config(worker, listening)
+        began = time.monotonic()
+        async with trial(workerd, config, folder=Path(own), sockets=["probe"], seconds=timeout):
+            startup = time.monotonic() - began
+            async with asyncio.timeout(timeout):
+                found = await _ask(listening)
+    return _report(found, startup)
+
+
+def _probe_config(worker: RunnableWorker, listening: Path) -> str:
+    source = _TEMPLATE.read_text(encoding="utf-8").replace(
+        '"NOTEBOOK_DO_MAIN_MODULE"', json.dumps(f"./{worker.main_module}")
+    )
+    wrapper = struct(name=string(_WRAPPER), esModule=string(source))
+    # Only values are bound: objects and other Workers are stand-ins, which a script may hold but not call at start.
+    # Secrets are stand-ins too: a kill could leave this folder behind.
+    bound = tuple({**b, "text": "secret"} if b.get("type") == "secret_text" else b for b in worker.bindings)
+    fields = worker_fields(worker, before=[wrapper])
+    bindings = listed(bindings_of(replace(worker, bindings=bound), {}, {}))
+    probed = service("probe", worker=struct(**fields, bindings=bindings))
+    services = [nowhere(), system_service(), *externals([worker], listening.with_name("none")), probed]
+    return document(services, [listener("probe", listening)])
+
+
+async def _ask(listening: Path) -> list[dict[str, Any]]:
+    upstream = Upstream(listening)
+    try:
+        answer = await upstream.fetch("GET", "/", host="probe")
+    finally:
+        upstream.close()
+    if answer.status != 200:
+        raise ScriptInvalid(answer.body.decode("utf-8", "replace"))
+    found: list[dict[str, Any]] = json.loads(answer.body)
+    return found
+
+
+def _report(found: list[dict[str, Any]], startup: float) -> ProbeReport:
+    exports = tuple(
+        Export(name=item["name"], kind=item["kind"], handlers=tuple(item["handlers"]))
+        for item in found
+        if item["name"] != "default"
+    )
+    default = next((tuple(item["handlers"]) for item in found if item["name"] == "default"), ())
+    return ProbeReport(exports=exports, default_handlers=default, startup_ms=round(startup * 1000))
