@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.local.objects import names as module
-from notebook_do.local.objects.names import Names
-from notebook_do.local.objects.stored import object_id
+from notebook_do.local.objects import stored as module
+from notebook_do.local.objects.stored import Names, object_id
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -115,21 +115,31 @@ def workers_app(runtime: Runtime, script_at: ScriptAt = nowhere) -> App:
     """Return the ASGI application of the Workers port; `script_at` says whose a custom domain or a route is."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        match scope["type"]:
-            case "http":
-                await _http(runtime, script_at, scope, receive, send)
-            case "websocket":
-                await _websocket(runtime, script_at, scope, receive, send)
-            case "lifespan":
-                await _lifespan(receive, send)
+        is_http = scope["type"] == "http"
+        if not is_http:
+            await receive()  # websocket.connect
+        try:
+            script = script_of(scope, script_at)
+            check_target(scope)
+            length = body_length(scope) if is_http else 0  # of a handshake the port itself refuses one
+            runtime.names.hear(scope["path"], scope["query_string"])
+            async with runtime.lease(script) as lease:
+                if is_http:
+                    await _forward(lease, script, scope, receive, send, length=length)
+                else:
+                    lease.outlast()
+                    await relay(lease, target_of(scope), request_headers(scope), scope, receive, send)
+        except NotForWorkers as refused:
+            status, line = refused.status, refused.line
+        except KeyError:
+            status, line = 404, f'there is no Worker "{script}" here.'
+        except ScriptInvalid as error:
+            status, line = 503, str(error)
+        else:
+            return
+        await (_line(send, status, line) if is_http else deny(scope, send, status, line))
 
     return app
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while (message := await receive())["type"] != "lifespan.shutdown":
-        await send({"type": f"{message['type']}.complete"})
-    await send({"type": "lifespan.shutdown.complete"})
 
 
 def script_of(scope: Scope, script_at: ScriptAt) -> str:
@@ -144,22 +154,6 @@ def script_of(scope: Scope, script_at: ScriptAt) -> str:
     if not dot or rest not in {f"localhost:{port}", "localhost" if port == 80 else ""} or not _SCRIPT.fullmatch(name):
         raise NotForWorkers(421, f"Workers answer at http://<script name>.localhost:{port}/, and at no other Host.")
     return name
-
-
-async def _http(runtime: Runtime, script_at: ScriptAt, scope: Scope, receive: Receive, send: Send) -> None:
-    try:
-        script = script_of(scope, script_at)
-        check_target(scope)
-        length = body_length(scope)
-        runtime.names.hear(scope["path"], scope["query_string"])
-        async with runtime.lease(script) as lease:
-            await _forward(lease, script, scope, receive, send, length=length)
-    except NotForWorkers as refused:
-        await _line(send, refused.status, refused.line)
-    except KeyError:
-        await _line(send, 404, f'there is no Worker "{script}" here.')
-    except ScriptInvalid as error:
-        await _line(send, 503, str(error))
 
 
 async def _line(send: Send, status: int, line: str) -> None:
@@ -257,23 +251,3 @@ async def _broken_off(lease: Lease, script: str, send: Send, *, started: bool) -
         await _line(send, 502, _ENDED.format(script))
     elif lease.long_lived:
         await send({"type": "http.response.body"})  # server-sent events end cleanly: the client asks again
-
-
-async def _websocket(runtime: Runtime, script_at: ScriptAt, scope: Scope, receive: Receive, send: Send) -> None:
-    await receive()  # websocket.connect
-    try:
-        script = script_of(scope, script_at)
-        check_target(scope)
-        runtime.names.hear(scope["path"], scope["query_string"])
-        async with runtime.lease(script) as lease:
-            lease.outlast()
-            headers = [
-                (name, value) for name, value in request_headers(scope) if not name.startswith(b"sec-websocket-")
-            ]
-            await relay(lease, target_of(scope), headers, scope, receive, send)
-    except NotForWorkers as refused:
-        await deny(scope, send, refused.status, refused.line)
-    except KeyError:
-        await deny(scope, send, 404, f'there is no Worker "{script}" here.')
-    except ScriptInvalid as error:
-        await deny(scope, send, 503, str(error))

@@ -1,4 +1,4 @@
-"""Reads a value as `storage.put` stores it: bytes in V8's serialization format -> plain JSON values, for looking at.
+"""Read a value as `storage.put` stores it: bytes in V8's serialization format -> plain JSON values, for looking at.
 
 What JSON cannot carry is written as a person would: a Date as its ISO text, a Map as a list of pairs, a Set as a
 list, bytes as `{"$base64": ...}`, `undefined` as null, a BigInt as a whole number. The format is that of V8's
@@ -47,7 +47,7 @@ class _Reader:
         self.seen: list[Any] = []
         """Every object in the order in which it began: a later `^` refers to it by its number."""
         self.sizes: dict[int, int] = {}
-        """How many parts each object has that has ended: one written once may be shown a thousand times."""
+        """How many parts each finished object has: one that is stored once may be referred to a thousand times."""
 
     def whole(self) -> Any:
         if self.take(1) != b"\xff" or not 13 <= self.varint() <= 15:
@@ -145,9 +145,9 @@ class _Reader:
         number = self.varint()
         if number >= len(self.seen):
             raise DecodeError(f"it refers to object {number}, which has not begun")
-        if number not in self.sizes:
+        if number not in self.sizes:  # it has begun and not ended: it holds itself
             return "[circular]"
-        self.grow(self.sizes[number])
+        self.grow(self.sizes[number])  # a few bytes that double what is shown with each reference are bounded so
         return self.seen[number]
 
     def pairs(self, end: bytes) -> list[tuple[Any, Any]]:
@@ -173,7 +173,7 @@ class _Reader:
     def sparse(self) -> list[Any]:
         made: list[Any] = self.keep([])
         length = self.varint()
-        self.grow(length)
+        self.grow(length)  # before it is made: five bytes can ask for billions of holes
         made.extend([None] * length)
         for key, item in self.pairs(b"@"):
             if isinstance(key, int) and key < length:
@@ -213,7 +213,7 @@ class _Reader:
         if resizable:
             self.varint()
         held = self.take(length)
-        self.seen[place] = made = _bytes(held)
+        self.seen[place] = made = plain_bytes(held)
         if self.bytes[self.at : self.at + 1] == b"V":  # a view on the buffer that was just read
             self.at += 1
             return self.view(held)
@@ -224,7 +224,7 @@ class _Reader:
         offset, length = self.varint(), self.varint()
         self.varint()  # its flags, since version 14
         self.sizes[len(self.seen)] = 1
-        made: dict[str, str] = self.keep(_bytes(held[offset : offset + length]))
+        made: dict[str, str] = self.keep(plain_bytes(held[offset : offset + length]))
         return made
 
     def host(self) -> str:
@@ -286,5 +286,6 @@ def _date(milliseconds: float) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _bytes(held: bytes) -> dict[str, str]:
+def plain_bytes(held: bytes) -> dict[str, str]:
+    """Write bytes in the plain form that all readers of stored values know."""
     return {"$base64": base64.b64encode(held).decode()}
