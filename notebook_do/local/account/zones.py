@@ -10,7 +10,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from notebook_do.local.services.database import Database
+from notebook_do.local.services.server import Database
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,7 +23,7 @@ from notebook_do.local.api.multipart import read_form
 from notebook_do.local.api.scripts import cloud_of
 from notebook_do.local.rules.refusals import refuse
 from notebook_do.local.runtime.config import is_plain
-from notebook_do.local.services.database import Database
+from notebook_do.local.services.server import Database
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

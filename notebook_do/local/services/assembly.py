@@ -1,24 +1,23 @@
-"""All services of one data directory, behind one socket, and the names of what was made by the API."""
+"""All services of one data directory, behind one socket; the names of what was made by the API; and rate limits."""
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from notebook_do.local.services.cache import CacheService
 from notebook_do.local.services.d1 import D1Service
-from notebook_do.local.services.database import Database
-from notebook_do.local.services.delivery import Deliver, Delivery
 from notebook_do.local.services.kv import KvService
-from notebook_do.local.services.queues import QueueService
+from notebook_do.local.services.queues import Deliver, Delivery, QueueService
 from notebook_do.local.services.r2 import R2Service
-from notebook_do.local.services.ratelimit import RateLimitService
-from notebook_do.local.services.server import ServiceServer
+from notebook_do.local.services.server import Database, ServiceAnswer, ServiceRequest, ServiceServer, json_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
 
 Kind = Literal["kv", "r2", "d1"]
 _SCHEMA = """
@@ -39,7 +38,7 @@ class Named:
 
 
 class Directory:
-    """What was made by name."""
+    """The resources that were made by name; others begin when a Worker first uses them."""
 
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -83,7 +82,7 @@ class Services:
         self._delivery: Delivery | None = None
 
     async def start(self, socket: Path, deliver: Deliver) -> None:
-        """Begin to answer at `socket`, and to carry messages of queues to `deliver`."""
+        """Begin to answer at `socket`, and to hand messages of queues to `deliver`."""
         handlers = {
             "kv": self.kv.handle,
             "r2": self.r2.handle,
@@ -98,7 +97,7 @@ class Services:
         self._delivery.start()
 
     async def stop_delivery(self) -> None:
-        """Carry no more messages; the bindings still answer."""
+        """Deliver no more messages; the bindings still answer."""
         if self._delivery is not None:
             await self._delivery.close()
 
@@ -109,3 +108,28 @@ class Services:
             await self._server.close()
         for service in (self.kv, self.r2, self.d1, self.queues, self.cache, self.rate_limits, self.directory):
             service.close()
+
+
+class RateLimitService:
+    """How often a key was seen in the present window, in memory alone; Workers that bind one namespace id share it."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.clock = clock
+        self._lock = threading.Lock()
+        self._seen: dict[tuple[str, int, str], tuple[int, int]] = {}
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._seen.clear()
+
+    def handle(self, request: ServiceRequest) -> ServiceAnswer:
+        """Count one call: the body is `{namespace, key, limit, period}`, the period 10 or 60 seconds."""
+        asked = request.json()
+        period, now = int(asked["period"]), self.clock()
+        place, window = (str(asked["namespace"]), period, str(asked["key"])), int(now // period)
+        with self._lock:
+            self._seen = {k: v for k, v in self._seen.items() if v[0] == int(now // k[1])}
+            count = self._seen.get(place, (window, 0))[1]
+            allowed = count < int(asked["limit"])
+            self._seen[place] = (window, count + allowed)
+        return json_answer({"success": allowed})

@@ -1,7 +1,7 @@
 """The Cache API, in the protocol that workerd speaks: responses by URL, as long as their own headers allow.
 
 As on Cloudflare: `no-store`, `private`, `no-cache` and `Set-Cookie` keep a response out, without an error; without a
-lifetime of its own a response is kept as long as its status usually is. The least recently used go first.
+lifetime of its own a response is kept as long as is usual for its status. The least recently used are removed first.
 """
 
 from __future__ import annotations
@@ -15,9 +15,14 @@ from email.utils import parsedate_to_datetime
 from http.client import HTTPException, HTTPMessage, parse_headers
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.local.services.database import Database
-from notebook_do.local.services.r2_objects import header_span
-from notebook_do.local.services.server import PROTOCOL_HEADER, ServiceAnswer, ServiceRefusal, ServiceRequest
+from notebook_do.local.services.server import (
+    PROTOCOL_HEADER,
+    Database,
+    ServiceAnswer,
+    ServiceRefusal,
+    ServiceRequest,
+    header_span,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -131,8 +136,9 @@ def _parsed(raw: bytes) -> _Response:
 
 
 def _lifetime(response: _Response, now: float) -> float:
-    """Say for how many seconds a response may be kept; 0 for not at all."""
+    """Return for how many seconds a response may be kept; 0 for not at all."""
     said = _directives(response.header("cache-control"))
+    # `private=set-cookie` keeps only that header to the one client, and so lets a response in that has a cookie.
     cookie = bool(response.header("set-cookie")) and said.get("private", "").lower() != "set-cookie"
     if cookie or (_KEEP_OUT & said.keys() and said.get("private", "").lower() != "set-cookie"):
         return 0

@@ -70,7 +70,7 @@ class D1Service:
             self._open.clear()
 
     def path_of(self, database_id: str) -> Path:
-        """Give the file of a database; an id is never part of a path, its digest is."""
+        """Return the file of a database; an id is never part of a path, its digest is."""
         return self.folder / f"{hashlib.sha256(database_id.encode()).hexdigest()[:32]}.sqlite"
 
     def drop(self, database_id: str) -> None:
@@ -155,6 +155,7 @@ class _Database:
 
     @contextmanager
     def _own(self) -> Iterator[None]:
+        """Let the authorizer pass the statements of the context: they are ours and not a Worker's."""
         self._ours = True
         try:
             yield
@@ -173,6 +174,7 @@ class _Database:
 
     def _query(self, sql: str, params: list[Any]) -> dict[str, Any]:
         began, before, size = time.perf_counter(), self._db.total_changes, self._size()
+        # sqlite3 runs one statement at a time.
         *first, last = _statements(sql)
         for statement in first:
             self._db.execute(statement).fetchall()
@@ -238,7 +240,7 @@ def _shown(result: dict[str, Any], form: str) -> dict[str, Any]:
 
 
 def _words(error: Exception) -> str:
-    """Say an SQLite error as workerd does: the message, and the code's name behind it."""
+    """Return an SQLite error as workerd says it: the message, and the code's name behind it."""
     text = str(error)
     name = getattr(error, "sqlite_errorname", "")
     if isinstance(error, sqlite3.ProgrammingError) and "number of bindings" in text:

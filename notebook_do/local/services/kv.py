@@ -12,8 +12,14 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from notebook_do.local.services.database import Database, after
-from notebook_do.local.services.server import ServiceAnswer, ServiceRefusal, ServiceRequest, json_answer
+from notebook_do.local.services.server import (
+    Database,
+    ServiceAnswer,
+    ServiceRefusal,
+    ServiceRequest,
+    after,
+    json_answer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

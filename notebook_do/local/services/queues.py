@@ -1,25 +1,28 @@
-"""Queues and their consumers, in one SQLite database: what was sent stays until it was acknowledged or gave up.
+"""Queues, their consumers and the delivery: what was sent stays in one SQLite database until it is done with.
 
 A message that nobody consumes waits for a consumer, for four days as on Cloudflare. What is under way when the
-process ends is delivered again: at least once, as on Cloudflare.
+process ends is delivered again: at least once, as on Cloudflare. One batch of a queue is delivered at a time.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import logging
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.local.services.database import Database
-from notebook_do.local.services.server import ServiceAnswer, ServiceRefusal, ServiceRequest, json_answer
+from notebook_do.local.services.server import Database, ServiceAnswer, ServiceRefusal, ServiceRequest, json_answer
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
     from pathlib import Path
+
 
 MAX_MESSAGE = 128_000
 MAX_BATCH = 100
@@ -40,6 +43,12 @@ CREATE TABLE IF NOT EXISTS message (
 );
 CREATE INDEX IF NOT EXISTS message_due ON message (queue, leased, due);
 """
+
+
+Deliver = Callable[[str, str, list[dict[str, Any]]], Awaitable[dict[str, Any]]]
+"""(script, queue, messages) -> workerd's result of the event; raises LookupError when the script is not deployed."""
+_UNDEPLOYED_SECONDS = 5.0
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,30 +77,20 @@ class Message:
     attempts: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What became of a batch: ids acknowledged, and ids to be retried with the seconds to wait."""
-
-    acknowledged: frozenset[str]
-    retried: dict[str, int]
-
-
 class QueueService:
     """All queues of one data directory. A queue begins with its first message or consumer."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
-        self.on_change: Callable[[], None] = lambda: None
+        self.on_change: Callable[[], object] = lambda: None
         """Called, from any thread, when there may be something to deliver."""
         self._db = Database(path, _SCHEMA)
-        with self._db.writing() as db:
+        with self._db.writing() as db:  # what a process before this one had under way
             db.execute("UPDATE message SET leased = 0")
 
     def close(self) -> None:
         """Close the database."""
         self._db.close()
-
-    # --- producers
 
     def handle(self, request: ServiceRequest) -> ServiceAnswer:
         """Answer one request of a queue binding; the resource is the queue's name."""
@@ -99,8 +98,8 @@ class QueueService:
             return self._answer(request)
         except ServiceRefusal as refusal:
             # Newer Workers are shown these headers, older ones the reason phrase.
-            said = (("CF-Queues-Error-Code", _CODE), ("CF-Queues-Error-Cause", refusal.text))
-            return replace(refusal.answer(), headers=said)
+            error = (("CF-Queues-Error-Code", _CODE), ("CF-Queues-Error-Cause", refusal.text))
+            return replace(refusal.answer(), headers=error)
 
     def _answer(self, request: ServiceRequest) -> ServiceAnswer:
         match request.method, request.path:
@@ -132,20 +131,17 @@ class QueueService:
         self.on_change()
 
     def _ensure(self, db: sqlite3.Connection, queue: str) -> None:
-        row = (queue, secrets.token_hex(16), self.clock())
-        db.execute("INSERT OR IGNORE INTO queue VALUES (?, ?, ?)", row)
+        db.execute("INSERT OR IGNORE INTO queue VALUES (?, ?, ?)", (queue, secrets.token_hex(16), self.clock()))
 
     def metrics(self, queue: str) -> dict[str, Any]:
-        """Give what waits in a queue, as the binding shows it."""
+        """Return what waits in a queue, as the binding shows it."""
         query = "SELECT count(*), coalesce(sum(length(body)), 0), min(sent) FROM message WHERE queue = ?"
         with self._db.reading() as db:
             count, size, oldest = db.execute(query, (queue,)).fetchone()
         return {"backlogCount": count, "backlogBytes": size, "oldestMessageTimestamp": int((oldest or 0) * 1000)}
 
-    # --- queues and consumers
-
     def create(self, queue: str) -> None:
-        """Make a queue that is there before its first message."""
+        """Make a queue before its first message."""
         with self._db.writing() as db:
             self._ensure(db, queue)
 
@@ -165,31 +161,26 @@ class QueueService:
     ) -> Consumer:
         """Make a Worker the consumer of a queue, in place of any other; `settings` in the API's own words."""
         with self._db.writing() as db:
-            self._ensure(db, queue)
-            if dead_letter_queue:
-                self._ensure(db, dead_letter_queue)
+            for name in filter(None, (queue, dead_letter_queue)):
+                self._ensure(db, name)
             row = (queue, secrets.token_hex(16), script, json.dumps(settings), dead_letter_queue, self.clock())
             db.execute("INSERT OR REPLACE INTO consumer VALUES (?, ?, ?, ?, ?, ?)", row)
         self.on_change()
         return self.consumers()[queue]
 
-    def abandon(self, queue: str) -> bool:
-        """Take a queue's consumer away; False when it had none."""
+    def abandon(self, queue: str) -> None:
+        """Take a queue's consumer away, if it has one; the messages stay."""
         with self._db.writing() as db:
-            return bool(db.execute("DELETE FROM consumer WHERE queue = ?", (queue,)).rowcount)
+            db.execute("DELETE FROM consumer WHERE queue = ?", (queue,))
 
     def consumers(self) -> dict[str, Consumer]:
-        """Give all consumers by queue."""
+        """Return all consumers by queue."""
+        query = "SELECT queue, id, script, settings, dead_letter_queue, created_on FROM consumer"
         with self._db.reading() as db:
-            rows = db.execute(
-                "SELECT queue, id, script, settings, dead_letter_queue, created_on FROM consumer"
-            ).fetchall()
-        return {row[0]: _consumer(row) for row in rows}
-
-    # --- delivery
+            return {row[0]: _consumer(*row) for row in db.execute(query)}
 
     def ready_at(self, consumer: Consumer) -> float | None:
-        """Say when a consumer's next batch is due: full, or its oldest message has waited enough; None for nothing."""
+        """Return when a consumer's next batch is due: when it is full, or its oldest message has waited enough."""
         query = "SELECT due FROM message WHERE queue = ? AND leased = 0 ORDER BY due LIMIT ?"
         with self._db.reading() as db:
             due = [float(moment) for (moment,) in db.execute(query, (consumer.queue, consumer.batch_size))]
@@ -209,20 +200,21 @@ class QueueService:
                 " RETURNING id, kind, body, sent, attempts, rowid"
             )
             rows = db.execute(query, (consumer.queue, now, consumer.batch_size)).fetchall()
-        rows.sort(key=lambda row: row[-1])
+        rows.sort(key=lambda row: row[-1])  # RETURNING keeps no order
         return [Message(id=i, kind=k, body=b, sent=s, attempts=a) for i, k, b, s, a, _ in rows]
 
-    def settle(self, consumer: Consumer, batch: list[Message], verdict: Verdict) -> None:
-        """Write down what became of a batch; what was retried too often goes to the dead letter queue, or away."""
+    def settle(self, consumer: Consumer, batch: list[Message], retries: dict[str, int]) -> None:
+        """Record what became of a batch: `retries` wait again, for so many seconds, and the rest is done with.
+
+        What was retried too often is moved to the dead letter queue, or deleted where there is none.
+        """
         now = self.clock()
         with self._db.writing() as db:
             for message in batch:
-                if message.id in verdict.acknowledged or message.id not in verdict.retried:
-                    db.execute("DELETE FROM message WHERE id = ?", (message.id,))
-                elif message.attempts <= consumer.max_retries:
-                    due = now + verdict.retried[message.id]
+                if message.id in retries and message.attempts <= consumer.max_retries:
+                    due = now + retries[message.id]
                     db.execute("UPDATE message SET leased = 0, due = ? WHERE id = ?", (due, message.id))
-                elif consumer.dead_letter_queue:
+                elif message.id in retries and consumer.dead_letter_queue:
                     row = (consumer.dead_letter_queue, now, message.id)
                     db.execute("UPDATE message SET leased = 0, attempts = 0, queue = ?, due = ? WHERE id = ?", row)
                 else:
@@ -251,17 +243,103 @@ def _delay(value: Any) -> int:
     return delay
 
 
-def _consumer(row: tuple[str, str, str, str, str | None, float]) -> Consumer:
-    queue, id_, script, settings, dead_letter_queue, created_on = row
-    said = {key: value for key, value in json.loads(settings).items() if value is not None}
-    return Consumer(
-        queue=queue,
-        id=id_,
-        script=script,
-        batch_size=int(said.get("batch_size", 10)),
-        max_wait=float(said.get("max_wait_time_ms", 5000)) / 1000,
-        max_retries=int(said.get("max_retries", 3)),
-        retry_delay=int(said.get("retry_delay", 0)),
-        dead_letter_queue=dead_letter_queue,
-        created_on=created_on,
-    )
+def _consumer(queue: str, id_: str, script: str, settings: str, dead: str | None, created_on: float) -> Consumer:  # noqa: PLR0913, PLR0917 - one row
+    given = {key: value for key, value in json.loads(settings).items() if value is not None}
+    kept: dict[str, Any] = {k: int(given[k]) for k in ("batch_size", "max_retries", "retry_delay") if k in given}
+    if "max_wait_time_ms" in given:
+        kept["max_wait"] = float(given["max_wait_time_ms"]) / 1000
+    return Consumer(queue=queue, id=id_, script=script, dead_letter_queue=dead, created_on=created_on, **kept)
+
+
+class Delivery:
+    """Hands batches to the `queue()` handlers of the consumers, from `start` to `close`."""
+
+    def __init__(self, queues: QueueService, deliver: Deliver) -> None:
+        self._queues, self._deliver = queues, deliver
+        self._changed = asyncio.Event()
+        self._busy: dict[str, asyncio.Task[None]] = {}
+        self._not_before: dict[str, float] = {}
+        self._watch: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to watch; call it in the event loop that `deliver` needs."""
+        loop = asyncio.get_running_loop()
+        self._queues.on_change = lambda: loop.call_soon_threadsafe(self._changed.set)
+        self._watch = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Stop; a batch that is under way is delivered again later."""
+        self._queues.on_change = lambda: None
+        tasks = [*self._busy.values(), *([self._watch] if self._watch else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            self._changed.clear()
+            wait = await self._begin_due()
+            try:
+                await asyncio.wait_for(self._changed.wait(), wait)
+            except TimeoutError:
+                continue
+
+    async def _begin_due(self) -> float | None:
+        """Begin the batches that are due; returns the seconds until the next one is."""
+        now, soonest = self._queues.clock(), None
+        for queue, consumer in self._queues.consumers().items():
+            due = await asyncio.to_thread(self._queues.ready_at, consumer)
+            if due is None or queue in self._busy:
+                continue
+            wait = max(due, self._not_before.get(queue, 0.0)) - now
+            if wait <= 0:
+                task = asyncio.create_task(self._carry(consumer))
+                self._busy[queue] = task
+                task.add_done_callback(partial(self._free, queue))
+            else:
+                soonest = wait if soonest is None else min(soonest, wait)
+        return soonest
+
+    def _free(self, queue: str, _task: asyncio.Task[None]) -> None:
+        self._busy.pop(queue, None)
+        self._changed.set()
+
+    async def _carry(self, consumer: Consumer) -> None:
+        batch = await asyncio.to_thread(self._queues.take, consumer)
+        if not batch:
+            return
+        try:
+            result = await self._deliver(consumer.script, consumer.queue, [_event(message) for message in batch])
+        except LookupError:
+            # Nobody is there: the messages wait, and none of them has used up an attempt. Not delivered at once again,
+            # which would be a busy loop until somebody deploys.
+            await asyncio.to_thread(self._queues.give_back, batch)
+            self._not_before[consumer.queue] = self._queues.clock() + _UNDEPLOYED_SECONDS
+            return
+        except Exception as error:  # noqa: BLE001 - whatever keeps the Worker from taking it is a failed attempt
+            _log.warning("queue %s: Worker %s did not take the batch: %s", consumer.queue, consumer.script, error)
+            result = {"outcome": "exception"}
+        await asyncio.to_thread(self._queues.settle, consumer, batch, retries_of(consumer, batch, result))
+
+
+def _event(message: Message) -> dict[str, Any]:
+    body, sent = base64.b64encode(message.body).decode(), int(message.sent * 1000)
+    return {"id": message.id, "timestamp": sent, "attempts": message.attempts, "kind": message.kind, "body": body}
+
+
+def retries_of(consumer: Consumer, batch: list[Message], result: dict[str, Any]) -> dict[str, int]:
+    """Read from workerd's result which messages to deliver again, by id with the seconds to wait.
+
+    What a handler acknowledged by itself stays so, whatever happened to the rest: also when it threw afterwards.
+    """
+    asked = {item["msgId"]: item.get("delaySeconds") for item in result.get("retryMessages") or []}
+    all_again = result.get("retryBatch") or {}
+    failed = result.get("outcome") != "ok" or bool(all_again.get("retry"))
+    acknowledged = set(result.get("explicitAcks") or ())
+    if result.get("ackAll"):
+        acknowledged |= {message.id for message in batch} - asked.keys()
+    common = all_again.get("delaySeconds")
+    fallback = consumer.retry_delay if common is None else common
+    again = {m.id for m in batch if (failed or m.id in asked) and m.id not in acknowledged}
+    delays = {id_: fallback if asked.get(id_) is None else asked[id_] for id_ in again}
+    return {id_: int(delay or 0) for id_, delay in delays.items()}

@@ -1,38 +1,48 @@
 """R2 buckets, in the protocol that workerd's own R2 binding speaks: rows in SQLite, bytes in files of random names.
 
-The order of a put keeps every object whole: bytes to a file, then one transaction that names it, then the old file
-goes. A file that no row names, left by a killed process, is removed at the next start.
+The order of a put keeps every object whole: bytes to a file, then one transaction that names it, then the old file is
+removed. A file that no row names, left by a killed process, is removed at the next start.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
+import secrets
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from notebook_do.local.services.database import after
-from notebook_do.local.services.r2_objects import (
-    COLUMNS,
+from notebook_do.local.services.r2_store import (
+    HASHES,
     MAX_KEY,
     MAX_LIST,
     METADATA_SIZE,
+    NAMED,
+    SCHEMA,
+    Files,
     R2Object,
     R2Refusal,
     check_condition,
     check_metadata,
+    end_upload,
+    find,
+    listed,
     metadata_answer,
     no_such_key,
+    open_upload,
+    replace_object,
     span_of,
 )
-from notebook_do.local.services.r2_store import HASHES, NAMED, Files, Uploads, find, open_tables, replace_object
-from notebook_do.local.services.server import ServiceAnswer, ServiceRefusal, ServiceRequest
+from notebook_do.local.services.server import Database, ServiceAnswer, ServiceRefusal, ServiceRequest, after
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
+
+MIN_PART = 5 << 20
 
 
 class R2Service:
@@ -41,7 +51,7 @@ class R2Service:
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
         self._files = Files(folder / "files")
-        self._db = open_tables(folder / "r2.sqlite")
+        self._db = Database(folder / "r2.sqlite", SCHEMA)
         self._uploads = Uploads(self._db, self._files, clock)
         with self._db.reading() as db:
             self._files.sweep({name for (name,) in db.execute(NAMED)})
@@ -148,7 +158,9 @@ class R2Service:
         objects: list[R2Object] = []
         prefixes: list[str] = []
         last, truncated = b"", False
-        for key, found in self._groups(bucket, asked):
+        prefix, delimiter = asked.get("prefix", "").encode(), asked.get("delimiter", "").encode()
+        start = max(prefix, _past(_cursor(asked.get("cursor")), delimiter, prefix), _past_key(asked.get("startAfter")))
+        for key, found in listed(self._db, bucket, prefix, delimiter, start):
             if len(objects) + len(prefixes) == limit:
                 truncated = True
                 break
@@ -164,36 +176,6 @@ class R2Service:
         }
         cursor = {"cursor": base64.urlsafe_b64encode(last).decode()} if truncated else {}
         return metadata_answer({**answer, **cursor})
-
-    def _groups(self, bucket: str, asked: dict[str, Any]) -> Iterator[tuple[bytes, R2Object | None]]:
-        """Give objects, and None for each prefix that `delimiter` makes of several, in order of their keys."""
-        prefix, delimiter = asked.get("prefix", "").encode(), asked.get("delimiter", "").encode()
-        start = max(prefix, _past(_cursor(asked.get("cursor")), delimiter, prefix), _past_key(asked.get("startAfter")))
-        end = after(prefix)
-        query = f"""
-            SELECT {COLUMNS} FROM object WHERE bucket = :bucket AND key >= :start AND (:end IS NULL OR key < :end)
-            ORDER BY key LIMIT 200
-        """  # noqa: S608 - our own columns
-        while True:
-            with self._db.reading() as db:
-                rows = db.execute(query, {"bucket": bucket, "start": start, "end": end}).fetchall()
-            for row in rows:
-                key: bytes = row[0]
-                if key < start:
-                    continue
-                cut = key.find(delimiter, len(prefix)) if delimiter else -1
-                if cut < 0:
-                    start = key + b"\x00"
-                    yield key, R2Object.from_row(row)
-                else:
-                    shared = key[: cut + len(delimiter)]
-                    yield shared, None
-                    beyond = after(shared)
-                    if beyond is None:
-                        return
-                    start = beyond
-            if not rows:
-                return
 
 
 def _asked(request: ServiceRequest) -> dict[str, Any]:
@@ -239,7 +221,7 @@ def _cursor(text: str | None) -> bytes:
 
 
 def _past(cursor: bytes, delimiter: bytes, prefix: bytes) -> bytes:
-    """Give where a list goes on: behind a key, or behind all keys that share the prefix it stopped at."""
+    """Return where a list goes on: behind a key, or behind all keys that share the prefix it stopped at."""
     if not cursor:
         return b""
     if delimiter and cursor.endswith(delimiter) and len(cursor) > len(prefix):
@@ -249,3 +231,101 @@ def _past(cursor: bytes, delimiter: bytes, prefix: bytes) -> bytes:
 
 def _past_key(key: str | None) -> bytes:
     return key.encode() + b"\x00" if key else b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    number: int
+    file: str
+    size: int
+    etag: str
+    md5: str
+
+
+class Uploads:
+    """The multipart uploads of all buckets."""
+
+    def __init__(self, db: Database, files: Files, clock: Callable[[], float]) -> None:
+        self._db, self._files, self._clock = db, files, clock
+
+    def begin(self, bucket: str, asked: dict[str, Any]) -> ServiceAnswer:
+        """Begin an upload; its metadata is kept until it is complete."""
+        check_metadata(asked)
+        upload = secrets.token_urlsafe(96)
+        with self._db.writing() as db:
+            row = (upload, bucket, asked["object"].encode(), json.dumps(asked))
+            db.execute("INSERT INTO upload VALUES (?, ?, ?, ?, 1)", row)
+        return metadata_answer({"uploadId": upload})
+
+    def put_part(self, bucket: str, asked: dict[str, Any], body: BinaryIO) -> ServiceAnswer:
+        """Keep one part, in place of an earlier one of its number."""
+        stored = self._files.store(body)
+        etag, place = secrets.token_hex(16), (asked["uploadId"], asked["partNumber"])
+        try:
+            with self._db.writing() as db:
+                open_upload(db, bucket, asked)
+                old = db.execute("SELECT file FROM part WHERE upload = ? AND number = ?", place).fetchall()
+                row = (*place, stored.file, stored.size, etag, stored.digests["md5"])
+                db.execute("INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?, ?, ?)", row)
+        except BaseException:
+            self._files.remove([stored.file])
+            raise
+        self._files.remove(file for (file,) in old)
+        return metadata_answer({"etag": etag})
+
+    def complete(self, bucket: str, asked: dict[str, Any]) -> ServiceAnswer:
+        """Make one object of the parts that are named, and end the upload."""
+        with self._db.reading() as db:
+            begun = open_upload(db, bucket, asked)
+            query = "SELECT number, file, size, etag, md5 FROM part WHERE upload = ?"
+            rows = [
+                _Part(number=number, file=file, size=size, etag=etag, md5=md5)
+                for number, file, size, etag, md5 in db.execute(query, (asked["uploadId"],))
+            ]
+        parts = _chosen(asked["parts"], {part.number: part for part in rows})
+        whole = self._files.join(part.file for part in parts)
+        fresh = self._object(begun, parts, whole)
+        try:
+            with self._db.writing() as db:
+                open_upload(db, bucket, asked)
+                old = [*replace_object(db, bucket, fresh), *end_upload(db, bucket, asked)]
+        except BaseException:
+            self._files.remove([whole])
+            raise
+        self._files.remove(old)
+        return fresh.answer()
+
+    def _object(self, begun: dict[str, Any], parts: list[_Part], file: str) -> R2Object:
+        md5s = b"".join(bytes.fromhex(part.md5) for part in parts)
+        digest = hashlib.md5(md5s, usedforsecurity=False).hexdigest()
+        return R2Object.fresh(
+            begun,
+            size=sum(part.size for part in parts),
+            etag=f"{digest}-{len(parts)}",
+            checksums={},
+            file=file,
+            now=self._clock(),
+        )
+
+    def abort(self, bucket: str, asked: dict[str, Any]) -> ServiceAnswer:
+        """Forget an upload; one that is over stays as it is."""
+        with self._db.writing() as db:
+            old = end_upload(db, bucket, asked)
+        self._files.remove(old)
+        return metadata_answer({})
+
+
+def _chosen(wanted: list[dict[str, Any]], uploaded: dict[int, _Part]) -> list[_Part]:
+    """Return the parts that are to be the object, by number; all but the last must be of one size."""
+    numbers = sorted({part["part"] for part in wanted})
+    found = [uploaded[part["part"]] for part in wanted if part["part"] in uploaded]
+    known = {(part.number, part.etag) for part in found}
+    if not wanted or len(numbers) != len(wanted) or any((p["part"], p["etag"]) not in known for p in wanted):
+        raise R2Refusal(400, 10025, "One or more of the specified parts could not be found.")
+    parts = [uploaded[number] for number in numbers]
+    sizes = [part.size for part in parts]
+    if any(size < MIN_PART for size in sizes[:-1]):
+        raise R2Refusal(400, 10011, "Your proposed upload is smaller than the minimum allowed object size.")
+    if len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0]:
+        raise R2Refusal(400, 10048, "There was a problem with the multipart upload.")
+    return parts

@@ -1,4 +1,7 @@
-"""What R2 keeps: tables of objects and uploads, bytes in files of random names, and parts until they are one object."""
+"""What R2 keeps of buckets: the rows of objects and of uploads under way, and bytes in files of random names.
+
+Also what is said of an object on the wire: its metadata, R2's refusals, conditions and ranges.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +11,196 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from notebook_do.local.services.database import Database
-from notebook_do.local.services.r2_objects import (
-    COLUMNS,
-    R2Object,
-    R2Refusal,
-    check_metadata,
-    metadata_answer,
-    no_such_upload,
-)
+from notebook_do.local.services.server import Database, ServiceAnswer, after, header_span
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from notebook_do.local.services.server import ServiceAnswer
-
+METADATA_SIZE = "CF-R2-Metadata-Size"
+ERROR = "CF-R2-Error"
+MAX_KEY = 1024
+MAX_METADATA = 8192
+MAX_LIST = 1000
 HASHES = {"0": "md5", "1": "sha1", "2": "sha256", "3": "sha384", "4": "sha512"}
 """The checksums that R2 knows, by their names on the wire."""
 _CHUNK = 1 << 20
+COLUMNS = "key, version, size, etag, uploaded, checksums, http, custom, storage_class, file"
+NAMED = "SELECT file FROM object UNION SELECT file FROM part"
+"""All files that a row names."""
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS object (
+    bucket TEXT NOT NULL, key BLOB NOT NULL, version TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,
+    uploaded INTEGER NOT NULL, checksums TEXT NOT NULL, http TEXT NOT NULL, custom TEXT NOT NULL,
+    storage_class TEXT NOT NULL, file TEXT NOT NULL, PRIMARY KEY (bucket, key)
+);
+CREATE TABLE IF NOT EXISTS upload (
+    id TEXT PRIMARY KEY, bucket TEXT NOT NULL, key BLOB NOT NULL, asked TEXT NOT NULL, open INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS part (
+    upload TEXT NOT NULL, number INTEGER NOT NULL, file TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,
+    md5 TEXT NOT NULL, PRIMARY KEY (upload, number)
+);
+"""
+
+
+class R2Refusal(Exception):  # noqa: N818 - an answer, not a failure
+    """R2's own refusal, with the code that the binding shows; `found` is the object where a condition failed."""
+
+    def __init__(self, status: int, code: int, text: str, *, found: R2Object | None = None) -> None:
+        super().__init__(text)
+        self.status, self.code, self.text, self.found = status, code, text, found
+
+    def answer(self) -> ServiceAnswer:
+        """Return it as the binding reads it: in a header, the object's metadata as the body."""
+        said = json.dumps({"version": 1, "v4code": self.code, "message": self.text})
+        if self.found is None:
+            return ServiceAnswer(status=self.status, headers=((ERROR, said),))
+        return self.found.answer(status=self.status, headers=((ERROR, said),))
+
+
+def no_such_key() -> R2Refusal:
+    """Refuse an object that is not there."""
+    return R2Refusal(404, 10007, "The specified key does not exist.")
+
+
+def no_such_upload() -> R2Refusal:
+    """Refuse a multipart upload that is not under way."""
+    return R2Refusal(400, 10024, "The specified multipart upload does not exist.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class R2Object:
+    """One stored object without its bytes; `file` is where those are."""
+
+    key: str
+    version: str
+    size: int
+    etag: str
+    uploaded: int
+    checksums: dict[str, str]
+    http: dict[str, Any]
+    custom: list[dict[str, str]]
+    storage_class: str
+    file: str
+
+    @classmethod
+    def from_row(cls, row: tuple[Any, ...]) -> R2Object:
+        """Read a row of the table `object`, the columns as `COLUMNS` names them."""
+        key, version, size, etag, uploaded, checksums, http, custom, storage_class, file = row
+        return cls(
+            key=key.decode(),
+            version=version,
+            size=size,
+            etag=etag,
+            uploaded=uploaded,
+            checksums=json.loads(checksums),
+            http=json.loads(http),
+            custom=json.loads(custom),
+            storage_class=storage_class,
+            file=file,
+        )
+
+    @classmethod
+    def fresh(  # noqa: PLR0913 - the facts of an object
+        cls, asked: dict[str, Any], *, size: int, etag: str, checksums: dict[str, str], file: str, now: float
+    ) -> R2Object:
+        """Make the object that a put, or the beginning of an upload, asked for."""
+        return cls(
+            key=asked["object"],
+            version=secrets.token_hex(16),
+            size=size,
+            etag=etag,
+            uploaded=int(now * 1000),
+            checksums=checksums,
+            http=asked.get("httpFields") or {},
+            custom=asked.get("customFields") or [],
+            storage_class=asked.get("storageClass") or "Standard",
+            file=file,
+        )
+
+    def to_row(self) -> tuple[Any, ...]:
+        """Write a row of the table `object`."""
+        texts = (json.dumps(value) for value in (self.checksums, self.http, self.custom))
+        numbers = (self.key.encode(), self.version, self.size, self.etag, self.uploaded)
+        return (*numbers, *texts, self.storage_class, self.file)
+
+    def to_json(self, *, span: tuple[int, int] | None = None, http: bool = True, custom: bool = True) -> dict[str, Any]:
+        """Write the object as the binding reads it; `span` is (offset, length) of the bytes that follow."""
+        offset, length = span or (0, self.size)
+        return {
+            "name": self.key,
+            "version": self.version,
+            "size": self.size,
+            "etag": self.etag,
+            "uploaded": self.uploaded,
+            "checksums": self.checksums,
+            "httpFields": self.http if http else {},
+            "customFields": self.custom if custom else [],
+            "storageClass": self.storage_class,
+            "range": {"offset": offset, "length": length},
+        }
+
+    def answer(self, *, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> ServiceAnswer:
+        """Answer with the object's metadata alone."""
+        return metadata_answer(self.to_json(), status=status, headers=headers)
+
+
+def metadata_answer(value: Any, *, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> ServiceAnswer:
+    """Answer with JSON, its size in the header where the binding looks for it."""
+    body = json.dumps(value, separators=(",", ":")).encode()
+    own = ((METADATA_SIZE, str(len(body))), ("content-type", "application/json"))
+    return ServiceAnswer(status=status, headers=(*own, *headers), body=body)
+
+
+def check_metadata(asked: dict[str, Any]) -> None:
+    """Refuse custom metadata above R2's limit."""
+    size = sum(len(one["k"].encode()) + len(one["v"].encode()) for one in asked.get("customFields") or [])
+    if size > MAX_METADATA:
+        raise R2Refusal(400, 10012, "Your metadata headers exceed the maximum allowed metadata size.")
+
+
+def check_condition(condition: dict[str, Any] | None, found: R2Object | None) -> None:
+    """Refuse when `onlyIf` does not hold (RFC 9110, section 13; an absent object fails what asks for one)."""
+    if condition and not _holds(condition, found):
+        raise R2Refusal(412, 10031, "At least one of the pre-conditions you specified did not hold.", found=found)
+
+
+def _holds(condition: dict[str, Any], found: R2Object | None) -> bool:
+    wanted, unwanted = condition.get("etagMatches"), condition.get("etagDoesNotMatch")
+    since, until = condition.get("uploadedAfter"), condition.get("uploadedBefore")
+    if found is None:
+        return wanted is None and since is None
+    uploaded = found.uploaded // 1000 * 1000 if condition.get("secondsGranularity") else found.uploaded
+    matches = wanted is None or _names(wanted, found.etag, weak=False)
+    differs = unwanted is None or not _names(unwanted, found.etag, weak=True)
+    # An etag condition that is given and holds outweighs the date of its kind.
+    newer = since is None or int(since) < uploaded or (unwanted is not None and differs)
+    older = until is None or uploaded < int(until) or (wanted is not None and matches)
+    return matches and differs and newer and older
+
+
+def _names(etags: list[dict[str, str]], etag: str, *, weak: bool) -> bool:
+    return any(
+        one["type"] == "wildcard" or (one.get("value") == etag and (weak or one["type"] == "strong")) for one in etags
+    )
+
+
+def span_of(asked: dict[str, Any], size: int) -> tuple[int, int]:
+    """Return (offset, length) of the bytes that a `get` means; a header that means no single range means all."""
+    if header := asked.get("rangeHeader"):
+        return header_span(header, size) or (0, size)
+    wanted = asked.get("range") or {}
+    if "suffix" in wanted:
+        length = min(int(wanted["suffix"]), size)
+        offset = size - length
+    else:
+        offset = int(wanted.get("offset", 0))
+        length = min(int(wanted.get("length", size - offset)), size - offset)
+    if wanted and (offset > size or length <= 0):
+        raise R2Refusal(416, 10039, "The requested range is not satisfiable")
+    return offset, length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,46 +256,57 @@ class Files:
         self.remove(path.name for path in list(self._folder.iterdir()) if path.name not in named)
 
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS object (
-    bucket TEXT NOT NULL, key BLOB NOT NULL, version TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,
-    uploaded INTEGER NOT NULL, checksums TEXT NOT NULL, http TEXT NOT NULL, custom TEXT NOT NULL,
-    storage_class TEXT NOT NULL, file TEXT NOT NULL, PRIMARY KEY (bucket, key)
-);
-CREATE TABLE IF NOT EXISTS upload (
-    id TEXT PRIMARY KEY, bucket TEXT NOT NULL, key BLOB NOT NULL, asked TEXT NOT NULL, open INTEGER NOT NULL
-);
-CREATE TABLE IF NOT EXISTS part (
-    upload TEXT NOT NULL, number INTEGER NOT NULL, file TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,
-    md5 TEXT NOT NULL, PRIMARY KEY (upload, number)
-);
-"""
-NAMED = "SELECT file FROM object UNION SELECT file FROM part"
-"""All files that a row names."""
-
-
-def open_tables(path: Path) -> Database:
-    """Open the database."""
-    return Database(path, _SCHEMA)
-
-
 def find(db: sqlite3.Connection, bucket: str, key: str) -> R2Object | None:
-    """Give an object, or None."""
+    """Return an object, or None."""
     query = f"SELECT {COLUMNS} FROM object WHERE bucket = ? AND key = ?"  # noqa: S608 - our own columns
     row = db.execute(query, (bucket, key.encode())).fetchone()
     return R2Object.from_row(row) if row else None
 
 
 def replace_object(db: sqlite3.Connection, bucket: str, fresh: R2Object) -> list[str]:
-    """Name a new object; gives the files that nothing names any more."""
+    """Write the row of a new object; returns the files that no row names any more."""
     old = find(db, bucket, fresh.key)
     query = f"INSERT OR REPLACE INTO object (bucket, {COLUMNS}) VALUES (?{', ?' * 10})"  # noqa: S608 - our own columns
     db.execute(query, (bucket, *fresh.to_row()))
     return [old.file] if old else []
 
 
+def listed(
+    data: Database, bucket: str, prefix: bytes, delimiter: bytes, start: bytes
+) -> Iterator[tuple[bytes, R2Object | None]]:
+    """Yield objects from `start` on, and None for each prefix that `delimiter` makes of several, in order of keys.
+
+    The rows behind a prefix are skipped by the next query, not read: a folder may hold a million of them.
+    """
+    end = after(prefix)
+    query = f"""
+        SELECT {COLUMNS} FROM object WHERE bucket = :bucket AND key >= :start AND (:end IS NULL OR key < :end)
+        ORDER BY key LIMIT 200
+    """  # noqa: S608 - our own columns
+    while True:
+        with data.reading() as db:
+            rows = db.execute(query, {"bucket": bucket, "start": start, "end": end}).fetchall()
+        for row in rows:
+            key: bytes = row[0]
+            if key < start:
+                continue
+            cut = key.find(delimiter, len(prefix)) if delimiter else -1
+            if cut < 0:
+                start = key + b"\x00"
+                yield key, R2Object.from_row(row)
+            else:
+                shared = key[: cut + len(delimiter)]
+                yield shared, None
+                beyond = after(shared)
+                if beyond is None:
+                    return
+                start = beyond
+        if not rows:
+            return
+
+
 def open_upload(db: sqlite3.Connection, bucket: str, asked: dict[str, Any]) -> dict[str, Any]:
-    """Give what an upload was begun with; refuses one that is not there or is over."""
+    """Return what an upload was begun with; refuses one that is not there or is over."""
     query = "SELECT asked FROM upload WHERE id = ? AND bucket = ? AND key = ? AND open"
     row = db.execute(query, (asked["uploadId"], bucket, asked["object"].encode())).fetchone()
     if row is None:
@@ -132,110 +316,9 @@ def open_upload(db: sqlite3.Connection, bucket: str, asked: dict[str, Any]) -> d
 
 
 def end_upload(db: sqlite3.Connection, bucket: str, asked: dict[str, Any]) -> list[str]:
-    """Close an upload; gives its parts' files. Refuses one that never was."""
+    """Close an upload and return its parts' files. One that is over already has none; one that never was is refused."""
     query = "UPDATE upload SET open = 0 WHERE id = ? AND bucket = ? AND key = ?"
     if not db.execute(query, (asked["uploadId"], bucket, asked["object"].encode())).rowcount:
         raise no_such_upload()
     gone = db.execute("DELETE FROM part WHERE upload = ? RETURNING file", (asked["uploadId"],)).fetchall()
     return [file for (file,) in gone]
-
-
-MIN_PART = 5 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
-    number: int
-    file: str
-    size: int
-    etag: str
-    md5: str
-
-
-class Uploads:
-    """The multipart uploads of all buckets."""
-
-    def __init__(self, db: Database, files: Files, clock: Callable[[], float]) -> None:
-        self._db, self._files, self._clock = db, files, clock
-
-    def begin(self, bucket: str, asked: dict[str, Any]) -> ServiceAnswer:
-        """Begin an upload; its metadata is kept until it is complete."""
-        check_metadata(asked)
-        upload = secrets.token_urlsafe(96)
-        with self._db.writing() as db:
-            row = (upload, bucket, asked["object"].encode(), json.dumps(asked))
-            db.execute("INSERT INTO upload VALUES (?, ?, ?, ?, 1)", row)
-        return metadata_answer({"uploadId": upload})
-
-    def put_part(self, bucket: str, asked: dict[str, Any], body: BinaryIO) -> ServiceAnswer:
-        """Keep one part, in place of an earlier one of its number."""
-        stored = self._files.store(body)
-        etag, place = secrets.token_hex(16), (asked["uploadId"], asked["partNumber"])
-        try:
-            with self._db.writing() as db:
-                open_upload(db, bucket, asked)
-                old = db.execute("SELECT file FROM part WHERE upload = ? AND number = ?", place).fetchall()
-                row = (*place, stored.file, stored.size, etag, stored.digests["md5"])
-                db.execute("INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?, ?, ?)", row)
-        except BaseException:
-            self._files.remove([stored.file])
-            raise
-        self._files.remove(file for (file,) in old)
-        return metadata_answer({"etag": etag})
-
-    def complete(self, bucket: str, asked: dict[str, Any]) -> ServiceAnswer:
-        """Make one object of the parts that are named, and end the upload."""
-        with self._db.reading() as db:
-            begun = open_upload(db, bucket, asked)
-            query = "SELECT number, file, size, etag, md5 FROM part WHERE upload = ?"
-            rows = [
-                _Part(number=number, file=file, size=size, etag=etag, md5=md5)
-                for number, file, size, etag, md5 in db.execute(query, (asked["uploadId"],))
-            ]
-        parts = _chosen(asked["parts"], {part.number: part for part in rows})
-        whole = self._files.join(part.file for part in parts)
-        fresh = self._object(begun, parts, whole)
-        try:
-            with self._db.writing() as db:
-                open_upload(db, bucket, asked)
-                old = [*replace_object(db, bucket, fresh), *end_upload(db, bucket, asked)]
-        except BaseException:
-            self._files.remove([whole])
-            raise
-        self._files.remove(old)
-        return fresh.answer()
-
-    def _object(self, begun: dict[str, Any], parts: list[_Part], file: str) -> R2Object:
-        md5s = b"".join(bytes.fromhex(part.md5) for part in parts)
-        digest = hashlib.md5(md5s, usedforsecurity=False).hexdigest()
-        return R2Object.fresh(
-            begun,
-            size=sum(part.size for part in parts),
-            etag=f"{digest}-{len(parts)}",
-            checksums={},
-            file=file,
-            now=self._clock(),
-        )
-
-    def abort(self, bucket: str, asked: dict[str, Any]) -> ServiceAnswer:
-        """Forget an upload; one that is over stays as it is."""
-        with self._db.writing() as db:
-            old = end_upload(db, bucket, asked)
-        self._files.remove(old)
-        return metadata_answer({})
-
-
-def _chosen(wanted: list[dict[str, Any]], uploaded: dict[int, _Part]) -> list[_Part]:
-    """Give the parts that are to be the object, by number; all but the last must be of one size."""
-    numbers = sorted({part["part"] for part in wanted})
-    found = [uploaded[part["part"]] for part in wanted if part["part"] in uploaded]
-    known = {(part.number, part.etag) for part in found}
-    if not wanted or len(numbers) != len(wanted) or any((p["part"], p["etag"]) not in known for p in wanted):
-        raise R2Refusal(400, 10025, "One or more of the specified parts could not be found.")
-    parts = [uploaded[number] for number in numbers]
-    sizes = [part.size for part in parts]
-    if any(size < MIN_PART for size in sizes[:-1]):
-        raise R2Refusal(400, 10011, "Your proposed upload is smaller than the minimum allowed object size.")
-    if len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0]:
-        raise R2Refusal(400, 10048, "There was a problem with the multipart upload.")
-    return parts

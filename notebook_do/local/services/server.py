@@ -1,8 +1,8 @@
-"""A small HTTP server on a unix socket, for workerd alone: it takes what bindings ask and hands it to their service.
+"""What every service stands on: requests and answers, a database, and the HTTP server that workerd asks.
 
-A body waits in a temporary file until it is whole, then the service handles it in a thread; so a service is plain
-blocking code, and neither a large object nor a slow query holds up the others. Which resource is meant comes from
-workerd's configuration and never from a Worker.
+The server listens on a unix socket, for workerd alone. A body waits in a temporary file until it is whole, then the
+service handles it in a thread; so a service is plain blocking code, and neither a large object nor a slow query holds
+up the others. Which resource is meant comes from workerd's configuration and never from a Worker.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ import asyncio
 import contextlib
 import json
 import logging
+import sqlite3
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import parse_qsl, unquote
@@ -20,7 +23,7 @@ from urllib.parse import parse_qsl, unquote
 import h11
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 SERVICE_HEADER = "notebook-do-service"
@@ -66,7 +69,7 @@ class ServiceRefusal(Exception):  # noqa: N818 - an answer, not a failure
         self.status, self.text = status, text
 
     def answer(self) -> ServiceAnswer:
-        """Say it as an answer; the text is its reason phrase, where KV and queues look for it."""
+        """Return it as an answer; the text is its reason phrase too, where workerd's KV and queues look for it."""
         return ServiceAnswer(status=self.status, reason=self.text, body=self.text.encode())
 
 
@@ -88,7 +91,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class ServiceServer:
-    """Listens at `path` and gives every request to the handler of the service that workerd's configuration named."""
+    """Listens at `path` and hands every request to the handler of the service that workerd's configuration named."""
 
     def __init__(self, path: Path, handlers: Mapping[str, Handler]) -> None:
         self.path = path
@@ -158,7 +161,7 @@ class ServiceServer:
         except ServiceRefusal as refusal:
             return refusal.answer()
         except Exception:  # noqa: BLE001 - a service must not take the others with it
-            # A bug of ours: the Worker sees a failure, and the terminal the traceback.
+            # A bug of ours: the Worker sees a failure, and the log the traceback.
             _LOG.exception("the local %s service failed", service)
             return ServiceAnswer(status=500, reason="the local service failed; its terminal says why")
 
@@ -195,3 +198,64 @@ async def _send(http: h11.Connection, writer: asyncio.StreamWriter, answer: Serv
                 await writer.drain()
     writer.write(http.send(h11.EndOfMessage()) or b"")
     await writer.drain()
+
+
+def header_span(header: str, size: int) -> tuple[int, int] | None:
+    """Read a `Range` header of one range as (offset, length); None for any other."""
+    unit, _, rest = header.partition("=")
+    first, dash, last = (part.strip() for part in rest.partition("-"))
+    if unit.strip().lower() != "bytes" or not dash or not all(p.isascii() and p.isdigit() for p in (first, last) if p):
+        return None
+    if first:
+        end = min(int(last) + 1 if last else size, size)
+        return (int(first), end - int(first)) if int(first) < end else None
+    length = min(int(last or 0), size)
+    return (size - length, length) if length else None
+
+
+class Database:
+    """A SQLite database, used by one thread at a time; its tables are made by `schema`, which is safe to run again."""
+
+    def __init__(self, path: Path, schema: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        # A killed process loses nothing; only a power cut may lose the last moments. Objects are synced by workerd.
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.executescript(schema)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Lend the connection, to one at a time."""
+        with self._lock:
+            yield self._db
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Lend the connection inside a transaction; an exception undoes it."""
+        with self._lock, transaction(self._db) as db:
+            yield db
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Make all changes of the context or none; begun as a writer, so that it never fails half way for another one."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield db
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def after(prefix: bytes) -> bytes | None:
+    """Return the first bytes that sort behind everything that begins with `prefix`; None when nothing does."""
+    kept = prefix.rstrip(b"\xff")
+    return kept[:-1] + bytes([kept[-1] + 1]) if kept else None

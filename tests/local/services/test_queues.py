@@ -6,8 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.local.services.delivery import verdict_of
-from notebook_do.local.services.queues import Consumer, Message, QueueService
+from notebook_do.local.services.queues import Consumer, Message, QueueService, retries_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,12 +210,12 @@ def test_an_acknowledgement_outweighs_a_failure() -> None:
     """What a handler acknowledged before it threw is not delivered again; retryAll spares nothing else."""
     consumer = Consumer(queue="q", id="1", script="w", retry_delay=7)
     batch = [Message(id=i, kind="text", body=b"", sent=0, attempts=1) for i in ("a", "b", "c")]
-    thrown = verdict_of(consumer, batch, {"outcome": "exception", "explicitAcks": ["a"]})
-    assert (thrown.acknowledged, thrown.retried) == (frozenset({"a"}), {"b": 7, "c": 7})
+    thrown = retries_of(consumer, batch, {"outcome": "exception", "explicitAcks": ["a"]})
+    assert thrown == {"b": 7, "c": 7}
     all_again = {"outcome": "ok", "retryBatch": {"retry": True, "delaySeconds": 9}}
-    assert verdict_of(consumer, batch, all_again).retried == {"a": 9, "b": 9, "c": 9}
+    assert retries_of(consumer, batch, all_again) == {"a": 9, "b": 9, "c": 9}
     one = {"outcome": "ok", "ackAll": True, "retryMessages": [{"msgId": "b", "delaySeconds": 2}]}
-    assert verdict_of(consumer, batch, one).retried == {"b": 2}
+    assert retries_of(consumer, batch, one) == {"b": 2}
 
 
 def test_a_consumer_that_is_not_deployed_costs_no_attempt(play: Callable[..., None]) -> None:
