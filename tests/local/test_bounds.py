@@ -8,8 +8,7 @@ import pytest
 
 from notebook_do.local.rules.bounds import check_services, check_tails, check_update_strategy, is_cron
 from notebook_do.local.rules.namespaces import exported_classes
-from notebook_do.local.rules.refusals import Refused
-from notebook_do.local.rules.scenarios import suggestion_of
+from notebook_do.local.rules.refusals import Refused, detail_of
 from notebook_do.local.runtime.spec import Export, ProbeReport
 
 
@@ -58,8 +57,8 @@ def test_which_exports_can_be_classes_of_objects() -> None:
 
 def test_what_to_do_names_the_class() -> None:
     """A refused upload says what would make it pass, of the very class."""
-    told = suggestion_of("provisioned_class_missing_from_config", name="Room")
-    assert told == "Add an entry for 'Room' to `exports`."
+    told = detail_of("Room", "provisioned_class_missing_from_config", namespace_id="n")
+    assert told["suggestion"] == "Add an entry for 'Room' to `exports`."
 
 
 def service(worker: str, **more: str) -> dict[str, str]:

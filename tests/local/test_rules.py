@@ -9,8 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notebook_do.local.rules.migrations import check_bindings, migrate
-from notebook_do.local.rules.namespaces import AccountFacts, AccountNamespace, Lifecycle, ScriptFacts, Switches
+from notebook_do.local.rules.namespaces import (
+    AccountFacts,
+    AccountNamespace,
+    Lifecycle,
+    ScriptFacts,
+    Switches,
+    check_bindings,
+    migrate,
+)
 from notebook_do.local.rules.refusals import RULES, Refused
 
 if TYPE_CHECKING:

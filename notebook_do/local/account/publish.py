@@ -15,8 +15,14 @@ from notebook_do.local.account.records import DEFERRED, Code, Deployment, Script
 from notebook_do.local.api.metadata import ScriptUpload, check_parts
 from notebook_do.local.rules.bounds import check_queues, check_resources, check_services, check_tails
 from notebook_do.local.rules.exports import is_class, reconcile, state_of
-from notebook_do.local.rules.migrations import check_bindings, migrate
-from notebook_do.local.rules.namespaces import AccountFacts, AccountNamespace, Lifecycle, exported_classes
+from notebook_do.local.rules.namespaces import (
+    AccountFacts,
+    AccountNamespace,
+    Lifecycle,
+    check_bindings,
+    exported_classes,
+    migrate,
+)
 from notebook_do.local.rules.refusals import refuse
 from notebook_do.local.runtime.spec import ProbeReport, ScriptInvalid
 

@@ -36,7 +36,7 @@ def _worker(request: Request) -> tuple[Cloud, Script]:
     for script in cloud.account.scripts.values():
         if wanted in (script.tag, script.name):
             return cloud, script
-    raise refuse("no_worker")
+    raise refuse("no_script")
 
 
 def worker_item(cloud: Cloud, script: Script) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def _number(low: int, high: int) -> str:
 
 
 def _lists(low: int, high: int, names: str = "") -> str:
-    """Write `*`, or a list; only behind a comma may `*` begin a value or a range."""
+    """Return the pattern of a field: `*`, or a list; only behind a comma may `*` begin a value or a range."""
     value = f"(?:{_number(low, high)}|{names})" if names else f"(?:{_number(low, high)})"
     step = f"(?:/{_number(1, high - low)})"
     first = rf"(?:{value}(?:-{value})?{step}?|\*{step})"

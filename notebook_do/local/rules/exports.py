@@ -12,8 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from notebook_do.local.rules.namespaces import AccountFacts, AccountNamespace, Lifecycle, NewId, ScriptFacts
-from notebook_do.local.rules.refusals import refuse_exports
-from notebook_do.local.rules.scenarios import message_of, suggestion_of
+from notebook_do.local.rules.refusals import Refused, detail_of, refuse
 
 _IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*\Z")
 _STORAGE = {"sqlite": True, "legacy-kv": False}
@@ -34,17 +33,17 @@ _LIVE = ("created", "expecting-transfer")
 
 
 def state_of(entry: Mapping[str, Any]) -> str:
-    """Give the lifecycle state of an entry; `created` is the default."""
+    """Return the lifecycle state of an entry; `created` is the default."""
     return str(entry.get("state") or "created")
 
 
 def is_class(entry: Any) -> bool:
-    """Whether an entry is about a Durable Object class (the others have no lifecycle)."""
+    """Say whether an entry is about a Durable Object class: the others have no lifecycle."""
     return isinstance(entry, Mapping) and entry.get("type") == "durable-object"
 
 
 def live_entries(exports: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Give the entries that reads show: live ones, no tombstones."""
+    """Return the entries that reads show: live ones, no tombstones."""
     return {n: dict(e) for n, e in exports.items() if not is_class(e) or state_of(e) in _LIVE}
 
 
@@ -53,7 +52,9 @@ def _no_outcome() -> dict[str, list[Any]]:
 
 
 @dataclass(slots=True)
-class _Work:
+class _Reconciliation:
+    """One upload while it is judged: what there is, and the problems and results that were found so far."""
+
     account: AccountFacts
     script: str
     code: frozenset[str]
@@ -64,24 +65,16 @@ class _Work:
     problems: list[dict[str, Any]] = field(default_factory=list)
     result: dict[str, list[Any]] = field(default_factory=_no_outcome)
 
-    def problem(self, name: str, scenario: str, **more: Any) -> None:
-        """Note one problem of one class; `more` fills the text and may add fields of the answer."""
-        facts: dict[str, Any] = {key: more[key] for key in ("referencing_scripts", "namespace_id") if key in more}
-        message = message_of(scenario, name=name, **more)
-        detail: dict[str, Any] = {"class": name, "scenario": scenario, "message": message, **facts}
-        if suggestion := suggestion_of(scenario, name=name, **more):
-            detail["suggestion"] = suggestion
-        self.problems.append(detail)
+    def problem(self, name: str, scenario: str, **facts: Any) -> None:
+        """Note one problem of one class, for the refusal of all."""
+        self.problems.append(detail_of(name, scenario, **facts))
 
-    def info(self, name: str, scenario: str, **more: Any) -> None:
+    def info(self, name: str, scenario: str, **facts: Any) -> None:
         """Note something that is worth saying and stops nothing."""
-        facts = {key: more[key] for key in ("namespace_id", "referencing_scripts") if key in more}
-        self.result["info"].append(
-            {"class": name, "scenario": scenario, "message": message_of(scenario, name=name, **more), **facts}
-        )
+        self.result["info"].append(detail_of(name, scenario, **facts))
 
     def storage_fits(self, name: str, entry: Mapping[str, Any], namespace: AccountNamespace) -> bool:
-        """Storage is fixed for the life of a namespace."""
+        """Say whether an entry declares the storage that a namespace has: it is fixed for the life of a namespace."""
         if _STORAGE[entry["storage"]] == namespace.sqlite:
             return True
         live = "sqlite" if namespace.sqlite else "legacy-kv"
@@ -92,8 +85,12 @@ class _Work:
 def reconcile(
     account: AccountFacts, script: str, *, exported: frozenset[str], exports: Mapping[str, Any], new_id: NewId
 ) -> Lifecycle:
-    """Reconcile the map of one upload; raises the refusal with all its details."""
-    work = _Work(
+    """Return what the map of one upload makes of the namespaces; raises one refusal with all its details.
+
+    `exported` are the classes of the code. Entries are judged against the account as it was, so their order in the map
+    does not matter.
+    """
+    work = _Reconciliation(
         account=account,
         script=script,
         code=exported,
@@ -107,7 +104,7 @@ def reconcile(
     for name, entry in work.entries.items():
         _ENTRY[state_of(entry)](work, name, entry)
     if work.problems:
-        raise refuse_exports(work.problems)
+        raise _refused(work.problems)
     gone = tuple(n.id for n in account.namespaces if n.id not in work.namespaces)
     return Lifecycle(
         namespaces=tuple(work.namespaces.values()),
@@ -120,54 +117,53 @@ def reconcile(
 
 def check_form(exports: Mapping[str, Any]) -> None:
     """Refuse a map that could not be right for any account."""
-    problems = [p for name, entry in exports.items() if (p := _form_problem(name, entry))]
-    if problems:
-        raise refuse_exports(
-            [
-                {
-                    "class": name,
-                    "scenario": "invalid_export",
-                    "message": message_of("invalid_export", name=name, why=why),
-                }
-                for name, why in problems
-            ]
-        )
+    faults = {name: _fault(name, entry) for name, entry in exports.items()}
+    if details := [detail_of(name, "invalid_export", why=why) for name, why in faults.items() if why]:
+        raise _refused(details)
 
 
-def _form_problem(name: str, entry: Any) -> tuple[str, str] | None:
+def _refused(details: list[dict[str, Any]]) -> Refused:
+    """Return the refusal of a map: all classes at once, in `meta.details`."""
+    refused = refuse("exports")
+    refused.errors[0]["meta"] = {"details": details}
+    return refused
+
+
+def _fault(name: str, entry: Any) -> str | None:
+    """Return what is wrong with an entry, as far as that can be seen from the entry alone."""
     if not isinstance(entry, Mapping) or entry.get("type") not in ("durable-object", *_OTHER_FIELDS):
-        return name, "`type` must be 'durable-object', 'worker' or 'workflow'"
+        return "`type` must be 'durable-object', 'worker' or 'workflow'"
     if entry["type"] in _OTHER_FIELDS:
         extra = sorted(set(entry) - _OTHER_FIELDS[entry["type"]] - {"type", "state"})
-        return (name, f"`{extra[0]}` is not a field of a {entry['type']} export") if extra else None
+        return f"`{extra[0]}` is not a field of a {entry['type']} export" if extra else None
     state = state_of(entry)
     if state not in _FIELDS:
-        return name, f"unknown state '{state}'"
+        return f"unknown state '{state}'"
     if not _IDENTIFIER.match(name):
-        return name, "a class name must be a JavaScript identifier"
+        return "a class name must be a JavaScript identifier"
     required, optional = _FIELDS[state]
     for key in sorted(required):
         if not isinstance(entry.get(key), str) or not entry[key]:
-            return name, f"state '{state}' requires `{key}`"
+            return f"state '{state}' requires `{key}`"
     if extra := sorted(set(entry) - required - optional - {"type", "state"}):
-        return name, f"`{extra[0]}` is not a field of state '{state}'"
+        return f"`{extra[0]}` is not a field of state '{state}'"
     if "container" in entry:
-        return name, "containers are not supported here"
+        return "containers are not supported here"
     if "storage" in required and entry["storage"] not in _STORAGE:
-        return name, "`storage` must be 'sqlite' or 'legacy-kv'"
+        return "`storage` must be 'sqlite' or 'legacy-kv'"
     return None
 
 
-def _read(work: _Work, exports: Mapping[str, Any]) -> None:
+def _read(work: _Reconciliation, exports: Mapping[str, Any]) -> None:
     """Keep the entries that can be judged; note the others."""
     for name, entry in exports.items():
-        if bad := _form_problem(name, entry):
-            work.problem(name, "invalid_export", why=bad[1])
+        if why := _fault(name, entry):
+            work.problem(name, "invalid_export", why=why)
         elif is_class(entry):
             work.entries[name] = entry
 
 
-def _undeclared(work: _Work) -> None:
+def _undeclared(work: _Reconciliation) -> None:
     """Judge classes that the map does not name."""
     invalid = {problem["class"] for problem in work.problems}
     for name, namespace in work.own.items():
@@ -179,15 +175,15 @@ def _undeclared(work: _Work) -> None:
         work.info(name, "code_class_not_in_exports")
 
 
-def _rename_source(work: _Work, name: str) -> str | None:
-    """Give the class whose tombstone renames it to `name`, when that still has something to rename."""
+def _rename_source(work: _Reconciliation, name: str) -> str | None:
+    """Return the class whose tombstone renames it to `name`, when that still has something to rename."""
     for source, entry in work.entries.items():
         if state_of(entry) == "renamed" and entry["renamed_to"] == name and source in work.own:
             return source
     return None
 
 
-def _created(work: _Work, name: str, entry: Mapping[str, Any]) -> None:
+def _created(work: _Reconciliation, name: str, entry: Mapping[str, Any]) -> None:
     namespace = work.own.get(name)
     if namespace is not None:
         if name not in work.code:
@@ -199,7 +195,7 @@ def _created(work: _Work, name: str, entry: Mapping[str, Any]) -> None:
         work.problem(name, "config_references_nonexistent_class")
     elif _rename_source(work, name):
         return
-    elif entry["storage"] == "legacy-kv":
+    elif entry["storage"] == "legacy-kv":  # only for a namespace that `migrations` made: Cloudflare makes none here
         if work.account.switches.free_plan:
             work.problem(name, "free_tier_requires_sqlite")
         else:
@@ -208,13 +204,13 @@ def _created(work: _Work, name: str, entry: Mapping[str, Any]) -> None:
         _provision(work, name)
 
 
-def _provision(work: _Work, name: str) -> None:
+def _provision(work: _Reconciliation, name: str) -> None:
     namespace = AccountNamespace(id=work.new_id(), script=work.script, class_name=name, sqlite=True)
     work.namespaces[namespace.id] = namespace
     work.result["created"].append(name)
 
 
-def _stale(work: _Work, name: str, state: str) -> None:
+def _stale(work: _Reconciliation, name: str, state: str) -> None:
     """Say that a tombstone has no effect; it is removable when no other Worker was uploaded with the old name."""
     others = work.account.namers(work.script, name)
     if others and state != "deleted":
@@ -224,7 +220,7 @@ def _stale(work: _Work, name: str, state: str) -> None:
     work.result["removable_entries"].append(name)
 
 
-def _deleted(work: _Work, name: str, _entry: Mapping[str, Any]) -> None:
+def _deleted(work: _Reconciliation, name: str, _entry: Mapping[str, Any]) -> None:
     namespace = work.own.get(name)
     if namespace is None:
         _stale(work, name, "deleted")
@@ -244,7 +240,7 @@ def _deleted(work: _Work, name: str, _entry: Mapping[str, Any]) -> None:
         work.result["deleted"].append(name)
 
 
-def _renamed(work: _Work, name: str, entry: Mapping[str, Any]) -> None:
+def _renamed(work: _Reconciliation, name: str, entry: Mapping[str, Any]) -> None:
     namespace, to = work.own.get(name), entry["renamed_to"]
     if namespace is None:
         _stale(work, name, "renamed")
@@ -259,12 +255,14 @@ def _renamed(work: _Work, name: str, entry: Mapping[str, Any]) -> None:
     elif work.storage_fits(to, target, namespace):
         work.namespaces[namespace.id] = replace(namespace, class_name=to)
         work.result["renamed"].append({"from": name, "to": to})
-        if name in work.code:
+        if (
+            name in work.code
+        ):  # allowed: Cloudflare's rename without errors has three deploys, the first with both names
             work.info(name, "tombstone_class_still_in_code", state="renamed", namespace_id=namespace.id)
 
 
-def _transferred(work: _Work, name: str, entry: Mapping[str, Any]) -> None:
-    """Give the source's side: commits a transfer that the destination already expects."""
+def _transferred(work: _Reconciliation, name: str, entry: Mapping[str, Any]) -> None:
+    """Judge the source's side, which commits a transfer that the destination already expects."""
     namespace, to = work.own.get(name), entry["transferred_to"]
     if namespace is None:
         _stale(work, name, "transferred")
@@ -284,13 +282,13 @@ def _transferred(work: _Work, name: str, entry: Mapping[str, Any]) -> None:
             work.info(name, "tombstone_class_still_in_code", state="transferred", namespace_id=namespace.id)
 
 
-def _was_received(work: _Work, name: str) -> bool:
+def _was_received(work: _Reconciliation, name: str) -> bool:
     before = work.account.scripts.get(work.script, ScriptFacts()).exports.get(name, {})
     return is_class(before) and state_of(before) == "expecting-transfer"
 
 
-def _expecting(work: _Work, name: str, entry: Mapping[str, Any]) -> None:
-    """Give the destination's side: nothing moves until the source commits."""
+def _expecting(work: _Reconciliation, name: str, entry: Mapping[str, Any]) -> None:
+    """Judge the destination's side: nothing moves until the source commits."""
     namespace, source = work.own.get(name), entry["transfer_from"]
     if name not in work.code:
         work.problem(name, "config_references_nonexistent_class")
@@ -306,7 +304,7 @@ def _expecting(work: _Work, name: str, entry: Mapping[str, Any]) -> None:
         work.result["transfer_pending"].append({"class": name, "from": source})
 
 
-def _received(work: _Work, name: str, namespace: AccountNamespace, source: str) -> None:
+def _received(work: _Reconciliation, name: str, namespace: AccountNamespace, source: str) -> None:
     """Judge an expecting entry whose namespace is already here."""
     before = work.account.scripts.get(work.script, ScriptFacts()).exports.get(name, {})
     if not _was_received(work, name):
@@ -317,8 +315,8 @@ def _received(work: _Work, name: str, namespace: AccountNamespace, source: str) 
         work.info(name, "transfer_receive_already_applied", namespace_id=namespace.id)
 
 
-def _rival(work: _Work, name: str, source: str) -> str | None:
-    """Another script that already expects the same class of the same source."""
+def _rival(work: _Reconciliation, name: str, source: str) -> str | None:
+    """Return another script that already expects the same class of the same source."""
     for script, facts in work.account.scripts.items():
         entry = facts.exports.get(name, {})
         expects = is_class(entry) and entry.get("transfer_from") == source

@@ -1,15 +1,17 @@
-"""The one table of what is refused here: Cloudflare's code, the HTTP status, the text, and how well each is known.
+"""What is refused here, in two tables: Cloudflare's code, HTTP status and text, and how well each text is known.
 
 `documented` texts stand in Cloudflare's documentation or published sources, `observed` ones were reported from the
-real API, `emulated` ones are our wording for a refusal whose real wording is not known to us.
+real API, `emulated` ones (a plain `Rule`) are our wording for a refusal whose real wording is not known to us.
+
+`SCENARIOS` are those of the declarative `exports`, all reported by one refusal (100402). Their names are Cloudflare's
+published enum, without those of containers and dispatch namespaces: uploads that ask for these are refused earlier.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
-
-Source = Literal["documented", "observed", "emulated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +19,13 @@ class Rule:
     """One refusal; `text` is a format string."""
 
     code: int
-    status: int
     text: str
-    source: Source
+    status: int = 400
+    source: Literal["documented", "observed", "emulated"] = "emulated"
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not a failure
-    """The API's no: the HTTP status and the `errors` of the envelope."""
+    """A refusal by the API: the HTTP status and the `errors` of the envelope."""
 
     def __init__(self, status: int, errors: list[dict[str, Any]]) -> None:
         super().__init__("; ".join(str(error["message"]) for error in errors))
@@ -31,317 +33,317 @@ class Refused(Exception):  # noqa: N818 - an answer, not a failure
 
 
 def refuse(rule_name: str, **words: object) -> Refused:
-    """Build the refusal of one rule of the table."""
-    rule = RULES[rule_name]
-    return Refused(rule.status, [{"code": rule.code, "message": rule.text.format(**words)}])
+    """Return the refusal of one rule of the table."""
+    return refuse_each(rule_name, [words])
 
 
 def refuse_each(rule_name: str, each: list[dict[str, object]]) -> Refused:
-    """Build one refusal with one error for each set of words."""
+    """Return one refusal with one error for each set of words."""
     rule = RULES[rule_name]
     return Refused(rule.status, [{"code": rule.code, "message": rule.text.format(**words)} for words in each])
 
 
-def refuse_exports(details: list[dict[str, Any]]) -> Refused:
-    """Build the refusal of a declarative `exports` upload: all classes at once, in `meta.details`."""
-    rule = RULES["exports"]
-    return Refused(rule.status, [{"code": rule.code, "message": rule.text, "meta": {"details": details}}])
+def detail_of(name: str, scenario: str, **facts: Any) -> dict[str, Any]:
+    """Return what an answer says about one class; `facts` fill the text, and two of them are fields beside it."""
+    text = SCENARIOS[scenario].format(name=name, **facts)
+    if scenario == "stale_tombstone" and (others := facts.get("referencing_scripts")):
+        text = text.replace(_REMOVABLE, _STILL_BOUND.format(name=name, scripts=", ".join(others)))
+    shown = {key: facts[key] for key in ("referencing_scripts", "namespace_id") if key in facts}
+    if scenario in SUGGESTIONS:
+        shown["suggestion"] = SUGGESTIONS[scenario].format(name=name, **facts)
+    return {"class": name, "scenario": scenario, "message": text, **shown}
 
 
+_documented = partial(Rule, source="documented")
+_observed = partial(Rule, source="observed")
 _SUBJECT = "Cannot apply {migration}-class migration to class '{name}'"
+_REMOVABLE = "Safe to remove from `exports`."
+_STILL_BOUND = "Removing it could orphan the bindings of other Workers to '{name}': {scripts}."
+"""What a stale tombstone says while others bind the old class; emulated: its text is known from no document."""
 
 RULES: dict[str, Rule] = {
     # --- who asks, and for what
-    "no_route": Rule(7003, 404, "Could not route to {path}, perhaps your object identifier is invalid?", "observed"),
-    "no_method": Rule(10405, 405, "Method {method} is not allowed for this endpoint.", "emulated"),
-    "no_token": Rule(9106, 400, "Missing X-Auth-Key, X-Auth-Email or Authorization headers", "observed"),
-    "bad_token_form": Rule(6003, 400, "Invalid request headers", "observed"),
-    "wrong_token": Rule(10000, 401, "Authentication error", "observed"),
-    "invalid_token": Rule(1000, 401, "Invalid API Token", "observed"),
-    "wrong_account": Rule(9109, 403, "Unauthorized to access requested resource", "emulated"),
-    "wrong_host": Rule(10023, 421, "This server answers only to its own loopback address.", "emulated"),
-    "cross_site": Rule(10023, 403, "Requests from web pages are refused.", "emulated"),
-    "unknown": Rule(10013, 500, "An unknown error has occurred.", "observed"),
+    "no_route": _observed(7003, "Could not route to {path}, perhaps your object identifier is invalid?", status=404),
+    "no_method": Rule(10405, "Method {method} is not allowed for this endpoint.", status=405),
+    "no_token": _observed(9106, "Missing X-Auth-Key, X-Auth-Email or Authorization headers"),
+    "bad_token_form": _observed(6003, "Invalid request headers"),
+    "wrong_token": _observed(10000, "Authentication error", status=401),
+    "invalid_token": _observed(1000, "Invalid API Token", status=401),
+    "wrong_account": Rule(9109, "Unauthorized to access requested resource", status=403),
+    "wrong_host": Rule(10023, "This server answers only to its own loopback address.", status=421),
+    "cross_site": Rule(10023, "Requests from web pages are refused.", status=403),
+    "unknown": _observed(10013, "An unknown error has occurred.", status=500),
     # --- the form of a request
-    "too_large": Rule(10027, 413, "workers.api.error.script_too_large", "documented"),
-    "too_many_parts": Rule(10027, 413, "The upload has more than {most} parts.", "emulated"),
-    "too_slow": Rule(10013, 408, "The request body did not arrive in time.", "emulated"),
-    "encoded_body": Rule(10001, 415, "Content-Encoding '{encoding}' is not supported for request bodies.", "emulated"),
-    "content_type": Rule(10001, 415, "Content-Type must be {wanted}.", "emulated"),
-    "bad_multipart": Rule(10001, 400, "The multipart body cannot be read: {why}", "emulated"),
-    "bad_json": Rule(10001, 400, "{what} is not valid JSON: {why}", "emulated"),
-    "bad_field": Rule(10001, 400, "{where}: {why}", "emulated"),
-    "no_runtime": Rule(10001, 400, "Nothing was changed: {why}", "emulated"),
-    "bad_page": Rule(10077, 400, "Invalid value for '{name}': {value}", "emulated"),
-    "no_metadata": Rule(10021, 400, "The upload has no `metadata` part.", "emulated"),
-    "no_entry": Rule(10021, 400, "metadata has neither `main_module` nor `body_part`.", "emulated"),
-    "entry_missing": Rule(10021, 400, 'No such module "{name}".', "observed"),
-    "module_twice": Rule(10021, 400, "There are two modules named '{name}'.", "emulated"),
-    "module_name": Rule(10021, 400, "'{name}' cannot be the name of a module.", "emulated"),
-    "module_type": Rule(10021, 400, "Module '{name}' has the unknown content type '{kind}'.", "emulated"),
+    "too_large": _documented(10027, "workers.api.error.script_too_large", status=413),
+    "too_many_parts": Rule(10027, "The upload has more than {most} parts.", status=413),
+    "too_slow": Rule(10013, "The request body did not arrive in time.", status=408),
+    "encoded_body": Rule(10001, "Content-Encoding '{encoding}' is not supported for request bodies.", status=415),
+    "content_type": Rule(10001, "Content-Type must be {wanted}.", status=415),
+    "bad_multipart": Rule(10001, "The multipart body cannot be read: {why}"),
+    "bad_json": Rule(10001, "{what} is not valid JSON: {why}"),
+    "bad_field": Rule(10001, "{where}: {why}"),
+    "no_runtime": Rule(10001, "Nothing was changed: {why}"),
+    "bad_page": Rule(10077, "Invalid value for '{name}': {value}"),
+    "no_metadata": Rule(10021, "The upload has no `metadata` part."),
+    "no_entry": Rule(10021, "metadata has neither `main_module` nor `body_part`."),
+    "entry_missing": _observed(10021, 'No such module "{name}".'),
+    "module_twice": Rule(10021, "There are two modules named '{name}'."),
+    "module_name": Rule(10021, "'{name}' cannot be the name of a module."),
+    "module_type": Rule(10021, "Module '{name}' has the unknown content type '{kind}'."),
     "service_worker": Rule(
-        10021,
-        400,
-        "Scripts in service-worker format are not supported here; use ES modules (`main_module`).",
-        "emulated",
+        10021, "Scripts in service-worker format are not supported here; use ES modules (`main_module`)."
     ),
-    "script_name": Rule(10016, 400, "'{name}' is not a valid script name.", "emulated"),
-    "future_date": Rule(10021, 400, "Can't set compatibility date in the future: {date}", "observed"),
-    "bad_date": Rule(10021, 400, "'{date}' is not a compatibility date (YYYY-MM-DD).", "emulated"),
-    "startup": Rule(10021, 400, "{text}", "observed"),
-    "no_handlers": Rule(10068, 400, "The uploaded script has no registered event handlers.", "observed"),
-    "assets": Rule(10021, 400, "Static assets are uploaded with a script, not here.", "emulated"),
-    "asset_token": Rule(10021, 400, "The token of the assets is not that of a complete upload session.", "emulated"),
+    "script_name": Rule(10016, "'{name}' is not a valid script name."),
+    "future_date": _observed(10021, "Can't set compatibility date in the future: {date}"),
+    "bad_date": Rule(10021, "'{date}' is not a compatibility date (YYYY-MM-DD)."),
+    "startup": _observed(10021, "{text}"),
+    "no_handlers": _observed(10068, "The uploaded script has no registered event handlers."),
+    "assets": Rule(10021, "Static assets are uploaded with a script, not here."),
+    "asset_token": Rule(10021, "The token of the assets is not that of a complete upload session."),
     # --- things that are not there
-    "no_script": Rule(10007, 404, "This Worker does not exist on your account.", "documented"),
-    "no_service": Rule(10090, 404, "workers.api.error.service_not_found", "documented"),
-    "no_worker": Rule(10007, 404, "This Worker does not exist on your account.", "documented"),
-    "no_version": Rule(
+    "no_script": _documented(10007, "This Worker does not exist on your account.", status=404),
+    "no_service": _documented(10090, "workers.api.error.service_not_found", status=404),
+    "no_version": _documented(
         100146,
-        404,
         "The requested Worker version could not be found, please check the ID being passed and try again.",
-        "documented",
+        status=404,
     ),
-    "no_deployment": Rule(10336, 404, "The requested deployment could not be found.", "emulated"),
-    "no_versions": Rule(
-        10222,
-        404,
-        "This Worker has no versions, which means this Worker has no content or versioned settings.",
-        "documented",
+    "no_deployment": Rule(10336, "The requested deployment could not be found.", status=404),
+    "no_versions": _documented(
+        10222, "This Worker has no versions, which means this Worker has no content or versioned settings.", status=404
     ),
-    "no_namespace": Rule(10066, 404, "Durable Object namespace ID '{id}' not found.", "documented"),
-    "no_object": Rule(10077, 404, "Durable Object '{name}' has stored nothing in namespace '{id}'.", "emulated"),
-    "bad_query": Rule(10001, 400, "The objects could not be queried: {why}.", "emulated"),
-    "no_secret": Rule(10056, 404, "Secret '{name}' not found.", "emulated"),
-    "no_tail": Rule(10057, 404, "Tail '{id}' not found.", "emulated"),
-    "subdomain_taken": Rule(10032, 409, "subdomain_unavailable", "documented"),
+    "no_namespace": _documented(10066, "Durable Object namespace ID '{id}' not found.", status=404),
+    "no_object": Rule(10077, "Durable Object '{name}' has stored nothing in namespace '{id}'.", status=404),
+    "bad_query": Rule(10001, "The objects could not be queried: {why}."),
+    "no_secret": Rule(10056, "Secret '{name}' not found.", status=404),
+    "no_tail": Rule(10057, "Tail '{id}' not found.", status=404),
     # --- KV, R2, D1
-    "kv_exists": Rule(10014, 400, "a namespace with this account ID and title already exists", "observed"),
-    "resource_exists": Rule(10014, 400, "a {kind} resource with the name '{name}' already exists.", "emulated"),
-    "resource_refused": Rule(7500, 400, "{why}", "emulated"),
-    "bucket_not_empty": Rule(10008, 409, "The bucket '{name}' you tried to delete is not empty.", "emulated"),
-    "no_database": Rule(7404, 404, "The database {id} could not be found.", "emulated"),
-    "bad_cron": Rule(10100, 400, "invalid cron string: {cron}", "observed"),
+    "kv_exists": _observed(10014, "a namespace with this account ID and title already exists"),
+    "resource_exists": Rule(10014, "a {kind} resource with the name '{name}' already exists."),
+    "resource_refused": Rule(7500, "{why}"),
+    "bucket_not_empty": Rule(10008, "The bucket '{name}' you tried to delete is not empty.", status=409),
+    "no_database": Rule(7404, "The database {id} could not be found.", status=404),
+    "bad_cron": _observed(10100, "invalid cron string: {cron}"),
     # --- zones
-    "route_script": Rule(
+    "route_script": _observed(
         10019,
-        400,
         "Cannot configure a route for a Worker which does not exist. Please ensure this Worker exists and try again.",
-        "observed",
     ),
-    "no_zone": Rule(1001, 404, "Invalid zone identifier '{id}'.", "emulated"),
-    "no_route_id": Rule(10009, 404, "Route '{id}' does not exist.", "emulated"),
-    "bad_pattern": Rule(10022, 400, "'{pattern}' is not a route pattern of this zone.", "emulated"),
-    "route_exists": Rule(10020, 409, "A route with the pattern '{pattern}' already exists.", "emulated"),
-    "no_domain": Rule(100114, 404, "Custom domain '{id}' does not exist.", "emulated"),
-    "domain_taken": Rule(100116, 409, "Hostname '{host}' is already in use by Worker '{script}'.", "emulated"),
+    "no_zone": Rule(1001, "Invalid zone identifier '{id}'.", status=404),
+    "no_route_id": Rule(10009, "Route '{id}' does not exist.", status=404),
+    "bad_pattern": Rule(10022, "'{pattern}' is not a route pattern of this zone."),
+    "route_exists": Rule(10020, "A route with the pattern '{pattern}' already exists.", status=409),
+    "no_domain": Rule(100114, "Custom domain '{id}' does not exist.", status=404),
+    "domain_taken": Rule(100116, "Hostname '{host}' is already in use by Worker '{script}'.", status=409),
     # --- queues
-    "no_queue": Rule(11000, 404, "Queue '{id}' does not exist.", "emulated"),
-    "queue_exists": Rule(11009, 409, "Queue name '{name}' is already taken.", "emulated"),
-    "no_consumer": Rule(11003, 404, "Queue consumer '{id}' does not exist.", "emulated"),
-    "consumer_exists": Rule(11004, 400, "workers.api.error.consumer_exists", "observed"),
-    "queue_handler_missing": Rule(11001, 400, "workers.api.error.queue_handler_missing", "observed"),
-    "no_queue_handler": Rule(11001, 400, "queue handler is missing", "observed"),
+    "no_queue": Rule(11000, "Queue '{id}' does not exist.", status=404),
+    "queue_exists": Rule(11009, "Queue name '{name}' is already taken.", status=409),
+    "no_consumer": Rule(11003, "Queue consumer '{id}' does not exist.", status=404),
+    "consumer_exists": _observed(11004, "workers.api.error.consumer_exists"),
+    "queue_handler_missing": _observed(11001, "workers.api.error.queue_handler_missing"),
+    "no_queue_handler": _observed(11001, "queue handler is missing"),
     # --- bindings
-    "unsupported_binding": Rule(10021, 400, "binding {name} of type {type} is not supported here: {why}", "emulated"),
-    "binding_form": Rule(10021, 400, "binding {name} of type {type} must have a valid `{key}` specified", "observed"),
-    "part_missing": Rule(
-        10021, 400, "binding {name} of type {type} names part '{part}', which is not in the upload.", "emulated"
-    ),
-    "binding_name": Rule(10021, 400, "'{name}' is not a valid binding name.", "emulated"),
-    "binding_twice": Rule(10021, 400, "There are two bindings named '{name}'.", "emulated"),
+    "unsupported_binding": Rule(10021, "binding {name} of type {type} is not supported here: {why}"),
+    "binding_form": _observed(10021, "binding {name} of type {type} must have a valid `{key}` specified"),
+    "part_missing": Rule(10021, "binding {name} of type {type} names part '{part}', which is not in the upload."),
+    "binding_name": Rule(10021, "'{name}' is not a valid binding name."),
+    "binding_twice": Rule(10021, "There are two bindings named '{name}'."),
     "inherit": Rule(
-        10057,
-        400,
-        "inherit binding '{name}' is invalid: the previous version has no binding named '{old_name}'.",
-        "emulated",
+        10057, "inherit binding '{name}' is invalid: the previous version has no binding named '{old_name}'."
     ),
     # (10007 was the answer of 2023, github.com/cloudflare/workers-sdk/issues/2968)
-    "service_missing": Rule(
+    "service_missing": _observed(
         10143,
-        400,
         "Could not resolve service binding '{name}'. Target script '{service}' not found. Please verify the target "
         "script and try again.",
-        "observed",
     ),
-    "environment_missing": Rule(
+    "environment_missing": _observed(
         10144,
-        400,
         "Could not resolve service binding '{name}'. Target environment '{environment}' not found for target script "
         "'{service}'. Please verify the target and try again.",
-        "observed",
     ),
-    "tail_missing": Rule(
-        10203, 400, "Tail Worker does not exist on this account. Check the Worker name and try again.", "observed"
+    "tail_missing": _observed(
+        10203, "Tail Worker does not exist on this account. Check the Worker name and try again."
     ),
     # --- KV, R2, D1 and queues in a binding, where they must have been made (`--strict`)
-    "kv_missing": Rule(10041, 400, "KV namespace '{id}' not found.", "observed"),
-    "kv_id": Rule(
-        10042,
-        400,
-        "KV namespace '{id}' is not valid. Please verify the namespace_id in your configuration.",
-        "observed",
+    "kv_missing": _observed(10041, "KV namespace '{id}' not found."),
+    "kv_id": _observed(
+        10042, "KV namespace '{id}' is not valid. Please verify the namespace_id in your configuration."
     ),
-    "bucket_missing": Rule(
-        10085, 400, "R2 bucket '{id}' not found. Please use a different name and try again.", "observed"
-    ),
+    "bucket_missing": _observed(10085, "R2 bucket '{id}' not found. Please use a different name and try again."),
     # (11000 is known, from github.com/cloudflare/workers-sdk/pull/2161; its text here is not)
-    "queue_missing": Rule(11000, 400, "Queue '{name}' not found.", "emulated"),
-    "d1_missing": Rule(
+    "queue_missing": Rule(11000, "Queue '{name}' not found."),
+    "d1_missing": _observed(
         10181,
-        400,
         "D1 binding '{name}' references database '{id}' which was not found. Verify the database exists in your "
         "account and that the database_id in your configuration is correct.",
-        "observed",
     ),
     # --- settings of a script; the texts of the first two were observed, their code is not known to us
-    "too_many_tags": Rule(
-        10021, 403, "You have exceeded the limit of 10 tags per Worker. Remove a tag to add another.", "observed"
+    "too_many_tags": _observed(
+        10021, "You have exceeded the limit of 10 tags per Worker. Remove a tag to add another.", status=403
     ),
-    "tag_large": Rule(10021, 400, "Tag is too large", "observed"),
-    "tag_form": Rule(10021, 400, "Tag '{tag}' has a character that tags cannot have: ',' or '&'.", "emulated"),
-    "update_strategy": Rule(10021, 400, "code_update_strategy: {why}", "emulated"),
-    "unmigrated_binding": Rule(
+    "tag_large": _observed(10021, "Tag is too large"),
+    "tag_form": Rule(10021, "Tag '{tag}' has a character that tags cannot have: ',' or '&'."),
+    "update_strategy": Rule(10021, "code_update_strategy: {why}"),
+    "unmigrated_binding": _observed(
         10061,
-        400,
         "Cannot create binding for class '{name}' because it is not currently configured to implement Durable "
         "Objects. Ensure a --new-class migration has been applied to it.",
-        "observed",
     ),
-    "unexported_binding": Rule(
-        10061, 400, "Cannot create binding for class {name} that is not exported by the script", "observed"
-    ),
-    "binding_host": Rule(
-        10061, 400, "Cannot create binding for class in script '{script}' that does not exist.", "observed"
-    ),
-    "deleted_yet_bound": Rule(
+    "unexported_binding": _observed(10061, "Cannot create binding for class {name} that is not exported by the script"),
+    "binding_host": _observed(10061, "Cannot create binding for class in script '{script}' that does not exist."),
+    "deleted_yet_bound": _observed(
         10061,
-        400,
         "Cannot apply --delete-class migration to class '{name}' without also removing the binding that references it.",
-        "observed",
     ),
     "deleted_yet_used": Rule(
-        10061,
-        400,
-        "Cannot apply --delete-class migration to class '{name}' while other Workers bind to it: {scripts}.",
-        "emulated",
+        10061, "Cannot apply --delete-class migration to class '{name}' while other Workers bind to it: {scripts}."
     ),
     "version_binding": Rule(
-        10123,
-        400,
-        "Cannot create binding for class '{name}': it depends on a migration that has not been applied.",
-        "emulated",
+        10123, "Cannot create binding for class '{name}': it depends on a migration that has not been applied."
     ),
     "version_unprovisioned": Rule(
         100406,
-        400,
         "Cannot create binding for class '{name}': it is declared in `exports` but not provisioned yet. Deploy the "
         "version that declares it first, or use `ctx.exports.{name}`.",
-        "emulated",
     ),
     # --- class migrations
-    "tag": Rule(
+    "tag": _observed(
         10079,
-        412,
         'Migration tag precondition failed; current tag is {current} (got "{got}" when expected tag is "{current}")',
-        "observed",
+        status=412,
     ),
-    "no_tag_yet": Rule(
-        10079, 412, 'Migration tag precondition failed; the Worker has no tag (got "{got}")', "emulated"
-    ),
-    "tag_dropped": Rule(
-        10079, 400, "The Worker has the migration tag {current}: a migration must have a `new_tag`.", "emulated"
-    ),
-    "migration_form": Rule(10021, 400, "migrations: {why}", "emulated"),
-    "target_twice": Rule(10074, 400, "class '{name}' cannot be the target of more than one migration", "observed"),
-    "new_unexported": Rule(10070, 400, _SUBJECT + " that is not exported by script", "observed"),
-    "exists": Rule(10074, 400, _SUBJECT + " that is already depended on by existing Durable Objects", "observed"),
-    "no_previous": Rule(
-        10074, 400, _SUBJECT + " which was not exported in the previous version of the script", "observed"
-    ),
-    "moved_unexported": Rule(10070, 400, _SUBJECT + " that is not exported by script", "emulated"),
-    "occupied": Rule(
-        10074, 400, _SUBJECT + ": class '{to}' is already depended on by existing Durable Objects", "emulated"
-    ),
-    "same_name": Rule(10074, 400, _SUBJECT + ": source and destination are the same", "emulated"),
-    "transfer_script": Rule(10074, 400, _SUBJECT + ": script '{script}' does not exist", "emulated"),
-    "transfer_class": Rule(
-        10074, 400, _SUBJECT + " which is not a Durable Object class of script '{script}'", "emulated"
-    ),
+    "no_tag_yet": Rule(10079, 'Migration tag precondition failed; the Worker has no tag (got "{got}")', status=412),
+    "tag_dropped": Rule(10079, "The Worker has the migration tag {current}: a migration must have a `new_tag`."),
+    "migration_form": Rule(10021, "migrations: {why}"),
+    "target_twice": _observed(10074, "class '{name}' cannot be the target of more than one migration"),
+    "new_unexported": _observed(10070, _SUBJECT + " that is not exported by script"),
+    "exists": _observed(10074, _SUBJECT + " that is already depended on by existing Durable Objects"),
+    "no_previous": _observed(10074, _SUBJECT + " which was not exported in the previous version of the script"),
+    "moved_unexported": Rule(10070, _SUBJECT + " that is not exported by script"),
+    "occupied": Rule(10074, _SUBJECT + ": class '{to}' is already depended on by existing Durable Objects"),
+    "same_name": Rule(10074, _SUBJECT + ": source and destination are the same"),
+    "transfer_script": Rule(10074, _SUBJECT + ": script '{script}' does not exist"),
+    "transfer_class": Rule(10074, _SUBJECT + " which is not a Durable Object class of script '{script}'"),
     "transfer_declared": Rule(
-        10074, 400, _SUBJECT + ": script '{script}' declares its classes in `exports`; transfer it there", "emulated"
+        10074, _SUBJECT + ": script '{script}' declares its classes in `exports`; transfer it there"
     ),
-    "dropped": Rule(
+    "dropped": _observed(
         10064,
-        403,
         "New version of script does not export class '{name}' which is depended on by existing Durable Objects. If "
         "you want to delete the Durable Objects, apply a delete-class migration for the class.",
-        "observed",
+        status=403,
     ),
-    "sqlite_only": Rule(
+    "sqlite_only": _observed(
         10097,
-        400,
         "In order to use Durable Objects with a free plan, you must create a namespace using a `new_sqlite_classes` "
         "migration.",
-        "observed",
     ),
-    "no_more_kv": Rule(
+    "no_more_kv": _observed(
         10099,
-        400,
         "Creating new key-value backed Durable Object namespaces is no longer supported on this account. Please "
         "create a namespace using a `new_sqlite_classes` migration instead.",
-        "observed",
     ),
-    "both_lifecycles": Rule(10021, 400, "`exports` and `migrations` cannot be used in one upload.", "emulated"),
-    "one_way": Rule(
-        10021, 400, "This Worker declares its classes in `exports`: `migrations` can no longer be used.", "emulated"
-    ),
-    "exports": Rule(100402, 400, "Durable Object exports reconciliation failed", "documented"),
+    "both_lifecycles": Rule(10021, "`exports` and `migrations` cannot be used in one upload."),
+    "one_way": Rule(10021, "This Worker declares its classes in `exports`: `migrations` can no longer be used."),
+    "exports": _documented(100402, "Durable Object exports reconciliation failed"),
     # --- versions and deployments
-    "version_migration": Rule(
+    "version_migration": _observed(
         10211,
-        400,
         "Version upload failed. You attempted to upload a version of a Worker that includes a Durable Object "
         "migration, but migrations must be fully applied via a non-versioned deployment. Refer to the documentation "
         "for more information.",
-        "observed",
     ),
-    "split_exports": Rule(
-        100405, 400, "The versions of a deployment must have identical Durable Object `exports`.", "emulated"
-    ),
-    "deployment_form": Rule(10001, 400, "deployment: {why}", "emulated"),
+    "split_exports": Rule(100405, "The versions of a deployment must have identical Durable Object `exports`."),
+    "deployment_form": Rule(10001, "deployment: {why}"),
     "lifecycle_rollback": Rule(
         10211,
-        400,
         "Version {version} cannot be deployed: this Worker's Durable Object classes changed after it was uploaded.",
-        "emulated",
     ),
     "secret_changed": Rule(
-        10220,
-        400,
-        "A secret of this Worker changed after version {version}: {names}. Use `force` to deploy it.",
-        "emulated",
+        10220, "A secret of this Worker changed after version {version}: {names}. Use `force` to deploy it."
     ),
     "latest_not_deployed": Rule(
-        10215,
-        400,
-        "The latest version of this Worker is not deployed; deploy it before changing its secrets.",
-        "emulated",
+        10215, "The latest version of this Worker is not deployed; deploy it before changing its secrets."
     ),
-    "active_deployment": Rule(10001, 400, "The active deployment cannot be deleted.", "documented"),
-    "active_version": Rule(10001, 400, "A deployed version cannot be deleted.", "emulated"),
-    "script_exists": Rule(10040, 409, "A Worker named '{name}' already exists on your account.", "emulated"),
+    "active_deployment": _documented(10001, "The active deployment cannot be deleted."),
+    "active_version": Rule(10001, "A deployed version cannot be deleted."),
+    "script_exists": Rule(10040, "A Worker named '{name}' already exists on your account.", status=409),
     # --- deleting a script
     "still_bound": Rule(
         10064,
-        400,
         "This Worker is still referenced by Durable Object bindings in Workers: {scripts}. Delete it with `force` to "
         "delete it with all data of its Durable Objects.",
-        "emulated",
     ),
-    "still_called": Rule(
-        10142, 400, "This Worker is still referenced by service bindings in Workers: {scripts}.", "emulated"
-    ),
-    "still_hosts": Rule(10064, 400, "This Worker is still in use by its own Durable Objects.", "emulated"),
-    "still_consumes": Rule(10064, 400, "script still in use as a consumer for a queue", "observed"),
+    "still_called": Rule(10142, "This Worker is still referenced by service bindings in Workers: {scripts}."),
+    "still_hosts": Rule(10064, "This Worker is still in use by its own Durable Objects."),
+    "still_consumes": _observed(10064, "script still in use as a consumer for a queue"),
 }
+
+SCENARIOS: dict[str, str] = {
+    # --- documented, refused
+    "provisioned_class_missing_from_config": "A namespace exists for '{name}' but no `exports` entry declares it.",
+    # --- emulated, refused
+    "orphaned_provisioned_namespace": (
+        "A namespace exists for '{name}' but neither the code nor `exports` has the class."
+    ),
+    "config_export_not_in_code": (
+        "`exports` declares '{name}', which has a namespace, but the code does not export the class."
+    ),
+    "config_references_nonexistent_class": (
+        "`exports` declares '{name}', but the code does not export such a class and no namespace exists for it."
+    ),
+    "invalid_export": "The `exports` entry '{name}' is invalid: {why}.",
+    "storage_type_mismatch": (
+        "`exports` declares the storage '{declared}' for '{name}', but its namespace is '{live}'; storage cannot be "
+        "changed."
+    ),
+    "free_tier_requires_sqlite": "A new namespace for '{name}' must have the storage 'sqlite' on the free plan.",
+    "tombstone_delete_class_still_in_code": "'{name}' is declared as deleted, but the code still exports the class.",
+    "tombstone_delete_blocked_by_external_bindings": (
+        "'{name}' cannot be deleted: other Workers bind to its namespace: {referencing_scripts}."
+    ),
+    "tombstone_renamed_to_occupied": "'{name}' cannot be renamed to '{to}': a namespace for '{to}' exists already.",
+    "transferred_target_missing": "'{name}' cannot be transferred: there is no other Worker '{to}'.",
+    "transferred_pending_not_found": "'{name}' cannot be transferred: the Worker '{to}' does not expect it.",
+    "transferred_target_mismatch": "'{name}' cannot be transferred: the Worker '{to}' expects it from another Worker.",
+    "phase_one_transfer_source_missing": (
+        "'{name}' expects a transfer from '{source}', but there is no such other Worker."
+    ),
+    "phase_one_transfer_source_namespace_missing": (
+        "'{name}' expects a transfer from '{source}', which has no namespace for the class."
+    ),
+    "phase_one_transfer_target_class_provisioned": (
+        "'{name}' expects a transfer, but this Worker already has a namespace for the class."
+    ),
+    "phase_one_transfer_after_commit_mismatch": "'{name}' was already received from another Worker than '{source}'.",
+    "phase_one_transfer_duplicate": "'{name}' of '{source}' is already expected by the Worker '{rival}'.",
+    # --- documented, worth saying and stopping nothing
+    "tombstone_class_still_in_code": (
+        "Tombstone of type '{state}' applied. Class '{name}' is still exported in code; this is the supported pattern "
+        "for zero-downtime rename rollouts."
+    ),
+    "stale_tombstone": (
+        "Tombstone of type '{state}' for class '{name}' has no effect (no namespace exists with this class name). "
+        "Safe to remove from `exports`."
+    ),
+    # --- emulated, worth saying and stopping nothing
+    "code_class_not_in_exports": (
+        "The code exports the class '{name}', which `exports` does not declare; it is ignored."
+    ),
+    "transfer_receive_already_applied": "'{name}' was already received; its entry can be changed to state 'created'.",
+    "transfer_receive_cleanup_complete": "'{name}' was received by transfer; its entry is now an ordinary one.",
+}
+
+SUGGESTIONS: dict[str, str] = {
+    "provisioned_class_missing_from_config": "Add an entry for '{name}' to `exports`.",
+    "orphaned_provisioned_namespace": "Declare '{name}' in `exports` with state 'deleted', 'renamed' or 'transferred'.",
+    "config_export_not_in_code": "Export the class, or declare what becomes of its namespace.",
+    "config_references_nonexistent_class": "Export the class or remove the entry.",
+    "storage_type_mismatch": "Declare the storage '{live}'.",
+    "tombstone_delete_class_still_in_code": "Remove the class from the code.",
+    "tombstone_delete_blocked_by_external_bindings": "Remove those bindings first.",
+    "transferred_pending_not_found": "Deploy '{to}' first, with '{name}' in state 'expecting-transfer'.",
+    "phase_one_transfer_after_commit_mismatch": "Change the entry to state 'created'.",
+}
+"""What to do about it, where that is known."""
