@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from notebook_do.errors import TargetError
-from notebook_do.local.account import files as module
+from notebook_do.local.account import records as module
 from notebook_do.local.account.account import Account, AccountChange, new_hex_id, new_version_id, now
-from notebook_do.local.account.files import Blobs
-from notebook_do.local.account.records import Code, Deployment, Script, StoredModule, Version
+from notebook_do.local.account.records import Blobs, Code, Deployment, Script, StoredModule, Version
 from notebook_do.local.rules.namespaces import AccountNamespace
 from notebook_do.local.runtime.spec import Export, ProbeReport
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from notebook_do.local.account.records import DEFERRED, Code, StoredModule, Version
-from notebook_do.local.api.metadata import (
+from notebook_do.local.account.metadata import (
     ScriptUpload,
     check_date,
     check_modules,
@@ -20,6 +19,7 @@ from notebook_do.local.api.metadata import (
     read_settings,
     read_upload,
 )
+from notebook_do.local.account.records import DEFERRED, Code, StoredModule, Version
 from notebook_do.local.rules.refusals import Refused
 
 JS = "application/javascript+module"

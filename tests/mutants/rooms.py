@@ -73,11 +73,12 @@ ROOMS = {
         share=3,
     ),
     "local": Room(
-        modules=tuple(
-            f"notebook_do/local/{name}.py" for name in ("rules/*", "api/metadata", "objects/names", "process/ownership")
+        modules=(
+            *("notebook_do/local/rules/*.py", "notebook_do/local/account/metadata.py"),
+            *("notebook_do/local/objects/stored.py", "notebook_do/local/process/ownership.py"),
         ),
         tests=_in("tests/local", "metadata", "rules", "bounds", "reconcile", "names", "ownership", "account"),
-        beyond=_in("tests/local/api", "lifecycle", "scripts", "settings", "versions", "malformed"),
+        beyond=_in("tests/local/api", "lifecycle", "scripts", "settings", "versions", "malformed", "contents"),
         share=3,
     ),
 }

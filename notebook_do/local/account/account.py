@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.local.account.files import Blobs, open_database
 from notebook_do.local.account.records import (
+    Blobs,
     Deployment,
     Script,
     Version,
-    bound_names,
-    bound_namespaces,
     followed,
+    open_database,
     runnable,
 )
 from notebook_do.local.rules.namespaces import AccountFacts, AccountNamespace, ScriptFacts, Switches
+from notebook_do.local.services.server import transaction
 
 if TYPE_CHECKING:
     import sqlite3
@@ -39,8 +40,13 @@ KEPT_VERSIONS = 100
 
 
 def now() -> str:
-    """Give the time as the API writes it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """Return the time as the API writes it."""
+    return time_text(time.time())
+
+
+def time_text(seconds: float) -> str:
+    """Return a Unix time as the API writes it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +62,7 @@ class AccountChange:
 
 
 class Account:
-    """The account's state; use from one thread."""
+    """The account's state; to be used from one thread."""
 
     def __init__(self, data: Path) -> None:
         self.blobs = Blobs(data)
@@ -81,57 +87,57 @@ class Account:
     # --- reading
 
     def _meta(self, key: str, default: str) -> str:
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, default))
         return self.setting(key) or default
 
     def setting(self, key: str) -> str | None:
-        """One property of the account."""
+        """Return one property of the account; None where it was never set."""
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return str(row[0]) if row else None
 
     def set_setting(self, key: str, value: str) -> None:
         """Remember one property of the account."""
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def version(self, script: str, version_id: str) -> Version | None:
-        """One version of a script."""
+        """Return one version of a script."""
         query = "SELECT body FROM version WHERE id = ? AND script = ?"
         row = self._db.execute(query, (version_id, script)).fetchone()
         return Version.from_json(row[0]) if row else None
 
     def versions(self, script: str, *, newest: int = -1) -> list[Version]:
-        """Give the versions of a script, newest first."""
+        """List the versions of a script, newest first."""
         query = "SELECT body FROM version WHERE script = ? ORDER BY number DESC LIMIT ?"
         return [Version.from_json(body) for (body,) in self._db.execute(query, (script, newest))]
 
     def latest(self, script: str) -> Version | None:
-        """Give the newest version, deployed or not, with the present labels of what it binds."""
+        """Return the newest version, deployed or not, with the present labels of what it binds."""
         newest = next(iter(self.versions(script, newest=1)), None)
         return newest and followed(newest, script, self.namespaces)
 
     def current(self, script: str) -> Version | None:
-        """Give the version that runs, with the present labels of what it binds."""
+        """Return the version that runs, with the present labels of what it binds."""
         version = self.serving.get(script)
         return version and followed(version, script, self.namespaces)
 
     def deployments(self, script: str) -> list[Deployment]:
-        """Give the deployments of a script, newest first."""
+        """List the deployments of a script, newest first."""
         query = "SELECT body FROM deployment WHERE script = ? ORDER BY serial DESC"
-        return [_deployment(body) for (body,) in self._db.execute(query, (script,))]
+        return [Deployment.from_json(body) for (body,) in self._db.execute(query, (script,))]
 
     def schedules(self, script: str) -> list[tuple[str, str]]:
-        """Give the cron triggers of a script with the time they were made."""
+        """List the cron triggers of a script with the time they were made."""
         query = "SELECT cron, created_on FROM schedule WHERE script = ? ORDER BY cron"
         return list(self._db.execute(query, (script,)))
 
     def doomed(self) -> list[str]:
-        """Give deleted namespaces whose objects may still lie on the disk."""
+        """List the deleted namespaces whose objects may still lie on the disk."""
         return [i for (i,) in self._db.execute("SELECT namespace_id FROM doomed")]
 
     def facts(self) -> AccountFacts:
-        """Say what the lifecycle rules decide from."""
+        """Return what the lifecycle rules decide from."""
         scripts = {}
         for name, script in self.scripts.items():
             version = self.serving.get(name)
@@ -139,18 +145,18 @@ class Account:
                 migration_tag=script.migration_tag,
                 declarative=script.declarative,
                 exports=(version and version.exports) or {},
-                bound=frozenset(bound_namespaces(version)) if version else frozenset(),
-                names=frozenset(bound_names(version, name)) if version else frozenset(),
+                bound=frozenset(_bound_namespaces(version)) if version else frozenset(),
+                names=frozenset(_bound_names(version, name)) if version else frozenset(),
             )
         switches = Switches(free_plan=self.setting("free_plan") == "yes", kv_closed=self.setting("kv_closed") == "yes")
         return AccountFacts(scripts=scripts, namespaces=tuple(self.namespaces.values()), switches=switches)
 
     def hosted(self, script: str) -> list[AccountNamespace]:
-        """Give the namespaces of one script."""
+        """List the namespaces of one script."""
         return list(self._hosted.get(script, ()))
 
     def runnable(self) -> list[RunnableWorker]:
-        """Everything that is deployed, ready to run."""
+        """Return everything that is deployed, ready to run; only what changed since the last call is made anew."""
         for name in self.serving.keys() - self._runnable.keys():
             version = followed(self.serving[name], name, self.namespaces)
             self._runnable[name] = runnable(self.blobs, name, version, self.hosted(name))
@@ -158,29 +164,17 @@ class Account:
 
     # --- changing
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._db
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
-
     def apply(self, change: AccountChange) -> None:
         """Make one change, all of it or nothing."""
         name = change.script.name
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             scripts = [(s.name, s.to_json()) for s in (change.script, *change.others)]
             db.executemany("INSERT OR REPLACE INTO script VALUES (?, ?)", scripts)
             if change.version is not None:
                 self._insert_version(db, name, change.version)
             if change.deployment is not None:
-                body = json.dumps(_plain(change.deployment))
-                db.execute(
-                    "INSERT INTO deployment (id, script, body) VALUES (?, ?, ?)", (change.deployment.id, name, body)
-                )
+                row = (change.deployment.id, name, change.deployment.to_json())
+                db.execute("INSERT INTO deployment (id, script, body) VALUES (?, ?, ?)", row)
             if change.namespaces is not None:
                 self._replace_namespaces(db, change.namespaces)
             db.executemany("INSERT OR IGNORE INTO doomed VALUES (?)", [(i,) for i in change.deleted])
@@ -193,9 +187,9 @@ class Account:
         self.blobs.drop(freed)
 
     def delete_script(self, name: str) -> list[str]:
-        """Remove a script with its namespaces; returns their ids, which are doomed from now on."""
+        """Remove a script with its namespaces; returns their ids, whose objects are to be removed from now on."""
         gone = [n.id for n in self.hosted(name)]
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             db.executemany("INSERT OR IGNORE INTO doomed VALUES (?)", [(i,) for i in gone])
             db.execute("DELETE FROM namespace WHERE script = ?", (name,))
             freed = self._delete_versions(db, [v.id for v in self.versions(name)])
@@ -211,18 +205,18 @@ class Account:
 
     def delete_version(self, version_id: str) -> None:
         """Remove one version that does not serve."""
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             freed = self._delete_versions(db, [version_id])
         self.blobs.drop(freed)
 
     def delete_deployment(self, deployment_id: str) -> None:
         """Remove one deployment from the history."""
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             db.execute("DELETE FROM deployment WHERE id = ?", (deployment_id,))
 
     def rename_script(self, name: str, to: str) -> None:
         """Give a script another name; ids, versions and namespaces stay."""
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             body = json.dumps({**json.loads(self.scripts[name].to_json()), "name": to, "modified_on": now()})
             db.execute("DELETE FROM script WHERE name = ?", (name,))
             db.execute("INSERT INTO script VALUES (?, ?)", (to, body))
@@ -239,7 +233,7 @@ class Account:
     def set_schedules(self, script: str, crons: Iterable[str]) -> None:
         """Replace the cron triggers of a script; those that stay keep their time."""
         wanted = list(crons)
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             known = {cron for cron, _ in self.schedules(script)}
             db.executemany(
                 "DELETE FROM schedule WHERE script = ? AND cron = ?", [(script, c) for c in known - set(wanted)]
@@ -248,13 +242,13 @@ class Account:
             db.executemany("INSERT OR IGNORE INTO schedule VALUES (?, ?, ?)", made)
 
     def forgotten(self, namespace_id: str) -> None:
-        """Note that a doomed namespace's objects are gone from the disk."""
-        with self._transaction() as db:
+        """Note that the objects of a deleted namespace are gone from the disk."""
+        with transaction(self._db) as db:
             db.execute("DELETE FROM doomed WHERE namespace_id = ?", (namespace_id,))
 
     @contextmanager
     def incoming(self) -> Iterator[None]:
-        """Keep modules for an upload; when it fails, what no record refers to goes again."""
+        """Let an upload keep contents; when it fails, those that no record refers to are removed."""
         try:
             yield
         except BaseException:
@@ -279,11 +273,11 @@ class Account:
         db.executemany("INSERT INTO namespace VALUES (?, ?, ?, ?)", rows)
 
     def _prune(self, db: sqlite3.Connection, script: str) -> list[str]:
-        """Drop the oldest history of a script; returns the digests that nothing refers to any more."""
+        """Delete the oldest history of a script; returns the digests that no version refers to any more."""
         query = "SELECT serial, body FROM deployment WHERE script = ? ORDER BY serial DESC"
         rows = list(db.execute(query, (script,)))
         db.executemany("DELETE FROM deployment WHERE serial = ?", [(serial,) for serial, _ in rows[KEPT_VERSIONS:]])
-        serving = {version for _, body in rows[:1] for version, _ in _deployment(body).versions}
+        serving = {version for _, body in rows[:1] for version, _ in Deployment.from_json(body).versions}
         numbered = db.execute("SELECT id FROM version WHERE script = ? ORDER BY number DESC", (script,))
         old = [i for (i,) in list(numbered)[KEPT_VERSIONS:] if i not in serving]
         return self._delete_versions(db, old)
@@ -302,7 +296,7 @@ class Account:
         self._set_namespaces(AccountNamespace(id=i, script=s, class_name=c, sqlite=bool(q)) for i, s, c, q in rows)
 
     def _set_namespaces(self, namespaces: Iterable[AccountNamespace]) -> None:
-        """Take the account's namespaces; what hosts or binds a changed one must be made ready to run again."""
+        """Replace the account's namespaces; what hosts or binds a changed one must be made ready to run again."""
         before, self.namespaces = self.namespaces, {n.id: n for n in namespaces}
         self._hosted = {}
         for namespace in self.namespaces.values():
@@ -310,7 +304,7 @@ class Account:
         changed = {i for i in before.keys() | self.namespaces.keys() if before.get(i) != self.namespaces.get(i)}
         hosts = {n.script for side in (before, self.namespaces) for i, n in side.items() if i in changed}
         for name, version in self.serving.items():
-            if name in hosts or not changed.isdisjoint(bound_namespaces(version)):
+            if name in hosts or not changed.isdisjoint(_bound_namespaces(version)):
                 self._runnable.pop(name, None)
 
     def _reload_active(self, name: str) -> None:
@@ -318,7 +312,7 @@ class Account:
         row = self._db.execute(query, (name,)).fetchone()
         if row is None:
             return
-        deployment = _deployment(row[0])
+        deployment = Deployment.from_json(row[0])
         self.active[name] = deployment
         version = self.version(name, deployment.serving)
         if version is not None:
@@ -326,22 +320,27 @@ class Account:
 
 
 def new_version_id() -> str:
-    """Give a fresh version or deployment id."""
+    """Return a fresh version or deployment id."""
     return str(uuid.uuid4())
 
 
 def new_hex_id() -> str:
-    """Give a fresh namespace id or script tag: 32 hex digits that say nothing."""
+    """Return a fresh namespace id or script tag: 32 random hex digits.
+
+    Random and not made of names: a namespace keeps its id when its labels change, and a name may be used again.
+    """
     return secrets.token_hex(16)
 
 
-def _deployment(body: str) -> Deployment:
-    raw = json.loads(body)
-    return Deployment(**{**raw, "versions": tuple((i, p) for i, p in raw["versions"])})
+def _bound_namespaces(version: Version) -> list[str]:
+    """List the ids of the namespaces that a version binds."""
+    return [b["namespace_id"] for b in _object_bindings(version) if "namespace_id" in b]
 
 
-_DEPLOYED = ("id", "created_on", "source", "versions", "annotations", "code_update_strategy")
+def _bound_names(version: Version, script: str) -> list[tuple[str, str]]:
+    """List the (script, class) that a version binds, by the names that it was uploaded with."""
+    return [(b.get("script_name") or script, str(b.get("class_name"))) for b in _object_bindings(version)]
 
 
-def _plain(deployment: Deployment) -> dict[str, Any]:
-    return {key: getattr(deployment, key) for key in _DEPLOYED}
+def _object_bindings(version: Version) -> list[dict[str, Any]]:
+    return [binding for binding in version.bindings if binding["type"] == "durable_object_namespace"]

@@ -1,6 +1,6 @@
 """One upload from candidate to deployed version: probe, rules, trial start, one transaction, then the running islands.
 
-Whatever is refused on the way changes nothing. Callers hold `cloud.lock`: uploads of the account are one at a time.
+Whatever is refused on the way changes nothing. Callers hold the account's lock: uploads are one at a time.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.local.account.account import Account, AccountChange, new_hex_id, new_version_id, now
+from notebook_do.local.account.metadata import ScriptUpload, check_parts
 from notebook_do.local.account.records import DEFERRED, Code, Deployment, Script, Version, followed, runnable
-from notebook_do.local.api.metadata import ScriptUpload, check_parts
 from notebook_do.local.rules.bounds import check_queues, check_resources, check_services, check_tails
 from notebook_do.local.rules.exports import is_class, reconcile, state_of
 from notebook_do.local.rules.namespaces import (
@@ -24,42 +24,26 @@ from notebook_do.local.rules.namespaces import (
     migrate,
 )
 from notebook_do.local.rules.refusals import refuse
-from notebook_do.local.runtime.spec import ProbeReport, ScriptInvalid
+from notebook_do.local.runtime.spec import ENTRYPOINT_KINDS, ProbeReport, ScriptInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from pathlib import Path
-
-    from notebook_do.local.account.zones import Zones
-    from notebook_do.local.api.assets import AssetUploads
-    from notebook_do.local.api.tails import Tails
     from notebook_do.local.runtime.runtime import Runtime
-
-_HANDLED = frozenset({"durable-object", "worker-entrypoint", "workflow"})
 
 
 @dataclass(slots=True, kw_only=True)
-class Cloud:
-    """Everything that the routes work on."""
+class RunningAccount:
+    """The account, and the runtime that runs what is deployed in it."""
 
-    data: Path
     account: Account
     runtime: Runtime
-    tails: Tails
-    zones: Zones
-    uploads: AssetUploads
-    api_port: int
-    workers_port: int
     strict: bool = False
     """Whether KV, R2, D1 and queues must have been made before they are bound."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    settled: Callable[[], Awaitable[bool]] | None = None
-    """Waits until all that was sent to the API before is carried out, and says whether it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """What an accepted upload became."""
+    """What an accepted upload became; `reconciliation` is the answer to its `exports`, where it manages classes."""
 
     script: Script
     version: Version
@@ -67,22 +51,24 @@ class Published:
 
 
 def fresh_script(name: str) -> Script:
-    """Give a script that does not exist yet."""
+    """Return a script that does not exist yet."""
     return Script(name=name, tag=new_hex_id(), created_on=now(), modified_on=now())
 
 
-async def publish(cloud: Cloud, name: str, upload: ScriptUpload, *, source: str, trigger: str = "upload") -> Published:
+async def publish(
+    running: RunningAccount, name: str, upload: ScriptUpload, *, source: str, trigger: str = "upload"
+) -> Published:
     """Make an upload the deployed version of a script, at 100 %."""
     check_parts(upload)
-    script = cloud.account.scripts.get(name) or fresh_script(name)
-    report = await probed(cloud, name, upload.code)
-    _check_consumed(cloud, name, report)
-    facts = cloud.account.facts()
+    script = running.account.scripts.get(name) or fresh_script(name)
+    report = await probed(running, name, upload.code)
+    _check_consumed(running, name, report)
+    facts = running.account.facts()
     after = decide(facts, script, upload, report)
-    bindings = bound(cloud, name, upload.bindings, facts=facts, after=after, report=report)
-    check_tails(name, upload.settings.get("tail_consumers") or [], cloud.account.scripts)
-    script = _moved_on(replace(script, settings={**script.settings, **upload.settings}), facts, after, source)
-    version = _version(cloud.account, script, upload, bindings=bindings, report=report, source=source)
+    bindings = bound(running, name, upload.bindings, facts=facts, after=after, report=report)
+    check_tails(name, upload.settings.get("tail_consumers") or [], running.account.scripts)
+    script = _changed(replace(script, settings={**script.settings, **upload.settings}), facts, after, source)
+    version = _version(running.account, script, upload, bindings=bindings, report=report, source=source)
     script = replace(script, next_number=script.next_number + 1)
     deployment = Deployment(
         id=new_version_id(),
@@ -90,97 +76,109 @@ async def publish(cloud: Cloud, name: str, upload: ScriptUpload, *, source: str,
         source=source,
         versions=((version.id, 100.0),),
         annotations={"workers/triggered_by": trigger, **_message(upload.options)},
-        code_update_strategy=upload.strategy or _last_strategy(cloud.account, name),
+        code_update_strategy=upload.strategy or _last_strategy(running.account, name),
     )
-    await _trial(cloud, name, version, after)
-    await commit(cloud, after, AccountChange(script=script, version=version, deployment=deployment))
+    await _trial(running, name, version, after)
+    await commit(running, after, AccountChange(script=script, version=version, deployment=deployment))
     return Published(script=script, version=version, reconciliation=after.reconciliation)
 
 
-async def store_version(cloud: Cloud, name: str, upload: ScriptUpload, *, source: str) -> Published:
-    """Keep an upload as a version that is not deployed; class lifecycles cannot be part of it."""
-    script = cloud.account.scripts[name]
+async def store_version(running: RunningAccount, name: str, upload: ScriptUpload, *, source: str) -> Published:
+    """Keep an upload as a version that is not deployed.
+
+    `migrations` cannot be part of it (10211), as they take effect at once; `exports` can, as they are reconciled when
+    the version is deployed.
+    """
+    script = running.account.scripts[name]
     check_parts(upload)
     if upload.migrates:
         raise refuse("version_migration")
-    report = await probed(cloud, name, upload.code)
-    facts = cloud.account.facts()
+    report = await probed(running, name, upload.code)
+    facts = running.account.facts()
     after = _unchanged(facts, script)
-    if not upload.declares_classes:
+    if not upload.declares_classes:  # without migrations: refuses code that lost a class with objects
         after = migrate(facts, name, exported=exported_classes(report), migrations=None, new_id=new_hex_id)
     _check_version_bindings(facts, name, upload, report)
-    bindings = bound(cloud, name, upload.bindings, facts=facts, after=after, report=report)
-    version = _version(cloud.account, script, upload, bindings=bindings, report=report, source=source)
-    await _trial(cloud, name, version, after)
-    cloud.account.apply(AccountChange(script=replace(script, next_number=script.next_number + 1), version=version))
+    bindings = bound(running, name, upload.bindings, facts=facts, after=after, report=report)
+    version = _version(running.account, script, upload, bindings=bindings, report=report, source=source)
+    await _trial(running, name, version, after)
+    running.account.apply(AccountChange(script=replace(script, next_number=script.next_number + 1), version=version))
     return Published(script=script, version=version)
 
 
-async def redeploy(cloud: Cloud, name: str, deployment: Deployment) -> Published:
+async def redeploy(running: RunningAccount, name: str, deployment: Deployment) -> Published:
     """Make stored versions the serving ones; the first with the largest share runs."""
-    account, script = cloud.account, cloud.account.scripts[name]
+    account, script = running.account, running.account.scripts[name]
     version = account.version(name, deployment.serving)
     if version is None:
         raise refuse("no_version")
     facts = account.facts()
     upload = ScriptUpload(code=version.code, bindings=version.bindings, exports=version.exports)
     if not (upload.declares_classes or script.declarative):
+        # Its code was written for other classes. The version that serves fits, whatever was counted meanwhile.
         if version.lifecycle != script.lifecycle and version != account.serving.get(name):
             raise refuse("lifecycle_rollback", version=version.id)
         after = _unchanged(facts, script)
     else:
         after = decide(facts, script, upload, version.code.report)
     check_bindings_of(facts, after, name, version.bindings, version.code.report)
-    script = _moved_on(script, facts, after, deployment.source)
-    await _trial(cloud, name, version, after)
-    await commit(cloud, after, AccountChange(script=script, deployment=deployment))
+    script = _changed(script, facts, after, deployment.source)
+    await _trial(running, name, version, after)
+    await commit(running, after, AccountChange(script=script, deployment=deployment))
     return Published(script=script, version=version, reconciliation=after.reconciliation)
 
 
-async def commit(cloud: Cloud, after: Lifecycle, change: AccountChange) -> None:
-    """Write one change, then bring what runs up to date with it."""
+async def commit(running: RunningAccount, after: Lifecycle, change: AccountChange) -> None:
+    """Write one change, then bring what runs up to date with it.
+
+    In this order: a process that dies in between starts with what was written, and what was answered is on the disk.
+    """
     namespaces = {n.id: n for n in after.namespaces}
-    moved = namespaces != cloud.account.namespaces
-    before = _running(cloud.account) if moved else {}
+    moved = namespaces != running.account.namespaces
+    before = _worker_versions(running.account) if moved else {}
     if moved:
-        others = tuple(_losers(cloud.account, after, change.script.name))
+        others = tuple(_others_changed(running.account, after, change.script.name))
         change = replace(change, namespaces=after.namespaces, deleted=after.deleted, others=others)
-    cloud.account.apply(change)
-    changed = {change.script.name} | {n for n, v in _running(cloud.account).items() if moved and before.get(n) != v}
-    await cloud.runtime.changed(sorted(changed))
-    await forget(cloud, after.deleted)
+    running.account.apply(change)
+    changed = {change.script.name} | {
+        n for n, v in _worker_versions(running.account).items() if moved and before.get(n) != v
+    }
+    await running.runtime.changed(sorted(changed))
+    await forget(running, after.deleted)  # last: a process that still runs must not lose the files under it
 
 
-async def forget(cloud: Cloud, namespace_ids: tuple[str, ...] | list[str]) -> None:
+async def forget(running: RunningAccount, namespace_ids: tuple[str, ...] | list[str]) -> None:
     """Remove the objects of deleted namespaces from the disk."""
     for namespace_id in namespace_ids:
-        await cloud.runtime.forget(namespace_id)
-        cloud.account.forgotten(namespace_id)
+        await running.runtime.forget(namespace_id)
+        running.account.forgotten(namespace_id)
 
 
-async def probed(cloud: Cloud, name: str, code: Code) -> ProbeReport:
+async def probed(running: RunningAccount, name: str, code: Code) -> ProbeReport:
     """Find out what the code exports; code that was probed before is not started again."""
-    known = cloud.account.latest(name)
+    known = running.account.latest(name)
     if known and _same_program(known.code, code):
         return known.code.report
     version = Version(id="probe", number=0, created_on="", source="", code=code, etag="")
     try:
-        report = await cloud.runtime.probe(runnable(cloud.account.blobs, name, version, ()))
+        report = await running.runtime.probe(runnable(running.account.blobs, name, version, ()))
     except ScriptInvalid as invalid:
         raise refuse("startup", text=invalid) from None
-    if not report.default_handlers and not any(export.kind in _HANDLED for export in report.exports):
+    if not report.default_handlers and not any(export.kind in ENTRYPOINT_KINDS for export in report.exports):
         raise refuse("no_handlers")
     return report
 
 
-def _check_consumed(cloud: Cloud, name: str, report: ProbeReport) -> None:
+def _check_consumed(running: RunningAccount, name: str, report: ProbeReport) -> None:
     """Refuse code without `queue()` while the script consumes a queue."""
-    consumers = cloud.runtime.services.queues.consumers().values()
+    consumers = running.runtime.services.queues.consumers().values()
     if "queue" not in report.default_handlers and any(consumer.script == name for consumer in consumers):
         raise refuse("queue_handler_missing")
 
 
 def _same_program(one: Code, other: Code) -> bool:
+    """Say whether two uploads run alike: the date and the flags decide with the code what can be exported."""
+
     def program(code: Code) -> tuple[object, ...]:
         return code.content_digest(), code.compatibility_date, code.compatibility_flags
 
@@ -212,7 +210,7 @@ def check_bindings_of(
 
 
 def bound(  # noqa: PLR0913 - everything that a binding may refer to
-    cloud: Cloud,
+    running: RunningAccount,
     name: str,
     bindings: tuple[dict[str, Any], ...],
     *,
@@ -223,10 +221,10 @@ def bound(  # noqa: PLR0913 - everything that a binding may refer to
     """Tie Durable Object bindings to namespace ids; refuse those, and other bindings, that lead nowhere."""
     labelled = tuple(_labelled(binding, name, after) for binding in bindings)
     check_bindings(after, name, account=facts, exported=exported_classes(report), bindings=labelled)
-    check_services(name, labelled, cloud.account.scripts)
-    if cloud.strict:
-        check_resources(labelled, cloud.runtime.services.directory)
-        check_queues(labelled, [name for name, *_ in cloud.runtime.services.queues.queues()])
+    check_services(name, labelled, running.account.scripts)
+    if running.strict:
+        check_resources(labelled, running.runtime.services.directory)
+        check_queues(labelled, [name for name, *_ in running.runtime.services.queues.queues()])
     return tuple(_tied(binding, name, after) for binding in labelled)
 
 
@@ -237,7 +235,7 @@ def _labelled(binding: dict[str, Any], name: str, after: Lifecycle) -> dict[str,
         return binding
     namespace = next((n for n in after.namespaces if n.id == namespace_id), None)
     if binding.get("class_name"):
-        # The labels win, as they are what people write; the id may be that of an earlier read.
+        # The labels count, as they are what people write; the id may be that of an earlier read.
         return {key: value for key, value in binding.items() if key != "namespace_id"}
     if namespace is None:
         raise refuse("no_namespace", id=namespace_id)
@@ -266,8 +264,8 @@ def _check_version_bindings(facts: AccountFacts, name: str, upload: ScriptUpload
         raise refuse("version_unprovisioned" if live else "version_binding", name=class_name)
 
 
-def _moved_on(script: Script, facts: AccountFacts, after: Lifecycle, source: str) -> Script:
-    """Give the script after this change."""
+def _changed(script: Script, facts: AccountFacts, after: Lifecycle, source: str) -> Script:
+    """Return the script after this change; its count of lifecycle changes rises when its classes are others then."""
     changed = _labels(facts.of(script.name)) != _labels(after.of(script.name))
     return replace(
         script,
@@ -279,8 +277,8 @@ def _moved_on(script: Script, facts: AccountFacts, after: Lifecycle, source: str
     )
 
 
-def _losers(account: Account, after: Lifecycle, name: str) -> list[Script]:
-    """Other scripts whose namespaces this change took or gave: their old versions no longer fit either."""
+def _others_changed(account: Account, after: Lifecycle, name: str) -> list[Script]:
+    """Return the other scripts that this change takes a namespace from or gives one: older versions do not fit them."""
     now_there = {n.id: n for n in after.namespaces}
     moved = [(n, now_there.get(i)) for i, n in account.namespaces.items() if now_there.get(i) != n]
     names = {n.script for pair in moved for n in pair if n is not None} - {name}
@@ -322,7 +320,10 @@ def _version(  # noqa: PLR0913 - the parts of a version
 
 
 def _last_strategy(account: Account, name: str) -> dict[str, Any]:
-    """Give what a change of settings or secrets leaves as it is (emulated: no document says that it does)."""
+    """Return the strategy of the active deployment, which a change of settings or secrets leaves as it is.
+
+    Emulated: no document says that it does.
+    """
     active = account.active.get(name)
     return active.code_update_strategy if active else dict(DEFERRED)
 
@@ -332,14 +333,14 @@ def _message(options: dict[str, Any]) -> dict[str, str]:
     return {key: value for key, value in annotations.items() if key == "workers/message"}
 
 
-async def _trial(cloud: Cloud, name: str, version: Version, after: Lifecycle) -> None:
+async def _trial(running: RunningAccount, name: str, version: Version, after: Lifecycle) -> None:
     """Start the candidate once, away from all stored objects."""
     try:
         version = followed(version, name, {n.id: n for n in after.namespaces})
-        await cloud.runtime.check(runnable(cloud.account.blobs, name, version, after.of(name).values()))
+        await running.runtime.check(runnable(running.account.blobs, name, version, after.of(name).values()))
     except ScriptInvalid as invalid:
         raise refuse("startup", text=invalid) from None
 
 
-def _running(account: Account) -> dict[str, str]:
+def _worker_versions(account: Account) -> dict[str, str]:
     return {worker.name: worker.version for worker in account.runnable()}

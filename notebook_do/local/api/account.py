@@ -1,15 +1,22 @@
-"""Routes of the account itself: who am I, the account, its subdomain; namespaces and objects; tails."""
+"""Routes of the account itself: who asks, its subdomain; its Durable Object namespaces, their objects and contents.
+
+What only this Cloudflare can tell lies under `/local/` and reads only, but for the switches: the contents of stored
+objects, and whether a mutation is still under way.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
 
 from notebook_do.local.api.envelope import (
+    AUTHOR,
     answer,
-    as_object,
+    cloud_of,
     cursor_key,
     cursor_of,
     paged,
@@ -17,18 +24,31 @@ from notebook_do.local.api.envelope import (
     read_json,
     read_object,
 )
-from notebook_do.local.api.scripts import cloud_of, existing
-from notebook_do.local.api.views import AUTHOR
+from notebook_do.local.objects.stored import (
+    MOST_ROWS,
+    SECONDS,
+    ReadError,
+    Selected,
+    StoredObject,
+    folder_of,
+    object_id,
+    select,
+    values,
+)
+from notebook_do.local.rules.bounds import as_object
 from notebook_do.local.rules.refusals import refuse
-from notebook_do.local.runtime.spec import ScriptInvalid
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from notebook_do.local.account.publish import Cloud
+    from notebook_do.local.api.envelope import Cloud
     from notebook_do.local.rules.namespaces import AccountNamespace
 
+_OBJECT_ID = re.compile(r"[0-9a-f]{64}")
+_MISSING = re.compile(r"no such (table|column)")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 _NAME = "Local account"
 DEFAULT_SUBDOMAIN = "local"
@@ -36,7 +56,7 @@ SWITCHES = ("free_plan", "kv_closed")
 
 
 async def verify_token(request: Request) -> Response:
-    """Give the token came through the gate, so it is valid."""
+    """Say that the token is valid: it came through the gate."""
     message = {"code": 10000, "message": "This API Token is valid and active", "type": None}
     return answer({"id": cloud_of(request).account.id, "status": "active"}, messages=[message])
 
@@ -52,18 +72,18 @@ def _account(cloud: Cloud) -> dict[str, Any]:
 
 
 async def list_accounts(request: Request) -> Response:
-    """Give the one account."""
+    """List the one account."""
     shown, info = paged(request, [_account(cloud_of(request))], per_page=20)
     return answer(shown, info=info)
 
 
 async def get_account(request: Request) -> Response:
-    """Give the account."""
+    """Return the account."""
     return answer(_account(cloud_of(request)))
 
 
 async def list_memberships(request: Request) -> Response:
-    """Give the token's owner is a member of the one account."""
+    """List the one membership: the token's owner is a member of the one account."""
     cloud = cloud_of(request)
     membership = {
         "id": cloud.account.id,
@@ -77,17 +97,17 @@ async def list_memberships(request: Request) -> Response:
 
 
 async def get_user(request: Request) -> Response:
-    """Give the token's owner."""
+    """Return the token's owner."""
     return answer({"id": cloud_of(request).account.id, "email": AUTHOR, "first_name": None, "last_name": None})
 
 
 async def account_settings(_request: Request) -> Response:
-    """Defaults for new Workers."""
+    """Return the defaults for new Workers."""
     return answer({"default_usage_model": "standard", "green_compute": False})
 
 
 async def get_subdomain(request: Request) -> Response:
-    """Give the account's workers.dev label; here it is only a name that clients want to see."""
+    """Return the account's workers.dev label; here it is only a name that clients want to see."""
     return answer({"subdomain": cloud_of(request).account.setting("subdomain") or DEFAULT_SUBDOMAIN})
 
 
@@ -111,16 +131,15 @@ async def switches(request: Request) -> Response:
     return answer({name: cloud.account.setting(name) == "yes" for name in SWITCHES})
 
 
-async def run_cron(request: Request) -> Response:
-    """Run the `scheduled` handler of a Worker now; only this Cloudflare has this."""
-    cloud, script = existing(request)
-    cron = as_object(await read_json(request, empty={}), "body").get("cron", "* * * * *")
-    if script.name not in cloud.account.serving:
-        raise refuse("no_versions")
-    try:
-        return answer(await cloud.runtime.run_cron(script.name, str(cron)))
-    except ScriptInvalid as invalid:
-        raise refuse("startup", text=invalid) from None
+async def settled(request: Request) -> Response:
+    """Say whether all that was sent to this API before the question is carried out, waiting a second at most.
+
+    Where it is, a mutation whose sender is gone and that shows nowhere will never show. `port` is where the question
+    arrived: what was sent to another one, a proxy say, may still be on its way.
+    """
+    cloud = cloud_of(request)
+    done = cloud.settled is not None and await cloud.settled()
+    return answer({"settled": done, "port": cloud.api_port})
 
 
 def _namespace_item(namespace: AccountNamespace) -> dict[str, Any]:
@@ -134,14 +153,14 @@ def _namespace_item(namespace: AccountNamespace) -> dict[str, Any]:
 
 
 async def list_namespaces(request: Request) -> Response:
-    """Give the Durable Object namespaces of the account."""
+    """List the Durable Object namespaces of the account."""
     namespaces = sorted(cloud_of(request).account.namespaces.values(), key=lambda n: (n.script, n.class_name))
     shown, info = paged(request, namespaces)
     return answer([_namespace_item(namespace) for namespace in shown], info=info)
 
 
 async def get_namespace(request: Request) -> Response:
-    """Give one namespace."""
+    """Return one namespace."""
     namespace_id = request.path_params["namespace_id"]
     namespace = cloud_of(request).account.namespaces.get(namespace_id)
     if namespace is None:
@@ -150,7 +169,7 @@ async def get_namespace(request: Request) -> Response:
 
 
 async def list_objects(request: Request) -> Response:
-    """Give the stored objects of a namespace by id; `name` is added where it is known, which Cloudflare cannot do."""
+    """List the stored objects of a namespace by id; `name` is added where it is known, which Cloudflare cannot do."""
     cloud, namespace_id = cloud_of(request), request.path_params["namespace_id"]
     if namespace_id not in cloud.account.namespaces:
         raise refuse("no_namespace", id=namespace_id[:64])
@@ -164,35 +183,81 @@ async def list_objects(request: Request) -> Response:
     return answer(items, info={"count": len(shown), "cursor": cursor, "cursors": {"after": cursor}})
 
 
-async def get_tail(request: Request) -> Response:
-    """Give the newest open tail of a script: the published form of this answer is one tail, not a list."""
-    cloud, script = existing(request)
-    tails = cloud.tails.of(script.name)
-    return answer(tails[-1].to_json(cloud.api_port) if tails else None)
+async def query(request: Request) -> Response:
+    """Run one SELECT on one object (`object`: its name or id) or on each; returns columns and rows by object.
+
+    Of all objects, those that lack the table or column are left out, unless every one does.
+    """
+    folder, chosen, body = await _chosen(request)
+    sql, params = body.get("sql"), body.get("params") or []
+    if not isinstance(sql, str) or not sql.strip():
+        raise refuse("bad_field", where="sql", why="must be a statement")
+    if not isinstance(params, list) or not all(isinstance(p, str | int | float | None) for p in params):
+        raise refuse("bad_field", where="params", why="must be a list of numbers, strings and nulls")
+    try:
+        found = await asyncio.to_thread(_selected, folder, chosen, sql, params)
+    except ReadError as error:
+        raise refuse("bad_query", why=error) from None
+    return answer([{**_named(one), "columns": got.columns, "rows": got.rows} for one, got in found])
 
 
-async def open_tail(request: Request) -> Response:
-    """Begin a tail; its websocket address is part of the answer."""
-    cloud, script = existing(request)
+def _selected(
+    folder: Path, chosen: list[StoredObject], sql: str, params: list[Any]
+) -> list[tuple[StoredObject, Selected]]:
+    """Run one statement on each object; time and rows are bounded for all of them together."""
+    until, left, found, missing = time.monotonic() + SECONDS, MOST_ROWS, [], None
+    for one in chosen:
+        try:
+            got = select(folder / f"{one.id}.sqlite", sql, params, until=until, most=left)
+        except ReadError as error:
+            if not _MISSING.match(str(error)):
+                raise
+            missing = error
+            continue
+        if got is not None:
+            left -= len(got.rows)
+            found.append((one, got))
+    if missing is not None and not found:
+        raise missing
+    return found
+
+
+async def list_values(request: Request) -> Response:
+    """Return what `storage.put` stored, by key, of one object (`object`: its name or id) or of each."""
+    folder, chosen, _ = await _chosen(request)
+
+    def look() -> list[dict[str, Any]]:
+        found = [(one, key, value) for one in chosen for key, value in values(folder / f"{one.id}.sqlite")]
+        return [{**_named(one), "key": key, "value": value} for one, key, value in found]
+
+    return answer(await asyncio.to_thread(look))
+
+
+async def _chosen(request: Request) -> tuple[Path, list[StoredObject], dict[str, Any]]:
+    """Find the folder of the namespace, and the objects that the body asks for."""
+    cloud, namespace_id = cloud_of(request), request.path_params["namespace_id"]
+    if namespace_id not in cloud.account.namespaces:
+        raise refuse("no_namespace", id=namespace_id[:64])
     body = as_object(await read_json(request, empty={}), "body")
-    filters = body.get("filters") or []
-    if not isinstance(filters, list):
-        raise refuse("bad_field", where="filters", why="must be a list")
-    tail = cloud.tails.open(script.name, [as_object(item, "filters") for item in filters])
-    return answer(tail.to_json(cloud.api_port))
+    stored = await cloud.runtime.objects(namespace_id)
+    if (asked := body.get("object")) is not None:
+        if not isinstance(asked, str):
+            raise refuse("bad_field", where="object", why="must be a name or an id")
+        wanted = asked if _OBJECT_ID.fullmatch(asked) else object_id(namespace_id, asked)
+        stored = [one for one in stored if one.id == wanted]
+        if not stored:
+            raise refuse("no_object", name=asked[:100], id=namespace_id)
+    return folder_of(cloud.runtime.storage, namespace_id), stored, body
 
 
-async def close_tail(request: Request) -> Response:
-    """End a tail."""
-    cloud, script = existing(request)
-    cloud.tails.close(script.name, request.path_params["tail_id"])
-    return answer(None)
+def _named(one: StoredObject) -> dict[str, Any]:
+    return {"object_id": one.id, "name": one.name}
 
 
 def routes(account: str) -> list[Route]:
-    """Give the routes under one account's path."""
+    """List the routes under one account's path."""
     objects = account + "/workers/durable_objects/namespaces"
-    tails = account + "/workers/scripts/{script_name}/tails"
+    contents = account + "/local/namespaces/{namespace_id}"
     return [
         Route(account, get_account, methods=["GET"]),
         Route(account + "/tokens/verify", verify_token, methods=["GET"]),
@@ -200,18 +265,17 @@ def routes(account: str) -> list[Route]:
         Route(account + "/workers/subdomain", get_subdomain, methods=["GET"]),
         Route(account + "/workers/subdomain", put_subdomain, methods=["PUT"]),
         Route(account + "/local/switches", switches, methods=["GET", "PATCH"]),
-        Route(account + "/local/scripts/{script_name}/cron", run_cron, methods=["POST"]),
         Route(objects, list_namespaces, methods=["GET"]),
         Route(objects + "/{namespace_id}", get_namespace, methods=["GET"]),
         Route(objects + "/{namespace_id}/objects", list_objects, methods=["GET"]),
-        Route(tails, get_tail, methods=["GET"]),
-        Route(tails, open_tail, methods=["POST"]),
-        Route(tails + "/{tail_id}", close_tail, methods=["DELETE"]),
+        Route(account + "/local/settled", settled, methods=["GET"]),
+        Route(contents + "/query", query, methods=["POST"]),
+        Route(contents + "/values", list_values, methods=["POST"]),
     ]
 
 
 def user_routes(root: str) -> list[Route]:
-    """Give the routes of the token's owner."""
+    """List the routes of the token's owner."""
     return [
         Route(root + "/user", get_user, methods=["GET"]),
         Route(root + "/user/tokens/verify", verify_token, methods=["GET"]),

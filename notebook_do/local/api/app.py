@@ -20,11 +20,10 @@ from starlette.routing import Route, WebSocketRoute
 from notebook_do.local.api import (
     account,
     assets,
-    contents,
-    queues,
     resources,
     scripts,
     settings,
+    tails,
     versions,
     workers,
     zones,
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
     from starlette.websockets import WebSocket
 
-    from notebook_do.local.account.publish import Cloud
+    from notebook_do.local.api.envelope import Cloud
 
 ROOT = "/client/v4"
 _METHODS = ["GET", "PUT", "POST", "PATCH", "DELETE"]
@@ -52,9 +51,9 @@ _log = logging.getLogger(__name__)
 
 
 def app_of(cloud: Cloud, token: str, *, patience: float) -> ASGIApp:
-    """Build the API's application with its gate."""
+    """Return the API's application with its gate."""
     path = f"{ROOT}/accounts/{cloud.account.id}"
-    groups = (account, scripts, settings, versions, workers, queues, resources, contents, zones, assets)
+    groups = (account, scripts, settings, tails, versions, workers, resources, zones, assets)
     routes = [route for group in groups for route in group.routes(path)]
     other = [
         Route(ROOT + "/accounts/{account_id}", _other_account, methods=_METHODS),
@@ -82,7 +81,7 @@ async def _tail(websocket: WebSocket) -> None:
 
 
 async def _other_account(request: Request) -> Response:
-    """Every path of an account that no route took."""
+    """Refuse a path of an account that no route took, as another account's, for its method or as unknown."""
     given = request.path_params["account_id"]
     ours = request.app.state.cloud.account.id
     if given != ours and _ACCOUNT_ID.match(given):
@@ -116,8 +115,9 @@ async def _failed(_request: Request, _error: Exception) -> Response:
 
 
 class Guard:
-    """ASGI middleware; `opens_tail` says whether a websocket path holds the secret of an open tail.
+    """The gate: ASGI middleware before every route.
 
+    `opens_tail` says whether a websocket path holds the secret of an open tail, as clients send no token there.
     `opens_upload` says whether a token is that of an open upload of static assets, and good for that path alone.
     """
 
@@ -147,7 +147,7 @@ class Guard:
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
-        hosts = headers.getlist("host")
+        hosts = headers.getlist("host")  # a page under its own name that leads to 127.0.0.1 sends that name here
         if len(hosts) != 1 or hosts[0] not in self._hosts:
             raise refuse("wrong_host")
         if "origin" in headers or headers.get("sec-fetch-site", "none") != "none":
@@ -169,7 +169,7 @@ class Guard:
             raise refused
         if path.endswith(UPLOAD) and self._opens_upload(given):
             return
-        if not hmac.compare_digest(given.encode("utf-8", "replace"), self._token):
+        if not hmac.compare_digest(given.encode("utf-8", "replace"), self._token):  # in a time that tells nothing
             raise refuse("invalid_token" if path.endswith("/tokens/verify") else "wrong_token")
 
 

@@ -1,6 +1,6 @@
 """Static assets on their way in: sessions that say which files are missing, and the token that stands for all of them.
 
-Emulated: a token looks like a JWT and is known by its text alone; sessions end with the process, kept files do not.
+Emulated: a token looks like a JWT and is known by its text alone; sessions end with the process, while the files stay.
 The media type that a client sends is kept, but workerd serves a file as the type of its ending.
 """
 
@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
 
-from notebook_do.local.api.envelope import answer, as_object, read_object
-from notebook_do.local.api.metadata import check_script_name
-from notebook_do.local.api.multipart import read_form
-from notebook_do.local.api.scripts import cloud_of
+from notebook_do.local.account.metadata import check_script_name
+from notebook_do.local.api.envelope import answer, cloud_of, read_object, received
+from notebook_do.local.rules.bounds import as_object
 from notebook_do.local.rules.refusals import refuse
 from notebook_do.local.runtime.config import is_plain
 from notebook_do.local.services.server import Database
@@ -32,8 +31,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from notebook_do.local.account.files import Blobs
-    from notebook_do.local.account.records import Version
+    from notebook_do.local.account.records import Blobs, Version
 
 MOST_FILES = 20_000
 LARGEST_FILE = 25 << 20
@@ -75,7 +73,7 @@ class AssetUploads:
         return token in self._sessions
 
     def begin(self, manifest: Any) -> dict[str, Any]:
-        """Open a session; gives its token and the missing files in buckets, or at once the token of completion."""
+        """Open a session; returns its token and the missing files in buckets, or at once the token of completion."""
         files = _manifest(manifest)
         missing = {hash_ for hash_, _ in files.values() if self._kept(hash_) is None}
         session = UploadSession(files=files, missing=set(missing), completion=_token())
@@ -104,7 +102,7 @@ class AssetUploads:
         session.missing.discard(name)
 
     def progress(self, token: str) -> dict[str, Any]:
-        """Give the answer to an upload: the token of completion once nothing is missing."""
+        """Return the answer to an upload: the token of completion once nothing is missing."""
         session = self._sessions[token]
         if session.missing:
             return {"jwt": None}
@@ -112,7 +110,7 @@ class AssetUploads:
         return {"jwt": session.completion}
 
     def of_upload(self, metadata: Mapping[str, Any], previous: Version | None) -> dict[str, Any] | None:
-        """Give what a version keeps of the assets that an upload names, or of those that it keeps."""
+        """Return what a version keeps of the assets that an upload names, or of those that it keeps."""
         if metadata.get("assets") is None:
             return previous.assets if previous and metadata.get("keep_assets") is True else None
         assets = as_object(metadata["assets"], "assets")
@@ -131,7 +129,7 @@ class AssetUploads:
         return {"files": files, "config": config}
 
     def _kept(self, hash_: str) -> tuple[str, str | None] | None:
-        """Give the digest and type of a file that is still on the disk."""
+        """Return the digest and type of a file that is still on the disk, by the client's hash."""
         with self._db.reading() as db:
             row = db.execute("SELECT digest, type FROM file WHERE hash = ?", (hash_,)).fetchone()
         return (str(row[0]), row[1]) if row and self._blobs.path(row[0]).exists() else None
@@ -192,19 +190,16 @@ async def upload(request: Request) -> Response:
     token = request.headers["authorization"].partition(" ")[2]
     if not cloud.uploads.opens(token):
         raise refuse("asset_token")
-    form = await read_form(request, cloud.account.blobs)
-    try:
+    async with received(request) as form:
         for part in form.parts:
             part.file.finish()
             kind = f"{part.content_type}; charset={part.charset}" if part.charset else part.content_type
             cloud.uploads.receive(token, part.name, part.file.path.read_bytes(), kind)
-    finally:
-        form.discard()
     return answer(cloud.uploads.progress(token), status=201)
 
 
 def routes(account: str) -> list[Route]:
-    """Give the routes under one account's path."""
+    """List the routes under one account's path."""
     return [
         Route(account + "/workers/scripts/{script_name}/assets-upload-session", begin_session, methods=["POST"]),
         Route(account + UPLOAD, upload, methods=["POST"]),

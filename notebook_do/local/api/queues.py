@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
 
-from notebook_do.local.api.envelope import answer, as_object, paged, read_json, read_object
-from notebook_do.local.api.scripts import cloud_of
+from notebook_do.local.account.account import time_text
+from notebook_do.local.api.envelope import answer, cloud_of, paged, read_json, read_object
+from notebook_do.local.rules.bounds import as_object
 from notebook_do.local.rules.refusals import refuse
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from notebook_do.local.account.publish import Cloud
+    from notebook_do.local.api.envelope import Cloud
     from notebook_do.local.services.queues import Consumer
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
@@ -28,10 +28,6 @@ _SETTINGS: dict[str, tuple[int, int]] = {
     "retry_delay": (0, 86_400),
     "visibility_timeout_ms": (0, 43_200_000),
 }
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _item(cloud: Cloud, row: tuple[str, str, float]) -> dict[str, Any]:
@@ -46,8 +42,8 @@ def _item(cloud: Cloud, row: tuple[str, str, float]) -> dict[str, Any]:
     return {
         "queue_id": queue_id,
         "queue_name": name,
-        "created_on": _time(created),
-        "modified_on": _time(created),
+        "created_on": time_text(created),
+        "modified_on": time_text(created),
         "producers": producers,
         "producers_total_count": len(producers),
         "consumers": consumers,
@@ -69,14 +65,14 @@ def _consumer(consumer: Consumer) -> dict[str, Any]:
         "type": "worker",
         "queue_name": consumer.queue,
         "script": consumer.script,
-        "created_on": _time(consumer.created_on),
+        "created_on": time_text(consumer.created_on),
         "settings": settings,
         **dead,
     }
 
 
 def _row(request: Request) -> tuple[Cloud, tuple[str, str, float]]:
-    """Give the queue that the path names by its id."""
+    """Return (name, id, created on) of the queue that the path names by its id."""
     cloud, wanted = cloud_of(request), request.path_params["queue_id"]
     for row in cloud.runtime.services.queues.queues():
         if row[1] == wanted:
@@ -85,7 +81,7 @@ def _row(request: Request) -> tuple[Cloud, tuple[str, str, float]]:
 
 
 async def list_queues(request: Request) -> Response:
-    """Give the queues, all or those named in the query."""
+    """List the queues, all or those named in the query."""
     cloud, names = cloud_of(request), set(request.query_params.getlist("name"))
     rows = [row for row in cloud.runtime.services.queues.queues() if not names or row[0] in names]
     shown, info = paged(request, rows)
@@ -93,7 +89,7 @@ async def list_queues(request: Request) -> Response:
 
 
 async def create_queue(request: Request) -> Response:
-    """Make a queue; one that is sent to is there without."""
+    """Make a queue; one that a Worker sends to is there without that."""
     cloud, body = cloud_of(request), await read_object(request)
     name = body.get("queue_name")
     if not isinstance(name, str) or not _NAME.match(name):
@@ -106,7 +102,7 @@ async def create_queue(request: Request) -> Response:
 
 
 async def get_queue(request: Request) -> Response:
-    """Give one queue."""
+    """Return one queue."""
     return answer(_item(*_row(request)))
 
 
@@ -118,7 +114,7 @@ async def delete_queue(request: Request) -> Response:
 
 
 async def list_consumers(request: Request) -> Response:
-    """Give the consumers of a queue: none or one."""
+    """List the consumers of a queue: none or one."""
     cloud, row = _row(request)
     return answer(_item(cloud, row)["consumers"])
 
@@ -167,7 +163,7 @@ async def delete_consumer(request: Request) -> Response:
 
 
 def routes(account: str) -> list[Route]:
-    """Give the routes under one account's path."""
+    """List the routes under one account's path."""
     queues = account + "/queues"
     one = queues + "/{queue_id}"
     consumers = one + "/consumers"

@@ -10,7 +10,6 @@ import json
 import re
 import secrets
 import uuid
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -18,8 +17,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import Route
 
-from notebook_do.local.api.envelope import answer, paged, read_body, read_object
-from notebook_do.local.api.scripts import cloud_of
+from notebook_do.local.account.account import time_text
+from notebook_do.local.api.envelope import answer, cloud_of, paged, read_body, read_object
 from notebook_do.local.rules.refusals import refuse
 from notebook_do.local.services.server import ServiceAnswer, ServiceRefusal, ServiceRequest
 
@@ -38,10 +37,6 @@ def _services(request: Request) -> Services:
     return cloud_of(request).runtime.services
 
 
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
 async def _make(request: Request, kind: Kind, key: str, id_: str | None = None) -> Named:
     name = (await read_object(request)).get(key)
     if not isinstance(name, str) or not 0 < len(name) <= 512 or (kind == "r2" and not _BUCKET.match(name)):
@@ -53,7 +48,7 @@ async def _make(request: Request, kind: Kind, key: str, id_: str | None = None) 
 
 
 async def _ask(service: Callable[[ServiceRequest], ServiceAnswer], **asked: Any) -> ServiceAnswer:
-    """Ask a service what a binding would ask."""
+    """Ask a service what a binding would ask, so that a value is the same seen from a Worker and from here."""
     body: bytes = asked.pop("body", b"")
     given = {"query_text": "", "query": {}, "headers": {}, **asked}
     request = ServiceRequest(body=io.BytesIO(body), size=len(body), **given)
@@ -71,7 +66,7 @@ def _kv(named: Named) -> dict[str, Any]:
 
 
 async def list_kv(request: Request) -> Response:
-    """Give the KV namespaces that were made by name."""
+    """List the KV namespaces that were made by name."""
     shown, info = paged(request, _services(request).directory.listed("kv"))
     return answer([_kv(one) for one in shown], info=info)
 
@@ -90,7 +85,7 @@ async def delete_kv(request: Request) -> Response:
 
 
 async def list_keys(request: Request) -> Response:
-    """Give the keys of a KV namespace."""
+    """List the keys of a KV namespace."""
     query = {"prefix": request.query_params.get("prefix", "")}
     query |= {"key_count_limit": limit} if (limit := request.query_params.get("limit")) else {}
     query |= {"cursor": cursor} if (cursor := request.query_params.get("cursor")) else {}
@@ -123,11 +118,11 @@ async def value(request: Request) -> Response:
 
 
 def _bucket(name: str, created_on: float) -> dict[str, Any]:
-    return {"name": name, "creation_date": _time(created_on), "location": "LOCAL", "storage_class": "Standard"}
+    return {"name": name, "creation_date": time_text(created_on), "location": "LOCAL", "storage_class": "Standard"}
 
 
 async def list_buckets(request: Request) -> Response:
-    """Give the buckets that were made by name."""
+    """List the buckets that were made by name."""
     buckets = [_bucket(one.name, one.created_on) for one in _services(request).directory.listed("r2")]
     return answer({"buckets": buckets})
 
@@ -139,7 +134,7 @@ async def create_bucket(request: Request) -> Response:
 
 
 async def get_bucket(request: Request) -> Response:
-    """Give a bucket; each name has one."""
+    """Return a bucket; each name has one."""
     name = request.path_params["name"]
     if not _BUCKET.match(name):
         raise refuse("bad_field", where="bucket", why="must be 3 to 63 lower-case letters, digits or -")
@@ -160,11 +155,11 @@ async def delete_bucket(request: Request) -> Response:
 
 
 def _database(named: Named) -> dict[str, Any]:
-    return {"uuid": named.id, "name": named.name, "created_at": _time(named.created_on), "version": "production"}
+    return {"uuid": named.id, "name": named.name, "created_at": time_text(named.created_on), "version": "production"}
 
 
 async def list_databases(request: Request) -> Response:
-    """Give the databases that were made by name."""
+    """List the databases that were made by name."""
     wanted = request.query_params.get("name")
     found = [one for one in _services(request).directory.listed("d1") if wanted in {None, one.name}]
     shown, info = paged(request, found)
@@ -177,7 +172,7 @@ async def create_database(request: Request) -> Response:
 
 
 async def get_database(request: Request) -> Response:
-    """Give a database."""
+    """Return a database."""
     id_ = request.path_params["id"]
     for one in _services(request).directory.listed("d1"):
         if one.id == id_:
@@ -213,7 +208,7 @@ async def query_database(request: Request) -> Response:
 
 
 def routes(account: str) -> list[Route]:
-    """Give the routes under one account's path."""
+    """List the routes under one account's path."""
     kv, r2, d1 = account + "/storage/kv/namespaces", account + "/r2/buckets", account + "/d1/database"
     return [
         Route(kv, list_kv, methods=["GET"]),

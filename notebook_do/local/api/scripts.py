@@ -1,77 +1,141 @@
-"""Routes of whole scripts: list, read, upload, delete, content, and the undocumented service record."""
+"""Routes of whole scripts: list, read, upload, delete, content, and the undocumented service record.
+
+Also what other routes show of a script and of its versions; secret texts are never part of it.
+"""
 
 from __future__ import annotations
 
 import secrets
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 from starlette.routing import Route
 
-from notebook_do.local.account.publish import Cloud, forget, publish
-from notebook_do.local.account.records import Script, StoredModule, Version
-from notebook_do.local.api.envelope import answer, as_object, paged, parse_json, query_flag
-from notebook_do.local.api.metadata import ScriptUpload, check_modules, check_script_name, entry_of, read_upload
-from notebook_do.local.api.multipart import Form, read_form
-from notebook_do.local.api.views import script_item, shared_settings, upload_result
+from notebook_do.local.account.metadata import check_modules, check_script_name, entry_of
+from notebook_do.local.account.publish import Published, forget, publish
+from notebook_do.local.api.envelope import (
+    Cloud,
+    alone,
+    answer,
+    cloud_of,
+    existing,
+    paged,
+    query_flag,
+    received,
+    source_of,
+)
+from notebook_do.local.api.versions import (
+    carried,
+    metadata_of,
+    named_handlers,
+    stored_modules,
+    whole_upload,
+    with_reconciliation,
+)
+from notebook_do.local.rules.exports import live_entries
 from notebook_do.local.rules.refusals import refuse
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from notebook_do.local.account.records import Script, Version
+    from notebook_do.local.rules.namespaces import AccountNamespace
 
-def cloud_of(request: Request) -> Cloud:
-    """Give the account that the routes work on."""
-    cloud = request.app.state.cloud
-    assert isinstance(cloud, Cloud)  # noqa: S101 - for the type checker
-    return cloud
+HOLDS = "namespaces_hold_their_script"
+"""The property of an account in which a script's own namespaces stop its unforced deletion.
 
-
-def existing(request: Request, rule: str = "no_script") -> tuple[Cloud, Script]:
-    """Give the script that the path names."""
-    cloud, name = cloud_of(request), request.path_params["script_name"]
-    script = cloud.account.scripts.get(name)
-    if script is None:
-        raise refuse(rule)
-    return cloud, script
+No document tells whether they do at Cloudflare (emulated both ways): they do not, unless a test sets this.
+"""
 
 
-def serving(cloud: Cloud, script: Script) -> Version:
-    """Give the version that runs, with the present labels of what it binds."""
-    version = cloud.account.current(script.name)
-    if version is None:
-        raise refuse("no_versions")
-    return version
+# --- what is shown
 
 
-def source_of(request: Request) -> str:
-    """Give the kind of client, as `last_deployed_from` names it."""
-    agent = request.headers.get("user-agent", "").lower()
-    return "wrangler" if "wrangler" in agent else "terraform" if "terraform" in agent else "api"
+def shared_settings(script: Script) -> dict[str, Any]:
+    """Return the settings that belong to a script and not to a version."""
+    settings = script.settings
+    return {
+        "logpush": settings.get("logpush", False),
+        "observability": settings.get("observability") or {"enabled": False},
+        "tags": settings.get("tags") or [],
+        "tail_consumers": settings.get("tail_consumers") or [],
+    }
+
+
+def script_item(cloud: Cloud, script: Script) -> dict[str, Any]:
+    """Return a script as lists show it."""
+    version = cloud.account.serving.get(script.name)
+    item = {
+        "id": script.name,
+        "tag": script.tag,
+        "etag": version.etag if version else "",
+        "created_on": script.created_on,
+        "modified_on": script.modified_on,
+        "last_deployed_from": script.last_deployed_from,
+        "has_assets": version is not None and version.assets is not None,
+        "has_modules": version is not None,
+        **shared_settings(script),
+        "routes": [],
+    }
+    if script.migration_tag:
+        item["migration_tag"] = script.migration_tag
+    return item if version is None else {**item, **_of_version(version)}
+
+
+def _of_version(version: Version) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "handlers": list(version.code.report.default_handlers),
+        "named_handlers": named_handlers(version),
+        "compatibility_date": version.code.compatibility_date,
+        "compatibility_flags": list(version.code.compatibility_flags),
+        "usage_model": version.options.get("usage_model", "standard"),
+    }
+    for key in ("placement", "cache_options"):
+        if key in version.options:
+            shown[key] = version.options[key]
+    if version.exports is not None:
+        shown["exports"] = live_entries(version.exports)
+    return shown
+
+
+def upload_result(cloud: Cloud, done: Published) -> dict[str, Any]:
+    """Return the answer to an upload."""
+    version = done.version
+    result = {
+        **script_item(cloud, done.script),
+        "entry_point": version.code.main_module,
+        "startup_time_ms": version.code.report.startup_ms,
+        # The version's id without hyphens, under this name: what wrangler reads.
+        "deployment_id": version.id.replace("-", ""),
+        "pipeline_hash": version.etag,
+        "mutable_pipeline_id": done.script.tag,
+    }
+    result.pop("routes")
+    return with_reconciliation(result, done)
+
+
+# --- reading
 
 
 async def list_scripts(request: Request) -> Response:
-    """All scripts; `tags=a:yes,b:no` filters."""
+    """List all scripts; `tags=a:yes,b:no` filters."""
     cloud = cloud_of(request)
     wanted = [part.rpartition(":") for part in request.query_params.get("tags", "").split(",") if part]
     scripts = sorted(cloud.account.scripts.values(), key=lambda s: s.name)
     for tag, _, yes in wanted:
         scripts = [s for s in scripts if (tag in (s.settings.get("tags") or [])) == (yes == "yes")]
-    return answer([script_item(cloud.account, script) for script in scripts])
+    return answer([script_item(cloud, script) for script in scripts])
 
 
 async def search_scripts(request: Request) -> Response:
-    """Scripts by a part of their name, or by their tag."""
-    cloud = cloud_of(request)
+    """List the scripts of a tag, or with a part of their name."""
     name, tag = request.query_params.get("name"), request.query_params.get("id")
-    found = [
-        s for s in cloud.account.scripts.values() if (name is None or name in s.name) and (tag is None or tag == s.tag)
-    ]
-    key = {"created_on": "created_on", "modified_on": "modified_on"}.get(
-        request.query_params.get("order_by", ""), "name"
-    )
-    found.sort(key=lambda s: getattr(s, key))
+    asked = request.query_params.get("order_by", "")
+    key = asked if asked in ("created_on", "modified_on") else "name"
+    every = sorted(cloud_of(request).account.scripts.values(), key=lambda s: getattr(s, key))
+    shown, info = paged(request, [s for s in every if (name is None or name in s.name) and tag in (None, s.tag)])
     items = [
         {
             "id": s.tag,
@@ -82,90 +146,13 @@ async def search_scripts(request: Request) -> Response:
             "created_on": s.created_on,
             "modified_on": s.modified_on,
         }
-        for s in found
+        for s in shown
     ]
-    shown, info = paged(request, items)
-    return answer(shown, info=info)
-
-
-def stored_modules(cloud: Cloud, form: Form) -> list[StoredModule]:
-    """Give the files of an upload their lasting place."""
-    return [
-        StoredModule(
-            name=p.name, content_type=p.content_type, digest=cloud.account.blobs.keep(p.file), size=p.file.size
-        )
-        for p in form.parts
-    ]
-
-
-def whole_upload(request: Request, form: Form, metadata: dict[str, Any], name: str) -> ScriptUpload:
-    """Give the upload of a script's form, its static assets included."""
-    cloud = cloud_of(request)
-    previous = cloud.account.latest(name)
-    strict = request.query_params.get("bindings_inherit") == "strict"
-    plain = {key: value for key, value in metadata.items() if key != "assets"}
-    upload = read_upload(plain, stored_modules(cloud, form), previous=previous, strict=strict)
-    return replace(upload, assets=cloud.uploads.of_upload(metadata, previous))
-
-
-def metadata_of(form: Form) -> dict[str, Any]:
-    """Give the metadata of an upload."""
-    if "metadata" not in form.fields:
-        raise refuse("no_metadata")
-    return as_object(parse_json(form.fields["metadata"], "metadata"), "metadata")
-
-
-async def put_script(request: Request) -> Response:
-    """Create or replace a script and deploy it at 100 %."""
-    cloud, name = cloud_of(request), request.path_params["script_name"]
-    check_script_name(name)
-    form = await read_form(request, cloud.account.blobs)
-    try:
-        metadata = metadata_of(form)
-        async with cloud.lock:
-            with cloud.account.incoming():
-                upload = whole_upload(request, form, metadata, name)
-                done = await publish(cloud, name, upload, source=source_of(request))
-    finally:
-        form.discard()
-    return answer(upload_result(cloud.account, done.script, done.version, done.reconciliation))
-
-
-async def put_content(request: Request) -> Response:
-    """Replace the code of a script and nothing else."""
-    cloud, script = existing(request)
-    form = await read_form(request, cloud.account.blobs)
-    try:
-        metadata = metadata_of(form) if "metadata" in form.fields else {}
-        if header := request.headers.get("cf-worker-main-module-part"):
-            metadata.setdefault("main_module", header)
-        async with cloud.lock:
-            with cloud.account.incoming():
-                modules, previous = stored_modules(cloud, form), cloud.account.latest(script.name)
-                if previous is None:
-                    raise refuse("no_versions")
-                main = entry_of(metadata)
-                code = replace(previous.code, main_module=main, modules=check_modules(modules, main))
-                upload = replace(carried(previous), code=code)
-                done = await publish(cloud, script.name, upload, source=source_of(request))
-    finally:
-        form.discard()
-    return answer(upload_result(cloud.account, done.script, done.version, done.reconciliation))
-
-
-def carried(version: Version) -> ScriptUpload:
-    """Give an upload that repeats a version."""
-    return ScriptUpload(
-        code=version.code,
-        bindings=version.bindings,
-        exports=version.exports,
-        options=version.options,
-        assets=version.assets,
-    )
+    return answer(items, info=info)
 
 
 async def get_script(request: Request) -> Response:
-    """Give the modules of the running version, as multipart."""
+    """Return the modules of the running version, as multipart."""
     cloud, script = existing(request)
     version = serving(cloud, script)
     boundary = secrets.token_hex(16)
@@ -186,28 +173,77 @@ def _quoted(name: str) -> str:
     return name.replace('"', "%22")
 
 
+def serving(cloud: Cloud, script: Script) -> Version:
+    """Return the version that runs, with the present labels of what it binds."""
+    version = cloud.account.current(script.name)
+    if version is None:
+        raise refuse("no_versions")
+    return version
+
+
+async def get_service(request: Request) -> Response:
+    """Return a script as the service record that wrangler reads before every deploy."""
+    cloud, script = existing(request, "no_service")
+    version = cloud.account.serving.get(script.name)
+    item = {**script_item(cloud, script), **shared_settings(script)}
+    if version is not None and "limits" in version.options:
+        item["limits"] = version.options["limits"]
+    times = {"created_on": script.created_on, "modified_on": script.modified_on}
+    environment = {"environment": "production", **times, "script": item}
+    record = {"id": script.name, "default_environment": environment, "environments": [environment], **times}
+    return answer({**record, "usage_model": item.get("usage_model", "standard")})
+
+
+# --- uploading
+
+
+async def put_script(request: Request) -> Response:
+    """Create or replace a script and deploy it at 100 %."""
+    cloud, name = cloud_of(request), request.path_params["script_name"]
+    check_script_name(name)
+    async with received(request) as form:
+        metadata = metadata_of(form)
+        async with cloud.lock:
+            with cloud.account.incoming():
+                upload = whole_upload(request, form, metadata, name)
+                done = await publish(cloud, name, upload, source=source_of(request))
+    return answer(upload_result(cloud, done))
+
+
+async def put_content(request: Request) -> Response:
+    """Replace the code of a script and nothing else."""
+    cloud, script = existing(request)
+    async with received(request) as form:
+        metadata = metadata_of(form) if "metadata" in form.fields else {}
+        if header := request.headers.get("cf-worker-main-module-part"):
+            metadata.setdefault("main_module", header)
+        async with cloud.lock:
+            with cloud.account.incoming():
+                modules, previous = stored_modules(cloud, form), cloud.account.latest(script.name)
+                if previous is None:
+                    raise refuse("no_versions")
+                main = entry_of(metadata)
+                code = replace(previous.code, main_module=main, modules=check_modules(modules, main))
+                upload = replace(carried(previous), code=code)
+                done = await publish(cloud, script.name, upload, source=source_of(request))
+    return answer(upload_result(cloud, done))
+
+
+# --- deleting
+
+
 async def delete_script(request: Request) -> Response:
     """Remove a script with everything that belongs to it."""
     rule = "no_service" if "/services/" in request.url.path else "no_script"
-    cloud, _ = existing(request, rule)
-    async with cloud.lock:
-        # Looked up again: another request may have removed it while this one waited.
-        _, script = existing(request, rule)
+    async with alone(request, partial(existing, rule=rule)) as (cloud, script):
         await remove(cloud, script.name, force=query_flag(request, "force"))
     return answer(None)
 
 
-HOLDS = "namespaces_hold_their_script"
-"""The property of an account in which a script's own namespaces stop its unforced deletion.
-
-No document tells whether they do at Cloudflare (emulated both ways): they do not, unless a test sets this.
-"""
-
-
 async def remove(cloud: Cloud, name: str, *, force: bool) -> None:
-    """Delete a script; without `force` only when no other Worker refers to it."""
-    facts, queues = cloud.account.facts(), cloud.runtime.services.queues
-    binders = {b for n in cloud.account.hosted(name) for b in facts.binders(n.id, besides=name)}
+    """Delete a script; without `force` only when no other Worker refers to it. The caller holds the lock."""
+    queues = cloud.runtime.services.queues
+    binders = {other for _, other in incoming_objects(cloud, name)}
     callers = set(incoming_services(cloud, name))
     consumed = [queue for queue, consumer in queues.consumers().items() if consumer.script == name]
     if not force:
@@ -227,8 +263,14 @@ async def remove(cloud: Cloud, name: str, *, force: bool) -> None:
     await forget(cloud, gone)
 
 
+def incoming_objects(cloud: Cloud, name: str) -> list[tuple[AccountNamespace, str]]:
+    """List the namespaces of a script with each other script that binds them."""
+    facts, hosted = cloud.account.facts(), cloud.account.hosted(name)
+    return [(namespace, other) for namespace in hosted for other in facts.binders(namespace.id, besides=name)]
+
+
 def incoming_services(cloud: Cloud, name: str) -> list[str]:
-    """Give the other scripts that have a service binding to one."""
+    """List the other scripts that have a service binding to one."""
     return [
         other
         for other, version in cloud.account.serving.items()
@@ -237,9 +279,8 @@ def incoming_services(cloud: Cloud, name: str) -> list[str]:
 
 
 async def references(request: Request) -> Response:
-    """Who refers to a script, as wrangler asks before it deletes one."""
+    """Return who refers to a script, as wrangler asks before it deletes one."""
     cloud, script = existing(request)
-    facts = cloud.account.facts()
     own = serving(cloud, script).bindings if script.name in cloud.account.serving else ()
     objects = [
         {
@@ -248,8 +289,7 @@ async def references(request: Request) -> Response:
             "durable_object_namespace_id": namespace.id,
             "durable_object_namespace_name": f"{script.name}_{namespace.class_name}",
         }
-        for namespace in cloud.account.hosted(script.name)
-        for other in facts.binders(namespace.id, besides=script.name)
+        for namespace, other in incoming_objects(cloud, script.name)
     ]
     services = {
         "incoming": [_service(name) for name in sorted(incoming_services(cloud, script.name))],
@@ -263,7 +303,7 @@ def _service(name: str) -> dict[str, str]:
 
 
 async def tails_by_consumer(request: Request) -> Response:
-    """Which scripts send their tail events to this one."""
+    """List the scripts that send their tail events to this one."""
     cloud, script = existing(request)
     producers = [
         s
@@ -277,33 +317,8 @@ def _producer(name: str) -> dict[str, str]:
     return {"type": "worker", "service": name, "environment": "production"}
 
 
-async def get_service(request: Request) -> Response:
-    """Give a script as the service record that wrangler reads before every deploy."""
-    cloud, script = existing(request, "no_service")
-    item = {**script_item(cloud.account, script), **shared_settings(script)}
-    version = cloud.account.serving.get(script.name)
-    if version is not None and "limits" in version.options:
-        item["limits"] = version.options["limits"]
-    environment = {
-        "environment": "production",
-        "created_on": script.created_on,
-        "modified_on": script.modified_on,
-        "script": item,
-    }
-    return answer(
-        {
-            "id": script.name,
-            "default_environment": environment,
-            "environments": [environment],
-            "created_on": script.created_on,
-            "modified_on": script.modified_on,
-            "usage_model": item.get("usage_model", "standard"),
-        }
-    )
-
-
 def routes(account: str) -> list[Route]:
-    """Give the routes under one account's path."""
+    """List the routes under one account's path."""
     script = account + "/workers/scripts/{script_name}"
     service = account + "/workers/services/{script_name}"
     return [

@@ -1,6 +1,6 @@
 """Routes of a script's settings: versioned and non-versioned ones, its subdomain, its cron triggers, its secrets.
 
-Every change of a secret makes a new version and deploys it; texts go in and never come out.
+Every change of a secret makes a new version and deploys it; no answer ever has the text of one.
 """
 
 from __future__ import annotations
@@ -11,15 +11,32 @@ from typing import TYPE_CHECKING, Any
 from starlette.routing import Route
 
 from notebook_do.local.account.account import AccountChange, now
+from notebook_do.local.account.metadata import (
+    OPTIONS,
+    SETTINGS,
+    ScriptUpload,
+    check_lifecycle,
+    check_shape,
+    read_bindings,
+)
 from notebook_do.local.account.publish import publish
 from notebook_do.local.account.records import SECRET_TYPES, public_binding
-from notebook_do.local.api.envelope import answer, as_object, parse_json, read_json, read_object
-from notebook_do.local.api.metadata import OPTIONS, SETTINGS, ScriptUpload, check_lifecycle, check_shape, read_bindings
-from notebook_do.local.api.multipart import read_form
-from notebook_do.local.api.scripts import carried, existing, serving, source_of
-from notebook_do.local.api.views import settings_result, shared_settings
-from notebook_do.local.rules.bounds import check_tails, is_cron
+from notebook_do.local.api.envelope import (
+    alone,
+    answer,
+    existing,
+    parse_json,
+    read_json,
+    read_object,
+    received,
+    source_of,
+)
+from notebook_do.local.api.scripts import serving, shared_settings
+from notebook_do.local.api.versions import carried, shown_bindings, with_reconciliation
+from notebook_do.local.rules.bounds import as_object, check_tails, is_cron
+from notebook_do.local.rules.exports import live_entries
 from notebook_do.local.rules.refusals import refuse
+from notebook_do.local.runtime.spec import ScriptInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,15 +44,38 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from notebook_do.local.account.records import Version
+    from notebook_do.local.account.records import Script, Version
 
 MOST_CRON_TEXT = 1000
 MOST_CRONS = 250
 Bindings = tuple[dict[str, Any], ...]
 
 
+def settings_result(script: Script, version: Version) -> dict[str, Any]:
+    """Return the versioned and the script's own settings in one."""
+    shown: dict[str, Any] = {
+        "bindings": shown_bindings(version),
+        "compatibility_date": version.code.compatibility_date,
+        "compatibility_flags": list(version.code.compatibility_flags),
+        "usage_model": version.options.get("usage_model", "standard"),
+        "limits": version.options.get("limits") or {},
+        "placement": version.options.get("placement") or {},
+        "annotations": version.options.get("annotations") or {},
+        **shared_settings(script),
+    }
+    if "cache_options" in version.options:
+        shown["cache_options"] = version.options["cache_options"]
+    if version.exports is not None:
+        shown["exports"] = live_entries(version.exports)
+    if script.migration_tag:
+        shown["migration_tag"] = script.migration_tag
+    if not shown["placement"]:
+        del shown["placement"]
+    return shown
+
+
 async def get_settings(request: Request) -> Response:
-    """Everything that is set for the running version."""
+    """Return everything that is set for the running version."""
     cloud, script = existing(request)
     return answer(settings_result(script, serving(cloud, script)))
 
@@ -43,23 +83,21 @@ async def get_settings(request: Request) -> Response:
 async def patch_settings(request: Request) -> Response:
     """Change settings without code: a new version, deployed at once. What is not named stays."""
     cloud, script = existing(request)
-    form = await read_form(request, cloud.account.blobs)
-    form.discard()
-    if "settings" not in form.fields:
-        raise refuse("bad_multipart", why="there is no `settings` part")
-    settings = as_object(parse_json(form.fields["settings"], "settings"), "settings")
+    async with received(request) as form:
+        if "settings" not in form.fields:
+            raise refuse("bad_multipart", why="there is no `settings` part")
+        settings = as_object(parse_json(form.fields["settings"], "settings"), "settings")
     async with cloud.lock:
         previous = cloud.account.latest(script.name)
         if previous is None:
             raise refuse("no_versions")
         upload = changed_upload(previous, settings)
         done = await publish(cloud, script.name, upload, source=source_of(request))
-        result = settings_result(done.script, done.version)
-    return answer(result if done.reconciliation is None else {**result, "exports_reconciliation": done.reconciliation})
+    return answer(with_reconciliation(settings_result(done.script, done.version), done))
 
 
 def changed_upload(previous: Version, settings: dict[str, Any]) -> ScriptUpload:
-    """Give the previous version with some settings replaced."""
+    """Return the previous version as an upload, with some settings replaced."""
     check_shape(settings)
     code = previous.code
     if settings.get("compatibility_date") is not None:
@@ -90,7 +128,7 @@ def _given(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 async def get_script_settings(request: Request) -> Response:
-    """Give the settings that belong to the script and not to a version."""
+    """Return the settings that belong to the script and not to a version."""
     _, script = existing(request)
     return answer(shared_settings(script))
 
@@ -99,17 +137,15 @@ async def patch_script_settings(request: Request) -> Response:
     """Change the script's own settings; no new version."""
     settings = await read_object(request)
     check_shape({key: settings.get(key) for key in SETTINGS})
-    cloud, _ = existing(request)
-    async with cloud.lock:
-        _, script = existing(request)
+    async with alone(request) as (cloud, script):
         check_tails(script.name, settings.get("tail_consumers") or [], cloud.account.scripts)
-        script = replace(script, settings={**script.settings, **_given(settings)}, modified_on=now())
-        cloud.account.apply(AccountChange(script=script))
-    return answer(shared_settings(script))
+        changed = replace(script, settings={**script.settings, **_given(settings)}, modified_on=now())
+        cloud.account.apply(AccountChange(script=changed))
+    return answer(shared_settings(changed))
 
 
 async def get_subdomain(request: Request) -> Response:
-    """Whether the script has an address of its own."""
+    """Say whether the script has an address of its own."""
     _, script = existing(request)
     return answer({"enabled": script.subdomain, "previews_enabled": script.previews})
 
@@ -122,17 +158,15 @@ async def set_subdomain(request: Request) -> Response:
     wanted = {"enabled": False, "previews_enabled": False} if request.method == "DELETE" else await read_object(request)
     if not isinstance(wanted.get("enabled"), bool) or not isinstance(wanted.get("previews_enabled", False), bool):
         raise refuse("bad_field", where="enabled", why="must be a boolean")
-    cloud, _ = existing(request)
-    async with cloud.lock:
-        _, script = existing(request)
+    async with alone(request) as (cloud, script):
         previews = wanted.get("previews_enabled", script.previews)
-        script = replace(script, subdomain=wanted["enabled"], previews=previews)
-        cloud.account.apply(AccountChange(script=script))
-    return answer({"enabled": script.subdomain, "previews_enabled": script.previews})
+        changed = replace(script, subdomain=wanted["enabled"], previews=previews)
+        cloud.account.apply(AccountChange(script=changed))
+    return answer({"enabled": changed.subdomain, "previews_enabled": changed.previews})
 
 
 async def get_schedules(request: Request) -> Response:
-    """Give the cron triggers."""
+    """List the cron triggers."""
     cloud, script = existing(request)
     made = cloud.account.schedules(script.name)
     return answer({"schedules": [{"cron": c, "created_on": t, "modified_on": t} for c, t in made]})
@@ -149,11 +183,21 @@ async def put_schedules(request: Request) -> Response:
             raise refuse("bad_field", where="cron", why="must be text")
         if not is_cron(cron[:MOST_CRON_TEXT]) or len(cron) > MOST_CRON_TEXT:
             raise refuse("bad_cron", cron=cron[:100])
-    cloud, _ = existing(request)
-    async with cloud.lock:
-        _, script = existing(request)
+    async with alone(request) as (cloud, script):
         cloud.account.set_schedules(script.name, [str(cron) for cron in crons])
     return await get_schedules(request)
+
+
+async def run_cron(request: Request) -> Response:
+    """Run the `scheduled` handler of a Worker now; only this Cloudflare has this."""
+    cloud, script = existing(request)
+    cron = as_object(await read_json(request, empty={}), "body").get("cron", "* * * * *")
+    if script.name not in cloud.account.serving:
+        raise refuse("no_versions")
+    try:
+        return answer(await cloud.runtime.run_cron(script.name, str(cron)))
+    except ScriptInvalid as invalid:
+        raise refuse("startup", text=invalid) from None
 
 
 def _secrets(bindings: Bindings) -> list[dict[str, Any]]:
@@ -161,14 +205,14 @@ def _secrets(bindings: Bindings) -> list[dict[str, Any]]:
 
 
 async def list_secrets(request: Request) -> Response:
-    """Names and types."""
+    """List the names and types of the secrets; of the newest version, deployed or not."""
     cloud, script = existing(request)
     latest = cloud.account.latest(script.name)
     return answer(_secrets(latest.bindings if latest else ()))
 
 
 async def get_secret(request: Request) -> Response:
-    """One name and type."""
+    """Return the name and type of one secret."""
     cloud, script = existing(request)
     latest = cloud.account.latest(script.name)
     name = request.path_params["secret_name"]
@@ -229,8 +273,11 @@ def _with(bindings: Bindings, secret: dict[str, Any]) -> Bindings:
 
 
 async def _change(request: Request, change: Callable[[Bindings], Bindings]) -> Bindings:
-    cloud, script = existing(request)
-    async with cloud.lock:
+    """Deploy the newest version with other secrets; refused (10215) while that is not the one that serves.
+
+    To deploy it would put code into service that nobody deployed.
+    """
+    async with alone(request) as (cloud, script):
         latest = cloud.account.latest(script.name)
         if latest is None:
             raise refuse("no_versions")
@@ -243,7 +290,7 @@ async def _change(request: Request, change: Callable[[Bindings], Bindings]) -> B
 
 
 def routes(account: str) -> list[Route]:
-    """Give the routes under one account's path."""
+    """List the routes under one account's path."""
     script = account + "/workers/scripts/{script_name}"
     return [
         Route(script + "/settings", get_settings, methods=["GET"]),
@@ -254,6 +301,7 @@ def routes(account: str) -> list[Route]:
         Route(script + "/subdomain", set_subdomain, methods=["POST", "DELETE"]),
         Route(script + "/schedules", get_schedules, methods=["GET"]),
         Route(script + "/schedules", put_schedules, methods=["PUT"]),
+        Route(account + "/local/scripts/{script_name}/cron", run_cron, methods=["POST"]),
         Route(script + "/secrets", list_secrets, methods=["GET"]),
         Route(script + "/secrets", put_secret, methods=["PUT"]),
         Route(script + "/secrets/{secret_name}", get_secret, methods=["GET"]),

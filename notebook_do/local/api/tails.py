@@ -13,12 +13,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from starlette.routing import Route
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from notebook_do.local.api.envelope import answer, existing, read_json
+from notebook_do.local.rules.bounds import as_object
 from notebook_do.local.rules.refusals import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from starlette.requests import Request
+    from starlette.responses import Response
 
 PROTOCOL = "trace-v1"
 TAIL_PREFIX = "/tails/"
@@ -40,7 +46,7 @@ class Tail:
     queue: asyncio.Queue[str] | None = None
 
     def to_json(self, port: int) -> dict[str, str]:
-        """Give the tail as the API shows it."""
+        """Return the tail as the API shows it."""
         url = f"ws://127.0.0.1:{port}{TAIL_PREFIX}{self.secret}"
         return {"id": self.id, "url": url, "expires_at": self.expires.strftime("%Y-%m-%dT%H:%M:%SZ")}
 
@@ -69,7 +75,7 @@ class Tails:
         return tail
 
     def of(self, script: str) -> list[Tail]:
-        """Give the open tails of a script."""
+        """List the open tails of a script."""
         self._expire()
         return [tail for tail in self._tails.values() if tail.script == script]
 
@@ -81,14 +87,14 @@ class Tails:
         del self._tails[tail_id]
 
     def opens(self, path: str) -> bool:
-        """Whether a websocket path is that of an open tail."""
+        """Say whether a websocket path is that of an open tail."""
         return self._find(path) is not None
 
     def publish(self, script: str, item: dict[str, Any]) -> None:
-        """Give one event to every tail of a script that wants it."""
+        """Hand one event to every tail of a script that wants it."""
         for tail in list(self._tails.values()):
             if tail.script == script and tail.queue is not None and wanted(tail.filters, item):
-                if tail.queue.full():
+                if tail.queue.full():  # the oldest is dropped: a listener that is too slow must not hold up the island
                     tail.queue.get_nowait()
                 tail.queue.put_nowait(json.dumps(item))
 
@@ -102,7 +108,7 @@ class Tails:
         await websocket.accept(PROTOCOL)
         sender = asyncio.create_task(self._send(websocket, tail, tail.queue))
         try:
-            while True:
+            while True:  # clients only ping; reading is how their leaving is noticed
                 await websocket.receive_text()
         except (WebSocketDisconnect, KeyError, RuntimeError):
             # Gone, or a binary frame, or closed by us: in every case the tail has no listener now.
@@ -132,7 +138,7 @@ class Tails:
 
 
 def wanted(filters: list[dict[str, Any]], item: dict[str, Any]) -> bool:
-    """Whether an event passes all filters of a tail."""
+    """Say whether an event passes all filters of a tail."""
     return all(_FILTERS[key](value, item) for one in filters for key, value in one.items())
 
 
@@ -194,3 +200,38 @@ _FILTERS: dict[str, Callable[[Any, dict[str, Any]], bool]] = {
     "query": _query,
     "scriptVersion": lambda want, item: (item.get("scriptVersion") or {}).get("id") == want,
 }
+
+
+async def get_tail(request: Request) -> Response:
+    """Return the newest open tail of a script: the published form of this answer is one tail, not a list."""
+    cloud, script = existing(request)
+    tails = cloud.tails.of(script.name)
+    return answer(tails[-1].to_json(cloud.api_port) if tails else None)
+
+
+async def open_tail(request: Request) -> Response:
+    """Begin a tail; its websocket address is part of the answer."""
+    cloud, script = existing(request)
+    body = as_object(await read_json(request, empty={}), "body")
+    filters = body.get("filters") or []
+    if not isinstance(filters, list):
+        raise refuse("bad_field", where="filters", why="must be a list")
+    tail = cloud.tails.open(script.name, [as_object(item, "filters") for item in filters])
+    return answer(tail.to_json(cloud.api_port))
+
+
+async def close_tail(request: Request) -> Response:
+    """End a tail."""
+    cloud, script = existing(request)
+    cloud.tails.close(script.name, request.path_params["tail_id"])
+    return answer(None)
+
+
+def routes(account: str) -> list[Route]:
+    """List the routes under one account's path."""
+    tails = account + "/workers/scripts/{script_name}/tails"
+    return [
+        Route(tails, get_tail, methods=["GET"]),
+        Route(tails, open_tail, methods=["POST"]),
+        Route(tails + "/{tail_id}", close_tail, methods=["DELETE"]),
+    ]

@@ -1,20 +1,46 @@
-"""Routes of versions and deployments: upload without deploying, deploy, split, roll back."""
+"""Routes of versions and deployments: upload without deploying, deploy, split, roll back.
+
+Also how the form of an upload is read, and what is shown of a version; secret texts are never part of it.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
 
 from notebook_do.local.account.account import new_version_id, now
-from notebook_do.local.account.publish import Cloud, redeploy, store_version
-from notebook_do.local.account.records import DEFERRED, SECRET_TYPES, Deployment, Script, Version
-from notebook_do.local.api.envelope import answer, as_object, paged, query_flag, read_object
-from notebook_do.local.api.multipart import read_form
-from notebook_do.local.api.scripts import existing, metadata_of, source_of, whole_upload
-from notebook_do.local.api.views import deployment_item, version_item, version_result
-from notebook_do.local.rules.bounds import check_update_strategy
+from notebook_do.local.account.metadata import ScriptUpload, read_upload
+from notebook_do.local.account.publish import Published, redeploy, store_version
+from notebook_do.local.account.records import (
+    DEFERRED,
+    SECRET_TYPES,
+    Deployment,
+    Script,
+    StoredModule,
+    Version,
+    public_binding,
+)
+from notebook_do.local.api.envelope import (
+    AUTHOR,
+    Cloud,
+    Form,
+    alone,
+    answer,
+    cloud_of,
+    existing,
+    paged,
+    parse_json,
+    query_flag,
+    read_object,
+    received,
+    source_of,
+)
+from notebook_do.local.rules.bounds import as_object, check_update_strategy
+from notebook_do.local.rules.exports import live_entries
 from notebook_do.local.rules.refusals import refuse
+from notebook_do.local.runtime.spec import ENTRYPOINT_KINDS
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -23,15 +49,140 @@ if TYPE_CHECKING:
 MOST_MESSAGE = 1000
 
 
+# --- what is shown
+
+
+def named_handlers(version: Version) -> list[dict[str, Any]]:
+    """Return the classes and entrypoints that a version exports."""
+    exports = version.code.report.exports
+    return [{"name": e.name, "handlers": list(e.handlers) or ["class"]} for e in exports if e.kind in ENTRYPOINT_KINDS]
+
+
+def shown_bindings(version: Version) -> list[dict[str, Any]]:
+    """Return the bindings of a version as reads show them."""
+    return [public_binding(binding) for binding in version.bindings]
+
+
+def version_item(version: Version) -> dict[str, Any]:
+    """Return a version as lists show it."""
+    return {
+        "id": version.id,
+        "number": version.number,
+        "metadata": {
+            "created_on": version.created_on,
+            "modified_on": version.created_on,
+            "source": version.source,
+            "author_id": "",
+            "author_email": AUTHOR,
+            "hasPreview": False,
+            # wrangler reads this spelling where the published types have the other.
+            "has_preview": False,
+        },
+        "annotations": version.options.get("annotations") or {},
+    }
+
+
+def version_result(version: Version) -> dict[str, Any]:
+    """Return a whole version."""
+    code = version.code
+    runtime: dict[str, Any] = {
+        "compatibility_date": code.compatibility_date,
+        "compatibility_flags": list(code.compatibility_flags),
+        "usage_model": version.options.get("usage_model", "standard"),
+        "limits": version.options.get("limits") or {},
+    }
+    if version.migration_tag:
+        runtime["migration_tag"] = version.migration_tag
+    if version.exports is not None:
+        runtime["exports"] = live_entries(version.exports)
+    return {
+        **version_item(version),
+        "resources": {
+            "bindings": shown_bindings(version),
+            "script": {
+                "etag": version.etag,
+                "handlers": list(code.report.default_handlers),
+                "named_handlers": named_handlers(version),
+                "last_deployed_from": version.source,
+            },
+            "script_runtime": runtime,
+        },
+        "startup_time_ms": code.report.startup_ms,
+    }
+
+
+def deployment_item(deployment: Deployment) -> dict[str, Any]:
+    """Return a deployment."""
+    return {
+        "id": deployment.id,
+        "source": deployment.source,
+        "strategy": "percentage",
+        "author_email": AUTHOR,
+        "created_on": deployment.created_on,
+        "annotations": deployment.annotations,
+        "code_update_strategy": deployment.code_update_strategy,
+        "versions": [{"version_id": version, "percentage": share} for version, share in deployment.versions],
+    }
+
+
+def with_reconciliation(item: dict[str, Any], done: Published) -> dict[str, Any]:
+    """Add what became of the classes of `exports`, where an upload manages them so."""
+    return item if done.reconciliation is None else {**item, "exports_reconciliation": done.reconciliation}
+
+
+# --- uploads
+
+
+def metadata_of(form: Form) -> dict[str, Any]:
+    """Return the metadata of an upload."""
+    if "metadata" not in form.fields:
+        raise refuse("no_metadata")
+    return as_object(parse_json(form.fields["metadata"], "metadata"), "metadata")
+
+
+def whole_upload(request: Request, form: Form, metadata: dict[str, Any], name: str) -> ScriptUpload:
+    """Return the upload of a script's form, its static assets included."""
+    cloud = cloud_of(request)
+    previous = cloud.account.latest(name)
+    strict = request.query_params.get("bindings_inherit") == "strict"
+    plain = {key: value for key, value in metadata.items() if key != "assets"}
+    upload = read_upload(plain, stored_modules(cloud, form), previous=previous, strict=strict)
+    return replace(upload, assets=cloud.uploads.of_upload(metadata, previous))
+
+
+def stored_modules(cloud: Cloud, form: Form) -> list[StoredModule]:
+    """Move the files of an upload to their lasting place."""
+    return [
+        StoredModule(
+            name=p.name, content_type=p.content_type, digest=cloud.account.blobs.keep(p.file), size=p.file.size
+        )
+        for p in form.parts
+    ]
+
+
+def carried(version: Version) -> ScriptUpload:
+    """Return an upload that repeats a version."""
+    return ScriptUpload(
+        code=version.code,
+        bindings=version.bindings,
+        exports=version.exports,
+        options=version.options,
+        assets=version.assets,
+    )
+
+
+# --- versions
+
+
 async def list_versions(request: Request) -> Response:
-    """Give the versions, newest first."""
+    """List the versions, newest first."""
     cloud, script = existing(request)
     shown, info = paged(request, [version_item(v) for v in cloud.account.versions(script.name)])
     return answer({"items": shown}, info=info)
 
 
 async def get_version(request: Request) -> Response:
-    """One version."""
+    """Return one version."""
     cloud, script = existing(request)
     return answer(version_result(_version(cloud, script, request.path_params["version_id"])))
 
@@ -45,28 +196,24 @@ def _version(cloud: Cloud, script: Script, version_id: Any) -> Version:
 
 async def post_version(request: Request) -> Response:
     """Upload a version of an existing script without deploying it."""
-    cloud, script = existing(request)
-    form = await read_form(request, cloud.account.blobs)
-    try:
+    existing(request)  # before the body is read
+    async with received(request) as form:
         metadata = metadata_of(form)
-        async with cloud.lock:
-            existing(request)
+        async with alone(request) as (cloud, script):
             with cloud.account.incoming():
                 upload = whole_upload(request, form, metadata, script.name)
                 done = await store_version(cloud, script.name, upload, source=source_of(request))
-    finally:
-        form.discard()
     return answer(version_result(done.version))
 
 
 async def list_deployments(request: Request) -> Response:
-    """Give the deployments; the first one is active."""
+    """List the deployments; the first one is active."""
     cloud, script = existing(request)
     return answer({"deployments": [deployment_item(d) for d in cloud.account.deployments(script.name)]})
 
 
 async def get_deployment(request: Request) -> Response:
-    """One deployment."""
+    """Return one deployment."""
     cloud, script = existing(request)
     return answer(deployment_item(_deployment(cloud, script, request)))
 
@@ -81,8 +228,7 @@ def _deployment(cloud: Cloud, script: Script, request: Request) -> Deployment:
 
 async def delete_deployment(request: Request) -> Response:
     """Remove an old deployment from the history."""
-    cloud, script = existing(request)
-    async with cloud.lock:
+    async with alone(request) as (cloud, script):
         deployment = _deployment(cloud, script, request)
         if deployment.id == cloud.account.active[script.name].id:
             raise refuse("active_deployment")
@@ -94,9 +240,7 @@ async def post_deployment(request: Request) -> Response:
     """Deploy one version, or two in a split; an older one is a rollback."""
     body = await read_object(request)
     check_update_strategy(as_object(body.get("code_update_strategy") or {}, "code_update_strategy"))
-    cloud, _ = existing(request)
-    async with cloud.lock:
-        _, script = existing(request)
+    async with alone(request) as (cloud, script):
         shares = _shares(body)
         versions = [_version(cloud, script, version_id) for version_id, _ in shares]
         if len({_exports(version) for version in versions}) > 1:
@@ -112,8 +256,7 @@ async def post_deployment(request: Request) -> Response:
             code_update_strategy=as_object(body.get("code_update_strategy") or DEFERRED, "code_update_strategy"),
         )
         done = await redeploy(cloud, script.name, deployment)
-    item = deployment_item(deployment)
-    return answer(item if done.reconciliation is None else {**item, "exports_reconciliation": done.reconciliation})
+    return answer(with_reconciliation(deployment_item(deployment), done))
 
 
 def _shares(body: dict[str, Any]) -> list[tuple[str, float]]:
@@ -145,7 +288,7 @@ def _annotations(body: dict[str, Any]) -> dict[str, str]:
 
 
 def _trigger(cloud: Cloud, script: Script, versions: list[Version]) -> str:
-    """Tell a step back from a step forward."""
+    """Return what clients show as the reason of a deployment: a step back is a rollback."""
     serving = cloud.account.serving.get(script.name)
     back = serving is not None and all(version.number < serving.number for version in versions)
     return "rollback" if back else "promotion"
@@ -156,7 +299,7 @@ def _exports(version: Version) -> str:
 
 
 def _check_secrets(cloud: Cloud, script: Script, versions: list[Version]) -> None:
-    """Refuse a rollback over a change of secrets, unless it is forced."""
+    """Refuse a rollback over a change of secrets (10220): it would bring back old values that nobody is shown."""
     latest = cloud.account.serving.get(script.name)
     if latest is None:
         return
@@ -173,7 +316,7 @@ def _secrets(version: Version) -> dict[str, Any]:
 
 
 def routes(account: str) -> list[Route]:
-    """Give the routes under one account's path."""
+    """List the routes under one account's path."""
     script = account + "/workers/scripts/{script_name}"
     return [
         Route(script + "/versions", list_versions, methods=["GET"]),

@@ -10,15 +10,27 @@ from typing import TYPE_CHECKING, Any
 from starlette.routing import Route
 
 from notebook_do.local.account.account import AccountChange, now
+from notebook_do.local.account.metadata import check_script_name, check_shape, read_upload
 from notebook_do.local.account.publish import fresh_script, publish, store_version
 from notebook_do.local.account.records import SECRET_TYPES, StoredModule
-from notebook_do.local.api.envelope import answer, as_object, paged, parse_json, query_flag, read_body, read_object
-from notebook_do.local.api.metadata import check_script_name, check_shape, read_upload
-from notebook_do.local.api.multipart import MOST_BYTES
-from notebook_do.local.api.scripts import carried, cloud_of, incoming_services, remove, source_of
+from notebook_do.local.api.envelope import (
+    AUTHOR,
+    MOST_BYTES,
+    Cloud,
+    alone,
+    answer,
+    cloud_of,
+    paged,
+    parse_json,
+    query_flag,
+    read_body,
+    read_object,
+    source_of,
+)
+from notebook_do.local.api.scripts import incoming_objects, incoming_services, remove, shared_settings
 from notebook_do.local.api.settings import changed_secrets
-from notebook_do.local.api.views import AUTHOR, shared_settings, shown_bindings
-from notebook_do.local.rules.bounds import check_tails
+from notebook_do.local.api.versions import carried, shown_bindings, with_reconciliation
+from notebook_do.local.rules.bounds import as_object, check_tails
 from notebook_do.local.rules.exports import live_entries
 from notebook_do.local.rules.refusals import refuse
 
@@ -26,12 +38,11 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from notebook_do.local.account.publish import Cloud
     from notebook_do.local.account.records import Script, Version
 
 
 def _worker(request: Request) -> tuple[Cloud, Script]:
-    """Find the Worker that the path names, by id or name."""
+    """Return the Worker that the path names, by id or name."""
     cloud, wanted = cloud_of(request), request.path_params["worker_id"]
     for script in cloud.account.scripts.values():
         if wanted in (script.tag, script.name):
@@ -40,7 +51,7 @@ def _worker(request: Request) -> tuple[Cloud, Script]:
 
 
 def worker_item(cloud: Cloud, script: Script) -> dict[str, Any]:
-    """Give a Worker as this API shows it."""
+    """Return a Worker as this API shows it."""
     settings = shared_settings(script)
     item = {
         "id": script.tag,
@@ -63,7 +74,7 @@ def worker_item(cloud: Cloud, script: Script) -> dict[str, Any]:
 
 
 def _references(cloud: Cloud, script: Script) -> dict[str, list[dict[str, Any]]]:
-    facts, scripts = cloud.account.facts(), cloud.account.scripts
+    scripts = cloud.account.scripts
     objects = [
         {
             "namespace_id": namespace.id,
@@ -71,8 +82,7 @@ def _references(cloud: Cloud, script: Script) -> dict[str, list[dict[str, Any]]]
             "worker_id": scripts[other].tag,
             "worker_name": other,
         }
-        for namespace in cloud.account.hosted(script.name)
-        for other in facts.binders(namespace.id, besides=script.name)
+        for namespace, other in incoming_objects(cloud, script.name)
     ]
     callers = [{"id": scripts[name].tag, "name": name} for name in sorted(incoming_services(cloud, script.name))]
     empty: dict[str, list[dict[str, Any]]] = {"dispatch_namespace_outbounds": [], "domains": [], "queues": []}
@@ -91,7 +101,7 @@ async def list_workers(request: Request) -> Response:
 
 
 async def get_worker(request: Request) -> Response:
-    """Give one Worker."""
+    """Return one Worker."""
     return answer(worker_item(*_worker(request)))
 
 
@@ -111,13 +121,11 @@ async def post_worker(request: Request) -> Response:
 async def change_worker(request: Request) -> Response:
     """Change a Worker's settings; PUT resets what it does not name."""
     body = await read_object(request)
-    cloud, _ = _worker(request)
-    async with cloud.lock:
-        _, script = _worker(request)
-        to = str(body.get("name") or script.name)
-        if to != script.name:
-            await rename(cloud, script.name, to)
-            script = cloud.account.scripts[to]
+    async with alone(request, _worker) as (cloud, known):
+        to = str(body.get("name") or known.name)
+        if to != known.name:
+            await rename(cloud, known.name, to)
+        script = cloud.account.scripts[to]
         if request.method == "PUT":
             script = replace(script, settings={}, subdomain=False, previews=False)
         script = _set(cloud, script, body)
@@ -131,6 +139,7 @@ async def rename(cloud: Cloud, name: str, to: str) -> None:
     if to in cloud.account.scripts:
         raise refuse("script_exists", name=to)
     cloud.account.rename_script(name, to)
+    # All are looked at: whatever binds the script by its old or its new name is tied to others now.
     await cloud.runtime.changed(sorted({name, *(worker.name for worker in cloud.account.runnable())}))
 
 
@@ -166,9 +175,7 @@ def _set(cloud: Cloud, script: Script, body: dict[str, Any]) -> Script:
 
 async def delete_worker(request: Request) -> Response:
     """Remove a Worker; refused while others refer to it."""
-    cloud, _ = _worker(request)
-    async with cloud.lock:
-        _, script = _worker(request)
+    async with alone(request, _worker) as (cloud, script):
         await remove(cloud, script.name, force=query_flag(request, "force"))
     return answer(None)
 
@@ -177,7 +184,7 @@ async def delete_worker(request: Request) -> Response:
 
 
 def version_item(cloud: Cloud, script: Script, version: Version, *, modules: bool = False) -> dict[str, Any]:
-    """Give a version as this API shows it; module contents only when they are asked for."""
+    """Return a version as this API shows it; module contents only when they are asked for."""
     code = version.code
     item: dict[str, Any] = {
         "id": version.id,
@@ -230,7 +237,7 @@ def _version(cloud: Cloud, script: Script, request: Request) -> Version:
 
 
 async def get_version(request: Request) -> Response:
-    """Give one version; `include=modules` adds the code."""
+    """Return one version; `include=modules` adds the code."""
     cloud, script = _worker(request)
     modules = request.query_params.get("include") == "modules"
     return answer(version_item(cloud, script, _version(cloud, script, request), modules=modules))
@@ -239,9 +246,7 @@ async def get_version(request: Request) -> Response:
 async def post_version(request: Request) -> Response:
     """Upload a version as JSON; `deploy=true` deploys it at 100 %."""
     body = as_object(parse_json(await read_body(request, most=MOST_BYTES), "The request body"), "body")
-    cloud, _ = _worker(request)
-    async with cloud.lock:
-        _, script = _worker(request)
+    async with alone(request, _worker) as (cloud, script):
         with cloud.account.incoming():
             modules = [_stored(cloud, as_object(m, "modules")) for m in body.get("modules") or []]
             upload = read_upload(body, modules, previous=cloud.account.latest(script.name), strict=True)
@@ -249,8 +254,7 @@ async def post_version(request: Request) -> Response:
             upload = replace(upload, settings={})
             make = publish if query_flag(request, "deploy") else store_version
             done = await make(cloud, script.name, upload, source=source_of(request))
-    item = version_item(cloud, script, done.version)
-    return answer(item if done.reconciliation is None else {**item, "exports_reconciliation": done.reconciliation})
+    return answer(with_reconciliation(version_item(cloud, script, done.version), done))
 
 
 def _stored(cloud: Cloud, module: dict[str, Any]) -> StoredModule:
@@ -273,9 +277,7 @@ async def patch_version(request: Request) -> Response:
     for name, value in env.items():
         if value is not None and as_object(value, name).get("type") not in SECRET_TYPES:
             raise refuse("bad_field", where=name, why="only secrets can be changed here")
-    cloud, _ = _worker(request)
-    async with cloud.lock:
-        _, script = _worker(request)
+    async with alone(request, _worker) as (cloud, script):
         latest = _version(cloud, script, request)
         annotations = {k: v for k, v in as_object(body.get("annotations") or {}, "annotations").items() if v}
         upload = carried(latest)
@@ -290,9 +292,7 @@ async def patch_version(request: Request) -> Response:
 
 async def delete_version(request: Request) -> Response:
     """Remove a version that does not serve."""
-    cloud, _ = _worker(request)
-    async with cloud.lock:
-        _, script = _worker(request)
+    async with alone(request, _worker) as (cloud, script):
         version = _version(cloud, script, request)
         active = cloud.account.active.get(script.name)
         if active and version.id in {version_id for version_id, _ in active.versions}:

@@ -29,6 +29,13 @@ _MADE: dict[str, tuple[Kind, str, str]] = {
 _KV_ID = re.compile(r"[0-9a-f]{32}\Z")
 
 
+def as_object(value: Any, where: str) -> dict[str, Any]:
+    """Refuse anything but a JSON object."""
+    if not isinstance(value, dict):
+        raise refuse("bad_field", where=where, why="must be an object")
+    return value
+
+
 def check_tags(tags: Collection[str]) -> None:
     """Refuse too many tags, one that is too long, and the characters that the filter of the script list is made of."""
     for tag in tags:

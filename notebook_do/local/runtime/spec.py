@@ -88,5 +88,9 @@ class ProbeReport:
     startup_ms: int
 
 
+ENTRYPOINT_KINDS = frozenset({"durable-object", "worker-entrypoint", "workflow"})
+"""The kinds of an export that extend a class of `cloudflare:workers`: they handle events, and reads list them."""
+
+
 class ScriptInvalid(Exception):  # noqa: N818 - Cloudflare's own word for code 10021
     """The script does not start; the message is workerd's, with its position, machine paths removed."""

@@ -1,4 +1,7 @@
-"""What an upload asks for: its metadata and modules, checked as far as that needs nothing but the upload itself."""
+"""What an upload asks for: its metadata and modules, checked as far as that needs nothing but the upload itself.
+
+What is checked against the account comes later, in `publish`.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.local.account.records import DEFERRED, SECRET_TYPES, Code, StoredModule, Version
-from notebook_do.local.api.envelope import as_object
-from notebook_do.local.rules.bounds import check_tags, check_update_strategy
+from notebook_do.local.rules.bounds import as_object, check_tags, check_update_strategy
 from notebook_do.local.rules.exports import check_form, is_class
 from notebook_do.local.rules.refusals import refuse, refuse_each
 from notebook_do.local.runtime.bindings import unsupported
@@ -28,7 +30,7 @@ MODULE_TYPES = frozenset(
     }
 )
 OPTIONS = ("usage_model", "limits", "placement", "annotations", "cache_options")
-"""Versioned metadata that is kept and given back, and changes nothing here."""
+"""Versioned metadata that is kept and returned, and changes nothing here."""
 SETTINGS = ("logpush", "observability", "tags", "tail_consumers")
 """Metadata that belongs to the script and not to one version."""
 PART_TYPES = frozenset(("text_blob", "data_blob"))
@@ -69,12 +71,12 @@ class ScriptUpload:
 
     @property
     def declares_classes(self) -> bool:
-        """Whether `exports` manages Durable Object classes: entries for entrypoints have no lifecycle."""
+        """Say whether `exports` manages Durable Object classes: entries for entrypoints have no lifecycle."""
         return any(is_class(entry) for entry in (self.exports or {}).values())
 
     @property
     def migrates(self) -> bool:
-        """Whether `migrations` asks for anything (some clients always send empty lists)."""
+        """Say whether `migrations` asks for anything: some clients always send empty lists."""
         return any(bool(value) for value in (self.migrations or {}).values())
 
 
@@ -142,7 +144,7 @@ def check_date(value: Any) -> None:
 
 
 def entry_of(metadata: Mapping[str, Any]) -> str:
-    """Give the main module's name."""
+    """Return the main module's name."""
     main = metadata.get("main_module")
     if main is None and metadata.get("body_part") is not None:
         raise refuse("service_worker")
@@ -195,7 +197,10 @@ def check_lifecycle(upload: ScriptUpload) -> None:
 
 
 def read_settings(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the script's own settings of an upload; tags stay as they are when an upload does not name them."""
+    """Return the script's own settings of an upload.
+
+    Tags stay as they are when an upload does not name them, while all others are reset.
+    """
     settings = {
         "logpush": bool(metadata.get("logpush")),
         "observability": metadata.get("observability") or {"enabled": False},
@@ -209,7 +214,10 @@ def read_settings(metadata: Mapping[str, Any]) -> dict[str, Any]:
 def read_bindings(
     raw: list[Any], previous: Version | None, *, keep: Iterable[str] = (), strict: bool = False
 ) -> tuple[dict[str, Any], ...]:
-    """Check bindings one by one, resolve `inherit` ones, and add those of the previous version to be kept."""
+    """Check bindings one by one, resolve `inherit` ones, and add those of the previous version to be kept.
+
+    `keep` are binding types. An `inherit` that finds nothing is left out, and refused (10057) only with `strict`.
+    """
     before = {binding["name"]: binding for binding in (previous.bindings if previous else ())}
     found: dict[str, dict[str, Any]] = {}
     lost: list[dict[str, object]] = []
@@ -239,7 +247,7 @@ def _named(item: Any) -> dict[str, Any]:
 
 
 def _resolved(binding: dict[str, Any], before: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """Replace a binding that means one of the previous version by that one."""
+    """Replace a binding that means one of the previous version: `inherit`, or a secret without its text."""
     name = binding["name"]
     if binding["type"] == "inherit":
         old = before.get(binding.get("old_name") or name)
