@@ -4,30 +4,39 @@ A custom domain's host name, or one that a route's pattern takes, leads to its W
 
 The Host header is matched exactly, before anything else happens. Bodies stream both ways. A request is sent to the
 Worker once. How a message is framed is never copied from one side to the other: it is read on one side, refused where
-it could be read in two ways, and written anew on the other. An Origin is not judged: that is the Worker's business.
+it could be read in two ways, and written anew on the other. So are websockets: the Worker's side is a client of its
+own, messages pass as they are and close codes are kept. An Origin is not judged: that is the Worker's business.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from notebook_do.local.gateway.websocket import Receive, Scope, Send, deny, relay
-from notebook_do.local.runtime.http1 import FRAMING
+from websockets.asyncio.client import ClientConnection, unix_connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.typing import Subprotocol
+
+from notebook_do.local.runtime.http1 import FRAMING, of_connection
 from notebook_do.local.runtime.spec import ScriptInvalid
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
     from notebook_do.local.runtime.http1 import Headers
     from notebook_do.local.runtime.island import Lease
     from notebook_do.local.runtime.runtime import Runtime
     from notebook_do.local.runtime.upstream import Exchange
 
-Message = MutableMapping[str, Any]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 ScriptAt = Callable[[str, str], str | None]
-
+"""(host name, path) -> the script that a custom domain or a route has there."""
+_SERVICE_RESTART = 1012
+_UNSENDABLE = {1005, 1006, 1015}  # RFC 6455, 7.4.1: they report what happened and are never in a frame
+_OF_THE_HANDSHAKE = (b"sec-websocket-", b"connection", b"upgrade", b"host", b"transfer-encoding", b"content-length")
+_PLAIN = [(b"content-type", b"text/plain; charset=utf-8")]
 _ENDED = 'Worker "{}": the runtime ended while it was answering; try again.'
 _SCRIPT = re.compile(r"[a-z0-9_][a-z0-9_-]{0,254}")
 _HOP_BY_HOP = FRAMING | {
@@ -45,7 +54,6 @@ class NotForWorkers(Exception):  # noqa: N818 - an answer, not a failure
     """The request is not for a Worker here."""
 
     def __init__(self, status: int, line: str) -> None:
-        """Keep the status and the one line to show."""
         super().__init__(line)
         self.status, self.line = status, line
 
@@ -89,13 +97,7 @@ def body_length(scope: Scope) -> int:
 
 def request_headers(scope: Scope) -> Headers:
     """Return the headers that the Worker sees: those of the request, and who sent it, as Cloudflare says it."""
-    listed = {
-        token.strip().lower()
-        for name, value in scope["headers"]
-        if name == b"connection"
-        for token in value.split(b",")
-    }
-    dropped = (_HOP_BY_HOP | listed | _OURS) - _KEPT
+    dropped = (_HOP_BY_HOP | of_connection(scope["headers"]) | _OURS) - _KEPT
     kept = [(name, value) for name, value in scope["headers"] if name not in dropped]
     client = scope.get("client")
     return [*kept, (b"cf-connecting-ip", client[0].encode())] if client else kept
@@ -111,7 +113,7 @@ def nowhere(_host: str, _path: str) -> None:
     """Return None: no Worker has a host name or path besides its own."""
 
 
-def workers_app(runtime: Runtime, script_at: ScriptAt = nowhere) -> App:
+def workers_app(runtime: Runtime, script_at: ScriptAt = nowhere) -> ASGIApp:
     """Return the ASGI application of the Workers port; `script_at` says whose a custom domain or a route is."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,8 +129,7 @@ def workers_app(runtime: Runtime, script_at: ScriptAt = nowhere) -> App:
                 if is_http:
                     await _forward(lease, script, scope, receive, send, length=length)
                 else:
-                    lease.outlast()
-                    await relay(lease, target_of(scope), request_headers(scope), scope, receive, send)
+                    await _relay(lease, scope, receive, send)
         except NotForWorkers as refused:
             status, line = refused.status, refused.line
         except KeyError:
@@ -137,7 +138,7 @@ def workers_app(runtime: Runtime, script_at: ScriptAt = nowhere) -> App:
             status, line = 503, str(error)
         else:
             return
-        await (_line(send, status, line) if is_http else deny(scope, send, status, line))
+        await (_line(send, status, line) if is_http else _deny(scope, send, status, f"{line}\n".encode()))
 
     return app
 
@@ -158,7 +159,7 @@ def script_of(scope: Scope, script_at: ScriptAt) -> str:
 
 async def _line(send: Send, status: int, line: str) -> None:
     body = line.encode() + b"\n"
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+    headers = [*_PLAIN, (b"content-length", str(len(body)).encode())]
     if status == 400:
         headers.append((b"connection", b"close"))  # what follows may be a part of it
     await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -251,3 +252,98 @@ async def _broken_off(lease: Lease, script: str, send: Send, *, started: bool) -
         await _line(send, 502, _ENDED.format(script))
     elif lease.long_lived:
         await send({"type": "http.response.body"})  # server-sent events end cleanly: the client asks again
+
+
+async def _deny(scope: Scope, send: Send, status: int, body: bytes, headers: Headers = _PLAIN) -> None:
+    """Answer a handshake with an ordinary response, where the server can send one."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
+
+
+async def _relay(lease: Lease, scope: Scope, receive: Receive, send: Send) -> None:
+    """Open the Worker's side with the client's request, then carry messages until either side closes."""
+    lease.outlast()
+    headers = request_headers(scope)
+    host = next(value.decode("latin-1") for name, value in headers if name == b"host")
+    connect = unix_connect(
+        str(lease.upstream.path),
+        f"ws://{host}{target_of(scope)}",
+        additional_headers=[
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in headers
+            if not name.startswith(_OF_THE_HANDSHAKE)
+        ],
+        subprotocols=[Subprotocol(name) for name in scope.get("subprotocols", ())] or None,
+        user_agent_header=None,
+        compression=None,
+        max_size=None,
+        ping_interval=None,
+    )
+    try:
+        worker = await connect
+    except InvalidStatus as error:
+        answer = error.response
+        kept = [(name.encode(), value.encode("latin-1")) for name, value in answer.headers.raw_items()]
+        kept = [(name, value) for name, value in kept if not name.lower().startswith(_OF_THE_HANDSHAKE)]
+        await _deny(scope, send, answer.status_code, bytes(answer.body or b""), kept)
+        return
+    except (InvalidHandshake, OSError, EOFError) as error:
+        await _deny(scope, send, 502, f"the Worker did not accept the websocket: {error}\n".encode())
+        return
+    async with worker:
+        await _accept(worker, send)
+        await _carry(worker, lease, receive, send)
+
+
+async def _accept(worker: ClientConnection, send: Send) -> None:
+    raw = worker.response.headers.raw_items() if worker.response else ()
+    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in raw]
+    headers = [(name, value) for name, value in headers if not name.startswith(_OF_THE_HANDSHAKE)]
+    await send({"type": "websocket.accept", "subprotocol": worker.subprotocol, "headers": headers})
+
+
+async def _carry(worker: ClientConnection, lease: Lease, receive: Receive, send: Send) -> None:
+    """Carry messages until the client, the Worker or the island ends."""
+    up = asyncio.create_task(_from_client(worker, receive))
+    down = asyncio.create_task(_from_worker(worker, send))
+    ending = asyncio.create_task(lease.closing.wait())
+    try:
+        await asyncio.wait({up, down, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if not up.done() and not down.done():
+            with contextlib.suppress(RuntimeError):
+                await send(
+                    {"type": "websocket.close", "code": _SERVICE_RESTART, "reason": "the Worker is being replaced"}
+                )
+            worker.transport.abort()
+    finally:
+        for task in (up, down, ending):
+            task.cancel()
+        for ended in await asyncio.gather(up, down, ending, return_exceptions=True):
+            if isinstance(ended, Exception) and not isinstance(ended, ConnectionClosed):
+                raise ended
+
+
+async def _from_client(worker: ClientConnection, receive: Receive) -> None:
+    while (message := await receive())["type"] == "websocket.receive":
+        text = message.get("text")
+        await worker.send(message["bytes"] if text is None else text)
+    code = message.get("code", 1005)
+    if code == 1006:
+        worker.transport.abort()  # an end without a close frame, as the client's was
+    else:
+        await worker.close(1000 if code in _UNSENDABLE else code, message.get("reason") or "")
+
+
+async def _from_worker(worker: ClientConnection, send: Send) -> None:
+    try:
+        while True:
+            message = await worker.recv()
+            await send({"type": "websocket.send", "text" if isinstance(message, str) else "bytes": message})
+    except ConnectionClosed as closed:
+        code = closed.rcvd.code if closed.rcvd else 1011
+        reason = closed.rcvd.reason if closed.rcvd else "the Worker's side ended"
+        with contextlib.suppress(RuntimeError):  # the client may be the one that closed
+            await send({"type": "websocket.close", "code": 1000 if code in _UNSENDABLE else code, "reason": reason})

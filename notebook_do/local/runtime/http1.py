@@ -82,7 +82,7 @@ def _header(line: bytes) -> tuple[bytes, bytes]:
 
 
 def status_of(start: bytes) -> int:
-    """Read the status of an answer; 101 is none, as websockets go another way (`gateway.websocket`)."""
+    """Read the status of an answer; 101 is none, as websockets go another way (`gateway`)."""
     match = _STATUS.fullmatch(start)
     if not match or match[1] == b"101":
         raise Malformed("the answer has no status")
@@ -105,8 +105,12 @@ def length_of(headers: Headers) -> int | None:
 
 def closes(headers: Headers) -> bool:
     """Say whether the other end announces that it closes the connection after this message."""
-    listed = (token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b","))
-    return b"close" in listed
+    return b"close" in of_connection(headers)
+
+
+def of_connection(headers: Headers) -> set[bytes]:
+    """Return what `connection` lists: the headers, besides the usual ones, that are for this one connection only."""
+    return {token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b",")}
 
 
 def unframed(headers: Headers, length: int | None) -> Headers:
