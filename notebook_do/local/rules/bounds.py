@@ -1,4 +1,4 @@
-"""What Cloudflare bounds beside classes: tags, the code update strategy, the Workers that a script names, crons.
+"""What Cloudflare bounds beside classes: tags, the code update strategy, what a script names, crons. Pure.
 
 Sources of the last: Cloudflare's page "Cron Triggers" (the table of fields) and its own parser in Rust,
 github.com/cloudflare/saffron (what stands in a list, steps, ranges that wrap around). Emulated: whether the API trims
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from notebook_do.local.services.assembly import Directory, Kind
 
-MOST_TAGS = 10
+MOST_TAGS = 10  # alchemy#811; older pages of Workers for Platforms said 8
 MOST_TAG_BYTES = 1024
-LONGEST_DELAY = 86_400
+LONGEST_DELAY = 86_400  # cloudflare-docs, "Durable Objects code updates"
+# Each resource is named by another field, and its absence has another code.
 _MADE: dict[str, tuple[Kind, str, str]] = {
     "kv_namespace": ("kv", "namespace_id", "kv_missing"),
     "r2_bucket": ("r2", "bucket_name", "bucket_missing"),
@@ -41,6 +42,7 @@ def check_tags(tags: Collection[str]) -> None:
     for tag in tags:
         if len(tag.encode(errors="replace")) > MOST_TAG_BYTES:
             raise refuse("tag_large")
+        # These two alone, as was tried on the real API: `: ; = /`, blanks and Unicode come back as sent (alchemy#824).
         if "," in tag or "&" in tag:
             raise refuse("tag_form", tag=tag[:100])
     if len(tags) > MOST_TAGS:
@@ -58,6 +60,7 @@ def check_update_strategy(strategy: Mapping[str, Any]) -> None:
         return
     if mode == "immediate":
         raise refuse("update_strategy", why="`max_delay` cannot be used with mode 'immediate'")
+    # JSON's `true` is an `int` to Python.
     if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0 <= delay <= LONGEST_DELAY:
         raise refuse("update_strategy", why=f"`max_delay` must be 0 to {LONGEST_DELAY} seconds")
 
@@ -68,8 +71,10 @@ def check_services(name: str, bindings: Iterable[Mapping[str, Any]], scripts: Co
         if binding["type"] != "service":
             continue
         words = {"name": binding["name"], "service": binding["service"], "environment": binding.get("environment")}
+        # A Worker may call itself: it is there once this upload is accepted.
         if binding["service"] != name and binding["service"] not in scripts:
             raise refuse("service_missing", **words)
+        # A Worker has one environment today; wrangler's own are Workers of other names.
         if words["environment"] not in {None, "", "production"}:
             raise refuse("environment_missing", **words)
 
@@ -94,7 +99,7 @@ def check_resources(bindings: Iterable[Mapping[str, Any]], directory: Directory)
             continue
         kind, key, rule = _MADE[binding["type"]]
         words = {"name": binding["name"], "id": str(binding.get(key))[:200]}
-        if kind == "kv" and not _KV_ID.match(words["id"]):
+        if kind == "kv" and not _KV_ID.match(words["id"]):  # before it is looked for: Cloudflare has a code for each
             raise refuse("kv_id", **words)
         if words["id"] not in {made.id for made in directory.listed(kind)}:
             raise refuse(rule, **words)
@@ -104,6 +109,7 @@ _MONTHS = "(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
 _DAYS = "(?i:sun|mon|tue|wed|thu|fri|sat)"
 
 
+# Written out as alternatives, so that 60 minutes or a 13th month cannot pass; Cloudflare takes leading zeros.
 def _number(low: int, high: int) -> str:
     return f"0*(?:{'|'.join(map(str, range(low, high + 1)))})"
 

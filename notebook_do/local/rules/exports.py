@@ -1,7 +1,9 @@
 """Declarative `exports`: (the account now, what the code exports, the map) -> the account's namespaces after it.
 
 Pure. Three sets are reconciled: classes in the code, entries of the map, provisioned namespaces. All classes are
-judged before anything is refused, so that one answer (100402) holds every problem.
+judged before anything is refused, so that one answer (100402) holds every problem. There is no history and no tag: the
+same map again changes nothing, and a tombstone that has done its work may stay or be removed. Source of the states and
+of what each one needs: Cloudflare's page "Durable Object class exports" and its published OpenAPI document.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from notebook_do.local.rules.refusals import Refused, detail_of, refuse
 
 _IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*\Z")
 _STORAGE = {"sqlite": True, "legacy-kv": False}
+# state -> the fields that it requires and allows; a field of another state is refused, as it would be ignored silently
 _FIELDS = {
     "created": ({"storage"}, {"container"}),
     "deleted": (set(), set()),
@@ -25,6 +28,7 @@ _FIELDS = {
 }
 _OTHER_FIELDS = {"worker": {"cache"}, "workflow": {"name", "limits", "schedules", "default_retention"}}
 """Entries that have no lifecycle: kept and shown as they were sent (no workflow runs here)."""
+# All lists are in every answer, the empty ones too; `warnings` is never filled so far, at Cloudflare as here.
 _OUTCOMES = (
     *("created", "updated", "deleted", "renamed", "transferred", "transfer_pending"),
     *("warnings", "info", "removable_entries"),
@@ -171,6 +175,7 @@ def _undeclared(work: _Reconciliation) -> None:
             in_code = name in work.code
             scenario = "provisioned_class_missing_from_config" if in_code else "orphaned_provisioned_namespace"
             work.problem(name, scenario, namespace_id=namespace.id)
+    # A class of the code alone is no problem: Cloudflare ignores it and says so.
     for name in sorted(work.code - set(work.entries) - set(work.own) - invalid):
         work.info(name, "code_class_not_in_exports")
 
@@ -213,6 +218,7 @@ def _provision(work: _Reconciliation, name: str) -> None:
 def _stale(work: _Reconciliation, name: str, state: str) -> None:
     """Say that a tombstone has no effect; it is removable when no other Worker was uploaded with the old name."""
     others = work.account.namers(work.script, name)
+    # "Removing the tombstone could orphan those bindings": a rename and a transfer forward them, a delete has none.
     if others and state != "deleted":
         work.info(name, "stale_tombstone", state=state, referencing_scripts=others)
         return

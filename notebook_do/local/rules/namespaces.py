@@ -25,7 +25,7 @@ CLASS_KINDS = frozenset({"durable-object", "class"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountNamespace:
-    """One Durable Object namespace; `id` is its identity, the rest are labels."""
+    """One Durable Object namespace; `id` is its identity, the rest are labels, but `sqlite` never changes."""
 
     id: str
     script: str
@@ -137,12 +137,13 @@ def _steps(migrations: Mapping[str, Any] | None, current: str | None) -> list[di
     """
     if migrations is None:
         return []
-    for key in ("old_tag", "new_tag"):
+    for key in ("old_tag", "new_tag"):  # both may be null, or absent: a Worker without a tag needs none
         if not isinstance(migrations.get(key, ""), str | None):
             raise refuse("migration_form", why=f"`{key}` must be a string")
     old = migrations.get("old_tag") or None
     if old != current:
         raise refuse("tag", current=current, got=old or "") if current else refuse("no_tag_yet", got=old)
+    # Both published forms: wrangler always sends `steps`; a single step stands in the object itself.
     raw = migrations.get("steps", [{k: v for k, v in migrations.items() if k in _LISTS}])
     if not isinstance(raw, list) or not all(isinstance(step, dict) for step in raw):
         raise refuse("migration_form", why="`steps` must be a list of objects")
@@ -151,6 +152,7 @@ def _steps(migrations: Mapping[str, Any] | None, current: str | None) -> list[di
     if "steps" in migrations and any(migrations.get(key) for key in _LISTS):
         raise refuse("migration_form", why="`steps` cannot stand beside class lists")
     steps = [_read_step(step) for step in raw]
+    # "Once a tag is set all future deployments must include a tag" (the page of migrations); empty lists do nothing.
     if current and any(any(step.values()) for step in steps) and not migrations.get("new_tag"):
         raise refuse("tag_dropped", current=current)
     return steps
@@ -184,7 +186,7 @@ def _targets(step: Mapping[str, list[Any]]) -> Iterable[str]:
 def _apply(work: _Migration, step: Mapping[str, list[Any]]) -> None:
     """Apply one step: deletions first, then moves, then creations, so that a name that is left can be taken again."""
     seen: set[str] = set()
-    for name in _targets(step):
+    for name in _targets(step):  # the lists of one step have no order, so a name may have one meaning only
         if name in seen:
             raise refuse("target_twice", name=name)
         seen.add(name)
@@ -202,7 +204,7 @@ def _apply(work: _Migration, step: Mapping[str, list[Any]]) -> None:
 
 def _delete(work: _Migration, name: str) -> None:
     namespace = work.own(name)
-    if namespace is None:
+    if namespace is None:  # the version before exported every class that has one (10064)
         raise refuse("no_previous", migration="delete", name=name)
     # Emulated: Cloudflare documents no such refusal for `migrations`, only for `exports`. Those bindings would break.
     if others := work.account.binders(namespace.id, besides=work.script):
@@ -216,7 +218,7 @@ def _rename(work: _Migration, source: str, to: str) -> None:
         raise refuse("same_name", migration="rename", name=source)
     if namespace is None:
         raise refuse("no_previous", migration="rename", name=source)
-    if work.own(to):
+    if work.own(to):  # the migration itself makes the destination: one that is there would lose its own objects
         raise refuse("occupied", migration="rename", name=source, to=to)
     work.namespaces[namespace.id] = replace(namespace, class_name=to)
     work.made_by[to] = "rename"
@@ -228,6 +230,7 @@ def _transfer(work: _Migration, source: str, from_script: str, to: str) -> None:
         raise refuse("same_name", **words)
     if from_script not in work.account.scripts:
         raise refuse("transfer_script", **words)
+    # Else its next upload would make an empty namespace for the entry that it still has.
     if work.account.scripts[from_script].declarative:
         raise refuse("transfer_declared", **words)
     namespace = work.own(source, from_script)
@@ -247,6 +250,7 @@ def _create(work: _Migration, name: str, *, sqlite: bool) -> None:
         raise refuse("sqlite_only")
     if not sqlite and work.account.switches.kv_closed and all(n.sqlite for n in work.account.namespaces):
         raise refuse("no_more_kv")
+    # A name that was deleted before gets a new id: nothing leads back to the objects that are gone.
     namespace_id = work.new_id()
     work.namespaces[namespace_id] = AccountNamespace(
         id=namespace_id, script=work.script, class_name=name, sqlite=sqlite
@@ -295,5 +299,5 @@ def check_bindings(
                 raise refuse("binding_host", script=host)
             if name not in after.of(host):
                 raise refuse("unmigrated_binding", name=name)
-        elif name not in own:
+        elif name not in own:  # two texts of one code: the class is there without a namespace, or not at all
             raise refuse("unmigrated_binding" if name in exported else "unexported_binding", name=name)
