@@ -119,7 +119,7 @@ def workers_app(runtime: Runtime, script_at: ScriptAt = nowhere) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         is_http = scope["type"] == "http"
         if not is_http:
-            await receive()  # websocket.connect
+            await receive()  # websocket.connect, which ASGI sends first
         try:
             script = script_of(scope, script_at)
             check_target(scope)
@@ -148,7 +148,7 @@ def script_of(scope: Scope, script_at: ScriptAt) -> str:
     host = host_of(scope)
     port = scope["server"][1] if scope.get("server") else None
     name, dot, rest = host.partition(".")
-    if host and target_of(scope).startswith("/"):
+    if host and target_of(scope).startswith("/"):  # first, as a declared host name may end in `.localhost` as well
         declared = script_at(host.removesuffix(f":{port}"), scope["path"])
         if declared:
             return declared
@@ -177,7 +177,7 @@ async def _forward(  # noqa: PLR0913 - the parts of one ASGI call
         await _line(send, 502, _ENDED.format(script))
         return
     body = _Body(exchange, receive)
-    pump = asyncio.create_task(body.pump(scope["method"].encode(), scope, length))
+    pump = asyncio.create_task(body.pump(scope["method"].encode(), scope, length))  # an answer may come before its end
     whole = False
     try:
         status, answered = await exchange.response()
@@ -185,7 +185,7 @@ async def _forward(  # noqa: PLR0913 - the parts of one ASGI call
         await send({"type": "http.response.start", "status": status, "headers": headers})
         started, more = True, True
         if any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers):
-            lease.outlast()
+            lease.outlast()  # by its nature it never ends, and would hold up every deploy
         async for piece, more in exchange.body():
             await send({"type": "http.response.body", "body": piece, "more_body": more})
         if more:
@@ -278,9 +278,9 @@ async def _relay(lease: Lease, scope: Scope, receive: Receive, send: Send) -> No
         ],
         subprotocols=[Subprotocol(name) for name in scope.get("subprotocols", ())] or None,
         user_agent_header=None,
-        compression=None,
-        max_size=None,
-        ping_interval=None,
+        compression=None,  # the client's own extensions are between it and this port
+        max_size=None,  # what is too long is for the other side to say
+        ping_interval=None,  # the client decides whether to ping
     )
     try:
         worker = await connect

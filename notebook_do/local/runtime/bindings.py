@@ -99,7 +99,10 @@ def bindings_of(worker: RunnableWorker, peers: Peers, faults: Mapping[tuple[str,
 
 
 def missing(message: str) -> str:
-    """Write a service that throws `message` whenever it is used."""
+    """Write a service that throws `message` whenever it is used.
+
+    Without it the binding would be `undefined` to the Worker, whose own error then says nothing of the cause.
+    """
     props = struct(json=string(json.dumps({"message": message})))
     return struct(name=string(SYSTEM), entrypoint=string("Missing"), props=props)
 
@@ -114,6 +117,8 @@ def targets(worker: RunnableWorker) -> Iterator[str]:
 
 
 def _text(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
+    # A secret too: `fromEnvironment` would put all of them into the environment of one process. The configuration is a
+    # private file that is removed once it was read.
     return {"text": string(str(binding["text"]))}
 
 
@@ -172,6 +177,7 @@ def _durable_object_namespace(binding: Binding, worker: RunnableWorker, peers: P
         return {"service": missing(f'binding "{binding["name"]}": {absent}')}
     designator = struct(
         className=string(class_name),
+        # By the Worker and never by its static assets, which would be found under `entry_service`.
         serviceName=None if host == worker.name else string(worker_service(host)),
     )
     return {"durableObjectNamespace": designator}
@@ -180,7 +186,7 @@ def _durable_object_namespace(binding: Binding, worker: RunnableWorker, peers: P
 def _assets(binding: Binding, worker: RunnableWorker, peers: Peers) -> dict[str, str]:
     if worker.name not in peers or worker.assets is None:
         return {"service": missing(f'binding "{binding["name"]}": Worker "{worker.name}" has no static assets')}
-    files_only = string("AssetWorker")
+    files_only = string("AssetWorker")  # the entrypoint that does not ask the Worker: it is the Worker that asks here
     return {"service": struct(name=string(asset_service(worker.name)), entrypoint=files_only)}
 
 
@@ -208,7 +214,7 @@ def cache_of(script_name: str) -> str:
 def externals(workers: Iterable[RunnableWorker], socket: Path) -> Iterator[str]:
     """Write the external services that the bindings and caches of `workers` need; they are all at one socket."""
     bound = {found for worker in workers for binding in worker.bindings if (found := resource_of(binding))}
-    caches = {("cache", worker.name) for worker in workers}
+    caches = {("cache", worker.name) for worker in workers}  # without one, `caches` fails ("No Cache was configured")
     for service, resource in sorted({*bound, *caches, (RATE_LIMITS, "")}):
         name = RATE_LIMITS if service == RATE_LIMITS else service_name(service, resource)
         yield _external(name, service, resource, socket)
@@ -233,7 +239,7 @@ def _resource(field: str) -> Writer:
 
 def _designator(binding: Binding) -> str:
     found = resource_of(binding)
-    assert found is not None  # noqa: S101 - asked only for types that have a resource
+    assert found is not None  # noqa: S101 - asked for types that have a resource
     return struct(name=string(service_name(*found)))
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 SYSTEM_SCRIPT = Path(__file__).with_name("system.js")
-_INTERNAL_DATE = "2026-10-01"
+_INTERNAL_DATE = "2026-10-01"  # fixed: what our own scripts do must not change with a Worker's date
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 _LONGEST_NAME = 255
 _NAMESPACE_ID = re.compile(r"[0-9a-f]{32}")
@@ -53,7 +53,7 @@ _MODULE_FIELD = {
     "application/wasm": "wasm",
     "application/octet-stream": "data",
 }
-_NO_MODULE = {"application/source-map"}
+_NO_MODULE = {"application/source-map"}  # kept and returned by the API, but no module to workerd
 # A Worker's `fetch` reaches public addresses only, and none that leads back to this machine or its network. Ranges are
 # written out beside workerd's own names for groups, so that nothing depends on what those hold.
 _DENIED = (
@@ -127,7 +127,7 @@ def _internet() -> str:
     network = struct(
         allow=listed([string("public")]),
         deny=listed(map(string, _DENIED)),
-        tlsOptions=struct(trustBrowserCas="true"),
+        tlsOptions=struct(trustBrowserCas="true"),  # without it workerd trusts no certificate at all
     )
     return service("internet", network=network)
 
@@ -159,6 +159,7 @@ def system_service(bindings: Sequence[str] = ()) -> str:
     worker = struct(
         modules=listed([module]),
         compatibilityDate=string(_INTERNAL_DATE),
+        # For `scheduled` and `queue` of other Workers, which a service binding does not have otherwise.
         compatibilityFlags=listed([string("service_binding_extra_handlers")]),
         bindings=listed(bindings),
     )
@@ -177,6 +178,7 @@ def _worker_service(layout: Layout, worker: RunnableWorker) -> str:
         bindings=listed(bindings),
         cacheApiOutbound=string(cache_of(worker.name)),
         durableObjectNamespaces=listed(map(_namespace, worker.namespaces)),
+        # In memory for a trial: an object that is made while the script starts must not reach a stored one.
         durableObjectStorage="(inMemory = void)" if layout.storage is None else '(localDisk = "objects")',
         tails=None if layout.events is None else listed([tail]),
     )
@@ -205,7 +207,7 @@ def worker_fields(worker: RunnableWorker, *, before: Sequence[str] = ()) -> dict
     # The content of a `text_blob` or `data_blob` is a part of the upload as a module is, but no module.
     parts = {binding.get("part") for binding in worker.bindings}
     rest = [module for module in worker.modules if module.name != worker.main_module and module.name not in parts]
-    modules = [written for module in (*main, *rest) if (written := _module(module))]
+    modules = [written for module in (*main, *rest) if (written := _module(module))]  # workerd starts the first one
     return {
         "modules": listed([*before, *modules]),
         "compatibilityDate": string(worker.compatibility_date),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Headers = list[tuple[bytes, bytes]]
 
-HEAD_LIMIT = 1 << 20
+HEAD_LIMIT = 1 << 20  # a Worker may answer with many cookies; asyncio's own limit of 64 kB would end the connection
 PIECE = 1 << 16
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(rb"[^\r\n\0]*")
@@ -83,7 +83,7 @@ def _header(line: bytes) -> tuple[bytes, bytes]:
 
 def status_of(start: bytes) -> int:
     """Read the status of an answer; 101 is none, as websockets go another way (`gateway`)."""
-    match = _STATUS.fullmatch(start)
+    match = _STATUS.fullmatch(start)  # of HTTP/1.1 alone: the rules of framing are others in 1.0
     if not match or match[1] == b"101":
         raise Malformed("the answer has no status")
     return int(match[1])
@@ -151,7 +151,7 @@ async def _chunks(reader: StreamReader) -> AsyncIterator[bytes]:
                     raise ConnectionResetError("the body broke off")
                 size -= len(piece)
                 yield piece
-            if await reader.readexactly(2) != b"\r\n":
+            if await reader.readexactly(2) != b"\r\n":  # else what follows could be read as something new
                 raise Malformed("a chunk is not as long as it says")
         while await reader.readuntil(b"\r\n") != b"\r\n":
             pass  # trailers are not passed on
@@ -194,7 +194,7 @@ class _Incoming(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.broken = exc is not None
-        self._reader.feed_eof()
+        self._reader.feed_eof()  # not `set_exception`, which would hide what was received before
 
 
 class Wire:
@@ -233,7 +233,7 @@ async def connect(path: Path, *, limit: int) -> Wire:
     try:
         into.settimeout(0)
         await loop.sock_connect(into, str(path))
-        out = into.dup()
+        out = into.dup()  # asyncio owns the first one, and lets nobody else write to it
     except BaseException:
         into.close()
         raise

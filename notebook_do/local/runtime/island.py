@@ -123,9 +123,9 @@ class Island:
     async def lease(self, service: str) -> AsyncIterator[Lease]:
         """Let a request in, starting the process if need be. Raises Retired, or ScriptInvalid when it cannot start."""
         if self.closing.is_set():
-            await self.gone.wait()
+            await self.gone.wait()  # the next island may not begin before this one is over
             raise Retired
-        self.leases += 1
+        self.leases += 1  # before the first wait, so that no end can begin in between
         self.settle()
         lease = None
         try:
@@ -145,12 +145,13 @@ class Island:
         await asyncio.shield(self._boot)  # a caller that gives up must not end the start of all the others
 
     async def _start(self) -> None:
-        sockets = Path(tempfile.mkdtemp(dir=self._plan.folder, prefix=""))
+        sockets = Path(tempfile.mkdtemp(dir=self._plan.folder, prefix=""))  # short, as the path of a socket is limited
         try:
             layout = replace(self._plan, workers=self.workers, folder=sockets, faults=unwritable(self.workers))
             await make_sites(self.workers, layout.sites)
             self.process = await self._start_somehow(layout)
         except (ScriptInvalid, DidNotStart, Absent, TimeoutError, OSError) as error:
+            # One line for whoever waits; the next request plans a new island, with what is deployed then.
             shutil.rmtree(sockets, ignore_errors=True)
             self._over(crashed=True)
             raise ScriptInvalid(str(error) or "workerd was not ready in time") from None

@@ -85,7 +85,7 @@ class Runtime:
         self._tasks: set[asyncio.Task[None]] = set()
         self._started: asyncio.Task[None] | None = None
         self._closed, self._check_timeout = False, check_timeout
-        with contextlib.suppress(RuntimeError):
+        with contextlib.suppress(RuntimeError):  # no loop yet: the first call of `start` does it
             self._started = asyncio.get_running_loop().create_task(self._start())
 
     async def start(self) -> None:
@@ -97,7 +97,7 @@ class Runtime:
         await asyncio.shield(self._started)
 
     async def _start(self) -> None:
-        await self._events.start()
+        await self._events.start()  # both before the first island, which would find nobody at their sockets
         await self.services.start(self._folder / "resources", self.run_queue)
         # What a killed runtime left half done; the lock says that nobody else is at it.
         await asyncio.to_thread(stored.sweep, self.storage)
@@ -137,7 +137,7 @@ class Runtime:
         )
         if in_the_way := self._overlapping(island):
             await asyncio.gather(*(other.retire(self._grace) for other in in_the_way))
-            return None
+            return None  # another request may have planned the same island meanwhile
         # The first crash costs the next request nothing; a script that always crashes must not keep the machine busy.
         crashes, last = self._crashes.get(island.names, (0, 0.0))
         wait = last + min(_SLOWEST_RESTART, 0.05 * 2**crashes) - time.monotonic() if crashes > 1 else 0
@@ -189,7 +189,7 @@ class Runtime:
         # With an alarm so near it would only be started again; workerd runs the alarm itself while it lives.
         due = await asyncio.to_thread(stored.next_alarm, self.storage, island.namespaces)
         soon = due is not None and due < time.time() + self._idle
-        return self._idle if soon or island.leases else 0
+        return self._idle if soon or island.leases else 0  # somebody may have come while the disk was read
 
     # --- alarms -----------------------------------------------------------------------------------------------
 
@@ -197,7 +197,7 @@ class Runtime:
         """Set a timer for each namespace whose next alarm would otherwise find its island asleep."""
         for namespace, due in (await asyncio.to_thread(self._due, list(namespaces))).items():
             if known := self._wakes.pop(namespace, None):
-                known.cancel()
+                known.cancel()  # only the soonest alarm counts: the others are read again when the island is over
             if due is not None and not self._closed:
                 wake = asyncio.get_running_loop().call_later
                 self._wakes[namespace] = wake(max(0.0, due - time.time()), self._wake, namespace)
@@ -246,7 +246,9 @@ class Runtime:
         stale = [island for island in set(self._by_script.values()) if self._is_stale(island, touched)]
         await asyncio.gather(*(island.retire(self._grace) for island in stale))
         deployed = {worker.name: worker for worker in self._workers()}
-        await asyncio.to_thread(sweep_sites, self._sites, deployed.values())
+        await asyncio.to_thread(
+            sweep_sites, self._sites, deployed.values()
+        )  # nothing that still runs serves from these
         for name in {name for island in stale for name in island.names} & deployed.keys():
             self._background(self._warm(name))
         await self._plan_wakes(
@@ -258,7 +260,7 @@ class Runtime:
     def _is_stale(self, island: Island, touched: set[str]) -> bool:
         if island.names & touched:
             return True
-        try:
+        try:  # one stands for all: a tie that is new or gone is a change of a neighbour's version or of the set
             now = neighbours(next(iter(island.names)), self._workers())
         except KeyError:
             return True
@@ -324,9 +326,9 @@ class Runtime:
         await self._events.close()
         await self.services.close()
         shutil.rmtree(self._folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # only a link is left
+        with contextlib.suppress(OSError):  # only the link of a short folder is left (`fresh_folder`)
             (self.storage.parent / "run").unlink()
-        for descriptor in (self._mark, self._lock):
+        for descriptor in (self._mark, self._lock):  # last of all: whoever waits for the lock finds nothing running
             if descriptor is not None:
                 os.close(descriptor)
 

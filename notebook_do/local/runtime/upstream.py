@@ -78,10 +78,10 @@ class Exchange:
     async def response(self) -> tuple[int, Headers]:
         """Wait for status and headers; raises ConnectionError when workerd goes away first."""
         status = 100
-        while status < 200:
+        while status < 200:  # 1xx come before the answer (RFC 9110, 15.2)
             start, headers = await http1.read_head(self._reader)
             status = http1.status_of(start)
-        self._early = not self._sent
+        self._early = not self._sent  # workerd may answer, and close, before it has read the request
         self._closing = http1.closes(headers)
         length = http1.length_of(headers)
         if self._method == b"HEAD" or status == 304:  # a length here is that of another answer
@@ -125,7 +125,7 @@ class Upstream:
     async def exchange(self) -> Exchange:
         """Return a connection for one request; the caller hands it back with `done` or `drop`."""
         while self._idle:
-            known = self._idle.pop()
+            known = self._idle.pop()  # the youngest: the surplus of a busy moment grows old and is dropped
             if known.fresh:
                 return known
             self.drop(known)
@@ -162,7 +162,7 @@ class Upstream:
             status, answered = await exchange.response()
             content = b"".join([piece async for piece, _ in exchange.body()])
         except BaseException:
-            self.drop(exchange)
+            self.drop(exchange)  # half an answer may be in it
             raise
         self.done(exchange)
         return WholeAnswer(status=status, headers=answered, body=content)

@@ -37,7 +37,7 @@ from notebook_do.toolchain import find_workerd
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
-OUTPUT_LINES = 200
+OUTPUT_LINES = 200  # enough for one script's error; what Workers log comes as tail events
 OUTPUT_LINE = 4096
 TIMED_OUT = "Script startup exceeded CPU time limit."
 """Cloudflare's text for 10021 where a script does not come to an end; here it is wall time."""
@@ -110,7 +110,7 @@ async def start_workerd(
     Raises DidNotStart when it ends before it is ready, TimeoutError when it is not ready in time, Absent when there
     is no such program any more: it is looked for, and fetched, once more before that.
     """
-    if not os.access(workerd, os.X_OK):
+    if not os.access(workerd, os.X_OK):  # a cache may be cleared while the server runs
         workerd = await _found_again(workerd)
     reading, writing = os.pipe()
     try:
@@ -163,10 +163,10 @@ async def _spawn(workerd: Path, config: Path, control: int) -> Workerd:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={},
+        env={},  # a Worker must not find what this process was started with
         cwd=str(config.parent),
         pass_fds=[control],
-        start_new_session=True,
+        start_new_session=True,  # Ctrl-C in a terminal goes to a whole group: the end is ours to order
         preexec_fn=_tied_to_parent(),
     )
     _raise_file_limit(process.pid)
