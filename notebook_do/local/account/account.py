@@ -78,7 +78,7 @@ class Account:
         self._hosted: dict[str, list[AccountNamespace]] = {}
         self._runnable: dict[str, RunnableWorker] = {}
         self._reload_namespaces()
-        self.blobs.sweep(self._digests(), incoming=True)
+        self.blobs.sweep(self._digests(), incoming=True)  # what a killed server received or kept for no record
 
     def close(self) -> None:
         """Close the database."""
@@ -179,6 +179,7 @@ class Account:
                 self._replace_namespaces(db, change.namespaces)
             db.executemany("INSERT OR IGNORE INTO doomed VALUES (?)", [(i,) for i in change.deleted])
             freed = self._prune(db, name)
+        # Memory follows only now: after a failed transaction it is as the disk is.
         self.scripts.update({s.name: s for s in (change.script, *change.others)})
         self._reload_active(name)
         self._runnable.pop(name, None)
@@ -267,6 +268,7 @@ class Account:
     def _replace_namespaces(self, db: sqlite3.Connection, after: Iterable[AccountNamespace]) -> None:
         wanted = {n.id: n for n in after}
         changed = [i for i, n in self.namespaces.items() if wanted.get(i) != n]
+        # All changed ones first: two that exchange their names would break the uniqueness of names in between.
         db.executemany("DELETE FROM namespace WHERE id = ?", [(i,) for i in changed])
         fresh = [n for i, n in wanted.items() if self.namespaces.get(i) != n]
         rows = [(n.id, n.script, n.class_name, int(n.sqlite)) for n in fresh]

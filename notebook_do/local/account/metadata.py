@@ -15,12 +15,15 @@ from notebook_do.local.rules.bounds import as_object, check_tags, check_update_s
 from notebook_do.local.rules.exports import check_form, is_class
 from notebook_do.local.rules.refusals import refuse, refuse_each
 from notebook_do.local.runtime.bindings import unsupported
+from notebook_do.local.runtime.spec import OLDEST_DATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+# One label of a host name, as every Worker has an address here.
 SCRIPT_NAME = re.compile(r"[a-z0-9_][a-z0-9_-]{0,62}\Z")
 _BINDING_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]{0,254}\Z")
+# Never an absolute path, and nothing in which a drive or a URL could be read: clients write modules to files.
 _MODULE_NAME = re.compile(r"[^\x00-\x1f\x7f\\:/][^\x00-\x1f\x7f\\:]{0,511}\Z")
 MODULE_TYPES = frozenset(
     {
@@ -40,6 +43,7 @@ _OBJECTS = (
     "code_update_strategy",
 )
 _LISTS = ("bindings", "compatibility_flags", "keep_bindings", "tags", "tail_consumers", "containers")
+# What a binding cannot do without: workerd or a service of ours would fail on it later, and less clearly.
 _REQUIRED = {
     "plain_text": ("text", str),
     "secret_text": ("text", str),
@@ -105,7 +109,7 @@ def check_modules(modules: Iterable[StoredModule], main: str) -> tuple[StoredMod
 def check_shape(metadata: Mapping[str, Any]) -> None:
     """Refuse values of the wrong JSON type, and what this Cloudflare does not have."""
     _check_types(metadata)
-    if metadata.get("assets"):
+    if metadata.get("assets"):  # those of an upload were taken out before, with the session that they need
         raise refuse("assets")
     if any(as_object(item, "containers") for item in metadata.get("containers") or []):
         raise refuse("bad_field", where="containers", why="containers are not supported here")
@@ -135,11 +139,11 @@ def check_date(value: Any) -> None:
     """Refuse what is not a compatibility date, or one that has not come yet."""
     if value is None:
         return
-    try:
+    try:  # the form is asked for first: `fromisoformat` takes 20260101 and 2026-W01-1 too
         wanted = date.fromisoformat(value if re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII) else "")
     except (TypeError, ValueError):
         raise refuse("bad_date", date=str(value)[:40]) from None
-    if wanted > datetime.now(UTC).date():
+    if wanted > datetime.now(UTC).date():  # workerd refuses later dates as well, by the same clock
         raise refuse("future_date", date=value)
 
 
@@ -162,7 +166,7 @@ def read_upload(
     code = Code(
         main_module=main,
         modules=check_modules(modules, main),
-        compatibility_date=metadata.get("compatibility_date") or "2021-11-02",
+        compatibility_date=metadata.get("compatibility_date") or OLDEST_DATE,
         compatibility_flags=tuple(metadata.get("compatibility_flags") or ()),
     )
     upload = ScriptUpload(
@@ -232,6 +236,7 @@ def read_bindings(
         found[binding["name"]] = binding
     if lost and strict:
         raise refuse_each("inherit", lost)
+    # By type, as wrangler asks for it: `--keep-vars` is plain_text and json. A new binding of the name goes before.
     kept = [b for name, b in before.items() if b["type"] in set(keep) and name not in found]
     return (*found.values(), *kept)
 
@@ -252,6 +257,7 @@ def _resolved(binding: dict[str, Any], before: Mapping[str, dict[str, Any]]) -> 
     if binding["type"] == "inherit":
         old = before.get(binding.get("old_name") or name)
         return binding if old is None else {**old, "name": name}
+    # A secret as reads show it: clients send back what they read, without a text that they never get.
     if binding["type"] in SECRET_TYPES and set(binding) == {"name", "type"} and name in before:
         return before[name]
     if binding["type"] == "d1" and (database := binding.get("id") or binding.get("database_id")):
@@ -263,6 +269,7 @@ def _resolved(binding: dict[str, Any], before: Mapping[str, dict[str, Any]]) -> 
 def _check_binding(binding: dict[str, Any]) -> None:
     name, kind = binding["name"], binding["type"]
     if why := unsupported(binding):
+        # Without its beginning, which names the binding: the refusal does that itself.
         raise refuse("unsupported_binding", name=name, type=kind, why=why.partition(": ")[2] or why)
     if kind == "durable_object_namespace":
         if not any(isinstance(binding.get(key), str) and binding[key] for key in ("class_name", "namespace_id")):

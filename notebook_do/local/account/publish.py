@@ -158,7 +158,7 @@ async def probed(running: RunningAccount, name: str, code: Code) -> ProbeReport:
     """Find out what the code exports; code that was probed before is not started again."""
     known = running.account.latest(name)
     if known and _same_program(known.code, code):
-        return known.code.report
+        return known.code.report  # a change of settings or secrets alone need not wait for a process
     version = Version(id="probe", number=0, created_on="", source="", code=code, etag="")
     try:
         report = await running.runtime.probe(runnable(running.account.blobs, name, version, ()))
@@ -335,7 +335,7 @@ def _message(options: dict[str, Any]) -> dict[str, str]:
 
 async def _trial(running: RunningAccount, name: str, version: Version, after: Lifecycle) -> None:
     """Start the candidate once, away from all stored objects."""
-    try:
+    try:  # a probe lets pass what a start does not: a handler of a wrong type, a binding that leads nowhere
         version = followed(version, name, {n.id: n for n in after.namespaces})
         await running.runtime.check(runnable(running.account.blobs, name, version, after.of(name).values()))
     except ScriptInvalid as invalid:

@@ -1,7 +1,7 @@
 """What the account keeps: scripts, versions and deployments as frozen values, and its files.
 
-Of a version everything is in its record but the bytes of modules and assets: these lie under their digest, never under
-a name that a user wrote, and are on the disk before any record refers to them.
+The bytes of modules and assets lie under their digest, never under a name that a user wrote, and are on the disk before
+any record refers to them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import TargetError
-from notebook_do.local.runtime.spec import Export, HostedNamespace, ModuleFile, ProbeReport, RunnableWorker, StaticSite
+from notebook_do.local.runtime.spec import (
+    OLDEST_DATE,
+    Export,
+    HostedNamespace,
+    ModuleFile,
+    ProbeReport,
+    RunnableWorker,
+    StaticSite,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,8 +34,7 @@ if TYPE_CHECKING:
 
 SECRET_TYPES = frozenset({"secret_text", "secret_key"})
 NOT_PROBED = ProbeReport(exports=(), default_handlers=(), startup_ms=0)
-DEFERRED = {"mode": "deferred", "max_delay": 300}
-"""The strategy of a deployment that names none."""
+DEFERRED = {"mode": "deferred", "max_delay": 300}  # the strategy of a deployment that names none
 _SECRET_FIELDS = frozenset({"text", "key_base64", "key_jwk"})
 
 
@@ -47,7 +54,7 @@ class Code:
 
     main_module: str
     modules: tuple[StoredModule, ...]
-    compatibility_date: str = "2021-11-02"
+    compatibility_date: str = OLDEST_DATE
     compatibility_flags: tuple[str, ...] = ()
     report: ProbeReport = NOT_PROBED
 
@@ -73,8 +80,7 @@ class Version:
     migration_tag: str | None = None
     lifecycle: int = 0
     """The script's count of class lifecycle changes when this was made: one with another count cannot be deployed."""
-    assets: dict[str, Any] | None = None
-    """Static assets: `files` by path (digest, type, hash) and their `config`."""
+    assets: dict[str, Any] | None = None  # `files` by path (digest, type, hash), and their `config`
     options: dict[str, Any] = field(default_factory=dict)
     """Everything else of the metadata that reads return: limits, placement, annotations, usage_model, ..."""
 
@@ -138,8 +144,7 @@ class Script:
     next_number: int = 1
     subdomain: bool = False
     previews: bool = False
-    settings: dict[str, Any] = field(default_factory=dict)
-    """Non-versioned settings: logpush, observability, tags, tail_consumers."""
+    settings: dict[str, Any] = field(default_factory=dict)  # logpush, observability, tags, tail_consumers
 
     def to_json(self) -> str:
         """Encode for the database."""
@@ -183,15 +188,15 @@ UPGRADES = (
 def open_database(path: Path) -> sqlite3.Connection:
     """Open the database and bring its schema up to date; a file of a newer program is left alone."""
     db = sqlite3.connect(path, isolation_level=None)
-    path.chmod(0o600)
+    path.chmod(0o600)  # secrets are in it
     try:
         db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA synchronous = FULL")  # what was answered outlives a power cut too
         found = int(db.execute("PRAGMA user_version").fetchone()[0])
     except sqlite3.DatabaseError as error:
         db.close()
         raise TargetError(f"{path} cannot be read ({error}): move it away to start with an empty account") from None
-    if found > len(UPGRADES):
+    if found > len(UPGRADES):  # left as it is: an older program would not keep what it does not know
         db.close()
         raise TargetError(
             f"{path} was written by a newer notebook_do: update notebook_do or use another data directory"
@@ -206,8 +211,6 @@ _CHUNK = 1 << 20
 
 class IncomingFile:
     """One part of an upload on its way to the disk."""
-
-    __slots__ = ("_digest", "_file", "path", "size")
 
     def __init__(self, path: Path) -> None:
         self.path, self.size = path, 0
@@ -260,7 +263,7 @@ class Blobs:
             return digest
         path.parent.mkdir(mode=0o700, exist_ok=True)
         incoming.path.rename(path)
-        _sync_directory(path.parent)
+        _sync_directory(path.parent)  # the new name, and the name of its folder, which may be new as well
         _sync_directory(self._root)
         return digest
 
@@ -304,7 +307,7 @@ def runnable(blobs: Blobs, name: str, version: Version, namespaces: Iterable[Acc
     """
     hosted = tuple(
         HostedNamespace(namespace_id=n.id, class_name=n.class_name, sqlite=n.sqlite)
-        for n in sorted(namespaces, key=lambda n: n.id)
+        for n in sorted(namespaces, key=lambda n: n.id)  # another order is not another Worker
     )
     identity = json.dumps([version.id, [(h.namespace_id, h.class_name) for h in hosted], version.bindings])
     return RunnableWorker(

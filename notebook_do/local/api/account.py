@@ -57,6 +57,7 @@ SWITCHES = ("free_plan", "kv_closed")
 
 async def verify_token(request: Request) -> Response:
     """Say that the token is valid: it came through the gate."""
+    # The code of "Authentication error" elsewhere: so it is at Cloudflare.
     message = {"code": 10000, "message": "This API Token is valid and active", "type": None}
     return answer({"id": cloud_of(request).account.id, "status": "active"}, messages=[message])
 
@@ -210,7 +211,7 @@ def _selected(
         try:
             got = select(folder / f"{one.id}.sqlite", sql, params, until=until, most=left)
         except ReadError as error:
-            if not _MISSING.match(str(error)):
+            if not _MISSING.match(str(error)):  # objects of one class may be of several ages, and their tables too
                 raise
             missing = error
             continue
@@ -245,7 +246,7 @@ async def _chosen(request: Request) -> tuple[Path, list[StoredObject], dict[str,
             raise refuse("bad_field", where="object", why="must be a name or an id")
         wanted = asked if _OBJECT_ID.fullmatch(asked) else object_id(namespace_id, asked)
         stored = [one for one in stored if one.id == wanted]
-        if not stored:
+        if not stored:  # looked for on the disk alone: asking the namespace for it would make it
             raise refuse("no_object", name=asked[:100], id=namespace_id)
     return folder_of(cloud.runtime.storage, namespace_id), stored, body
 

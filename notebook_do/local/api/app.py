@@ -68,7 +68,7 @@ def app_of(cloud: Cloud, token: str, *, patience: float) -> ASGIApp:
         ],
         exception_handlers={Refused: _refused, Absent: _absent, HTTPException: _not_routed, Exception: _failed},
     )
-    app.router.redirect_slashes = False
+    app.router.redirect_slashes = False  # a redirect would lead a client to an address that Cloudflare does not have
     app.state.cloud = cloud
     app.state.patience = patience
     return NoTraceback(
@@ -150,6 +150,7 @@ class Guard:
         hosts = headers.getlist("host")  # a page under its own name that leads to 127.0.0.1 sends that name here
         if len(hosts) != 1 or hosts[0] not in self._hosts:
             raise refuse("wrong_host")
+        # Only pages send these: no client of the API does, and there is no page that may.
         if "origin" in headers or headers.get("sec-fetch-site", "none") != "none":
             raise refuse("cross_site")
         if scope["type"] == "websocket":
@@ -167,7 +168,7 @@ class Guard:
             refused = refuse("bad_token_form")
             refused.errors[0]["error_chain"] = [{"code": 6111, "message": "Invalid format for Authorization header"}]
             raise refused
-        if path.endswith(UPLOAD) and self._opens_upload(given):
+        if path.endswith(UPLOAD) and self._opens_upload(given):  # wrangler sends the session's token in its place
             return
         if not hmac.compare_digest(given.encode("utf-8", "replace"), self._token):  # in a time that tells nothing
             raise refuse("invalid_token" if path.endswith("/tokens/verify") else "wrong_token")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from notebook_do.local.account.records import Blobs, Version
 
-MOST_FILES = 20_000
+MOST_FILES = 20_000  # Cloudflare's page "Limits": files of a Worker, and bytes of a file
 LARGEST_FILE = 25 << 20
 BUCKET = 100
 UPLOAD = "/workers/assets/upload"
@@ -75,6 +75,7 @@ class AssetUploads:
     def begin(self, manifest: Any) -> dict[str, Any]:
         """Open a session; returns its token and the missing files in buckets, or at once the token of completion."""
         files = _manifest(manifest)
+        # By the client's hash, which is compared with nothing: it only saves an upload of the same file again.
         missing = {hash_ for hash_, _ in files.values() if self._kept(hash_) is None}
         session = UploadSession(files=files, missing=set(missing), completion=_token())
         if not missing:
@@ -115,6 +116,7 @@ class AssetUploads:
             return previous.assets if previous and metadata.get("keep_assets") is True else None
         assets = as_object(metadata["assets"], "assets")
         config = _config(as_object(assets.get("config") or {}, "assets.config"))
+        # A configuration alone: the files stay, as after an upload in which no file changed.
         if assets.get("jwt") is None and previous is not None and previous.assets is not None:
             return {**previous.assets, "config": config}
         session = self._complete.get(str(assets.get("jwt")))
@@ -136,7 +138,7 @@ class AssetUploads:
 
     @staticmethod
     def _remember(sessions: dict[str, UploadSession], token: str, session: UploadSession) -> None:
-        while len(sessions) >= _MOST_SESSIONS:
+        while len(sessions) >= _MOST_SESSIONS:  # the oldest: a client that gave up never says so
             sessions.pop(next(iter(sessions)))
         sessions[token] = session
 

@@ -187,7 +187,7 @@ async def read_json(request: Request, *, empty: Any = None) -> Any:
     body = await read_body(request)
     if not body.strip() and empty is not None:
         return empty
-    if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
+    if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):  # what pages may send unasked
         raise refuse("content_type", wanted="application/json")
     return parse_json(body, "The request body")
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from notebook_do.local.services.queues import Consumer
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
+# All are kept; `max_concurrency` and `visibility_timeout_ms` change nothing here.
 _SETTINGS: dict[str, tuple[int, int]] = {
     "batch_size": (1, 100),
     "max_retries": (0, 100),
@@ -126,7 +127,7 @@ async def put_consumer(request: Request) -> Response:
     known, wanted = cloud.runtime.services.queues.consumers().get(queue), request.path_params.get("consumer_id")
     if wanted is not None and (known is None or known.id != wanted):
         raise refuse("no_consumer", id=wanted[:64])
-    if wanted is None and known is not None:
+    if wanted is None and known is not None:  # a queue has one consumer; another one is put by the id of the first
         raise refuse("consumer_exists")
     script = body.get("script_name") or body.get("script") or (known.script if known else None)
     if body.get("type", "worker") != "worker":

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from notebook_do.local.services.assembly import Kind, Named, Services
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]\Z")
-_VALUE_BYTES = 26 << 20
+_VALUE_BYTES = 26 << 20  # more than the 25 MiB of a value, so that KV's own refusal is what a client sees
 
 
 def _services(request: Request) -> Services:
@@ -145,7 +145,7 @@ async def get_bucket(request: Request) -> Response:
 async def delete_bucket(request: Request) -> Response:
     """Delete an empty bucket."""
     services, name = _services(request), request.path_params["name"]
-    if not services.r2.empty(name):
+    if not services.r2.empty(name):  # as at Cloudflare: a bucket is not deleted with its objects, unlike the others
         raise refuse("bucket_not_empty", name=name)
     services.directory.drop("r2", name)
     return answer(None)

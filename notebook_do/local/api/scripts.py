@@ -234,6 +234,7 @@ async def put_content(request: Request) -> Response:
 
 async def delete_script(request: Request) -> Response:
     """Remove a script with everything that belongs to it."""
+    # wrangler deletes by the service record, and expects the answer of that.
     rule = "no_service" if "/services/" in request.url.path else "no_script"
     async with alone(request, partial(existing, rule=rule)) as (cloud, script):
         await remove(cloud, script.name, force=query_flag(request, "force"))
@@ -255,7 +256,7 @@ async def remove(cloud: Cloud, name: str, *, force: bool) -> None:
             raise refuse("still_consumes")
         if cloud.account.setting(HOLDS) and cloud.account.hosted(name):
             raise refuse("still_hosts")
-    for queue in consumed:
+    for queue in consumed:  # before the script: a message must not find a consumer that is gone
         queues.abandon(queue)
     gone = cloud.account.delete_script(name)
     cloud.zones.forget(name)

@@ -109,6 +109,7 @@ def changed_upload(previous: Version, settings: dict[str, Any]) -> ScriptUpload:
         keep = settings.get("keep_bindings") or ()
         bindings = read_bindings(settings["bindings"], previous, keep=keep, strict=True)
     options = {**previous.options, **{k: settings[k] for k in OPTIONS if settings.get(k) is not None}}
+
     upload = replace(
         carried(previous),
         code=code,
@@ -181,6 +182,7 @@ async def put_schedules(request: Request) -> Response:
     for cron in crons:
         if not isinstance(cron, str):
             raise refuse("bad_field", where="cron", why="must be text")
+        # Cut first, so that the work is bounded whatever a client sends.
         if not is_cron(cron[:MOST_CRON_TEXT]) or len(cron) > MOST_CRON_TEXT:
             raise refuse("bad_cron", cron=cron[:100])
     async with alone(request) as (cloud, script):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PROTOCOL = "trace-v1"
 TAIL_PREFIX = "/tails/"
-_LIFE = timedelta(hours=6)
+_LIFE = timedelta(hours=6)  # emulated: clients begin a new tail before this one expires
 _BACKLOG = 1000
 MOST = 100
 """How many tails may be open at once."""

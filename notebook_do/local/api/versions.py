@@ -243,6 +243,7 @@ async def post_deployment(request: Request) -> Response:
     async with alone(request) as (cloud, script):
         shares = _shares(body)
         versions = [_version(cloud, script, version_id) for version_id, _ in shares]
+        # Both would be reconciled with the one set of namespaces that there is.
         if len({_exports(version) for version in versions}) > 1:
             raise refuse("split_exports")
         if not query_flag(request, "force"):
@@ -271,7 +272,7 @@ def _shares(body: dict[str, Any]) -> list[tuple[str, float]]:
             raise refuse("deployment_form", why="a version needs `version_id` and `percentage`")
         if not 0 <= share <= 100:
             raise refuse("deployment_form", why="percentages are between 0 and 100")
-    if abs(sum(float(share) for _, share in shares) - 100) > 1e-6:
+    if abs(sum(float(share) for _, share in shares) - 100) > 1e-6:  # 33.3 and 66.7 do not add up exactly
         raise refuse("deployment_form", why="percentages must add up to 100")
     if len({version_id for version_id, _ in shares}) != len(shares):
         raise refuse("deployment_form", why="a version is named twice")

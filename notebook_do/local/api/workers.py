@@ -126,7 +126,7 @@ async def change_worker(request: Request) -> Response:
         if to != known.name:
             await rename(cloud, known.name, to)
         script = cloud.account.scripts[to]
-        if request.method == "PUT":
+        if request.method == "PUT":  # the rest of the Worker is in its versions, which stay
             script = replace(script, settings={}, subdomain=False, previews=False)
         script = _set(cloud, script, body)
         cloud.account.apply(AccountChange(script=script))

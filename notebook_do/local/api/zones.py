@@ -69,6 +69,7 @@ class Zones:
         if len(labels) != 2 or not all(labels) or labels[1] == "invalid":
             return None
         with self._db.writing() as db:
+            # Of the name, so that a zone that somebody wrote down has its id in every data directory.
             zone_id = hashlib.sha256(f"zone {name}".encode()).hexdigest()[:32]
             db.execute("INSERT OR IGNORE INTO zone VALUES (?, ?)", (zone_id, name))
         return Zone(id=zone_id, name=name)

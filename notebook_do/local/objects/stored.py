@@ -122,6 +122,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
     if not path.is_file():
         yield None
         return
+    # Not `immutable`, which would not see what is in the `-wal`: most of what workerd wrote lately.
     with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as database:
         yield database
 
@@ -168,13 +169,14 @@ def select(path: Path, sql: str, params: Sequence[Any], *, until: float, most: i
         if database is None:
             return None
         database.set_authorizer(_only_reads)
+        # SQLite asks every 10,000 steps: a recursive query has no end of its own.
         database.set_progress_handler(lambda: time.monotonic() > until, 10_000)
         try:
             cursor = database.execute(sql, tuple(params))
             rows = [[_plain(value) for value in row] for row in cursor.fetchmany(most + 1)]
         except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
             raise ReadError(_words(error)) from None
-        if cursor.description is None:
+        if cursor.description is None:  # an empty statement, or a comment
             raise ReadError("this is no statement that reads; begin with SELECT")
         if len(rows) > most:
             raise ReadError(f"it gives more than {most:,} rows; narrow it with WHERE or LIMIT")

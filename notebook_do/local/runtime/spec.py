@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+OLDEST_DATE = "2021-11-02"
+"""The compatibility date of a script that names none, at Cloudflare as here."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleFile:
     """One module of a version: its name in the Worker, its content type, and the file that holds its bytes."""
@@ -61,7 +65,7 @@ class RunnableWorker:
     modules: tuple[ModuleFile, ...]
     bindings: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     namespaces: tuple[HostedNamespace, ...] = ()
-    compatibility_date: str = "2021-11-02"
+    compatibility_date: str = OLDEST_DATE
     compatibility_flags: tuple[str, ...] = ()
     assets: StaticSite | None = None
 

@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS entry (
     body BLOB NOT NULL, stored REAL NOT NULL, expires REAL NOT NULL, used REAL NOT NULL, PRIMARY KEY (owner, cache, url)
 );
 """
+# workerd asks with `only-if-cached`, whose miss is a 504 (RFC 9111, 5.2.1.7).
 _MISS = ServiceAnswer(status=504, headers=(("CF-Cache-Status", "MISS"),))
 
 
@@ -131,6 +132,7 @@ def _parsed(raw: bytes) -> _Response:
         line = None
     if line is None:
         raise ServiceRefusal(400, "the response cannot be read")
+    # What frames the message is between workerd and this service; the rest is the Worker's.
     headers = [(name, str(value)) for name, value in message.items() if name.lower() not in _DROPPED]
     return _Response(status=int(line[1]), headers=headers, body=stream.read())
 

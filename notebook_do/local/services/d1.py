@@ -25,6 +25,7 @@ BOOKMARK_HEADER = "x-cf-d1-session-commit-token"
 SECONDS = 30.0
 MAX_SQL = 100_000
 MAX_VALUE = 2_000_000
+# Those of D1's page "Limits".
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_ATTACHED: 0,
     sqlite3.SQLITE_LIMIT_LENGTH: MAX_VALUE,

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-MIN_PART = 5 << 20
+MIN_PART = 5 << 20  # R2's, of all parts but the last
 
 
 class R2Service:

@@ -84,7 +84,7 @@ def json_answer(value: Any, *, status: int = 200, headers: tuple[tuple[str, str]
 
 _CHUNK = 1 << 18
 _IN_MEMORY = 1 << 20
-_LARGEST = 5 << 30
+_LARGEST = 5 << 30  # of an object in R2 that is put at once
 _BACKLOG = 4096
 """A Worker may ask a thousand things at once; a unix socket whose queue is full refuses, and does not wait."""
 _LOG = logging.getLogger(__name__)
@@ -183,7 +183,7 @@ async def _body(http: h11.Connection, reader: asyncio.StreamReader) -> AsyncIter
 async def _send(http: h11.Connection, writer: asyncio.StreamWriter, answer: ServiceAnswer) -> None:
     size = len(answer.body) + answer.file_size
     own = [(name.encode(), value.encode()) for name, value in answer.headers if name.lower() != "content-length"]
-    reason = answer.reason.encode("ascii", "replace").replace(b"\n", b" ")
+    reason = answer.reason.encode("ascii", "replace").replace(b"\n", b" ")  # it can hold a user's key, and is one line
     head = h11.Response(
         status_code=answer.status, reason=reason, headers=[*own, (b"content-length", str(size).encode())]
     )
