@@ -11,8 +11,7 @@ import pytest
 
 from notebook_do.local.rules.exports import live_entries, reconcile
 from notebook_do.local.rules.namespaces import AccountFacts, AccountNamespace, Lifecycle, ScriptFacts, Switches
-from notebook_do.local.rules.refusals import Refused
-from notebook_do.local.rules.scenarios import SCENARIOS
+from notebook_do.local.rules.refusals import SCENARIOS, Refused
 
 OPENAPI = Path(__file__).parents[1] / "openapi" / "workers.json"
 OUTCOMES = [

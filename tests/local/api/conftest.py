@@ -174,7 +174,15 @@ def make_api() -> Callable[[Path], contextlib.AbstractContextManager[Api]]:
 
 @contextlib.contextmanager
 def _impatient_api(data: Path, *, patience: float) -> Iterator[Api]:
-    command = [sys.executable, "-m", "notebook_do.local", "--data", str(data), "--patience", str(patience)]
+    command = [
+        sys.executable,
+        "-m",
+        "notebook_do.local.process.server",
+        "--data",
+        str(data),
+        "--patience",
+        str(patience),
+    ]
     ready, told = os.pipe()
     with subprocess.Popen([*command, "--ready-fd", str(told)], pass_fds=[told]) as process:
         os.close(told)
