@@ -132,7 +132,7 @@ class Account:
         query = "SELECT cron, created_on FROM schedule WHERE script = ? ORDER BY cron"
         return list(self._db.execute(query, (script,)))
 
-    def doomed(self) -> list[str]:
+    def deleted_namespaces(self) -> list[str]:
         """List the deleted namespaces whose objects may still lie on the disk."""
         return [i for (i,) in self._db.execute("SELECT namespace_id FROM doomed")]
 

@@ -162,21 +162,24 @@ async def list_namespaces(request: Request) -> Response:
 
 async def get_namespace(request: Request) -> Response:
     """Return one namespace."""
+    return answer(_namespace_item(_namespace(request)))
+
+
+def _namespace(request: Request) -> AccountNamespace:
+    """Return the namespace that the path names by its id."""
     namespace_id = request.path_params["namespace_id"]
     namespace = cloud_of(request).account.namespaces.get(namespace_id)
     if namespace is None:
         raise refuse("no_namespace", id=namespace_id[:64])
-    return answer(_namespace_item(namespace))
+    return namespace
 
 
 async def list_objects(request: Request) -> Response:
     """List the stored objects of a namespace by id; `name` is added where it is known, which Cloudflare cannot do."""
-    cloud, namespace_id = cloud_of(request), request.path_params["namespace_id"]
-    if namespace_id not in cloud.account.namespaces:
-        raise refuse("no_namespace", id=namespace_id[:64])
+    namespace_id = _namespace(request).id
     limit = query_number(request, "limit", 1000, 10, 10_000)
     after = cursor_key(request.query_params.get("cursor", ""))
-    rest = await cloud.runtime.objects(namespace_id, after=after, most=limit + 1)
+    rest = await cloud_of(request).runtime.objects(namespace_id, after=after, most=limit + 1)
     shown = rest[:limit]
     items = [{"id": o.id, "hasStoredData": o.has_stored_data, **({"name": o.name} if o.name else {})} for o in shown]
     cursor = cursor_of(shown[-1].id) if len(rest) > limit else ""
@@ -236,11 +239,9 @@ async def list_values(request: Request) -> Response:
 
 async def _chosen(request: Request) -> tuple[Path, list[StoredObject], dict[str, Any]]:
     """Find the folder of the namespace, and the objects that the body asks for."""
-    cloud, namespace_id = cloud_of(request), request.path_params["namespace_id"]
-    if namespace_id not in cloud.account.namespaces:
-        raise refuse("no_namespace", id=namespace_id[:64])
+    runtime, namespace_id = cloud_of(request).runtime, _namespace(request).id
     body = as_object(await read_json(request, empty={}), "body")
-    stored = await cloud.runtime.objects(namespace_id)
+    stored = await runtime.objects(namespace_id)
     if (asked := body.get("object")) is not None:
         if not isinstance(asked, str):
             raise refuse("bad_field", where="object", why="must be a name or an id")
@@ -248,7 +249,7 @@ async def _chosen(request: Request) -> tuple[Path, list[StoredObject], dict[str,
         stored = [one for one in stored if one.id == wanted]
         if not stored:  # looked for on the disk alone: asking the namespace for it would make it
             raise refuse("no_object", name=asked[:100], id=namespace_id)
-    return folder_of(cloud.runtime.storage, namespace_id), stored, body
+    return folder_of(runtime.storage, namespace_id), stored, body
 
 
 def _named(one: StoredObject) -> dict[str, Any]:

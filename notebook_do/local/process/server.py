@@ -150,7 +150,7 @@ async def _running(
             if account.setting(key) != str(port):
                 account.set_setting(key, str(port))
         # A server that was killed between a delete and the removal of its files left this to do.
-        await forget(cloud, account.doomed())
+        await forget(cloud, account.deleted_namespaces())
         token = home.token()
         traffic, servers = Traffic(app_of(cloud, token, patience=patience)), []
         cloud.settled = traffic.settled
