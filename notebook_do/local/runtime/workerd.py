@@ -37,7 +37,7 @@ from notebook_do.toolchain import find_workerd
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
-OUTPUT_LINES = 200  # enough for one script's error; what Workers log comes as tail events
+OUTPUT_LINES = 200  # enough for one script's error
 OUTPUT_LINE = 4096
 TIMED_OUT = "Script startup exceeded CPU time limit."
 """Cloudflare's text for 10021 where a script does not come to an end; here it is wall time."""
@@ -68,18 +68,17 @@ class Workerd:
         """Wrap a process that `start_workerd` made, and begin to read its output."""
         self.process = process
         self.pid = process.pid
-        self.output: deque[str] = deque(maxlen=OUTPUT_LINES)
         self.errors: deque[str] = deque(maxlen=OUTPUT_LINES)
         self.ended = asyncio.Event()
-        self.ports: dict[str, int] = {}
         self._reader = asyncio.create_task(self._drain())
 
     async def _drain(self) -> None:
-        process = self.process
+        errors = self.process.stderr
         try:
-            await asyncio.gather(_read(process.stdout, self.output), _read(process.stderr, self.errors))
+            while errors is not None and (chunk := await errors.read(1 << 16)):
+                self.errors.extend(line[:OUTPUT_LINE] for line in chunk.decode("utf-8", "replace").splitlines())
         finally:
-            await process.wait()
+            await self.process.wait()
             self.ended.set()
 
     async def stop(self, grace: float) -> None:
@@ -125,13 +124,13 @@ async def start_workerd(
             finally:
                 os.close(writing)  # workerd has the only copy now: its end is the end of what can be read
             try:
-                running.ports = await asyncio.wait_for(_listening(reading, set(sockets)), timeout)
+                ready = await asyncio.wait_for(_listening(reading, set(sockets)), timeout)
             except BaseException:
                 await running.stop(0)
                 raise
     finally:
         os.close(reading)
-    if not running.ports:
+    if not ready:
         await running.stop(0)
         raise DidNotStart(running.errors)
     return running
@@ -146,11 +145,6 @@ async def _found_again(workerd: Path) -> Path:
     return found
 
 
-async def _read(pipe: asyncio.StreamReader | None, lines: deque[str]) -> None:
-    while pipe is not None and (chunk := await pipe.read(1 << 16)):
-        lines.extend(line[:OUTPUT_LINE] for line in chunk.decode("utf-8", "replace").splitlines())
-
-
 def _private(name: str, flags: int) -> int:
     return os.open(name, flags, 0o600)
 
@@ -161,7 +155,7 @@ async def _spawn(workerd: Path, config: Path, control: int) -> Workerd:
         *("serve", "--experimental", "-I", "/", f"--control-fd={control}"),
         str(config),
         stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,  # what Workers log, which comes as tail events too
         stderr=asyncio.subprocess.PIPE,
         env={},  # a Worker must not find what this process was started with
         cwd=str(config.parent),
@@ -201,11 +195,11 @@ def _raise_file_limit(pid: int) -> None:
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-async def _listening(ready: int, wanted: set[str]) -> dict[str, int]:
-    """Read the control descriptor until all `wanted` sockets listen; empty when the process ended instead."""
+async def _listening(ready: int, wanted: set[str]) -> bool:
+    """Read the control descriptor until all `wanted` sockets listen; False when the process ended instead."""
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[dict[str, int]] = loop.create_future()
-    ports: dict[str, int] = {}
+    done: asyncio.Future[bool] = loop.create_future()
+    missing = set(wanted)
     rest = b""
 
     def read() -> None:
@@ -215,9 +209,9 @@ async def _listening(ready: int, wanted: set[str]) -> dict[str, int]:
         for line in lines:
             event = json.loads(line)
             if event.get("event") == "listen":
-                ports[event["socket"]] = int(event.get("port") or 0)
-        if not done.done() and (not chunk or wanted <= ports.keys()):
-            done.set_result(ports if wanted <= ports.keys() else {})
+                missing.discard(event["socket"])
+        if not done.done() and (not chunk or not missing):
+            done.set_result(not missing)
 
     loop.add_reader(ready, read)
     try:
