@@ -107,7 +107,7 @@ class Account:
         row = self._db.execute(query, (version_id, script)).fetchone()
         return Version.from_json(row[0]) if row else None
 
-    def versions(self, script: str, *, newest: int = -1) -> list[Version]:
+    def versions(self, script: str, *, newest: int = -1) -> list[Version]:  # -1 is SQLite's "no limit"
         """List the versions of a script, newest first."""
         query = "SELECT body FROM version WHERE script = ? ORDER BY number DESC LIMIT ?"
         return [Version.from_json(body) for (body,) in self._db.execute(query, (script, newest))]
@@ -189,7 +189,7 @@ class Account:
 
     def delete_script(self, name: str) -> list[str]:
         """Remove a script with its namespaces; returns their ids, whose objects are to be removed from now on."""
-        gone = [n.id for n in self.hosted(name)]
+        gone = [n.id for n in self.hosted(name)]  # noted as deleted with the rest: a kill leaves the files for the next
         with transaction(self._db) as db:
             db.executemany("INSERT OR IGNORE INTO doomed VALUES (?)", [(i,) for i in gone])
             db.execute("DELETE FROM namespace WHERE script = ?", (name,))

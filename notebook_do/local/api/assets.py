@@ -98,7 +98,7 @@ class AssetUploads:
             raise refuse("bad_field", where=name[:64], why="is no file of this session, or not of its size")
         digest = self._blobs.store(content)
         with self._db.writing() as db:
-            row = (name, digest, None if kind == "application/null" else kind)
+            row = (name, digest, None if kind == "application/null" else kind)  # wrangler's word for "no type"
             db.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?)", row)
         session.missing.discard(name)
 

@@ -256,7 +256,7 @@ async def _read_into(form: Form, request: Request, boundary: bytes) -> None:
         try:
             parser.write(chunk)
         except FormParserError as error:
-            raise refuse("bad_multipart", why=str(error).split(",")[0]) from None
+            raise refuse("bad_multipart", why=str(error).split(",")[0]) from None  # then follows a position
     if not reader.ended:
         raise refuse("bad_multipart", why="it ends before its closing boundary")
 

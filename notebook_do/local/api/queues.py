@@ -129,6 +129,7 @@ async def put_consumer(request: Request) -> Response:
         raise refuse("no_consumer", id=wanted[:64])
     if wanted is None and known is not None:  # a queue has one consumer; another one is put by the id of the first
         raise refuse("consumer_exists")
+    # Two spellings are in use: of the published type, and of what reads return.
     script = body.get("script_name") or body.get("script") or (known.script if known else None)
     if body.get("type", "worker") != "worker":
         raise refuse("bad_field", where="type", why="only Workers can consume a queue here")

@@ -91,6 +91,7 @@ async def list_keys(request: Request) -> Response:
     query |= {"cursor": cursor} if (cursor := request.query_params.get("cursor")) else {}
     kv = _services(request).kv
     found = await _ask(kv.handle, method="GET", path="/", query=query, resource=request.path_params["id"])
+    # A binding is given metadata as text, a client of the API as JSON.
     listed = json.loads(found.body)
     keys = [{**k, **({"metadata": json.loads(k["metadata"])} if "metadata" in k else {})} for k in listed["keys"]]
     return answer(keys, info={"count": len(keys), "cursor": listed.get("cursor", "")})

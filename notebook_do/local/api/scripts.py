@@ -112,7 +112,7 @@ def upload_result(cloud: Cloud, done: Published) -> dict[str, Any]:
         "pipeline_hash": version.etag,
         "mutable_pipeline_id": done.script.tag,
     }
-    result.pop("routes")
+    result.pop("routes")  # of a list of scripts alone, in the published form
     return with_reconciliation(result, done)
 
 
@@ -122,6 +122,7 @@ def upload_result(cloud: Cloud, done: Published) -> dict[str, Any]:
 async def list_scripts(request: Request) -> Response:
     """List all scripts; `tags=a:yes,b:no` filters."""
     cloud = cloud_of(request)
+    # From the right: a tag may hold colons itself.
     wanted = [part.rpartition(":") for part in request.query_params.get("tags", "").split(",") if part]
     scripts = sorted(cloud.account.scripts.values(), key=lambda s: s.name)
     for tag, _, yes in wanted:
@@ -165,6 +166,7 @@ async def get_script(request: Request) -> Response:
         )
         body += head.encode() + cloud.account.blobs.path(module.digest).read_bytes() + b"\r\n"
     body += f"--{boundary}--\r\n".encode()
+    # A header is bytes: a name beyond Latin-1 goes as UTF-8, as the same name does in the upload.
     headers = {"cf-entrypoint": version.code.main_module.encode().decode("latin-1"), "etag": f'"{version.etag}"'}
     return Response(bytes(body), media_type=f"multipart/form-data; boundary={boundary}", headers=headers)
 

@@ -118,7 +118,7 @@ def changed_upload(previous: Version, settings: dict[str, Any]) -> ScriptUpload:
         migrations=settings.get("migrations"),
         settings=_given(settings),
     )
-    if settings.get("exports") is not None:
+    if settings.get("exports") is not None:  # else the previous map, which changes nothing when it is sent again
         upload = replace(upload, exports=settings["exports"])
     check_lifecycle(upload)
     return upload

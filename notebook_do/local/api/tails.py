@@ -159,6 +159,7 @@ def _header(want: dict[str, Any], item: dict[str, Any]) -> bool:
 
 
 def _client_ip(want: list[str], item: dict[str, Any]) -> bool:
+    # Only this machine can send requests here, so everybody is oneself.
     return _headers(item).get("cf-connecting-ip", "127.0.0.1") in want or "self" in want
 
 

@@ -85,6 +85,7 @@ def _references(cloud: Cloud, script: Script) -> dict[str, list[dict[str, Any]]]
         for namespace, other in incoming_objects(cloud, script.name)
     ]
     callers = [{"id": scripts[name].tag, "name": name} for name in sorted(incoming_services(cloud, script.name))]
+    # All lists are required by the published form; those of zones and queues have routes of their own here.
     empty: dict[str, list[dict[str, Any]]] = {"dispatch_namespace_outbounds": [], "domains": [], "queues": []}
     return {**empty, "durable_objects": objects, "workers": callers}
 

@@ -122,7 +122,7 @@ class Zones:
 
     def script_at(self, host: str, path: str) -> str | None:
         """Return the script that answers at a host name and path: of a custom domain, else of the longest route."""
-        for domain in self.domains():
+        for domain in self.domains():  # at every path: a domain has no pattern, so no route comes before it
             if domain.name == host:
                 return domain.script
         fitting = [route for route in self.routes() if _fits(route.name, host, path)]
@@ -194,6 +194,7 @@ async def put_route(request: Request) -> Response:
     pattern, script = body.get("pattern"), body.get("script")
     if not isinstance(pattern, str) or not _inside(pattern.rpartition("://")[2].partition("/")[0], zone):
         raise refuse("bad_pattern", pattern=str(pattern)[:200])
+    # Of all zones: which Worker answers would depend on the order otherwise.
     if any(route.name == pattern and route.id != wanted for route in cloud.zones.routes()):
         raise refuse("route_exists", pattern=pattern)
     if script not in cloud.account.scripts:

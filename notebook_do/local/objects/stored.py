@@ -257,6 +257,7 @@ class Names:
         wanted = set(ids) - known.keys()
         if not wanted:
             return known
+        # The empty name is one too.
         likely = dict.fromkeys([*list(self._heard), *_strings(workers), ""])
         found = {one: name for name in likely if (one := object_id(namespace_id, name)) in wanted}
         if found:

@@ -187,12 +187,12 @@ class Home:
                 path.unlink(missing_ok=True)
 
     def write_target(self, target: LocalTarget) -> None:
-        """Say where the server listens."""
+        """Write down, for those who look for it, where the server listens."""
         started = datetime.now(UTC).isoformat(timespec="seconds")
         self._write(self.data / "server.json", json.dumps({"started": started, **asdict(target)}, default=str))
 
     def forget_target(self) -> None:
-        """Stop saying it."""
+        """Remove what `write_target` wrote."""
         (self.data / "server.json").unlink(missing_ok=True)
 
     def users(self) -> int:

@@ -78,6 +78,7 @@ def unsupported(binding: Binding) -> str | None:
     kind = str(binding.get("type"))
     if kind in _WRITERS:
         return None
+    # The API's refusal begins behind the first colon, so no name of a type may hold one.
     known = _ELSEWHERE.get(kind)
     what = f"{known} (binding type {kind})" if known else f"binding type {kind}"
     return (
@@ -109,7 +110,7 @@ def missing(message: str) -> str:
 
 def targets(worker: RunnableWorker) -> Iterator[str]:
     """List the scripts that a Worker's bindings lead to: they must run in the same process."""
-    for binding in worker.bindings:
+    for binding in worker.bindings:  # all other types lead out of the process anyway
         if binding.get("type") == "service":
             yield str(binding["service"])
         elif binding.get("type") == "durable_object_namespace" and binding.get("script_name"):
@@ -142,6 +143,7 @@ def _part(binding: Binding, worker: RunnableWorker) -> str:
 
 
 def _version_metadata(_binding: Binding, worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
+    # What follows the slash is the runtime's own, for Workers whose namespaces changed without a new version.
     return {"json": string(json.dumps({"id": worker.version.partition("/")[0], "tag": "", "timestamp": ""}))}
 
 
@@ -215,6 +217,7 @@ def externals(workers: Iterable[RunnableWorker], socket: Path) -> Iterator[str]:
     """Write the external services that the bindings and caches of `workers` need; they are all at one socket."""
     bound = {found for worker in workers for binding in worker.bindings if (found := resource_of(binding))}
     caches = {("cache", worker.name) for worker in workers}  # without one, `caches` fails ("No Cache was configured")
+    # In order, so that the same Workers make the same text.
     for service, resource in sorted({*bound, *caches, (RATE_LIMITS, "")}):
         name = RATE_LIMITS if service == RATE_LIMITS else service_name(service, resource)
         yield _external(name, service, resource, socket)

@@ -90,6 +90,7 @@ class Layout:
 
     def sockets(self) -> dict[str, Path]:
         """Return a socket for each Worker and for the runtime's own, by service; paths are numbers, never names."""
+        # A socket's path is limited to about a hundred bytes, and a Worker's name alone may have 63.
         names = (*(worker_service(worker.name) for worker in self.workers), SYSTEM)
         return {name: self.folder / str(number) for number, name in enumerate(names)}
 
@@ -171,6 +172,7 @@ def _worker_service(layout: Layout, worker: RunnableWorker) -> str:
     peers = {peer.name: peer for peer in layout.workers}
     script = worker_fields(worker) if broken is None else _stand_in(broken)
     bindings = () if broken is not None else bindings_of(worker, peers, layout.faults.bindings)
+    # A tail event has no script name of its own here (it is null), so the name goes along.
     props = struct(json=string(json.dumps({"script": worker.name})))
     tail = struct(name=string(SYSTEM), entrypoint=string("Tail"), props=props)
     fields = struct(

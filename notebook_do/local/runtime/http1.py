@@ -75,6 +75,7 @@ async def read_head(reader: StreamReader) -> tuple[bytes, Headers]:
 
 
 def _header(line: bytes) -> tuple[bytes, bytes]:
+    # No blank before the colon, no second line of a value: both were read in two ways often enough (RFC 9112, 5).
     name, colon, value = line.partition(b":")
     if not colon or not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
         raise Malformed("a line is no header")
@@ -217,6 +218,7 @@ class Wire:
         """Write all of `data`; raises ConnectionError when the other end reads no more."""
         if self.closed:
             raise ConnectionResetError("the connection is closed")
+        # Waits while the other end reads slowly: nothing is kept here, however large a body is.
         await asyncio.get_running_loop().sock_sendall(self._out, data)
 
     def close(self) -> None:

@@ -153,7 +153,7 @@ class Island:
         except (ScriptInvalid, DidNotStart, Absent, TimeoutError, OSError) as error:
             # One line for whoever waits; the next request plans a new island, with what is deployed then.
             shutil.rmtree(sockets, ignore_errors=True)
-            self._over(crashed=True)
+            self._over(crashed=True)  # a start that failed waits like a crash: it would fail again at once
             raise ScriptInvalid(str(error) or "workerd was not ready in time") from None
         self._upstreams = {name: Upstream(path) for name, path in layout.sockets().items()}
         self._watcher = asyncio.create_task(self._watch(self.process, sockets))
@@ -278,6 +278,7 @@ class EventServer:
             while True:
                 _, headers = await read_head(reader)
                 body = b"".join([piece async for piece, _ in read_body(reader, length_of(headers) or 0)])
+                # Before it is handed on: the Worker's tail waits for it, and a listener may be slow.
                 writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
                 self._deliver(body)
                 await writer.drain()

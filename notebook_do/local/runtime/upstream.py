@@ -47,6 +47,7 @@ class Exchange:
     @property
     def fresh(self) -> bool:
         """Say whether the connection can carry another request."""
+        # An end, or bytes that nobody asked for, were seen before the next request is sent and never by it.
         idle = time.monotonic() - self.used
         return idle < _KEEP and not self._reader.at_eof() and not self._reader.unread and not self._wire.closed
 
@@ -84,7 +85,7 @@ class Exchange:
         self._early = not self._sent  # workerd may answer, and close, before it has read the request
         self._closing = http1.closes(headers)
         length = http1.length_of(headers)
-        if self._method == b"HEAD" or status == 304:  # a length here is that of another answer
+        if self._method == b"HEAD" or status == 304:  # a length here is that of another answer (RFC 9110, 8.6)
             self._length = 0
             return status, http1.unframed(headers, None)
         self._length = 0 if status == 204 else length

@@ -150,6 +150,7 @@ def _private(name: str, flags: int) -> int:
 
 
 async def _spawn(workerd: Path, config: Path, control: int) -> Workerd:
+    # `-I /`: Cap'n Proto looks up an absolute path of `embed` below the folders that it is given.
     process = await asyncio.create_subprocess_exec(
         str(workerd),
         *("serve", "--experimental", "-I", "/", f"--control-fd={control}"),
@@ -220,6 +221,7 @@ async def _listening(ready: int, wanted: set[str]) -> bool:
         loop.remove_reader(ready)
 
 
+# Its own source positions, stacks and warnings, and what only follows from a fault that was named before.
 _NOISE = re.compile(r"^(?:workerd/|\*\*\* |stack: |.*\bwarning: |.* refers to service \"assets:).*")
 _PLACE = re.compile(r"(?:(?:/[^\s:\"']+)*/)?config\.capnp:[\d:-]+\s*(?:error: )?")
 _SERVICE = re.compile(r"^service \S+?: |file:///bundle/")

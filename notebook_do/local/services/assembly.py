@@ -128,6 +128,7 @@ class RateLimitService:
         period, now = int(asked["period"]), self.clock()
         place, window = (str(asked["namespace"]), period, str(asked["key"])), int(now // period)
         with self._lock:
+            # Windows that are over go with the next call of whatever key, so memory is bounded by what is in use.
             self._seen = {k: v for k, v in self._seen.items() if v[0] == int(now // k[1])}
             count = self._seen.get(place, (window, 0))[1]
             allowed = count < int(asked["limit"])

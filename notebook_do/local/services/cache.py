@@ -103,6 +103,7 @@ class CacheService:
                 row = (*key, response.status, headers, response.body, now, now + seconds, now)
                 db.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
             db.execute("DELETE FROM entry WHERE expires <= ?", (now,))
+            # From the last used on, whatever goes beyond the total.
             db.execute(
                 "DELETE FROM entry WHERE rowid IN (SELECT rowid FROM (SELECT rowid, sum(length(body)) OVER"
                 " (ORDER BY used DESC, rowid DESC) AS total FROM entry) WHERE total > ?)",

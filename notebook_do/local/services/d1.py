@@ -113,6 +113,7 @@ class _Database:
         self._deadline = 0.0
         # No cached statements: one that was compiled as ours would pass as a Worker's, unasked.
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, cached_statements=0)
+        # A blob that was cast to text need not be UTF-8, and must not fail the whole query.
         self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")
         for statement in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
             self._db.execute(f"PRAGMA {statement}")

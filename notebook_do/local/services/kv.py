@@ -145,6 +145,7 @@ class KvService:
                 400, f"Invalid key_count_limit of {limit}. Please specify an integer of 1 to {MAX_KEYS}."
             )
         prefix = request.query.get("prefix", "").encode()
+        # One more than is shown tells whether there is more: a cursor that leads to nothing would cost a request.
         keys = self._names(request.resource, prefix, _cursor(request.query.get("cursor")), limit + 1)
         shown = [_listed(*row) for row in keys[:limit]]
         if len(keys) <= limit:

@@ -201,7 +201,7 @@ def _check_names(asked: dict[str, Any]) -> None:
 
 def _checksums(asked: dict[str, Any], digests: dict[str, str]) -> dict[str, str]:
     """Compare the checksums that were given, and name those to be kept: these, and MD5 always."""
-    kept = {"0": digests["md5"]}
+    kept = {"0": digests["md5"]}  # R2 has it of every object that was put at once
     for number, kind in HASHES.items():
         if kind not in asked:
             continue
