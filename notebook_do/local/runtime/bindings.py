@@ -78,7 +78,7 @@ def unsupported(binding: Binding) -> str | None:
     kind = str(binding.get("type"))
     if kind in _WRITERS:
         return None
-    # The API's refusal begins behind the first colon, so no name of a type may hold one.
+    # The API's refusal is what stands behind the first colon.
     known = _ELSEWHERE.get(kind)
     what = f"{known} (binding type {kind})" if known else f"binding type {kind}"
     return (
