@@ -118,7 +118,7 @@ def test_unsupported_bindings_say_what_they_are() -> None:
     assert unsupported({"type": "plain_text", "name": "X", "text": ""}) is None
 
 
-def test_blame_goes_to_the_named_worker_only(tmp_path: Path) -> None:
+def test_a_fault_is_the_named_workers_only(tmp_path: Path) -> None:
     """Each fault that workerd tells is kept with its Worker or binding; what names nobody blames nobody."""
     layout = Layout(workers=(worker("a"), worker("b")), folder=tmp_path)
     said = [
