@@ -49,7 +49,7 @@ def detail_of(name: str, scenario: str, **facts: Any) -> dict[str, Any]:
     text = SCENARIOS[scenario].format(name=name, **facts)
     if scenario == "stale_tombstone" and (others := facts.get("referencing_scripts")):
         text = text.replace(_REMOVABLE, _STILL_BOUND.format(name=name, scripts=", ".join(others)))
-    shown = {key: facts[key] for key in ("referencing_scripts", "namespace_id") if key in facts}
+    shown: dict[str, Any] = {key: facts[key] for key in ("referencing_scripts", "namespace_id") if key in facts}
     if scenario in SUGGESTIONS:
         shown["suggestion"] = SUGGESTIONS[scenario].format(name=name, **facts)
     return {"class": name, "scenario": scenario, "message": text, **shown}
