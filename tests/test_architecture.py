@@ -29,10 +29,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "declare": {"declare", *PURE},
     "plan": RULES - {"declare"},
     "sources": {"sources", "toolchain", *PURE},
-    "state": {"state", "credentials", *RULES},
+    "state": {"state", *PURE},
     "cloudflare": {"cloudflare", "credentials", "refusing", *PURE},
     "credentials": {"credentials", "cloudflare", "state", *PURE},
-    "live": LIVE | {"local"},
+    "live": {"live", "local", *EFFECTS},
     "interchange": LIVE,
     "deploy": {"deploy", *LIVE},
     "settings": {"errors"},
@@ -53,13 +53,10 @@ TYPE_ONLY = {
 BY_NAME = {("display", "notebook"), ("display", "frames"), ("__init__", "notebook"), ("__init__", "sessions")}
 """Edges that are taken at run time by name: a value is shown, a public name is used for the first time."""
 
-DEBTS: set[tuple[str, str]] = {
-    ("live", "interchange"),
-}
+DEBTS: set[tuple[str, str]] = set()
 """Edges between rooms that are still to be mended; none is added, and what is mended is taken out."""
 
 LONG: dict[str, int] = {
-    "deploy/run.py": 351,
     "notebook/verbs.py": 426,
     "sessions/session.py": 670,
 }

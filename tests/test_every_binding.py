@@ -16,7 +16,8 @@ from notebook_do.cloudflare.wire import decode_binding, encode_binding, encode_u
 from notebook_do.declare.catalog import Catalog
 from notebook_do.declare.cell import parse_cell
 from notebook_do.interchange.cells import import_cells
-from notebook_do.interchange.importing import adopted, secret_notes
+from notebook_do.interchange.importing import secret_notes
+from notebook_do.live.adopt import adopted
 from notebook_do.local.runtime.bindings import unsupported
 from notebook_do.model import (
     RESOURCE_TYPES,

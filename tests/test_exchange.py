@@ -12,7 +12,7 @@ import pytest
 import notebook_do as nd
 from notebook_do.declare.cell import parse_cell
 from notebook_do.errors import CommandError
-from notebook_do.interchange.importing import write_files
+from notebook_do.interchange.exporting import write_files
 from notebook_do.model import Module, ModuleKind
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from notebook_do.cloudflare.retry import Pace
 from notebook_do.cloudflare.triggers import list_triggers
 from notebook_do.credentials.token import Token
 from notebook_do.declare.cell import parse_cell
-from notebook_do.deploy import deploy
+from notebook_do.deploy.run import deploy
 from notebook_do.local.process import launch
 from notebook_do.model import Trigger
 from notebook_do.model.steps import RemoveTrigger, SetTrigger
-from notebook_do.state import StateFile
+from notebook_do.state.file import StateFile
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,7 +1,12 @@
-"""Turns one HTTP answer into Cloudflare's result, or into one typed error that holds nothing of the request.
+"""Turns HTTP answers into Cloudflare's results, page after page, or into one typed error that holds no request.
 
 An answer that cannot be read (HTML, cut-off JSON, a redirect) is an `ApiError` without a code: it proves nothing
 about what the server did. Only `retry.is_definite` decides what an error proves.
+
+Lists come by cursor or by number. `result_info` says what comes next: `cursor` or `cursors.after` (both are in use), or
+`total_pages`, or `total_count` with `per_page`. Where it says nothing, a page of a size that was asked for is the last
+one when it is not full. Cloudflare's own SDK has a class of pages for each; here one function reads all, since a list
+that ends too early reads as if what is missing were gone.
 """
 
 from __future__ import annotations
@@ -18,12 +23,19 @@ from notebook_do import display
 from notebook_do.errors import ApiError, TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+
+    Read = Callable[[str, dict[str, Any] | None], Awaitable[tuple[Any, dict[str, Any]]]]
+
 
 LARGEST_ANSWER = 64 * 1024 * 1024
+"""Bytes; Cloudflare's largest script is as large, and no other answer comes near it."""
+MOST_PAGES = 500
+"""A list that still goes on is an error: what is compared with a list that was cut would look as if it were gone."""
 _DEEPEST_JSON = 100
 _LONGEST_TEXT = 2000
 _SHORTEST_SECRET = 4
+"""Masking shorter secrets would mask parts of ordinary words, and say by that what they are."""
 
 _HINTS = {
     1000: "the API token is not valid; create one with the permission Workers Scripts: Edit",
@@ -59,7 +71,7 @@ class Answer:
     body: bytes
 
     def error(self, text: str, *, code: int = 0) -> ApiError:
-        """Make the error for this answer."""
+        """Return the error for this answer."""
         error = ApiError(text, code=code, status=self.status, method=self.method, path=self.path)
         error.retry_after = retry_after(self.headers)
         return error
@@ -70,9 +82,10 @@ Result = tuple[Any, dict[str, Any]]
 
 
 def read(answer: Answer, secrets: tuple[str, ...] = ()) -> Result | ApiError:
-    """Give the result of an answer that says yes, the error of any other. It is returned, not raised: no frame of it.
+    """Return the result of an answer that says yes, the error of any other.
 
-    `secrets` were part of the request: an error text that echoes one is masked.
+    `secrets` were part of the request: an error text that echoes one is masked. The error is returned and not raised,
+    for a traceback would hold this frame, and with it the secrets.
     """
     if 300 <= answer.status < 400:
         return answer.error("the API answered with a redirect, which is never followed; check the API's base URL.")
@@ -111,9 +124,10 @@ def _masked(value: Any, secrets: tuple[str, ...]) -> Any:
 
 
 def _forms(secret: str) -> tuple[str, ...]:
-    """Give the forms in which a server that echoes a request shows a secret, longest first."""
-    told = {secret, quote(secret, safe=""), *(json.dumps(secret, ensure_ascii=a)[1:-1] for a in (True, False))}
-    return tuple(sorted(told, key=lambda form: (-len(form), form)))
+    """Return the forms in which a server that echoes a request shows a secret, longest first."""
+    forms = {secret, quote(secret, safe=""), *(json.dumps(secret, ensure_ascii=a)[1:-1] for a in (True, False))}
+    # Longest first: a form that is part of another one would leave the rest of that one in the text.
+    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -141,6 +155,7 @@ def _envelope(answer: Answer) -> dict[str, Any] | ApiError:
 
 def parse_json(body: bytes) -> Any:
     """Parse JSON of bounded depth, without NaN; raises ValueError for anything else, whatever it is."""
+    # Counted before the standard library parses: its own end of a text of 100,000 brackets is a RecursionError.
     text = body.decode("utf-8")
     depth = deepest = 0
     for bracket in re.findall(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', text, re.DOTALL):
@@ -162,8 +177,8 @@ def _no_constant(word: str) -> None:
 
 
 def _refusal(envelope: dict[str, Any]) -> tuple[str, int]:
-    """Give the text and code of a refusal; all texts, because each may name another class."""
-    errors = [e for e in _list(envelope.get("errors")) if isinstance(e, dict)]
+    """Return the text and code of a refusal; all texts, because each may name another class."""
+    errors = objects_in(envelope.get("errors"))
     code = next((e["code"] for e in errors if type(e.get("code")) is int), 0)
     texts = [one_line(str(e.get("message") or "no message")) for e in errors]
     texts += [_detail(d) for d in _details(envelope)]
@@ -173,40 +188,120 @@ def _refusal(envelope: dict[str, Any]) -> tuple[str, int]:
 
 
 def _scenarios(envelope: dict[str, Any]) -> frozenset[str]:
-    """Give Cloudflare's own tags of what was wrong with `exports`, class by class (code 100402)."""
+    """Return Cloudflare's own tags of what was wrong with `exports`, class by class (code 100402)."""
     return frozenset(str(d["scenario"]) for d in _details(envelope) if isinstance(d, dict) and "scenario" in d)
 
 
 def _details(envelope: dict[str, Any]) -> list[Any]:
-    """Give the details of an exports reconciliation failure: one for each class that does not fit."""
-    metas = (e.get("meta") for e in _list(envelope.get("errors")) if isinstance(e, dict))
-    return [d for meta in metas if isinstance(meta, dict) for d in _list(meta.get("details"))]
+    """Return the details of an exports reconciliation failure: one for each class that does not fit."""
+    metas = (e["meta"] for e in objects_in(envelope.get("errors")) if isinstance(e.get("meta"), dict))
+    return [d for meta in metas if isinstance(meta.get("details"), list) for d in meta["details"]]
 
 
 def _detail(detail: Any) -> str:
     """Write one line of an exports reconciliation failure."""
     if not isinstance(detail, dict):
         return one_line(str(detail))
-    scripts = ", ".join(str(s) for s in _list(detail.get("referencing_scripts")))
+    scripts = ", ".join(texts_in(detail.get("referencing_scripts")))
     parts = [str(detail.get("message") or detail.get("scenario") or "refused"), str(detail.get("suggestion") or "")]
     return one_line(" ".join(p for p in parts if p) + (f" (bound by {scripts})" if scripts else ""))
 
 
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+# --- shapes
 
 
 def list_of(value: Any) -> list[Any]:
-    """Insist on a list: another shape must never read as "there is nothing"."""
+    """Return `value` where it is a list; raises ApiError otherwise: another shape is not "there is nothing"."""
     if not isinstance(value, list):
         raise ApiError(f"Cloudflare's answer has an unexpected shape: a list was expected, not {type(value).__name__}.")
     return value
 
 
 def dict_of(value: Any) -> dict[str, Any]:
-    """Insist on an object."""
+    """Return `value` where it is an object; raises ApiError otherwise."""
     if not isinstance(value, dict):
         raise ApiError(
             f"Cloudflare's answer has an unexpected shape: an object was expected, not {type(value).__name__}."
         )
     return value
+
+
+def named(fields: dict[str, Any], key: str, what: str) -> str:
+    """Return the text by which `what` is known; raises ApiError where it has none."""
+    if (value := text_in(fields, key)) is None:
+        raise ApiError(f"Cloudflare's answer has an unexpected shape: {what} without {key}.")
+    return value
+
+
+def text_in(fields: Mapping[str, Any], key: str) -> str | None:
+    """Return a text that need not be there; None for an empty one too."""
+    value = fields.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def texts_in(value: Any) -> tuple[str, ...]:
+    """Return the texts of a list that need not be there."""
+    return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()
+
+
+def objects_in(value: Any) -> list[dict[str, Any]]:
+    """Return the objects of a list that need not be there."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+# --- lists that come in pages
+
+
+async def pages(
+    read: Read, path: str, params: Mapping[str, Any] | None = None, *, key: str | None = None
+) -> AsyncGenerator[list[Any], None]:
+    """Yield one page after the other; `key` is where the list stands in an answer that is an object.
+
+    Raises ApiError for a cursor that comes back, a page that was not asked for, and a list of more than `MOST_PAGES`.
+    """
+    asked: dict[str, Any] = dict(params or {})
+    if "per_page" in asked:
+        asked = {"page": 1, **asked}
+    cursors: set[str] = set()
+    for number in range(1, MOST_PAGES + 1):
+        result, info = await read(path, asked or None)
+        items = list_of(result if key is None else dict_of(result).get(key))
+        yield items
+        cursor = _cursor_of(info)
+        if cursor in cursors:
+            raise ApiError(f"the list at {path} does not end: page {number} gives a cursor that was used before.")
+        if cursor:  # also after an empty page: the last one has no cursor
+            cursors.add(cursor)
+            asked = {**(params or {}), "cursor": cursor}
+        elif items and _goes_on(path, info, len(items), number, asked):
+            asked = {"page": number + 1, **(params or {})}
+        else:
+            return
+    raise ApiError(f"the list at {path} has more than {MOST_PAGES} pages; nothing is done with a part of it.")
+
+
+async def read_all(
+    read: Read, path: str, params: Mapping[str, Any] | None = None, *, key: str | None = None
+) -> list[Any]:
+    """Read all pages of a list."""
+    return [item async for items in pages(read, path, params, key=key) for item in items]
+
+
+def _cursor_of(info: Mapping[str, Any]) -> str:
+    """Return what stands for the next page; empty where this one is the last, or pages have numbers."""
+    cursors = info.get("cursors")
+    after = cursors.get("after") if isinstance(cursors, dict) else None
+    return next((c for c in (after, info.get("cursor")) if isinstance(c, str) and c), "")
+
+
+def _goes_on(path: str, info: Mapping[str, Any], count: int, number: int, asked: Mapping[str, Any]) -> bool:
+    """Say whether a numbered page has one behind it."""
+    given = info.get("page")
+    if type(given) is int and given != number:  # a server that ignores `page` would give the first one for ever
+        raise ApiError(f"the list at {path} does not end: page {number} was asked for, and page {given} came.")
+    total, everything, size = (info.get(name) for name in ("total_pages", "total_count", "per_page"))
+    if type(total) is int:
+        return number < total
+    if type(everything) is int and type(size) is int and size > 0:
+        return number * size < everything
+    return count == asked.get("per_page")

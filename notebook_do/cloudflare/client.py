@@ -1,27 +1,28 @@
-"""One method an endpoint of Cloudflare's API: gives the decoded result, or raises ApiError or NoAnswer.
+"""One method an endpoint of Cloudflare's API: returns the decoded result, or raises ApiError or NoAnswer.
 
 Reads are repeated by `Pace`; a mutation is sent exactly once a call. Redirects, proxies and foreign origins are never
-followed, and no request, header or httpx exception can be reached from an error.
+followed, and no request, header or httpx exception can be reached from an error: httpx hides only `Authorization` in
+what it prints, and its exceptions hold the whole request, with a secret's value in its body.
+
+Cloudflare's own SDK is not used: it repeats mutations by itself, twice, and its errors hold request and response.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from notebook_do import refusing
-from notebook_do.cloudflare.answer import LARGEST_ANSWER, Answer, NoAnswer, dict_of, list_of, read
-from notebook_do.cloudflare.pages import pages, read_all
+from notebook_do.cloudflare.answer import LARGEST_ANSWER, Answer, NoAnswer, dict_of, list_of, pages, read, read_all
 from notebook_do.cloudflare.retry import Pace
 from notebook_do.credentials.addresses import PROXY_VARIABLE, allowed_base_url, origin_of, proxy_for
 from notebook_do.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Mapping
     from types import TracebackType
 
     import httpx
@@ -32,9 +33,12 @@ if TYPE_CHECKING:
     from notebook_do.credentials.token import Token
 
 REQUEST_BUDGET = 600
+"""Requests of one client, that is of one operation: half of what Cloudflare lets a user send in 5 minutes."""
 _PAGE = 1000
+"""Items of one page: Cloudflare's default for objects, and more than an account may have namespaces (500)."""
 _API_DATE = {"Cloudflare-Workers-Script-Api-Date": "2025-08-01"}
 """What wrangler sends with the workers.dev switch: since that day preview URLs follow the account's default."""
+_NO_SUBDOMAIN, _INVALID_TOKEN = 10007, 1000
 _IGNORED_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 _CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 60.0
 
@@ -70,6 +74,7 @@ class Client:
         self._token, self._proxied = token, proxy is not None
         self._http = httpx.AsyncClient(
             transport=transport,
+            # Else HTTP_PROXY and .netrc, which a user set for something else, would decide where a token is sent.
             trust_env=False,
             proxy=proxy,
             follow_redirects=False,
@@ -86,21 +91,11 @@ class Client:
     ) -> None:
         await self._http.aclose()
 
-    @contextlib.contextmanager
-    def waiting(self, emit: Callable[[str], None], cancel: Callable[[], bool]) -> Iterator[None]:
-        """Show waits through `emit` and end them on `cancel`, for the time of one operation."""
-        before = self.pace.emit, self.pace.cancel
-        self.pace.emit, self.pace.cancel = emit, cancel
-        try:
-            yield
-        finally:
-            self.pace.emit, self.pace.cancel = before
-
     # --- scripts
 
     async def list_scripts(self) -> list[Any]:
         """List every script of the account."""
-        return await read_all(self._read, self._workers("scripts"))
+        return await read_all(self._read, self.path("workers", "scripts"))
 
     async def script_modules(self, script_name: str) -> tuple[Mapping[str, str], bytes]:
         """Download the modules of one script: the headers and the multipart body of the answer."""
@@ -113,6 +108,7 @@ class Client:
 
     async def upload_script(self, script_name: str, form: UploadForm) -> dict[str, Any]:
         """Create or replace one script and deploy it, with its migration. Sent once."""
+        # As wrangler sends them. With `strict` a binding to keep that is not there is refused (10057) and not dropped.
         query = {"excludeScript": "true", "bindings_inherit": "strict"}
         path, headers = self._script(script_name), dict(form.headers)
         result, _ = await self._once("PUT", path, form=form, params=query, headers=headers)
@@ -137,7 +133,7 @@ class Client:
         return switches.get("enabled") is True, switches.get("previews_enabled") is True
 
     async def set_script_url(self, script_name: str, *, enabled: bool, previews: bool | None = None) -> None:
-        """Switch the script's workers.dev address, and its preview URLs where told. Sent once."""
+        """Switch the script's workers.dev address, and its preview URLs unless `previews` is None. Sent once."""
         switches = {"enabled": enabled} if previews is None else {"enabled": enabled, "previews_enabled": previews}
         await self._once("POST", self._script(script_name, "subdomain"), json=switches, headers=_API_DATE)
 
@@ -157,27 +153,29 @@ class Client:
 
     async def list_namespaces(self) -> list[Any]:
         """List every Durable Object namespace of the account, all pages."""
-        return await read_all(self._read, self._workers("durable_objects", "namespaces"), {"per_page": _PAGE})
+        return await read_all(self._read, self.path("workers", "durable_objects", "namespaces"), {"per_page": _PAGE})
 
     def list_objects(self, namespace_id: str, *, limit: int = _PAGE) -> AsyncGenerator[list[Any], None]:
         """List the objects of a namespace page by page, each of 10 to 10,000; read as many pages as are wanted."""
-        path = self._workers("durable_objects", "namespaces", namespace_id, "objects")
+        path = self.path("workers", "durable_objects", "namespaces", namespace_id, "objects")
         return pages(self._read, path, {"limit": limit})
 
     async def stored_values(self, namespace_id: str, name: str | None) -> list[Any]:
         """Read what the objects of a namespace stored by key; a local Cloudflare alone can tell."""
-        path = self._local("namespaces", namespace_id, "values")
+        path = self.path("local", "namespaces", namespace_id, "values")
         return list_of((await self._once("POST", path, json={"object": name}))[0])
 
     async def query_objects(self, namespace_id: str, sql: str, params: list[Any], name: str | None) -> list[Any]:
         """Run one SELECT on the objects of a namespace; a local Cloudflare alone can do it."""
         body = {"sql": sql, "params": params, "object": name}
-        return list_of((await self._once("POST", self._local("namespaces", namespace_id, "query"), json=body))[0])
+        path = self.path("local", "namespaces", namespace_id, "query")
+        return list_of((await self._once("POST", path, json=body))[0])
 
     async def settled(self) -> bool:
         """Say whether all that was sent before is carried out; a local Cloudflare alone can tell, and only directly."""
-        told = dict_of(await self._get(self._local("settled")))
-        return told.get("settled") is True and self.base_url.startswith(f"http://127.0.0.1:{told.get('port')}/")
+        answer = dict_of(await self._get(self.path("local", "settled")))
+        # Its own port, for what lies between (a proxy, a tunnel) may hold a request back that it never saw.
+        return answer.get("settled") is True and self.base_url.startswith(f"http://127.0.0.1:{answer.get('port')}/")
 
     # --- account
 
@@ -187,10 +185,10 @@ class Client:
 
     async def get_account(self) -> dict[str, Any]:
         """Read the account's name."""
-        return dict_of(await self._get(f"/accounts/{quote(self.account_id, safe='')}"))
+        return dict_of(await self._get(self.path()))
 
     async def verify_token(self) -> dict[str, Any]:
-        """Ask what the token is; a user's token first, then an account's own."""
+        """Return what Cloudflare says of the token; it is asked as a user's token first, then as an account's own."""
         return (await self._verified())[1]
 
     async def token_policies(self) -> list[Any]:
@@ -200,35 +198,34 @@ class Client:
         return list_of(dict_of(await self._get(f"{kept}/{token_id}")).get("policies"))
 
     async def _verified(self) -> tuple[str, dict[str, Any]]:
-        """Give the path where the token is kept, and what is said of it."""
+        """Return the path where the token is kept, and what is said of it."""
         try:
             return "/user/tokens", dict_of(await self._get("/user/tokens/verify"))
         except ApiError as error:
-            if error.code != 1000:
+            if error.code != _INVALID_TOKEN:  # what this endpoint says of an account-owned token, too
                 raise
-        kept = f"/accounts/{quote(self.account_id, safe='')}/tokens"
+        kept = self.path("tokens")
         return kept, dict_of(await self._get(f"{kept}/verify"))
 
     async def account_subdomain(self) -> str | None:
-        """Give the account's workers.dev name, None while it has none."""
+        """Return the account's workers.dev name, None while it has none."""
         try:
-            found = dict_of(await self._get(self._workers("subdomain"))).get("subdomain")
+            found = dict_of(await self._get(self.path("workers", "subdomain"))).get("subdomain")
         except ApiError as error:
-            if error.code != 10007:
+            if error.code != _NO_SUBDOMAIN:
                 raise
             return None
         return found if isinstance(found, str) else None
 
-    async def list_buckets(self) -> list[Any]:
-        """List the account's R2 buckets."""
-        path = f"/accounts/{quote(self.account_id, safe='')}/r2/buckets"
-        return list_of(dict_of(await self._get(path)).get("buckets"))
-
     # --- any path, for the endpoints of other files
 
-    async def list_of(self, path: str, params: dict[str, Any] | None = None) -> list[Any]:
-        """Read the list at one path, all its pages."""
-        return await read_all(self._read, path, params)
+    def path(self, *parts: str) -> str:
+        """Return a path below this account; every part is quoted, so that no name of a user's leads out of it."""
+        return "/".join(["/accounts", *(quote(part, safe="") for part in (self.account_id, *parts))])
+
+    async def list_of(self, path: str, params: dict[str, Any] | None = None, key: str | None = None) -> list[Any]:
+        """Read the list at one path, all its pages; `key` is where it stands in an answer that is an object."""
+        return await read_all(self._read, path, params, key=key)
 
     async def change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Carry out one mutation at one path. Sent once."""
@@ -241,14 +238,8 @@ class Client:
 
     # --- one exchange
 
-    def _workers(self, *parts: str) -> str:
-        return "/".join(["/accounts", *(quote(p, safe="") for p in (self.account_id, "workers", *parts))])
-
-    def _local(self, *parts: str) -> str:
-        return "/".join(["/accounts", *(quote(p, safe="") for p in (self.account_id, "local", *parts))])
-
     def _script(self, script_name: str, *parts: str) -> str:
-        return self._workers("scripts", script_name, *parts)
+        return self.path("workers", "scripts", script_name, *parts)
 
     async def _get(self, path: str) -> Any:
         return (await self._read(path, None))[0]
@@ -270,8 +261,10 @@ class Client:
         return outcome
 
     async def _send(self, method: str, path: str, *, form: UploadForm | None = None, **content: Any) -> Answer:
-        if method != "GET" and not path.startswith(self._local() + "/"):  # those look into objects
+        """Send one request, where it is allowed and its turn has come."""
+        if method != "GET" and not path.startswith(self.path("local") + "/"):  # a POST that only looks into objects
             refusing.check(f"{method} {path}")
+        # A loop that went wrong must not cost the user five minutes of dashboard and API.
         if self.requests_sent >= REQUEST_BUDGET:
             raise NoAnswer(f"stopped after {REQUEST_BUDGET} requests, far under the API's rate limit.", sent=False)
         if self._rate is not None:
@@ -284,6 +277,7 @@ class Client:
 
     async def _download(self, path: str) -> Answer:
         """Send one read whose good answer is no JSON."""
+        # Read as JSON only where it is an error: a script's own source may look like anything.
         answer = await self._send("GET", path)
         if answer.status != 200 and isinstance(outcome := read(answer, (self._token.reveal(),)), ApiError):
             raise outcome
@@ -292,20 +286,20 @@ class Client:
     async def _exchange(
         self, method: str, path: str, form: UploadForm | None, content: dict[str, Any]
     ) -> Answer | NoAnswer:
+        """Send one request and read all of its answer; return why there is none, with nothing of httpx in it."""
         import httpx
 
+        sign = partial(self._sign, content.get("bearer"))
         try:
-            url = self.base_url + path
-            async with self._http.stream(
-                method, url, auth=partial(self._sign, content.get("bearer")), **_body(form, content)
-            ) as response:
+            async with self._http.stream(method, self.base_url + path, auth=sign, **_body(form, content)) as response:
                 body = await _capped(response)
                 return Answer(
                     method=method, path=path, status=response.status_code, headers=dict(response.headers), body=body
                 )
+        # Returned and not raised, both by their type's name only: the message of a LocalProtocolError has the header.
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
             return self._lost(method, path, type(error).__name__, sent=False)
-        except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+        except (httpx.HTTPError, httpx.StreamError, OSError) as error:  # a WriteError too: a part may have arrived
             return self._lost(method, path, type(error).__name__, sent=True)
         except (asyncio.CancelledError, KeyboardInterrupt) as ended:
             raise ended.with_traceback(None) from None  # the frames below this one hold the request
@@ -313,12 +307,14 @@ class Client:
     def _lost(self, method: str, path: str, what: str, *, sent: bool) -> NoAnswer:
         happened = f"the answer was lost ({what})" if sent else f"it cannot be reached ({what})"
         hint = "check the network"
+        # Who has to go through a proxy has set these variables, and would look for the fault anywhere else.
         if not sent and not self._proxied and any(os.environ.get(name) for name in _IGNORED_PROXIES):
             hint += f"; proxy variables are not heard: set {PROXY_VARIABLE} where a proxy is needed"
         return NoAnswer(f"{origin_of(self.base_url)}: {happened} at {method} {path}; {hint}.", sent=sent)
 
     def _sign(self, bearer: Sealed | None, request: httpx.Request) -> httpx.Request:
         """Add the token, or the one that stands in for it, at the last moment, and only for our own origin."""
+        # Asked of the very request that leaves: whatever built the URL, no token goes anywhere else.
         if not str(request.url).startswith(self.base_url + "/"):
             raise AssertionError("a request was about to leave the API's base URL")
         request.headers["Authorization"] = "Bearer " + (bearer.open() if bearer else self._token.reveal())

@@ -2,11 +2,15 @@
 
 A read may always be repeated. A mutation is repeated only by the deployer, after it has looked at what is live. No
 wall clock takes part: waits are measured with the injected monotonic clock.
+
+tenacity is not used: of `repeat` it could take over the loop (ten lines), while what this is about would stay here:
+which answer proves what, and waits that count down, end within a tick of a cancel and are shared by a process.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections import deque
@@ -17,15 +21,19 @@ from notebook_do.cloudflare.answer import NoAnswer
 from notebook_do.errors import ApiError, DeployError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
 T = TypeVar("T")
 ATTEMPTS = 4
 LONGEST_WAIT = 300.0
+"""Seconds; whoever exceeds Cloudflare's limit is blocked for 5 minutes, so that no longer wait can be worth it."""
 RATE_SECONDS, RATE_REQUESTS = 300.0, 400
 """What we allow ourselves: a third of Cloudflare's 1,200 requests in 5 minutes, since that limit is the user's, for all
-that they do; whoever exceeds it is blocked for 5 minutes, in the dashboard too."""
+that they do; a block is one of the dashboard too."""
 _ASK_AGAIN = frozenset({408, 409, 425, 429})
+"""4xx that speak of this moment and not of the request: they prove nothing about a mutation."""
+_UNKNOWN = 10013
+"""`workers.api.error.unknown`: Cloudflare's word for a failure of its own that passes, whatever the status."""
 _TICK = 0.1
 
 
@@ -37,6 +45,7 @@ def is_definite(error: ApiError | NoAnswer) -> bool:
     """
     if isinstance(error, NoAnswer):
         return not error.sent
+    # Without a code it is nobody's refusal: a proxy, a firewall or an error page answered, before or after the server.
     return bool(error.code) and 400 <= error.status < 500 and error.status not in _ASK_AGAIN
 
 
@@ -44,8 +53,9 @@ def is_transient(error: ApiError | NoAnswer) -> bool:
     """Say whether the same read may succeed when it is sent again."""
     if isinstance(error, NoAnswer):
         return True
+    # A 2xx that cannot be read was cut off on its way; a 3xx or 4xx without a code would come again.
     unreadable = error.code == 0 and 200 <= error.status < 300
-    return unreadable or error.status >= 500 or error.status in _ASK_AGAIN or error.code == 10013
+    return unreadable or error.status >= 500 or error.status in _ASK_AGAIN or error.code == _UNKNOWN
 
 
 class Cancelled(DeployError):  # noqa: N818 - what happened
@@ -60,6 +70,7 @@ class Rate:
 
     async def admit(self, pace: Pace) -> None:
         """Wait for the turn of one request; the wait is shown and can be cancelled like any other."""
+        # Asked again after each wait: of several that wait for the same turn only one gets it.
         while (left := self._full_for(pace.clock())) > 0:
             await pace.wait(left, f"to stay at {RATE_REQUESTS} requests in {RATE_SECONDS / 60:.0f} minutes")
         self._sent.append(pace.clock())
@@ -71,10 +82,11 @@ class Rate:
 
 
 _rates: dict[str, Rate] = {}
+"""By API and not by account or token: Cloudflare counts a user's requests, whatever they are made with."""
 
 
 def rate_of(origin: str) -> Rate:
-    """Give the one `Rate` that all clients of an API share in this process."""
+    """Return the one `Rate` that all clients of an API share in this process."""
     return _rates.setdefault(origin, Rate())
 
 
@@ -89,6 +101,16 @@ class Pace:
     emit: Callable[[str], None] = lambda _: None
     cancel: Callable[[], bool] = lambda: False
 
+    @contextlib.contextmanager
+    def shown(self, emit: Callable[[str], None], cancel: Callable[[], bool]) -> Iterator[None]:
+        """Show waits through `emit` and end them on `cancel`, for the time of one operation."""
+        before = self.emit, self.cancel
+        self.emit, self.cancel = emit, cancel
+        try:
+            yield
+        finally:
+            self.emit, self.cancel = before
+
     async def repeat(self, send: Callable[[], Awaitable[T]]) -> T:
         """Send a read until it is answered, at most `attempts` times and `longest` seconds of waiting."""
         waited = 0.0
@@ -97,6 +119,7 @@ class Pace:
                 return await send()
             except (ApiError, NoAnswer) as error:
                 pause = self.pause(error, attempt)
+                # A wait that is too long is not shortened: before Retry-After is over the answer would be the same.
                 if attempt == self.attempts or not is_transient(error) or waited + pause > self.longest:
                     raise
                 reason = str(error.status) if isinstance(error, ApiError) else "no answer"
@@ -105,7 +128,7 @@ class Pace:
         raise AssertionError("unreachable")
 
     def pause(self, error: ApiError | NoAnswer, attempt: int) -> float:
-        """Give the seconds before the next attempt: what the server asks for, else 1, 2, 4, ..."""
+        """Return the seconds before the next attempt: what the server asks for, else 1, 2, 4, ..."""
         asked = error.retry_after if isinstance(error, ApiError) else None
         return asked if asked is not None else float(2 ** (attempt - 1))
 
@@ -118,4 +141,4 @@ class Pace:
             if (whole := math.ceil(left)) != shown:
                 shown = whole
                 self.emit(f"waiting {whole} s: {why}")
-            await self.sleep(min(_TICK, left))
+            await self.sleep(min(_TICK, left))  # in ticks: nothing wakes a sleep when Cancel is pressed

@@ -1,13 +1,16 @@
-"""Turns a live script's settings into the options that a declaration has; what is at its default is left out.
+"""Reads what stands around a live script: its settings, its deployments, and who binds its namespaces.
 
-Field names as in `GET /accounts/{id}/workers/scripts/{name}/settings` of Cloudflare's OpenAPI document.
+Field names as in `GET /accounts/{id}/workers/scripts/{name}/settings` of Cloudflare's OpenAPI document. The settings
+are read twice: as a declaration would say them (without what is at its default), and as an upload has to repeat them.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.model import UPDATE_DEFAULT, WORKER_SETTINGS, Json
+from notebook_do.cloudflare.answer import objects_in, text_in
+from notebook_do.errors import ApiError
+from notebook_do.model import UPDATE_DEFAULT, WORKER_SETTINGS, Json, NamespaceId, ObservedBinders, ObservedDeployment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +18,10 @@ if TYPE_CHECKING:
     from notebook_do.model import Field
 
 _READ_ELSEWHERE = frozenset({"tags", "code_update_strategy"})
-"""Settings that are read from the list of scripts and from the newest deployment."""
+"""Settings that are read from the list of scripts and from the newest deployment.
+
+The strategy is a field of the deployment, not of the version (Cloudflare's page on Durable Object code updates).
+"""
 _NOT_SETTINGS = frozenset(
     (
         *("bindings", "compatibility_date", "compatibility_flags", "tags", "annotations"),
@@ -29,17 +35,17 @@ _NOT_SETTINGS = frozenset(
 
 
 def decode_options(settings: Mapping[str, Any], deployments: list[Any]) -> Json:
-    """Give the settings by their declared names; tags are not among them, for an upload keeps every live tag."""
+    """Return the settings by their declared names; tags are not among them, for an upload keeps every live tag."""
     found: dict[str, Any] = {}
     for name, row in WORKER_SETTINGS.items():
-        if name not in _READ_ELSEWHERE and (value := _told(row, settings.get(name))):
+        if name not in _READ_ELSEWHERE and (value := _as_declared(row, settings.get(name))):
             found[name] = value
     if (strategy := _strategy(deployments)) and strategy != UPDATE_DEFAULT:
         found["code_update_strategy"] = strategy
     return Json(found)
 
 
-def _told(row: Field, value: Any) -> Any:
+def _as_declared(row: Field, value: Any) -> Any:
     """Return what a live setting says that a declaration could say; nothing where it is off."""
     match row.takes, value:
         case "switch", bool():
@@ -54,13 +60,16 @@ def _told(row: Field, value: Any) -> Any:
 
 
 def decode_carried(settings: Mapping[str, Any], deployments: list[Any]) -> Json:
-    """Give every setting as an upload has to repeat it, so that it stays as it is; what was never set is left out."""
+    """Return every setting as an upload has to repeat it, so that it stays as it is; what was never set is left out.
+
+    Settings that nobody here knows are among them: an upload replaces all of them.
+    """
     found: dict[str, Any] = {}
     for name, value in settings.items():
-        if name in _NOT_SETTINGS or (name == "usage_model" and value == "standard"):
+        if name in _NOT_SETTINGS or (name == "usage_model" and value == "standard"):  # what every Worker has
             continue
-        told = WORKER_SETTINGS[name].told if name in WORKER_SETTINGS else ()
-        kept = _asked(value, told) if told and isinstance(value, dict) else value
+        reports = WORKER_SETTINGS[name].told if name in WORKER_SETTINGS else ()
+        kept = _asked(value, reports) if reports and isinstance(value, dict) else value
         if kept := _known(kept) if isinstance(kept, dict) else kept:
             found[name] = kept
     if strategy := _strategy(deployments):
@@ -69,15 +78,14 @@ def decode_carried(settings: Mapping[str, Any], deployments: list[Any]) -> Json:
 
 
 def _strategy(deployments: list[Any]) -> dict[str, Any]:
-    """Give how the newest deployment hands over to new code; empty where it does not say."""
-    newest = deployments[0] if deployments and isinstance(deployments[0], dict) else {}
-    strategy = newest.get("code_update_strategy")
+    """Return how the newest deployment hands over to new code; empty where it does not say."""
+    strategy = _newest(deployments).get("code_update_strategy")
     return _known(strategy) if isinstance(strategy, dict) else {}
 
 
-def _asked(table: Mapping[str, Any], told: tuple[str, ...]) -> dict[str, Any]:
-    """Return what was asked for, without what only tells what came of it."""
-    return {name: value for name, value in table.items() if name not in told and value}
+def _asked(table: Mapping[str, Any], reports: tuple[str, ...]) -> dict[str, Any]:
+    """Return what was asked for, without the fields that only report what came of it."""
+    return {name: value for name, value in table.items() if name not in reports and value}
 
 
 def _enabled(table: Mapping[str, Any]) -> bool:
@@ -88,3 +96,42 @@ def _enabled(table: Mapping[str, Any]) -> bool:
 def _known(table: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what is null: Cloudflare's way to say that it was never set."""
     return {k: _known(v) if isinstance(v, dict) else v for k, v in table.items() if v is not None}
+
+
+# --- deployments and references
+
+
+def _newest(deployments: list[Any]) -> dict[str, Any]:
+    """Return the newest deployment, which is the live one: Cloudflare lists it first."""
+    return deployments[0] if deployments and isinstance(deployments[0], dict) else {}
+
+
+def decode_split(deployments: list[Any]) -> bool:
+    """Say whether the newest deployment sends part of the traffic to another version."""
+    versions = _newest(deployments).get("versions")
+    return isinstance(versions, list) and len(versions) > 1
+
+
+def decode_deployments(deployments: list[Any]) -> tuple[ObservedDeployment, ...]:
+    """Return the deployments of a script, newest first."""
+    if not all(isinstance(item, dict) for item in deployments):
+        raise ApiError("Cloudflare's answer has an unexpected shape: a deployment is no object.")
+    return tuple(
+        ObservedDeployment(
+            id=text_in(fields, "id") or "",
+            author=text_in(fields, "author_email"),
+            source=text_in(fields, "source"),
+            created_on=text_in(fields, "created_on"),
+        )
+        for fields in deployments
+    )
+
+
+def decode_binders(references: dict[str, Any]) -> ObservedBinders:
+    """Return who binds the namespaces of a script, from what refers to it.
+
+    wrangler asks `references` before it deletes a script; no document describes it.
+    """
+    items = objects_in(references.get("durable_objects"))
+    pairs = {(text_in(item, "durable_object_namespace_id"), text_in(item, "service")) for item in items}
+    return ObservedBinders(pairs=tuple(sorted((NamespaceId(id_), name) for id_, name in pairs if id_ and name)))

@@ -2,7 +2,7 @@
 
 None of the paths is in the published OpenAPI document of Workers scripts; they are those of Cloudflare's own SDK
 (resources `zones`, `workers.routes`, `workers.domains`, `queues`, `queues.consumers`). Flags that would take a host
-name or a DNS record away from somebody else are never sent.
+name or a DNS record away from somebody else (`override_existing_origin` and its like) are never sent.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from notebook_do.cloudflare.answer import named, objects_in, text_in
 from notebook_do.errors import ApiError, DeployError
 from notebook_do.model import Json, ObservedTrigger, Trigger
 
@@ -27,14 +28,14 @@ async def read_triggers(client: Client, wanted: Iterable[Trigger]) -> tuple[Obse
 
 
 async def list_triggers(client: Client) -> tuple[dict[str, tuple[Trigger, ...]], tuple[str, ...]]:
-    """Give the triggers of every script of the account, and a line for each kind that the token may not read."""
+    """Return the triggers of every script of the account, and a line for each kind that the token may not read."""
     found, unread = await every_trigger(client)
-    said = "The token may not read {}: the cells have none, and a deploy leaves them as they are."
-    return found, tuple(said.format(words) for words in unread.values())
+    line = "The token may not read {}: the cells have none, and a deploy leaves them as they are."
+    return found, tuple(line.format(words) for words in unread.values())
 
 
 async def every_trigger(client: Client) -> tuple[dict[str, tuple[Trigger, ...]], dict[TriggerKind, str]]:
-    """Give the triggers of every script of the account, and the kinds that the token may not read, in words."""
+    """Return the triggers of every script of the account, and the kinds that the token may not read, in words."""
     found: list[tuple[str, Trigger]] = []
     unread: dict[TriggerKind, str] = {}
     kinds: tuple[tuple[TriggerKind, str, Any], ...] = (
@@ -46,6 +47,7 @@ async def every_trigger(client: Client) -> tuple[dict[str, tuple[Trigger, ...]],
         try:
             found += await read(client)
         except ApiError as error:
+            # Routes need a permission on their zone, and queues one of their own: a token may deploy without either.
             if error.status not in (401, 403):
                 raise
             unread[kind] = words
@@ -54,18 +56,18 @@ async def every_trigger(client: Client) -> tuple[dict[str, tuple[Trigger, ...]],
 
 
 async def _all_domains(client: Client) -> list[tuple[str, Trigger]]:
-    domains = await _list(client, _account(client, "workers", "domains"))
+    domains = await _list(client, client.path("workers", "domains"))
     return [(str(d.get("service")), Trigger(kind="domain", key=str(d.get("hostname")))) for d in domains]
 
 
 async def _all_routes(client: Client) -> list[tuple[str, Trigger]]:
     zones = await _list(client, "/zones", {"account.id": client.account_id, "per_page": 50})
-    routes = [r for z in zones for r in await _list(client, f"/zones/{quote(_id(z), safe='')}/workers/routes")]
+    routes = [r for zone in zones for r in await _list(client, _routes(_id(zone)))]
     return [(str(r.get("script")), Trigger(kind="route", key=str(r.get("pattern")))) for r in routes]
 
 
 async def _all_consumers(client: Client) -> list[tuple[str, Trigger]]:
-    queues = await _list(client, _account(client, "queues"))
+    queues = await _list(client, client.path("queues"))
     return [(_script_of(c), _consumer(q, c)) for q in queues for c in _consumers(q)]
 
 
@@ -75,23 +77,23 @@ async def consumed_queues(client: Client, script: str) -> list[str]:
 
 
 async def set_trigger(client: Client, script: str, trigger: Trigger) -> None:
-    """Look who holds it, then set it; raises DeployError, with nothing sent, where another Worker does."""
+    """Look who holds a trigger, then set it; raises DeployError, with nothing sent, where another Worker does."""
+    # Again, though the plan looked: minutes may lie between, and a change of what another Worker holds takes it away.
     (live,) = await read_triggers(client, [trigger])
     if live.script not in (None, script):
         raise DeployError(f"{trigger.label} belongs to Worker {live.script} now; nothing was sent for it. Plan again.")
     match trigger.kind:
         case "route":
-            routes = f"/zones/{quote(_parent(live), safe='')}/workers/routes"
             body = {"pattern": trigger.key, "script": script}
-            await client.change(*_made_or_changed(routes, live), body)
+            await client.change(*_created_or_changed(_routes(_parent(live)), live), body)
         case "domain":
             body = {"hostname": trigger.key, "service": script, "environment": "production", "zone_id": _parent(live)}
-            await client.change("PUT", _account(client, "workers", "domains"), body)
+            await client.change("PUT", client.path("workers", "domains"), body)
         case "consumer":
             if live.parent is None:
                 raise DeployError(f"queue {trigger.key} is not there any more; nothing was sent for it. Plan again.")
-            consumers = _account(client, "queues", live.parent, "consumers")
-            await client.change(*_made_or_changed(consumers, live), _consumer_body(script, trigger))
+            consumers = client.path("queues", live.parent, "consumers")
+            await client.change(*_created_or_changed(consumers, live), _consumer_body(script, trigger))
 
 
 async def has_queue(client: Client, name: str) -> bool:
@@ -101,22 +103,24 @@ async def has_queue(client: Client, name: str) -> bool:
 
 
 async def make_queue(client: Client, name: str) -> None:
-    """Make a queue; sends nothing where there is one of this name."""
+    """Make a queue; sends nothing where there is one of this name, whoever made it."""
     if not await has_queue(client, name):
-        await client.change("POST", _account(client, "queues"), {"queue_name": name})
+        await client.change("POST", client.path("queues"), {"queue_name": name})
 
 
 async def remove_trigger(client: Client, script: str, trigger: Trigger) -> None:
-    """Remove it where `script` holds it; sends nothing where it does not."""
+    """Remove a trigger where `script` holds it; sends nothing where it does not."""
     (live,) = await read_triggers(client, [trigger])
     if live.script != script or live.id is None:
         return
-    place = {
-        "route": ["zones", _parent(live), "workers", "routes"],
-        "domain": ["accounts", client.account_id, "workers", "domains"],
-        "consumer": ["accounts", client.account_id, "queues", _parent(live), "consumers"],
-    }[trigger.kind]
-    await client.change("DELETE", "".join(f"/{quote(part, safe='')}" for part in [*place, live.id]))
+    match trigger.kind:
+        case "route":
+            path = f"{_routes(_parent(live))}/{quote(live.id, safe='')}"
+        case "domain":
+            path = client.path("workers", "domains", live.id)
+        case "consumer":
+            path = client.path("queues", _parent(live), "consumers", live.id)
+    await client.change("DELETE", path)
 
 
 def holds(live: ObservedTrigger, script: str, trigger: Trigger) -> bool:
@@ -134,24 +138,24 @@ class _Reader:
         self._zones: dict[str, str | None] = {}
 
     async def read(self, trigger: Trigger) -> ObservedTrigger:
+        """Say who holds one trigger; `parent` is the zone or queue that it is set in, None where there is none."""
         match trigger.kind:
             case "route":
                 zone = await self._zone(trigger.key)
-                items = await self._all(f"/zones/{quote(zone, safe='')}/workers/routes") if zone else []
+                items = await self._all(_routes(zone)) if zone else []
                 found = next((i for i in items if i.get("pattern") == trigger.key), {})
                 return _observed(trigger, found, "script", zone)
             case "domain":
-                items = await self._all(_account(self.client, "workers", "domains"))
+                items = await self._all(self.client.path("workers", "domains"))
                 found = next((i for i in items if i.get("hostname") == trigger.key), {})
                 zone = str(found["zone_id"]) if found.get("zone_id") else await self._zone(trigger.key)
                 return _observed(trigger, found, "service", zone)
             case "consumer":
-                path = _account(self.client, "queues")
-                queues = await _list(self.client, path, {"name": trigger.key})
+                queues = await _list(self.client, self.client.path("queues"), {"name": trigger.key})
                 queue = next((q for q in queues if q.get("queue_name") == trigger.key), None)
                 if queue is None:
                     return ObservedTrigger(kind="consumer", key=trigger.key)
-                item = next(iter(_consumers(queue)), {})
+                item = next(iter(_consumers(queue)), {})  # a second consumer is refused (11004)
                 return ObservedTrigger(
                     kind="consumer",
                     key=trigger.key,
@@ -167,7 +171,8 @@ class _Reader:
         return self._lists[path]
 
     async def _zone(self, key: str) -> str | None:
-        """Find the zone of a host name or a pattern: the longest one that is a zone of this account."""
+        """Find the zone of a host name or a pattern: the longest name that is a zone of this account."""
+        # A zone may lie below another one of the same account, and a route belongs to the longer.
         labels = key.rpartition("://")[2].partition("/")[0].removeprefix("*").removeprefix(".").split(".")
         for start in range(len(labels) - 1):
             name = ".".join(labels[start:])
@@ -180,21 +185,21 @@ class _Reader:
 
 
 def _observed(trigger: Trigger, item: dict[str, Any], holder: str, parent: str | None) -> ObservedTrigger:
-    script = item.get(holder)
     return ObservedTrigger(
         kind=trigger.kind,
         key=trigger.key,
-        script=script if isinstance(script, str) and script else None,
+        script=text_in(item, holder),
         id=_id(item) if item else None,
         parent=parent,
     )
 
 
-def _made_or_changed(path: str, live: ObservedTrigger) -> tuple[str, str]:
+def _created_or_changed(path: str, live: ObservedTrigger) -> tuple[str, str]:
     return ("POST", path) if live.id is None else ("PUT", f"{path}/{quote(live.id, safe='')}")
 
 
 def _consumer_body(script: str, trigger: Trigger) -> dict[str, Any]:
+    """Write a consumer; its dead letter queue stands beside its settings, where a declaration has it among them."""
     settings = trigger.settings.value
     dead = settings.pop("dead_letter_queue", None)
     body = {"type": "worker", "script_name": script, "settings": settings}
@@ -202,8 +207,7 @@ def _consumer_body(script: str, trigger: Trigger) -> dict[str, Any]:
 
 
 def _consumers(queue: dict[str, Any]) -> list[dict[str, Any]]:
-    items = queue.get("consumers")
-    return [i for i in items if isinstance(i, dict)] if isinstance(items, list) else []
+    return objects_in(queue.get("consumers"))
 
 
 def _consumer(queue: dict[str, Any], item: dict[str, Any]) -> Trigger:
@@ -211,7 +215,7 @@ def _consumer(queue: dict[str, Any], item: dict[str, Any]) -> Trigger:
 
 
 def _script_of(consumer: dict[str, Any]) -> str:
-    """Name who consumes: a Worker (both spellings are in use), or what kind of consumer it is."""
+    """Return who consumes: a Worker (three spellings are in use), or what kind of consumer it is."""
     return str(next((v for k in ("script", "script_name", "service") if (v := consumer.get(k))), consumer.get("type")))
 
 
@@ -228,16 +232,13 @@ def _parent(live: ObservedTrigger) -> str:
     return live.parent
 
 
-def _account(client: Client, *parts: str) -> str:
-    return "".join(f"/{quote(part, safe='')}" for part in ("accounts", client.account_id, *parts))
+def _routes(zone: str) -> str:
+    return f"/zones/{quote(zone, safe='')}/workers/routes"
 
 
 def _id(item: dict[str, Any]) -> str:
-    found = item.get("id")
-    if not isinstance(found, str) or not found:
-        raise ApiError("Cloudflare's answer has an unexpected shape: an item without id.")
-    return found
+    return named(item, "id", "an item")
 
 
 async def _list(client: Client, path: str, params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    return [item for item in await client.list_of(path, params) if isinstance(item, dict)]
+    return objects_in(await client.list_of(path, params))

@@ -1,7 +1,8 @@
 """Turns an Upload into the upload endpoint's form, and Cloudflare's JSON into observed values.
 
-With lifecycle.py and settings.py the only file that knows Cloudflare's field names. What holds a secret's value leaves
-it sealed; a binding of a type that we have no word for is carried through unchanged.
+What holds a secret's value leaves it sealed; a binding of a type that we have no word for is carried through unchanged.
+Answers are decoded by hand and not by a typed decoder: Cloudflare adds fields and types at any time (`exports` got two
+more in September 2026), so only what is needed is asked for, by name, and where that has another shape it is said so.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from email.parser import BytesParser
 from email.policy import HTTP
 from typing import TYPE_CHECKING, Any, assert_never
 
+from notebook_do.cloudflare.answer import named, text_in, texts_in
 from notebook_do.cloudflare.lifecycle import (
     declares_classes,
     decode_entries,
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from notebook_do.model.steps import Upload
 
 _MOST_TAGS = 10
+"""Cloudflare refuses more ("You have exceeded the limit of 10 tags per Worker")."""
 _CONTENT_TYPES = {
     ModuleKind.ESM: "application/javascript+module",
     ModuleKind.COMMONJS: "application/javascript",
@@ -67,7 +70,7 @@ _KINDS = {content_type: kind for kind, content_type in _CONTENT_TYPES.items()} |
     "text/javascript+module": ModuleKind.ESM,
     "text/javascript": ModuleKind.COMMONJS,
 }
-_OURS = frozenset(
+_WRITTEN_HERE = frozenset(
     {
         "main_module",
         "body_part",
@@ -81,6 +84,7 @@ _OURS = frozenset(
         "keep_assets",
     }
 )
+"""Fields of the metadata that options never overwrite."""
 
 Part = tuple[str, tuple[str, bytes, str]]
 
@@ -105,6 +109,8 @@ def encode_upload(step: Upload, *, op: str, vault: Vault | None = None, assets: 
     `op` names this very attempt: it travels as a script tag. Secrets come from `vault`. `assets` is the token
     that stands for the static assets that were sent before.
     """
+    # The digest goes into the journal, so it covers the secrets by where they come from: from a hash of their values
+    # short ones could be guessed.
     values = {secret: (vault or Vault()).read(secret) for secret in secrets_of(step).values()}
     parts = tuple((m.name, (m.name, m.content, _CONTENT_TYPES[m.kind])) for m in step.modules)
     hidden = _metadata(step, op, lambda secret: f"{secret.source}:{secret.key}")
@@ -119,12 +125,13 @@ def encode_upload(step: Upload, *, op: str, vault: Vault | None = None, assets: 
 
 
 def secrets_of(step: Upload) -> dict[str, Secret]:
-    """Give the secrets that an upload sets, by binding."""
+    """Return the secrets that an upload sets, by binding."""
     values = ((b.name, b.value) for b in step.bindings if isinstance(b, ValueBinding))
     return {name: value for name, value in values if isinstance(value, Secret)}
 
 
 def _metadata(step: Upload, op: str, reveal: Callable[[Secret], str], assets: str = "") -> str:
+    """Write the part `metadata`; `reveal` returns a secret's value, or what stands for it in a digest."""
     metadata: dict[str, Any] = {
         "main_module": step.main_module,
         "bindings": [encode_binding(b, reveal) for b in step.bindings if not is_kept(b)],
@@ -145,7 +152,7 @@ def _metadata(step: Upload, op: str, reveal: Callable[[Secret], str], assets: st
         metadata["bindings"] += [{"name": name, "type": "inherit"} for name in step.named_secrets]
     tags = [t for t in step.tags if not t.startswith(OP_TAG)]
     metadata["tags"] = [*tags, OP_TAG + op] if carries_op(step) else tags
-    metadata |= {key: value for key, value in step.options.value.items() if key not in _OURS}
+    metadata |= {key: value for key, value in step.options.value.items() if key not in _WRITTEN_HERE}
     return json.dumps(metadata, allow_nan=False, separators=(",", ":"))
 
 
@@ -188,20 +195,21 @@ def decode_script(item: Any) -> ObservedScript:
     """Read one item of the script list; raises ApiError when it has no name."""
     fields = _fields(item, "script")
     exports = fields.get("exports")
-    tag = _text(fields, "migration_tag")
+    tag = text_in(fields, "migration_tag")
+    # `exports` first: no script can leave that form, and one that came to it may still have a tag of the other.
     lifecycle: Lifecycle | None = "exports" if declares_classes(exports) else "migrations" if tag else None
     return ObservedScript(
-        name=_named(fields, "id", "script"),
-        etag=_text(fields, "etag"),
-        tag=_text(fields, "tag"),
+        name=named(fields, "id", "a script"),
+        etag=text_in(fields, "etag"),
+        tag=text_in(fields, "tag"),
         lifecycle=lifecycle,
         migration_tag=MigrationTag(tag) if tag else None,
-        tags=_texts(fields, "tags"),
-        handlers=_texts(fields, "handlers"),
-        modified_on=_text(fields, "modified_on"),
-        last_deployed_from=_text(fields, "last_deployed_from"),
-        compatibility_date=_text(fields, "compatibility_date"),
-        compatibility_flags=_texts(fields, "compatibility_flags"),
+        tags=texts_in(fields.get("tags")),
+        handlers=texts_in(fields.get("handlers")),
+        modified_on=text_in(fields, "modified_on"),
+        last_deployed_from=text_in(fields, "last_deployed_from"),
+        compatibility_date=text_in(fields, "compatibility_date"),
+        compatibility_flags=texts_in(fields.get("compatibility_flags")),
         has_assets=fields["has_assets"] if isinstance(fields.get("has_assets"), bool) else None,
         entries=decode_entries(exports),
         expects=decode_expected(exports),
@@ -215,34 +223,36 @@ def decode_settings(item: Any, script_name: str) -> tuple[tuple[ScriptBinding, .
     if not isinstance(bindings, list):
         raise ApiError(f"the settings of script {script_name} have no list of bindings.")
     decoded = sorted((decode_binding(b, script_name) for b in bindings), key=lambda b: b.name)
-    return tuple(decoded), _text(fields, "compatibility_date"), _texts(fields, "compatibility_flags")
+    return tuple(decoded), text_in(fields, "compatibility_date"), texts_in(fields.get("compatibility_flags"))
 
 
 def decode_binding(item: Any, script_name: str) -> ScriptBinding:
     """Read one live binding of `script_name`. A live secret shows no source: it is a Resource of its type."""
     fields = _fields(item, "binding")
-    name, kind = _named(fields, "name", "binding"), _text(fields, "type") or ""
-    if kind == "durable_object_namespace" and not _text(fields, "dispatch_namespace"):
-        host, namespace_id = _text(fields, "script_name"), _text(fields, "namespace_id")
+    name, kind = named(fields, "name", "a binding"), text_in(fields, "type") or ""
+    # A class in a dispatch namespace (Workers for Platforms) is of no script of this account: carried, not understood.
+    if kind == "durable_object_namespace" and not text_in(fields, "dispatch_namespace"):
+        host, namespace_id = text_in(fields, "script_name"), text_in(fields, "namespace_id")
         return ClassBinding(
             name=name,
-            class_name=_text(fields, "class_name") or "",
+            class_name=text_in(fields, "class_name") or "",
             script_name=None if host == script_name else host,
-            environment=_text(fields, "environment"),
+            environment=text_in(fields, "environment"),
             namespace_id=NamespaceId(namespace_id) if namespace_id else None,
         )
     if kind == "plain_text":
-        return ValueBinding(name=name, value=PlainText(text=_text(fields, "text") or ""))
+        return ValueBinding(name=name, value=PlainText(text=text_in(fields, "text") or ""))
     if kind == "json":
         return ValueBinding(name=name, value=Json(fields.get("json")))
     if kind == "service":
         worker = ServiceBinding(
-            worker=_text(fields, "service") or "",
-            entrypoint=_text(fields, "entrypoint"),
-            environment=_text(fields, "environment"),
+            worker=text_in(fields, "service") or "",
+            entrypoint=text_in(fields, "entrypoint"),
+            environment=text_in(fields, "environment"),
             props=Json(fields["props"]) if isinstance(fields.get("props"), dict) else None,
         )
         return ValueBinding(name=name, value=worker)
+    # The text of a secret is in no answer; should it ever be in one, it ends here.
     shown = {
         k: v
         for k, v in fields.items()
@@ -255,17 +265,19 @@ def decode_namespace(item: Any) -> ObservedNamespace:
     """Read one item of the namespace list; raises ApiError when it has no id."""
     fields = _fields(item, "namespace")
     return ObservedNamespace(
-        namespace_id=NamespaceId(_named(fields, "id", "namespace")),
-        script_name=_text(fields, "script") or "",
-        class_name=_text(fields, "class") or "",
+        namespace_id=NamespaceId(named(fields, "id", "a namespace")),
+        script_name=text_in(fields, "script") or "",
+        class_name=text_in(fields, "class") or "",
         storage=Storage.SQLITE if fields.get("use_sqlite") is True else Storage.KV,
     )
 
 
 def decode_modules(headers: Mapping[str, str], body: bytes) -> tuple[Module, ...]:
-    """Give the modules of a downloaded script, the main one first; raises ApiError for another shape.
+    """Return the modules of a downloaded script, the main one first; raises ApiError for another shape.
 
     The header `cf-entrypoint` names the main module (emulated: known from no document); without it, it is the first.
+    The standard library's e-mail parser reads the multipart body: it is whole in memory already, and it notes a missing
+    end, which says that the body was cut off.
     """
     content_type = headers.get("content-type", "")
     parsed = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)
@@ -279,6 +291,7 @@ def decode_modules(headers: Mapping[str, str], body: bytes) -> tuple[Module, ...
 
 
 def _module(part: MIMEPart) -> Module:
+    # Part, file and module have one name (wrangler sends all of them); a part without a file name has the first only.
     name = part.get_filename() or str(part.get_param("name", "", header="content-disposition"))
     content = part.get_payload(decode=True)
     kind = _KINDS.get(part.get_content_type(), ModuleKind.DATA)
@@ -286,7 +299,7 @@ def _module(part: MIMEPart) -> Module:
 
 
 def decode_object(item: Any) -> ObservedObject:
-    """Give an object of an object list; a local Cloudflare adds the name where it knows it."""
+    """Read one item of an object list; a local Cloudflare adds the name where it knows it."""
     fields = _fields(item, "object")
     name = fields.get("name")
     stored = fields.get("hasStoredData") is not False
@@ -299,7 +312,7 @@ def count_stored(items: list[Any]) -> int:
 
 
 def decode_crons(schedules: list[Any]) -> tuple[str, ...]:
-    """Give the cron triggers of a script."""
+    """Read the cron triggers of a script."""
     return tuple(str(_fields(item, "schedule").get("cron", "")) for item in schedules)
 
 
@@ -312,20 +325,3 @@ def _fields(item: Any, what: str) -> dict[str, Any]:
     if not isinstance(item, dict):
         raise ApiError(f"Cloudflare's answer has an unexpected shape: a {what} is no object.")
     return item
-
-
-def _named(fields: dict[str, Any], key: str, what: str) -> str:
-    value = fields.get(key)
-    if not isinstance(value, str) or not value:
-        raise ApiError(f"Cloudflare's answer has an unexpected shape: a {what} without {key}.")
-    return value
-
-
-def _text(fields: dict[str, Any], key: str) -> str | None:
-    value = fields.get(key)
-    return value if isinstance(value, str) and value else None
-
-
-def _texts(fields: dict[str, Any], key: str) -> tuple[str, ...]:
-    value = fields.get(key)
-    return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()

@@ -1,4 +1,7 @@
-"""Decides to which addresses a token may be sent: Cloudflare's API, and this machine."""
+"""Decides to which addresses a token may be sent: Cloudflare's API, and this machine.
+
+A notebook can set environment variables, and a notebook can be somebody else's: no variable leads a token elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def api_base_url(environ: Mapping[str, str] | None = None) -> str:
-    """Give the API's base URL: Cloudflare's, or CLOUDFLARE_API_BASE_URL where that is allowed."""
+    """Return the API's base URL: Cloudflare's, or CLOUDFLARE_API_BASE_URL where that is allowed."""
     environ = os.environ if environ is None else environ
     return allowed_base_url(environ.get(BASE_URL_VARIABLE) or CLOUDFLARE_API)
 
@@ -30,6 +33,7 @@ def allowed_base_url(url: str) -> str:
         "the API base URL is not allowed: only https://api.cloudflare.com and loopback addresses are. "
         f"Correct or unset {BASE_URL_VARIABLE}."
     )
+    # Before it is taken apart: on such characters urlsplit and httpx need not agree which part is the host.
     if not url.isascii() or any(c.isspace() or c in '\\"<>' or ord(c) < 33 for c in url):
         raise problem
     try:
@@ -47,7 +51,10 @@ def allowed_base_url(url: str) -> str:
 
 
 def proxy_for(base_url: str, environ: Mapping[str, str] | None = None) -> str | None:
-    """Give the proxy that NOTEBOOK_DO_PROXY asks for; other variables are not heard, and loopback has none."""
+    """Return the proxy that NOTEBOOK_DO_PROXY asks for; other variables are ignored, and loopback has none.
+
+    HTTPS_PROXY may have been set for anything; a proxy for the token is asked for by name.
+    """
     asked = (os.environ if environ is None else environ).get(PROXY_VARIABLE, "").strip()
     if not asked or urlsplit(base_url).hostname in _LOOPBACK_HOSTS:
         return None
@@ -68,6 +75,6 @@ def _is_address(text: str) -> bool:
 
 
 def origin_of(base_url: str) -> str:
-    """Give scheme://host[:port] of a base URL."""
+    """Return scheme://host[:port] of a base URL."""
     parts = urlsplit(base_url)
     return f"{parts.scheme}://{parts.netloc}"

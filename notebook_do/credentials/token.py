@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
-from notebook_do.credentials.sealed import Sealed
+from notebook_do.credentials.sealed import Masked, Sealed
 from notebook_do.errors import CredentialError
 
 if TYPE_CHECKING:
@@ -21,13 +21,14 @@ _TOKEN = re.compile(r"[A-Za-z0-9._-]{20,512}")
 KEYRING_SERVICE = "notebook_do"
 
 
-class Token:
+class Token(Masked):
     """An API token that no repr, str, format, JSON, copy or pickle shows; `reveal()` is for the client only."""
 
     __slots__ = ("_origin", "_text", "source")
 
     def __init__(self, text: str, *, source: str = "given") -> None:
         """Strip and check `text`; raises CredentialError, which says its length and nothing else of it."""
+        # Before anything uses it: of a token with a line break in it httpx prints the whole header in its error.
         text = text.strip()
         length, good = len(text), _TOKEN.fullmatch(text) is not None
         self._text, self._origin, self.source = Sealed(text), "", source
@@ -48,7 +49,7 @@ class Token:
         self._origin = origin
 
     def reveal(self) -> str:
-        """Give the token itself. Only cloudflare/client.py calls this."""
+        """Return the token itself. Only cloudflare/client.py calls this."""
         return self._text.open()
 
     def __repr__(self) -> str:
@@ -56,18 +57,9 @@ class Token:
 
     __str__ = __repr__
 
-    def __format__(self, spec: str) -> str:
-        return format(repr(self), spec)
-
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise TypeError("a Token is not copied or pickled")
-
-    def __getstate__(self) -> NoReturn:
-        raise TypeError("a Token is not copied or pickled")
-
 
 def find_token(environ: Mapping[str, str] | None = None, *, prompt: bool = True) -> tuple[Token, str]:
-    """Find the token; gives it and where it came from. The prompt is used only in an interactive process.
+    """Find the token; return it and where it came from. The prompt is used only in an interactive process.
 
     Raises CredentialError that names what to set; none of its frames holds the environment or a token.
     """
@@ -78,7 +70,7 @@ def find_token(environ: Mapping[str, str] | None = None, *, prompt: bool = True)
 
 
 def _search(environ: Mapping[str, str], *, prompt: bool) -> Token | str:
-    """Give the token, or what is wrong: it is returned and not raised, as this frame has seen secrets."""
+    """Return the token, or what is wrong: that is not raised, for a traceback would hold this frame and the secrets."""
     if environ.get("CLOUDFLARE_API_KEY") and not environ.get(TOKEN_VARIABLE):
         return (
             "a global API key (CLOUDFLARE_API_KEY) is not used: it can do everything. "
@@ -90,6 +82,7 @@ def _search(environ: Mapping[str, str], *, prompt: bool) -> Token | str:
         ("Colab secrets", _from_colab),
         ("prompt", _from_prompt if prompt else lambda: None),
     )
+    # In the order of how deliberate they are: a variable that a user set for this kernel wins over what is kept.
     try:
         for source, find in sources:
             if text := find():
@@ -103,7 +96,7 @@ def _search(environ: Mapping[str, str], *, prompt: bool) -> Token | str:
 
 
 def from_keyring(name: str) -> str | None:
-    """Look in the system's keyring for `name` of our service; None without the keyring package, or without such."""
+    """Return the system keyring's `name` of our service; None where it has none, or there is no keyring package."""
     try:
         import keyring
         from keyring.errors import KeyringError, NoKeyringError
@@ -116,13 +109,13 @@ def from_keyring(name: str) -> str | None:
         return None  # the package is there, a keyring is not
     except KeyringError as error:
         problem = type(error).__name__
-    if problem:
+    if problem:  # raised outside, so that no backend's error with what it read hangs on this one
         raise CredentialError(f"the keyring cannot be read ({problem}); unlock it or set {name} in the environment.")
     return found
 
 
 def _from_colab() -> str | None:
-    """Look in Colab's user secrets; they are asked for only inside Colab."""
+    """Return the token from Colab's user secrets; they are asked for only inside Colab."""
     try:
         from google.colab import userdata
     except ImportError:
@@ -139,7 +132,7 @@ def _from_prompt() -> str | None:
 
 
 def ask(question: str) -> str | None:
-    """Ask without echo; None where nobody can answer, or nothing was answered."""
+    """Return what a person answers, without echo; None where nobody can answer, or nothing was answered."""
     import getpass
     import sys
 

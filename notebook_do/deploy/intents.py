@@ -1,4 +1,8 @@
-"""A plan's step -> the intent to journal, and what live facts say of an intent. Pure but for the op's name."""
+"""Turns a plan's step into the intent to journal, and judges an intent by live facts. Pure but for the random names.
+
+Cloudflare has no idempotency key. Two things that it keeps take the place of one: the script's tags, where each upload
+leaves its own operation (`op`), and the migration tag, which an upload sets only over the one that it names.
+"""
 
 from __future__ import annotations
 
@@ -41,16 +45,20 @@ Mutation = Upload | SetMark | SetUrl | SetSchedules | MakeQueue | SetTrigger | R
 
 
 def new_op(recorded: Recorded) -> str:
-    """Name one attempt, uniquely: `<lineage>.<serial>.<random>` tells later which state file it was made with."""
+    """Name one attempt, uniquely: `<lineage>.<serial>.<random>` says later which state file it was made with."""
+    # Random, for two copies of one state file have the same lineage and, until one of them deploys, the same serial.
     return f"{recorded.lineage[:8]}.{recorded.serial}.{secrets.token_hex(8)}"
 
 
 def with_own_tags(step: Upload, recorded: Recorded, drawn: dict[MigrationTag, MigrationTag]) -> Upload:
-    """Give `step` a migration tag that no other attempt sets: `ndo-<lineage>-<what the plan says>-<random>`.
+    """Return `step` with a migration tag that no other attempt sets: `ndo-<lineage>-<what the plan says>-<random>`.
 
     `drawn` holds the tags of this deploy by the plan's: a later upload of the same script builds on an earlier one's.
-    A tag that the plan told another project of is sent as it is.
+    A tag that another project has to know (`migration.told`) is sent as the plan says it.
+
     """
+    # With a tag that two attempts share, the second one would be refused (10079) and then find "its" tag live, that is,
+    # take the other's work for its own: two copies of a project that deploy the same plan did so.
     if (migration := step.migration) and (planned := migration.new_tag):
         name = planned.removeprefix(TAG_PREFIX)
         own = planned if migration.told else f"{TAG_PREFIX}{recorded.lineage[:8]}-{name}-{secrets.token_hex(4)}"
@@ -64,17 +72,18 @@ def with_own_tags(step: Upload, recorded: Recorded, drawn: dict[MigrationTag, Mi
 
 
 def with_marks(step: Upload, recorded: Recorded, marks: Mapping[str, str]) -> Upload:
-    """Let the record hold the `marks` of the secrets that an upload sets, and the recorded ones of those it keeps."""
+    """Return `step` with a record that holds the `marks` of the secrets it sets, and those of the secrets it keeps."""
     if (record := step.worker_record) is None:
         return step
     known = next((dict(w.secrets) for w in recorded.workers if w.id == step.worker), {})
     kept = {b.name for b in step.bindings if is_kept(b)}
-    told = {name: mark for name, mark in known.items() if name in kept} | dict(marks)
-    return replace(step, worker_record=replace(record, secrets=tuple(sorted(told.items()))))
+    all_marks = {name: mark for name, mark in known.items() if name in kept} | dict(marks)
+    return replace(step, worker_record=replace(record, secrets=tuple(sorted(all_marks.items()))))
 
 
 def with_ids(step: SetMark, live: ObservedScript | None, recorded: Recorded) -> SetMark:
     """Complete the live tags with the recorded ids; raises DeployError when our mark is not there any more."""
+    # Made of the tags as they are live now: PATCH script-settings replaces all tags, those of other tools included.
     ids: dict[str, str] = {n.stable_id: n.namespace_id for n in recorded.namespaces if n.stable_id in step.stable_ids}
     tags = live.tags if live else ()
     completed = completed_tags(tags, ids)
@@ -95,7 +104,11 @@ def intent_of(  # noqa: PLR0913 - a step, and what was there before it
     digest: str = "",
     known: Iterable[NamespaceId] = (),
 ) -> Intent:
-    """Say what is about to be sent, and what is live before it; `known` are the namespaces that were there before."""
+    """Return the intent that says what is about to be sent, and what is live before it.
+
+    `digest` is that of the upload's form; `known` are the namespaces that were there before: of a class that an upload
+    creates, the one that is not among them is its own.
+    """
     common = Intent(
         op=op,
         kind="upload",
@@ -141,12 +154,17 @@ def intent_of(  # noqa: PLR0913 - a step, and what was there before it
 
 
 def judge(intent: Intent, scripts: Mapping[str, ObservedScript]) -> Status:
-    """Say from the script list whether an upload or a deletion happened; `uncertain` after somebody else's change."""
+    """Judge from the script list whether an upload or a deletion happened; `uncertain` after somebody else's change.
+
+    `not done` is what the list shows now. It may lag, and the request may still arrive: who asks decides how often to
+    look again.
+    """
     live = scripts.get(intent.script_name)
     if intent.kind == "delete":
-        return "done" if live is None else "not done"
+        return "done" if live is None else "not done"  # whoever deleted it, it is gone with its namespaces
     if live is None:
-        return "uncertain" if intent.existed else "not done"
+        return "uncertain" if intent.existed else "not done"  # it may have arrived before somebody deleted the script
+    # Either is enough: ten other tags leave no room for the op, and an upload of code alone sets no migration tag.
     if op_of(live) == intent.op or (intent.new_tag and live.migration_tag == intent.new_tag):
         return "done"
     before = intent.etag, intent.modified_on, intent.tag
@@ -155,6 +173,7 @@ def judge(intent: Intent, scripts: Mapping[str, ObservedScript]) -> Status:
 
 
 def _to_verify(migration: Migration | None) -> tuple[StableId, ...]:
+    """Return the namespaces that must be live as recorded once the upload is accepted."""
     if migration is None:
         return ()
     return tuple(c.stable_id for c in migration.class_migrations if _shows(c, migration.wire == "exports"))
@@ -166,8 +185,10 @@ def _shows(change: ClassMigration, exports: bool) -> bool:  # noqa: FBT001 - the
         case CreateClass() | RenameClass() | TransferredAway():
             return True
         case TransferClass():
-            return not exports  # there the source's upload commits it
+            # The target's upload of `exports` only announces it ("expecting-transfer"); the source's commits it.
+            return not exports
         case DeleteClass():
-            return False
+            return False  # nothing is recorded of it that could be compared
+
         case _:
             assert_never(change)

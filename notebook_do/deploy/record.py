@@ -1,4 +1,8 @@
-"""What the state file holds after a step: recorded x intent x live -> recorded. Pure."""
+"""What the state file holds after a step: recorded x intent x live -> recorded. Pure.
+
+Only what was seen live becomes a record, under the id that it has there; what is destroyed leaves a tombstone, so that
+its id is never taken for a new namespace's.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +37,7 @@ def after_intent(  # noqa: PLR0913 - what was recorded, and what came of the int
     """Record that `intent` was carried out.
 
     `script` is what an upload answered, `live` are the namespaces seen after it, `at` is the tombstones' date, and
-    `removable` are the earlier class names that no later upload of the script need tell of.
+    `removable` are the earlier class names that no later upload of the script has to repeat.
     """
     workers = {w.id: w for w in recorded.workers}
     if intent.kind == "delete":
@@ -42,7 +46,8 @@ def after_intent(  # noqa: PLR0913 - what was recorded, and what came of the int
         moved = tuple(m for m in intent.worker_record.moved if m.class_name not in removable)
         workers[intent.worker] = replace(_uploaded(intent.worker_record, intent, script), moved=moved)
     elif intent.trigger is not None and intent.worker in workers:
-        workers[intent.worker] = _with_trigger(workers[intent.worker], intent.trigger, ours=intent.kind == "trigger")
+        is_set = intent.kind == "trigger"
+        workers[intent.worker] = _with_trigger(workers[intent.worker], intent.trigger, is_set=is_set)
     elif intent.settings_digest is not None and intent.worker in workers:
         workers[intent.worker] = replace(workers[intent.worker], settings_digest=intent.settings_digest)
         if intent.kind == "crons":
@@ -53,22 +58,24 @@ def after_intent(  # noqa: PLR0913 - what was recorded, and what came of the int
 
 
 def _with_crons(worker: RecordedWorker, intent: Intent) -> RecordedWorker:
-    """Record which cron triggers are ours now."""
-    ours = [cron for cron in intent.crons if cron not in intent.kept]
-    return replace(worker, settings=Json({**worker.set_here, "crons": ours}))
+    """Record which cron triggers this session set: those that somebody else set are sent too, and stay theirs."""
+    own = [cron for cron in intent.crons if cron not in intent.kept]
+    return replace(worker, settings=Json({**worker.set_here, "crons": own}))
 
 
 def _uploaded(worker: RecordedWorker, intent: Intent, script: ObservedScript | None) -> RecordedWorker:
     """Record what an upload left behind."""
+    # An answer need not hold either. A record without a time of change is never taken for exactly what is live.
+
     etag, modified_on = (script.etag, script.modified_on) if script else (None, None)
     return replace(worker, etag=etag or worker.etag, modified_on=modified_on, op=intent.op)
 
 
-def _with_trigger(worker: RecordedWorker, trigger: Trigger, *, ours: bool) -> RecordedWorker:
+def _with_trigger(worker: RecordedWorker, trigger: Trigger, *, is_set: bool) -> RecordedWorker:
     """Record that a trigger was set or removed."""
     kept = {(t.kind, t.key): t for t in worker.triggers}
     kept.pop((trigger.kind, trigger.key), None)
-    if ours:
+    if is_set:
         kept[trigger.kind, trigger.key] = trigger
     return replace(worker, triggers=tuple(kept[place] for place in sorted(kept)))
 
@@ -99,6 +106,7 @@ def missing(intent: Intent, live: Mapping[NamespaceId, ObservedNamespace]) -> li
 
 
 def _mismatch(record: RecordedNamespace, intent: Intent, live: Mapping[NamespaceId, ObservedNamespace]) -> str | None:
+    """Say how a namespace is not what it should be; None where it is."""
     known = _identified(record, intent, live)
     there = live.get(known.namespace_id)
     what = f"namespace {record.stable_id} (class {record.class_name} on {record.script_name})"
@@ -114,7 +122,10 @@ def _mismatch(record: RecordedNamespace, intent: Intent, live: Mapping[Namespace
 def _identified(
     record: RecordedNamespace, intent: Intent, live: Mapping[NamespaceId, ObservedNamespace]
 ) -> RecordedNamespace:
-    """Give a namespace that was just created its id: the one of its class on its script that was not there before."""
+    """Return a namespace that was just created with its id: the one of its class on its script that is new.
+
+    Where two fit, somebody else created one at the same moment: then neither is recorded.
+    """
     if record.namespace_id:
         return record
     place = record.script_name, record.class_name
@@ -126,11 +137,13 @@ def _identified(
 def _with_namespaces(
     recorded: Recorded, records: tuple[RecordedNamespace, ...], forgotten: tuple[StableId, ...], at: str
 ) -> Recorded:
+    """Record `records` and drop those `forgotten`, with a tombstone for each that is gone for good."""
     gone = [n for n in recorded.namespaces if n.stable_id in forgotten]
     namespaces = {n.stable_id: n for n in recorded.namespaces if n.stable_id not in forgotten}
     namespaces |= {n.stable_id: n for n in records if n.namespace_id}
+    # One that goes on under another stable ID is not destroyed, and each destroyed one has one tombstone.
     kept = {n.namespace_id for n in namespaces.values()} | {t.namespace_id for t in recorded.tombstones}
-    graves = tuple(
+    tombstones = tuple(
         Tombstone(
             stable_id=n.stable_id,
             namespace_id=n.namespace_id,
@@ -144,5 +157,5 @@ def _with_namespaces(
     return replace(
         recorded,
         namespaces=tuple(namespaces[id_] for id_ in sorted(namespaces)),
-        tombstones=recorded.tombstones + graves,
+        tombstones=recorded.tombstones + tombstones,
     )

@@ -1,10 +1,10 @@
 """Resolves what an interrupted deploy left open: each journalled intent is looked up live, and recorded if it happened.
 
 Not seen yet is not "did not happen": Cloudflare may still carry out a request whose sender is gone. So an intent that
-is not seen stays open until it is, until a later upload of ours to that script was answered (uploads of one script are
-carried out one after the other), or until it is so old that nobody works on it any more. A local Cloudflare
-tells at once that nothing is under way; then it is looked up once more, and decided. A queue is no such case: made
-late or again, it is the same one. Sends reads only. It runs before a plan is made and before a deploy sends anything.
+is not seen stays open until it is, until a later upload from here to that script was answered (uploads of one script
+are carried out one after the other), or until it is so old that nobody works on it any more. A local Cloudflare says
+at once when nothing is under way; then it is looked up once more, and decided. Sends reads only. It runs before a plan
+is made and before a deploy sends anything.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from notebook_do.cloudflare.answer import NoAnswer
+from notebook_do.deploy.look import Mismatched, Overtaken, Uncertain, look, verify
 from notebook_do.deploy.record import after_intent, missing, unclaimed
 from notebook_do.deploy.result import Outcome
-from notebook_do.deploy.send import Mismatched, Overtaken, Uncertain, look, verify
 from notebook_do.errors import ApiError
 from notebook_do.live.observe import observe_namespaces, observe_scripts
 from notebook_do.plan.namespaces.marks import op_of
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.model import ObservedScript, Recorded
-    from notebook_do.state import StateFile
+    from notebook_do.state.file import StateFile
     from notebook_do.state.journal import Attempt, Intent
 
 DECIDED_AFTER = 600.0
-"""Seconds after which a request that was not seen can no longer be carried out (emulated: no document tells)."""
+"""Seconds after which a request that was not seen can no longer be carried out (emulated: no document says)."""
 
 
 async def recover(*, client: Client, state: StateFile, now: Callable[[], float] = time.time) -> tuple[Outcome, ...]:
@@ -41,6 +41,7 @@ async def recover(*, client: Client, state: StateFile, now: Callable[[], float] 
 
     Sends nothing and takes no lock when nothing is open. Raises StateLocked while that deploy is still running.
     """
+    # Read without the lock, which only what is open or may show up needs: plans are made while another session deploys.
     journal = Journal(state.journal_path)
     attempts = journal.attempts()
     found: tuple[Outcome, ...] = ()
@@ -65,13 +66,15 @@ def undecided(found: Iterable[Outcome]) -> dict[str, str]:
 
 
 async def resolve(client: Client, state: StateFile, now: Callable[[], float] = time.time) -> tuple[Outcome, ...]:
-    """Resolve every open intent, oldest first; the lock is held."""
+    """Resolve every open intent, oldest first. The lock must be held."""
     journal = Journal(state.journal_path)
     outcomes = []
     for intent in journal.open_intents():
+        # Loaded anew for each: the one before may have saved, and a save goes over the serial that it was loaded with.
         recorded = state.load(account_id=client.account_id, api_origin=client.origin)
         outcome = await _resolve_one(client, state, recorded, intent, now())
         if outcome.status == "not known yet" and await _settled(client, state):
+            # Looked up again, and not simply decided: it may have been carried out between the look and the question.
             outcome = await _resolve_one(client, state, recorded, intent, math.inf)
         if outcome.status != "not known yet":
             journal.end(intent.op, outcome.status)
@@ -93,24 +96,28 @@ async def _settled(client: Client, state: StateFile) -> bool:
 
 
 async def _resolve_one(client: Client, state: StateFile, recorded: Recorded, intent: Intent, now: float) -> Outcome:
+    """Look up one intent and record it if it happened; `now` is in seconds since 1970, infinite to decide at once."""
     journal = Journal(state.journal_path)
     common = Outcome(text=intent.summary, status="not done", script_name=intent.script_name)
     overtaken: Uncertain | None = None
     try:
         sent = await look(client, intent)
         live = await verify(client, intent) if sent and intent.verify else {}
-    except (Overtaken, Mismatched) as caught:
+    except (Overtaken, Mismatched) as caught:  # any other Uncertain goes on: live facts cannot be read now
         sent, overtaken = None, caught
     if sent is not None:
         state.save(after_intent(bound(recorded, client), intent, script=sent.script, live=live, at=today()))
         return replace(common, status="done", detail="an earlier deploy was interrupted after it; it is recorded now.")
-    if intent.kind == "queue":
+    if intent.kind == "queue":  # made late or made again, it is the same one: there is nothing to wait for
         return replace(common, detail="an earlier deploy was interrupted before it was seen; it can be made again.")
+    # Before `overtaken`: a later upload from here is what changed the script, and it decides about this one.
     if _superseded(intent, journal.attempts()):
         return replace(common, detail="an earlier deploy was interrupted before it happened; a later one went on.")
     if overtaken is not None:
         return replace(common, status="uncertain", detail=overtaken.message)
-    if intent.sent_at is not None and intent.sent_at > now:  # the clock was set back: count from now on
+    # A clock that was set back may delay the decision and must never hasten it, so an intent from the future is written
+    # anew and counts from now on. One without a time is of an older notebook_do, and old enough.
+    if intent.sent_at is not None and intent.sent_at > now:
         intent = replace(intent, sent_at=now)
         journal.begin(intent)
     if intent.sent_at is not None and now < intent.sent_at + DECIDED_AFTER:
@@ -133,7 +140,7 @@ def _clock(seconds: float) -> str:
 
 
 async def recognise(client: Client, state: StateFile, scripts: Mapping[str, ObservedScript]) -> tuple[Outcome, ...]:
-    """Record the uploads that were given up and are live now, told by their op; the lock is held."""
+    """Record the uploads that were given up and are live now, recognised by their op. The lock must be held."""
     shown = _shown(state, scripts)
     outcomes = [await _record_late(client, state, i, scripts[i.script_name]) for i in shown]
     return tuple(o for o in outcomes if o is not None)
@@ -145,11 +152,12 @@ def _shown(state: StateFile, scripts: Mapping[str, ObservedScript]) -> list[Inte
 
 
 async def _record_late(client: Client, state: StateFile, intent: Intent, script: ObservedScript) -> Outcome | None:
-    """Record one of them as done; None where its namespaces are not as it leaves them: somebody went on from there."""
+    """Record a late upload as done; None where its namespaces are not as it left them: somebody went on from there."""
     recorded = state.load(account_id=client.account_id, api_origin=client.origin)
     live = await observe_namespaces(client) if intent.namespace_records else {}
     if missing(intent, live):
         return None
+    # The state file may have gone on since: what it records by now keeps its stable IDs and namespaces.
     fitting = replace(intent, namespace_records=unclaimed(recorded, intent, live))
     state.save(after_intent(bound(recorded, client), fitting, script=script, live=live, at=today()))
     Journal(state.journal_path).end(intent.op, "done")
@@ -167,19 +175,19 @@ def _shows(intent: Intent, scripts: Mapping[str, ObservedScript]) -> bool:
 
 
 def _superseded(intent: Intent, attempts: Sequence[Attempt]) -> bool:
-    """Say whether a later upload of ours to the same script was carried out: then `intent` can no longer be."""
+    """Say whether a later upload of this session to the same script was done: then `intent` can no longer be."""
     if intent.kind != "upload":
-        return False
-    ours = [a for a in attempts if a.intent.kind == "upload" and a.intent.script_name == intent.script_name]
-    later = ours[next((n for n, a in enumerate(ours) if a.intent.op == intent.op), len(ours)) + 1 :]
+        return False  # that other requests are carried out one after the other is known from nowhere
+    uploads = [a for a in attempts if a.intent.kind == "upload" and a.intent.script_name == intent.script_name]
+    later = uploads[next((n for n, a in enumerate(uploads) if a.intent.op == intent.op), len(uploads)) + 1 :]
     return any(a.status == "done" for a in later)
 
 
 def bound(recorded: Recorded, client: Client) -> Recorded:
-    """Tie a state file that is new to the account and API that it is first used with."""
+    """Return `recorded` tied to the account and API that it is used with; a new state file is tied to none yet."""
     return replace(recorded, account_id=client.account_id, api_origin=client.origin)
 
 
 def today() -> str:
-    """Give the time for people to read; nothing is decided on it."""
+    """Return the time in UTC, for people to read; nothing is decided on it."""
     return datetime.now(UTC).isoformat(timespec="seconds")

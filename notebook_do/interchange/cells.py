@@ -86,6 +86,7 @@ def import_cells(  # noqa: PLR0913 - what is live, and what is known of it
         if name not in live:
             hint = nearest(name, list(live)) if live else "it has none."
             raise CommandError(f"import {name}: no Worker of that name is in the account; {hint}")
+        # A cell without them would not say what is live.
         if live[name].bindings is None or not sources.get(name):
             raise CommandError(f"import {name}: its settings or its source could not be read.")
     names = _stable_ids(observed, [live[n] for n in wanted], stable_ids or {}, set(taken))
@@ -110,7 +111,7 @@ def import_cells(  # noqa: PLR0913 - what is live, and what is known of it
 
 
 def _unknown(script: ObservedScript) -> list[str]:
-    """Tell of what nobody here knows, and of what no cell can say: it stays as it is."""
+    """Write a note of what nobody here knows, and of what no cell can say: it stays as it is."""
     resources = ((b.name, b.value) for b in script.bindings or () if not isinstance(b, ClassBinding))
     entries = ", ".join(f"{name} ({e.get('type', ', '.join(sorted(e)))})" for name, e in script.entries.value.items())
     notes = [f"Worker {script.name}: its `exports` also has {entries}; every upload keeps that."] if entries else []
@@ -124,7 +125,10 @@ def _unknown(script: ObservedScript) -> list[str]:
 def _stable_ids(
     observed: Observed, scripts: list[ObservedScript], known: Mapping[str, str], elsewhere: set[str]
 ) -> dict[ObservedNamespace, str]:
-    """Name every namespace that the scripts host or bind; names of the same class are told apart by their script."""
+    """Name every namespace that the scripts host or bind: as it is known, else by its class name.
+
+    Sorted by script and class, so that the same account gets the same names each time.
+    """
     hosts = {s.name for s in scripts}
     bound = {
         (b.script_name or s.name, b.class_name)
@@ -145,11 +149,13 @@ def _stable_ids(
 
 
 def _words(class_name: str) -> str:
+    """Write a class name in small words, as a stable ID is: `ChatRoom` as `chat-room`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[_$]+", "-", class_name).strip("-").lower() or "namespace"
 
 
 def free_name(words: str, namespace_id: str, taken: Container[str]) -> str:
-    """Give a stable ID that is not taken: the words, or the words with the namespace id behind them."""
+    """Return a stable ID that is not taken: the words, or the words with the namespace id behind them."""
+    # Of the id nothing is cut (31 + 1 + 32 characters): no other namespace has it, so this name is never taken.
     short = words[:64].rstrip("-")
     return short if short not in taken else f"{words[:31].rstrip('-')}-{namespace_id}"[:64]
 
@@ -206,7 +212,7 @@ def _declared(row: Field, value: Any) -> Any:
 
 
 def _options(script: ObservedScript) -> dict[str, Any]:
-    """Give the live settings as they are declared, the tags among them that a person could have set."""
+    """Return the live settings as they are declared, the tags among them that a person could have set."""
     found: dict[str, Any] = script.options.value
     if tags := [t for t in script.tags if not t.startswith(OWN_TAGS)]:
         found["tags"] = tags
@@ -214,7 +220,7 @@ def _options(script: ObservedScript) -> dict[str, Any]:
 
 
 def _slot(binding: ClassBinding, script: str, slots: Mapping[tuple[str, str], str]) -> str:
-    """Give the stable ID of what a binding reaches."""
+    """Return the stable ID of the namespace that a binding reaches."""
     slot = (binding.script_name or script, binding.class_name)
     if slot not in slots:
         raise CommandError(f"import {script}: binding {binding.name} names {'.'.join(slot)}, which is not live.")
@@ -222,6 +228,7 @@ def _slot(binding: ClassBinding, script: str, slots: Mapping[tuple[str, str], st
 
 
 def _is_text(content: bytes) -> bool:
+    """Say whether a cell can hold a source so that it comes out of it byte for byte."""
     try:
         text = content.decode()
     except UnicodeDecodeError:
@@ -233,6 +240,7 @@ def _is_text(content: bytes) -> bool:
 
 
 def _python_cell(worker: Worker, folder: str) -> str:
+    """Write the cell of a Worker that no line of options can declare: every field that is set, in the table's order."""
     lines = ["from pathlib import Path", "", "import notebook_do as nd", "", "nd.Worker(", f"    {worker.id!r},"]
     for row in WORKER_FIELDS.values():
         match row.takes:
@@ -261,8 +269,8 @@ def _expression(value: BindingValue) -> str:
         case Json():
             return f"nd.Json({value.value!r})"
         case ServiceBinding(worker=worker, entrypoint=entrypoint, environment=environment, props=props):
-            told = f", props={props.value!r}" if props else ""
-            return f"nd.Service({worker!r}, entrypoint={entrypoint!r}, environment={environment!r}{told})"
+            given = f", props={props.value!r}" if props else ""
+            return f"nd.Service({worker!r}, entrypoint={entrypoint!r}, environment={environment!r}{given})"
         case Resource():
             return f"nd.Resource(type={value.type!r}, fields=nd.Json({value.fields.value!r}))"
         case Secret() | SharedBinding():

@@ -1,7 +1,8 @@
 """Writes `worker-configuration.d.ts`: the TypeScript type of a Worker's `env`, from its declared bindings.
 
 The names are those of `@cloudflare/workers-types`. A Durable Object class is imported as a type where its source is a
-file here, so that calls through the binding are checked too.
+file here, so that calls through the binding are checked too. (`wrangler types` writes the same from a wrangler project;
+it needs Node, and there is no such project here.)
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ def env_types(worker: DesiredWorker, *, sources: Mapping[str, str] | None = None
 
 
 def _type(binding: ScriptBinding, script: str, sources: Mapping[str, str]) -> str:
+    """Write the type of one binding; where its class is not a file here, a comment names it."""
     if isinstance(binding, ClassBinding):
         path = sources.get(binding.script_name or script)
         of = f"<{_imported(path)}.{binding.class_name}>" if path else ""
@@ -64,7 +66,7 @@ def _note(binding: ClassBinding) -> str:
 
 
 def _plain(text: str) -> str:
-    """Keep a name from ending the comment that it stands in."""
+    """Return a name so that it cannot end the comment that it stands in: names of live Workers are anybody's."""
     return text.replace("*/", "* /")
 
 

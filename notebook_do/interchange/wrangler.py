@@ -1,7 +1,8 @@
 """Turns what is declared and deployed into a project for wrangler, to leave at any time: `wrangler.jsonc` and sources.
 
 Deployed by wrangler over what is live, it changes nothing: with `migrations` the last tag is the live one, so that
-wrangler has nothing to apply; with `exports` the map is what is live.
+wrangler has nothing to apply; with `exports` the map is what is live. (wrangler that does not find the live tag among
+those of the project applies all of them again, which is refused with 10074.)
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.cloudflare.lifecycle import CLASS_ENTRY, STORAGE_WORDS, moved_entry
 from notebook_do.errors import CommandError
-from notebook_do.interchange.wrangler_bindings import asset_bindings, missing_part, write_bindings
-from notebook_do.interchange.wrangler_modules import write_modules
+from notebook_do.interchange.wrangler_upload import asset_bindings, missing_part, write_bindings, write_modules
 from notebook_do.model import WORKER_FIELDS, WORKER_SETTINGS, Storage
 
 if TYPE_CHECKING:
@@ -29,10 +30,8 @@ if TYPE_CHECKING:
         Trigger,
     )
 
-_WORDS = {Storage.SQLITE: "sqlite", Storage.KV: "legacy-kv"}
-_CLASS = "durable-object"
 _CARRIED: Mapping[str, frozenset[str]] = {
-    _CLASS: frozenset({"container"}),
+    CLASS_ENTRY: frozenset({"container"}),
     "worker": frozenset({"cache"}),
     "workflow": frozenset({"name", "limits", "concurrency", "schedules", "default_retention", "jurisdiction"}),
 }
@@ -49,7 +48,7 @@ _CONSUMER = {
 
 
 def wrangler_files(desired: Desired, recorded: Recorded, observed: Observed) -> dict[str, bytes]:
-    """Give the files by path: one directory for each declared Worker.
+    """Return the files by path: one directory for each declared Worker.
 
     A compatibility date that is not declared is the live one. What is only declared and not deployed yet is written as
     a first deploy would need it.
@@ -84,24 +83,27 @@ def _grouped(config: dict[str, Any], live: ObservedScript | None, observed: Obse
         return config
     if environment:
         return {"name": group, "env": {environment: config}}
+    # A project has the tag of its group only where it names an environment; where none is live, any name does.
     others = {_tagged(s, "environment") for s in observed.scripts if _tagged(s, "service") == group} - {""}
     return {**config, "env": {other: {} for other in sorted(others) or ["none"]}}
 
 
 def _tagged(script: ObservedScript | None, word: str) -> str:
-    """Give what a tag of wrangler's says."""
+    """Return what a tag of wrangler's says (`cf:service=NAME`, `cf:environment=NAME`); empty without it."""
     return next((t.partition("=")[2] for t in (script.tags if script else ()) if t.startswith(f"cf:{word}=")), "")
 
 
 def _config(worker: DesiredWorker, live: ObservedScript | None, lifecycle: dict[str, Any]) -> dict[str, Any]:
+    """Write the keys of one Worker."""
     config: dict[str, Any] = {"name": worker.script_name, **write_modules(worker)}
     date = worker.compatibility_date or (live.compatibility_date if live else None)
     rows = [row for row in WORKER_FIELDS.values() if row.wrangler and not row.setting]
-    values = {row.wrangler: _told(getattr(replace(worker, compatibility_date=date), row.name)) for row in rows}
+    values = {row.wrangler: _value(getattr(replace(worker, compatibility_date=date), row.name)) for row in rows}
     config |= {path[0]: value for path, value in values.items() if len(path) == 1 and value is not None}
+    # wrangler has one binding of the Worker's assets, beside their directory; a second one goes up as `unsafe`.
     served = asset_bindings(worker.bindings)[:1] if worker.assets else []
-    if told := missing_part(worker.bindings, frozenset(m.name for m in worker.modules)):
-        raise CommandError(f"export: Worker {worker.id}: {told}, so wrangler could not send it; add that module.")
+    if lacking := missing_part(worker.bindings, frozenset(m.name for m in worker.modules)):
+        raise CommandError(f"export: Worker {worker.id}: {lacking}, so wrangler could not send it; add that module.")
     config |= write_bindings(b for b in worker.bindings if b.name not in served)
     config |= lifecycle
     config |= {path[0]: {path[1]: value} for path, value in values.items() if len(path) > 1 and value is not None}
@@ -113,7 +115,7 @@ def _config(worker: DesiredWorker, live: ObservedScript | None, lifecycle: dict[
     return _with_settings(worker, live, config)
 
 
-def _told(value: Any) -> Any:
+def _value(value: Any) -> Any:
     """Return a value as wrangler.jsonc has it; None for a list with nothing in it."""
     return (list(value) or None) if isinstance(value, tuple) else value
 
@@ -179,8 +181,8 @@ def _consumer(worker: DesiredWorker, trigger: Trigger) -> dict[str, Any]:
             f"export: Worker {worker.id}: wrangler has no key for {unknown[0]} of the consumer of queue {trigger.key}, "
             "and would take it away; set it back first, or deploy this Worker from here."
         )
-    told = {_CONSUMER[name]: value / 1000 if name == _WAIT else value for name, value in settings.items()}
-    return {"queue": trigger.key, **told}
+    written = {_CONSUMER[name]: value / 1000 if name == _WAIT else value for name, value in settings.items()}
+    return {"queue": trigger.key, **written}
 
 
 def _classes(  # noqa: PLR0913, PLR0917 - the three states, and of each the Worker's own
@@ -191,7 +193,7 @@ def _classes(  # noqa: PLR0913, PLR0917 - the three states, and of each the Work
     recorded: Recorded,
     observed: Observed,
 ) -> dict[str, Storage]:
-    """Give the classes that the Worker hosts: those that are live, also such that nobody here manages."""
+    """Return the classes that the Worker hosts: those that are live, also such that nobody here manages."""
     name = worker.script_name
     if live is not None:
         return {n.class_name: n.storage for n in observed.namespaces if n.script_name == name}
@@ -209,6 +211,7 @@ def _lifecycle(
 ) -> dict[str, Any]:
     """Write the classes that the Worker hosts, in the form that it speaks."""
     known = live or record
+    # What is live decides: no script can go from `exports` back to `migrations`.
     form = (known.lifecycle if known else None) or ("exports" if worker.lifecycle == "auto" else worker.lifecycle)
     entries = _other_entries(worker, live)
     if form == "exports" and (classes or (record and record.moved)):
@@ -235,6 +238,7 @@ def _migrations(tag: str, classes: dict[str, Storage], hosted: list[RecordedName
 
 
 def _created(classes: dict[str, Storage]) -> dict[str, list[str]]:
+    """Return the keys of a step that creates classes, by their storage; a key without classes is left out."""
     by_key = {
         key: sorted(c for c, s in classes.items() if s is storage)
         for storage, key in ((Storage.SQLITE, "new_sqlite_classes"), (Storage.KV, "new_classes"))
@@ -249,19 +253,18 @@ def _class_entries(
     worker: DesiredWorker, record: RecordedWorker | None, live: ObservedScript | None, classes: Mapping[str, Storage]
 ) -> dict[str, Any]:
     """Return the entries of the classes, with what stands beside their storage, and of their earlier names."""
-    if live is not None and live.expects:
+    if live is not None and live.expects:  # half of a transfer: a deploy by wrangler would take it back
         raise CommandError(
             f"export: Worker {worker.id}: class {live.expects[0]} waits to be taken over from another Worker; finish "
             "that first, then export."
         )
     rest = _kept(worker, live)
     entries = {
-        name: {"type": _CLASS, "storage": _WORDS[storage], **rest.get(name, {})} for name, storage in classes.items()
+        name: {"type": CLASS_ENTRY, "storage": STORAGE_WORDS[storage], **rest.get(name, {})}
+        for name, storage in classes.items()
     }
     for one in record.moved if record else ():
-        renamed = {"state": "renamed", "renamed_to": one.renamed_to}
-        became = renamed if one.renamed_to else {"state": "transferred", "transferred_to": one.to_script}
-        entries.setdefault(one.class_name, {"type": _CLASS, **became})
+        entries.setdefault(one.class_name, moved_entry(one))
     return entries
 
 
@@ -271,9 +274,10 @@ def _other_entries(worker: DesiredWorker, live: ObservedScript | None) -> dict[s
 
 
 def _kept(worker: DesiredWorker, live: ObservedScript | None) -> dict[str, dict[str, Any]]:
+    """Return what `exports` has besides classes and their storage; raises CommandError for what wrangler would drop."""
     kept: dict[str, dict[str, Any]] = live.entries.value if live else {}
     for name, entry in kept.items():
-        kind = entry.get("type", _CLASS)
+        kind = entry.get("type", CLASS_ENTRY)
         unknown = sorted(entry.keys() - {"type"} - _CARRIED.get(kind, frozenset()))
         if kind not in _CARRIED or unknown:
             what = f"field {unknown[0]} of" if kind in _CARRIED else f"type {kind} of"

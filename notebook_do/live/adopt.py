@@ -1,4 +1,4 @@
-"""Records live Workers as this session's own, and tells those that it manages already and that are live as recorded."""
+"""Records live Workers as this session's own, and finds those that it manages already and that are live as recorded."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING
 
 from notebook_do.model import (
     Json,
-    Namespace,
-    NamespaceBinding,
     RecordedNamespace,
     RecordedWorker,
     Secret,
     ValueBinding,
-    Worker,
     is_secret,
 )
 from notebook_do.plan.namespaces.marks import op_of
@@ -23,10 +20,7 @@ from notebook_do.plan.workers.settings import fingerprint, imported_settings, re
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from notebook_do.declare.catalog import Catalog
-    from notebook_do.interchange.cells import Imported
     from notebook_do.model import (
-        Declaration,
         Desired,
         DesiredNamespace,
         DesiredWorker,
@@ -60,8 +54,10 @@ def managed(recorded: Recorded, desired: Desired, observed: Observed) -> dict[st
         record, script = records.get(worker.script_name), live[worker.script_name]
         if record is None or not _is_as_left(record, script, recorded, observed):
             continue
-        same = next((s for s in _written(worker, script, record) if _is_what_was_sent(*s, record)), None)
+        sent = read_fingerprint(record.settings_digest).upload
+        same = next((s for s in _written(worker, script, record) if fingerprint(s[0]).upload == sent), None)
         if same is not None:
+            # No cell can have a secret, so one that is set from here is never exactly what the cell declares.
             secret_free = not any(is_secret(b) for b in same[0].bindings)
             exactly = secret_free and worker.content_digest == record.content_digest
             found[script.name] = Managed(script=same[1], exactly=exactly)
@@ -71,7 +67,7 @@ def managed(recorded: Recorded, desired: Desired, observed: Observed) -> dict[st
 
 
 def _is_as_left(record: RecordedWorker, script: ObservedScript, recorded: Recorded, observed: Observed) -> bool:
-    """Say whether what the record tells of a script beside its settings is what is live."""
+    """Say whether what the record says of a script beside its settings is what is live."""
     before = read_fingerprint(record.settings_digest)
     known = {
         (n.namespace_id, n.class_name, n.storage) for n in recorded.namespaces if n.script_name == record.script_name
@@ -86,6 +82,7 @@ def _is_as_left(record: RecordedWorker, script: ObservedScript, recorded: Record
         script.lifecycle in {None, record.lifecycle},
         record.lifecycle != "migrations" or record.migration_tag == script.migration_tag,
         known == hosted,
+        # Only what this session set has to be there: what others added to a script stays theirs.
         script.url is None or before.url == "-" or (before.url == "open") == script.url,
         set(record.set_here.get("crons", ())) <= set(script.crons or ()),
         set(record.triggers) <= set(script.triggers),
@@ -96,41 +93,20 @@ def _is_as_left(record: RecordedWorker, script: ObservedScript, recorded: Record
 def _written(
     worker: DesiredWorker, script: ObservedScript, record: RecordedWorker
 ) -> Iterator[tuple[DesiredWorker, ObservedScript]]:
-    """Yield the ways in which a cell can have said what is live: with or without what Cloudflare fills in."""
-    ours = Json({name: value for name, value in worker.options.value.items() if name in record.set_here})
+    """Yield the ways in which a cell can have said what is live: with or without what Cloudflare fills in.
+
+    The record has no more than a digest of what was sent, so each way is tried until one has the same digest.
+    """
+    set_here = Json({name: value for name, value in worker.options.value.items() if name in record.set_here})
     live = Json({name: value for name, value in script.options.value.items() if name in record.set_here})
     secrets = (b.name for b in script.bindings or () if is_secret(b))
     sources = [ValueBinding(name=name, value=Secret.from_env("SECRET")) for name in secrets]
     bindings = tuple(sorted((*worker.bindings, *sources), key=lambda b: b.name))
-    for options, shown in ((worker.options, script.options), (ours, live)):
+    for options, shown in ((worker.options, script.options), (set_here, live)):
         for date in (script.compatibility_date, None):
             for bound in (worker.bindings, bindings):
                 said = replace(worker, options=options, compatibility_date=date, bindings=bound)
                 yield said, replace(script, options=shown, compatibility_date=date)
-
-
-def _is_what_was_sent(worker: DesiredWorker, _: ObservedScript, record: RecordedWorker) -> bool:
-    return fingerprint(worker).upload == read_fingerprint(record.settings_digest).upload
-
-
-def to_declare(
-    imported: Imported, unchanged: Mapping[str, Managed], catalog: Catalog, scripts: frozenset[str]
-) -> tuple[Declaration, ...]:
-    """Return what an import of `scripts` declares: no cell of a Worker that is live as recorded is replaced."""
-    workers = []
-    for item in (i for i in imported.declarations if isinstance(i, Worker)):
-        same = unchanged.get(item.name or item.id)
-        if same is None or (same.exactly and item.id not in catalog.workers):
-            workers.append(item)
-    bound = {b.stable_id for w in workers for b in w.bindings.values() if isinstance(b, NamespaceBinding)}
-    changed = scripts - unchanged.keys()
-    spaces = [
-        item
-        for item in imported.declarations
-        if isinstance(item, Namespace)
-        and (item.script_name in changed or (item.id in bound and item.id not in catalog.namespaces))
-    ]
-    return (*spaces, *workers)
 
 
 # --- what is recorded
@@ -168,6 +144,7 @@ def adopted(recorded: Recorded, desired: Desired, observed: Observed) -> Recorde
 
 def newest_serial(recorded: Recorded, observed: Observed) -> int:
     """Return the highest serial at which any copy of this state file uploaded what is live; 0 where none did."""
+    # The state file goes on above it, so that no later upload from here looks older than what is live.
     return max((serial_of(s, recorded) or 0 for s in observed.scripts), default=0)
 
 
@@ -202,6 +179,7 @@ def _as_live(record: RecordedNamespace, live: ObservedNamespace | None, scripts:
 
 
 def _worker_record(worker: DesiredWorker, live: ObservedScript) -> RecordedWorker:
+    """Return what a deploy of `worker` would have recorded, had it left the script as it is live."""
     return RecordedWorker(
         id=worker.id,
         script_name=live.name,

@@ -11,7 +11,9 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.cloudflare.answer import objects_in
 from notebook_do.errors import TargetError
+from notebook_do.model.steps import MakeQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,16 +51,14 @@ class Connection:
         return Client(self.base_url, self.account_id, self.token, origin=self.origin, rate=self.rate)
 
     async def notes(self, plan: Plan) -> tuple[str, ...]:
-        """Give what is good to know of a plan's changes on this target."""
+        """Return what is good to know of a plan's changes on this target, a sentence each."""
         if not self.makes_resources:
             return ()
-        from notebook_do.live.first_use import first_uses
-
         async with self.client() as client:
-            return await first_uses(client, plan)
+            return await _first_uses(client, plan)
 
     async def url(self, script_name: str) -> str | None:
-        """Give the public URL of a script; None when the account has no workers.dev name yet."""
+        """Return the public URL of a script; None when the account has no workers.dev name yet."""
         if self.workers_url is not None:
             return self.workers_url.replace("://127.0.0.1", f"://{script_name}.localhost").rstrip("/")
         async with self.client() as client:
@@ -93,6 +93,7 @@ def connect_local(progress: Callable[[int, int], None] | None = None) -> tuple[C
         target="local",
         base_url=local.api,
         account_id=local.account_id,
+        # Not its URL: each start may have another port, and a state file outlives them all.
         origin=f"local:{local.account_id}",
         token=token,
         workers_url=local.url,
@@ -121,9 +122,45 @@ async def connect_cloudflare(account: str | None, token: Token) -> Connection:
 
 
 async def _cautions(base_url: str, account_id: str, token: Token) -> tuple[str, ...]:
+    """Say who else can reach the token, and what more it may do; asked once, for a warning is not worth a wait."""
     from notebook_do.cloudflare.client import Client
     from notebook_do.cloudflare.retry import Pace
-    from notebook_do.credentials.exposure import excess, shared_kernel
+    from notebook_do.credentials.account import excess, shared_kernel
 
     async with Client(base_url, account_id, token, pace=Pace(attempts=1)) as client:
         return (*shared_kernel(os.environ), *await excess(client))
+
+
+# --- what begins on a local Cloudflare with its first use
+
+_SHOWN = 3
+_RESOURCES: dict[str, tuple[str, tuple[str, ...], str | None, str]] = {
+    "kv_namespace": ("KV namespace", ("storage", "kv", "namespaces"), None, "id"),
+    "r2_bucket": ("R2 bucket", ("r2", "buckets"), "buckets", "name"),
+    "d1": ("D1 database", ("d1", "database"), None, "uuid"),
+    "queue": ("Queue", ("queues",), None, "queue_name"),
+}
+"""Binding type -> its words, the path of its list, where that stands in the answer, the field that a binding has."""
+
+
+async def _first_uses(client: Client, plan: Plan) -> tuple[str, ...]:
+    """Return one line a kind: the resources that bindings of `plan` are to reach first, and that nobody made by name.
+
+    A local Cloudflare that is not strict makes them then; Cloudflare refuses the upload. Of each kind that a plan binds
+    one list is read.
+    """
+    lines = []
+    makes = {s.queue for s in plan.steps if isinstance(s, MakeQueue)}
+    for kind, (words, path, key, field) in _RESOURCES.items():
+        bound = {
+            row["target"] for row in plan.binding_rows if row["type"] == kind and row["action"] in {"create", "update"}
+        }
+        bound -= makes if kind == "queue" else set()
+        if not bound:
+            continue
+        made = {str(item.get(field)) for item in objects_in(await client.list_of(client.path(*path), key=key))}
+        if absent := sorted(bound - made):
+            more = f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
+            named = ", ".join(absent[:_SHOWN]) + more
+            lines.append(f"{words} {named}: made here on first use; on Cloudflare it must exist.")
+    return tuple(lines)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 
 def _status(declared: bool, *, recorded: bool, live: bool) -> str:  # noqa: FBT001 - the row's own fact
+    """Return `live`, `orphan` (recorded and live, not declared), `unmanaged` (live only), `gone` or `declared`."""
     if live:
         return ("live" if declared else "orphan") if recorded else "unmanaged"
     return "gone" if recorded else "declared"
@@ -48,7 +49,9 @@ def namespace_rows(catalog: Catalog, recorded: Recorded, observed: Observed) -> 
         for declared in catalog.namespaces.values()
         if declared.id not in seen
     ]
-    ours, ids = {w.script_name for w in recorded.workers}, {n.namespace_id for n in recorded.namespaces}
+    # Namespaces of other scripts are left out: they are not this session's.
+    recorded_scripts = {w.script_name for w in recorded.workers}
+    ids = {n.namespace_id for n in recorded.namespaces}
     rows += [
         {
             "namespace_id": now.namespace_id,
@@ -61,13 +64,14 @@ def namespace_rows(catalog: Catalog, recorded: Recorded, observed: Observed) -> 
             "status": "unmanaged",
         }
         for now in observed.namespaces
-        if now.script_name in ours and now.namespace_id not in ids
+        if now.script_name in recorded_scripts and now.namespace_id not in ids
     ]
+    # "~" sorts behind every stable ID: what has none comes last.
     return tuple(sorted(rows, key=lambda row: (row.get("stable_id") or "~", row.get("namespace_id") or "")))
 
 
 def state_rows(recorded: Recorded) -> tuple[dict[str, Any], ...]:
-    """Give the rows of the state file's namespaces, class history included."""
+    """Return the rows of the state file's namespaces, class history included."""
     return tuple(
         {
             "stable_id": n.stable_id,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def deployed(recorded: Recorded, stable_id: str) -> NamespaceId:
-    """Give the namespace id of a stable ID; raises CommandError for one that was never deployed."""
+    """Return the namespace id of a stable ID; raises CommandError for one that was never deployed."""
     ids: dict[str, NamespaceId] = {n.stable_id: n.namespace_id for n in recorded.namespaces}
     if stable_id not in ids:
         hint = nearest(stable_id, list(ids)) if ids else "deploy it first."
@@ -29,7 +29,7 @@ def deployed(recorded: Recorded, stable_id: str) -> NamespaceId:
 
 
 async def live_scripts(connection: Connection) -> frozenset[str]:
-    """Give the names of all scripts of the account: one request."""
+    """Return the names of all scripts of the account: one request."""
     async with connection.client() as client:
         return frozenset(await observe_scripts(client))
 
@@ -62,7 +62,7 @@ async def value_rows(
 async def select(  # noqa: PLR0913, PLR0917 - where, and what is asked
     connection: Connection, recorded: Recorded, stable_id: str, sql: str, params: Sequence[Any], name: str | None
 ) -> tuple[tuple[str, ...], list[list[Any]]]:
-    """Run one SELECT on one object or on all; gives columns and rows.
+    """Run one SELECT on one object or on all; return columns and rows.
 
     Of all objects, every row begins with `object_id` and `name`, and a column that an object lacks is None there.
     """
@@ -71,6 +71,7 @@ async def select(  # noqa: PLR0913, PLR0917 - where, and what is asked
         found = await client.query_objects(namespace_id, sql, list(params), name)
     if name is not None:
         return (tuple(found[0]["columns"]), _rows(found[0])) if found else ((), [])
+    # In the order in which they come first: objects may have been written by different versions of the code.
     columns = dict.fromkeys(column for one in found for column in one["columns"])
     rows = [
         [one["object_id"], one["name"], *map(dict(zip(one["columns"], row, strict=True)).get, columns)]
@@ -94,7 +95,7 @@ def _rows(one: dict[str, Any]) -> list[list[Any]]:
 
 
 def _python(value: Any) -> Any:
-    """Make bytes of what stands for them in JSON."""
+    """Return a value with bytes in place of what stands for them in JSON (`{"$base64": ...}`)."""
     match value:
         case {"$base64": str(text)} if len(value) == 1:
             return base64.b64decode(text)

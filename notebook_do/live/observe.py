@@ -1,4 +1,7 @@
-"""Reads what is live in one account into `Observed`. Sends reads only, and no more of them than are asked for."""
+"""Reads what is live in one account into `Observed`. Sends reads only, and no more of them than are asked for.
+
+The limit of Cloudflare's API is the user's for all that they do, so what a plan does not need is not read.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from notebook_do.cloudflare import wire
-from notebook_do.cloudflare.deployments import decode_binders, decode_deployments, decode_split
-from notebook_do.cloudflare.settings import decode_carried, decode_options
+from notebook_do.cloudflare.settings import (
+    decode_binders,
+    decode_carried,
+    decode_deployments,
+    decode_options,
+    decode_split,
+)
 from notebook_do.cloudflare.triggers import read_triggers
 from notebook_do.errors import ApiError, CommandError
 from notebook_do.model import Observed, ObservedBinders
@@ -23,9 +31,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 AT_ONCE = 4
+"""How many scripts or namespaces are read at once."""
 MOST_COUNTED = 1000
-"""Objects are counted up to here; what is more is said to be more."""
+"""Objects are counted up to here, and more are said to be more: it is read before a person destroys them."""
 _SMALLEST_PAGE, _LARGEST_PAGE = 10, 10_000
+"""What the list of objects takes as its limit."""
 
 
 async def observe(  # noqa: PLR0913 - what is read, by kind
@@ -43,6 +53,7 @@ async def observe(  # noqa: PLR0913 - what is read, by kind
     compatibility, address, cron triggers and a split deployment are read too, four requests each; of the namespaces in
     `objects_of` the number of objects that hold data; of `triggers` who holds each.
     """
+    # Scripts first: namespaces belong to scripts, so an account without any needs no second request.
     live = await observe_scripts(client)
     asked = frozenset(() if not settings else live if scripts is None else scripts)
     counted = frozenset(objects_of)
@@ -60,6 +71,7 @@ async def observe(  # noqa: PLR0913 - what is read, by kind
 
 
 async def _with_settings(client: Client, script: ObservedScript, limit: asyncio.Semaphore) -> ObservedScript:
+    """Read the four things that the script list does not have of a script."""
     async with limit:
         raw = await client.script_settings(script.name)
         deployments = await client.list_deployments(script.name)
@@ -82,7 +94,11 @@ async def _with_settings(client: Client, script: ObservedScript, limit: asyncio.
 
 
 async def with_binders(client: Client, observed: Observed, scripts: Iterable[str]) -> Observed:
-    """Read who else binds the namespaces of `scripts`, one request each; why it cannot be read is kept beside it."""
+    """Read who else binds the namespaces of `scripts`, one request each.
+
+    Where it cannot be read, the reason is what is observed: the endpoint is in no document, and a plan that needs it
+    says so then.
+    """
     found = dict(zip(names := sorted(scripts), await _all(_binders(client, name) for name in names), strict=True))
     return replace(observed, scripts=tuple(replace(s, binders=found.get(s.name, s.binders)) for s in observed.scripts))
 
@@ -95,6 +111,7 @@ async def _binders(client: Client, script_name: str) -> ObservedBinders:
 
 
 async def _with_count(client: Client, namespace: ObservedNamespace, limit: asyncio.Semaphore) -> ObservedNamespace:
+    """Count the objects that hold data; one that was only touched, or whose data was deleted, may be listed too."""
     stored = 0
     async with limit, aclosing(client.list_objects(namespace.namespace_id, limit=MOST_COUNTED + 1)) as pages:
         async for items in pages:
@@ -129,6 +146,8 @@ async def observe_objects(
     """
     found: list[ObservedObject] = []
     skipping = after is not None
+    # Cloudflare's cursor is opaque and is not kept between calls, so `after` is an id and the list is read from its
+    # start: in the largest pages then.
     size = _LARGEST_PAGE if most is None or skipping else min(max(most + 1, _SMALLEST_PAGE), _LARGEST_PAGE)
     async with aclosing(client.list_objects(namespace_id, limit=size)) as pages:
         async for items in pages:
@@ -145,6 +164,7 @@ async def observe_objects(
 
 async def _all(reads: Iterable[Coroutine[Any, Any, T]]) -> tuple[T, ...]:
     """Run reads together; when one fails the others are ended before its error goes on."""
+    # Not a TaskGroup: that raises an ExceptionGroup, of which a user would see neither our error's type nor its line.
     tasks = [asyncio.ensure_future(read) for read in reads]
     try:
         return tuple(await asyncio.gather(*tasks))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def import_(call: Call) -> Shown:
     """Show the cells that declare live Workers; files that the cells name are written beside the notebook."""
-    from notebook_do.interchange.importing import write_files
+    from notebook_do.interchange.exporting import write_files
 
     o = call.options
     imported = current().import_(*o.workers, from_account=o.from_account)

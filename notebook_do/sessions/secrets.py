@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from notebook_do.credentials.vault import Vault, fleeting_key
+from notebook_do.credentials.vault import Vault, fleeting_key, load_key
 from notebook_do.errors import CommandError
 from notebook_do.model import Secret, ValueBinding
-from notebook_do.state import load_key
 
 if TYPE_CHECKING:
     from notebook_do.credentials.sealed import Sealed

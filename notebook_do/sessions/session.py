@@ -29,7 +29,7 @@ from notebook_do.plan.plan import Plan
 from notebook_do.sessions.secrets import SessionSecrets, changed
 from notebook_do.settings import settled
 from notebook_do.sources.bundle import reader
-from notebook_do.state import Locking, StateFile
+from notebook_do.state.file import StateFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable
@@ -39,12 +39,13 @@ if TYPE_CHECKING:
 
     from notebook_do.credentials.token import Token
     from notebook_do.credentials.vault import Vault
-    from notebook_do.deploy import DeployResult, Event
+    from notebook_do.deploy.result import DeployResult, Event
     from notebook_do.interchange.cells import Imported
     from notebook_do.interchange.exporting import GivenAssets
     from notebook_do.local.process.launch import LocalTarget
     from notebook_do.model import Declaration, Desired, NamespaceId, Observed, Recorded, Target
     from notebook_do.sessions.secrets import SecretReadings
+    from notebook_do.state.lock import Locking
 
 T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -169,7 +170,7 @@ class Session:
 
         Raises PlanRefused, ConsentRequired, StalePlan (nothing was sent), or DeployError (says what was done).
         """
-        from notebook_do.deploy import deploy
+        from notebook_do.deploy.run import deploy
 
         refusing.check("session.deploy")
         if not isinstance(plan, Plan):
@@ -344,7 +345,7 @@ class Session:
 
     def export_types(self, directory: str | Path = "types") -> tuple[Path, ...]:
         """Write the type of each declared Worker's `env`: `<directory>/<Worker id>/worker-configuration.d.ts`."""
-        from notebook_do.interchange.importing import export_types
+        from notebook_do.interchange.exporting import export_types
 
         refusing.check("session.export_types")
         entrypoints = {
@@ -467,7 +468,7 @@ class Session:
 
         Sends nothing when none was interrupted.
         """
-        from notebook_do.deploy import recover, undecided
+        from notebook_do.deploy.recover import recover, undecided
 
         async with connection.client() as client:
             found = await recover(client=client, state=self._state)

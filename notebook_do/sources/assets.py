@@ -52,7 +52,10 @@ def _text(worker: Worker, path: Path) -> str:
 
 
 def _ignored(worker: Worker, root: Path) -> Callable[[Path], bool]:
-    """Return what says whether `.assetsignore` names a path; its patterns are git's, but in wrangler of any case."""
+    """Return a function that says whether `.assetsignore` names a path.
+
+    The patterns are git's, but wrangler compares them in any case: both sides are made small.
+    """
     if not (root / _IGNORE).is_file():
         return lambda _path: False
     from pathspec import GitIgnoreSpec  # only where it is used
@@ -70,6 +73,7 @@ def _walk(worker: Worker, folder: Path, ignored: Callable[[Path], bool]) -> Iter
             rules = path.parent == folder and path.name in _RULES
             if hidden or rules or path.name in _NEVER or ignored(path):
                 continue
+            # A link may lead to any file of this machine, and what goes up is public.
             if path.is_symlink():
                 raise _wrong(worker, f"{path.relative_to(folder)} is a link, and none is followed; put the file there.")
             if path.is_dir():

@@ -1,7 +1,9 @@
 """Turns a Worker's source into the modules that are uploaded: its script, its files, or what esbuild makes of them.
 
 A source without imports goes up as it is, byte for byte. TypeScript and everything that imports files is bundled, but
-for a Worker with `no_bundle`: its files go up as they are, each one that it imports a module of its own.
+for a Worker with `no_bundle`: its files go up as they are, each one that it imports a module of its own. Imports are
+found by a pattern, not by a parser: one that is found wrongly (in a comment, say) makes a source be bundled that need
+not be, and of `no_bundle` files is refused by name.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ PYTHON_ENTRIES = ("entry.py", "worker.py", "main.py", "index.py")
 """What the main module of a directory of Python is called; the first one that is there."""
 MAX_BYTES = 64 * 1024 * 1024
 """Cloudflare's largest script on a paid plan, uncompressed (developers.cloudflare.com/workers/platform/limits)."""
-_FROM = re.compile(r"""(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)["']([^"'\n]+)["']""")
+_IMPORT = re.compile(r"""(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)["']([^"'\n]+)["']""")
 
 
 def reader(base: str | Path = ".") -> Callable[[Worker], Source]:
@@ -53,7 +55,7 @@ def reader(base: str | Path = ".") -> Callable[[Worker], Source]:
 
 
 def bundle(worker: Worker, *, base: str | Path) -> tuple[str, tuple[Module, ...], str]:
-    """Give the main module's name, all modules, and one digest of them.
+    """Return the main module's name, all modules, and one digest of them.
 
     Relative entrypoints start at `base`. Raises SourceError with file, line and column where the source cannot be used.
     """
@@ -66,7 +68,8 @@ def bundle(worker: Worker, *, base: str | Path) -> tuple[str, tuple[Module, ...]
 
 
 def digest(modules: tuple[Module, ...]) -> str:
-    """Name the content of modules: the same modules give the same 64 hex digits."""
+    """Return a name for the content of modules: the same modules give the same 64 hex digits."""
+    # Lengths are part of it, or the end of one module could as well be the beginning of the next.
     whole = hashlib.sha256()
     for module in modules:
         head = json.dumps([module.name, module.kind, len(module.content)])
@@ -77,10 +80,11 @@ def digest(modules: tuple[Module, ...]) -> str:
 
 def imports_files(source: str) -> bool:
     """Say whether a JavaScript source may import anything that the runtime does not provide."""
-    return any(not name.startswith(("cloudflare:", "node:")) for name in _FROM.findall(source))
+    return any(not name.startswith(("cloudflare:", "node:")) for name in _IMPORT.findall(source))
 
 
 def _modules(worker: Worker, base: Path) -> tuple[Module, ...]:
+    """Return the modules of a Worker, from whichever way its source is given in."""
     if worker.modules:
         return worker.modules
     if worker.entrypoint is not None:
@@ -100,6 +104,7 @@ def _from_text(worker: Worker, text: bytes, base: Path) -> tuple[Module, ...]:
         return build_text(text, loader=worker.lang, folder=base, node=_has_node(worker))
     except BundleFailed as failed:
         body = worker.where.body_line if worker.where else None
+        # A file that the cell imports is named by its path; its lines are not the cell's.
         in_cell = body is not None and failed.line is not None and failed.message.startswith("index.")
         line = body + failed.line - 1 if in_cell and body is not None and failed.line is not None else None
         raise _wrong(worker, failed.message, line=line) from None
@@ -121,6 +126,7 @@ def _path(worker: Worker, base: Path) -> Path:
 
 
 def _from_path(worker: Worker, path: Path) -> tuple[Module, ...]:
+    """Return the modules of a source that is a file or a directory; a file that goes up as it is is called `index`."""
     if path.is_dir():
         return _python_directory(worker, path)
     suffix = path.suffix.lower()
@@ -138,7 +144,7 @@ def _from_path(worker: Worker, path: Path) -> tuple[Module, ...]:
 
 
 def _python_directory(worker: Worker, folder: Path) -> tuple[Module, ...]:
-    """Give every Python file of a directory by its path in it, the main one first."""
+    """Return every Python file of a directory by its path in it, the main one first."""
     main = next((name for name in PYTHON_ENTRIES if (folder / name).is_file()), None)
     if main is None:
         raise _wrong(worker, f"directory {worker.entrypoint} has none of {', '.join(PYTHON_ENTRIES)}.")
@@ -152,7 +158,7 @@ def _python_directory(worker: Worker, folder: Path) -> tuple[Module, ...]:
 
 
 def _as_they_are(worker: Worker, entry: Path) -> tuple[Module, ...]:
-    """Give the entrypoint and all files that it imports, and those import, under their paths from its folder."""
+    """Return the entrypoint and all files that it imports, and those import, under their paths from its folder."""
     folder, found = entry.parent, dict[str, Module]()
     ahead = [(entry.name, entry.name)]
     while ahead:
@@ -173,13 +179,14 @@ def _as_they_are(worker: Worker, entry: Path) -> tuple[Module, ...]:
 def _imported(worker: Worker, name: str, content: bytes) -> list[str]:
     """List the files that a module imports, by their paths from the entrypoint's folder."""
     names = []
-    for given in _FROM.findall(content.decode(errors="replace")):
+    for given in _IMPORT.findall(content.decode(errors="replace")):
         if given.startswith(("cloudflare:", "node:")):
             continue
         if not given.startswith(("./", "../")):
             raise _wrong(
                 worker, f"{name} imports {given}, a package; with no_bundle give files, or leave it to be bundled."
             )
+        # Taken apart by hand: Path.resolve would follow links, and the runtime resolves module names as text.
         parts: list[str] = []
         for part in (PurePosixPath(name).parent / given).parts:
             if part != "..":

@@ -1,6 +1,7 @@
 """Files that are private and whole: a reader sees the old content or the new, after any crash.
 
-Every failure is a StateError that names the file; an fsync that fails is a failure.
+Every failure is a StateError that names the file; an fsync that fails is a failure. Of this a library for atomic writes
+would do `os.replace`, which the standard library has; the rest is in which order what is synced, and what is refused.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 LARGEST_FILE = 64 * 1024 * 1024
 _NO_FOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC
+"""A link that somebody planted must not choose the file; a child process (workerd, esbuild) must not inherit it."""
 
 
 @contextlib.contextmanager
@@ -40,12 +42,12 @@ def private_directory(path: Path) -> None:
         for missing in reversed([p for p in (path, *path.parents) if not p.exists()]):
             with contextlib.suppress(FileExistsError):  # another process made it meanwhile
                 missing.mkdir(mode=0o700)
-                missing.chmod(0o700)
+                missing.chmod(0o700)  # mkdir's mode is cut by the umask
             sync_directory(missing.parent)
         mode = path.stat().st_mode
     if not stat.S_ISDIR(mode):
         raise StateError(f"{path} is not a directory; choose another place with --state PATH.")
-    if mode & stat.S_IWOTH:
+    if mode & stat.S_IWOTH:  # whoever may write here can put another file in place of ours, whatever its mode
         raise StateError(
             f"{path} can be written by everyone; run chmod o-w on it, or choose another place with --state PATH."
         )
@@ -66,6 +68,7 @@ def read(path: Path) -> bytes | None:
     """Read a regular file whole; None when it does not exist."""
     with explained(path, "reading"):
         try:
+            # Without O_NONBLOCK opening a FIFO waits for somebody to write into it.
             fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _NO_FOLLOW)
         except FileNotFoundError:
             return None
@@ -73,17 +76,20 @@ def read(path: Path) -> bytes | None:
             facts = os.fstat(fd)
             if not stat.S_ISREG(facts.st_mode):
                 raise StateError(f"{path} is not a regular file; choose another place with --state PATH.")
-            if facts.st_size > LARGEST_FILE:
+            if facts.st_size > LARGEST_FILE:  # before it is in memory
                 raise StateError(f"{path} has {facts.st_size} bytes, which no file of ours has; look at what wrote it.")
             return file.read()
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Put `content` at `path`, 0600: written beside it, synced, renamed over it, the directory synced."""
+    """Put `content` at `path`, 0600: written beside it, synced, renamed over it, the directory synced.
+
+    In this order: a rename that reaches the disk before the content leaves an empty file after a power loss.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     with explained(path, "writing"):
         try:
-            _write_new(temporary, content)
+            _write(temporary, os.O_CREAT | os.O_EXCL, content)
             temporary.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):  # the first failure is the one to tell
@@ -96,13 +102,7 @@ def append(path: Path, content: bytes) -> None:
     """Add `content` to the end of `path` (0600) and sync it; it is on the disk when this returns."""
     with explained(path, "writing"):
         new = not path.exists()
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_FOLLOW, 0o600)
-        try:
-            os.fchmod(fd, 0o600)
-            _write_all(fd, content)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        _write(path, os.O_APPEND | os.O_CREAT, content)
         if new:
             sync_directory(path.parent)
 
@@ -119,7 +119,7 @@ def cut(path: Path, size: int) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file of ours, where it is there."""
+    """Remove a file; nothing is wrong where it is gone already."""
     with explained(path, "removing"):
         path.unlink(missing_ok=True)
 
@@ -127,6 +127,7 @@ def remove(path: Path) -> None:
 def remove_leftovers(path: Path) -> None:
     """Remove the temporary files that a killed process left beside `path`."""
     with explained(path, "removing leftovers"):
+        # Under the lock only: beside a deploy that is running one of them is about to be renamed.
         for leftover in path.parent.glob(f".{path.name}.*.tmp"):
             leftover.unlink(missing_ok=True)
 
@@ -140,17 +141,14 @@ def sync_directory(path: Path) -> None:
         os.close(fd)
 
 
-def _write_new(path: Path, content: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, 0o600)
+def _write(path: Path, flags: int, content: bytes) -> None:
+    """Write all of `content` into a file that is opened with `flags` (0600), and sync it."""
+    fd = os.open(path, os.O_WRONLY | flags | _NO_FOLLOW, 0o600)
     try:
-        os.fchmod(fd, 0o600)
-        _write_all(fd, content)
+        os.fchmod(fd, 0o600)  # an old file may have another mode
+        view = memoryview(content)
+        while view:  # a write may take less than it is given, on a full disk for one
+            view = view[os.write(fd, view) :]
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def _write_all(fd: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(fd, view) :]

@@ -1,6 +1,8 @@
 """The state file's document: JSON <-> Recorded, with a checksum, schema upgrades, and unknown fields kept.
 
 Knows no file. A document that is not what was written raises `Damage`; one of a newer schema raises `NewerSchema`.
+Written by hand and not by a typed decoder: those drop fields that they do not know, while a newer edition of the same
+schema may have written some, which have to be there still when this one saves.
 """
 
 from __future__ import annotations
@@ -46,8 +48,9 @@ def read_document(content: bytes) -> Document:
     """Parse, verify and upgrade a document; raises Damage or NewerSchema."""
     document = _object(parse(content), "the file")
     schema = document.get("schema")
-    if type(schema) is not int or schema < 1:
+    if type(schema) is not int or schema < 1:  # not isinstance: true is an int for Python
         raise Damage("it has no schema number")
+    # Before the checksum: a newer schema may compute that in another way, and the advice is then to upgrade.
     if schema > SCHEMA:
         raise NewerSchema(f"schema {schema}, and this notebook_do reads up to {SCHEMA}")
     if document.get("checksum") != checksum(document):
@@ -64,7 +67,7 @@ def write_document(document: Document) -> bytes:
 
 
 def checksum(document: Document) -> str:
-    """Digest everything but the checksum itself, whatever the layout."""
+    """Return a digest of everything but the checksum itself, whatever the layout."""
     body = {key: value for key, value in document.items() if key != "checksum"}
     text = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
@@ -76,7 +79,7 @@ def checksum(document: Document) -> str:
 def encode(recorded: Recorded, before: Document) -> Document:
     """Lay `recorded` over the document it came from, so that fields we do not know stay."""
     workers, namespaces = _section(before, "workers"), _section(before, "namespaces")
-    graves = {t.get("namespace_id"): t for t in before.get("tombstones", ()) if isinstance(t, dict)}
+    tombstones = {t.get("namespace_id"): t for t in before.get("tombstones", ()) if isinstance(t, dict)}
     return {
         **before,
         "schema": SCHEMA,
@@ -92,7 +95,7 @@ def encode(recorded: Recorded, before: Document) -> Document:
         "namespaces": {
             n.stable_id: {**namespaces.get(n.stable_id, {}), **encode_namespace(n)} for n in recorded.namespaces
         },
-        "tombstones": [{**graves.get(t.namespace_id, {}), **_encode_tombstone(t)} for t in recorded.tombstones],
+        "tombstones": [{**tombstones.get(t.namespace_id, {}), **_encode_tombstone(t)} for t in recorded.tombstones],
     }
 
 
@@ -107,6 +110,7 @@ def encode_worker(worker: RecordedWorker) -> Document:
         "settings_digest": worker.settings_digest,
         "secrets": dict(worker.secrets),
         "triggers": [encode_trigger(t) for t in worker.triggers],
+        # Left out and not null: the record of an edition that knew no settings stays what it was.
         **({} if worker.settings is None else {"settings": worker.settings.value}),
         "modified_on": worker.modified_on,
         "op": worker.op,
@@ -161,8 +165,8 @@ def decode(document: Document) -> Recorded:
         raise Damage("serial is not a number")
     workers = _object(document.get("workers"), "workers")
     namespaces = _object(document.get("namespaces"), "namespaces")
-    graves = document.get("tombstones")
-    if not isinstance(graves, list):
+    tombstones = document.get("tombstones")
+    if not isinstance(tombstones, list):
         raise Damage("tombstones is not a list")
     return Recorded(
         lineage=_text(document, "lineage", "lineage"),
@@ -171,12 +175,12 @@ def decode(document: Document) -> Recorded:
         api_origin=_optional(target, "api_origin", "target"),
         workers=tuple(decode_worker(id_, w) for id_, w in sorted(workers.items())),
         namespaces=tuple(decode_namespace(id_, n) for id_, n in sorted(namespaces.items())),
-        tombstones=tuple(_decode_tombstone(t) for t in graves),
+        tombstones=tuple(_decode_tombstone(t) for t in tombstones),
     )
 
 
 def decode_worker(id_: str, value: Any) -> RecordedWorker:
-    """Read one Worker's record."""
+    """Read one Worker's record; what earlier editions did not write is read as absent."""
     where = f"workers.{id_}"
     fields = _object(value, where)
     lifecycle, tag = _optional(fields, "lifecycle", where), _optional(fields, "migration_tag", where)

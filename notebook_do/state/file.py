@@ -23,7 +23,7 @@ from notebook_do.state.strict import Damage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from notebook_do.state.exclusion import Locking
+    from notebook_do.state.lock import Locking
 
 KEPT_BACKUPS = 20
 _BACKUP_NAME = re.compile(r"(\d{1,12})(?:\.[0-9a-f]{8})?\.json")
@@ -31,7 +31,7 @@ _BACKUP_NAME = re.compile(r"(\d{1,12})(?:\.[0-9a-f]{8})?\.json")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backup:
-    """An earlier state file. `serial` is what `%durable state restore` takes."""
+    """An earlier state file. `serial` is what `%durable state restore` names it by."""
 
     serial: int
     path: Path
@@ -47,7 +47,7 @@ class Backup:
 
 
 class StateFile:
-    """One state file, with its lock, journal and backups beside it. Making one touches nothing."""
+    """One state file, with its lock, journal and backups beside it. Making the object touches nothing on the disk."""
 
     def __init__(self, path: str | Path, *, locking: Locking = "exclusive") -> None:
         self.path, self.locking = Path(path).absolute(), locking
@@ -78,35 +78,37 @@ class StateFile:
     # --- load and save
 
     def load(self, *, account_id: str | None = None, api_origin: str | None = None) -> Recorded:
-        """Read the state file; a missing one gives an empty Recorded of a new lineage and writes nothing.
+        """Read the state file; return an empty Recorded of a new lineage, and write nothing, where there is none.
 
         With `account_id` and `api_origin`, a file that is bound to another account or API is refused. Raises
         StateCorrupt, which names the place and the newest good backup, or StateError.
         """
         content = disk.read(self._real)
         if content is None:
+            # Drawn once: a plan names the lineage that it was made with, and the deploy of it must find the same.
             self._fresh = self._fresh or Recorded(lineage=secrets.token_hex(16))
             return self._fresh
         self._fresh = None
         recorded = decode_or_refuse(self.path, content, self._advice)
-        for word, ours, theirs in (
+        for word, bound_to, session_on in (
             ("account", recorded.account_id, account_id),
             ("API", recorded.api_origin, api_origin),
         ):
-            if ours is not None and theirs is not None and ours != theirs:
+            if bound_to is not None and session_on is not None and bound_to != session_on:
                 raise StateError(
-                    f"{self.path} belongs to {word} {ours}, and this session is on {theirs}; "
+                    f"{self.path} belongs to {word} {bound_to}, and this session is on {session_on}; "
                     "open a session with another name, stage or --state PATH for that one."
                 )
         return recorded
 
     def save(self, recorded: Recorded, *, above: int = 0) -> Recorded:
-        """Write `recorded` with the next serial, over the very file it was loaded from; gives what was written.
+        """Write `recorded` with the next serial, over the very file it was loaded from; return what was written.
 
-        The serial is also higher than `above`.
+        The serial is also higher than `above`, and than that of every backup: it never repeats within a lineage.
 
         The lock must be held. Raises StateError when the file is not the one that `recorded` came from.
         """
+        # Both are asked: a lock that somebody broke or that keeps nobody out (cas-only) leaves the serial to tell.
         if not locks.is_held(self.lock_path):
             raise StateError(
                 f"{self.lock_path}: the lock was taken away during this deploy; nothing was saved. Plan again."
@@ -123,7 +125,7 @@ class StateFile:
         return self._write(replace(recorded, serial=max(recorded.serial, newest, above) + 1), before, content)
 
     def prepare(self) -> None:
-        """Before anything is sent: make the directory and back up the current file, or fail now."""
+        """Make the directory and back up the current file, or raise StateError now, before anything is sent."""
         disk.private_directory(self._real.parent)
         disk.remove_leftovers(self._real)
         if (content := disk.read(self._real)) is not None:
@@ -136,6 +138,7 @@ class StateFile:
         Raises StateError beside a conflicting copy, and, unless `locking` is cas-only, where locks exclude nobody.
         """
         disk.private_directory(self._real.parent)
+        # Dropbox and its like leave "state (... conflicted copy ...).json" where two machines wrote.
         if copies := sorted(p.name for p in self._real.parent.glob(f"{self._real.stem}*conflict*{self._real.suffix}")):
             raise StateError(
                 f"{self.path.parent} holds a conflicting copy of the state file ({copies[0]}): a synchronised folder "
@@ -146,9 +149,9 @@ class StateFile:
 
     def other_notebook(self) -> str | None:
         """Name the notebook that saved this file last, where it is known and another one than this kernel's."""
-        content, ours = disk.read(self._real), locks.notebook()
-        theirs = read_document(content).get("notebook") if content and ours else None
-        return theirs if isinstance(theirs, str) and theirs != ours else None
+        content, this = disk.read(self._real), locks.notebook()
+        other = read_document(content).get("notebook") if content and this else None
+        return other if isinstance(other, str) and other != this else None
 
     # --- backups
 
@@ -169,14 +172,14 @@ class StateFile:
         recorded = decode_or_refuse(wanted.path, content, lambda: "choose another backup.")
         with self.lock():
             current = disk.read(self._real)
-            if current is not None:
+            if current is not None:  # kept under a name that is no serial's: it may be damaged, and it is not pruned
                 disk.private_directory(self.backup_directory)
                 disk.replace(self.backup_directory / f"replaced-{secrets.token_hex(4)}.json", current)
             highest = max([b.serial for b in self.backups()] + [_serial_of(current)])
             return self._write(replace(recorded, serial=highest + 1), read_document(content), None)
 
     def unlock(self, lock_id: str) -> str:
-        """Release the lock of a holder that is gone; says what was done."""
+        """Release the lock of a holder that is gone; return what was done, in words."""
         return locks.break_lock(self.lock_path, lock_id)
 
     def holder(self) -> locks.Holder | None:
@@ -187,6 +190,7 @@ class StateFile:
 
     @property
     def _real(self) -> Path:
+        """The file itself where `path` is a link: the link stays, and two links to one file have one lock."""
         return disk.resolved(self.path)
 
     def _beside(self, name: str) -> Path:
@@ -203,11 +207,12 @@ class StateFile:
         return recorded
 
     def _back_up(self, content: bytes) -> None:
+        """Keep the current content under its serial, and drop the oldest backups beyond `KEPT_BACKUPS`."""
         serial = _serial_of(content)
         path = self.backup_directory / f"{serial}.json"
         disk.private_directory(self.backup_directory)
         there = disk.read(path)
-        if there == content:
+        if there == content:  # `prepare` did it already
             return
         if there is not None:  # an older file was put back and went on: both lines are kept
             path = path.with_name(f"{serial}.{secrets.token_hex(4)}.json")

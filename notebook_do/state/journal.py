@@ -4,6 +4,9 @@ One JSON line an entry, each with its own checksum. An intent stays open until i
 resolved by looking at what is live, never by sending again. An upload that was given up (ended without being seen, and
 without a refusal) is kept: should it show up later, it is recognised by its op. Holds no secret and no code. Written
 under the lock.
+
+Lines are only added, so that a crash while writing can damage no earlier one. SQLite would promise the same; a file of
+lines can also be read by a person who has to know what was sent.
 """
 
 from __future__ import annotations
@@ -32,12 +35,13 @@ if TYPE_CHECKING:
 Kind = Literal["upload", "mark", "url", "crons", "queue", "trigger", "untrigger", "delete"]
 Status = Literal["done", "not done", "uncertain"]
 _LONG = 256 * 1024
+"""Bytes; the file is read whole for every entry, so it is begun anew when it is longer."""
 _KINDS = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """One mutation that is about to be sent, with all that is needed to tell later whether it happened.
+    """One mutation that is about to be sent, with all that is needed to find out later whether it happened.
 
     `etag`, `modified_on` and `tag` are the live script's before it, `new_tag` the migration tag that it sets; the
     records are what the state file holds when it is done.
@@ -99,10 +103,11 @@ class Journal:
 
     def begin(self, intent: Intent) -> None:
         """Write an intent, again where it is sent again; it is on the disk when this returns."""
+        # Synced: were it lost with the machine's power, what was sent after it would be nobody's upload.
         self._append(_begun(intent))
 
     def end(self, op: str, status: Status, *, refused: bool = False) -> None:
-        """Write how an intent ended. `uncertain` closes it too: it was looked at, and cannot be told."""
+        """Write how an intent ended. `uncertain` closes it too: looking at it again would not tell."""
         self._append(_ended(op, status, refused=refused))
 
     def attempts(self) -> tuple[Attempt, ...]:
@@ -112,8 +117,9 @@ class Journal:
             try:
                 if entry.get("is") == "intent":
                     intent = _decode(entry)
-                    found[intent.op] = Attempt(intent=intent)
+                    found[intent.op] = Attempt(intent=intent)  # the last of an op counts: it was sent again then
                 elif (op := str(entry.get("op"))) in found:
+                    # Entries of older editions say nothing of a refusal: what they gave up may still show up.
                     refused = entry.get("refused") is True
                     found[op] = replace(found[op], status=entry.get("status", "uncertain"), refused=refused)
             except (Damage, TypeError, KeyError) as error:
@@ -131,13 +137,15 @@ class Journal:
         attempts = self.attempts()
         if any(a.status is None for a in attempts):
             return
+        # Of what is dropped the state file has all that counts; what was given up is in no other place.
         kept = [a for a in attempts if a.given_up]
         entries = [e for a in kept for e in (_begun(a.intent), _ended(a.intent.op, a.status or "uncertain"))]
         disk.replace(self.path, b"".join(map(_line, entries)))
 
     def _append(self, entry: dict[str, Any]) -> None:
+        """Add one line; half a line that a killed process left is cut off first, or it would spoil this one."""
         content = disk.read(self.path) or b""
-        if (whole := content.rfind(b"\n") + 1) != len(content):  # a killed process left half a line
+        if (whole := content.rfind(b"\n") + 1) != len(content):
             disk.cut(self.path, whole)
         disk.append(self.path, _line(entry))
 
@@ -150,6 +158,7 @@ class Journal:
                 entry = parse(line)
             except Damage as damage:
                 raise self._corrupt(number, str(damage)) from None
+            # Compared as bytes: there is one way to write an entry, so that nothing in it can be changed unseen.
             if not isinstance(entry, dict) or line != _line({k: v for k, v in entry.items() if k != "sum"})[:-1]:
                 raise self._corrupt(number, "its checksum does not match")
             entries.append((number, entry))
@@ -171,12 +180,14 @@ def _ended(op: str, status: Status, *, refused: bool = False) -> dict[str, Any]:
 
 
 def _line(entry: dict[str, Any]) -> bytes:
+    """Write one line; its checksum finds damage, and keeps nobody from forging an entry."""
     text = json.dumps(entry, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     return json.dumps({**entry, "sum": digest}, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
 def _encode(intent: Intent) -> dict[str, Any]:
+    """Write an intent; its records are written as in the state file, so that both are upgraded by the same rules."""
     record = intent.worker_record
     return asdict(intent) | {
         "trigger": encode_trigger(intent.trigger) if intent.trigger else None,
@@ -186,9 +197,12 @@ def _encode(intent: Intent) -> dict[str, Any]:
 
 
 def _decode(entry: dict[str, Any]) -> Intent:
-    """Read an intent of which the checksum holds; raises Damage, KeyError or TypeError when a newer one wrote it."""
+    """Read an intent of which the checksum holds; raises Damage, KeyError or TypeError when a newer one wrote it.
+
+    What `get` asks for came with later editions: a journal that an older one left open is still read.
+    """
     kind, record = entry["kind"], entry["worker_record"]
-    if kind not in _KINDS:
+    if kind not in _KINDS:  # not passed over: an open intent that nobody resolves would be sent once more
         raise Damage(f"{kind!r} is of a newer notebook_do")
     sent_at = entry.get("sent_at")
     texts: dict[str, str] = {key: str(entry[key]) for key in ("op", "script_name", "worker", "summary", "body_sha256")}

@@ -1,7 +1,8 @@
 """Reads JSON text strictly: what is not exactly what we write is refused with its line and column.
 
 Python's json takes duplicate keys and NaN, and fails with foreign errors on deep or huge values. Here each of those,
-a byte order mark, a carriage return and a merge conflict marker is one `Damage`, at one place.
+a byte order mark, a carriage return and a merge conflict marker is one `Damage`, at one place: such a file was merged
+or edited, and of two values of one key nobody knows which is meant.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]:,]|[^\s"{}\[\]:,]+', re.D
 _MARKER = re.compile(r"^(?:<{7}|={7}|>{7}|\|{7})(?: |$)", re.MULTILINE)
 _DEEPEST = 64
 _LONGEST_NUMBER = 32
+"""Characters; int() refuses more than 4,300 digits with an error of its own, and no number of ours is that long."""
 
 
 class Damage(Exception):  # noqa: N818 - it is what was found, not what went wrong here
@@ -38,12 +40,13 @@ def parse(content: bytes) -> Any:
         raise Damage(f"it is not UTF-8 text ({_place(content[: error.start].decode('utf-8'), error.start)})") from None
     if not text.strip():
         raise Damage("it is empty")
+    # As such before the rest: json names neither, but a column at which nothing is to be seen.
     for what, at in (("a byte order mark", text.find("\ufeff")), ("a carriage return", text.find("\r"))):
-        if at >= 0 and (what != "a byte order mark" or at == 0):
+        if at >= 0 and (what != "a byte order mark" or at == 0):  # inside of a text it is a character like any other
             raise Damage(f"it has {what} ({_place(text, at)})")
     if marker := _MARKER.search(text):
         raise Damage(f"it has a merge conflict marker ({_place(text, marker.start())})")
-    _scan(text)
+    _scan(text)  # before json.loads, which is then never given a depth or a number that it fails on
     try:
         return json.loads(text, parse_float=_finite)
     except json.JSONDecodeError as error:
@@ -89,6 +92,7 @@ def _step(inside: list[_Open], word: str) -> None:
 
 
 def _note_key(inside: list[_Open], word: str, text: str, at: int) -> None:
+    """Refuse a key that its object has already; a text that is no key is passed over."""
     if not inside or inside[-1].keys is None or not inside[-1].awaits_key:
         return
     try:

@@ -12,7 +12,7 @@ from test_every_binding import CASES, HOST, ROOMS, in_python
 from notebook_do.cloudflare.wire import decode_binding, encode_binding
 from notebook_do.declare.catalog import Catalog
 from notebook_do.interchange.cells import import_cells
-from notebook_do.interchange.importing import write_files
+from notebook_do.interchange.exporting import write_files
 from notebook_do.interchange.wrangler import wrangler_files
 from notebook_do.live.adopt import adopted
 from notebook_do.model import RESOURCE_TYPES, Json, Module, ModuleKind, Observed, ObservedScript, Recorded

@@ -436,7 +436,7 @@ def test_an_upload_sends_the_headers_of_its_form() -> None:
 
 def test_who_refers_to_a_script_is_asked_of_the_script() -> None:
     """The answer's namespace ids and scripts are read; what has another shape is left out."""
-    from notebook_do.cloudflare.deployments import decode_binders
+    from notebook_do.cloudflare.settings import decode_binders
 
     def handler(request: httpx.Request) -> httpx.Response:
         assert request.url.path.endswith("/workers/scripts/w/references")

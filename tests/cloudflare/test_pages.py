@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from notebook_do.cloudflare.answer import MOST_PAGES, pages
 from notebook_do.cloudflare.client import Client
-from notebook_do.cloudflare.pages import MOST_PAGES, pages
 from notebook_do.cloudflare.triggers import list_triggers, read_triggers
 from notebook_do.credentials.token import Token
 from notebook_do.errors import ApiError, CommandError

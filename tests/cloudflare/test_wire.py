@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notebook_do.cloudflare import wire
-from notebook_do.cloudflare.deployments import decode_split
+from notebook_do.cloudflare.settings import decode_split
 from notebook_do.errors import ApiError, CredentialError
 from notebook_do.model import (
     ClassBinding,

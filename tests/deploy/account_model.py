@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from notebook_do.model.steps import Step
     from notebook_do.plan.plan import Consent
-    from notebook_do.state import StateFile
+    from notebook_do.state.file import StateFile
 
 ACCOUNT = "a" * 32
 TOKEN = "CANARY-token-0123456789abcdef"

@@ -25,8 +25,9 @@ from project import Project, worker_of
 
 from notebook_do.cloudflare.client import Client
 from notebook_do.credentials.token import Token
-from notebook_do.deploy import recover, run
-from notebook_do.state import StateFile
+from notebook_do.deploy import run
+from notebook_do.deploy.recover import recover
+from notebook_do.state.file import StateFile
 
 STEPS = ("open", "write", "pwrite", "fsync", "ftruncate", "replace", "unlink", "mkdir", "chmod")
 """The calls of `os` through which everything reaches the disk."""

@@ -6,25 +6,26 @@ import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.credentials.vault import Vault
+from notebook_do.credentials.vault import Vault, load_key
 from notebook_do.declare.catalog import Catalog
-from notebook_do.deploy import DeployResult, deploy, recover, undecided
+from notebook_do.deploy.recover import recover, undecided
+from notebook_do.deploy.run import deploy
 from notebook_do.live.observe import observe
 from notebook_do.model import Bindings, Namespace, NamespaceBinding, Secret, StableId, ValueBinding, Worker
 from notebook_do.plan.build import build_plan
 from notebook_do.plan.workers.triggers import triggers_concerned
 from notebook_do.sources.bundle import reader
-from notebook_do.state import load_key
 from notebook_do.state.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from notebook_do.cloudflare.client import Client
+    from notebook_do.deploy.result import DeployResult
     from notebook_do.model import Desired
     from notebook_do.model.states import SecretReading
     from notebook_do.plan.plan import Plan
-    from notebook_do.state import StateFile
+    from notebook_do.state.file import StateFile
 
 
 def source_of(classes: tuple[str, ...], note: str = "") -> str:

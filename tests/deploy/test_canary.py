@@ -23,7 +23,7 @@ from project import Project, worker_of
 
 from notebook_do.errors import DurableError
 from notebook_do.model import Bindings, Secret, Worker
-from notebook_do.state import StateFile
+from notebook_do.state.file import StateFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ import pytest
 from account_model import ACCOUNT, TOKEN, Account
 from canary import hits
 
-from notebook_do.state import StateFile
+from notebook_do.state.file import StateFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from project import Project, worker_of
 
 from notebook_do.errors import PlanRefused
 from notebook_do.model import Bindings, Namespace, PlainText, StableId, Worker
-from notebook_do.state import StateFile
+from notebook_do.state.file import StateFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -38,6 +38,7 @@ ARGUMENTS: dict[str, Any] = {
     "name": None,
     "sql": "SELECT 1",
     "params": [],
+    "key": None,
     "path": "/accounts/a/workers/domains",
     "method": "PUT",
     "body": {},
@@ -63,7 +64,6 @@ def reply(request: httpx.Request) -> httpx.Response:
         kinds = {"content-type": "multipart/form-data; boundary=x", "cf-entrypoint": "index.js"}
         return httpx.Response(200, content=MODULES, headers=kinds)
     fields = {"deployments": [{"id": "d"}], "schedules": [{"cron": "* * * * *"}], "policies": [{"id": "p"}], "id": "t"}
-    fields |= {"buckets": [{"name": "b"}]}
     result = (
         [{"id": "x"}] if path.endswith(LISTS) else {**fields, "enabled": True, "subdomain": "me", "status": "active"}
     )

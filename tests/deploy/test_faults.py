@@ -15,7 +15,7 @@ from project import Project, worker_of
 from sharing import thinned
 
 from notebook_do.errors import DurableError
-from notebook_do.state import StateFile
+from notebook_do.state.file import StateFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -166,7 +166,7 @@ def test_f36_a_storm_of_429_is_bounded_and_shown(tmp_path: Path) -> None:
     async def ask() -> int:
         weather = Weather(r".*", FAULTS["429 in seconds"], 1000)
         async with client_of(Account(), weather, clock) as client:
-            with client.waiting(waits.append, lambda: False):
+            with client.pace.shown(waits.append, lambda: False):
                 try:
                     await client.list_scripts()
                 except DurableError:
@@ -191,7 +191,7 @@ def test_f36_a_wait_is_cancelled_at_once(tmp_path: Path) -> None:
 
     async def ask() -> None:
         async with client_of(Account(), Weather(r".*", FAULTS["429 in seconds"], 1000), clock) as client:
-            with client.waiting(lambda _: None, cancel):
+            with client.pace.shown(lambda _: None, cancel):
                 await client.list_scripts()
 
     with pytest.raises(DurableError, match="cancelled while waiting"):

@@ -12,7 +12,7 @@ from account_model import Account, client_of
 from project import Project, worker_of
 
 from notebook_do.errors import DeployError, DurableError
-from notebook_do.state import StateFile
+from notebook_do.state.file import StateFile
 from notebook_do.state.journal import Journal
 
 if TYPE_CHECKING:

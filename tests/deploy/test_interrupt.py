@@ -13,13 +13,13 @@ from test_faults import ENDPOINTS, Weather
 
 from notebook_do.deploy import run as run_module
 from notebook_do.errors import DurableError, PlanRefused, StateCorrupt
-from notebook_do.state import StateFile
+from notebook_do.state.file import StateFile
 from notebook_do.state.journal import Journal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from notebook_do.deploy import Event
+    from notebook_do.deploy.result import Event
 
 DECLARED = worker_of("host", {"a": "A"}, crons=("0 * * * *",)) + worker_of("guest", {}, uses=("a",))
 

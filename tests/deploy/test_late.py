@@ -13,11 +13,10 @@ from account_model import Account, Clock, answer, client_of
 from crashing import stages
 from project import Project, worker_of
 
-from notebook_do.deploy import recover
-from notebook_do.deploy.recover import DECIDED_AFTER
+from notebook_do.deploy.recover import DECIDED_AFTER, recover
 from notebook_do.errors import DurableError, StalePlan
 from notebook_do.notebook.views.plan import plan_document
-from notebook_do.state import StateFile
+from notebook_do.state.file import StateFile
 from notebook_do.state.journal import Journal
 
 if TYPE_CHECKING:
@@ -246,7 +245,7 @@ def test_a_resent_request_counts_from_its_last_time(tmp_path: Path) -> None:
     made, start = plan(project), clock.now
 
     async def run() -> None:
-        from notebook_do.deploy import deploy
+        from notebook_do.deploy.run import deploy
 
         async with project.client() as client:
             await deploy(made, client=client, state=state, now=clock)

@@ -19,7 +19,7 @@ from test_real import count, project_of, target  # noqa: F401 - a fixture
 from notebook_do.cloudflare.client import Client
 from notebook_do.credentials.token import Token
 from notebook_do.notebook.views.plan import plan_document
-from notebook_do.state import StateFile
+from notebook_do.state.file import StateFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ import asyncio, sys, time
 sys.path.insert(0, {here!r})
 from notebook_do.cloudflare.client import Client
 from notebook_do.credentials.token import Token
-from notebook_do.state import StateFile
+from notebook_do.state.file import StateFile
 from project import Project, worker_of
 client = lambda: Client({base!r}, {account!r}, Token({token!r}), origin={origin!r})
 declared = worker_of({name!r}, {{{id!r}: "A"}}, note="late")

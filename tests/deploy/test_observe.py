@@ -10,11 +10,11 @@ import pytest
 from account_model import Account, client_of, first_deploy, plan_of
 from faults import FAULTS
 
-from notebook_do.deploy import deploy
+from notebook_do.deploy.run import deploy
 from notebook_do.errors import DurableError
 from notebook_do.live.observe import observe
 from notebook_do.model import ClassBinding, NamespaceId, Observed, Storage
-from notebook_do.state import StateFile
+from notebook_do.state.file import StateFile
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,9 +11,9 @@ from account_model import Account, Clock, answer, client_of
 from project import Project
 
 from notebook_do.declare.cell import parse_cell
-from notebook_do.deploy import recover
+from notebook_do.deploy.recover import recover
 from notebook_do.errors import DeployError, DurableError
-from notebook_do.state import StateFile
+from notebook_do.state.file import StateFile
 from notebook_do.state.journal import Journal
 
 if TYPE_CHECKING:

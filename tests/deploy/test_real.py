@@ -16,7 +16,7 @@ from notebook_do.credentials.token import Token
 from notebook_do.errors import DurableError, SourceError
 from notebook_do.local.process import launch
 from notebook_do.model import Bindings, Namespace, NamespaceBinding, StableId, Where, Worker
-from notebook_do.state import StateFile
+from notebook_do.state.file import StateFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from notebook_do.deploy.before import check_decided, verified_afterwards
+from notebook_do.deploy.before import check_decided, verified_afterwards, waits_for
 from notebook_do.deploy.intents import intent_of, judge, with_marks, with_own_tags
-from notebook_do.deploy.order import waits_for
 from notebook_do.deploy.record import after_forget, after_intent, missing, unclaimed
 from notebook_do.deploy.result import Outcome
 from notebook_do.errors import StalePlan

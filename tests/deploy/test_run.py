@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from account_model import Account, client_of, first_deploy, plan_of, uploading
 
-from notebook_do.deploy import deploy
+from notebook_do.deploy.run import deploy
 from notebook_do.errors import ConsentRequired, CredentialError, DeployError, PlanRefused, SourceError, StalePlan
 from notebook_do.model import ClassBinding, NamespaceId, PlainText, Recorded, Secret, StableId, ValueBinding
 from notebook_do.model.steps import DeleteScript, Forget, SetSchedules, SetUrl
 from notebook_do.plan.plan import Consent, Refusal
-from notebook_do.state import StateFile
+from notebook_do.state.file import StateFile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from notebook_do.deploy import DeployResult, Event
+    from notebook_do.deploy.result import DeployResult, Event
 
 
 @pytest.fixture

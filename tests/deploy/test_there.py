@@ -11,9 +11,9 @@ from account_model import Account, Clock, Refused, client_of
 from faults import envelope, respond
 from project import Project, worker_of
 
-from notebook_do.deploy import Event
+from notebook_do.deploy.result import Event
 from notebook_do.errors import DeployError, DurableError
-from notebook_do.state import StateFile
+from notebook_do.state.file import StateFile
 
 if TYPE_CHECKING:
     from pathlib import Path

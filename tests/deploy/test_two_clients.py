@@ -17,7 +17,7 @@ from account_model import Account, Clock, client_of
 from project import Project, worker_of
 
 from notebook_do.errors import DurableError, StalePlan, StateError
-from notebook_do.state import StateFile
+from notebook_do.state.file import StateFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -26,7 +26,7 @@ ROOMS = {
     "state": Room(
         modules=("notebook_do/state/*.py",),
         tests=(
-            *_in("tests/state", "file", "disk", "key", "refusals", "lock", "power", "fuzz"),
+            *_in("tests/state", "file", "disk", "refusals", "lock", "power", "fuzz"),
             "tests/deploy/test_record.py",
             "tests/test_journal.py",
         ),
@@ -59,9 +59,9 @@ ROOMS = {
             *_in(
                 "tests/deploy",
                 "record",
-                "blame",
+                "script_faults",
                 "run",
-                "meanwhile",
+                "conflicts",
                 "there",
                 "drift",
                 "stored_plan",

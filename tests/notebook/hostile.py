@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from notebook_do.deploy import DeployResult, Outcome
+from notebook_do.deploy.result import DeployResult, Outcome
 from notebook_do.display import Table as Rows
 from notebook_do.model import Bindings, Json, Namespace, NamespaceBinding, PlainText, ServiceBinding, StableId, Worker
 from notebook_do.notebook.views import documents as views

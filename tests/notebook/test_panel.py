@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from notebook_do.deploy import DeployResult, Event, Outcome
+from notebook_do.deploy.result import DeployResult, Event, Outcome
 from notebook_do.errors import StalePlan
 from notebook_do.notebook.views.blocks import Tone
 from notebook_do.notebook.widgets.panel import DeployPanel

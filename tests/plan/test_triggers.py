@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from plan_world import Book, body, words
 
 from notebook_do.declare.catalog import Catalog
-from notebook_do.deploy.order import waits_for
+from notebook_do.deploy.before import waits_for
 from notebook_do.model import Desired, DesiredWorker, Json, Observed, ObservedTrigger, RecordedWorker, Trigger
 from notebook_do.model.steps import DeleteScript, RemoveTrigger, SetTrigger, Upload
 from notebook_do.plan.build import build_plan

@@ -25,7 +25,8 @@ from notebook_do.model import (
     Tombstone,
     Trigger,
 )
-from notebook_do.state import StateFile, document
+from notebook_do.state import document
+from notebook_do.state.file import StateFile
 
 CONTENT: dict[str, Any] = {
     "account_id": "a" * 32,

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from notebook_do.errors import StateError
 from notebook_do.model import NamespaceId, Recorded, RecordedNamespace, RecordedWorker, StableId, Storage
-from notebook_do.state import StateFile
 from notebook_do.state.document import checksum, encode, write_document
+from notebook_do.state.file import StateFile
 from notebook_do.state.strict import Damage, parse
 
 if TYPE_CHECKING:

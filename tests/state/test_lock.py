@@ -18,7 +18,7 @@ import pytest
 
 from notebook_do.errors import StateError, StateLocked
 from notebook_do.model import Recorded
-from notebook_do.state import StateFile
+from notebook_do.state.file import StateFile
 from notebook_do.state.lock import hold
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def state(tmp_path: Path) -> StateFile:
 
 HOLDER = """
     import sys, time
-    from notebook_do.state import StateFile
+    from notebook_do.state.file import StateFile
     with StateFile(sys.argv[1]).lock() as holder:
         print(holder.lock_id, flush=True)
         sys.stdin.read()
@@ -84,7 +84,7 @@ def test_f47_a_child_process_does_not_inherit_it(state: StateFile) -> None:
     """F47: a process that the holder started keeps running, the holder dies, and the lock is free."""
     code = """
         import subprocess, sys
-        from notebook_do.state import StateFile
+        from notebook_do.state.file import StateFile
         with StateFile(sys.argv[1]).lock():
             waits = [sys.executable, "-c", "import sys; sys.stdin.read()"]
             child = subprocess.Popen(waits, stdin=subprocess.PIPE, close_fds=False)
@@ -156,7 +156,7 @@ def test_f52_read_only_directory(state: StateFile, monkeypatch: pytest.MonkeyPat
     code = """
         import os, sys
         from notebook_do.errors import StateError
-        from notebook_do.state import StateFile
+        from notebook_do.state.file import StateFile
         os.setgid(65534); os.setuid(65534)
         state = StateFile(sys.argv[1])
         print(state.load().serial)
@@ -234,7 +234,7 @@ def test_a_lock_file_that_is_a_link_is_refused(state: StateFile, tmp_path: Path)
 RACER = """
     import os, sys
     from notebook_do.errors import StateError, StateLocked
-    from notebook_do.state import StateFile
+    from notebook_do.state.file import StateFile
     from dataclasses import replace
     state = StateFile(sys.argv[1])
     for line in sys.stdin:                       # the round's serial: all racers plan on it
@@ -313,7 +313,7 @@ PRETENDERS = {
 PRETENDING = """
     import errno, fcntl, os, sys
     from notebook_do.errors import StateError
-    from notebook_do.state import StateFile
+    from notebook_do.state.file import StateFile
 
     def refuse(number):
         def flock(*_):

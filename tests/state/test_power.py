@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from notebook_do.model import Recorded
-from notebook_do.state import StateFile
+from notebook_do.state.file import StateFile
 
 
 @dataclass

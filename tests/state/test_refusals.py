@@ -13,7 +13,8 @@ import pytest
 import notebook_do
 from notebook_do.errors import StateError
 from notebook_do.model import Recorded
-from notebook_do.state import StateFile, document
+from notebook_do.state import document
+from notebook_do.state.file import StateFile
 from notebook_do.state.journal import Journal
 
 if TYPE_CHECKING:

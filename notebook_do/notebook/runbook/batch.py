@@ -18,7 +18,7 @@ from traitlets.config import Config
 
 from notebook_do import refusing
 from notebook_do.declare.cell import parse_cell
-from notebook_do.deploy import DeployResult
+from notebook_do.deploy.result import DeployResult
 from notebook_do.display import clean
 from notebook_do.errors import CommandError
 from notebook_do.model import Where

@@ -37,7 +37,7 @@ from notebook_do.plan.plan import Plan
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from notebook_do.deploy import DeployResult
+    from notebook_do.deploy.result import DeployResult
     from notebook_do.model import Declaration
     from notebook_do.sessions.session import Status
 
@@ -81,7 +81,7 @@ def document_of(value: Shown) -> Document:
             return _declared(value.items)
         case Table():
             return table_document(value)
-    from notebook_do.deploy import DeployResult
+    from notebook_do.deploy.result import DeployResult
     from notebook_do.notebook.deploying import Waiting
     from notebook_do.notebook.views.answer import Answer, answer_document
     from notebook_do.sessions.session import Status

@@ -17,7 +17,7 @@ from notebook_do.notebook.views.plan import change_count
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from notebook_do.deploy import DeployResult, Event
+    from notebook_do.deploy.result import DeployResult, Event
     from notebook_do.plan.plan import Plan
     from notebook_do.sessions.session import Session
 

@@ -21,7 +21,7 @@ from notebook_do.notebook.widgets.progress import event_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from notebook_do.deploy import DeployResult
+    from notebook_do.deploy.result import DeployResult
     from notebook_do.plan.plan import Consent, Plan
     from notebook_do.sessions.session import Session
 

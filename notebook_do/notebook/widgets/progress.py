@@ -9,7 +9,7 @@ from notebook_do.notebook.views import documents as views
 from notebook_do.notebook.views.blocks import Line, Tone
 
 if TYPE_CHECKING:
-    from notebook_do.deploy import Event
+    from notebook_do.deploy.result import Event
 
 _BAR = 24
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import platformdirs
 import pytest
 
+from notebook_do.credentials.vault import key_path, load_key, make_key
 from notebook_do.errors import StateError
-from notebook_do.state.key import key_path, load_key, make_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ import pytest
 
 from notebook_do.cloudflare.client import Client
 from notebook_do.cloudflare.retry import Pace
-from notebook_do.credentials.exposure import excess, shared_kernel
+from notebook_do.credentials.account import excess, shared_kernel
 from notebook_do.credentials.token import Token
 
 ACCOUNT = "a" * 32

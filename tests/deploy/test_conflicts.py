@@ -10,7 +10,7 @@ import pytest
 from account_model import Account, Clock, client_of
 from project import Project, worker_of
 
-from notebook_do.deploy.meanwhile import Left, moved
+from notebook_do.deploy.conflicts import KnownScripts, moved
 from notebook_do.errors import DeployError, DurableError
 from notebook_do.model import (
     DeleteClass,
@@ -25,7 +25,7 @@ from notebook_do.model import (
     TransferredAway,
 )
 from notebook_do.model.steps import DeleteScript, Upload
-from notebook_do.state import StateFile
+from notebook_do.state.file import StateFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -370,24 +370,24 @@ def namespaces(*places: tuple[str, str, str]) -> dict[NamespaceId, ObservedNames
 
 def test_what_was_listed_after_our_upload_is_what_counts_from_then_on() -> None:
     """Where the list told our upload by its etag and showed no tags, a later step finds it as it was left."""
-    left = Left(scripts={})
+    known = KnownScripts(scripts={})
     answered = ObservedScript(name="w", etag="e2")
-    left.uploaded(sent(), answered, "01234567.1.0123456789abcdef")
+    known.uploaded(sent(), answered, "01234567.1.0123456789abcdef")
     listed = ObservedScript(name="w", etag="e2", modified_on="t2")
-    assert "operation" in str(left.change(sent(), {"w": listed}))
-    left.seen(listed)
-    assert left.change(sent(), {"w": listed}) is None
-    assert "time of change t2" in str(left.change(sent(), {"w": ObservedScript(name="w", etag="e2")}))
+    assert "operation" in str(known.change(sent(), {"w": listed}))
+    known.listed(listed)
+    assert known.change(sent(), {"w": listed}) is None
+    assert "time of change t2" in str(known.change(sent(), {"w": ObservedScript(name="w", etag="e2")}))
 
 
 def test_a_script_that_we_deleted_is_expected_to_be_gone() -> None:
     """A later step that names it finds it as we left it; where it is there again, somebody else made it."""
     there = ObservedScript(name="w", etag="e1", modified_on="t1")
-    left = Left(scripts={"w": there})
-    assert left.change(sent(), {}) == "script w was changed by somebody else during the deploy (it is gone)"
-    left.deleted("w")
-    assert left.change(sent(), {}) is None
-    assert left.change(sent(), {"w": there}) == "script w was changed by somebody else during the deploy (it is new)"
+    known = KnownScripts(scripts={"w": there})
+    assert known.change(sent(), {}) == "script w was changed by somebody else during the deploy (it is gone)"
+    known.deleted("w")
+    assert known.change(sent(), {}) is None
+    assert known.change(sent(), {"w": there}) == "script w was changed by somebody else during the deploy (it is new)"
 
 
 @pytest.mark.parametrize(

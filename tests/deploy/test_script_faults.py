@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from notebook_do.deploy.script_faults import SCRIPT_FAULTS, blamed
+from notebook_do.deploy.result import SCRIPT_FAULTS, with_line
 from notebook_do.errors import ApiError, DeployError, SourceError
 from notebook_do.model import Json, Resource, ValueBinding
 from notebook_do.model.steps import DeleteScript, Upload
@@ -40,7 +40,7 @@ def refused(code: int, message: str = "no", *scenarios: str) -> ApiError:
 @pytest.mark.parametrize("code", sorted(SCRIPT_FAULTS))
 def test_a_fault_of_the_script_is_on_the_line_of_its_cell(code: int) -> None:
     """The runtime's position is counted from the cell's body; without one it is the line of the declaration."""
-    placed = blamed(refused(code, "Uncaught Error at index.js:3:7"), upload())
+    placed = with_line(refused(code, "Uncaught Error at index.js:3:7"), upload())
     assert isinstance(placed, SourceError)
     assert (placed.line, placed.message) == (6, f"Worker w: Uncaught Error at index.js:3:7 [code {code}]")
     for error, step in (
@@ -48,15 +48,15 @@ def test_a_fault_of_the_script_is_on_the_line_of_its_cell(code: int) -> None:
         (refused(code, "at other.js:3:7"), upload()),
         (refused(code, "at index.js:3:7"), upload(body_line=None)),
     ):
-        assert blamed(error, step).line == 2
+        assert with_line(error, step).line == 2
 
 
 def test_a_class_that_is_not_exported_is_the_scripts_fault() -> None:
     """Of the scenarios of `exports` only those about what the code does not export are."""
     missing = refused(100402, "no class A", "config_export_not_in_code", "other")
-    assert isinstance(blamed(missing, upload()), SourceError)
+    assert isinstance(with_line(missing, upload()), SourceError)
     other = refused(100402, "no class A", "other")
-    assert blamed(other, upload()) is other
+    assert with_line(other, upload()) is other
 
 
 def test_a_queue_that_is_not_there_is_named() -> None:
@@ -65,16 +65,16 @@ def test_a_queue_that_is_not_there_is_named() -> None:
         ValueBinding(name=n.upper(), value=Resource(type="queue", fields=Json({"queue_name": n})))
         for n in ("mails", "jobs")
     )
-    named = blamed(refused(11000, "Queue not found."), upload(bindings=queues))
+    named = with_line(refused(11000, "Queue not found."), upload(bindings=queues))
     assert isinstance(named, DeployError)
     assert "Queue not found. [code 11000] Worker w sends to jobs, mails: declare the Worker" in named.message
     unbound = refused(11000)
-    assert blamed(unbound, upload()) is unbound
+    assert with_line(unbound, upload()) is unbound
 
 
 def test_what_is_no_refusal_of_an_upload_stays_as_it_is() -> None:
     """An error of another step, or of ours, is nobody's fault here, whatever its code."""
     other = refused(10021, "at index.js:3:7")
-    assert blamed(other, DeleteScript(worker="w", script_name="w-dev")) is other
+    assert with_line(other, DeleteScript(worker="w", script_name="w-dev")) is other
     ours = DeployError("stopped at index.js:3:7")
-    assert blamed(ours, upload()) is ours
+    assert with_line(ours, upload()) is ours
