@@ -67,14 +67,14 @@ REFUSALS: dict[str, Row | tuple[Row, ...]] = {
             destroy="",
         ),
     ),
-    "worker-renamed": Row(
+    "worker-renamed": Row(  # its data would stay behind: github.com/cloudflare/workers-sdk/issues/4921
         "Worker {subject} is deployed as {record.script_name} and now declared as {worker.script_name}: on Cloudflare "
         "that is another Worker, with empty namespaces.",
         "keep the name: declare name={record.script_name!r} (--name {record.script_name})",
         "declare the new one under another id, with transferred_from={record.script_name!r} on each namespace that "
         "moves, and destroy {subject} afterwards",
     ),
-    "lifecycle-mix": Row(
+    "lifecycle-mix": Row(  # one-way by Cloudflare's page on class exports
         "Worker {script} uses `exports`, and Cloudflare lets no Worker return to `migrations`.",
         "declare lifecycle='exports' or leave it out",
     ),
@@ -85,7 +85,7 @@ REFUSALS: dict[str, Row | tuple[Row, ...]] = {
         left="left {left}",
         unrecorded="knows none",
     ),
-    "split-deployment": Row(
+    "split-deployment": Row(  # 100405: the versions of one deployment need the same `exports`
         "Worker {script} runs two versions at once (a gradual deployment), and classes cannot change meanwhile.",
         "bring one version to 100 % first (npx wrangler versions deploy), then plan again",
         "deploy without the change of classes first: that ends it at 100 % of the declared code",
@@ -232,7 +232,7 @@ REFUSALS: dict[str, Row | tuple[Row, ...]] = {
         "namespace can only be SQLite.",
         "leave sqlite=False (--kv) out",
     ),
-    "host-changed": Row(
+    "host-changed": Row(  # the silent loss of github.com/alchemy-run/alchemy/issues/800
         "namespace {subject} ({live.namespace_id}) lives on Worker {live.script_name} and is declared on "
         "{desired.script_name}{reason}. Without a transfer it would begin empty there.",
         "move it with its objects: declare transferred_from={live.script_name!r} "
@@ -324,7 +324,7 @@ REFUSALS: dict[str, Row | tuple[Row, ...]] = {
         "{desired.script_name}.",
         "deploy its move first (transferred_from={script!r}), then destroy {worker}",
     ),
-    "still-bound": Row(
+    "still-bound": Row(  # never forced: `force=true` deletes what other Workers bind, with its objects
         "{subject} cannot be destroyed: it is still bound by {binders}.",
         "take the binding out of that Worker's cell and deploy it, then destroy",
         "destroy that Worker too",

@@ -80,6 +80,7 @@ SENTENCES: dict[str, Row] = {
         "Worker {script} runs two versions at once (a gradual deployment), so not everything that answers is what is "
         "declared; this plan ends that at 100 % of the declared code."
     ),
+    # An upload is a deployment of one version, whatever other versions ran beside it.
     "split-ends": Row(
         "Worker {script} runs two versions at once; this plan ends that at 100 % of the new code. To go on with it "
         "instead, do not deploy this plan; the tool that began it ends it (npx wrangler versions deploy)."
@@ -104,6 +105,7 @@ SENTENCES: dict[str, Row] = {
         cloudflare="after the deploy old code may answer for up to {delay:g} s.",
     ),
     "setting": Row("Setting {name} of {script} is {reason}.", set="set", changed="changed", removed="taken away"),
+    # Where the only difference is to what was sent last, and nothing that can be read back shows it.
     "settings-sent": Row("The settings of {script} are sent."),
     "setting-kept": Row("Setting {name} of {script}, which is not declared here, is kept."),
     "date-set-outside": Row(
@@ -113,11 +115,13 @@ SENTENCES: dict[str, Row] = {
     "url": Row("The URL of {script} is {reason}.", open="opened", closed="closed"),
     "previews": Row("The preview URLs of {script} are switched {reason}.", on="on", off="off"),
     # --- how classes change: the form, migration tags, what `exports` has besides the declared classes
+    # Cloudflare refuses `migrations` once a Worker has been deployed with `exports`.
     "form-converted": Row(
         "Worker {script} switches from `migrations` to `exports`. This is one-way: it can never go back."
     ),
     "form-changed-outside": Row("Worker {script} was switched to {form} outside; this plan follows it."),
     "tag-noted": Row("The migration tag {tag} of {script}, set by another project, is taken note of."),
+    # wrangler sends its whole list of migrations again where the live tag is none of it, and is refused (10074).
     "tag-handed-over": Row(
         "Worker {script} bears the migration tag {tag} of {reason}",
         alchemy="Alchemy, which does not know the tag that follows.",
@@ -128,6 +132,7 @@ SENTENCES: dict[str, Row] = {
         "The tags of Worker {script} are to say which namespaces {stable_ids} are; an interrupted deploy left their "
         "ids out."
     ),
+    # A script has ten tags at most, of 1,024 bytes each, and other tools have theirs among them.
     "no-room-for-the-mark": Row(
         "Worker {script} has too many tags or namespaces for our mark: the state file alone knows its stable IDs; keep "
         "a copy of it."
@@ -146,6 +151,7 @@ SENTENCES: dict[str, Row] = {
         renamed="{now.class_name}",
         moved="{now.class_name} of {now.script_name}",
     ),
+    # A live binding follows its namespace through a rename or a move; the next upload of who binds it goes by names.
     "class-bound-outside": Row(
         "class {at.class_name} of {at.script} (namespace {stable_id}) is bound by {others}, outside this session. Its "
         "bindings follow; at its next deploy it must name class {goal.class_name}{reason}.",
@@ -155,6 +161,7 @@ SENTENCES: dict[str, Row] = {
     "binders-unread": Row(
         "who else binds class {at.class_name} of {at.script} (namespace {stable_id}) could not be read: {problem}"
     ),
+    # In the `exports` form a transfer is announced by the upload of its destination, and by every later one again.
     "transfer-taken-back": Row(
         "Worker {script} waits to take over class {class_name} from another Worker; this plan takes that back."
     ),
@@ -173,6 +180,7 @@ SENTENCES: dict[str, Row] = {
         removed="removed",
         changed="changed",
     ),
+    # No request reads the value of a secret: what was set elsewhere can only be set again.
     "secret": Row(
         "Secret {name} of {script} is {reason}",
         set="set.",
@@ -219,12 +227,14 @@ SENTENCES: dict[str, Row] = {
     "renamed-from-unknown": Row(
         "namespace {stable_id}: renamed_from names {former}, which is not known here; {stable_id} begins empty."
     ),
+    # Free plans have none (10097), and since July 2026 only accounts that have some get more (10099).
     "key-value-is-rare": Row(
         "namespace {stable_id}: Cloudflare takes new key-value namespaces from few accounts only; leave sqlite=False "
         "(--kv) out unless yours is one."
     ),
     "forgotten": Row("{reason} {name} is gone already; it is forgotten.", namespace="Namespace", worker="Worker"),
     "only-forgets": Row("this plan only forgets {gone}; what else is declared is planned after it."),
+    # Bindings are read by a request for each script: no list of an account has them.
     "bindings-unread": Row(
         "the bindings of {count} other {reason} were not read; one of them may still bind what is destroyed.",
         one="Worker",
