@@ -30,6 +30,7 @@ from notebook_do.plan.sentences import say
 from notebook_do.plan.workers.bindings import named_secrets
 from notebook_do.plan.workers.diff import keeps_assets
 from notebook_do.plan.workers.lifecycle import has_another_project, moved_after, moved_before
+from notebook_do.plan.workers.ownership import is_drawn_here
 from notebook_do.plan.workers.settings import UNSET, dropped_tags, recorded_settings, sent_flags, sent_options, set_here
 from notebook_do.plan.workers.triggers import kept_crons, stops_consuming, wanted_crons
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from notebook_do.plan.namespaces.moves import NamespaceMove
     from notebook_do.plan.namespaces.schedule import ScheduledUpload
     from notebook_do.plan.workers.diff import WorkerDiff
+    from notebook_do.plan.workers.ownership import Ownership
 
 
 @dataclass(slots=True, kw_only=True)
@@ -298,14 +300,19 @@ class Uploads:
             id=ownership.worker.id,
             script_name=scheduled.script,
             lifecycle=migration.wire if migration else was,
-            # Also where no migration is sent: a tag that is taken note of once is known from then on.
-            migration_tag=self._tags.get(scheduled.script, ownership.old_tag),
+            migration_tag=self._recorded_tag(ownership),
             content_digest=ownership.worker.content_digest if scheduled.final else None,
             settings_digest=str(reached),
             triggers=triggers,
             settings=recorded_settings(ownership),
             moved=self._moved.get(scheduled.script, ()),
         )
+
+    def _recorded_tag(self, ownership: Ownership) -> MigrationTag | None:
+        """Return the tag that is live after an upload; with `exports` only another's, which is known from then on."""
+        tag = self._tags.get(ownership.worker.script_name, ownership.old_tag)
+        is_told_anyway = tag is not None and is_drawn_here(tag, self.facts.recorded)
+        return None if ownership.form == "exports" and is_told_anyway else tag
 
     def _namespace_records(self, scheduled: ScheduledUpload) -> tuple[RecordedNamespace, ...]:
         """Return the records of what the script hosts then, and of what it hands over: that is at its new host then."""

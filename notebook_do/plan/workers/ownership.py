@@ -137,6 +137,11 @@ def _form(
     return worker.lifecycle, now is not None and now != worker.lifecycle, False
 
 
+def is_drawn_here(tag: MigrationTag, recorded: Recorded) -> bool:
+    """Say whether a migration tag was drawn by a deploy with this state file, or with a copy of it."""
+    return tag.startswith(f"{TAG_PREFIX}{recorded.lineage[:8]}-")
+
+
 def _tag_is_known(
     worker: DesiredWorker, live: ObservedScript | None, record: RecordedWorker | None, facts: Facts
 ) -> bool:
@@ -146,7 +151,7 @@ def _tag_is_known(
         return True
     if record is None and worker.adopt:
         return False  # whoever set it: the plan that takes the Worker over shows that its tag is taken note of
-    if tag.startswith(f"{TAG_PREFIX}{facts.recorded.lineage[:8]}-"):
+    if is_drawn_here(tag, facts.recorded):
         return True  # set by a deploy of ours that ended before it could be recorded
     return record is None and tag.startswith(TAG_PREFIX)  # the state file was lost: our mark says that it is ours
 
