@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 LOOKS = 6
 """How often one fact is looked at: 1, 2, 4, 8 and 16 seconds apart, 31 in all."""
-NOT_THERE_YET = frozenset({10007, 10019, 11001})
+NO_SCRIPT = 10007
+NOT_THERE_YET = frozenset({NO_SCRIPT, 10019, 11001})
 
 
 class Uncertain(DeployError):  # noqa: N818 - what happened
@@ -102,6 +103,8 @@ async def look(client: Client, intent: Intent, *, change_expected: bool = False,
             name = intent.script_name
             status, script = await until_there(client, name, lambda: state_of(client, intent), fresh=fresh)
         except (ApiError, NoAnswer, DeployError) as error:  # DeployError: cancelled, or never known to Cloudflare
+            if isinstance(error, ApiError) and error.code == NO_SCRIPT and intent.kind in {"url", "crons"}:
+                return None  # somebody deleted the Worker meanwhile: no address and no schedule of it is left to switch
             raise unclear(intent, error) from None
         if status == "done":
             return Sent(script=script)

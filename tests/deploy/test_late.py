@@ -100,6 +100,26 @@ def test_an_upload_that_is_not_seen_yet_is_not_known_yet(tmp_path: Path) -> None
     assert len(account.migrations_applied) == 2
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "change"),
+    [("POST", "subdomain", {"url": False}), ("PUT", "schedules", {"crons": ("0 * * * *",)})],
+    ids=["url", "crons"],
+)
+def test_a_switch_of_a_worker_that_is_deleted_meanwhile_is_no_dead_end(
+    tmp_path: Path, method: str, path: str, change: dict[str, Any]
+) -> None:
+    """Issue 11.4: an interrupted switch of a Worker that another tool deletes is decided; the plan tells the loss."""
+    after = worker_of("host", {"a": "A"}, **change)
+    account, project, _ = interrupted(tmp_path, lambda a: Late(a, method, path), HOST, declared=after)
+    account.scripts.clear()
+    account.namespaces.clear()
+    assert [left.script_name for left in plan(project).undecided] == ["host"]
+    project.time += DECIDED_AFTER + 1
+    made = plan(project)
+    assert [o.status for o in project.found] == ["not known yet", "not done"]
+    assert {refusal.code for refusal in made.refusals} == {"namespace-gone"}
+
+
 @pytest.mark.parametrize("form", ["exports", "migrations"])
 def test_a_late_update_is_recorded_by_the_next_plan(tmp_path: Path, form: str) -> None:
     """Issue 11.4: a rename that commits after a plan looked is recorded, and is never "another copy"."""
