@@ -7,7 +7,6 @@ The rule kept here: a namespace is its namespace id. Class names, binding names 
 
 from __future__ import annotations
 
-from notebook_do.model.assets import ASSET_CHOICES, AssetFile, StaticAssets, asset_hash, assets_problem
 from notebook_do.model.bindings import (
     BINDING_TYPES,
     RESOURCE_TYPES,
@@ -29,16 +28,6 @@ from notebook_do.model.declared import (
     ServiceBinding,
     SharedBinding,
     Worker,
-)
-from notebook_do.model.fields import REQUIRED, Field
-from notebook_do.model.migration import (
-    ClassMigration,
-    CreateClass,
-    DeleteClass,
-    Migration,
-    RenameClass,
-    TransferClass,
-    TransferredAway,
 )
 from notebook_do.model.resources import (
     AI,
@@ -70,6 +59,7 @@ from notebook_do.model.resources import (
     WorkerLoader,
     Workflow,
 )
+from notebook_do.model.settings import ASSET_CHOICES, AssetFile, StaticAssets, asset_hash, assets_problem
 from notebook_do.model.states import (
     ClassBinding,
     Desired,
@@ -91,6 +81,15 @@ from notebook_do.model.states import (
     ValueBinding,
     is_secret,
 )
+from notebook_do.model.steps import (
+    ClassMigration,
+    CreateClass,
+    DeleteClass,
+    Migration,
+    RenameClass,
+    TransferClass,
+    TransferredAway,
+)
 from notebook_do.model.triggers import ObservedTrigger, Trigger, TriggerKind, trigger_problem, triggers_of
 from notebook_do.model.words import (
     TAG_PREFIX,
@@ -109,9 +108,11 @@ from notebook_do.model.words import (
 from notebook_do.model.worker import (
     NAMESPACE_FIELDS,
     NOT_CARRIED,
+    REQUIRED,
     SETTING_FLAG,
     WORKER_FIELDS,
     WORKER_SETTINGS,
+    Field,
     setting_problem,
 )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from notebook_do.model.declared import Json, PlainText, Resource, Secret, ServiceBinding
 
 if TYPE_CHECKING:
-    from notebook_do.model.assets import StaticAssets
+    from notebook_do.model.settings import StaticAssets
     from notebook_do.model.triggers import ObservedTrigger, Trigger
     from notebook_do.model.words import Lifecycle, MigrationTag, Module, NamespaceId, StableId, Storage, Where
 

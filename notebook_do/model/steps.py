@@ -1,4 +1,7 @@
-"""The steps of a plan: about one API call each, with what the state file holds after it. Values only."""
+"""The steps of a plan, about one API call each, and the class migrations that an upload carries. Values only.
+
+A step also holds what the state file holds after it, so that the deployer decides nothing.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,90 @@ from notebook_do.model.declared import Json
 from notebook_do.model.words import later
 
 if TYPE_CHECKING:
-    from notebook_do.model.assets import StaticAssets
-    from notebook_do.model.migration import Migration
+    from notebook_do.model.settings import StaticAssets
     from notebook_do.model.states import MovedClass, RecordedNamespace, RecordedWorker, ScriptBinding
     from notebook_do.model.triggers import Trigger
-    from notebook_do.model.words import Module, NamespaceId, StableId
+    from notebook_do.model.words import Lifecycle, MigrationTag, Module, NamespaceId, StableId, Storage
+
+# --- what happens to the namespaces of one script in one upload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateClass:
+    """A namespace begins."""
+
+    stable_id: StableId
+    class_name: str
+    storage: Storage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenameClass:
+    """A namespace gets another class name and keeps its objects."""
+
+    stable_id: StableId
+    namespace_id: NamespaceId
+    from_class: str
+    to_class: str
+    storage: Storage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferClass:
+    """A namespace moves to another script and keeps its objects; sent with the destination's upload.
+
+    In the `exports` form the source script's upload commits it: see `TransferredAway`.
+    """
+
+    stable_id: StableId
+    namespace_id: NamespaceId
+    from_script: str
+    from_class: str
+    to_class: str
+    storage: Storage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferredAway:
+    """The source side of a transfer in the `exports` form."""
+
+    stable_id: StableId
+    namespace_id: NamespaceId
+    class_name: str
+    to_script: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteClass:
+    """A namespace ends, with all its objects."""
+
+    stable_id: StableId
+    namespace_id: NamespaceId
+    class_name: str
+    storage: Storage
+
+
+ClassMigration = CreateClass | RenameClass | TransferClass | TransferredAway | DeleteClass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migration:
+    """The class migrations of one upload, in the order in which they apply, and how they go on the wire.
+
+    `classes` are the (class name, storage) pairs that the script hosts after the upload, sorted: the `exports`
+    form declares them all each time. Tags belong to the `migrations` form only.
+    """
+
+    wire: Lifecycle
+    class_migrations: tuple[ClassMigration, ...] = ()
+    classes: tuple[tuple[str, Storage], ...] = ()
+    old_tag: MigrationTag | None = None
+    new_tag: MigrationTag | None = None
+    told: bool = False
+    """`new_tag` is sent as the plan tells it, since another project must know it; else the deployer completes it."""
+
+
+# --- the steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import notebook_do as nd
 from notebook_do.local.rules.bounds import is_cron
-from notebook_do.model.crons import cron_problem
+from notebook_do.model.triggers import cron_problem
 
 TAKEN = [
     *("* * * * *", "*/30 * * * *", "45 * * * *", "0 17 * * sun", "0 17 * * 1", "10 7 * * mon-fri", "10 7 * * 2-6"),

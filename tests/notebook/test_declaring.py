@@ -16,7 +16,7 @@ import notebook_do.sessions.session as session_module
 from notebook_do import model
 from notebook_do.declare.cell import parse_cell
 from notebook_do.model import NAMESPACE_FIELDS, WORKER_FIELDS
-from notebook_do.model.fields import REQUIRED
+from notebook_do.model.worker import REQUIRED
 
 if TYPE_CHECKING:
     from pathlib import Path
