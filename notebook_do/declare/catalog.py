@@ -9,8 +9,8 @@ from dataclasses import fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, assert_never
 
-from notebook_do.declare.check import check
 from notebook_do.declare.hosts import Hosts, default_script_name
+from notebook_do.declare.making import check
 from notebook_do.errors import DeclarationError
 from notebook_do.model import (
     Assets,

@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
-from notebook_do.declare.check import check
 from notebook_do.declare.line import split_line
-from notebook_do.declare.making import Kind, missing, namespace_of, worker_of
+from notebook_do.declare.making import Kind, check, missing, namespace_of, worker_of
 from notebook_do.declare.options import option_of, read_declaration, settings_of, values_of
 from notebook_do.declare.tables import parse_tables
 from notebook_do.errors import CommandError, nearest

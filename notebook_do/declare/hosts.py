@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
-from notebook_do.declare.check import check_script_name
+from notebook_do.declare.making import check_script_name
 from notebook_do.errors import DeclarationError, nearest
 from notebook_do.model import (
     ClassBinding,

@@ -257,15 +257,19 @@ def line_of(kind: Kind, item: Namespace | Worker) -> str | None:
             if not all(to for _, to in bound):
                 return None
             words += [word for name, to in bound if to for word in (BINDING_FLAGS[to[0]].name, f"{name}={to[1]}")]
-        elif row.setting and row.is_set(item):
-            words += [SETTING_FLAG.name, f"{row.name}={Json(row.of(item)).text}"]
-        elif row.flag and row.is_set(item):
-            words += _written(row.flag, row.of(item))
+        elif row.is_set(item):
+            words += words_of(row, row.of(item))
     return None if any("\n" in word for word in words) else shlex.join(words)
 
 
+def words_of(row: Field, value: Any) -> list[str]:
+    """Return the words of a line that give a field a value which is not its default; none where no option does."""
+    if row.setting:
+        return [SETTING_FLAG.name, f"{row.name}={Json(value).text}"]
+    return _written(row.flag, value) if row.flag else []
+
+
 def _written(flag: Flag, value: Any) -> list[str]:
-    """Return the words that say a value which is not the default."""
     match value:
         case bool():
             return [flag.name, "on" if value else "off"] if flag.value else [flag.name]

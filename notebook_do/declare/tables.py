@@ -15,8 +15,7 @@ from functools import cached_property
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.declare.check import check
-from notebook_do.declare.making import FIELDS, Kind, field_problem, missing, namespace_of, worker_of
+from notebook_do.declare.making import FIELDS, Kind, check, field_problem, missing, namespace_of, worker_of
 from notebook_do.errors import DeclarationError, nearest
 from notebook_do.model import (
     BINDING_TYPES,

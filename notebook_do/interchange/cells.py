@@ -11,8 +11,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, assert_never
 
-from notebook_do.declare.check import STABLE_ID
-from notebook_do.declare.making import worker_of
+from notebook_do.declare.making import STABLE_ID, worker_of
 from notebook_do.declare.options import line_of
 from notebook_do.errors import CommandError, nearest
 from notebook_do.model import (

@@ -10,8 +10,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from notebook_do.declare.check import check
-from notebook_do.declare.making import FIELDS, Kind, binding_values, field_problem, namespace_of, worker_of
+from notebook_do.declare.making import FIELDS, Kind, binding_values, check, field_problem, namespace_of, worker_of
 from notebook_do.errors import DeclarationError, wrong_call
 from notebook_do.model import Namespace
 from notebook_do.model import Worker as WorkerDeclaration

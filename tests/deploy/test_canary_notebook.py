@@ -37,8 +37,8 @@ SCRIPT = f"""
 {SOURCE}
 # ---
 import notebook_do as nd
-from notebook_do.notebook.widgets.drafts import WorkerDraft
-from notebook_do.notebook.widgets.forms import WorkerForm
+from notebook_do.notebook.widgets.drafts import Draft
+from notebook_do.notebook.widgets.forms import Form
 from notebook_do.notebook.widgets.panel import DeployPanel
 session = nd.current()
 # ---
@@ -54,7 +54,7 @@ panel.button.click()
 panel.controller.wait(60)
 panel.controller.phase
 # ---
-WorkerForm(session, WorkerDraft.of(session.catalog.workers["api"]))
+Form(session, Draft.of(session.catalog.workers["api"]))
 # ---
 %durable fetch api /
 # ---

@@ -24,13 +24,15 @@ pytestmark = pytest.mark.browser
 DISPLAY = "display(shown, raw=True)"
 FORMS = """import json, notebook_do as nd
 from hostile import plan_of
-from notebook_do.notebook.widgets.forms import NamespaceForm, WorkerForm
-from notebook_do.notebook.widgets.drafts import BindingRow, NamespaceDraft, WorkerDraft
+from notebook_do.notebook.widgets.forms import Form
+from notebook_do.notebook.widgets.drafts import BindingRow, Draft
 from notebook_do.notebook.widgets.panel import DeployPanel
 evil = " ".join(json.load(open("strings.json")))
 session = nd.session("x")
-draft = WorkerDraft(id=evil, name=evil, compat_date=evil, rows=[BindingRow(name=evil, target=evil)], source=evil)
-display(NamespaceForm(session, NamespaceDraft(id=evil, class_name=evil, script=evil)), WorkerForm(session, draft))
+row = BindingRow(name=evil, target=evil)
+worker = Draft.new("worker", id=evil, name=evil, compatibility_date=evil, rows=[row], script=evil)
+namespace = Draft.new("namespace", id=evil, class_name=evil, script_name=evil)
+display(Form(session, namespace), Form(session, worker))
 display(DeployPanel(session, plan_of(evil.replace("$", ""))))  # labels typeset formulas; no stable ID holds a dollar
 """
 

@@ -18,7 +18,7 @@ PACKAGE = Path(notebook_do.__file__).parent
 FIELD = {
     "model/worker.py": (
         '    _setting("logpush", "switch", off=False),\n',
-        '    _setting("hints", "switch", off=False),\n',
+        '    _setting("hints", "switch", off=False, label="Hints"),\n',
     ),
     "sessions/declaring.py": (
         "        logpush: bool | None = None,\n",
@@ -53,6 +53,8 @@ from notebook_do.interchange.typescript import env_types
 from notebook_do.interchange.wrangler import wrangler_files
 from notebook_do.model import Module, Observed, ObservedScript, Recorded
 from notebook_do.notebook.completion import complete
+from notebook_do.notebook.widgets.drafts import Draft
+from notebook_do.notebook.widgets.forms import Form
 from notebook_do.plan.build import build_plan
 from notebook_do.sources.bundle import reader
 
@@ -114,6 +116,9 @@ print(json.dumps({
     "imported": found.declarations[0].options.value,
     "Python cell": "    hints=True," in imported(there, Module(name="a.js", content=b"1")).cells[0].splitlines(),
     "wrangler": json.loads(config)["hints"],
+    "form": Form(nd.session("s"), Draft.of(on)).inputs["hints"].value,
+    "its cell": Draft.new("worker", id="w", script=S, hints=True).cell().splitlines()[0],
+    "of its cell": Draft.of(on).declaration() == (on,),
 }))
 """,
     "binding type": """
@@ -153,6 +158,9 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "imported": {"hints": True},
         "Python cell": True,
         "wrangler": True,
+        "form": True,
+        "its cell": "%%durable worker w --setting hints=true",
+        "of its cell": True,
     },
     "binding type": {
         "toml": True,
@@ -172,7 +180,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize(("what", "edits"), [("field", FIELD), ("binding type", BINDING)], ids=["field", "type"])
 def test_a_made_up_one_is_known_everywhere(what: str, edits: dict[str, tuple[str, str]], tmp_path: Path) -> None:
-    """Python, TOML, line, completion, errors, upload, comparison, import, types and wrangler are made of the row."""
+    """Python, TOML, line, completion, forms, errors, upload, comparison, import, types, wrangler: all follow the row."""
     assert len(edits) <= 5
     copy = tmp_path / "notebook_do"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "local"))

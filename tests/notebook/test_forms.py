@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from notebook_do.notebook.widgets.drafts import NamespaceDraft, WorkerDraft
-from notebook_do.notebook.widgets.forms import NamespaceForm, WorkerForm
+from notebook_do.notebook.widgets.drafts import Draft
+from notebook_do.notebook.widgets.forms import Form
 from notebook_do.sessions.session import Session, open_session
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def session(cloud: Path) -> Session:
 
 def test_a_namespace_is_declared_by_typing_and_pressing(session: Session) -> None:
     """Save declares, says so, and offers the cell; nothing is sent."""
-    form = NamespaceForm(session, NamespaceDraft())
+    form = Form(session, Draft.new("namespace"))
     assert form.save.disabled
     form.inputs["id"].value = "counter"
     form.inputs["class_name"].value = "1Counter"
@@ -37,9 +37,9 @@ def test_a_namespace_is_declared_by_typing_and_pressing(session: Session) -> Non
 
 def test_a_worker_is_declared_with_binding_rows(session: Session) -> None:
     """Rows can be added, filled, found wrong and removed."""
-    form = WorkerForm(session, WorkerDraft())
+    form = Form(session, Draft.new("worker"))
     form.inputs["id"].value = "w"
-    form.inputs["source"].value = "export default {}"
+    form.inputs["script"].value = "export default {}"
     form.add.click()
     form.add.click()
     assert form.save.disabled
@@ -56,9 +56,23 @@ def test_a_worker_is_declared_with_binding_rows(session: Session) -> None:
     assert session.catalog.workers["w"].bindings["COUNTER"].stable_id == "counter"  # type: ignore[union-attr]
 
 
+def test_the_fields_stand_in_the_order_in_which_they_are_filled_in(session: Session) -> None:
+    """Lines first, then what is chosen, then boxes; a Worker's source is last, below its bindings."""
+    assert list(Form(session, Draft.new("namespace")).inputs) == [
+        *("id", "class_name", "script_name", "renamed_from", "sqlite", "protect"),
+    ]
+    form = Form(session, Draft.new("worker"))
+    assert list(form.inputs) == ["id", "name", "script", "compatibility_date", "lang"]
+    shown = [part.children[0] for part in form.widget.children[1:-2] if part is not form.rows]
+    assert [field.description for field in shown] == [
+        *("Worker", "Script name", "Compatibility date", "Language", "Add a binding", "Source"),
+    ]
+    assert form.inputs["name"].placeholder == "default: the id with -dev"
+
+
 def test_every_input_has_a_label(session: Session) -> None:
     """A screen reader can name each field."""
-    form = WorkerForm(session, WorkerDraft())
+    form = Form(session, Draft.new("worker"))
     form.add.click()
     fields = [*form.inputs.values(), *form.rows.children[0].children[0].children]
     assert all(field.description for field in fields)

@@ -1,79 +1,37 @@
 """What stands in a form, without widgets: its faults field by field, the cell that says the same, and its declaration.
 
-A form declares by the very cell that it shows, so the two cannot differ.
+Which fields there are, and how the cell says them, follows the rows of the table of fields. A form declares by the
+very cell that it shows, so the two cannot differ.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections import Counter
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from notebook_do.declare.cell import parse_cell
-from notebook_do.declare.check import STABLE_ID, check, check_identifier
-from notebook_do.declare.options import BINDING_FLAGS, bound_to
+from notebook_do.declare.making import (
+    FIELDS,
+    STABLE_ID,
+    WORKER_ID,
+    Kind,
+    check,
+    check_identifier,
+    namespace_of,
+    worker_of,
+)
+from notebook_do.declare.options import BINDING_FLAGS, bound_to, words_of
 from notebook_do.errors import DurableError
-from notebook_do.model import BINDING_TYPES, Bindings, Namespace, StableId, Worker
+from notebook_do.model import BINDING_TYPES, REQUIRED, Namespace, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from notebook_do.model import BindingValue, Declaration
+    from notebook_do.model import BindingValue, Declaration, Field
 
 KINDS = {row.toml or row.word.lower(): row.type for row in BINDING_TYPES.values() if row.flag}
 """By a person's word for what a row of the form binds, its binding type."""
 _WORDS = {type_: word for word, type_ in KINDS.items()}
-
-
-@dataclass(slots=True, kw_only=True)
-class NamespaceDraft:
-    """The fields of a namespace form."""
-
-    id: str = ""
-    class_name: str = ""
-    legacy_kv: bool = False
-    script: str = ""
-    renamed_from: str = ""
-    unprotected: bool = False
-
-    def faults(self) -> dict[str, str]:
-        """Give one sentence for each field that cannot be right as it stands."""
-        probe = Namespace(StableId("id"), class_name="Name")
-        id_ = StableId(self.id if STABLE_ID.fullmatch(self.id) else "other")
-        before = StableId(self.renamed_from) if self.renamed_from else None
-        tries: dict[str, Callable[[], None]] = {
-            "id": lambda: check(replace(probe, id=StableId(self.id))),
-            "class_name": lambda: check_identifier(self.class_name, "class name", None),
-            "script": lambda: check(replace(probe, script_name=self.script or None)),
-            "renamed_from": lambda: check(replace(probe, id=id_, renamed_from=before)),
-        }
-        return _faults(tries, {"id": self.id, "class_name": self.class_name})
-
-    def cell(self) -> str:
-        """Give the line that declares the same."""
-        words = ["namespace", self.id, "--class", self.class_name]
-        words += ["--kv"] * self.legacy_kv
-        words += ["--script", self.script] if self.script else []
-        words += ["--renamed-from", self.renamed_from] if self.renamed_from else []
-        words += ["--unprotect"] * self.unprotected
-        return f"%durable {shlex.join(words)}"
-
-    def declaration(self) -> tuple[Declaration, ...]:
-        """Read the cell. Raises what the magic would raise."""
-        return parse_cell(self.cell().removeprefix("%durable "), None)
-
-    @classmethod
-    def of(cls, item: Namespace) -> NamespaceDraft:
-        """Begin with what is declared."""
-        return cls(
-            id=item.id,
-            class_name=item.class_name,
-            legacy_kv=item.sqlite is False,
-            script=item.script_name or "",
-            renamed_from=item.renamed_from or "",
-            unprotected=not item.protect,
-        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,25 +44,38 @@ class BindingRow:
 
 
 @dataclass(slots=True, kw_only=True)
-class WorkerDraft:
-    """The fields of a Worker form."""
+class Draft:
+    """What stands in the form of one declaration.
 
-    id: str = ""
-    name: str = ""
-    lang: str = "js"
-    compat_date: str = ""
-    source: str = ""
+    `values` has by field its text, or of a switch whether its box is ticked; `id` is one of them. Begin with
+    `Draft.new` or `Draft.of`, which fill in the fields that are not given.
+    """
+
+    kind: Kind
+    values: dict[str, Any]
     rows: list[BindingRow] = field(default_factory=list)
 
+    @classmethod
+    def new(cls, kind: Kind, *, rows: list[BindingRow] | None = None, **values: Any) -> Draft:
+        """Return a form with these values, and with all else as it is in an empty one."""
+        empty = {name: row.takes != "switch" and (row.default if row.choices else "") for name, row in shown(kind)}
+        return cls(kind=kind, values={"id": "", **empty, **values}, rows=rows or [])
+
+    @classmethod
+    def of(cls, item: Declaration) -> Draft:
+        """Return a form of what is declared; what no field of it and no row can hold is not taken over."""
+        kind: Kind = "namespace" if isinstance(item, Namespace) else "worker"
+        values = {name: _typed(row, row.of(item)) for name, row in shown(kind)}
+        bound = item.bindings.items() if isinstance(item, Worker) else ()
+        rows = [row for name, value in bound if (row := _row_of(name, value))]
+        return cls.new(kind, rows=rows, id=item.id, **values)
+
     def faults(self) -> dict[str, str]:
-        """Give one sentence for each field that cannot be right; the fault of row N stands under `row N`."""
-        probe = Worker("id", script="x", bindings=Bindings("id", {}))
-        tries: dict[str, Callable[[], None]] = {
-            "id": lambda: check(replace(probe, id=self.id)),
-            "name": lambda: check(replace(probe, name=self.name or None)),
-            "compat_date": lambda: check(replace(probe, compatibility_date=self.compat_date or None)),
-        }
-        found = _faults(tries, {"id": self.id, "source": self.source.strip()})
+        """Return one sentence for each field that cannot be right; the fault of row N stands under `row N`."""
+        found = dict.fromkeys(self._lacking(), "is missing.")
+        for name in ("id", *(name for name, _ in shown(self.kind))):
+            if name not in found and (fault := self._fault(name)):
+                found[name] = fault
         names = Counter(row.name for row in self.rows)
         for at, row in enumerate(self.rows):
             fault = _row_fault(row)
@@ -113,43 +84,71 @@ class WorkerDraft:
         return found
 
     def cell(self) -> str:
-        """Give the cell that declares the same."""
-        words = ["worker", self.id]
-        words += ["--name", self.name] if self.name else []
-        words += ["--lang", self.lang] if self.lang != "js" else []
-        words += ["--compat-date", self.compat_date] if self.compat_date else []
-        for row in self.rows:
-            words += [_flag(row), f"{row.name}={row.target}" if row.target else row.name]
-        return f"%%durable {shlex.join(words)}\n{self.source}"
+        """Return the line, or the cell, that declares the same."""
+        words, body = [self.kind, self.values["id"]], None
+        for name, row in shown(self.kind):
+            if is_body(row):
+                body = self.values[name]
+            elif (value := _given(row, self.values[name])) not in (None, row.default):
+                words += words_of(row, value)
+        for one in self.rows:
+            words += [_flag(one), f"{one.name}={one.target}" if one.target else one.name]
+        line = f"%durable {shlex.join(words)}"
+        return line if body is None else f"%{line}\n{body}"
 
     def declaration(self) -> tuple[Declaration, ...]:
         """Read the cell. Raises what the magic would raise."""
-        line, _, body = self.cell().removeprefix("%%durable ").partition("\n")
+        text = self.cell().lstrip("%").removeprefix("durable ")
+        if not any(is_body(row) for _, row in shown(self.kind)):
+            return parse_cell(text, None)
+        line, _, body = text.partition("\n")
         return parse_cell(line, body)
 
-    @classmethod
-    def of(cls, item: Worker) -> WorkerDraft:
-        """Begin with what is declared; bindings that a row cannot hold are not taken over."""
-        rows = [row for name, value in item.bindings.items() if (row := _row_of(name, value))]
-        return cls(
-            id=item.id,
-            name=item.name or "",
-            lang=item.lang,
-            compat_date=item.compatibility_date or "",
-            source=item.script or "",
-            rows=rows,
-        )
+    def _lacking(self) -> list[str]:
+        """List the fields that must be given and are not."""
+        values = self.values
+        needed = [n for n, row in shown(self.kind) if row.default is REQUIRED and not values[n]]
+        bodies = [n for n, row in shown(self.kind) if is_body(row) and not values[n].strip()]
+        return [*([] if values["id"] else ["id"]), *needed, *bodies]
+
+    def _fault(self, name: str) -> str:
+        """Return what is wrong with one field, told by a declaration that has this field alone of the form's."""
+        form = STABLE_ID if self.kind == "namespace" else WORKER_ID
+        id_ = self.values["id"] if name == "id" or form.fullmatch(self.values["id"]) else "other"
+        given: dict[str, Any] = {"class_name": "Name"} if self.kind == "namespace" else {"script": "x"}
+        if name != "id":
+            given[name] = _given(FIELDS[self.kind][name], self.values[name])
+        try:
+            check(namespace_of(id_, given, None) if self.kind == "namespace" else worker_of(id_, given, None))
+        except DurableError as error:
+            # The field stands beside it: whose it is need not be said again.
+            return error.message if name == "id" else error.message.split(f" {id_}: ", 1)[-1]
+        return ""
 
 
-def _faults(tries: dict[str, Callable[[], None]], needed: dict[str, str]) -> dict[str, str]:
-    found = {name: "is missing." for name, value in needed.items() if not value}
-    for name, attempt in tries.items():
-        if name not in found:
-            try:
-                attempt()
-            except DurableError as error:
-                found[name] = error.message
-    return found
+def shown(kind: Kind) -> list[tuple[str, Field]]:
+    """List the fields that a form has, by name, in the order of the table."""
+    return [(name, row) for name, row in FIELDS[kind].items() if row.label]
+
+
+def is_body(row: Field) -> bool:
+    """Return whether a field is the body of the cell: a text for which the line has no option."""
+    return row.takes == "text" and row.flag is None
+
+
+def _given(row: Field, typed: Any) -> Any:
+    """Return what a text or a box says, in the form that its field takes; None where it says nothing."""
+    if row.takes != "switch":
+        return typed or None
+    ticked = True if row.sets is None else row.sets
+    return ticked if typed else None
+
+
+def _typed(row: Field, value: Any) -> Any:
+    """Return the text or the box that says a value: the reverse of `_given`."""
+    if row.takes != "switch":
+        return value or ""
+    return value is (True if row.sets is None else row.sets)
 
 
 def _row_fault(row: BindingRow) -> str:

@@ -1,6 +1,7 @@
-"""The forms: core widgets around a draft. Each field is checked while it is typed; Save declares and shows the cell.
+"""The form of a declaration: core widgets around a draft, one for each field that its table has a label for.
 
-Saving declares only: it sends nothing, like the cell that it stands for.
+Each field is checked while it is typed; Save declares and shows the cell. Saving declares only: it sends nothing, like
+the cell that it stands for.
 """
 
 from __future__ import annotations
@@ -10,20 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
+from notebook_do.declare.making import FIELDS, Kind
 from notebook_do.errors import CommandError, DurableError
 from notebook_do.notebook import deploying
 from notebook_do.notebook.shells import shell_of
 from notebook_do.notebook.views import documents as views
 from notebook_do.notebook.views import html
 from notebook_do.notebook.views.blocks import Block, Code, Folded, Header, Line, Tone
-from notebook_do.notebook.widgets.drafts import KINDS, BindingRow, NamespaceDraft, WorkerDraft
+from notebook_do.notebook.widgets.drafts import KINDS, BindingRow, Draft, is_body, shown
 from notebook_do.sessions.session import current
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from notebook_do.display import Shown
-    from notebook_do.model import Namespace, Worker
+    from notebook_do.model import Declaration, Field
     from notebook_do.notebook.commands import Call
     from notebook_do.sessions.session import Session
 
@@ -31,11 +33,9 @@ _LABEL = {"description_width": "11em"}
 
 
 class Form:
-    """Fields with a line under each, and Save. `draft` is what stands in them."""
+    """The fields of one declaration with a line under each, and Save. `draft` is what stands in them."""
 
-    title = ""
-
-    def __init__(self, session: Session, draft: NamespaceDraft | WorkerDraft) -> None:
+    def __init__(self, session: Session, draft: Draft) -> None:
         self.session, self.draft = session, draft
         self.faults: dict[str, Any] = {}
         self.inputs: dict[str, Any] = {}
@@ -44,47 +44,50 @@ class Form:
         self.outcome = w.HTML()
         self.save.on_click(lambda _: self._guarded(self._save))
         self.show_cell.on_click(lambda _: self._guarded(self._show))
+        title, label, example = _BEGINS[draft.kind]
         facts = (("session", session.name), ("stage", session.stage))
         self.widget = w.VBox(
             [
-                w.HTML(html.render((Header(self.title, facts),))),
-                *self.fields(),
+                w.HTML(html.render((Header(title, facts),))),
+                self._bound("id", _line(draft.values["id"], label, example)),
+                *self._fields(),
                 w.HBox([self.save, self.show_cell]),
                 self.outcome,
             ]
         )
         self.check()
 
-    def fields(self) -> Iterable[Any]:
-        """Give the widgets of the fields."""
-        raise NotImplementedError
-
     def _repr_mimebundle_(self, **options: Any) -> Any:
         return self.widget._repr_mimebundle_(**options)
 
-    def text(self, name: str, label: str, options: Iterable[str] = (), **more: Any) -> Any:
-        """Make a labelled field for the draft's `name`, with suggestions, and the line for its fault."""
-        kind = w.Textarea if more.pop("lines", None) else w.Combobox
-        given = {} if kind is w.Textarea else {"options": tuple(options), "ensure_option": False}
-        field = kind(
-            value=getattr(self.draft, name),
-            description=label,
-            style=_LABEL,
-            layout=w.Layout(width="42em"),
-            **given,
-            **more,
-        )
-        return self._bound(name, field)
+    def _fields(self) -> list[Any]:
+        """Return a widget a field: lines, choices, boxes to tick, then the bindings in rows, and the body last."""
+        rows = dict(sorted(shown(self.draft.kind), key=lambda entry: _place(entry[1])))
+        made = {name: self._bound(name, self._input(name, row)) for name, row in rows.items()}
+        bodies = [made[name] for name, row in rows.items() if is_body(row)]
+        return [*(one for one in made.values() if one not in bodies), *self._bindings(), *bodies]
 
-    def tick(self, name: str, label: str) -> Any:
-        """Make a checkbox for the draft's `name`."""
-        wide = w.Layout(width="42em")
-        field = w.Checkbox(value=getattr(self.draft, name), description=label, indent=True, style=_LABEL, layout=wide)
-        return self._bound(name, field)
+    def _input(self, name: str, row: Field) -> Any:
+        """Return the widget in which a field is typed, chosen or ticked."""
+        value = self.draft.values[name]
+        if row.takes == "switch":
+            return w.Checkbox(value=value, description=row.label, indent=True, style=_LABEL, layout=_wide())
+        if row.choices:
+            return w.Dropdown(options=row.choices, value=value, description=row.label, style=_LABEL)
+        if is_body(row):
+            return w.Textarea(value=value, description=row.label, style=_LABEL, layout=_wide(), rows=14)
+        completes = row.flag.completes if row.flag else ""
+        return _line(value, row.label, row.example.format(stage=self.session.stage), self._known(completes))
+
+    def _known(self, completes: str) -> list[str]:
+        """Return the declared names that may stand in a field, to be offered while it is typed."""
+        catalog = self.session.catalog
+        known: Mapping[str, Iterable[str]] = {"reachable": catalog.workers, "namespace": catalog.namespaces}
+        return sorted(known.get(completes, ()))
 
     def _bound(self, name: str, field: Any) -> Any:
         def typed(change: Any) -> None:
-            setattr(self.draft, name, change["new"])
+            self.draft.values[name] = change["new"]
             self.check()
 
         field.observe(typed, names="value")
@@ -117,49 +120,17 @@ class Form:
         declared = self.session.declare(*self.draft.declaration())
         return (*views.document_of(views.Declared(declared)), *self._show())
 
+    # --- bindings
 
-class NamespaceForm(Form):
-    """A Durable Object namespace."""
-
-    title = "Durable Object namespace"
-    draft: NamespaceDraft
-
-    def fields(self) -> Iterable[Any]:
-        """Give the fields of a namespace."""
-        workers, namespaces = sorted(self.session.catalog.workers), sorted(self.session.catalog.namespaces)
-        return (
-            self.text("id", "Stable ID", placeholder="its permanent name, such as counter"),
-            self.text("class_name", "Class", placeholder="the exported class, such as Counter"),
-            self.text("script", "Hosting Worker", workers, placeholder="only where several Workers bind it"),
-            self.text("renamed_from", "Renamed from", namespaces, placeholder="the stable ID that this one replaces"),
-            self.tick("legacy_kv", "Legacy KV storage instead of SQLite"),
-            self.tick("unprotected", "Allow it to be destroyed later"),
-        )
-
-
-class WorkerForm(Form):
-    """A Worker with its bindings as rows and its source."""
-
-    title = "Worker"
-    draft: WorkerDraft
-
-    def fields(self) -> Iterable[Any]:
-        """Give the fields of a Worker."""
+    def _bindings(self) -> list[Any]:
+        """Return the rows of the bindings, and the button that adds one; nothing where there can be none."""
+        if not any(row.takes == "bindings" for row in FIELDS[self.draft.kind].values()):
+            return []
         self.rows = w.VBox()
         self.add = w.Button(description="Add a binding", layout=w.Layout(width="auto"))
         self.add.on_click(lambda _: self._change_rows([*self.draft.rows, BindingRow()]))
-        lang = w.Dropdown(options=("js", "ts", "py"), value=self.draft.lang, description="Language", style=_LABEL)
-        fields = (
-            self.text("id", "Worker", placeholder="its id in this session, such as my-worker"),
-            self.text("name", "Script name", placeholder=f"default: the id with -{self.session.stage}"),
-            self.text("compat_date", "Compatibility date", placeholder="YYYY-MM-DD; default: the newest"),
-            self._bound("lang", lang),
-            self.rows,
-            w.HBox([self.add]),
-            self.text("source", "Source", lines=True, rows=14),
-        )
         self._change_rows(self.draft.rows)
-        return fields
+        return [self.rows, w.HBox([self.add])]
 
     def _change_rows(self, rows: list[BindingRow]) -> None:
         self.draft.rows = rows
@@ -189,6 +160,35 @@ class WorkerForm(Form):
         self.check()
 
 
+_BEGINS: Mapping[Kind, tuple[str, str, str]] = {
+    "namespace": ("Durable Object namespace", "Stable ID", "its permanent name, such as counter"),
+    "worker": ("Worker", "Worker", "its id in this session, such as my-worker"),
+}
+"""By kind, the title of its form, and label and example of the id."""
+
+
+def _wide() -> Any:
+    return w.Layout(width="42em")
+
+
+def _line(value: str, label: str, example: str, known: Iterable[str] = ()) -> Any:
+    """Return a field of one line, in which anything may be typed and what is known is offered."""
+    return w.Combobox(
+        value=value,
+        description=label,
+        placeholder=example,
+        options=tuple(known),
+        ensure_option=False,
+        style=_LABEL,
+        layout=_wide(),
+    )
+
+
+def _place(row: Field) -> int:
+    """Return where a field stands among the others: lines, choices, boxes to tick."""
+    return 2 if row.takes == "switch" else 1 if row.choices else 0
+
+
 def show(call: Call) -> Shown | Form | None:
     """Show the form that was asked for, or how to do without one."""
     session, what, id_ = current(), call.options.what, call.options.id
@@ -200,16 +200,14 @@ def show(call: Call) -> Shown | Form | None:
     known: Any = session.catalog.namespaces if what == "namespace" else session.catalog.workers
     if id_ and id_ not in known:
         raise CommandError(f"%durable form: no {what} {id_} is declared; leave the id out for a new one.")
-    return _namespace_form(session, known.get(id_)) if what == "namespace" else _worker_form(session, known.get(id_))
+    return Form(session, _begun(what, known[id_]) if id_ else Draft.new(what))
 
 
-def _namespace_form(session: Session, item: Namespace | None) -> Form:
-    if item and NamespaceDraft.of(item).declaration() != (item,):
-        raise CommandError(f"%durable form: namespace {item.id} has options that a form cannot hold; edit its cell.")
-    return NamespaceForm(session, NamespaceDraft.of(item) if item else NamespaceDraft())
-
-
-def _worker_form(session: Session, item: Worker | None) -> Form:
-    if item and (item.script is None or WorkerDraft.of(item).declaration() != (item,)):
-        raise CommandError(f"%durable form: Worker {item.id} has options that a form cannot hold; edit its cell.")
-    return WorkerForm(session, WorkerDraft.of(item) if item else WorkerDraft())
+def _begun(kind: Kind, item: Declaration) -> Draft:
+    """Return the form of what is declared; raises CommandError where saving it again would lose something."""
+    draft = Draft.of(item)
+    without_body = any(is_body(row) and row.of(item) is None for _, row in shown(kind))
+    if without_body or draft.declaration() != (item,):
+        noun = "Worker" if kind == "worker" else kind
+        raise CommandError(f"%durable form: {noun} {item.id} has options that a form cannot hold; edit its cell.")
+    return draft
