@@ -71,11 +71,13 @@ if TYPE_CHECKING:
     )
     from notebook_do.plan.plan import Plan
     from notebook_do.sessions.declaring import DurableObjectNamespace, Worker
-    from notebook_do.sessions.session import Session, current
-    from notebook_do.sessions.session import open_session as session
+    from notebook_do.sessions.opening import current
+    from notebook_do.sessions.opening import open_session as session
+    from notebook_do.sessions.session import Session
 
 _HOMES = {
-    **dict.fromkeys(("Session", "current", "session"), "sessions.session"),
+    **dict.fromkeys(("current", "session"), "sessions.opening"),
+    "Session": "sessions.session",
     **dict.fromkeys(("DurableObjectNamespace", "Worker"), "sessions.declaring"),
     "Plan": "plan.plan",
     "DeployResult": "deploy.result",

@@ -15,7 +15,7 @@ import platformdirs
 import pytest
 from hypothesis import HealthCheck, settings
 
-import notebook_do.sessions.session as session_module
+import notebook_do.sessions.opening as session_module
 from notebook_do.local.process import launch
 from notebook_do.local.process.home import Home, Seat
 from notebook_do.settings import SETTINGS

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import notebook_do as nd
-import notebook_do.sessions.session as session_module
+import notebook_do.sessions.opening as session_module
 from notebook_do.errors import PlanRefused
 from notebook_do.model.steps import SetMark
 from notebook_do.plan.namespaces.marks import op_of, read_mark

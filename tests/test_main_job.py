@@ -224,7 +224,7 @@ def test_a_kernel_restart_keeps_objects_and_identity(shell: InteractiveShell) ->
     assert answer(shell, "my-worker") == "1"
     nd.current().close()
     launch.stop()
-    import notebook_do.sessions.session as session_module
+    import notebook_do.sessions.opening as session_module
 
     session_module._current = None
     for cell in cells:

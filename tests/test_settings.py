@@ -10,7 +10,7 @@ from traitlets.config import Config
 
 from notebook_do.bridge import bridge
 from notebook_do.errors import CommandError
-from notebook_do.sessions.session import current, open_session
+from notebook_do.sessions.opening import current, open_session
 from notebook_do.settings import SETTINGS, configured, settled
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
-from notebook_do import refusing
+from notebook_do.cloudflare import refusing
 from notebook_do.cloudflare.answer import LARGEST_ANSWER, Answer, NoAnswer, dict_of, list_of, pages, read, read_all
 from notebook_do.cloudflare.retry import Pace
 from notebook_do.credentials.addresses import PROXY_VARIABLE, allowed_base_url, origin_of, proxy_for

@@ -78,6 +78,11 @@ class Catalog:
         """Give the script name of a declared Worker."""
         return default_script_name(self._workers[worker], stage)
 
+    def entrypoints(self, stage: str) -> dict[str, str]:
+        """Return the source files by script name, of the Workers that are declared with one."""
+        found = {self.script_name(w.id, stage): w.entrypoint for w in self._workers.values()}
+        return {name: file for name, file in found.items() if file is not None}
+
     def places(self, stage: str) -> dict[str, tuple[str, str]]:
         """Give script and class of the declared namespaces by stable ID; none while the names cannot be resolved."""
         try:

@@ -7,12 +7,13 @@ never be applied to another.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.cloudflare.answer import objects_in
-from notebook_do.errors import TargetError
+from notebook_do.errors import DurableError, TargetError
 from notebook_do.model.steps import MakeQueue
 
 if TYPE_CHECKING:
@@ -119,6 +120,48 @@ async def connect_cloudflare(account: str | None, token: Token) -> Connection:
         rate=rate_of(origin),
         cautions=await _cautions(base_url, account_id, token),
     )
+
+
+class Connecting:
+    """The connection of one session, found when it is first needed. `progress` is told of the runtime's download."""
+
+    def __init__(self, target: Target, account: str | None) -> None:
+        self.target, self.account = target, account
+        self.progress: Callable[[int, int], None] | None = None
+        self._local: LocalTarget | None = None
+        self._cloudflare: Connection | None = None
+        self._token: Token | None = None
+
+    async def connect(self) -> Connection:
+        """Reach the target; the local one is looked up each time, so that a stopped server starts again."""
+        if self.target == "local":
+            connection, self._local = await asyncio.to_thread(connect_local, self.progress)
+            return connection
+        if self._cloudflare is None:
+            try:
+                self._cloudflare = await connect_cloudflare(self.account, self._find_token())
+            except DurableError:
+                self._token = None  # it may be the wrong one: look, or ask, again
+                raise
+        return self._cloudflare
+
+    def ask_first(self) -> None:
+        """Find the API token of a session on Cloudflare: a kernel can ask for it only on the thread of its cells."""
+        if self.target == "cloudflare":
+            self._find_token()
+
+    def release(self) -> None:
+        """Let go of the local target; it ends when its last user is gone."""
+        if self._local is not None:
+            self._local.release()
+            self._local = None
+
+    def _find_token(self) -> Token:
+        if self._token is None:
+            from notebook_do.credentials.token import find_token
+
+            self._token, _ = find_token()
+        return self._token
 
 
 async def _cautions(base_url: str, account_id: str, token: Token) -> tuple[str, ...]:

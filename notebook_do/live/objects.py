@@ -13,7 +13,7 @@ from notebook_do.errors import CommandError, nearest
 from notebook_do.live.observe import observe_objects, observe_scripts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from notebook_do.live.connection import Connection
     from notebook_do.model import NamespaceId, Recorded
@@ -34,6 +34,13 @@ async def live_scripts(connection: Connection) -> frozenset[str]:
         return frozenset(await observe_scripts(client))
 
 
+def must_be_live(worker: str, live: Collection[str], declared: Iterable[str]) -> None:
+    """Raise CommandError for a Worker that is not among the `live` scripts, with the nearest name that there is."""
+    if worker not in live:
+        hint = nearest(worker, sorted({*declared, *live})) if live else "deploy it first."
+        raise CommandError(f"fetch: no Worker {worker} is declared or live; {hint}")
+
+
 async def object_rows(
     connection: Connection, recorded: Recorded, stable_id: str, limit: int | None, after: str | None
 ) -> tuple[tuple[dict[str, Any], ...], bool]:
@@ -47,6 +54,16 @@ async def object_rows(
     async with connection.client() as client:
         found, more = await observe_objects(client, namespace_id, most=limit, after=after)
     return tuple({"stable_id": stable_id, **asdict(one)} for one in found), more
+
+
+def going_on(stable_id: str, rows: Sequence[dict[str, Any]], *, more: bool) -> dict[str, Any]:
+    """Return what the frame of these objects says below them and in its `attrs`, where there are `more`."""
+    if not more:
+        return {"read": len(rows), "more": False}
+    last = rows[-1]["object_id"]
+    hint = f"go on with after={last!r} (%durable objects {stable_id} --after {last})"
+    said = f"{len(rows):,} were read, and there are more: {hint}."
+    return {"said": said, "read": len(rows), "more": True, "after": last}
 
 
 async def value_rows(

@@ -12,7 +12,7 @@ from notebook_do.errors import CommandError
 from notebook_do.notebook import deploying, exploring, records, verbs
 from notebook_do.notebook.views.blocks import Line
 from notebook_do.notebook.views.documents import Declared, View, hints
-from notebook_do.sessions.session import current, prepared, use
+from notebook_do.sessions.opening import current, prepared, use
 
 if TYPE_CHECKING:
     from types import SimpleNamespace
@@ -71,7 +71,7 @@ def session(call: Call) -> Shown:
     o = call.options
     given = {"stage": o.stage, "target": o.target, "account": o.account, "state": o.state, "lock": o.lock}
     opened = prepared(o.name, given)
-    opened.progress = Download(call.ip)
+    opened.connecting.progress = Download(call.ip)
     try:
         status = opened.status()
     except BaseException:  # an interrupted prompt for the token as well

@@ -32,7 +32,7 @@ class Names:
     """The names that the open session knows: declared, recorded, and live when last looked; none without a session."""
 
     def __init__(self) -> None:
-        module = sys.modules.get("notebook_do.sessions.session")  # without it no session can be open
+        module = sys.modules.get("notebook_do.sessions.opening")  # without it no session can be open
         self.workers: list[str] = []
         self.namespaces: list[str] = []
         self.classes: list[str] = []

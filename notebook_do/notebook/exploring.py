@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import CommandError
-from notebook_do.sessions.session import current
+from notebook_do.sessions.opening import current
 
 if TYPE_CHECKING:
     import pandas as pd

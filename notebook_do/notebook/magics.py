@@ -215,7 +215,7 @@ def load(ip: Any) -> Any:
 def unload(ip: Any) -> None:
     """Take away all that `load` put in, and stop what was started since. The open session keeps its declarations."""
     _take_away(ip)
-    if (session := sys.modules.get("notebook_do.sessions.session")) is not None:  # without it nothing was started
+    if (session := sys.modules.get("notebook_do.sessions.opening")) is not None:  # without it nothing was started
         session.close_all()
 
 

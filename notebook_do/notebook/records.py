@@ -12,7 +12,7 @@ from notebook_do.display import Table
 from notebook_do.errors import CommandError, CredentialError
 from notebook_do.notebook.views.blocks import Code, Header, Item, Items, Line, Tone
 from notebook_do.notebook.views.documents import View
-from notebook_do.sessions.session import current
+from notebook_do.sessions.opening import current
 
 if TYPE_CHECKING:
     from notebook_do.display import Shown

@@ -14,7 +14,7 @@ from notebook_do.declare.making import FIELDS, Kind, binding_values, check, fiel
 from notebook_do.errors import DeclarationError, wrong_call
 from notebook_do.model import Namespace
 from notebook_do.model import Worker as WorkerDeclaration
-from notebook_do.sessions.session import register
+from notebook_do.sessions.opening import register
 
 if TYPE_CHECKING:
     from notebook_do.model import Module, Where

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import notebook_do as nd
-import notebook_do.sessions.session as session_module
+import notebook_do.sessions.opening as session_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

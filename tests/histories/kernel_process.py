@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "deploy"))
 from crashing import Killer  # noqa: E402
 
 import notebook_do as nd  # noqa: E402
-import notebook_do.sessions.session as session_module  # noqa: E402
+import notebook_do.sessions.opening as session_module  # noqa: E402
 from notebook_do.bridge import bridge  # noqa: E402
 from notebook_do.cloudflare.retry import Pace  # noqa: E402
 

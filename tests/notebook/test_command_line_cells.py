@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-import notebook_do.sessions.session as session_module
-from notebook_do import refusing
+import notebook_do.sessions.opening as session_module
+from notebook_do.cloudflare import refusing
 from notebook_do.errors import DurableError
 from notebook_do.notebook import commands
 from notebook_do.notebook.runbook import batch
@@ -59,12 +59,12 @@ def book(path: Path, *cells: str | tuple[str, str]) -> Path:
 
 def declare(
     place: Path, *cells: str | tuple[str, str], options: dict[str, str] | None = None, **parameters: Any
-) -> tuple[dict[str, Any], refusing.Imposed]:
+) -> tuple[dict[str, Any], session_module.Imposed]:
     """Run what the command line runs of these cells; give what it opened and declared."""
     file = book(place / "book.ipynb", *cells)
     asked = batch.Asked(verb="plan", words=(), file=file, options=options or {}, parameters=parameters, line="")
     shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
-    with refusing.imposing(refusing.Imposed(options=options or {})) as imposed:
+    with refusing.imposing(session_module.Imposed(options=options or {})) as imposed:
         batch.declare(asked, file.read_text(), shell)
     session = session_module.current()
     found = {
@@ -433,8 +433,8 @@ FAILS: dict[str, tuple[tuple[str | tuple[str, str], ...], str]] = {
         "changes notebook_do itself (notebook_do.notebook.commands.RUN['plan'])",
     ),
     "patched refusal": (
-        (OPEN, worker("a"), "import notebook_do.refusing as r\nr.check = lambda m: None"),
-        "changes notebook_do itself (notebook_do.refusing.check)",
+        (OPEN, worker("a"), "import notebook_do.cloudflare.refusing as r\nr.check = lambda m: None"),
+        "changes notebook_do itself (notebook_do.cloudflare.refusing.check)",
     ),
     "exec": (
         (OPEN, "exec(\"nd.Worker('a', script='x')\")"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from IPython.core.completer import provisionalcompleter
 
-from notebook_do.sessions.session import current, open_session
+from notebook_do.sessions.opening import current, open_session
 
 if TYPE_CHECKING:
     from pathlib import Path

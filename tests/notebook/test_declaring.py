@@ -12,7 +12,7 @@ import pytest
 from IPython.core.completer import provisionalcompleter
 
 import notebook_do as nd
-import notebook_do.sessions.session as session_module
+import notebook_do.sessions.opening as session_module
 from notebook_do import model
 from notebook_do.declare.cell import parse_cell
 from notebook_do.model import NAMESPACE_FIELDS, WORKER_FIELDS

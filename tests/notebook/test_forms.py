@@ -8,10 +8,12 @@ import pytest
 
 from notebook_do.notebook.widgets.drafts import Draft
 from notebook_do.notebook.widgets.forms import Form
-from notebook_do.sessions.session import Session, open_session
+from notebook_do.sessions.opening import open_session
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from notebook_do.sessions.session import Session
 
 
 @pytest.fixture

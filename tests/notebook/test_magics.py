@@ -24,7 +24,7 @@ from notebook_do.errors import (
 )
 from notebook_do.notebook import verbs
 from notebook_do.notebook.magics import uncommented
-from notebook_do.sessions.session import current, open_session
+from notebook_do.sessions.opening import current, open_session
 
 COUNTER = """import { DurableObject } from "cloudflare:workers";
 export class Counter extends DurableObject {

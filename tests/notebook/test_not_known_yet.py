@@ -11,7 +11,7 @@ from test_magics import declare, run
 
 from notebook_do.errors import DeployError, StalePlan
 from notebook_do.plan.plan import Undecided
-from notebook_do.sessions.session import current
+from notebook_do.sessions.opening import current
 from notebook_do.state.journal import Intent, Journal
 
 if TYPE_CHECKING:

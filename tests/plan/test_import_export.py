@@ -18,7 +18,7 @@ from notebook_do.interchange.wrangler import wrangler_files
 from notebook_do.live.adopt import adopted
 from notebook_do.model import Json, Module, ModuleKind, Recorded
 from notebook_do.model.steps import Upload
-from notebook_do.sessions import declaring, session
+from notebook_do.sessions import declaring, opening
 from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def run_cells(imported: Imported, folder: Path, monkeypatch: pytest.MonkeyPatch)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(session, "_current", SimpleNamespace(catalog=catalog, declare=catalog.declare))
+    monkeypatch.setattr(opening, "_current", SimpleNamespace(catalog=catalog, declare=catalog.declare))
     for cell in imported.cells:
         first, _, rest = cell.partition("\n")
         if first.startswith("%%durable"):

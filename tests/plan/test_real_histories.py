@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from plan_world import Configuration, Place
 
 import notebook_do as nd
-import notebook_do.sessions.session as session_module
+import notebook_do.sessions.opening as session_module
 from notebook_do.local.process import launch
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 import notebook_do as nd
-import notebook_do.sessions.session as session_module
+import notebook_do.sessions.opening as session_module
 
 if TYPE_CHECKING:
     from pathlib import Path

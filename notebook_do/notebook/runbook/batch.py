@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from notebook_do import refusing
+from notebook_do.cloudflare import refusing
 from notebook_do.declare.cell import parse_cell
 from notebook_do.deploy.result import DeployResult
 from notebook_do.display import clean
@@ -29,13 +29,12 @@ from notebook_do.notebook.runbook.running import open_default, run_cells, told
 from notebook_do.notebook.runbook.statements import Cell
 from notebook_do.notebook.views.as_json import written
 from notebook_do.plan.plan import Plan
-from notebook_do.sessions.session import current
+from notebook_do.sessions.opening import Imposed, current
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from notebook_do.refusing import Imposed
 
 _PLANS = {"plan", "deploy", "destroy"}
 
@@ -67,7 +66,7 @@ def run(asked: Asked) -> tuple[str, int]:
     os.chdir(asked.file.resolve().parent)
     sys.path[:] = ["", *(place for place in sys.path if place)]  # as in a kernel: modules beside the notebook are found
     shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
-    with refusing.imposing(refusing.Imposed(options=asked.options, place=asked.file.name)) as imposed:
+    with refusing.imposing(Imposed(options=asked.options, place=asked.file.name)) as imposed:
         declare(asked, declarations, shell)
         call = Call(ip=shell, verb=asked.verb, words=(), body=None, where=Where(), options=options, source=asked.line)
         _say(imposed, beside=asked.verb in _PLANS and not options.json)

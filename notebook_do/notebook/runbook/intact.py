@@ -7,7 +7,7 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from notebook_do.errors import CommandError
-from notebook_do.sessions.session import current
+from notebook_do.sessions.opening import current
 
 _KINDS = (type, FunctionType, MethodType, property, staticmethod, classmethod)
 

@@ -9,14 +9,14 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from notebook_do import refusing
+from notebook_do.cloudflare import refusing
 from notebook_do.errors import CommandError, DurableError
 from notebook_do.notebook import magics, verbs
 from notebook_do.notebook.commands import RUN, Call, declare
 from notebook_do.notebook.runbook import intact
 from notebook_do.notebook.runbook.concerned import Step, steps
 from notebook_do.notebook.runbook.statements import READS, assigned
-from notebook_do.sessions.session import current, open_session
+from notebook_do.sessions.opening import Imposed, current, in_force, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ def run_cells(cells: Sequence[Cell], shell: Any, *, parameters: Mapping[str, Any
     magic, press = magics.load(shell), os.environ.get("NOTEBOOK_DO_DEPLOY")
     declared: list[str] = []
     before = intact.seen()
-    with refusing.imposing(refusing.imposed or refusing.Imposed(options={})) as imposed, _silent():
+    with refusing.imposing(in_force() or Imposed(options={})) as imposed, _silent():
         for step in planned:
             cell = cells[step.cell]
             imposed.place = cell.place
@@ -62,7 +62,7 @@ def run_cells(cells: Sequence[Cell], shell: Any, *, parameters: Mapping[str, Any
 
 def open_default(stem: str) -> None:
     """Open the session that is called like the file, with what was declared while none was open."""
-    imposed = refusing.imposed
+    imposed = in_force()
     session = open_session(stem if imposed is None else str(imposed.options.get("name", stem)))
     if imposed is not None:
         imposed.default = imposed.place

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from notebook_do.deploy.result import DeployResult
+    from notebook_do.live.inventory import Status
     from notebook_do.model import Declaration
-    from notebook_do.sessions.session import Status
 
 T = TypeVar("T", Namespace, Worker)
 
@@ -82,9 +82,9 @@ def document_of(value: Shown) -> Document:
         case Table():
             return table_document(value)
     from notebook_do.deploy.result import DeployResult
+    from notebook_do.live.inventory import Status
     from notebook_do.notebook.deploying import Waiting
     from notebook_do.notebook.views.answer import Answer, answer_document
-    from notebook_do.sessions.session import Status
 
     match value:
         case Waiting():
@@ -100,7 +100,7 @@ def document_of(value: Shown) -> Document:
 
 def _declared(items: tuple[Declaration, ...]) -> Document:
     """Show declarations with the bindings around them, as the session that they are declared in knows these."""
-    from notebook_do.sessions.session import current
+    from notebook_do.sessions.opening import current
 
     try:
         session = current()

@@ -19,7 +19,7 @@ from notebook_do.notebook.views import documents as views
 from notebook_do.notebook.views import html
 from notebook_do.notebook.views.blocks import Block, Code, Folded, Header, Line, Tone
 from notebook_do.notebook.widgets.drafts import KINDS, BindingRow, Draft, is_body, shown
-from notebook_do.sessions.session import current
+from notebook_do.sessions.opening import current
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
