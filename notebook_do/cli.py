@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from notebook_do.display import clean, coloured
 from notebook_do.errors import CommandError, ConsentRequired, DurableError, PlanRefused, StalePlan
-from notebook_do.notebook.verbs import OF_SESSION, ON_COMMAND_LINE, nearest, usage
+from notebook_do.notebook.verbs import OF_SESSION, ON_COMMAND_LINE, did_you_mean, usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -213,7 +213,7 @@ def _inject(notebook: Any, parameters: list[tuple[str, Any]]) -> None:
         if not name.isidentifier():
             raise CommandError(f"run: parameter {name!r} is not a Python name.")
         if known and name not in known:
-            hint = nearest(name, known) or f"; it has {', '.join(known)}."
+            hint = did_you_mean(name, known) or f"; it has {', '.join(known)}."
             raise CommandError(f"run: the notebook has no parameter {name}{hint}")
     source = "\n".join(f"{name} = {value!r}" for name, value in parameters)
     cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["injected-parameters"]})

@@ -22,8 +22,8 @@ from notebook_do import display as letters
 from notebook_do import frames as frame_text
 from notebook_do.frames import frame, selected
 from notebook_do.notebook.completion import _shown
-from notebook_do.notebook.views.answer import Answer
-from notebook_do.notebook.views.as_json import written
+from notebook_do.notebook.exploring import Fetched
+from notebook_do.notebook.views.documents import written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,7 +153,7 @@ def test_a_workers_answer_is_shown_cleaned() -> None:
         response = httpx.Response(
             200, content=content, headers={"content-type": kind}, extensions={"reason_phrase": b"\x1b[31mOK"}
         )
-        answer = Answer.of(response)
+        answer = Fetched.of(response)
         shown = [str(answer), repr(answer), *answer._repr_mimebundle_().values()]
         assert not RAW.search("".join(shown))
         assert EVIL in (answer.text, answer.json()[0] if "json" in kind else "")

@@ -68,6 +68,8 @@ class Words:
         return name in self.given
 
 
+REFERENCE = re.compile(r"\$\{py:([^}]*)\}")
+"""A value of the notebook by its Python name: in TOML, and on `%durable session` lines."""
 _OPTION = re.compile(r"--?[A-Za-z]")
 
 

@@ -15,6 +15,7 @@ from functools import cached_property
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.declare.line import REFERENCE
 from notebook_do.declare.making import FIELDS, Kind, check, field_problem, missing, namespace_of, worker_of
 from notebook_do.errors import DeclarationError, nearest
 from notebook_do.model import (
@@ -66,7 +67,6 @@ def toml_keys(kind: Kind) -> list[str]:
 
 Path = tuple[str, ...]
 _LONG = ('"""', "'''")
-_VALUE = re.compile(r"\$\{py:([^}]*)\}")
 _TABLES: Mapping[str, Kind] = {"namespaces": "namespace", "workers": "worker"}
 _POSITION = re.compile(r" ?\((?:at line (\d+), column \d+|at end of document)\)")
 
@@ -175,11 +175,11 @@ def _filled(value: Any, values: Mapping[str, Any], lines: Lines, path: Path) -> 
 
     match value:
         case str():
-            whole = _VALUE.fullmatch(value)
-            return look_up(whole) if whole else _VALUE.sub(lambda found: str(look_up(found)), value)
+            whole = REFERENCE.fullmatch(value)
+            return look_up(whole) if whole else REFERENCE.sub(lambda found: str(look_up(found)), value)
         case dict():
             return {
-                k: v if k == "script" and not _VALUE.fullmatch(str(v)) else _filled(v, values, lines, (*path, k))
+                k: v if k == "script" and not REFERENCE.fullmatch(str(v)) else _filled(v, values, lines, (*path, k))
                 for k, v in value.items()
             }
         case list():

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.declare.cell import parse_cell
-from notebook_do.errors import CommandError
-from notebook_do.notebook import deploying, exploring, records, verbs
-from notebook_do.notebook.views.blocks import Line
+from notebook_do.display import Table
+from notebook_do.errors import CommandError, CredentialError
+from notebook_do.notebook import deploying, exploring, verbs
+from notebook_do.notebook.views.blocks import Code, Header, Item, Items, Line, Tone
 from notebook_do.notebook.views.documents import Declared, View, hints
 from notebook_do.sessions.opening import current, prepared, use
 
@@ -66,7 +70,7 @@ def session(call: Call) -> Shown:
 
     Where its target cannot be reached or its state not be read, the session before stays open, declarations included.
     """
-    from notebook_do.notebook.widgets.progress import Download
+    from notebook_do.notebook.shells import Download
 
     o = call.options
     given = {"stage": o.stage, "target": o.target, "account": o.account, "state": o.state, "lock": o.lock}
@@ -117,7 +121,7 @@ def destroy(call: Call) -> Shown | None:
     recorded = opened.recorded()
     known |= {w.id for w in recorded.workers} | {str(n.stable_id) for n in recorded.namespaces}
     if unknown := next((i for i in ids if i not in known), None):
-        hint = verbs.nearest(unknown, known) or f"; known: {', '.join(sorted(known)) or 'none'}."
+        hint = verbs.did_you_mean(unknown, known) or f"; known: {', '.join(sorted(known)) or 'none'}."
         raise CommandError(f'%durable destroy: no Worker or namespace "{unknown}"{hint}')
     return deploying.offer(call, opened, opened.destroy(*ids), call.again(*ids))
 
@@ -127,40 +131,11 @@ def rm(call: Call) -> Shown:
     opened, kind, id_ = current(), call.options.kind, call.options.id
     if not opened.forget(kind, id_):
         known = opened.catalog.workers if kind == "worker" else opened.catalog.namespaces
-        hint = verbs.nearest(id_, known) or f"; declared: {', '.join(known) or 'none'}."
+        hint = verbs.did_you_mean(id_, known) or f"; declared: {', '.join(known) or 'none'}."
         raise CommandError(f'%durable rm: no {kind} "{id_}" is declared{hint}')
     noun = "Worker" if kind == "worker" else "namespace"
     said = Line(f"The declaration of {noun} {id_} is forgotten. What is live stays as it is.")
     return View((said,), data={"forgotten": {"kind": kind, "id": id_}})
-
-
-def fetch(call: Call) -> Shown:
-    """Call a Worker and show its answer."""
-    from notebook_do.notebook.views.answer import Answer
-
-    o = call.options
-    headers = dict(_header(text) for text in o.header)
-    sent: dict[str, Any] = {}
-    if o.data is not None:
-        sent["content"] = o.data.encode()
-        if _is_json(o.data) and not any(name.lower() == "content-type" for name in headers):
-            headers["content-type"] = "application/json"
-    method = (o.method or ("GET" if o.data is None else "POST")).upper()
-    return Answer.of(current().fetch(o.worker, o.path or "/", method=method, headers=headers, **sent))
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not colon or not name.strip():
-        raise CommandError(f'%durable fetch: --header takes NAME:VALUE, not "{text}".')
-    return name.strip(), value.strip()
-
-
-def _is_json(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict | list)
-    except ValueError:
-        return False
 
 
 def form(call: Call) -> Any:
@@ -168,6 +143,135 @@ def form(call: Call) -> Any:
     from notebook_do.notebook.widgets import forms
 
     return forms.show(call)
+
+
+def import_(call: Call) -> Shown:
+    """Show the cells that declare live Workers; files that the cells name are written beside the notebook."""
+    from notebook_do.interchange.exporting import write_files
+
+    o = call.options
+    imported = current().import_(*o.workers, from_account=o.from_account)
+    written = write_files(Path.cwd(), imported.files)
+    return View(
+        (
+            Header("Cells to paste", (("cells", str(len(imported.cells))),)),
+            *(Code("", cell, paste=True) for cell in imported.cells),
+            *(Line(note, Tone.CHANGE) for note in imported.notes),
+            *([Items("Files written", tuple(Item(str(p)) for p in written))] if written else []),
+            Line("Nothing was sent. Paste and run the cells, then: %durable plan"),
+        ),
+        data={"cells": imported.cells, "notes": imported.notes, "files": written},
+    )
+
+
+def export(call: Call) -> Shown:
+    """Write a wrangler project for each declared Worker, or the types of its `env`."""
+    o = call.options
+    if o.format == "types":
+        if o.assets:
+            raise CommandError("%durable export types: --assets is for export wrangler; leave it out.")
+        paths = current().export_types(o.directory or "types")
+        use = 'Name the file in "include" of tsconfig.json; it needs the types of @cloudflare/workers-types.'
+        return View((Header("Types of env"), _files(paths), Line(use)), data={"files": paths})
+    paths = current().export_wrangler(o.directory or "wrangler", assets=_assets(o.assets))
+    use = "Nothing was sent. In each directory: wrangler deploy (with --env NAME where all of it stands below an env)"
+    return View((Header("Exported for wrangler"), _files(paths), Line(use)), data={"files": paths})
+
+
+def _assets(words: list[str]) -> str | dict[str, Any] | None:
+    """Read `[WORKER=]DIR[=JSON]` of each --assets: a directory alone, or directories by Worker."""
+    found: dict[str, Any] = {}
+    for word in words:
+        text, given, served = word.partition("={")
+        worker, named, directory = text.partition("=")
+        if not named and (given or len(words) > 1):
+            raise CommandError(f"%durable export: --assets {word}: say whose they are: --assets WORKER={word}.")
+        if not named:
+            return text
+        if worker in found:
+            raise CommandError(f"%durable export: --assets of {worker} is given twice; give it once.")
+        found[worker] = {"directory": directory, **_served(word, "{" + served)} if given else directory
+    return found or None
+
+
+def _served(word: str, text: str) -> dict[str, Any]:
+    try:
+        served: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise CommandError(f"%durable export: --assets {word}: its JSON cannot be read: {error}.") from None
+    return served
+
+
+def _files(paths: tuple[Path, ...]) -> Items:
+    return Items("Files", tuple(Item(str(path)) for path in paths))
+
+
+def state(call: Call) -> Shown:
+    """Look after the state file: what it holds, its backups, its lock."""
+    o, file = call.options, current().state
+    match o.action or "list":
+        case "backups":
+            rows = tuple({"serial": b.serial, "readable": b.readable, "path": str(b.path)} for b in file.backups())
+            return Table(name="backups", title="Backups of the state file", rows=rows)
+        case "restore":
+            recorded = file.restore(_serial(o.value))
+            said = Line(f"Restored serial {o.value} as serial {recorded.serial}. Next: %durable plan")
+            return View((said,), data={"restored": int(o.value), "serial": recorded.serial})
+        case "unlock":
+            if not o.value:
+                holder = file.holder()
+                text = f"Held: {holder}" if holder else "Nobody holds the lock."
+                return View((Line(text),), data={"holder": holder})
+            return View((Line(file.unlock(o.value)),))
+    return current().show("state")
+
+
+def _serial(text: str | None) -> int:
+    if not text or not text.isdigit():
+        raise CommandError("%durable state restore: give the serial of a backup; %durable state backups lists them.")
+    return int(text)
+
+
+def require(call: Call) -> Shown:
+    """Stop here, with one line, when the environment lacks something that the cells below need."""
+    names = call.options.names
+    if wrong := next((name for name in names if not name.isidentifier()), None):
+        name = wrong.partition("=")[0]
+        raise CommandError(
+            f"%durable require env {name}...: write names only; a value in a cell is saved with the notebook."
+        )
+    if lacking := _missing(*names):
+        raise CommandError(
+            f"not set in the environment: {', '.join(lacking)}; set it where the kernel starts (a value in a cell "
+            "is saved with the notebook), then run this cell again."
+        )
+    return View((Line(f"Set, and not shown: {', '.join(names)}."),))
+
+
+def secret(call: Call) -> Shown:
+    """Ask anew for the value of a secret."""
+    key = call.options.key
+    if not current().ask_secret(key):
+        return View((Line(f"Nothing was answered for secret {key}; it stays as it is."),))
+    return View((Line(f"The answer for secret {key} is held until this kernel ends. Next: %durable plan"),))
+
+
+def whoami(call: Call) -> Shown:
+    """Say which token is used, without the token."""
+    del call
+    return current().whoami()
+
+
+def _missing(*names: str) -> tuple[str, ...]:
+    """Give those of `names` that the environment lacks; the API token may also lie in keyring or Colab's secrets."""
+    from notebook_do.credentials.token import TOKEN_VARIABLE, find_token
+
+    lacking = [name for name in names if not os.environ.get(name)]
+    if TOKEN_VARIABLE in lacking:
+        with contextlib.suppress(CredentialError):  # then it is missing
+            find_token(prompt=False)
+            lacking.remove(TOKEN_VARIABLE)
+    return tuple(lacking)
 
 
 RUN = {
@@ -181,14 +285,14 @@ RUN = {
     "destroy": destroy,
     "rm": rm,
     "form": form,
-    "fetch": fetch,
+    "fetch": exploring.fetch,
     "objects": exploring.objects,
     "values": exploring.values,
     "query": exploring.query,
-    "import": records.import_,
-    "export": records.export,
-    "state": records.state,
-    "require": records.require,
-    "secret": records.secret,
-    "whoami": records.whoami,
+    "import": import_,
+    "export": export,
+    "state": state,
+    "require": require,
+    "secret": secret,
+    "whoami": whoami,
 }

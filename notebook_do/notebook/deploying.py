@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 from notebook_do.display import Shown, clean
 from notebook_do.errors import ConsentRequired, DeployError, PlanRefused, StalePlan
-from notebook_do.notebook.shells import display, shell_of
+from notebook_do.notebook.shells import DeployLine, display, shell_of
 from notebook_do.notebook.views import documents as views
 from notebook_do.notebook.views.blocks import Code, Document, Line, Tone
 from notebook_do.notebook.views.plan import change_count, lost, number, plan_document
-from notebook_do.notebook.widgets.progress import DeployLine
 
 if TYPE_CHECKING:
     from collections.abc import Collection

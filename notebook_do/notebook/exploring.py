@@ -1,17 +1,90 @@
-"""The verbs that look at live objects; each gives a DataFrame."""
+"""The verbs that look at what is deployed: `fetch` calls a Worker, the others give a DataFrame of live objects."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
+import httpx
+
+from notebook_do.display import Shown, clean, in_json
 from notebook_do.errors import CommandError
+from notebook_do.notebook.views.blocks import Code, Document, Header
 from notebook_do.sessions.opening import current
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from notebook_do.notebook.commands import Call
+
+_SHOWN = 10_000
+
+
+class Fetched(Shown, httpx.Response):
+    """What a Worker answered: an `httpx.Response` in every respect, shown with its status, content type and body."""
+
+    @classmethod
+    def of(cls, response: httpx.Response) -> Fetched:
+        """Return `response` as one that shows itself; nothing of it is copied or read again."""
+        answer = cls.__new__(cls)
+        answer.__dict__ = response.__dict__
+        return answer
+
+    def __repr__(self) -> str:
+        return clean(httpx.Response.__repr__(self))
+
+    @property
+    def document(self) -> Document:
+        """Status, content type and body; JSON is indented, bytes are only counted."""
+        kind = self.headers.get("content-type", "no content type")
+        status = f"{self.status_code} {self.reason_phrase}".strip()
+        return (Header(status, (("content type", kind),)), Code("", _body(self, kind)))
+
+
+def _body(answer: Fetched, kind: str) -> str:
+    if not answer.content:
+        return "(empty body)"
+    if "json" in kind:
+        try:
+            return _cut(in_json(json.dumps(answer.json(), indent=2, ensure_ascii=False)))
+        except ValueError:
+            return _cut(answer.text)
+    text = kind.startswith("text/") or any(word in kind for word in ("javascript", "xml", "urlencoded"))
+    if text or kind == "no content type":
+        return _cut(answer.text)
+    return f"({len(answer.content)} bytes)"
+
+
+def _cut(text: str) -> str:
+    text = text.rstrip("\n")
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}\n… {len(text) - _SHOWN} more characters; .text has all."
+
+
+def fetch(call: Call) -> Shown:
+    """Call a Worker and show its answer."""
+    o = call.options
+    headers = dict(_header(text) for text in o.header)
+    sent: dict[str, Any] = {}
+    if o.data is not None:
+        sent["content"] = o.data.encode()
+        if _is_json(o.data) and not any(name.lower() == "content-type" for name in headers):
+            headers["content-type"] = "application/json"
+    method = (o.method or ("GET" if o.data is None else "POST")).upper()
+    return Fetched.of(current().fetch(o.worker, o.path or "/", method=method, headers=headers, **sent))
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise CommandError(f'%durable fetch: --header takes NAME:VALUE, not "{text}".')
+    return name.strip(), value.strip()
+
+
+def _is_json(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict | list)
+    except ValueError:
+        return False
 
 
 def objects(call: Call) -> pd.DataFrame:

@@ -5,7 +5,6 @@ The rooms below (session, pandas, ipywidgets, httpx) are imported by the first v
 
 from __future__ import annotations
 
-import re
 import sys
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -13,17 +12,16 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from traitlets import Bool, Enum, TraitType, Unicode, observe
 
-from notebook_do.errors import CommandError, DurableError
+from notebook_do.errors import DurableError
 from notebook_do.notebook import completion, verbs
+from notebook_do.notebook.parsing import filled, read_options, split, uncommented
 from notebook_do.settings import SETTINGS, Setting, configured, settled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from types import SimpleNamespace
 
     from notebook_do.notebook.commands import Call
-
-_REFERENCE = re.compile(r"\$\{py:([^}]*)\}")
 
 
 class JsonText(str):
@@ -80,7 +78,7 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
     durable.__doc__ = verbs.overview()
 
     def _run(self, line: str, body: str | None) -> Any:
-        words = verbs.split(line)
+        words = split(line)
         if words[:1] in (["-h"], ["--help"]):
             print(verbs.overview())  # noqa: T201 - help is text
             return None
@@ -107,7 +105,7 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
 
     def _deliver(self, value: Any, options: SimpleNamespace) -> Any:
         if options.json and value is not None:
-            from notebook_do.notebook.views.as_json import written
+            from notebook_do.notebook.views.documents import written
 
             value = JsonText(written(value))
         if options.as_:
@@ -115,66 +113,6 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
                 self.shell.user_ns[options.as_] = value
             return None
         return None if options.quiet else value
-
-
-def uncommented(line: str) -> str:
-    """Return a line without its trailing ` # ...`, as a POSIX shell reads it: a # in quotes or in a word is none.
-
-    `shlex` has comments too, but takes the # of `a#b` for one.
-    """
-    quote, at_word = "", True
-    at = 0
-    while at < len(line):
-        char = line[at]
-        if char == "#" and at_word and not quote:
-            return line[:at].rstrip()
-        if char == "\\" and quote != "'":
-            at += 1
-        elif char == quote:
-            quote = ""
-        elif char in "'\"" and not quote:
-            quote = char
-        at_word = char.isspace() and not quote
-        at += 1
-    return line
-
-
-def read_options(name: str, rest: list[str], body: str | None) -> SimpleNamespace:
-    """Read the words after the verb; those of a declaration are left for declare/cell.py in `rest`."""
-    verb = verbs.find(name) if name else None
-    if verb and body is not None and verb.form == "line":
-        raise CommandError(
-            f"%%durable {name}: this verb takes no cell body; write %durable {name} on a line of its own."
-        )
-    if verb and not verb.declares:
-        return _checked(verbs.parse(verb, rest))
-    found, left = verbs.common(rest)
-    if not name and left and body is None:
-        raise CommandError(f'%durable: "{left[0]}" is not a verb; see %durable -h.')
-    found.rest = left
-    return _checked(found)
-
-
-def filled(words: list[str], values: Mapping[str, Any]) -> list[str]:
-    """Replace `${py:NAME}` in the words of `%durable session` by the text that the variable holds."""
-
-    def look_up(found: re.Match[str]) -> str:
-        name = found[1].strip()
-        said = f"%durable session: ${{py:{name}}}: "
-        if name not in values:
-            raise CommandError(f"{said}there is no value of that name; define {name} in Python first.")
-        if not isinstance(value := values[name], str):
-            raise CommandError(f"{said}{name} must be a str, not {type(value).__name__}; write str({name}).")
-        return value
-
-    return [_REFERENCE.sub(look_up, word) for word in words]
-
-
-def _checked(options: SimpleNamespace) -> SimpleNamespace:
-    name = getattr(options, "as_", None)
-    if name is not None and not name.isidentifier():
-        raise CommandError(f'%durable: --as takes the name of a variable, not "{name}".')
-    return options
 
 
 def where(ip: Any, *, in_cell: bool) -> Any:

@@ -1,9 +1,16 @@
-"""Where are we: a notebook with a person and widgets, a terminal with a person, or nobody at all."""
+"""What the shell can do: whether a person can press or type, and lines of progress where it can update an output."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from notebook_do.notebook.views import documents as views
+from notebook_do.notebook.views.blocks import Line, Tone
+
+if TYPE_CHECKING:
+    from notebook_do.deploy.result import Event
+
 
 Shell = Literal["notebook", "terminal", "headless"]
 
@@ -26,3 +33,83 @@ def display(value: Any, *, replaceable: bool = False) -> Any:
     import IPython.display
 
     return IPython.display.display(value, display_id=True if replaceable else None)  # type: ignore[no-untyped-call]
+
+
+# --- progress without widgets
+
+_BAR = 24
+
+
+class LiveLine:
+    """One line of output. In a kernel each text replaces the one before; elsewhere only `last` texts are printed."""
+
+    def __init__(self, ip: Any) -> None:
+        self._in_place = getattr(ip, "kernel", None) is not None
+        self._handle: Any = None
+
+    def show(self, text: str, tone: Tone | None = None, *, last: bool = False) -> None:
+        """Put `text` in place of what stood here."""
+        view = views.View((Line(text, tone, role="status"),))
+        if not self._in_place:
+            if last:
+                display(view)
+        elif self._handle is None:
+            self._handle = display(view, replaceable=True)
+        else:
+            self._handle.update(view)
+
+
+class Download:
+    """Shows how far the one download of the local runtime is; shows nothing when nothing is downloaded."""
+
+    def __init__(self, ip: Any) -> None:
+        self._line = LiveLine(ip)
+        self._percent = -1
+
+    def __call__(self, done: int, total: int) -> None:
+        """Say that `done` of `total` bytes are here."""
+        percent = min(100, done * 100 // total) if total else 0
+        if percent == self._percent:
+            return
+        self._percent = percent
+        full = _BAR * percent // 100
+        bar = "█" * full + "░" * (_BAR - full)
+        size = f"{done / 1e6:.1f} of {total / 1e6:.1f} MB" if total else f"{done / 1e6:.1f} MB"
+        self._line.show(f"Fetching workerd once: {bar} {percent} %, {size}", last=done >= total > 0)
+
+
+class DeployLine:
+    """Shows the step that runs; the result is shown by itself afterwards.
+
+    A wait counts down in place; a shell that cannot do that prints it once.
+    """
+
+    def __init__(self, ip: Any, start: str) -> None:
+        self._line, self._wait = LiveLine(ip), ""
+        self._line.show(start, last=True)
+
+    def __call__(self, event: Event) -> None:
+        """Show one event of the deploy."""
+        wait = event.text.partition(": ")[2] if event.kind == "waiting" else ""
+        begins, self._wait = wait not in {"", self._wait}, wait
+        self._line.show(event_text(event), event_tone(event), last=begins or event.kind == "failed")
+
+    def end(self, text: str, tone: Tone) -> None:
+        """Leave the last word."""
+        self._line.show(text, tone, last=True)
+
+
+def event_text(event: Event) -> str:
+    """Say one event of a deploy."""
+    if event.kind == "finished":
+        return f"Finished: {event.text}."
+    at = f"step {event.index} of {event.total}: " if event.total else ""
+    words = {"done": "done: ", "failed": "failed: "}
+    return f"{at}{words.get(event.kind, '')}{event.text}"
+
+
+def event_tone(event: Event) -> Tone | None:
+    """Give the tone of one event; a deploy that left a step undone is no success."""
+    if event.kind == "finished":
+        return Tone.ALERT if "not done" in event.text or "uncertain" in event.text else Tone.ADD
+    return Tone.ALERT if event.kind == "failed" else None

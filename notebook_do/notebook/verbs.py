@@ -1,21 +1,17 @@
-"""The one table of verbs: the parser, `-h`, `%durable?` and completion are all made of it.
-
-Words are split by POSIX shell rules. A mistake raises CommandError with the nearest right word.
-"""
+"""The one table of verbs: the parser, `-h`, `%durable?`, the command line and completion are all made of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from notebook_do.declare.line import Option, Wording, read_words, split_line, take_out
+from notebook_do.declare.line import Option
 from notebook_do.errors import CommandError
 from notebook_do.settings import SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,108 +269,18 @@ ON_COMMAND_LINE = tuple(v for v in VERBS if v.name not in {"session", "namespace
 """The verbs that `notebook-do` has too: those that act on declarations or show something."""
 
 
-def split(line: str) -> list[str]:
-    """Split a line into words by POSIX shell rules; a `;` at the end belongs to IPython."""
-    try:
-        return split_line(line.strip().removesuffix(";"))
-    except ValueError as error:
-        raise CommandError(f"%durable: {str(error).lower()} in: {line.strip()}") from None
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Give `, did you mean "..."?`, or nothing when no word is near."""
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `, did you mean "..."?`, or nothing when no word is near."""
     found = get_close_matches(word, list(known), n=1, cutoff=0.55)
     return f', did you mean "{found[0]}"?' if found else ""
 
 
 def find(word: str) -> Verb:
-    """Give the verb called `word`; raises CommandError with the nearest one."""
+    """Return the verb called `word`; raises CommandError with the nearest one."""
     if word in BY_NAME:
         return BY_NAME[word]
-    hint = nearest(word, BY_NAME) or f"; verbs: {', '.join(BY_NAME)}."
+    hint = did_you_mean(word, BY_NAME) or f"; verbs: {', '.join(BY_NAME)}."
     raise CommandError(f'%durable: unknown verb "{word}"{hint}')
-
-
-def parse(verb: Verb, words: Sequence[str], *, beside: Iterable[str] = ()) -> SimpleNamespace:
-    """Read the words after the verb. Options may stand anywhere; they can not be abbreviated.
-
-    `beside` are options that were read before and that a mistyped one may have meant.
-    """
-    table = (*verb.options, *COMMON)
-    if {"-h", "--help"} & set(words):
-        return SimpleNamespace(help=True)
-    found = read_words(table, words, _wording(verb.name, verb, beside))
-    values = {_attribute(o): _kept(o, found.all(o.name)) for o in table if o.name.startswith("-")}
-    free = list(found.free)
-    for option in (o for o in verb.options if not o.name.startswith("-")):
-        values[option.name] = free if option.many else free.pop(0) if free else None
-        free = [] if option.many else free
-    if free:
-        raise CommandError(f'%durable {verb.name}: "{free[0]}" is one word too many; see %durable {verb.name} -h.')
-    for option in verb.options:
-        _check(verb, option, values[_attribute(option)])
-    return SimpleNamespace(**values)
-
-
-def common(words: Sequence[str]) -> tuple[SimpleNamespace, tuple[str, ...]]:
-    """Read the options that every verb has, of a line that declares; the rest stays as it stands."""
-    if {"-h", "--help"} & set(words):
-        return SimpleNamespace(help=True), ()
-    found, left = take_out(COMMON, words, _wording("", None, ()))
-    return SimpleNamespace(**{_attribute(o): _kept(o, found.all(o.name)) for o in COMMON}), left
-
-
-def _attribute(option: Option) -> str:
-    """Return under which name a value is found."""
-    special = {"--as": "as_", "-h": "help"}
-    return special.get(option.name, option.name.lstrip("-").replace("-", "_"))
-
-
-def _kept(option: Option, given: tuple[str, ...]) -> Any:
-    """Return what the values of an option come to: a list, the last one, or whether a switch was given."""
-    if not option.value:
-        return bool(given)
-    return list(given) if option.many else given[-1] if given else None
-
-
-def _wording(name: str, verb: Verb | None, beside: Iterable[str]) -> Wording:
-    """Say the mistakes of a verb's line as all verbs do."""
-    begun, see = f"%durable {name}".rstrip(), f"see %durable {name} -h".replace("  ", " ")
-
-    def unknown(flag: str, known: Sequence[str]) -> str:
-        hint = nearest(flag, (*(names(verb) if verb else known), *beside)) or f"; {see}."
-        return f'{begun}: unknown option "{flag}"{hint}'
-
-    def no_choice(option: Option, value: str) -> str:
-        hint = nearest(value, option.choices) or f"; known are {', '.join(option.choices)}."
-        return f'{begun}: {option.name} "{value}" is not known{hint}'
-
-    def needs_value(option: Option) -> str:
-        if option.name == "--as":
-            return "%durable: --as needs the name of a variable."
-        return f"{begun}: argument {option.name}: expected one argument; {see}."
-
-    return Wording(
-        unknown=unknown,
-        no_value=lambda option: f"{begun}: {option.name} takes no value; {see}.",
-        needs_value=needs_value,
-        no_choice=no_choice,
-    )
-
-
-def _check(verb: Verb, option: Option, value: Any) -> None:
-    """Refuse an argument that is missing, or is none of its choices."""
-    if option.required and value in (None, []):
-        missing = option.value or option.name
-        raise CommandError(f"%durable {verb.name}: {missing} is missing; write {usage(verb).splitlines()[0]}")
-    if not option.name.startswith("-") and option.choices and value is not None and value not in option.choices:
-        said = nearest(value, option.choices) or f"; known are {', '.join(option.choices)}."
-        raise CommandError(f'%durable {verb.name}: "{value}" is not known{said}')
-
-
-def names(verb: Verb) -> tuple[str, ...]:
-    """Give all options of a verb as they are written."""
-    return (*(o.name for o in (*verb.options, *COMMON) if o.name.startswith("-")), "--help")
 
 
 def usage(verb: Verb) -> str:

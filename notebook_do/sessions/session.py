@@ -174,8 +174,7 @@ class Session:
         """Read the state file and what is live, object counts of the recorded namespaces included."""
         from notebook_do.live.observe import observe
 
-        connection = await self._connect()
-        recorded = self._state.load()
+        connection, recorded = await self._connect(), self._state.load()
         async with connection.client() as client:
             ids = tuple(n.namespace_id for n in recorded.namespaces)
             observed = await observe(client, scripts=None, settings=False, objects_of=ids)
@@ -289,9 +288,8 @@ class Session:
 
     def status(self) -> Status:
         """Say where we are. Starts the local target when it is not running, so that its address can be shown."""
-        connection = self._run(self._connect())
-        recorded = self._state.load()
-        return status_of(self.name, self.stage, shortened(self.state_path), connection, self.catalog, recorded)
+        place, connection = shortened(self.state_path), self._run(self._connect())
+        return status_of(self.name, self.stage, place, connection, self.catalog, self._state.load())
 
     def close(self) -> None:
         """Let go of the local target; it ends when its last user is gone."""

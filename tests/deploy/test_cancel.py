@@ -15,15 +15,15 @@ from sharing import thinned
 from test_faults import ENDPOINTS, Weather, check_state, check_truth
 
 from notebook_do.errors import DurableError
+from notebook_do.notebook.shells import DeployLine
 from notebook_do.notebook.widgets.panel import DeployPanel
-from notebook_do.notebook.widgets.progress import DeployLine
 from notebook_do.state.file import StateFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from notebook_do.deploy.result import DeployResult, Event
+    from notebook_do.deploy import DeployResult, Event
     from notebook_do.plan.plan import Plan
 
 DECLARED = worker_of("host", {"a": "A"}, crons=("0 * * * *",)) + worker_of("guest", {}, uses=("a",), url=False)

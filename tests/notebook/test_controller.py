@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from notebook_do.errors import DeployError, StalePlan, TargetError
-from notebook_do.notebook.widgets.controller import DeployController, Phase
+from notebook_do.notebook.widgets.panel import DeployController, Phase
 
 if TYPE_CHECKING:
     from notebook_do.plan.plan import Plan

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notebook_do import display as letters
 from notebook_do.notebook.views import diagram, html, text
-from notebook_do.notebook.views import width as letters
 from notebook_do.notebook.views.blocks import Diagram, Edge, Tone
 from notebook_do.notebook.views.plan import bindings_diagram
 

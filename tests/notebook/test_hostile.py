@@ -11,10 +11,10 @@ import html5lib
 import pytest
 from hostile import HOSTILE, block_document, every_view
 
+from notebook_do import display as letters
 from notebook_do.model import Json
 from notebook_do.notebook.views import documents as views
 from notebook_do.notebook.views import html, text
-from notebook_do.notebook.views import width as letters
 from notebook_do.notebook.views.blocks import Tone
 
 if TYPE_CHECKING:

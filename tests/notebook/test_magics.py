@@ -23,7 +23,7 @@ from notebook_do.errors import (
     StalePlan,
 )
 from notebook_do.notebook import verbs
-from notebook_do.notebook.magics import uncommented
+from notebook_do.notebook.parsing import uncommented
 from notebook_do.sessions.opening import current, open_session
 
 COUNTER = """import { DurableObject } from "cloudflare:workers";

@@ -9,9 +9,9 @@ import pytest
 
 from notebook_do.deploy.result import DeployResult, Event, Outcome
 from notebook_do.errors import StalePlan
+from notebook_do.notebook.shells import event_tone
 from notebook_do.notebook.views.blocks import Tone
 from notebook_do.notebook.widgets.panel import DeployPanel
-from notebook_do.notebook.widgets.progress import event_tone
 
 if TYPE_CHECKING:
     from collections.abc import Callable

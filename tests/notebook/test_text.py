@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notebook_do import display as letters
 from notebook_do.display import one_line
 from notebook_do.notebook.views import text
-from notebook_do.notebook.views import width as letters
 from notebook_do.notebook.views.blocks import Code, Diagram, Edge, Header, Item, Items, Line, Table, Tone
 
 WORDS = st.text(max_size=300)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from notebook_do.errors import CommandError
-from notebook_do.notebook import verbs
+from notebook_do.notebook import parsing, verbs
 
 TABLE = [verb for verb in verbs.VERBS if not verb.declares]
 
@@ -24,14 +24,14 @@ def test_help_names_every_option_and_an_example(verb: verbs.Verb) -> None:
 def test_every_verb_has_the_common_options(verb: verbs.Verb) -> None:
     """--as, --json, --quiet and -h mean the same everywhere."""
     places = [o.choices[0] if o.choices else "x" for o in verb.options if o.required]
-    found = verbs.parse(verb, [*places, "--as", "v", "--json", "--quiet"])
+    found = parsing.parse(verb, [*places, "--as", "v", "--json", "--quiet"])
     assert (found.as_, found.json, found.quiet, found.help) == ("v", True, True, False)
-    assert verbs.parse(verb, ["-h"]).help
+    assert parsing.parse(verb, ["-h"]).help
 
 
 def test_words_follow_posix_shell_rules() -> None:
     """Quotes are taken off, and a semicolon at the end is IPython's."""
-    assert verbs.split("""fetch w '/a b' --data "{\\"x\\": 1}";""") == ["fetch", "w", "/a b", "--data", '{"x": 1}']
+    assert parsing.split("""fetch w '/a b' --data "{\\"x\\": 1}";""") == ["fetch", "w", "/a b", "--data", '{"x": 1}']
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_mistyped_verb_is_answered_with_the_nearest(words: str, said: str) -> 
 def test_a_mistake_is_one_clear_line(verb: str, line: str, said: str) -> None:
     """Argparse never ends the process, and never abbreviates."""
     with pytest.raises(CommandError) as error:
-        verbs.parse(verbs.BY_NAME[verb], line.split())
+        parsing.parse(verbs.BY_NAME[verb], line.split())
     assert said in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -80,4 +80,4 @@ def test_a_mistake_is_one_clear_line(verb: str, line: str, said: str) -> None:
 def test_an_open_quote_is_said() -> None:
     """The line is named, not a Python error."""
     with pytest.raises(CommandError, match="no closing quotation"):
-        verbs.split("worker 'x")
+        parsing.split("worker 'x")

@@ -7,10 +7,13 @@ meanwhile: what would send, or cannot be run or told, is an error that names the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -20,16 +23,17 @@ from notebook_do.cloudflare import refusing
 from notebook_do.declare.cell import parse_cell
 from notebook_do.deploy.result import DeployResult
 from notebook_do.display import clean
-from notebook_do.errors import CommandError
+from notebook_do.errors import CommandError, DurableError
 from notebook_do.model import Where
-from notebook_do.notebook import verbs
+from notebook_do.notebook import commands, magics, verbs
 from notebook_do.notebook.commands import RUN, Call
 from notebook_do.notebook.deploying import Waiting
-from notebook_do.notebook.runbook.running import open_default, run_cells, told
-from notebook_do.notebook.runbook.statements import Cell
-from notebook_do.notebook.views.as_json import written
+from notebook_do.notebook.parsing import parse
+from notebook_do.notebook.runbook.concerned import Step, steps
+from notebook_do.notebook.runbook.statements import READS, Cell, assigned
+from notebook_do.notebook.views.documents import written
 from notebook_do.plan.plan import Plan
-from notebook_do.sessions.opening import Imposed, current
+from notebook_do.sessions.opening import Imposed, current, in_force, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -54,12 +58,12 @@ class Asked:
 
 
 def run(asked: Asked) -> tuple[str, int]:
-    """Declare what the file declares, in its directory, and run the verb: gives what to print, and the exit status.
+    """Declare what the file declares, in its directory, and run the verb; return what to print and the exit status.
 
     The status is 3 for a plan that is refused or waits for its approval, 1 for a deploy that stopped before its end.
     """
     of_session = [option.name for option in verbs.OF_SESSION]
-    options = verbs.parse(verbs.find(asked.verb), asked.words, beside=["--session", *of_session])
+    options = parse(verbs.find(asked.verb), asked.words, beside=["--session", *of_session])
     if options.as_ is not None:
         raise CommandError(f"{asked.verb}: --as keeps a value in a notebook's variable; here use --json.")
     declarations = _text(asked.file)
@@ -81,7 +85,7 @@ def declare(asked: Asked, text: str, shell: Any) -> None:
     shell.user_ns.update(asked.parameters)
     if asked.file.suffix == ".toml":
         open_default(asked.file.stem)
-        with told(asked.file.name):
+        with placed(asked.file.name):
             where = Where(cell=asked.file.name, line=0)
             current().declare(*parse_cell("", text, where=where, values=shell.user_ns))
         return
@@ -101,7 +105,7 @@ def _text(file: Path) -> str:
 
 
 def _cells(file: Path, text: str) -> Iterator[Cell]:
-    """Give each code cell with where it is, as a person counts cells, and its tags."""
+    """Yield each code cell with its place, as a person counts cells, and its tags."""
     try:
         cells = json.loads(text)["cells"]
         for number, cell in enumerate(cells, 1):
@@ -113,7 +117,10 @@ def _cells(file: Path, text: str) -> Iterator[Cell]:
 
 
 def _say(imposed: Imposed, *, beside: bool) -> None:
-    """Say what of the notebook is not what is planned: options that are stronger, sessions that are not the last."""
+    """Print where the plan is not of what the notebook says: an option was stronger, or a later session was opened.
+
+    Beside a plan these lines are part of what is read; beside any other output they would spoil it, and go to stderr.
+    """
     out = sys.stdout if beside else sys.stderr
     for line in imposed.unlike.values():
         print(clean(line), file=out, flush=True)
@@ -135,3 +142,180 @@ def _status(value: Any) -> int:
         case DeployResult():
             return 0 if value.ok else 1
     return 0
+
+
+# --- cells
+
+
+def run_cells(cells: Sequence[Cell], shell: Any, *, parameters: Mapping[str, Any], stem: str) -> bool:
+    """Run the cells that declare, and what these need; return whether anything was declared.
+
+    No kernel is started, nothing is sent, and cells print to stderr. `stem` is the name of the session where the
+    notebook opens none. Raises CommandError, or what a cell raised, with the place of the cell.
+    """
+    planned = steps(cells, given=parameters, environment=os.environ)
+    _must_be_noticed(cells, planned, parameters)
+    os.environ.setdefault("MPLBACKEND", "agg")  # a plot of a cell opens no window
+    shell._showtraceback = lambda *_: None  # noqa: SLF001 - an error is told as one line, by the command
+    magic, press = magics.load(shell), os.environ.get("NOTEBOOK_DO_DEPLOY")
+    declared: list[str] = []
+    before = seen()
+    with refusing.imposing(in_force() or Imposed(options={})) as imposed, _silent():
+        for step in planned:
+            cell = cells[step.cell]
+            imposed.place = cell.place
+            magic.acts = partial(_act, cell=cell, stem=stem, declared=declared)
+            _run(shell, step, cell)
+            if "parameters" in cell.tags:
+                shell.user_ns.update(parameters)
+            if imposed.refused:
+                raise imposed.refused[0]
+            if wrong := changed(before):
+                raise CommandError(f"{cell.place}: changes notebook_do itself ({wrong}); leave that out.")
+        if not _is_open() and imposed.loose:
+            open_default(stem)
+    if _is_open():
+        current().auto_approve = press == "press"
+    if not _is_open():
+        return False
+    book = current().catalog
+    return bool(declared or book.workers or book.namespaces or len(imposed.opened) > 1)
+
+
+def open_default(stem: str) -> None:
+    """Open the session that is called like the file, with what was declared while none was open."""
+    imposed = in_force()
+    session = open_session(stem if imposed is None else str(imposed.options.get("name", stem)))
+    if imposed is not None:
+        imposed.default = imposed.place
+        for items in imposed.loose:
+            session.declare(*items)
+        imposed.loose.clear()
+
+
+def _is_open() -> bool:
+    try:
+        return current() is not None
+    except CommandError:
+        return False
+
+
+@contextlib.contextmanager
+def placed(place: str) -> Iterator[None]:
+    """Put in front of an error where in the file it is."""
+    try:
+        yield
+    except DurableError as error:
+        if not error.message.startswith(place):
+            at = f"{place}, line {error.line}" if error.line else place
+            error.message = f"{at}: {error.message}"
+        error.line = None
+        raise
+
+
+def _run(shell: Any, step: Step, cell: Cell) -> None:
+    result = shell.run_cell(step.text, silent=True)
+    error = result.error_before_exec or result.error_in_exec
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+    if isinstance(error, DurableError):
+        with placed(cell.place):
+            raise error
+    if error is not None:
+        raise CommandError(f"{cell.place}: {type(error).__name__}: {error}".rstrip(": "))
+
+
+def _act(call: Call, *, cell: Cell, stem: str, declared: list[str]) -> Any:
+    """Carry out a `%durable` line of a cell, if it declares or reads; refuse any other."""
+    where = replace(call.where, cell=cell.place, line=call.where.line + cell.above)
+    if where.body_line is not None:
+        where = replace(where, body_line=where.body_line + cell.above)
+    call = replace(call, where=where)
+    if call.verb == "session":
+        names = (option.name.removeprefix("--") for option in verbs.OF_SESSION)
+        given = {name: value for name in names if (value := getattr(call.options, name)) is not None}
+        return open_session(call.options.name, **given)
+    if call.verb in {"namespace", "worker", "rm"} or (not call.verb and call.body is not None):
+        if not _is_open():
+            open_default(stem)
+        declared.append(call.verb)
+        return RUN[call.verb](call) if call.verb else commands.declare(call)
+    if call.verb not in {"", "require", *READS}:
+        refusing.check(f"%durable {call.verb}")
+    return RUN[call.verb](call)
+
+
+def _must_be_noticed(cells: Sequence[Cell], planned: Sequence[Step], parameters: Mapping[str, Any]) -> None:
+    """Refuse a parameter that the notebook does not have, or that a cell without the tag sets again."""
+    tagged = {number for number, cell in enumerate(cells) if "parameters" in cell.tags}
+    known = {name: cells[step.cell] for step in planned if step.cell in tagged for name in assigned(step.text)}
+    again = {name: cells[step.cell] for step in planned if step.cell not in tagged for name in assigned(step.text)}
+    for name in parameters:
+        if known and name not in known:
+            hint = verbs.did_you_mean(name, known) or f"; it has {', '.join(known)}."
+            raise CommandError(f"-p: the notebook has no parameter {name}{hint}")
+        if not known and name in again:
+            raise CommandError(f"-p {name}: {again[name].place} sets {name} again; give that cell the tag parameters.")
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Let cells, and processes that they start, print to stderr, and read nothing."""
+    sys.stdout.flush()
+    kept, nothing = os.dup(1), os.open(os.devnull, os.O_RDONLY)
+    keyboard = os.dup(0)
+    os.dup2(2, 1)
+    os.dup2(nothing, 0)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.dup2(keyboard, 0)
+        for one in (kept, nothing, keyboard):
+            os.close(one)
+
+
+# --- whether a cell put something of its own in the place of a function or class of notebook_do
+
+_KINDS = (type, FunctionType, MethodType, property, staticmethod, classmethod)
+
+
+def seen() -> dict[str, Any]:
+    """Return every function and class of our loaded modules, by the place where it stands."""
+    found: dict[str, Any] = {}
+    for name, module in list(sys.modules.items()):
+        if module is None or name.partition(".")[0] != "notebook_do":
+            continue
+        for key, value in list(vars(module).items()):
+            if isinstance(value, _KINDS):
+                found[f"{name}.{key}"] = value
+            if isinstance(value, type) and value.__module__ == name:
+                found |= {f"{name}.{key}.{k}": v for k, v in vars(value).items() if isinstance(v, _KINDS)}
+            if isinstance(value, dict) and key.isupper():
+                found |= {f"{name}.{key}[{k!r}]": v for k, v in value.items() if callable(v)}
+    return found
+
+
+def changed(before: dict[str, Any]) -> str:
+    """Return the first place that holds something else than `before`, or code of the notebook; empty when none does."""
+    now = seen()
+    for place, value in before.items():
+        if now.get(place) is not value:
+            return place
+    foreign = next((place for place, value in now.items() if _is_of_notebook(value)), "")
+    return foreign or _hidden_methods()
+
+
+def _is_of_notebook(value: Any) -> bool:
+    return getattr(value, "__module__", "") == "__main__"
+
+
+def _hidden_methods() -> str:
+    """Return a method of the open session that an attribute of the object itself hides; empty when there is none."""
+    try:
+        session = current()
+    except CommandError:
+        return ""
+    hidden = vars(session).keys() & {name for name, value in vars(type(session)).items() if isinstance(value, _KINDS)}
+    return f"Session.{min(hidden)}" if hidden else ""

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from notebook_do.errors import CommandError
-from notebook_do.notebook.runbook import cell_files
 from notebook_do.notebook.runbook.names import MENTIONS, Names
-from notebook_do.notebook.runbook.statements import READS, Cell, Statement, Text, parse
+from notebook_do.notebook.runbook.statements import READS, Cell, Statement, Text, parse, run_and_ours, written_otherwise
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -54,7 +53,7 @@ def _must_be_written(book: _Book, selected: Sequence[Statement]) -> None:
     """Refuse a cell that writes a file which a declaration may read, where the file is not as the cell has it."""
     texts = [text for statement in selected for text in statement.names.texts]
     for statement in book.order:
-        if name := cell_files.written_otherwise(statement.names.writes, texts):
+        if name := written_otherwise(statement.names.writes, texts):
             raise CommandError(
                 f"{book.place(statement)} writes {name}, which is not there as this cell has it; run that cell first."
             )
@@ -197,7 +196,7 @@ class _Book:
         """Refuse `%run FILE` of a file here that has to do with notebook_do."""
         if not statement.names.refused.startswith("%run "):
             return
-        if (path := cell_files.run_and_ours(statement.names.refused)) is not None:
+        if (path := run_and_ours(statement.names.refused)) is not None:
             raise CommandError(f"{self.place(statement)} runs {path}, which uses notebook_do; write that here instead.")
 
 

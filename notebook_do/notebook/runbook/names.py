@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 PACKAGE = re.compile(r"notebook_do(\.\w+)*")
-REFERENCE = re.compile(r"\$\{py:([^}]*)\}")
-"""A value of the notebook, in TOML and on `%durable session` lines."""
 MENTIONS = re.compile(r"%durable\b|\bnotebook_do\b|\bnotebook-do\b")
 _COMMAND = re.compile(r"(?:^|[\s/'\"`(])notebook-do(?:$|[\s'\"])|-m\s*notebook_do\b")
 _INSTALLS = re.compile(r"\b(pip3?|uv|conda|mamba|poetry|pipx)\b|\bwhich\b")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import ast
 import itertools
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from notebook_do.notebook import verbs
-from notebook_do.notebook.magics import uncommented
-from notebook_do.notebook.runbook.names import REFERENCE, Names, holds, roots, transformed
+from notebook_do.notebook.parsing import split, uncommented
+from notebook_do.notebook.runbook.names import MENTIONS, REFERENCE, Names, holds, roots, transformed
 from notebook_do.notebook.runbook.reading import read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
 
 DECLARES = {"session", "namespace", "worker", "rm", "require"}
 READS = {"plan", "show", "objects", "values", "query", "whoami"}
@@ -162,7 +164,7 @@ def _magic_call(node: ast.stmt) -> tuple[str, tuple[str, ...] | None]:
 
 def _durable(number: int, first: int, last: int, target: str, call: tuple[str, ...]) -> Statement:
     """Read a lone `%durable` line, or a `%%durable` cell."""
-    words, body = verbs.split(uncommented(call[1])), call[2] if len(call) > 2 else None
+    words, body = split(uncommented(call[1])), call[2] if len(call) > 2 else None
     verb = words[0] if words and not words[0].startswith("-") else ""
     names = Names(texts={*call[1:]})
     if target:
@@ -237,3 +239,37 @@ def assigned(source: str) -> list[str]:
     except SyntaxError:
         return []
     return [name for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign) for name in read(node).binds]
+
+
+# --- the files beside a notebook that its cells run or write, as far as a plan rests on them: only read
+
+_SOURCES = {".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx"}
+
+
+def run_and_ours(magic: str) -> Path | None:
+    """Return the file that `%run FILE` runs, where it uses notebook_do."""
+    words = [word for word in magic.split()[1:] if not word.startswith("-")]
+    path = Path(words[0].strip("'\"")) if words else Path()
+    try:
+        return path if path.is_file() and MENTIONS.search(path.read_text(errors="replace")) else None
+    except OSError:
+        return None
+
+
+def written_otherwise(writes: Mapping[str, str], texts: Iterable[str]) -> str:
+    """Return a file that a cell writes and that is not there as the cell has it, where a declaration may read it.
+
+    That is one of Worker source, or one whose name stands in `texts`: those of what is run.
+    """
+    told = "\n".join(texts)
+    for name, body in writes.items():
+        path = Path(name)
+        if path.suffix not in _SOURCES and path.name not in told and path.stem not in told:
+            continue
+        try:
+            there = path.read_text(errors="replace") if path.is_file() else None
+        except OSError:
+            there = None
+        if there is None or there.rstrip("\n") != body.rstrip("\n"):
+            return name
+    return ""

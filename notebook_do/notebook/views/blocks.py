@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol, runtime_checkable
 
 
 class Tone(Enum):
@@ -116,6 +117,16 @@ class Folded:
 
 Block = Header | Line | Table | Items | Diagram | Code | Folded
 Document = tuple[Block, ...]
+
+
+@runtime_checkable
+class Drawn(Protocol):
+    """A value that knows its own blocks; those of the rooms below know none, and are drawn by `documents`."""
+
+    @property
+    def document(self) -> Document:
+        """The value as blocks."""
+
 
 ROWS = 200
 """How many rows of a table a view draws."""

@@ -1,6 +1,7 @@
 """Edges -> a drawing: Workers on the left, what they reach on the right, one labelled arrow for each binding.
 
-`arrange` decides once what stands where, in rows; `lines` draws that with box characters, `html.py` as SVG.
+`arrange` decides once which boxes there are and in which order; `lines` draws them with box characters, and `placed`
+puts them on a page in pixels, where `html.py` draws them.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from notebook_do.notebook.views.width import clipped, cut, width_of
+from notebook_do.display import clipped, cut, width_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,7 +44,7 @@ class Source:
 
     @property
     def rows(self) -> int:
-        """Count the rows that the box takes: one for each arrow, and one for each line of its words."""
+        """Return how many rows the box takes: one for each arrow, and one for each line of its words."""
         return max(len(self.arrows), 2 if self.about else 1)
 
 
@@ -64,17 +65,17 @@ class Arranged:
 
     @property
     def name_width(self) -> int:
-        """Count the columns of the widest words in a Worker's box."""
+        """Return the columns of the widest words in a Worker's box."""
         return max((width_of(words) for s in self.sources for words in (s.name, s.about)), default=0)
 
     @property
     def label_width(self) -> int:
-        """Count the columns of the widest label of an arrow."""
+        """Return the columns of the widest label of an arrow."""
         return max((width_of(label(a)) for s in self.sources for a in s.arrows), default=0)
 
 
 def label(arrow: Arrow) -> str:
-    """Give the words on an arrow: what is planned for the binding, and its name."""
+    """Return the words on an arrow: what is planned for the binding, and its name."""
     return f"{arrow.tone.value} {arrow.name}" if arrow.tone else arrow.name
 
 
@@ -164,3 +165,82 @@ def _stroke(found: Arranged, at: int, row: int) -> list[Piece]:
 def lines(diagram: Diagram) -> list[str]:
     """Draw as plain text of at most 98 columns."""
     return [cut("".join(piece.text for piece in row), _LINE) for row in pieces(arrange(diagram))]
+
+
+# --- on a page, in pixels
+
+COLUMN = 8
+_ROW = 24
+_PAD = 8
+_GAP = 16
+_BEND = (110, 260)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """A box on the page, in pixels."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def below(self) -> float:
+        """Return the height at which the box ends."""
+        return self.y + self.height
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """The boxes of a diagram where they stand. `arrivals`: the height at which the arrow of (Worker, row) ends."""
+
+    found: Arranged
+    sources: tuple[Box, ...]
+    ends: tuple[Box, ...]
+    arrivals: dict[tuple[int, int], float]
+
+    def leaves(self, at: int, row: int) -> float:
+        """Return the height at which an arrow leaves its Worker."""
+        count, box = len(self.found.sources[at].arrows), self.sources[at]
+        return box.y + (box.height - count * _ROW) / 2 + (row + 0.5) * _ROW
+
+
+def placed(found: Arranged) -> Page:
+    """Return where the boxes stand on a page."""
+    sources, top = [], 1.0
+    width = (found.name_width + 3) * COLUMN
+    for source in found.sources:
+        sources.append(Box(x=1, y=top, width=width, height=source.rows * _ROW + _PAD))
+        top = sources[-1].below + _GAP
+    page = Page(found=found, sources=tuple(sources), ends=(), arrivals={})
+    bend = min(max(_BEND[0], top / 10), _BEND[1])  # the higher the page, the more room its arrows need to turn
+    left = width + (found.label_width + 4) * COLUMN + bend
+    coming: dict[int, list[tuple[float, int, int]]] = {at: [] for at in range(len(found.ends))}
+    for at, source in enumerate(found.sources):
+        for row, arrow in enumerate(source.arrows):
+            coming[arrow.target].append((page.leaves(at, row), at, row))
+    ends, arrivals = _ends(found, coming, left)
+    return Page(found=found, sources=tuple(sources), ends=ends, arrivals=arrivals)
+
+
+def _ends(
+    found: Arranged, coming: dict[int, list[tuple[float, int, int]]], left: float
+) -> tuple[tuple[Box, ...], dict[tuple[int, int], float]]:
+    """Put each target beside its host, else at the middle of the arrows that come to it, or below the one before."""
+    boxes: list[Box] = []
+    arrivals: dict[tuple[int, int], float] = {}
+    width = (max(width_of(w) for end in found.ends for w in (end.name, end.about)) + 3) * COLUMN
+    top = 1.0
+    for at, end in enumerate(found.ends):
+        arrows = coming[at]
+        height = max(len(arrows) * 14, _ROW * (2 if end.about else 1)) + _PAD
+        hosts = [y for y, source, row in arrows if found.sources[source].arrows[row].host]
+        beside = hosts or [y for y, _, _ in arrows]
+        middle = sum(beside) / len(beside)
+        boxes.append(Box(x=left, y=max(top, middle - height / 2), width=width, height=height))
+        top = boxes[-1].below + _GAP
+        step = height / (len(arrows) + 1)
+        for number, (_, source, row) in enumerate(sorted(arrows), 1):
+            arrivals[source, row] = boxes[-1].y + number * step
+    return tuple(boxes), arrivals

@@ -1,13 +1,16 @@
-"""Any value that can show itself -> text/plain and text/html, saying the same."""
+"""Any value that can show itself -> text/plain and text/html, saying the same, and JSON for `--json`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from notebook_do.display import Shown, Table
+from notebook_do.display import Shown, Table, in_json
 from notebook_do.errors import CommandError
-from notebook_do.model import Namespace, Worker
+from notebook_do.model import Json, Namespace, Worker
 from notebook_do.notebook.views import html, text
 from notebook_do.notebook.views.blocks import (
     ROWS,
@@ -15,6 +18,7 @@ from notebook_do.notebook.views.blocks import (
     Cell,
     Code,
     Document,
+    Drawn,
     Header,
     Item,
     Items,
@@ -35,8 +39,6 @@ from notebook_do.notebook.views.plan import (
 from notebook_do.plan.plan import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from notebook_do.deploy.result import DeployResult
     from notebook_do.live.inventory import Status
     from notebook_do.model import Declaration
@@ -69,9 +71,9 @@ def bundle(value: Shown) -> dict[str, str]:
 
 
 def document_of(value: Shown) -> Document:
-    """Say what `value` is, as blocks."""
+    """Return `value` as blocks."""
     match value:
-        case View():
+        case Drawn():
             return value.document
         case Plan():
             return plan_document(value)
@@ -81,16 +83,11 @@ def document_of(value: Shown) -> Document:
             return _declared(value.items)
         case Table():
             return table_document(value)
+    # A declaration or a plan is shown without what only a session, or a deploy, has loaded.
     from notebook_do.deploy.result import DeployResult
     from notebook_do.live.inventory import Status
-    from notebook_do.notebook.deploying import Waiting
-    from notebook_do.notebook.views.answer import Answer, answer_document
 
     match value:
-        case Waiting():
-            return value.document
-        case Answer():
-            return answer_document(value)
         case Status():
             return status_document(value)
         case DeployResult():
@@ -208,3 +205,42 @@ def _deployed(result: DeployResult) -> tuple[Block, ...]:
 def hints(title: str, facts: tuple[tuple[str, str], ...], lines: tuple[str, ...]) -> View:
     """Make a view of things that can be typed next."""
     return View((Header(title, facts), Items("", tuple(Item(line) for line in lines))))
+
+
+# --- JSON
+
+
+def written(value: Any) -> str:
+    """Write any value of a verb as JSON that no terminal obeys."""
+    return in_json(json.dumps(plain(value), indent=2, ensure_ascii=False))
+
+
+def plain(value: Any) -> Any:  # noqa: C901 - one case a kind of value
+    """Reduce `value` to JSON values; sources and bodies of modules are left out."""
+    match value:
+        case Plan():
+            return {"digest": value.digest, **json.loads(value.to_json())}
+        case Table():
+            return [plain(dict(row)) for row in value.rows]
+        case View():
+            return str(value) if value.data is None else plain(value.data)
+        case Json():
+            return value.value
+        case Enum():
+            return value.value
+        case str() | int() | float() | bool() | None:
+            return value
+        case Mapping():
+            return {str(key): plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [plain(item) for item in value]
+        case set() | frozenset():
+            return sorted(plain(item) for item in value)
+    if hasattr(value, "to_json") and hasattr(value, "columns"):  # a DataFrame, without loading pandas to know it
+        rows = json.loads(value.to_json(orient="records", date_format="iso", default_handler=str))
+        return {"rows": rows, **plain(value.attrs)} if value.attrs.get("more") else rows
+    if hasattr(value, "status_code"):
+        return {"status": value.status_code, "headers": dict(value.headers), "body": value.text}
+    if is_dataclass(value):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value) if f.repr}
+    return str(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import assert_never
 
-from notebook_do.display import clean, one_line
+from notebook_do.display import clean, one_line, width_of, wrap
 from notebook_do.notebook.views import diagram
 from notebook_do.notebook.views.blocks import (
     Block,
@@ -22,7 +22,6 @@ from notebook_do.notebook.views.blocks import (
     Table,
     Tone,
 )
-from notebook_do.notebook.views.width import width_of, wrap
 
 WIDTH = 100
 _LONGEST_WORD = 40

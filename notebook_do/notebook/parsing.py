@@ -1,0 +1,167 @@
+"""Reads a `%durable` line into the verb's options, by the table of verbs.
+
+Words are split by POSIX shell rules. A mistake raises CommandError with the nearest right word.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.declare.line import REFERENCE, Option, Wording, read_words, split_line, take_out
+from notebook_do.errors import CommandError
+from notebook_do.notebook.verbs import COMMON, Verb, did_you_mean, find, usage
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+def split(line: str) -> list[str]:
+    """Split a line into words by POSIX shell rules; a `;` at the end belongs to IPython."""
+    try:
+        return split_line(line.strip().removesuffix(";"))
+    except ValueError as error:
+        raise CommandError(f"%durable: {str(error).lower()} in: {line.strip()}") from None
+
+
+def uncommented(line: str) -> str:
+    """Return a line without its trailing ` # ...`, as a POSIX shell reads it: a # in quotes or in a word is none.
+
+    `shlex` has comments too, but takes the # of `a#b` for one.
+    """
+    quote, at_word = "", True
+    at = 0
+    while at < len(line):
+        char = line[at]
+        if char == "#" and at_word and not quote:
+            return line[:at].rstrip()
+        if char == "\\" and quote != "'":
+            at += 1
+        elif char == quote:
+            quote = ""
+        elif char in "'\"" and not quote:
+            quote = char
+        at_word = char.isspace() and not quote
+        at += 1
+    return line
+
+
+def read_options(name: str, rest: list[str], body: str | None) -> SimpleNamespace:
+    """Read the words after the verb; those of a declaration are left for declare/cell.py in `rest`."""
+    verb = find(name) if name else None
+    if verb and body is not None and verb.form == "line":
+        raise CommandError(
+            f"%%durable {name}: this verb takes no cell body; write %durable {name} on a line of its own."
+        )
+    if verb and not verb.declares:
+        return _checked(parse(verb, rest))
+    found, left = common(rest)
+    if not name and left and body is None:
+        raise CommandError(f'%durable: "{left[0]}" is not a verb; see %durable -h.')
+    found.rest = left
+    return _checked(found)
+
+
+def filled(words: list[str], values: Mapping[str, Any]) -> list[str]:
+    """Replace `${py:NAME}` in the words of `%durable session` by the text that the variable holds."""
+
+    def look_up(found: re.Match[str]) -> str:
+        name = found[1].strip()
+        said = f"%durable session: ${{py:{name}}}: "
+        if name not in values:
+            raise CommandError(f"{said}there is no value of that name; define {name} in Python first.")
+        if not isinstance(value := values[name], str):
+            raise CommandError(f"{said}{name} must be a str, not {type(value).__name__}; write str({name}).")
+        return value
+
+    return [REFERENCE.sub(look_up, word) for word in words]
+
+
+def _checked(options: SimpleNamespace) -> SimpleNamespace:
+    name = getattr(options, "as_", None)
+    if name is not None and not name.isidentifier():
+        raise CommandError(f'%durable: --as takes the name of a variable, not "{name}".')
+    return options
+
+
+def parse(verb: Verb, words: Sequence[str], *, beside: Iterable[str] = ()) -> SimpleNamespace:
+    """Read the words after the verb. Options may stand anywhere; they can not be abbreviated.
+
+    `beside` are options that were read before and that a mistyped one may have meant.
+    """
+    table = (*verb.options, *COMMON)
+    if {"-h", "--help"} & set(words):
+        return SimpleNamespace(help=True)
+    found = read_words(table, words, _wording(verb.name, verb, beside))
+    values = {_attribute(o): _kept(o, found.all(o.name)) for o in table if o.name.startswith("-")}
+    free = list(found.free)
+    for option in (o for o in verb.options if not o.name.startswith("-")):
+        values[option.name] = free if option.many else free.pop(0) if free else None
+        free = [] if option.many else free
+    if free:
+        raise CommandError(f'%durable {verb.name}: "{free[0]}" is one word too many; see %durable {verb.name} -h.')
+    for option in verb.options:
+        _check(verb, option, values[_attribute(option)])
+    return SimpleNamespace(**values)
+
+
+def common(words: Sequence[str]) -> tuple[SimpleNamespace, tuple[str, ...]]:
+    """Read the options that every verb has, of a line that declares; the rest stays as it stands."""
+    if {"-h", "--help"} & set(words):
+        return SimpleNamespace(help=True), ()
+    found, left = take_out(COMMON, words, _wording("", None, ()))
+    return SimpleNamespace(**{_attribute(o): _kept(o, found.all(o.name)) for o in COMMON}), left
+
+
+def _attribute(option: Option) -> str:
+    """Return under which name a value is found."""
+    special = {"--as": "as_", "-h": "help"}
+    return special.get(option.name, option.name.lstrip("-").replace("-", "_"))
+
+
+def _kept(option: Option, given: tuple[str, ...]) -> Any:
+    """Return what the values of an option come to: a list, the last one, or whether a switch was given."""
+    if not option.value:
+        return bool(given)
+    return list(given) if option.many else given[-1] if given else None
+
+
+def _wording(name: str, verb: Verb | None, beside: Iterable[str]) -> Wording:
+    """Say the mistakes of a verb's line as all verbs do."""
+    begun, see = f"%durable {name}".rstrip(), f"see %durable {name} -h".replace("  ", " ")
+
+    def unknown(flag: str, known: Sequence[str]) -> str:
+        hint = did_you_mean(flag, (*(names(verb) if verb else known), *beside)) or f"; {see}."
+        return f'{begun}: unknown option "{flag}"{hint}'
+
+    def no_choice(option: Option, value: str) -> str:
+        hint = did_you_mean(value, option.choices) or f"; known are {', '.join(option.choices)}."
+        return f'{begun}: {option.name} "{value}" is not known{hint}'
+
+    def needs_value(option: Option) -> str:
+        if option.name == "--as":
+            return "%durable: --as needs the name of a variable."
+        return f"{begun}: argument {option.name}: expected one argument; {see}."
+
+    return Wording(
+        unknown=unknown,
+        no_value=lambda option: f"{begun}: {option.name} takes no value; {see}.",
+        needs_value=needs_value,
+        no_choice=no_choice,
+    )
+
+
+def _check(verb: Verb, option: Option, value: Any) -> None:
+    """Refuse an argument that is missing, or is none of its choices."""
+    if option.required and value in (None, []):
+        missing = option.value or option.name
+        raise CommandError(f"%durable {verb.name}: {missing} is missing; write {usage(verb).splitlines()[0]}")
+    if not option.name.startswith("-") and option.choices and value is not None and value not in option.choices:
+        said = did_you_mean(value, option.choices) or f"; known are {', '.join(option.choices)}."
+        raise CommandError(f'%durable {verb.name}: "{value}" is not known{said}')
+
+
+def names(verb: Verb) -> tuple[str, ...]:
+    """Give all options of a verb as they are written."""
+    return (*(o.name for o in (*verb.options, *COMMON) if o.name.startswith("-")), "--help")
