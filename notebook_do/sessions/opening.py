@@ -16,12 +16,12 @@ from notebook_do.errors import CommandError, spelled
 from notebook_do.sessions.session import Session
 from notebook_do.settings import settled
 from notebook_do.state.file import StateFile
-from notebook_do.state.lock import Locking
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from notebook_do.model import Declaration, Target
+    from notebook_do.state.lock import Locking
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _current: Session | None = None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from notebook_do.deploy import DeployResult, Event
+    from notebook_do.deploy.result import DeployResult, Event
     from notebook_do.plan.plan import Plan
 
 DECLARED = worker_of("host", {"a": "A"}, crons=("0 * * * *",)) + worker_of("guest", {}, uses=("a",), url=False)
