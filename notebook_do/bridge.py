@@ -37,7 +37,7 @@ class Bridge:
         self.mode: AsyncMode = "thread"
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run `coroutine` to its end and give its result; an interrupt of the caller cancels it first."""
+        """Run `coroutine` to its end and return its result; an interrupt of the caller cancels it first."""
         if self.mode == "nest":
             return _run_nested(coroutine)
         loop, ended = self.loop(), threading.Event()
@@ -64,7 +64,7 @@ class Bridge:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self.loop()))
 
     def loop(self) -> asyncio.AbstractEventLoop:
-        """Give the background loop, starting its thread when there is none in this process."""
+        """Return the background loop, starting its thread where this process has none, as after a fork."""
         with self._lock:
             if self._loop is None or self._pid != os.getpid():
                 self._pid = os.getpid()
@@ -122,7 +122,7 @@ def _run_nested(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def _nest() -> ModuleType:
-    """Give nest_asyncio2, or nest_asyncio where that cannot freeze queued cells. Raises CommandError where it would.
+    """Return nest_asyncio2, or nest_asyncio where that cannot freeze queued cells. Raises CommandError where it would.
 
     Before 1.7.3 nest_asyncio2 froze them too.
     """
@@ -137,7 +137,7 @@ def _nest() -> ModuleType:
 
 
 def _installed(package: str) -> tuple[int, ...]:
-    """Give a package's version as numbers; empty when it is not installed, which is less than any."""
+    """Return a package's version as numbers; empty when it is not installed, which is less than any."""
     try:
         found = version(package)
     except PackageNotFoundError:

@@ -42,7 +42,7 @@ class Shown:
     """Something a notebook can show as text and HTML."""
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """Give text/plain and text/html; IPython calls this."""
+        """Return text/plain and text/html; IPython calls this."""
         del include, exclude
         bundle: dict[str, str] = import_module("notebook_do.notebook.views.documents").bundle(self)
         return bundle
@@ -110,7 +110,7 @@ def _units(letter: str) -> str:
 
 
 def width_of(value: str) -> int:
-    """Count the columns that a terminal gives to `value`."""
+    """Return how many columns of a terminal `value` takes: wide letters two, combining ones none."""
     if value.isascii():
         return len(value)
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in value)

@@ -187,7 +187,7 @@ def wrong_call(signature: inspect.Signature, args: tuple[Any, ...], given: Mappi
 
 
 def spelled(called: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Make a function, `called` so by a user, tell of a keyword that it does not have: a CommandError, one line."""
+    """Return a decorator for a function that users call so: a wrong keyword is a CommandError, one line."""
 
     def wrap(function: Callable[P, T]) -> Callable[P, T]:
         signature = inspect.signature(function)

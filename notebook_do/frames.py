@@ -44,7 +44,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 
 def dtype_of(column: str) -> str:
-    """Give the dtype that a column has in every frame."""
+    """Return the dtype that a column has in every frame."""
     if column in _ANYTHING:
         return "object"
     return "bool" if column in _BOOLS else "Int64" if column in _COUNTS else "string"

@@ -1,7 +1,7 @@
 """What a person set for all sessions: by `%config Durable.*`, else in the environment, else in pyproject.toml.
 
 One table says which settings there are. An option on the line or an argument is stronger than all of these; a value
-that cannot be right is told with the place where it was set.
+that cannot be right is an error that names the place where it was set.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ configured: dict[str, Value] = {}
 
 
 def settled(given: Mapping[str, Any], *, environ: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Give every setting its value: of `given` (None is not given), else the nearest place that sets it.
+    """Return the value of every setting: of `given` (None is not given), else of the nearest place that sets it.
 
     A relative `state` is below the directory of the pyproject.toml that sets it, else below this one. Raises
     CommandError naming the place of a value, or of a name, that cannot be right.
@@ -95,7 +95,7 @@ def settled(given: Mapping[str, Any], *, environ: Mapping[str, str] | None = Non
 
 
 def _checked(setting: Setting, value: Any, place: str) -> Any:
-    """Give a value that its setting can have; raises CommandError that says where it was set."""
+    """Return a value that its setting can have; raises CommandError that says where a wrong one was set."""
     said = f"{place}: " if place else ""
     if isinstance(setting.default, bool):
         if not isinstance(value, bool):

@@ -51,16 +51,16 @@ class Pin:
 
     @property
     def variable(self) -> str:
-        """Name the environment variable that overrides this program."""
+        """Return the environment variable that overrides this program."""
         return f"NOTEBOOK_DO_{self.program.upper()}"
 
     @property
     def file_name(self) -> str:
-        """Give the name of the binary in the cache."""
+        """Return the name of the binary in the cache."""
         return Path(self.member).name
 
     def url(self, registry: str) -> str:
-        """Say where `registry` serves the tarball."""
+        """Return where `registry` serves the tarball."""
         return f"{registry.rstrip('/')}/{self.package}/-/{self.package.partition('/')[2]}-{self.version}.tgz"
 
 
@@ -97,17 +97,17 @@ _verified: dict[Path, tuple[int, int, int]] = {}
 
 
 def find_workerd(progress: Progress | None = None) -> Path:
-    """Give the path of workerd, downloading it once if it must be; raises ToolchainError."""
+    """Return the path of workerd, downloading it once if it must be; raises ToolchainError."""
     return _find(workerd_pin(), progress)
 
 
 def find_esbuild(progress: Progress | None = None) -> Path:
-    """Give the path of esbuild, downloading it once if it must be; raises ToolchainError."""
+    """Return the path of esbuild, downloading it once if it must be; raises ToolchainError."""
     return _find(esbuild_pin(), progress)
 
 
 def workerd_pin() -> Pin:
-    """Look up what is pinned for workerd on this platform."""
+    """Return what is pinned for workerd on this platform."""
     name, _ = _platform("workerd")
     return Pin(
         program="workerd",
@@ -120,7 +120,7 @@ def workerd_pin() -> Pin:
 
 
 def esbuild_pin() -> Pin:
-    """Look up what is pinned for esbuild on this platform."""
+    """Return what is pinned for esbuild on this platform."""
     _, name = _platform("esbuild")
     return Pin(
         program="esbuild",
@@ -132,7 +132,7 @@ def esbuild_pin() -> Pin:
 
 
 def registry_for(package: str) -> str:
-    """Say which npm registry `package` comes from, as npm itself would: environment, ./.npmrc, ~/.npmrc."""
+    """Return which npm registry `package` comes from, as npm itself would: environment, ./.npmrc, ~/.npmrc."""
     for variable in ("NPM_CONFIG_REGISTRY", "npm_config_registry"):
         if value := os.environ.get(variable, "").strip():
             return value
@@ -145,7 +145,7 @@ def registry_for(package: str) -> str:
 
 
 def cache_dir() -> Path:
-    """Say where downloaded programs are kept."""
+    """Return where downloaded programs are kept."""
     return platformdirs.user_cache_path("notebook-do", appauthor=False)
 
 
@@ -232,7 +232,7 @@ def _stamp(path: Path) -> tuple[int, int, int]:
 
 
 def _is_whole(binary: Path) -> bool:
-    """Tell whether the cached binary is still what was unpacked.
+    """Say whether the cached binary is still what was unpacked.
 
     Hashing takes up to half a second for workerd, so the hash is only compared when size, time or inode changed.
     """

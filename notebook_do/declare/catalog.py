@@ -75,7 +75,7 @@ class Catalog:
         return known.pop(id_, None) is not None
 
     def script_name(self, worker: str, stage: str) -> str:
-        """Give the script name of a declared Worker."""
+        """Return the script name of a declared Worker."""
         return default_script_name(self._workers[worker], stage)
 
     def entrypoints(self, stage: str) -> dict[str, str]:
@@ -84,7 +84,7 @@ class Catalog:
         return {name: file for name, file in found.items() if file is not None}
 
     def places(self, stage: str) -> dict[str, tuple[str, str]]:
-        """Give script and class of the declared namespaces by stable ID; none while the names cannot be resolved."""
+        """Return script and class of the declared namespaces by stable ID; none while the names cannot be resolved."""
         try:
             hosts = Hosts(self._namespaces, self._workers, stage)
         except DeclarationError:
@@ -92,7 +92,7 @@ class Catalog:
         return {id_: (hosts.host_of(item).script_name, item.class_name) for id_, item in self._namespaces.items()}
 
     def warnings(self) -> tuple[str, ...]:
-        """Say what looks like a changed stable ID: two declared namespaces of one class and one host."""
+        """Return what looks like a changed stable ID: two declared namespaces of one class and one host."""
         by_class: dict[tuple[str, str | None], list[str]] = {}
         for item in self._namespaces.values():
             by_class.setdefault((item.class_name, item.script_name), []).append(item.id)
@@ -104,7 +104,7 @@ class Catalog:
         )
 
     def left_over(self) -> tuple[str, ...]:
-        """Say what an earlier run of a cell declared and its last run did not: the cell says something else now."""
+        """Return what an earlier run of a cell declared and its last run did not: the cell says something else now."""
         declared: list[tuple[str, Declaration]] = [("namespace", item) for item in self._namespaces.values()]
         declared += [("worker", item) for item in self._workers.values()]
         last: dict[str, int] = {}
@@ -161,7 +161,7 @@ _SAME = [f.name for f in fields(Worker) if f.name in DesiredWorker.__dataclass_f
 
 
 def _settings(item: Worker, hosts: Hosts) -> Json:
-    """Give the settings with the Workers that they name called by their script names."""
+    """Return the settings with the Workers that they name called by their script names."""
     settings = item.options.value
     if "tail_consumers" not in settings:
         return item.options

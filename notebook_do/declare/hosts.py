@@ -39,7 +39,7 @@ class Host:
 
 
 def default_script_name(worker: Worker, stage: str) -> str:
-    """Give a Worker's script name: its `name`, or its id in lower case with `-<stage>` for any stage but production."""
+    """Return a Worker's script name: its `name`, or its id in lower case, with `-<stage>` but for production."""
     if worker.name is not None:
         return worker.name
     plain = re.sub(r"[_.]", "-", worker.id.lower())
@@ -73,15 +73,15 @@ class Hosts:
         self._check_together()
 
     def script_named(self, name: str) -> str:
-        """Give the script that `name` means: a declared Worker's name, else a declared Worker's id, else itself."""
+        """Return the script that `name` means: a declared Worker's name, else a declared Worker's id, else itself."""
         return name if name in self._worker_of else self.script_of.get(name, name)
 
     def host_of(self, namespace: Namespace) -> Host:
-        """Give the host of a declared namespace."""
+        """Return the host of a declared namespace."""
         return self._hosts[namespace.id]
 
     def bindings_of(self, worker: Worker) -> tuple[ScriptBinding, ...]:
-        """Give the Worker's bindings with every name resolved, sorted by binding name."""
+        """Return the Worker's bindings with every name resolved, sorted by binding name."""
         return tuple(self._script_binding(worker, name, value) for name, value in self._bindings[worker.id].items())
 
     def _resolved(self, worker: Worker) -> dict[str, BindingValue]:

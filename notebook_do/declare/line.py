@@ -1,7 +1,7 @@
 """Reads the words of a `%durable` line: one parser for every verb, those that declare included.
 
 Words are split by POSIX shlex rules. Which options there are is a table: a verb's own, or that of a declaration, made
-of the rows of its fields and of the binding types. How a mistake is said goes with the table.
+of the rows of its fields and of the binding types. The words for a mistake come with the table.
 """
 
 from __future__ import annotations

@@ -150,8 +150,8 @@ class _Table:
             known = f"takes {', '.join(takes)} besides it" if takes else "takes nothing besides it"
             raise self.wrong(f"binding {name}: unknown key {unknown[0]}; {form} {known}.", "bindings", name)
         if form == "secret" and not isinstance(value[form], str):
-            told = "a secret is declared by the name of where its value is, a string."
-            raise self.wrong(f"binding {name}: {told}", "bindings", name)
+            said = "a secret is declared by the name of where its value is, a string."
+            raise self.wrong(f"binding {name}: {said}", "bindings", name)
         if not isinstance(value[form], str):
             raise self.wrong(f"binding {name}: {form} must be a string, not {value[form]!r}.", "bindings", name)
         try:
@@ -191,8 +191,8 @@ def _wrong(line: int, message: str) -> DeclarationError:
     return DeclarationError(message, line=line)
 
 
-# --- where what stands: tomllib tells no lines. The text is known to be TOML; headers and keys are read with it, one at
-# a time, and strings and lists of several lines are taken together.
+# --- the lines of tables and keys, which tomllib does not know. The text is known to be TOML by now: so a header or a
+# key can be read with tomllib by itself, and strings and lists of several lines are taken together.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,12 +210,12 @@ class Lines:
         self._text, self._first = text, first
 
     def of(self, *path: str) -> int:
-        """Give the line of a table or key, or of the nearest one around it that has a line of its own."""
+        """Return the line of a table or key, or of the nearest one around it that has a line of its own."""
         near = (path[:end] for end in range(len(path), 0, -1))
         return self._first + next((self._places[one].line for one in near if one in self._places), 0)
 
     def content(self, *path: str) -> int | None:
-        """Give the line on which the text of a key begins; None when it does not stand there line by line."""
+        """Return the line on which the text of a key begins; None when it does not stand there line by line."""
         place = self._places.get(path)
         return None if place is None or place.content is None else self._first + place.content
 
@@ -246,7 +246,7 @@ def _read(lines: Sequence[str]) -> Iterator[tuple[Path, Place]]:
 
 
 def _content(value: str, at: int, end: int) -> int | None:
-    """Give the line on which the text of a string begins: TOML drops a line break right behind its quotes."""
+    """Return the line on which the text of a string begins: TOML drops a line break right behind its quotes."""
     if value[:1] not in {'"', "'"} or "${py:" in value:
         return None
     if value[:3] in _LONG and end > at:
@@ -269,7 +269,7 @@ def _path(line: str) -> Path:
 
 
 def _end(lines: Sequence[str], at: int, value: str) -> int:
-    """Give the line on which the value that begins on line `at` ends."""
+    """Return the line on which the value that begins on line `at` ends."""
     if (quote := value[:3]) in _LONG:
         if quote in value[3:]:
             return at

@@ -49,7 +49,7 @@ class Json:
 
     @property
     def value(self) -> Any:
-        """Give the value back."""
+        """Return the value: a new copy each time."""
         return json.loads(self.text)
 
 

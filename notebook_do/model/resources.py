@@ -57,8 +57,8 @@ def Service(  # noqa: N802
     """
     if props is not None and not isinstance(props, dict):
         raise DeclarationError(f"props of a service must be a table, not {props!r}.")
-    told = None if props is None else Json(props)
-    return ServiceBinding(worker=worker, entrypoint=entrypoint, environment=environment, props=told)
+    kept = None if props is None else Json(props)
+    return ServiceBinding(worker=worker, entrypoint=entrypoint, environment=environment, props=kept)
 
 
 def Hyperdrive(id: str) -> Resource:  # noqa: A002, N802 - Cloudflare's own word

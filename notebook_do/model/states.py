@@ -163,7 +163,7 @@ class RecordedWorker:
 
     @property
     def set_here(self) -> dict[str, Any]:
-        """Give the settings that are known to be set by us, by name."""
+        """Return the settings that are known to be ours, by name."""
         found: dict[str, Any] = self.settings.value if self.settings else {}
         return found
 

@@ -136,7 +136,7 @@ class Upload:
 
     @property
     def summary(self) -> str:
-        """Say in a few words what this step sends."""
+        """Return in a few words what this step sends."""
         count = len(self.migration.class_migrations) if self.migration else 0
         extra = f" with {count} class migration{'s' * (count != 1)}" if count else ""
         return f"{'create' if self.creates else 'upload'} Worker {self.script_name}{extra}"
@@ -155,7 +155,7 @@ class SetUrl:
 
     @property
     def summary(self) -> str:
-        """Say in a few words what this step sends."""
+        """Return in a few words what this step sends."""
         and_previews = "" if self.previews is None else f", previews {'on' if self.previews else 'off'}"
         return f"{'open' if self.enabled else 'close'} the URL of Worker {self.script_name}{and_previews}"
 
@@ -174,7 +174,7 @@ class SetSchedules:
 
     @property
     def summary(self) -> str:
-        """Say in a few words what this step sends."""
+        """Return in a few words what this step sends."""
         return f"set {len(self.crons)} cron trigger{'s' * (len(self.crons) != 1)} of Worker {self.script_name}"
 
 
@@ -189,7 +189,7 @@ class DeleteScript:
 
     @property
     def summary(self) -> str:
-        """Say in a few words what this step sends."""
+        """Return in a few words what this step sends."""
         return f"delete Worker {self.script_name}"
 
 
@@ -205,7 +205,7 @@ class Forget:
 
     @property
     def summary(self) -> str:
-        """Say in a few words what this step does."""
+        """Return in a few words what this step does."""
         return f"forget {', '.join((*self.stable_ids, *self.workers))}, which is no longer live"
 
 
@@ -219,7 +219,7 @@ class MakeQueue:
 
     @property
     def summary(self) -> str:
-        """Say in a few words what this step sends."""
+        """Return in a few words what this step sends."""
         return f"make queue {self.queue}"
 
 
@@ -233,7 +233,7 @@ class SetTrigger:
 
     @property
     def summary(self) -> str:
-        """Say in a few words what this step sends."""
+        """Return in a few words what this step sends."""
         return f"set {self.trigger.label} of Worker {self.script_name}"
 
 
@@ -247,7 +247,7 @@ class RemoveTrigger:
 
     @property
     def summary(self) -> str:
-        """Say in a few words what this step sends."""
+        """Return in a few words what this step sends."""
         return f"remove {self.trigger.label} of Worker {self.script_name}"
 
 
@@ -265,7 +265,7 @@ class SetMark:
 
     @property
     def summary(self) -> str:
-        """Say in a few words what this step sends."""
+        """Return in a few words what this step sends."""
         ids = f"the id{'s' * (len(self.stable_ids) != 1)} of {', '.join(self.stable_ids)}"
         return f"note {ids} in the tags of Worker {self.script_name}"
 

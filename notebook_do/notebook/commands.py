@@ -93,7 +93,7 @@ def declare(call: Call) -> Shown:
 
 
 def declared(items: tuple[Declaration, ...]) -> Shown:
-    """Give one declaration as itself and several as one value."""
+    """Return one declaration as itself, and several as one value."""
     return items[0] if len(items) == 1 else Declared(items)
 
 
@@ -257,13 +257,13 @@ def secret(call: Call) -> Shown:
 
 
 def whoami(call: Call) -> Shown:
-    """Say which token is used, without the token."""
+    """Return which token is used, without the token."""
     del call
     return current().whoami()
 
 
 def _missing(*names: str) -> tuple[str, ...]:
-    """Give those of `names` that the environment lacks; the API token may also lie in keyring or Colab's secrets."""
+    """Return those of `names` that the environment lacks; the API token may also lie in keyring or Colab's secrets."""
     from notebook_do.credentials.token import TOKEN_VARIABLE, find_token
 
     lacking = [name for name in names if not os.environ.get(name)]

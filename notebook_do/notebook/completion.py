@@ -61,7 +61,7 @@ class Names:
 
 
 def complete(text: str, line: str, *, in_body: bool, variables: Iterable[str] = ()) -> tuple[str, list[str]]:
-    """Give what is being typed and what it could become.
+    """Return what is being typed and what it could become.
 
     `line` is the line up to the cursor, `text` everything before it; `in_body` means below a bare `%%durable`.
     """

@@ -35,7 +35,7 @@ class Waiting(Shown):
 
     @property
     def document(self) -> Document:
-        """Say that nothing was sent, and how to approve exactly this plan."""
+        """The words that nothing was sent, and the line that approves exactly this plan."""
         return (
             Line("Not deployed: no button can be pressed here. Nothing was sent.", Tone.CHANGE, strong=True),
             Code("To send exactly this plan:", self.approve),
@@ -88,7 +88,7 @@ def _asked(call: Call, session: Session, plan: Plan, verb: str) -> Shown | None:
 
 
 def refusal_text(plan: Plan) -> str:
-    """Say on one line why a plan is refused."""
+    """Return why a plan is refused, on one line."""
     first = plan.refusals[0]
     more = f" (and {number(len(plan.refusals) - 1, 'more refusal')}, see the plan)" if len(plan.refusals) > 1 else ""
     choices = f" Choices: {'; '.join(first.choices)}." if first.choices else ""

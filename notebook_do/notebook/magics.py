@@ -116,7 +116,7 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
 
 
 def where(ip: Any, *, in_cell: bool) -> Any:
-    """Say which cell this is and on which of its lines the magic stands, as a person counts them."""
+    """Return which cell this is and on which of its lines the magic stands, as a person counts them."""
     from notebook_do.model import Where
 
     kernel = getattr(ip, "kernel", None)
@@ -141,7 +141,7 @@ def _line_in_cell(ip: Any) -> int:
 
 
 def load(ip: Any) -> Any:
-    """Register the magic, its settings and its completion; gives the magic."""
+    """Register the magic, its settings and its completion; return the magic."""
     _take_away(ip)
     magic = Durable(shell=ip, parent=ip)
     ip.register_magics(magic)

@@ -128,7 +128,7 @@ def _kept(option: Option, given: tuple[str, ...]) -> Any:
 
 
 def _wording(name: str, verb: Verb | None, beside: Iterable[str]) -> Wording:
-    """Say the mistakes of a verb's line as all verbs do."""
+    """Return the words for the mistakes of a verb's line."""
     begun, see = f"%durable {name}".rstrip(), f"see %durable {name} -h".replace("  ", " ")
 
     def unknown(flag: str, known: Sequence[str]) -> str:
@@ -163,5 +163,5 @@ def _check(verb: Verb, option: Option, value: Any) -> None:
 
 
 def names(verb: Verb) -> tuple[str, ...]:
-    """Give all options of a verb as they are written."""
+    """Return all options of a verb as they are written."""
     return (*(o.name for o in (*verb.options, *COMMON) if o.name.startswith("-")), "--help")

@@ -16,7 +16,7 @@ Shell = Literal["notebook", "terminal", "headless"]
 
 
 def shell_of(ip: Any) -> Shell:
-    """Say who could press a button here.
+    """Return who could press a button here.
 
     A kernel that may not ask (nbclient, papermill, `nbconvert --execute`) has nobody in front of it: there a widget
     would never be pressed, and would be saved as a dead one.
@@ -29,7 +29,7 @@ def shell_of(ip: Any) -> Shell:
 
 
 def display(value: Any, *, replaceable: bool = False) -> Any:
-    """Show `value` as an output of its own; a replaceable one gives the handle to replace it with."""
+    """Show `value` as an output of its own; return the handle that replaces it, for a `replaceable` one."""
     import IPython.display
 
     return IPython.display.display(value, display_id=True if replaceable else None)  # type: ignore[no-untyped-call]
@@ -67,7 +67,7 @@ class Download:
         self._percent = -1
 
     def __call__(self, done: int, total: int) -> None:
-        """Say that `done` of `total` bytes are here."""
+        """Show that `done` of `total` bytes are here."""
         percent = min(100, done * 100 // total) if total else 0
         if percent == self._percent:
             return
@@ -100,7 +100,7 @@ class DeployLine:
 
 
 def event_text(event: Event) -> str:
-    """Say one event of a deploy."""
+    """Return one event of a deploy in words."""
     if event.kind == "finished":
         return f"Finished: {event.text}."
     at = f"step {event.index} of {event.total}: " if event.total else ""
@@ -109,7 +109,7 @@ def event_text(event: Event) -> str:
 
 
 def event_tone(event: Event) -> Tone | None:
-    """Give the tone of one event; a deploy that left a step undone is no success."""
+    """Return the tone of one event; a deploy that left a step undone is no success."""
     if event.kind == "finished":
         return Tone.ALERT if "not done" in event.text or "uncertain" in event.text else Tone.ADD
     return Tone.ALERT if event.kind == "failed" else None

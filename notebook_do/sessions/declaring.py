@@ -98,7 +98,7 @@ def _as_in_toml(name: str, takes: str, value: Any) -> Any:
 
 
 def _fill(item: Any, made: Any) -> None:
-    """Give a declaration the values of another one: it is frozen, and this is its making."""
+    """Fill a declaration that is being made with the values of another one, past the guard that keeps it frozen."""
     for name in type(made).__dataclass_fields__:
         object.__setattr__(item, name, getattr(made, name))
 

@@ -58,7 +58,7 @@ class SessionSecrets:
         return answered
 
     def secret_readings(self, desired: Desired, lineage: str, vault: Vault) -> SecretReadings:
-        """Look at every declared secret: the mark of its value, or why there is none. Writes nothing."""
+        """Return of every declared secret the mark of its value, or why there is none. Writes nothing."""
         key = load_key(lineage) or self._key
         return {
             (worker.script_name, binding.name): vault.look(binding.value, key, worker.script_name, binding.name)
@@ -77,7 +77,7 @@ class SessionSecrets:
 
 
 def changed(before: SecretReadings, now: SecretReadings) -> list[str]:
-    """Name the secrets that are not as they were looked at."""
+    """Return the secrets that are not as they were looked at, in words."""
     return [f"{name} of {script}" for (script, name), sight in before.items() if now.get((script, name)) != sight]
 
 

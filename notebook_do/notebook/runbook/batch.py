@@ -1,8 +1,8 @@
 """Runs one verb on the declarations of a file, for the command line: those of a notebook, or those of a TOML file.
 
 A cell of a notebook is run where a name of notebook_do stands in it, or a value made with one, with the statements
-above it that this needs; a lone `%durable` line is run where it declares (concerned.py tells which). Nothing is sent
-meanwhile: what would send, or cannot be run or told, is an error that names the cell.
+above it that this needs; a lone `%durable` line is run where it declares (concerned.py decides which). Nothing is sent
+meanwhile: what would send, or cannot be run or decided, is an error that names the cell.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def run_cells(cells: Sequence[Cell], shell: Any, *, parameters: Mapping[str, Any
     planned = steps(cells, given=parameters, environment=os.environ)
     _must_be_noticed(cells, planned, parameters)
     os.environ.setdefault("MPLBACKEND", "agg")  # a plot of a cell opens no window
-    shell._showtraceback = lambda *_: None  # noqa: SLF001 - an error is told as one line, by the command
+    shell._showtraceback = lambda *_: None  # noqa: SLF001 - the command shows an error as one line
     magic, press = magics.load(shell), os.environ.get("NOTEBOOK_DO_DEPLOY")
     declared: list[str] = []
     before = seen()

@@ -3,7 +3,7 @@
 A cell is run when a name stands in it that comes from notebook_do, or a function or value made with one, or `%durable`
 anywhere but alone on its line; and of the cells above it the statements that make, or may change, what it uses. Lines
 that declare are run, lines that act (`%durable deploy`) are not. What must be run and cannot be is an error that names
-the cell. Nothing is left out because it could not be told.
+the cell. What cannot be decided is never left out.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Step:
 
 
 def steps(cells: Sequence[Cell], *, given: Collection[str] = (), environment: Collection[str] = ()) -> list[Step]:
-    """Say what is run of each cell, in order. `given` are parameters, `environment` variables that are set already.
+    """Return what is run of each cell, in order. `given` are parameters, `environment` variables that are set already.
 
     Raises CommandError for a cell that must be run and cannot be.
     """
@@ -95,19 +95,19 @@ class _Book:
         self._written: dict[str, set[str]] = defaultdict(set)
 
     def _effects(self, statement: Statement) -> tuple[set[str], set[str]]:
-        """Give the names that a statement binds and those that it may change, by what it calls as well."""
+        """Return the names that a statement binds and those that it may change, by what it calls as well."""
         names = statement.names
         called = [self.calls[n] for n in self.reached(names.loads) if n in self.calls]
         binds = names.binds.union(names.later_binds, *(c.later_binds for c in called))
         return binds, names.changes.union(*(c.later_changes for c in called))
 
     def place(self, statement: Statement) -> str:
-        """Say where a statement stands."""
+        """Return where a statement stands."""
         cell = self.cells[statement.cell]
         return f"{cell.place}, line {statement.first + cell.above}"
 
     def reached(self, names: Iterable[str]) -> set[str]:
-        """Give `names` and all that calling what they hold may read."""
+        """Return `names` and all that calling what they hold may read."""
         found, left = set(names), list(names)
         while left:
             for name in self.calls[left.pop()].later - found:
@@ -165,7 +165,7 @@ class _Book:
         raise CommandError(f"{self.place(statement)} {said}.")
 
     def _changed(self, statement: Statement, used: set[str]) -> set[str]:
-        """Give the names that may hold something of notebook_do after a statement that uses it."""
+        """Return the names that may hold something of notebook_do after a statement that uses it."""
         names = statement.names
         found = (names.changes - self.modules) | names.into
         for name in used:
@@ -201,7 +201,7 @@ class _Book:
 
 
 def _calls(order: Sequence[Statement]) -> dict[str, Names]:
-    """Give by name what calling the value may read, bind and change."""
+    """Return by name what calling its value may read, bind and change."""
     calls: dict[str, Names] = defaultdict(Names)
     for statement in order:
         mine = statement.names
@@ -239,7 +239,7 @@ class _Selection:
         """Names that may be another name of the environment."""
 
     def all(self) -> list[Statement]:
-        """Give the statements to run, in order."""
+        """Return the statements to run, in order."""
         for statement in self.book.order:
             if statement.cell in self.book.parameters:
                 self._select(statement, checked=statement.kind != "python")
@@ -291,7 +291,7 @@ class _Selection:
         )
 
     def _needs(self, statement: Statement) -> list[Statement]:
-        """Give the statements above one that make, or may change, what it uses."""
+        """Return the statements above one that make, or may change, what it uses."""
         names = statement.names
         used = self.book.reached(names.loads | names.later)
         return [needed for name in used for needed in self._makers(name, self.at[id(statement)])]
@@ -311,7 +311,7 @@ class _Selection:
 
 
 def _together(statement: Statement, shared: set[str]) -> set[str]:
-    """Give the names that share a value with `shared` by a statement: who holds one of them, and what one holds."""
+    """Return the names that share a value with `shared` by a statement: who holds one of them, and what one holds."""
     holders = {mine for mine, held in statement.held.items() if held & shared}
     defined = statement.names.later or statement.names.later_binds
     kept = set() if defined else {name for mine in shared & statement.held.keys() for name in statement.held[mine]}

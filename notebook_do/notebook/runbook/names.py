@@ -102,14 +102,14 @@ def starts_command(text: str) -> bool:
 
 
 def root(node: ast.AST) -> str | None:
-    """Give the name at the root of `a.b[c].d()`; None when it begins with something else."""
+    """Return the name at the root of `a.b[c].d()`; None when it begins with something else."""
     while isinstance(node, ast.Attribute | ast.Subscript | ast.Call | ast.Starred | ast.Await):
         node = node.func if isinstance(node, ast.Call) else node.value
     return node.id if isinstance(node, ast.Name) else None
 
 
 def roots(node: ast.AST) -> set[str]:
-    """Give the names whose very value, or a part of it, an expression may hold on to."""
+    """Return the names whose very value, or a part of it, an expression may hold on to."""
     match node:
         case ast.List(elts=parts) | ast.Tuple(elts=parts) | ast.Set(elts=parts):
             return {name for part in parts for name in roots(part)}
@@ -146,7 +146,7 @@ _PLAIN = {
 
 
 def holds(node: ast.AST) -> set[str]:
-    """Give the names whose value, or a part of it, what an expression gives may hold on to; plain values hold none."""
+    """Return the names whose value, or a part of it, the result of an expression may keep; plain values keep none."""
     match node:
         case ast.Name(id=name):
             return {name}

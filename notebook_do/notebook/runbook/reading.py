@@ -302,7 +302,7 @@ def _durable(found: Names, name: str, *, texts: list[str]) -> None:
 
 
 def expanded(text: str) -> set[str]:
-    """Give the names that IPython reads for `{EXPRESSION}` and `$NAME` in a shell command or the line of a magic."""
+    """Return the names that IPython reads for `{EXPRESSION}` and `$NAME` in a shell command or the line of a magic."""
     found = {name for part in re.findall(r"\{([^{}]*)\}", text) for name in of_code(part).loads}
     return found | set(re.findall(r"\$\{?(\w+)", text))
 

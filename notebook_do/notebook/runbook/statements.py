@@ -95,7 +95,7 @@ def _read(source: str) -> tuple[str, ast.Module]:
 
 
 def _groups(body: list[ast.stmt]) -> Iterator[list[ast.stmt]]:
-    """Give statements one by one, and together where they share a line."""
+    """Yield the statements one by one, and together where they share a line."""
     group: list[ast.stmt] = []
     for node in body:
         if group and _first(node) > (group[-1].end_lineno or group[-1].lineno):
@@ -140,7 +140,7 @@ def _statement(number: int, group: list[ast.stmt]) -> Statement:
 
 
 def _magic_call(node: ast.stmt) -> tuple[str, tuple[str, ...] | None]:
-    """Give the target and the words of `x = get_ipython().run_line_magic(NAME, LINE)`, or of its cell form."""
+    """Return the target and the words of `x = get_ipython().run_line_magic(NAME, LINE)`, or of its cell form."""
     match node:
         case ast.Assign(targets=[ast.Name(id=target)], value=value):
             pass
@@ -199,7 +199,7 @@ def _sure(node: ast.stmt) -> set[str]:
 
 
 def _held(node: ast.stmt) -> Iterator[tuple[str, set[str]]]:
-    """Give names that a statement binds, with the names whose value they may share, or hold on to."""
+    """Yield the names that a statement binds, each with those whose value it may share, or hold on to."""
     for one in ast.walk(node):
         match one:
             case ast.Assign(targets=targets, value=value):
@@ -223,7 +223,7 @@ def _held(node: ast.stmt) -> Iterator[tuple[str, set[str]]]:
 
 
 def _held_by_name(node: ast.AST) -> Iterator[tuple[str, set[str]]]:
-    """Give the same for a definition, which holds what it reads, and for an import under another name."""
+    """Yield the same for a definition, which holds what it reads, and for an import under another name."""
     match node:
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             inner = read(node)
@@ -233,7 +233,7 @@ def _held_by_name(node: ast.AST) -> Iterator[tuple[str, set[str]]]:
 
 
 def assigned(source: str) -> list[str]:
-    """Give the names that plain assignments at the top of a cell set; none when it is no plain Python."""
+    """Return the names that plain assignments at the top of a cell set; none when it is no plain Python."""
     try:
         tree = ast.parse(source)
     except SyntaxError:
@@ -261,10 +261,10 @@ def written_otherwise(writes: Mapping[str, str], texts: Iterable[str]) -> str:
 
     That is one of Worker source, or one whose name stands in `texts`: those of what is run.
     """
-    told = "\n".join(texts)
+    read = "\n".join(texts)
     for name, body in writes.items():
         path = Path(name)
-        if path.suffix not in _SOURCES and path.name not in told and path.stem not in told:
+        if path.suffix not in _SOURCES and path.name not in read and path.stem not in read:
             continue
         try:
             there = path.read_text(errors="replace") if path.is_file() else None

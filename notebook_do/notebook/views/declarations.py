@@ -77,9 +77,9 @@ def _worker_facts(worker: Worker) -> list[str]:
 
 
 def _facts(fields: Mapping[str, Field], item: Declaration) -> list[str]:
-    """Say what is declared in other fields than a name and a source, and is not the default."""
-    told = [(row, row.of(item)) for row in fields.values() if row.fact and row.is_set(item)]
-    return [row.fact.format(_said(row, value)) for row, value in told]
+    """Return what is declared in other fields than a name and a source, and is not the default."""
+    given = [(row, row.of(item)) for row in fields.values() if row.fact and row.is_set(item)]
+    return [row.fact.format(_said(row, value)) for row, value in given]
 
 
 def _said(row: Field, value: Any) -> Any:
@@ -91,7 +91,7 @@ def _said(row: Field, value: Any) -> Any:
 def binding_rows(
     worker: Worker, namespaces: Mapping[str, Namespace], workers: Mapping[str, Worker]
 ) -> list[dict[str, str]]:
-    """Give the rows of the bindings table for one declared Worker, as far as declarations alone can tell."""
+    """Return the rows of the bindings table for one declared Worker, as far as declarations alone can tell."""
     return [
         {"worker": worker.id, "binding": name, **_reached(value, namespaces, workers)}
         for name, value in worker.bindings.items()

@@ -65,7 +65,7 @@ class Declared(Shown):
 
 
 def bundle(value: Shown) -> dict[str, str]:
-    """Draw `value` as text (at most 100 columns) and as HTML."""
+    """Return `value` as text (at most 100 columns) and as HTML."""
     document = document_of(value)
     return {"text/plain": text.render(document), "text/html": html.render(document)}
 
@@ -187,7 +187,7 @@ def result_document(result: DeployResult) -> Document:
 
 
 def _deployed(result: DeployResult) -> tuple[Block, ...]:
-    """Name each live Worker with its URL, and each namespace with its id."""
+    """Return the tables of what is live now: each Worker with its URL, each namespace with its id."""
     blocks: list[Block] = []
     if result.workers:
         rows: list[tuple[Cell, ...]] = []
@@ -203,7 +203,7 @@ def _deployed(result: DeployResult) -> tuple[Block, ...]:
 
 
 def hints(title: str, facts: tuple[tuple[str, str], ...], lines: tuple[str, ...]) -> View:
-    """Make a view of things that can be typed next."""
+    """Return a view of lines that can be typed next."""
     return View((Header(title, facts), Items("", tuple(Item(line) for line in lines))))
 
 

@@ -60,12 +60,12 @@ def _rank(kind: str) -> int:
 
 
 def number(count: int, one: str, many: str = "") -> str:
-    """Say a count with its noun."""
+    """Return a count with its noun."""
     return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 def target_words(target: str) -> str:
-    """Say where a plan goes, so that nobody takes one for the other."""
+    """Return the words for a target, so that nobody takes one for the other."""
     return "local (this machine)" if target == "local" else f"{target} (LIVE)"
 
 
@@ -75,18 +75,18 @@ def masked(account_id: str) -> str:
 
 
 def effective(plan: Plan) -> tuple[Change, ...]:
-    """Give the changes that are no noop: what the Deploy button counts."""
+    """Return the changes that are no noop: what the Deploy button counts."""
     return tuple(c for c in plan.changes if c.action is not Action.NOOP)
 
 
 def change_count(plan: Plan) -> str:
-    """Say how many changes a deploy makes, or steps, where a plan only repairs what was lost."""
+    """Return how many changes a deploy makes, or steps, where a plan only repairs what was lost."""
     count = len(effective(plan))
     return number(count, "change") if count else number(len(plan.steps), "step")
 
 
 def counts(plan: Plan) -> str:
-    """Say in one sentence how much of what a deploy would do."""
+    """Return in one sentence how much of what a deploy would do."""
     tally = Counter((c.kind, c.action, _verb(c)) for c in effective(plan))
     order = sorted(tally, key=lambda key: (_rank(key[0]), list(Action).index(key[1]), key[2]))
     parts = [f"{number(tally[key], *_NOUNS.get(key[0], (key[0],)))} to {key[2]}" for key in order]
@@ -96,14 +96,14 @@ def counts(plan: Plan) -> str:
 
 
 def _verb(change: Change) -> str:
-    """Name what is done: an address is opened or closed, all else is what its action says."""
+    """Return what is done: an address is opened or closed, all else is what its action says."""
     if change.kind == "url":
         return "close" if change.after == "closed" else "open"
     return change.action.value
 
 
 def plan_document(plan: Plan, *, offered: bool = False) -> Document:
-    """Give the whole view of a plan; an `offered` one names no next command, because its button stands below."""
+    """Return the whole view of a plan; an `offered` one names no next command, because its button stands below."""
     return (
         _header(plan),
         *_refusals(plan.refusals),
@@ -144,7 +144,7 @@ def _changes(plan: Plan) -> tuple[Block, ...]:
 
 
 def _nothing_declared(others: Sequence[str]) -> tuple[Block, ...]:
-    """Say that nothing is declared, and what stays as it is all the same."""
+    """Return the blocks of a plan of nothing: what is live stays as it is all the same."""
     said = Line("Nothing to do: nothing is declared in this session.", Tone.SAME, strong=True)
     more = (Item(f"… {len(others) - ROWS} more"),) if len(others) > ROWS else ()
     items = (*(Item(one) for one in others[:ROWS]), *more)
@@ -164,7 +164,7 @@ def _tone(change: Change) -> Tone:
 
 
 def subject(change: Change) -> str:
-    """Name the thing that a change is about."""
+    """Return what a change is about, in words."""
     match change.kind:
         case "worker":
             return f"Worker {change.name or change.id}"
@@ -177,7 +177,7 @@ def subject(change: Change) -> str:
 
 
 def sentence(change: Change) -> str:
-    """Say what happens: the planner's sentence, and what it does not name of the values and the namespace id."""
+    """Return what happens: the planner's sentence, and what it does not name of the values and the namespace id."""
     said, extras = change.detail.rstrip("."), []
     if change.before and change.after and change.before != change.after:
         if change.before not in said or change.after not in said:
@@ -215,7 +215,7 @@ def _refusals(refusals: Sequence[Refusal]) -> tuple[Block, ...]:
 
 
 def lost(consent: Consent) -> str:
-    """Say what one consent gives up."""
+    """Return in a sentence what one consent gives up."""
     count = "an unknown number of objects"
     if consent.objects is not None:
         more = f"more than {consent.objects:,} stored objects"
@@ -225,7 +225,7 @@ def lost(consent: Consent) -> str:
 
 
 def _consents(consents: Sequence[Consent], *, refused: bool) -> tuple[Block, ...]:
-    """Say what would be lost; a plan that is refused is allowed by no phrase."""
+    """Return what would be lost; a plan that is refused is allowed by no phrase."""
     if not consents:
         return ()
     items = tuple(Item(lost(c), Tone.ALERT, () if refused else (f"to allow it, type: {c.phrase}",)) for c in consents)
@@ -265,7 +265,7 @@ def _bindings(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:
 
 
 def bindings_table(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:
-    """Give the table of bindings, empty columns left out."""
+    """Return the table of bindings, empty columns left out."""
     if not rows:
         return ()
     columns = ("worker", "binding", "type", "target", "class_name", "script_name", "environment", "namespace_id")
@@ -333,7 +333,7 @@ def _steps(plan: Plan) -> tuple[Block, ...]:
 
 
 def deletes(plan: Plan) -> tuple[str, ...]:
-    """Give the ids that a plan deletes, as `%durable destroy` takes them."""
+    """Return the ids that a plan deletes, as `%durable destroy` takes them."""
     gone = (c.id for c in plan.changes if c.action is Action.DELETE and c.kind in ("worker", "namespace"))
     return tuple(dict.fromkeys(gone))
 

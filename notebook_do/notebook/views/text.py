@@ -28,7 +28,7 @@ _LONGEST_WORD = 40
 
 
 def cell_text(cell: Cell) -> str:
-    """Give what a cell says."""
+    """Return the text of a cell."""
     return one_line(cell.url if isinstance(cell, Link) else cell)
 
 
@@ -119,7 +119,7 @@ def grid(columns: tuple[str, ...], rows: list[tuple[str, ...]], *, width: int = 
 
 
 def _widths(rows: list[tuple[str, ...]], width: int) -> list[int]:
-    """Give each column its natural width, and take from the widest where all together are too wide."""
+    """Return the width of each column: its natural one, less of the widest where all together are too wide."""
     columns = list(zip(*rows, strict=True))
     widths = [max(1, *map(width_of, column)) for column in columns]
     words = [max((width_of(word) for cell in column for word in cell.split()), default=1) for column in columns]

@@ -96,7 +96,7 @@ class Form:
         return w.VBox([field, self.faults[name]])
 
     def check(self) -> None:
-        """Say under each field what is wrong with it, and let only a whole declaration be saved."""
+        """Show under each field what is wrong with it, and let only a whole declaration be saved."""
         found = self.draft.faults()
         for name, line in self.faults.items():
             line.value = html.render((Line(found[name], Tone.ALERT, role="alert"),)) if found.get(name) else ""

@@ -67,7 +67,7 @@ class DeployController:
 
     @property
     def label(self) -> str:
-        """Say what the button does, and where."""
+        """Return what the button does, and where."""
         return f"Deploy {change_count(self.plan)} to {self.plan.stage} on {self.plan.target}"
 
     @property
@@ -143,7 +143,7 @@ class DeployController:
             self._succeed(result)
 
     def _fail(self, error: DurableError) -> None:
-        """Say an expected error. Where nothing was sent yet, the same plan may be pressed again."""
+        """Show an expected error. Where nothing was sent yet, the same plan may be pressed again."""
         text = f"{type(error).__name__}: {error}"
         if isinstance(error, DeployError) or error.result is not None:
             self.result = error.result
@@ -293,7 +293,7 @@ class DeployPanel:
             self.refresh()
 
     def _said(self) -> tuple[Block, ...]:
-        """Give what the controller has to say, announced to a screen reader, with the details folded."""
+        """Return what the controller has to say, announced to a screen reader, with the details folded."""
         now = self.controller
         tone, role = (Tone.ALERT, "alert") if now.alert else (Tone.SAME, "status")
         line = (Line(now.message, tone, role=role),) if now.message else ()
