@@ -283,11 +283,11 @@ class Session:
         return self._planning.secrets.ask(self.catalog, key)
 
     def whoami(self) -> Table:
-        """Return which token is used, to be shown: where it was found, its account, and the last four characters of its id."""
+        """Say which token is used: where it was found, its account, and the last four characters of its id."""
         return Table(name="whoami", title="Token in use", rows=(self._run(self._whoami()),))
 
     def status(self) -> Status:
-        """Return where we are, to be shown. Starts the local target when it is not running, so that its address can be shown."""
+        """Say where we are. Starts the local target when it is not running, so that its address can be shown."""
         place, connection = shortened(self.state_path), self._run(self._connect())
         return status_of(self.name, self.stage, place, connection, self.catalog, self._state.load())
 
