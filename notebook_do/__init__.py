@@ -147,6 +147,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Load a public name from its room at first use, so that `%load_ext` stays cheap."""
+    # Submodules are found by import itself; anything else here would make a private name public.
     if name not in __all__:
         raise AttributeError(f"module 'notebook_do' has no attribute {name!r}")
     homes = [_HOMES[name]] if name in _HOMES else ["errors", "model"]

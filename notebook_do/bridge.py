@@ -50,6 +50,7 @@ class Bridge:
         def stop() -> None:
             tasks[0].cancel()
 
+        # Not run_coroutine_threadsafe: its future reports a cancellation at once, before the coroutine has cleaned up.
         loop.call_soon_threadsafe(start)
         try:
             ended.wait()
@@ -66,11 +67,13 @@ class Bridge:
     def loop(self) -> asyncio.AbstractEventLoop:
         """Return the background loop, starting its thread where this process has none, as after a fork."""
         with self._lock:
+            # A thread does not live on in a forked child, though the loop object does.
             if self._loop is None or self._pid != os.getpid():
                 self._pid = os.getpid()
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="notebook-do", daemon=True)
                 self._thread.start()
+            # It would wait for itself for ever.
             if threading.current_thread() is self._thread:
                 raise RuntimeError("a coroutine of notebook_do called a synchronous method; await its a... twin")
             return self._loop
@@ -109,6 +112,7 @@ def _run_nested(coroutine: Coroutine[Any, Any, T]) -> T:
     except CommandError:
         coroutine.close()
         raise
+    # Never at import: it changes asyncio for the whole process (outlines issue 520).
     nest.apply(loop)
     task = loop.create_task(coroutine)
     try:
@@ -126,6 +130,7 @@ def _nest() -> ModuleType:
 
     Before 1.7.3 nest_asyncio2 froze them too.
     """
+    # Its check of an entered context came with 1.7.3; before, queued cells hang on ipykernel 7 (measured, 6 of 6).
     if _installed("nest-asyncio2") >= (1, 7, 3):
         return import_module("nest_asyncio2")
     if _installed("ipykernel") >= (7,):

@@ -40,6 +40,7 @@ Declarations hidden in a module of your own cannot be seen."""
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit status."""
     parser = _parser()
+    # The words of a verb are read by the magic's own parser, so that both say the same.
     arguments, words = parser.parse_known_args(argv)
     if words and "verb" not in arguments:
         parser.error(f"unrecognized arguments: {' '.join(words)}")
@@ -53,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # who reads has read enough, as `head` has
+        # Else Python writes the rest at its end, and reports a broken pipe after all.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
 
@@ -153,12 +155,14 @@ def _run(arguments: argparse.Namespace) -> int:
         notebook,
         timeout=arguments.timeout,
         kernel_name="python3",  # of this Python, whatever the one that the notebook was written with is called
+        # Widget state would put what is typed into fields into the file, and dead widgets with it.
         store_widget_state=False,
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(arguments.notebook.resolve().parent)}},
         on_cell_execute=lambda cell, cell_index: _print_source(cell),  # noqa: ARG005 - nbclient's keyword
         on_cell_executed=lambda cell, cell_index, execute_reply: _print_outputs(cell),  # noqa: ARG005
     )
+    # ipykernel's debugger warns on every start where the standard library is frozen.
     environment = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     if arguments.deploy:
         environment["NOTEBOOK_DO_DEPLOY"] = "press"
@@ -257,15 +261,11 @@ def _lab(arguments: argparse.Namespace) -> int:
     if not notebook.is_file():
         raise CommandError(f"lab: there is no notebook at {notebook}.")
     folder, name = notebook.resolve().parent, quote(notebook.name)
-    command = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
-        f"--ServerApp.root_dir={folder}",
-        f"--LabApp.default_url=/lab/tree/{name}",
-    ]
+    places = (f"--ServerApp.root_dir={folder}", f"--LabApp.default_url=/lab/tree/{name}")
+    command = [sys.executable, "-m", "jupyterlab", *places]
     if arguments.no_browser:
         command.append("--no-browser")
+    # JupyterLab refuses to start as root without it, as in a container.
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
     with subprocess.Popen(command) as lab:  # noqa: S603 - our own interpreter

@@ -65,6 +65,8 @@ class Table(Shown):
         return frame(self.name, self.rows)
 
 
+# Control characters, what reorders (bidirectional marks), and what is drawn as nothing at all: two names that differ in
+# one of these look alike, and the first kind drives a terminal. Tab and line feed are left out: they are layout.
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
@@ -75,6 +77,7 @@ _BLANKS = re.compile(r"[ \t\r\n\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
 
 def clean(value: str) -> str:
     """Write out control, escape, bidirectional and invisible characters as Python does; lines and tabs stay."""
+    # Nearly every text; the search through the class is what takes time in a plan of thousands of rows.
     if value.isascii() and value.isprintable():
         return value
     return _UNSEEN.sub(_written, value.replace("\r\n", "\n"))
@@ -87,12 +90,14 @@ def one_line(value: str) -> str:
 
 def coloured(value: str) -> str:
     """Clean what another program printed for a terminal: its colours stay, a line that it overwrote is a line."""
+    # A lone carriage return lets a program overwrite its line; on paper that is a line of its own.
     pieces = _COLOUR.split(value.replace("\r\n", "\n").replace("\r", "\n"))
     return "".join(piece if n % 2 else clean(piece) for n, piece in enumerate(pieces))
 
 
 def in_json(document: str) -> str:
     """Clean a JSON document without changing what it says: the same characters, written as JSON writes them."""
+    # Inside of JSON strings only: elsewhere JSON has no such characters.
     return _UNSEEN.sub(lambda found: _units(found[0]), document)
 
 

@@ -143,6 +143,7 @@ class ApiError(DurableError):
         """Keep the facts; decisions are made on `code`, never on the text."""
         super().__init__(message, line=line)
         self.code, self.status, self.method, self.path = code, status, method, path
+        # Set after the making, by what reads the answer: most errors have neither.
         self.retry_after: float | None = None
         """The seconds that the answer asked to wait, where it did."""
         self.scenarios: frozenset[str] = frozenset()

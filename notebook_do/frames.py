@@ -94,6 +94,7 @@ def _value(row: Any, column: str) -> Any:
     if column in _BOOLS:
         return bool(value) if value is not None else False
     if column in _COUNTS:
+        # Unknown is not zero: Int64 has NA for it.
         return None if value in (None, "") else int(value)
     if isinstance(value, Enum):
         value = value.value
@@ -117,6 +118,7 @@ def install(shell: Any) -> None:
     """Teach a shell to write marked frames; a way to write frames that the user has chosen stays."""
     formatter = shell.display_formatter.formatters["text/plain"]
     for kind in (pd.DataFrame, pd.Series):
+        # A lookup that succeeds is a user's own formatter, or ours of before.
         try:
             formatter.lookup_by_type(kind)
         except KeyError:

@@ -74,6 +74,7 @@ def settled(given: Mapping[str, Any], *, environ: Mapping[str, str] | None = Non
     """
     environ = os.environ if environ is None else environ
     file, table = _pyproject(Path.cwd())
+    # Names first, so that a misspelt setting is an error and not silently the default.
     _check_names(environ, file, table)
     values: dict[str, Any] = {}
     for setting in SETTINGS:
@@ -84,10 +85,12 @@ def settled(given: Mapping[str, Any], *, environ: Mapping[str, str] | None = Non
             values[name] = _checked(setting, configured[name], f"%config Durable.{name}")
         elif setting.variable in environ:
             text = environ[setting.variable]
+            # What is no word for on or off stays a text, which the check refuses with its place.
             switched = _SWITCH.get(text.lower(), text) if isinstance(setting.default, bool) else text
             values[name] = _checked(setting, switched, setting.variable)
         elif name in table:
             values[name] = _checked(setting, table[name], f"{file}, [tool.notebook_do]")
+            # A project says where its states are, from whichever directory a notebook of it is run.
             values[name] = str(file.parent / values[name]) if name == "state" else values[name]
         else:
             values[name] = setting.default

@@ -133,6 +133,7 @@ def esbuild_pin() -> Pin:
 
 def registry_for(package: str) -> str:
     """Return which npm registry `package` comes from, as npm itself would: environment, ./.npmrc, ~/.npmrc."""
+    # Companies mirror the registry; where npm works, this should.
     for variable in ("NPM_CONFIG_REGISTRY", "npm_config_registry"):
         if value := os.environ.get(variable, "").strip():
             return value
@@ -174,9 +175,11 @@ def _find(pin: Pin, progress: Progress | None) -> Path:
     binary = folder / pin.file_name
     if _is_whole(binary):
         return binary
+    # Before the download: what does not start on this system need not be fetched.
     _check_glibc(pin)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Asked again under the lock: another process may have fetched it meanwhile.
         with _exclusive(folder / "lock"):
             if not _is_whole(binary):
                 _install(pin, binary, progress)
@@ -238,6 +241,7 @@ def _is_whole(binary: Path) -> bool:
     """
     note = binary.with_name(f"{binary.name}.json")
     try:
+        # Size, time and inode together: a copy in place of the file changes the inode even where the time was kept.
         stamp = _stamp(binary)
         if _verified.get(binary) == stamp:
             return True
@@ -280,6 +284,7 @@ def _install(pin: Pin, binary: Path, progress: Progress | None) -> None:
                 fresh.unlink()
                 raise
     fresh.chmod(0o755)
+    # The note is written last: without it, or with another hash in it, the binary is fetched anew.
     digest = _sha256(fresh)
     fresh.replace(binary)
     _write(binary.with_name(f"{binary.name}.json"), json.dumps({"sha256": digest, "stamp": _stamp(binary)}).encode())
@@ -296,6 +301,7 @@ def _download(pin: Pin, target: IO[bytes], progress: Progress | None) -> None:
         with httpx.stream("GET", pin.url(registry), follow_redirects=True, timeout=30) as answer:
             if not answer.is_success:
                 raise _unreachable(pin, place, f"answered {answer.status_code} for {pin.package} {pin.version}")
+            # iter_raw: npm's tarballs are gzip by themselves, and must not be unpacked by the client as an encoding.
             total = int(answer.headers.get("content-length", 0))
             for chunk in answer.iter_raw(_CHUNK):
                 done += len(chunk)

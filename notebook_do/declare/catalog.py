@@ -49,6 +49,7 @@ class Catalog:
 
     def declare(self, *items: Declaration) -> tuple[Declaration, ...]:
         """Register declarations, all or none; raises DeclarationError for one that can never be right."""
+        # All are checked before the first is kept: a cell that fails declares nothing.
         seen: dict[tuple[type, str], Declaration] = {}
         for item in items:
             check(item)
@@ -127,6 +128,7 @@ class Catalog:
         the cell's line, and what `read` raises.
         """
         asked = tuple(sorted(set(destroy)))
+        # Names first: what cannot be resolved is said before any source is read or bundled.
         hosts = Hosts(self._namespaces, self._workers, stage, frozenset(asked))
         return Desired(
             session=session,
@@ -155,6 +157,7 @@ def _desired_namespace(item: Namespace, hosts: Hosts) -> DesiredNamespace:
     )
 
 
+# A field that is the same in both is copied by name, so that a new one needs no line here.
 _RESOLVED = frozenset({"id", "modules", "bindings", "assets", "options"})
 _SAME = [f.name for f in fields(Worker) if f.name in DesiredWorker.__dataclass_fields__ and f.name not in _RESOLVED]
 """What is desired of a Worker as it is declared."""

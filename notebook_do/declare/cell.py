@@ -31,6 +31,7 @@ def parse_cell(
     try:
         return _parse(line, body, place, values or {})
     except CommandError as error:
+        # Inside, line 1 is the line of the magic; a person counts from the top of the cell.
         if error.line is not None:
             error.line += place.line - 1
         raise
@@ -56,6 +57,7 @@ def _parse(line: str, body: str | None, place: Where, values: Mapping[str, Any])
                 raise CommandError("namespace takes no body; write %durable namespace on one line.", line=2)
             declared = _namespace(rest, place)
         case "worker":
+            # The body begins one line below the magic; its lines are counted as lines of the cell.
             declared = _worker(rest, body, replace(place, body_line=place.line + 1))
         case _:
             raise CommandError(f"{verb} declares nothing; {nearest(verb, get_args(Kind))}", line=1)

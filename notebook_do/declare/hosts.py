@@ -42,6 +42,7 @@ def default_script_name(worker: Worker, stage: str) -> str:
     """Return a Worker's script name: its `name`, or its id in lower case, with `-<stage>` but for production."""
     if worker.name is not None:
         return worker.name
+    # A script name is part of a host name, where neither _ nor . nor capitals may stand.
     plain = re.sub(r"[_.]", "-", worker.id.lower())
     return plain if stage == "production" else f"{plain}-{stage.lower().replace('_', '-')}"
 
@@ -92,6 +93,7 @@ class Hosts:
             if isinstance(value, NamespaceBinding):
                 if value.stable_id not in self.namespaces:
                     raise self._unknown_namespace(worker, name, value.stable_id)
+                # A shared binding reaches the namespace through its host and is no claim to host it.
                 if value.through is None:
                     self._binders.setdefault(value.stable_id, []).append(worker.id)
             resolved[name] = value
@@ -108,6 +110,7 @@ class Hosts:
             )
         owner = self.workers.get(value.worker)
         if owner is None:
+            # `worker.bindings.NAME` carries what it is: the Worker of an earlier cell need not be declared any more.
             if value.value is not None:
                 return self._through(value.worker, value.value)
             hint = nearest(value.worker, sorted(self.workers))
@@ -145,6 +148,7 @@ class Hosts:
         binders = self._binders.get(namespace.id, [])
         if len(binders) == 1:
             return Host(script_name=self.script_of[binders[0]], worker=binders[0])
+        # The cell of its host may be gone already; where it lives is in the state file.
         if namespace.id in self.destroyed:
             return Host(script_name="", worker=None)
         if binders:
@@ -197,6 +201,7 @@ class Hosts:
             case NamespaceBinding():
                 namespace = self.namespaces[value.stable_id]
                 host = self._hosts[value.stable_id]
+                # Cloudflare reads a binding without script_name as a class of the script itself.
                 own = host.script_name == self.script_of[worker.id]
                 return ClassBinding(
                     name=name,

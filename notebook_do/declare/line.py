@@ -106,6 +106,7 @@ def _value(option: Option, inline: str | None, rest: list[str], table: Mapping[s
         if inline is not None:
             raise CommandError(wording.no_value(option), line=wording.line)
         return ""
+    # A single dash may begin a value (a negative number), so only a known short option ends one.
     if inline is None and (not rest or rest[0].startswith("--") or rest[0] in table):
         raise CommandError(wording.needs_value(option), line=wording.line)
     value = rest.pop(0) if inline is None else inline
@@ -121,6 +122,7 @@ def take_out(options: Iterable[Option], words: Sequence[str], wording: Wording) 
     at = 0
     while at < len(words):
         name = words[at].partition("=")[0]
+        # A verb that declares has options of its own behind these, which only its parser knows.
         option = table.get(name)
         binds = option is not None and not option.value and "=" in "".join(words[at + 1 : at + 2])
         if option is None or (name == "--json" and binds):  # a Worker's `--json NAME=VALUE` is a binding

@@ -136,6 +136,7 @@ WORKER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 SCRIPT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]{0,254}")
 NAMESPACE_ID = re.compile(r"[0-9a-f]{32}")
+# As classes the first are no names in JavaScript; as bindings the others hide what every object has.
 RESERVED = frozenset(
     """arguments await break case catch class const continue debugger default delete do else enum eval export extends
     false finally for function if implements import in instanceof interface let new null package private protected
@@ -195,6 +196,7 @@ def check_worker(item: Worker) -> None:
     _check_types(item, WORKER_FIELDS, what)
     if item.name is not None:
         check_script_name(item.name, what, item.where, url=item.url)
+    # An empty script is a source too, so None is asked for and not falsehood; a list of no modules is none.
     sources = [s for s in (item.script, item.entrypoint, item.modules or None) if s is not None]
     if len(sources) != 1:
         problem = "has no source" if not sources else "has more than one source"
@@ -252,6 +254,7 @@ def check_script_name(name: str, what: str, where: Where | None, *, url: bool) -
             where,
             f"{what}: name {name!r} must be 1 to 63 lower-case letters, digits or -, beginning with a letter or digit.",
         )
+    # The name is a label of the host name NAME.SUBDOMAIN.workers.dev, and DNS allows no dash at its end.
     if url and name.endswith("-"):
         raise _wrong(
             where, f"{what}: name {name!r} ends with -, which no workers.dev address can; drop it, or set url=False."

@@ -206,6 +206,7 @@ def secret_reference(worker: str, name: str, text: str, *, shown: bool = True) -
                 return Secret.from_env(key if source == "env" and colon else text or name)
     except DeclarationError as error:
         problem = error.message
+    # Raised outside of the except block, with the names of this frame deleted: no traceback can show the value.
     which = f"--secret {name}" if shown else "--secret"
     del text, source, key, name
     raise CommandError(f"worker {worker}: {which}: {problem} Write NAME=VARIABLE, NAME=keyring or NAME=prompt.", line=1)
@@ -259,6 +260,7 @@ def line_of(kind: Kind, item: Namespace | Worker) -> str | None:
             words += [word for name, to in bound if to for word in (BINDING_FLAGS[to[0]].name, f"{name}={to[1]}")]
         elif row.is_set(item):
             words += words_of(row, row.of(item))
+    # A magic is one line; what holds a line break is written as a TOML cell instead.
     return None if any("\n" in word for word in words) else shlex.join(words)
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 
 def _secret(key: str, *, source: str = "env") -> Secret:
+    # The key is deleted before anything is raised: it may be the value.
     makers = {"env": Secret.from_env, "keyring": Secret.from_keyring, "prompt": Secret.from_prompt}
     if not isinstance(source, str) or source not in makers:
         del key
@@ -76,10 +77,12 @@ def parse_tables(body: str, *, where: Where, values: Mapping[str, Any]) -> tuple
 
     Raises DeclarationError with the cell's line for bad TOML, unknown tables, keys and types.
     """
+    # The body begins below the line of the magic.
     first = where.line + 1
     try:
         document = tomllib.loads(body)
     except tomllib.TOMLDecodeError as error:
+        # tomllib has the position in its message only (Python 3.11).
         position = _POSITION.search(str(error))
         line = first - 1 + int(position[1] or len(body.splitlines())) if position else None
         text = _POSITION.sub("", str(error))
@@ -155,6 +158,7 @@ class _Table:
         if not isinstance(value[form], str):
             raise self.wrong(f"binding {name}: {form} must be a string, not {value[form]!r}.", "bindings", name)
         try:
+            # A constructor checks what Python gives it, so TOML needs no checks of its own.
             return make(value[form], **rest)
         except DeclarationError as error:
             raise self.wrong(f"binding {name}: {error.message}", "bindings", name) from None
@@ -232,6 +236,7 @@ class Lines:
 def _read(lines: Sequence[str]) -> Iterator[tuple[Path, Place]]:
     table: Path = ()
     at = 0
+    # A whole parse knows no lines, so each header and key is parsed by itself; the text is valid TOML by now.
     while at < len(lines):
         stripped = lines[at].strip()
         if stripped.startswith("["):
@@ -274,6 +279,7 @@ def _end(lines: Sequence[str], at: int, value: str) -> int:
         if quote in value[3:]:
             return at
         return next((n for n in range(at + 1, len(lines)) if quote in lines[n]), at)
+    # A list or an inline table ends where the text up to there parses; brackets in strings would mislead a count.
     for end in range(at, len(lines)):
         try:
             tomllib.loads("\n".join(["k = " + value, *lines[at + 1 : end + 1]]))

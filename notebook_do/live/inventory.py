@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from notebook_do.display import Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from notebook_do.declare.catalog import Catalog
@@ -115,6 +115,12 @@ def namespace_rows(catalog: Catalog, recorded: Recorded, observed: Observed) -> 
     ]
     # "~" sorts behind every stable ID: what has none comes last.
     return tuple(sorted(rows, key=lambda row: (row.get("stable_id") or "~", row.get("namespace_id") or "")))
+
+
+def more_objects(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what a frame of namespaces says below these rows, and has in its `attrs`, of counts that went on."""
+    more = [row["stable_id"] or row["namespace_id"] for row in rows if row.get("objects_more")]
+    return {"said": f"More objects than that: {', '.join(more)}." if more else "", "more_objects": more}
 
 
 def state_rows(recorded: Recorded) -> tuple[dict[str, Any], ...]:

@@ -263,6 +263,7 @@ RESOURCE_TYPES: Mapping[str, BindingType] = MappingProxyType(
 """Those that are declared as a Resource."""
 _UNKNOWN = BindingType("")
 _JSON_TYPES: Mapping[str, type | tuple[type, ...]] = {"string": str, "object": dict, "number": (int, float)}
+# The two periods that Cloudflare offers.
 RATE_PERIODS = (10, 60)
 
 
@@ -292,6 +293,7 @@ def _is_foreign(resource: Resource) -> bool:
 
 def told_back(kind: str) -> frozenset[str]:
     """Return the fields of a type that a live binding has only when they were sent: without them it is another one."""
+    # What an account fills in by itself (`filled`) is there whether it was sent or not, and so tells nothing.
     known = RESOURCE_TYPES.get(kind, _UNKNOWN)
     return frozenset(known.optional) - frozenset(known.filled)
 

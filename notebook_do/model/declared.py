@@ -42,6 +42,7 @@ class Json:
     def __init__(self, value: Any) -> None:
         """Take any JSON value; raises DeclarationError for one that JSON cannot carry (NaN included)."""
         try:
+            # Two cells may write the same value with its keys in another order; that is no change.
             text = json.dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":"))
         except (TypeError, ValueError) as error:
             raise DeclarationError(f"this is not a JSON value: {error}") from None
@@ -54,6 +55,7 @@ class Json:
 
 
 SecretSource = Literal["env", "keyring", "prompt"]
+# Capitals only: a value that somebody typed in place of the name has small letters, as a rule, and is refused.
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,127}")
 _ENTRY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 
@@ -107,6 +109,8 @@ class Secret:
 
     @classmethod
     def _named(cls, source: SecretSource, key: str) -> Secret:
+        # Raised outside of the except block, and from a frame without `key`: a verbose traceback prints the locals of
+        # every frame, and an error keeps the one that it was raised from.
         problem = None
         try:
             return cls(source=source, key=key)
@@ -193,6 +197,7 @@ class Bindings(Mapping[str, BindingValue]):
         return len(self._items)
 
     def __getattr__(self, name: str) -> SharedBinding:
+        # copy, pickle and inspect ask for dunder names before there is anything in the slots.
         if name.startswith("__") or name not in self._items:
             known = ", ".join(self._items) or "none"
             raise AttributeError(f"Worker {self._worker!r} has no binding {name!r}; its bindings: {known}.")

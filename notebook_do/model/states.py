@@ -36,6 +36,7 @@ class ValueBinding:
 
 
 ScriptBinding = ClassBinding | ValueBinding
+# A GET never has a value of these, only their type and name.
 _LIVE_SECRETS = frozenset({"secret_text", "secret_key"})
 
 

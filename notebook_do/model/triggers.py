@@ -87,6 +87,7 @@ def triggers_of(
         *(Trigger(kind="domain", key=host) for host in domains),
         *(Trigger(kind="consumer", key=queue, settings=Json(how)) for queue, how in queues.items()),
     ]
+    # The same route named twice is one, as it is in the account.
     by_place = {(t.kind, t.key): t for t in found}
     return tuple(by_place[place] for place in sorted(by_place))
 

@@ -57,6 +57,7 @@ class Module:
 
     def __init__(self, *, name: str, content: bytes, kind: ModuleKind | str = ModuleKind.ESM) -> None:
         """Raise DeclarationError for what can be no file of a Worker."""
+        # Checked here: people write nd.Module themselves, and its values never pass the table of fields.
         if not isinstance(name, str) or not isinstance(content, bytes):
             raise DeclarationError(f"module {name!r}: name must be a string and content bytes.")
         if kind not in set(ModuleKind):

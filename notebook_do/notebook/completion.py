@@ -79,6 +79,7 @@ def complete(text: str, line: str, *, in_body: bool, variables: Iterable[str] = 
 
 def _shown(words: Iterable[str]) -> list[str]:
     """Leave out what a terminal would obey instead of showing it."""
+    # A live script may be called anything; the menu of a terminal is drawn as it is.
     return [word for word in words if word.isprintable()]
 
 
@@ -195,6 +196,7 @@ def _toml_values(key: str, names: Names, *, quoted: bool) -> list[str]:
 def load(ip: Any) -> None:
     """Add the matcher to IPython's completer."""
 
+    # `suppress`: without it IPython mixes in Python keywords and names of files.
     def durable_matcher(context: CompletionContext) -> dict[str, Any]:
         lines = context.full_text.split("\n")[: context.cursor_line + 1]
         line = lines[-1][: context.cursor_position]

@@ -55,6 +55,7 @@ def offer(call: Call, session: Session, plan: Plan, verb: str) -> Shown | None:
         display(plan if plan.refusals else views.View(plan_document(plan, offered=True)))
     if plan.refusals:
         raise PlanRefused(refusal_text(plan))
+    # Pressed in advance, nobody has read what would be lost.
     if session.auto_approve:
         if plan.consents:
             raise ConsentRequired(f"Something would be lost, so a person must allow it: {_approval(plan, verb)}")
@@ -74,6 +75,7 @@ def _nothing_to_send(plan: Plan, *, asked: bool) -> Plan:
 
 def _asked(call: Call, session: Session, plan: Plan, verb: str) -> Shown | None:
     """Ask for the approval, as this shell can."""
+    # With --json the answer is one object; a button or a question beside it would break who reads it.
     match "headless" if call.options.json else shell_of(call.ip):
         case "notebook":
             _panel(call, session, plan)
@@ -127,6 +129,7 @@ def run(call: Call, session: Session, plan: Plan, confirm: Collection[str] = ())
     line = DeployLine(call.ip, f"Deploying {change_count(plan)} to {plan.stage} on {plan.target}.")
     try:
         result = session.deploy(plan, confirm=confirm, emit=line)
+    # Also for an interrupt: what is done so far is shown before the error is.
     except BaseException as error:
         line.end("Deploy stopped.", Tone.ALERT)
         if (so_far := getattr(error, "result", None)) is not None:

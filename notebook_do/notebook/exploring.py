@@ -26,6 +26,7 @@ class Fetched(Shown, httpx.Response):
     @classmethod
     def of(cls, response: httpx.Response) -> Fetched:
         """Return `response` as one that shows itself; nothing of it is copied or read again."""
+        # httpx.Response has no copy: the new object shares all that the old one holds, its body included.
         answer = cls.__new__(cls)
         answer.__dict__ = response.__dict__
         return answer
@@ -121,4 +122,5 @@ def _param(text: str) -> Any:
         value = json.loads(text)
     except ValueError:
         return text
+    # A JSON string or table is more likely meant as the text that it is.
     return value if isinstance(value, int | float | None) else text

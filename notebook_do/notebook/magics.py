@@ -121,6 +121,7 @@ def where(ip: Any, *, in_cell: bool) -> Any:
 
     kernel = getattr(ip, "kernel", None)
     parent = kernel.get_parent("shell") if kernel is not None else {}
+    # JupyterLab sends the cell's id; nbclient does not (measured), and there the execution count names the cell.
     cell = parent.get("metadata", {}).get("cellId") or f"In[{ip.execution_count}]"
     code = parent.get("content", {}).get("code", "")
     # IPython drops blank lines before the first word; a person's line numbers count them.
@@ -163,4 +164,5 @@ def _take_away(ip: Any) -> None:
     ip.magics_manager.registry.pop("Durable", None)
     ip.configurables[:] = [c for c in ip.configurables if not isinstance(c, Durable)]
     completion.unload(ip)
+    # After an unload nothing set by %config counts any more; the next load reads ipython_config.py anew.
     configured.clear()

@@ -22,6 +22,7 @@ def shell_of(ip: Any) -> Shell:
     would never be pressed, and would be saved as a dead one.
     """
     kernel = getattr(ip, "kernel", None)
+    # ipykernel keeps what the front-end said of itself; there is no public way to ask (ipykernel 6 and 7).
     if kernel is not None:
         return "notebook" if getattr(kernel, "_allow_stdin", False) else "headless"
     asks = type(ip).__name__ == "TerminalInteractiveShell" and sys.stdin is not None and sys.stdin.isatty()

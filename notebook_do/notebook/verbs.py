@@ -286,6 +286,7 @@ def find(word: str) -> Verb:
 def usage(verb: Verb) -> str:
     """Write the help of one verb, as wide as a terminal."""
     prefix = "%%durable" if verb.form == "cell" else "%durable"
+    # Five options still fit on the line; more would hide what must be given.
     flags = [option for option in verb.options if option.name.startswith("-")]
     shown = [option for option in verb.options if option not in flags or len(flags) <= 5]
     words = " ".join([*(_usage_word(option) for option in shown), *(["[options]"] if len(flags) > 5 else [])])

@@ -31,8 +31,11 @@ class Declaring(type):
 
         def __call__(cls, *args: Any, **given: Any) -> Any:
             """Declare; raises DeclarationError, one line, for what does not fit or can never be right."""
+            # Before the signature is bound: Python's own TypeError names no near keyword and comes with a traceback.
             if problem := _wrong_keywords(cls, args, given):
                 raise DeclarationError(problem)
+            # An instance of the plain class: `dataclasses.replace` calls the class of its instance, and must not
+            # register.
             item = object.__new__(_plain(cls))
             cls.__init__(item, *args, **given)
             check(item)

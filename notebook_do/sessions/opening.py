@@ -58,6 +58,7 @@ def prepared(name: str, given: dict[str, Any]) -> Session:
             raise CommandError(
                 f"{word} {value!r}: use letters, digits, - and _, at most 63, beginning with a letter or digit."
             )
+    # Here as well as by %config: the environment and pyproject.toml are read when a session opens.
     bridge.mode = settings["async_mode"]
     # A path that was given is that path; one that was set for all sessions has the places of name and stage in it.
     where = str(state) if state else settings["state"].replace("{session}", name).replace("{stage}", stage)

@@ -88,6 +88,7 @@ class Planning:
         What became of an interrupted deploy is found out first: its records are part of what is compared.
         """
         self.ask_missing()
+        # Before the state is read: recovering writes into it what the interrupted deploy had done.
         found, undecided = await self._recover(connection)
         recorded = self.state.load(account_id=connection.account_id, api_origin=connection.origin)
         desired = self.desired(destroy)
@@ -95,6 +96,7 @@ class Planning:
         plan = await self._compare(connection, desired, recorded, readings, undecided)
         warnings = (*found, *self._shared(), *connection.cautions, *self.catalog.left_over(), *plan.warnings)
         plan = replace(plan, warnings=warnings, notes=(*plan.notes, *await connection.notes(plan)))
+        # By digest, and not the last one only: an approval names the plan that was read.
         self._shown[plan.digest] = _Shown(plan=deepcopy(plan), desired=desired, secret_readings=readings)
         return plan
 
@@ -129,6 +131,7 @@ class Planning:
             default_compatibility_date=NEWEST_COMPATIBILITY_DATE,
             secret_readings=readings,
             undecided=undecided,
+            # A script that carries one of these tags was uploaded by us, even if its answer never came.
             own=frozenset(attempt.intent.op for attempt in Journal(self.state.journal_path).attempts()),
         )
         # Who binds what is to be destroyed must be named, and may be any script of the account.
@@ -142,6 +145,7 @@ class Planning:
                 )
                 self.live = frozenset(s.name for s in observed.scripts)
                 plan = planned(desired, recorded, observed)
+                # Only where a class is renamed or moved: it is one request more for each such script.
                 if asked := binders_asked(plan, desired, recorded, observed):
                     plan = planned(desired, recorded, await with_binders(client, observed, asked))
                 return plan
@@ -185,6 +189,7 @@ class Planning:
         """Deploy the plan that was shown under this digest, and spend it; see `Session.adeploy`."""
         from notebook_do.deploy.run import deploy
 
+        # One vault for the check and the deploy: what was compared is what is sent, though the environment may change.
         vault = self.secrets.vault()
         shown = self._as_shown(plan, vault)
         async with connection.client() as client:
@@ -225,6 +230,7 @@ class Planning:
                 f"this plan object is not plan {plan.digest} as it was shown: something in it was changed since. "
                 "Nothing was sent; plan again, and deploy what that gives."
             )
+        # Sources are read again: an edited file is a changed declaration, though no cell was run.
         if self.desired(shown.desired.destroy) != shown.desired:
             raise StalePlan(f"declarations changed after plan {plan.digest} was shown; nothing was sent.")
         now = self.secrets.secret_readings(shown.desired, self.state.load().lineage, vault)
@@ -236,6 +242,7 @@ class Planning:
 
     def _spend(self, plan: Plan) -> None:
         """Spend a plan that was deployed, and forget the declarations of what it destroyed."""
+        # An empty plan sends nothing and may be deployed any number of times.
         if not plan.empty:
             self._spent.add(plan.digest)
         left_out = {id_ for left in plan.undecided for id_ in left.ids}

@@ -50,6 +50,7 @@ class SessionSecrets:
         if key not in declared:
             known = ", ".join(declared) or "none"
             raise CommandError(f"secret: no secret with that key is declared with a prompt; there are: {known}.")
+        # A prompt that is left empty does not lose the answer of before.
         before = self._answers.pop(key, None)
         self._answer(key)
         answered = self._answers[key] is not None
@@ -59,6 +60,7 @@ class SessionSecrets:
 
     def secret_readings(self, desired: Desired, lineage: str, vault: Vault) -> SecretReadings:
         """Return of every declared secret the mark of its value, or why there is none. Writes nothing."""
+        # Before the first deploy the state has no key: a fleeting one still tells a changed value within this kernel.
         key = load_key(lineage) or self._key
         return {
             (worker.script_name, binding.name): vault.look(binding.value, key, worker.script_name, binding.name)
@@ -68,6 +70,7 @@ class SessionSecrets:
         }
 
     def _answer(self, key: str) -> None:
+        # An empty answer is kept as None, so that the next plan of a run does not ask again.
         from notebook_do.credentials.sealed import Sealed
         from notebook_do.credentials.token import ask
 

@@ -16,7 +16,7 @@ from notebook_do.display import Table, frame, selected
 from notebook_do.errors import CommandError, DurableError, StalePlan
 from notebook_do.live import objects as explore
 from notebook_do.live.connection import Connecting
-from notebook_do.live.inventory import namespace_rows, state_rows, status_of, worker_rows
+from notebook_do.live.inventory import more_objects, namespace_rows, state_rows, status_of, worker_rows
 from notebook_do.sessions.planning import Deployed, Planning, shortened
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ class Session:
 
     def plan(self, destroy: Iterable[str] = ()) -> Plan:
         """Compare declared, recorded and live, and say what a deploy would do. Reads only."""
+        # Asked here, on the thread of the cell: a kernel cannot ask from the bridge's thread.
         self._planning.ask_missing(again=True)
         return self._run(self.aplan(destroy))
 
@@ -151,6 +152,7 @@ class Session:
         refusing.check("session.fetch")
         connection, name = await self._connect(), self.script_name(worker)
         recorded = (w.script_name for w in self._state.load().workers)
+        # What is declared or recorded is called at once; only an unknown name costs the request that lists all scripts.
         if name == worker and name not in {*self.catalog.workers, *recorded}:
             self.live = await explore.live_scripts(connection)
             explore.must_be_live(name, self.live, self.catalog.workers)
@@ -188,9 +190,7 @@ class Session:
         gone (recorded, not live) or unmanaged (live on one of our scripts, not recorded).
         """
         rows = self.namespace_rows()
-        more = [row["stable_id"] or row["namespace_id"] for row in rows if row.get("objects_more")]
-        said = f"More objects than that: {', '.join(more)}." if more else ""
-        return frame("namespaces", rows, said=said, more_objects=more)
+        return frame("namespaces", rows, **more_objects(rows))
 
     def workers(self) -> pd.DataFrame:
         """List the Workers, declared or recorded: one row each, with what is live of them."""
@@ -321,6 +321,7 @@ class Session:
         from notebook_do.interchange.importing import import_workers
 
         connection = await self._connect()
+        # Read and written under one lock: a deploy in another kernel between them would be forgotten.
         with self._state.lock():
             recorded = self._state.load(account_id=connection.account_id, api_origin=connection.origin)
             async with connection.client() as client:

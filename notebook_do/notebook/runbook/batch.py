@@ -69,6 +69,8 @@ def run(asked: Asked) -> tuple[str, int]:
     declarations = _text(asked.file)
     os.chdir(asked.file.resolve().parent)
     sys.path[:] = ["", *(place for place in sys.path if place)]  # as in a kernel: modules beside the notebook are found
+    # The instance of the process: get_ipython() in a cell finds it. Without history, which would be written to the
+    # user's file.
     shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
     with refusing.imposing(Imposed(options=asked.options, place=asked.file.name)) as imposed:
         declare(asked, declarations, shell)
@@ -157,6 +159,7 @@ def run_cells(cells: Sequence[Cell], shell: Any, *, parameters: Mapping[str, Any
     _must_be_noticed(cells, planned, parameters)
     os.environ.setdefault("MPLBACKEND", "agg")  # a plot of a cell opens no window
     shell._showtraceback = lambda *_: None  # noqa: SLF001 - the command shows an error as one line
+    # Read before any cell runs: a notebook must not press Deploy for itself by setting the variable.
     magic, press = magics.load(shell), os.environ.get("NOTEBOOK_DO_DEPLOY")
     declared: list[str] = []
     before = seen()
@@ -166,8 +169,10 @@ def run_cells(cells: Sequence[Cell], shell: Any, *, parameters: Mapping[str, Any
             imposed.place = cell.place
             magic.acts = partial(_act, cell=cell, stem=stem, declared=declared)
             _run(shell, step, cell)
+            # As papermill does: what is given comes after the cell that has the defaults.
             if "parameters" in cell.tags:
                 shell.user_ns.update(parameters)
+            # Raised again: a cell may have caught it.
             if imposed.refused:
                 raise imposed.refused[0]
             if wrong := changed(before):
@@ -262,6 +267,7 @@ def _must_be_noticed(cells: Sequence[Cell], planned: Sequence[Step], parameters:
 def _silent() -> Iterator[None]:
     """Let cells, and processes that they start, print to stderr, and read nothing."""
     sys.stdout.flush()
+    # The descriptors, not sys.stdout alone: a process that a cell starts inherits them.
     kept, nothing = os.dup(1), os.open(os.devnull, os.O_RDONLY)
     keyboard = os.dup(0)
     os.dup2(2, 1)

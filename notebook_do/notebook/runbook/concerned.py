@@ -71,6 +71,7 @@ def _text(text: Text, selected: set[int]) -> str:
     lines = list(text.lines)
     for statement in text.statements:
         if id(statement) not in selected:
+            # Blank and not cut out: errors keep the line numbers of the cell.
             lines[statement.first - 1 : statement.last] = [""] * (statement.last - statement.first + 1)
     return "\n".join(lines)
 
@@ -283,6 +284,7 @@ class _Selection:
             return False
         if names.variables and names.variables <= self.environment:
             return True
+        # input() and getpass() are written with brackets here, and can be answered by -p.
         if names.refused.endswith("()"):
             raise CommandError(f"{place} asks with {names.refused}, and declarations need it; give it with -p.")
         raise CommandError(
@@ -298,6 +300,7 @@ class _Selection:
 
     def _makers(self, name: str, before: int) -> list[Statement]:
         above = self.book.order[:before]
+        # What stood before the last certain binding is gone, but it may share its value with another name.
         start = next((i for i in range(before - 1, -1, -1) if name in above[i].sure), 0)
         shared, found = {name}, []
         for position, statement in enumerate(above):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PACKAGE = re.compile(r"notebook_do(\.\w+)*")
 MENTIONS = re.compile(r"%durable\b|\bnotebook_do\b|\bnotebook-do\b")
 _COMMAND = re.compile(r"(?:^|[\s/'\"`(])notebook-do(?:$|[\s'\"])|-m\s*notebook_do\b")
+# `pip install notebook-do` names the command too, and starts nothing.
 _INSTALLS = re.compile(r"\b(pip3?|uv|conda|mamba|poetry|pipx)\b|\bwhich\b")
 
 

@@ -148,6 +148,7 @@ class _Reader(ast.NodeVisitor):
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         self.found.binds.add(node.name)
+        # Decorators and defaults run where the function is defined, its body only where it is called.
         for part in (*node.decorator_list, node.args, *([node.returns] if node.returns else [])):
             self.visit(part)
         self._function(node.args, node.body)

@@ -97,6 +97,7 @@ def _read(source: str) -> tuple[str, ast.Module]:
 def _groups(body: list[ast.stmt]) -> Iterator[list[ast.stmt]]:
     """Yield the statements one by one, and together where they share a line."""
     group: list[ast.stmt] = []
+    # IPython runs whole lines; of two statements on one line neither can be left out alone.
     for node in body:
         if group and _first(node) > (group[-1].end_lineno or group[-1].lineno):
             yield group
@@ -107,6 +108,7 @@ def _groups(body: list[ast.stmt]) -> Iterator[list[ast.stmt]]:
 
 
 def _first(node: ast.stmt) -> int:
+    # The lines of a function begin with its decorators, but its node does not.
     decorators: list[ast.expr] = getattr(node, "decorator_list", [])
     return min([node.lineno, *(d.lineno for d in decorators)])
 

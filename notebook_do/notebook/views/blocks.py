@@ -128,6 +128,7 @@ class Drawn(Protocol):
         """The value as blocks."""
 
 
+# A notebook with thousands of rows of HTML takes seconds to open, and grows the file.
 ROWS = 200
 """How many rows of a table a view draws."""
 

@@ -115,6 +115,8 @@ def _ordered(edges: Sequence[Edge]) -> list[tuple[str, str]]:
             heights.setdefault(end, []).append(height)
             if edge.role == "host":
                 hosts[end] = height
+    # The middle of those that reach it (barycenter) keeps most arrows from crossing; sorted is stable for equal
+    # heights.
     return sorted(heights, key=lambda end: hosts.get(end, sum(heights[end]) / len(heights[end])))
 
 

@@ -104,6 +104,7 @@ def _declared(items: tuple[Declaration, ...]) -> Document:
     except CommandError:
         return declared_document(items, namespaces=_by_id(items, Namespace), workers=_by_id(items, Worker), session="")
     namespaces, workers = session.catalog.namespaces, session.catalog.workers
+    # It was declared in a session that is no longer open: its neighbours there are not its own.
     if any(item not in (namespaces.get(item.id), workers.get(item.id)) for item in items):  # declared there no more
         return declared_document(items, namespaces=_by_id(items, Namespace), workers=_by_id(items, Worker), session="")
     warnings = session.catalog.warnings()
@@ -136,6 +137,7 @@ def _cell(column: str, row: Mapping[str, Any]) -> Cell:
         return "not known" if column == "objects" and row.get("namespace_id") else ""
     if column == "objects" and row.get("objects_more"):
         return f"more than {value:,}"
+    # Twelve digits tell two uploads apart; the DataFrame has all.
     if column == "etag" and len(str(value)) > 12:
         return f"{str(value)[:12]}…"
     if column == "modified_on":

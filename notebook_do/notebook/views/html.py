@@ -54,11 +54,13 @@ TINTS = {
     Tone.ALERT: "rgba(207,34,46,.20)",
     Tone.SAME: "rgba(128,128,128,.12)",
 }
+# Styles stand on each cell: JupyterLab's own table CSS wins over a row's (measured), and it aligns cells to the right.
 _RULE = "border-bottom:1px solid rgba(128,128,128,.35)"
 _CELL = "text-align:left;vertical-align:top;padding:3px 12px 3px 6px;"
 _HEAD = f"{_CELL}{_RULE};font-weight:600"
 _MONO = "font-family:monospace;font-size:.95em"
 _SHORT = 40
+# Only these begin a link: a name of a script may be javascript:...
 _URL = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&*+,;=%\[\]-]+")
 
 

@@ -32,12 +32,8 @@ if TYPE_CHECKING:
     from notebook_do.plan.plan import Change, Consent, Plan, Refusal, Undecided
 
 TONES = {
-    Action.NOOP: Tone.SAME,
-    Action.CREATE: Tone.ADD,
-    Action.UPDATE: Tone.CHANGE,
-    Action.RENAME: Tone.CHANGE,
-    Action.TRANSFER: Tone.CHANGE,
-    Action.DELETE: Tone.DROP,
+    **{Action.NOOP: Tone.SAME, Action.CREATE: Tone.ADD, Action.DELETE: Tone.DROP},
+    **dict.fromkeys((Action.UPDATE, Action.RENAME, Action.TRANSFER), Tone.CHANGE),
 }
 _EDGES = 120
 _VALUES = frozenset(("plain_text", "json", "secret_text", "secret_key", "version_metadata"))
@@ -132,15 +128,15 @@ def _changes(plan: Plan) -> tuple[Block, ...]:
     changes = sorted(effective(plan), key=lambda c: (c.worker, _rank(c.kind)))
     unchanged = len(plan.changes) - len(changes)
     same = f" {unchanged} unchanged." if unchanged else ""
-    if plan.empty and plan.undecided and not plan.refusals and not changes:
-        return (Line("Nothing can be deployed until then." + same, Tone.CHANGE, strong=True),)
-    if plan.empty and not plan.refusals and not changes and plan.undeclared is not None:
-        return _nothing_declared(plan.undeclared)
-    if plan.empty and not plan.refusals and not changes:
-        return (Line("Nothing to do: everything declared is live.", Tone.SAME, strong=True),)
-    if not changes:
+    if changes:
+        return (_change_table(counts(plan) + same, changes, "plan.df has all."),)
+    if plan.refusals or not plan.empty:
         return (Line(counts(plan) + same),)
-    return (_change_table(counts(plan) + same, changes, "plan.df has all."),)
+    if plan.undecided:
+        return (Line("Nothing can be deployed until then." + same, Tone.CHANGE, strong=True),)
+    if plan.undeclared is not None:
+        return _nothing_declared(plan.undeclared)
+    return (Line("Nothing to do: everything declared is live.", Tone.SAME, strong=True),)
 
 
 def _nothing_declared(others: Sequence[str]) -> tuple[Block, ...]:
@@ -179,6 +175,7 @@ def subject(change: Change) -> str:
 def sentence(change: Change) -> str:
     """Return what happens: the planner's sentence, and what it does not name of the values and the namespace id."""
     said, extras = change.detail.rstrip("."), []
+    # The planner's sentence may name the values already; twice the same reads like two changes.
     if change.before and change.after and change.before != change.after:
         if change.before not in said or change.after not in said:
             extras.append(f"{change.before} → {change.after}")
@@ -217,6 +214,7 @@ def _refusals(refusals: Sequence[Refusal]) -> tuple[Block, ...]:
 def lost(consent: Consent) -> str:
     """Return in a sentence what one consent gives up."""
     count = "an unknown number of objects"
+    # What is not known is never shown as none: it would read as safe to delete.
     if consent.objects is not None:
         more = f"more than {consent.objects:,} stored objects"
         count = more if consent.objects_more else number(consent.objects, "stored object")

@@ -77,6 +77,7 @@ class Draft:
             if name not in found and (fault := self._fault(name)):
                 found[name] = fault
         names = Counter(row.name for row in self.rows)
+        # Rows are named by place and not by binding: two of them may bear the same name.
         for at, row in enumerate(self.rows):
             fault = _row_fault(row)
             if fault or names[row.name] > 1:

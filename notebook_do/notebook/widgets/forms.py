@@ -136,6 +136,7 @@ class Form:
         self.draft.rows = rows
         self.faults = {name: line for name, line in self.faults.items() if not name.startswith("row ")}
         self.rows.children = tuple(self._row(at, row) for at, row in enumerate(rows))
+        # Called while the form is still being built, too.
         if hasattr(self, "widget"):
             self.check()
 

@@ -93,12 +93,14 @@ class DeployController:
     def press(self, generation: int = 0) -> bool:
         """Start the deploy of the plan that was shown as `generation`. False when there is nothing to start."""
         with self._lock:
+            # A click may have been queued for a plan that was replaced since; it must not send the new one.
             if not self.can_press or generation != self.generation:
                 return False
             self.phase, self.message, self.details, self.alert = Phase.RUNNING, "", "", False
             self.event, self.steps_done, self.result = None, 0, None
             self._cancelled.clear()
         self.changed()
+        # A callback runs on the kernel's main thread, where a running deploy would keep Cancel waiting (measured).
         self._thread = threading.Thread(target=self.run, name="notebook-do-deploy", daemon=True)
         self._thread.start()
         return True
@@ -173,6 +175,7 @@ class DeployController:
             self._end(Phase.FAILED, f"{stale} Nothing was sent. Plan again: %durable deploy")
             return
         self.plan = stale.plan
+        # A phrase allows the loss that stood there when it was typed.
         self._typed.clear()
         self.generation += 1
         after = "Read the plan as it is now; it needs its own press."
@@ -217,6 +220,7 @@ class DeployPanel:
         )
         self.cancel.on_click(lambda _: self.controller.cancel())
         self._built = -1
+        # Reentrant: setting a trait may call back into a handler that draws again.
         self._drawing = threading.RLock()
         self.refresh()
         self.widget = w.VBox(
@@ -288,6 +292,7 @@ class DeployPanel:
         return w.HTML(html.render((Line(loses, Tone.ALERT),))), field
 
     def _pressed(self, button: Any, generation: int) -> None:
+        # First thing: a second click comes before the first one's effect is seen.
         button.disabled = True
         if not self.controller.press(generation):
             self.refresh()
