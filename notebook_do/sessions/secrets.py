@@ -81,7 +81,7 @@ class SessionSecrets:
 
 def changed(before: SecretReadings, now: SecretReadings) -> list[str]:
     """Return the secrets that are not as they were looked at, in words."""
-    return [f"{name} of {script}" for (script, name), sight in before.items() if now.get((script, name)) != sight]
+    return [f"{name} of {script}" for (script, name), reading in before.items() if now.get((script, name)) != reading]
 
 
 def _prompted(catalog: Catalog) -> list[tuple[str, str, str]]:

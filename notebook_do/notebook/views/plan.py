@@ -31,10 +31,8 @@ if TYPE_CHECKING:
 
     from notebook_do.plan.plan import Change, Consent, Plan, Refusal, Undecided
 
-TONES = {
-    **{Action.NOOP: Tone.SAME, Action.CREATE: Tone.ADD, Action.DELETE: Tone.DROP},
-    **dict.fromkeys((Action.UPDATE, Action.RENAME, Action.TRANSFER), Tone.CHANGE),
-}
+_APART = {Action.NOOP: Tone.SAME, Action.CREATE: Tone.ADD, Action.DELETE: Tone.DROP}
+TONES = {action: _APART.get(action, Tone.CHANGE) for action in Action}
 _EDGES = 120
 _VALUES = frozenset(("plain_text", "json", "secret_text", "secret_key", "version_metadata"))
 _NOUNS = {
