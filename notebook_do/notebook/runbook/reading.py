@@ -6,10 +6,10 @@ import ast
 import re
 import shlex
 
+from notebook_do.declare.line import REFERENCE
 from notebook_do.notebook.runbook.names import (
     MENTIONS,
     PACKAGE,
-    REFERENCE,
     Names,
     root,
     roots,

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from notebook_do.declare.line import REFERENCE
 from notebook_do.notebook import verbs
 from notebook_do.notebook.parsing import split, uncommented
-from notebook_do.notebook.runbook.names import MENTIONS, REFERENCE, Names, holds, roots, transformed
+from notebook_do.notebook.runbook.names import MENTIONS, Names, holds, roots, transformed
 from notebook_do.notebook.runbook.reading import read
 
 if TYPE_CHECKING:
