@@ -235,6 +235,7 @@ def _serial(text: str | None) -> int:
 def require(call: Call) -> Shown:
     """Stop here, with one line, when the environment lacks something that the cells below need."""
     names = call.options.names
+    # Somebody wrote NAME=VALUE; the error must not repeat the value.
     if wrong := next((name for name in names if not name.isidentifier()), None):
         name = wrong.partition("=")[0]
         raise CommandError(

@@ -110,6 +110,7 @@ def _is_value(words: list[str], at: int, options: dict[str, Option]) -> bool:
 def _values(option: Option, fragment: str, variables: list[str]) -> list[str]:
     if option.choices:
         return list(option.choices)
+    # Read when it is needed: a session's state file is on a disk.
     names = Names()
     if option.value.startswith(("BINDING=", "NAME=")) or (option.many and option.knows):
         start, equals, _ = fragment.partition("=")
@@ -162,6 +163,7 @@ def _in_toml(text: str, line: str) -> tuple[str, list[str]]:
         fragment = line.lstrip()
         tables = [*(f"[namespaces.{n}]" for n in names.namespaces), *(f"[workers.{n}]" for n in names.workers)]
         return fragment, _shown(t for t in ("[namespaces.", "[workers.", *tables) if t.startswith(fragment))
+    # By lines and not by tomllib: what is being typed is not TOML yet.
     headers = [found for found in map(_HEADER.match, text.split("\n")[:-1]) if found]
     if not headers:
         return "", []

@@ -68,6 +68,7 @@ def fetch(call: Call) -> Shown:
     sent: dict[str, Any] = {}
     if o.data is not None:
         sent["content"] = o.data.encode()
+        # As curl --json would: a Worker that reads request.json() gets the type that it may ask for.
         if _is_json(o.data) and not any(name.lower() == "content-type" for name in headers):
             headers["content-type"] = "application/json"
     method = (o.method or ("GET" if o.data is None else "POST")).upper()

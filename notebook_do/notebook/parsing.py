@@ -91,6 +91,7 @@ def parse(verb: Verb, words: Sequence[str], *, beside: Iterable[str] = ()) -> Si
     `beside` are options that were read before and that a mistyped one may have meant.
     """
     table = (*verb.options, *COMMON)
+    # Before anything else: who asks for help need not have the line right.
     if {"-h", "--help"} & set(words):
         return SimpleNamespace(help=True)
     found = read_words(table, words, _wording(verb.name, verb, beside))
@@ -101,6 +102,7 @@ def parse(verb: Verb, words: Sequence[str], *, beside: Iterable[str] = ()) -> Si
         free = [] if option.many else free
     if free:
         raise CommandError(f'%durable {verb.name}: "{free[0]}" is one word too many; see %durable {verb.name} -h.')
+    # After all is read: a missing argument is said last, when no word was too many or misspelt.
     for option in verb.options:
         _check(verb, option, values[_attribute(option)])
     return SimpleNamespace(**values)
@@ -116,6 +118,7 @@ def common(words: Sequence[str]) -> tuple[SimpleNamespace, tuple[str, ...]]:
 
 def _attribute(option: Option) -> str:
     """Return under which name a value is found."""
+    # `as` is a word of Python.
     special = {"--as": "as_", "-h": "help"}
     return special.get(option.name, option.name.lstrip("-").replace("-", "_"))
 

@@ -51,6 +51,7 @@ class LiveLine:
     def show(self, text: str, tone: Tone | None = None, *, last: bool = False) -> None:
         """Put `text` in place of what stood here."""
         view = views.View((Line(text, tone, role="status"),))
+        # A terminal or a script would keep every text as a line of its own.
         if not self._in_place:
             if last:
                 display(view)
@@ -70,6 +71,7 @@ class Download:
     def __call__(self, done: int, total: int) -> None:
         """Show that `done` of `total` bytes are here."""
         percent = min(100, done * 100 // total) if total else 0
+        # workerd comes in a hundred pieces a second; one output a percent is enough.
         if percent == self._percent:
             return
         self._percent = percent

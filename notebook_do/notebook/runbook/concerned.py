@@ -21,6 +21,7 @@ from notebook_do.notebook.runbook.statements import READS, Cell, Statement, Text
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+# What IPython calls earlier outputs and inputs: no cell binds these names, so where they come from is not known.
 _OUTPUT = re.compile(r"_+|_i*\d+|Out|In|_ih|_oh")
 _KNOWN = {*dir(builtins), "get_ipython", "display", "exit", "quit", "__name__", "__file__", "__doc__"}
 
@@ -86,7 +87,9 @@ class _Book:
         self.parameters = {n for n, cell in enumerate(cells) if "parameters" in cell.tags}
         bound = {name for s in self.order for name in (*s.names.binds, *s.names.later_binds)}
         self.unbound = {n for s in self.order for n in (*s.names.loads, *s.names.later)} - bound - _KNOWN - self.given
+        # `np.random.seed(1)` calls something of a module; it does not make numpy a value of ours.
         plain = {name for s in self.order for name in s.names.binds if not s.whole}
+        # What is bound to constants only is never changed in place, so it shares nothing with whoever holds it too.
         fixed = {name for s in self.order for name in s.fixed}
         self.fixed = fixed - {n for s in self.order for n in s.names.binds | s.names.later_binds if n not in s.fixed}
         self.modules = {name for s in self.order if s.whole for name in s.names.binds} - plain
@@ -138,6 +141,7 @@ class _Book:
         if statement.kind != "python":
             ours |= names.binds
             return
+        # An import binds its names anew: what they were of ours before, they are no longer.
         if statement.whole:
             ours -= statement.sure - names.sources
             ours |= names.sources
@@ -154,6 +158,7 @@ class _Book:
             ours -= statement.sure
             return
         self.concerned.add(statement.cell)
+        # From here on any name that no cell binds may be one of ours: globals() was among what used us.
         self._dynamic |= names.dynamic
         ours |= names.binds | names.later_binds | self._changed(statement, used)
 
@@ -168,6 +173,7 @@ class _Book:
     def _changed(self, statement: Statement, used: set[str]) -> set[str]:
         """Return the names that may hold something of notebook_do after a statement that uses it."""
         names = statement.names
+        # An assignment into a module (`config.worker = w`) keeps our value there; a mere call of the module does not.
         found = (names.changes - self.modules) | names.into
         for name in used:
             calls = self.calls[name]
@@ -263,6 +269,7 @@ class _Selection:
         left = [(statement, checked)]
         while left:
             one, check = left.pop()
+            # Nothing depends on what a magic only shows, so it is never run.
             if id(one) in self.selected or one.kind == "shows":
                 continue
             if one.kind == "acts" and one is statement:
@@ -282,6 +289,7 @@ class _Selection:
             )
         if not names.refused:
             return False
+        # `%env TOKEN=...` or getpass() in a cell sets what the shell that starts us may have set already.
         if names.variables and names.variables <= self.environment:
             return True
         # input() and getpass() are written with brackets here, and can be answered by -p.

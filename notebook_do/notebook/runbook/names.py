@@ -111,6 +111,7 @@ def root(node: ast.AST) -> str | None:
 
 def roots(node: ast.AST) -> set[str]:
     """Return the names whose very value, or a part of it, an expression may hold on to."""
+    # A list or a dict holds on to the very values in it; a plain call makes a new one.
     match node:
         case ast.List(elts=parts) | ast.Tuple(elts=parts) | ast.Set(elts=parts):
             return {name for part in parts for name in roots(part)}

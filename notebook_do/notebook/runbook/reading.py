@@ -7,15 +7,7 @@ import re
 import shlex
 
 from notebook_do.declare.line import REFERENCE
-from notebook_do.notebook.runbook.names import (
-    MENTIONS,
-    PACKAGE,
-    Names,
-    root,
-    roots,
-    starts_command,
-    transformed,
-)
+from notebook_do.notebook.runbook.names import MENTIONS, PACKAGE, Names, root, roots, starts_command, transformed
 
 _RUNS_TEXT = {"exec", "eval", "compile", "run_cell", "run_cell_async", "run_code", "ex", "ev"}
 _RUNS_COMMAND = {"system", "getoutput", "getoutput_pexpect", "Popen", "popen", "run", "call", "check_call"}
@@ -25,6 +17,7 @@ _MAGICS = {"run_line_magic", "run_cell_magic", "magic"}
 _DYNAMIC = {"globals", "locals", "vars", "user_ns", "user_global_ns", "__builtins__", "builtins", "__main__"}
 _DYNAMIC |= {"setattr", "exec", "eval", "push", "run_cell", "ex", "__dict__"}
 _PROCESS_CALLS = {"chdir", "fchdir", "putenv", "unsetenv", "load_dotenv"}
+# Functions that only look at what they are given. Any other may change its arguments in place.
 _LOOKS = {"print", "display", "len", "str", "repr", "sorted", "list", "tuple", "set", "dict", "isinstance", "type"}
 _LOOKS |= {"int", "float", "bool", "sum", "min", "max", "range", "zip", "enumerate", "any", "all", "abs", "round", "id"}
 _LOOKS |= {"frozenset", "format", "hash", "dir", "help", "callable", "bytes", "ord", "chr"}
@@ -87,6 +80,8 @@ class _Reader(ast.NodeVisitor):
                 self.found.variables.add(key)
 
     def _process(self, node: ast.AST) -> None:
+        # By its text: the environment is reached by too many ways (os.environ, from os import environ, an alias) to
+        # name each.
         text = ast.unparse(node)
         if re.search(r"\benvironb?\b|^sys\.(path|modules|meta_path)\b|os\.__dict__", text):
             self.found.process = True
@@ -168,6 +163,7 @@ class _Reader(ast.NodeVisitor):
         declared = {n for part in body for one in ast.walk(part) if isinstance(one, ast.Global) for n in one.names}
         every = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg)
         own = ({a.arg for a in every if a is not None} | inner.binds) - declared
+        # Read when the function is called, by whoever calls it; its own names are nobody else's.
         self.found.later |= (inner.loads | inner.later) - own
         self.found.later_binds |= (inner.binds & declared) | inner.later_binds
         self.found.later_changes |= (inner.changes | inner.later_changes) - own
@@ -197,6 +193,7 @@ class _Reader(ast.NodeVisitor):
             self.found.named |= PACKAGE.fullmatch(node.value) is not None
 
     def visit_BinOp(self, node: ast.BinOp) -> None:
+        # `"dur" + "able"`: a name put together of constants is as good as written.
         match node:
             case ast.BinOp(ast.Constant(value=str(left)), ast.Add(), ast.Constant(value=str(right))):
                 self.visit_Constant(ast.Constant(left + right))
@@ -268,6 +265,7 @@ _PROCESS_MAGICS = {"env", "set_env", "cd", "pushd", "popd", "dotenv"}
 def magic(found: Names, node: ast.Call) -> bool:
     """Read a magic that is called by name; False when its name does not stand there."""
     words = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    # A magic whose name or line is computed can be any; the caller refuses what that may be.
     if len(words) < len(node.args) or len(words) < 2:
         return False
     name, line, *body = words

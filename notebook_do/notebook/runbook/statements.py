@@ -84,6 +84,8 @@ def parse(number: int, cell: Cell) -> Text:
 
 def _read(source: str) -> tuple[str, ast.Module]:
     """Transform and parse; a lone line that is no Python may be a magic without its `%`, as IPython allows."""
+    # Only a shell knows whether automagic is on and no variable hides the magic; so a lone line is tried as Python
+    # first.
     text = transformed(source)
     try:
         return text, ast.parse(text)
@@ -122,6 +124,7 @@ def _statement(number: int, group: list[ast.stmt]) -> Statement:
     names = read(*group)
     if call is not None and names.shows:
         return Statement(cell=number, first=first, last=last, kind="shows", names=names)
+    # An import runs for nearly every cell and costs little, but alone it is no reason to run one.
     whole = all(isinstance(n, ast.Import | ast.ImportFrom) for n in group)
     sure = frozenset(name for node in group for name in _sure(node))
     held: dict[str, set[str]] = {}
@@ -172,6 +175,7 @@ def _durable(number: int, first: int, last: int, target: str, call: tuple[str, .
     names = Names(texts={*call[1:]})
     if target:
         names.binds.add(target)
+    # The options are read roughly here: the verb's own parser would refuse a line that is never run.
     kept = next((after for word, after in itertools.pairwise(words) if word == "--as"), "")
     kept = kept or next((w[5:] for w in words if w.startswith("--as=")), "")
     if kept.isidentifier():
@@ -267,6 +271,7 @@ def written_otherwise(writes: Mapping[str, str], texts: Iterable[str]) -> str:
     read = "\n".join(texts)
     for name, body in writes.items():
         path = Path(name)
+        # Esbuild follows imports that no cell names, so a source is always one that a declaration may read.
         if path.suffix not in _SOURCES and path.name not in read and path.stem not in read:
             continue
         try:

@@ -44,6 +44,7 @@ def declared_document(
     ]
     title = "Declared" if kept else "Nothing declared"
     facts = (("session", session),) if session else ()
+    # Nothing can host a namespace that no Worker binds; the plan would refuse it, so it is said at once.
     unbound = [
         Line(f"No Worker binds namespace {item.id} yet: %%durable worker ID --bind NAME={item.id}", Tone.CHANGE)
         for item in kept
@@ -130,6 +131,7 @@ def _shared(value: SharedBinding, namespaces: Mapping[str, Namespace], workers: 
     """Follow `worker.bindings.NAME` one step, where that Worker is declared already."""
     source = workers.get(value.worker)
     found = source.bindings.get(value.name) if source else None
+    # One step only: a circle of shared bindings is found by the catalog, not while something is shown.
     if found is None or isinstance(found, SharedBinding):
         return {"type": "shared binding", "target": f"{value.worker}.{value.name}"}
     return {**_reached(found, namespaces, workers), "script_name": value.worker}

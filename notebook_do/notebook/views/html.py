@@ -59,6 +59,7 @@ _RULE = "border-bottom:1px solid rgba(128,128,128,.35)"
 _CELL = "text-align:left;vertical-align:top;padding:3px 12px 3px 6px;"
 _HEAD = f"{_CELL}{_RULE};font-weight:600"
 _MONO = "font-family:monospace;font-size:.95em"
+# Names and ids are shorter than this, sentences longer.
 _SHORT = 40
 # Only these begin a link: a name of a script may be javascript:...
 _URL = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&*+,;=%\[\]-]+")

@@ -24,6 +24,7 @@ from notebook_do.notebook.views.blocks import (
 )
 
 WIDTH = 100
+# A word longer than this is an address or a path, and may be broken before an id is.
 _LONGEST_WORD = 40
 
 

@@ -86,6 +86,7 @@ class Draft:
 
     def cell(self) -> str:
         """Return the line, or the cell, that declares the same."""
+        # The order of the table, with the bindings last: it is how a person writes such a line.
         words, body = [self.kind, self.values["id"]], None
         for name, row in shown(self.kind):
             if is_body(row):
