@@ -14,6 +14,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class Table(Shown):
     def df(self) -> pd.DataFrame:
         """The rows as a DataFrame with fixed columns and dtypes."""
         return frame(self.name, self.rows)
+
+
+def shortened(path: Path) -> Path:
+    """Return a path as a person in this directory would write it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 # Control characters, what reorders (bidirectional marks), and what is drawn as nothing at all: two names that differ in

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from notebook_do.display import Shown
 from notebook_do.errors import ApiError, CommandError, DeployError, SourceError
@@ -14,6 +14,8 @@ from notebook_do.plan.workers.settings import update_notes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import httpx
 
     from notebook_do.errors import DurableError
     from notebook_do.model import Recorded
@@ -50,6 +52,27 @@ class Outcome:
     detail: str = ""
     script_name: str = ""
     """The script that an interrupted step was about."""
+
+
+class Caller(Protocol):
+    """What calls a Worker by its id: a session."""
+
+    def fetch(self, worker: str, path: str = "/", *, method: str = "GET", **options: Any) -> httpx.Response:
+        """Call a Worker; `options` are those of `httpx.request`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployed:
+    """A deployed Worker, ready to be called. `url` is None while the account has no workers.dev name."""
+
+    id: str
+    script_name: str
+    url: str | None
+    session: Caller = field(repr=False)
+
+    def fetch(self, path: str = "/", method: str = "GET", **options: Any) -> httpx.Response:
+        """Call the Worker; `options` are those of `httpx.request`."""
+        return self.session.fetch(self.id, path, method=method, **options)
 
 
 @dataclass(kw_only=True)

@@ -1,49 +1,42 @@
-"""Makes the plans of one session and sends them: each as it was shown, no other, and none twice."""
+"""Makes the plans of one session and sends them: each as it was shown, no other, and none twice.
+
+A plan rests on the secrets that were there when it was made. Answers to prompts are sealed and held in memory alone, as
+long as the session is.
+"""
 
 from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from notebook_do.credentials.vault import Vault, fleeting_key, load_key
+from notebook_do.display import shortened
 from notebook_do.errors import CommandError, DeclarationError, PlanRefused, StalePlan
+from notebook_do.model import Secret, ValueBinding
 from notebook_do.model.steps import Forget
 from notebook_do.plan.build import build_plan
 from notebook_do.plan.plan import Plan
-from notebook_do.sessions.secrets import SessionSecrets, changed
 from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Awaitable, Callable, Collection, Iterator
 
-    import httpx
-
-    from notebook_do.credentials.vault import Vault
+    from notebook_do.credentials.sealed import Sealed
     from notebook_do.declare.catalog import Catalog
-    from notebook_do.deploy.result import DeployResult, Event
+    from notebook_do.deploy.result import Caller, DeployResult, Event
     from notebook_do.live.connection import Connection
     from notebook_do.model import Desired, NamespaceId, Recorded, Target
-    from notebook_do.sessions.secrets import SecretReadings
-    from notebook_do.sessions.session import Session
+    from notebook_do.model.states import SecretReading
     from notebook_do.state.file import StateFile
 
 
-@dataclass(frozen=True, kw_only=True)
-class Deployed:
-    """A deployed Worker, ready to be called. `url` is None while the account has no workers.dev name."""
-
-    id: str
-    script_name: str
-    url: str | None
-    session: Session = field(repr=False)
-
-    def fetch(self, path: str = "/", method: str = "GET", **options: Any) -> httpx.Response:
-        """Call the Worker; `options` are those of `httpx.request`."""
-        return self.session.fetch(self.id, path, method=method, **options)
+SecretReadings = dict[tuple[str, str], "SecretReading"]
+"""By script name and binding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,6 +257,90 @@ def _scripts(desired: Desired, recorded: Recorded) -> set[str]:
     return workers | {n.script_name for n in desired.namespaces} | {n.script_name for n in recorded.namespaces}
 
 
-def shortened(path: Path) -> Path:
-    """Return a path as a person in this directory would write it."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+async def with_addresses(
+    result: DeployResult, url: Callable[[str], Awaitable[str | None]], session: Caller
+) -> DeployResult:
+    """Add to a result its Workers, ready to be called; `url` finds the address of a script."""
+    from notebook_do.deploy.result import Deployed
+
+    result.deployed = {
+        id_: Deployed(id=id_, script_name=name, url=await url(name), session=session)
+        for id_, name in result.workers.items()
+    }
+    return result
+
+
+# --- secrets
+
+
+class SessionSecrets:
+    """What one session knows of its declared secrets."""
+
+    def __init__(self) -> None:
+        self._answers: dict[str, Sealed | None] = {}
+        self._key = fleeting_key()
+
+    def vault(self) -> Vault:
+        """Open a vault with the answers given so far; it reads environment and keyring anew, and once."""
+        return Vault(self._answers)
+
+    def ask_missing(self, catalog: Catalog, recorded: Recorded, *, again: bool = False) -> None:
+        """Ask for each secret that is declared with a prompt and was never set, once.
+
+        With `again`, those that nobody answered are asked for too. A kernel can only ask on the thread of its cells.
+        """
+        if again:
+            self._answers = {key: answer for key, answer in self._answers.items() if answer is not None}
+        known = {(w.id, name) for w in recorded.workers for name, _ in w.secrets}
+        for worker, name, key in _prompted(catalog):
+            if (worker, name) not in known:
+                self._answer(key)
+
+    def ask(self, catalog: Catalog, key: str) -> bool:
+        """Ask anew for one secret, whatever was set; False when nothing was answered. Raises CommandError."""
+        declared = list(dict.fromkeys(k for _, _, k in _prompted(catalog)))
+        if key not in declared:
+            known = ", ".join(declared) or "none"
+            raise CommandError(f"secret: no secret with that key is declared with a prompt; there are: {known}.")
+        # A prompt that is left empty does not lose the answer of before.
+        before = self._answers.pop(key, None)
+        self._answer(key)
+        answered = self._answers[key] is not None
+        if not answered and before is not None:
+            self._answers[key] = before
+        return answered
+
+    def secret_readings(self, desired: Desired, lineage: str, vault: Vault) -> SecretReadings:
+        """Return of every declared secret the mark of its value, or why there is none. Writes nothing."""
+        # Before the first deploy the state has no key: a fleeting one still tells a changed value within this kernel.
+        key = load_key(lineage) or self._key
+        return {
+            (worker.script_name, binding.name): vault.look(binding.value, key, worker.script_name, binding.name)
+            for worker in desired.workers
+            for binding in worker.bindings
+            if isinstance(binding, ValueBinding) and isinstance(binding.value, Secret)
+        }
+
+    def _answer(self, key: str) -> None:
+        # An empty answer is kept as None, so that the next plan of a run does not ask again.
+        from notebook_do.credentials.sealed import Sealed
+        from notebook_do.credentials.token import ask
+
+        if key not in self._answers:
+            text = ask(f"Value of secret {key}: ")
+            self._answers[key] = Sealed(text) if text else None
+
+
+def changed(before: SecretReadings, now: SecretReadings) -> list[str]:
+    """Return the secrets that are not as they were looked at, in words."""
+    return [f"{name} of {script}" for (script, name), reading in before.items() if now.get((script, name)) != reading]
+
+
+def _prompted(catalog: Catalog) -> list[tuple[str, str, str]]:
+    """List (Worker id, binding, key) of the secrets that are declared with a prompt."""
+    return [
+        (worker.id, name, value.key)
+        for worker in catalog.workers.values()
+        for name, value in worker.bindings.items()
+        if isinstance(value, Secret) and value.source == "prompt"
+    ]

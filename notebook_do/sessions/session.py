@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from notebook_do.bridge import bridge
 from notebook_do.cloudflare import refusing
 from notebook_do.declare.catalog import Catalog
-from notebook_do.display import Table, frame, selected
+from notebook_do.display import Table, frame, selected, shortened
 from notebook_do.errors import CommandError, DurableError, StalePlan
 from notebook_do.live import objects as explore
 from notebook_do.live.connection import Connecting
 from notebook_do.live.inventory import more_objects, namespace_rows, state_rows, status_of, worker_rows
-from notebook_do.sessions.planning import Deployed, Planning, shortened
+from notebook_do.sessions.planning import Planning, with_addresses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable
@@ -123,9 +123,9 @@ class Session:
                 raise
             except DurableError as stopped:
                 if stopped.result is not None and self.target == "local":  # on Cloudflare an address costs a request
-                    await self._with_urls(stopped.result, connection)
+                    await with_addresses(stopped.result, connection.url, self)
                 raise
-            return await self._with_urls(result, connection)
+            return await with_addresses(result, connection.url, self)
 
     def deploy(
         self,
@@ -137,13 +137,6 @@ class Session:
     ) -> DeployResult:
         """Send exactly `plan`, once; see `adeploy`."""
         return self._run(self.adeploy(plan, confirm=confirm, emit=emit, cancel=cancel))
-
-    async def _with_urls(self, result: DeployResult, connection: Connection) -> DeployResult:
-        result.deployed = {
-            id_: Deployed(id=id_, script_name=name, url=await connection.url(name), session=self)
-            for id_, name in result.workers.items()
-        }
-        return result
 
     # --- look
 
