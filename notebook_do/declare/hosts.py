@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
-from notebook_do.declare.making import check_script_name
 from notebook_do.errors import DeclarationError, nearest
 from notebook_do.model import (
     ClassBinding,
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 
     from notebook_do.model import BindingValue, Namespace, ScriptBinding, Where, Worker
 
+_SCRIPT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
@@ -45,6 +46,20 @@ def default_script_name(worker: Worker, stage: str) -> str:
     # A script name is part of a host name, where neither _ nor . nor capitals may stand.
     plain = re.sub(r"[_.]", "-", worker.id.lower())
     return plain if stage == "production" else f"{plain}-{stage.lower().replace('_', '-')}"
+
+
+def check_script_name(name: str, what: str, where: Where | None, *, url: bool) -> None:
+    """Raise DeclarationError unless `name` can be a script's name, and a host name when it has a URL."""
+    if not _SCRIPT_NAME.fullmatch(name):
+        raise _wrong(
+            where,
+            f"{what}: name {name!r} must be 1 to 63 lower-case letters, digits or -, beginning with a letter or digit.",
+        )
+    # The name is a label of the host name NAME.SUBDOMAIN.workers.dev, and DNS allows no dash at its end.
+    if url and name.endswith("-"):
+        raise _wrong(
+            where, f"{what}: name {name!r} ends with -, which no workers.dev address can; drop it, or set url=False."
+        )
 
 
 class Hosts:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
+from notebook_do.declare.hosts import check_script_name
 from notebook_do.errors import DeclarationError, nearest
 from notebook_do.model import (
     NAMESPACE_FIELDS,
@@ -133,7 +134,6 @@ def binding_value(worker: str, name: str, value: Any) -> BindingValue:
 
 STABLE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 WORKER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-SCRIPT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]{0,254}")
 NAMESPACE_ID = re.compile(r"[0-9a-f]{32}")
 # As classes the first are no names in JavaScript; as bindings the others hide what every object has.
@@ -245,20 +245,6 @@ def check_identifier(name: str, what: str, where: Where | None) -> None:
         )
     if name in RESERVED:
         raise _wrong(where, f"{what} {name!r} is reserved by JavaScript; choose another.")
-
-
-def check_script_name(name: str, what: str, where: Where | None, *, url: bool) -> None:
-    """Raise DeclarationError unless `name` can be a script's name, and a host name when it has a URL."""
-    if not SCRIPT_NAME.fullmatch(name):
-        raise _wrong(
-            where,
-            f"{what}: name {name!r} must be 1 to 63 lower-case letters, digits or -, beginning with a letter or digit.",
-        )
-    # The name is a label of the host name NAME.SUBDOMAIN.workers.dev, and DNS allows no dash at its end.
-    if url and name.endswith("-"):
-        raise _wrong(
-            where, f"{what}: name {name!r} ends with -, which no workers.dev address can; drop it, or set url=False."
-        )
 
 
 def _wrong(where: Where | None, message: str) -> DeclarationError:

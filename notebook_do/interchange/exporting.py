@@ -106,7 +106,7 @@ def _keeps_assets(worker: DesiredWorker, record: RecordedWorker | None, live: Ob
     return live.has_assets is True or any(isinstance(v, Resource) and v.type == "assets" for v in bound)
 
 
-def _read(worker: DesiredWorker, given: Directory) -> StaticAssets | None:
+def _read(worker: DesiredWorker, given: Directory) -> StaticAssets:
     table = dict(given) if isinstance(given, Mapping) else {"directory": str(given)}
     problem = assets_problem(table)
     if "binding" in table:
@@ -114,7 +114,7 @@ def _read(worker: DesiredWorker, given: Directory) -> StaticAssets | None:
     if problem:
         raise CommandError(f"export: Worker {worker.id}: {problem}")
     declared = Worker(worker.id, bindings=Bindings(worker.id, {}), assets=Json(table))
-    return read_assets(declared, base=Path.cwd())
+    return read_assets(declared, table, base=Path.cwd())
 
 
 def _with_settings(worker: DesiredWorker, record: RecordedWorker | None, live: ObservedScript | None) -> DesiredWorker:

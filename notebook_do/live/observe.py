@@ -66,7 +66,7 @@ async def observe(  # noqa: PLR0913 - what is read, by kind
         namespaces=await _all(
             _with_count(client, n, limit) if n.namespace_id in counted else _as_is(n) for n in listed.values()
         ),
-        triggers=await read_triggers(client, triggers),
+        triggers=await read_triggers(client, wanted) if (wanted := tuple(triggers)) else (),
     )
 
 

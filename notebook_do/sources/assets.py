@@ -13,7 +13,8 @@ from notebook_do.errors import SourceError
 from notebook_do.model import ASSET_CHOICES, AssetFile, Json, StaticAssets, asset_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any
 
     from notebook_do.model import Worker
 
@@ -25,11 +26,8 @@ _IGNORE = ".assetsignore"
 _NEVER = frozenset({"node_modules"})
 
 
-def read_assets(worker: Worker, *, base: str | Path) -> StaticAssets | None:
-    """Read the files that `worker` declares; a relative directory starts at `base`. Raises SourceError."""
-    if worker.assets is None:
-        return None
-    declared = worker.assets.value
+def read_assets(worker: Worker, declared: Mapping[str, Any], *, base: str | Path) -> StaticAssets:
+    """Read the files that the assets of `worker` name; a relative directory starts at `base`. Raises SourceError."""
     given = Path(declared["directory"]).expanduser()
     root = given if given.is_absolute() else Path(base) / given
     if not root.is_dir():

@@ -49,7 +49,8 @@ def reader(base: str | Path = ".") -> Callable[[Worker], Source]:
 
     def read(worker: Worker) -> Source:
         main_module, modules, name = bundle(worker, base=base)
-        return Source(main_module=main_module, modules=modules, digest=name, assets=read_assets(worker, base=base))
+        assets = None if worker.assets is None else read_assets(worker, worker.assets.value, base=base)
+        return Source(main_module=main_module, modules=modules, digest=name, assets=assets)
 
     return read
 
