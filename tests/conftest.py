@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 
 import notebook_do.sessions.opening as session_module
 from notebook_do.local.process import launch
-from notebook_do.local.process.home import Home, Seat
+from notebook_do.local.process.home import Home, UserLock
 from notebook_do.settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -75,11 +75,11 @@ def _close_session() -> None:
 def shared_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Give the data directory of the one local Cloudflare of this test process, which outlives every session."""
     data = tmp_path_factory.mktemp("shared-cloudflare") / "data"
-    seat = Seat(Home(data)._users / "all-tests")
+    user = UserLock(Home(data)._users / "all-tests")
     try:
         yield data
     finally:
-        seat.leave()
+        user.release()
         launch.stop(data)
 
 

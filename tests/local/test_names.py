@@ -27,7 +27,7 @@ class Script:
 def known(names: Names, *objects: str, workers: tuple[Any, ...] = ()) -> set[str]:
     """Give which of these objects are known by name."""
     ids = [object_id(SPACE, one) for one in objects]
-    found = names.prove(SPACE, ids, workers)
+    found = names.find(SPACE, ids, workers)
     assert all(object_id(SPACE, name) == id_ for id_, name in found.items())
     return set(found.values())
 
@@ -35,7 +35,7 @@ def known(names: Names, *objects: str, workers: tuple[Any, ...] = ()) -> set[str
 def test_what_a_request_mentions_is_heard(tmp_path: Path) -> None:
     """Each part of a path, decoded, the path whole, and the values of a query."""
     names = Names(tmp_path / "names")
-    names.hear("/rooms/lob%20by", b"user=a%2Bb&empty=")
+    names.collect("/rooms/lob%20by", b"user=a%2Bb&empty=")
     assert known(names, "lob by", "rooms", "a+b", "/rooms/lob%20by", "user", "never") == {
         *("lob by", "rooms", "a+b", "/rooms/lob%20by"),
     }
@@ -44,13 +44,13 @@ def test_what_a_request_mentions_is_heard(tmp_path: Path) -> None:
 def test_what_was_proved_is_known_to_the_next_server(tmp_path: Path) -> None:
     """Proved names are kept in a file, and only those; forgetting a namespace drops them."""
     names = Names(tmp_path / "names")
-    names.hear("/lobby/other", b"")
+    names.collect("/lobby/other", b"")
     assert known(names, "lobby") == {"lobby"}
     assert list(json.loads((tmp_path / "names" / f"{SPACE}.json").read_text()).values()) == ["lobby"]
     again = Names(tmp_path / "names")
     assert known(again, "lobby") == {"lobby"}
     assert known(again, "lobby", "other") == {"lobby"}
-    again.hear("/other", b"")
+    again.collect("/other", b"")
     assert known(again, "lobby", "other") == {"lobby", "other"}
     again.forget(SPACE)
     again.forget(SPACE)
@@ -60,7 +60,7 @@ def test_what_was_proved_is_known_to_the_next_server(tmp_path: Path) -> None:
 def test_nothing_is_written_where_nothing_is_proved(tmp_path: Path) -> None:
     """A guess leaves no trace."""
     names = Names(tmp_path / "names")
-    names.hear("/guess", b"")
+    names.collect("/guess", b"")
     assert known(names, "object") == set()
     assert not (tmp_path / "names").exists()
 
@@ -79,13 +79,13 @@ def test_strings_of_scripts_and_the_empty_name(tmp_path: Path) -> None:
 
 def test_what_is_heard_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest word is forgotten first, a word heard again stays where it was, and long ones are not kept."""
-    monkeypatch.setattr(module, "HEARD", 4)
+    monkeypatch.setattr(module, "MOST_COLLECTED", 4)
     names = Names(tmp_path / "names")
-    names.hear("/a", b"")
-    names.hear("/b", b"")
-    names.hear("/a", b"")
-    names.hear("/c", b"")
+    names.collect("/a", b"")
+    names.collect("/b", b"")
+    names.collect("/a", b"")
+    names.collect("/c", b"")
     assert known(names, "a", "b", "c", "/a") == {"b", "c"}
-    names.hear("/" + "y" * (module.LONGEST + 1), b"z=" + b"q" * module.LONGEST)
+    names.collect("/" + "y" * (module.LONGEST + 1), b"z=" + b"q" * module.LONGEST)
     assert known(names, "y" * (module.LONGEST + 1), "q" * module.LONGEST) >= {"q" * module.LONGEST}
     assert "y" * (module.LONGEST + 1) not in known(names, "y" * (module.LONGEST + 1))

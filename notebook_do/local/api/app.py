@@ -85,8 +85,8 @@ async def _other_account(request: Request) -> Response:
     """Refuse a path of an account that no route took, as another account's, for its method or as unknown."""
     # Last of all routes: a path of this account that has others is there, with other methods.
     given = request.path_params["account_id"]
-    ours = request.app.state.cloud.account.id
-    if given != ours and _ACCOUNT_ID.match(given):
+    own = request.app.state.cloud.account.id
+    if given != own and _ACCOUNT_ID.match(given):
         raise refuse("wrong_account")
     path = request.url.path
     if any(

@@ -124,7 +124,7 @@ def workers_app(runtime: Runtime, script_at: ScriptAt = nowhere) -> ASGIApp:
             script = script_of(scope, script_at)
             check_target(scope)
             length = body_length(scope) if is_http else 0  # of a handshake the port itself refuses one
-            runtime.names.hear(scope["path"], scope["query_string"])
+            runtime.names.collect(scope["path"], scope["query_string"])
             async with runtime.lease(script) as lease:
                 if is_http:
                     await _forward(lease, script, scope, receive, send, length=length)

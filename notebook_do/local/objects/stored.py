@@ -224,7 +224,7 @@ def _words(error: Exception) -> str:
     return str(error)
 
 
-HEARD = 10_000
+MOST_COLLECTED = 10_000
 LONGEST = 200
 _LITERAL = re.compile(rb"""(["'`])((?:(?!\1)[^\\\n]){0,200})\1""")
 _SCRIPT_LIMIT = 4 << 20
@@ -236,21 +236,21 @@ class Names:
     def __init__(self, folder: Path) -> None:
         """Keep proved names in `folder`."""
         self._folder = folder
-        self._heard: dict[str, None] = {}  # in order, for the oldest to be found
+        self._collected: dict[str, None] = {}  # in order, for the oldest to be found
 
-    def hear(self, path: str, query: bytes) -> None:
+    def collect(self, path: str, query: bytes) -> None:
         """Remember what a request mentioned; the oldest is forgotten first."""
         words = [unquote(word) for word in path.split("/") if word]
         words.append(path)
         if query:
             words += [value for _, value in parse_qsl(query.decode("latin-1"))]
         for word in words:
-            if len(word) <= LONGEST and word not in self._heard:
-                self._heard[word] = None
-        while len(self._heard) > HEARD:
-            del self._heard[next(iter(self._heard))]
+            if len(word) <= LONGEST and word not in self._collected:
+                self._collected[word] = None
+        while len(self._collected) > MOST_COLLECTED:
+            del self._collected[next(iter(self._collected))]
 
-    def prove(self, namespace_id: str, ids: Iterable[str], workers: Iterable[RunnableWorker]) -> dict[str, str]:
+    def find(self, namespace_id: str, ids: Iterable[str], workers: Iterable[RunnableWorker]) -> dict[str, str]:
         """Return the known names by id, with those of `ids` that can be found now, and keep them for the next time."""
         file = folder_of(self._folder, namespace_id).with_suffix(".json")
         known: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
@@ -258,7 +258,7 @@ class Names:
         if not wanted:
             return known
         # The empty name is one too.
-        likely = dict.fromkeys([*list(self._heard), *_strings(workers), ""])
+        likely = dict.fromkeys([*list(self._collected), *_strings(workers), ""])
         found = {one: name for name in likely if (one := object_id(namespace_id, name)) in wanted}
         if found:
             known |= found

@@ -95,8 +95,8 @@ class LocalTarget:
 
     def release(self) -> None:
         """Stop using the server; it ends a few seconds after its last user left."""
-        for seat in _seats.pop(self.data, []):
-            seat.leave()
+        for lock in _user_locks.pop(self.data, []):
+            lock.release()
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it for JSON, with the environment that other clients read; the token included."""
@@ -117,7 +117,7 @@ class LocalTarget:
         }
 
 
-class Seat:
+class UserLock:
     """What makes this process a user: a file that it holds a lock on until it leaves or dies."""
 
     def __init__(self, path: Path) -> None:
@@ -126,13 +126,13 @@ class Seat:
         # A record lock: unlike flock it is not inherited by a forked child that outlives this process.
         fcntl.lockf(self._file, fcntl.LOCK_EX)
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Stop being a user."""
         self._path.unlink(missing_ok=True)
         os.close(self._file)
 
 
-_seats: dict[Path, list[Seat]] = {}
+_user_locks: dict[Path, list[UserLock]] = {}
 
 
 class Home:
@@ -199,7 +199,7 @@ class Home:
         """Count the users there are now; `keep` counts as one."""
         return sum(path.name == _KEEP or _is_held(path) for path in self._users.iterdir())
 
-    def close_if_deserted(self) -> bool:
+    def close_if_unused(self) -> bool:
         """Stop being findable if there are no users; False when somebody came meanwhile."""
         with self.launch_lock():  # whoever joins sits down under this lock, so nobody is overlooked
             if self.users():
@@ -240,10 +240,10 @@ class Home:
             return None
         return LocalTarget(**{**raw, "token_file": Path(raw["token_file"]), "data": Path(raw["data"])})
 
-    def sit(self) -> None:
+    def join(self) -> None:
         """Register this process as a user, once."""
-        if not _seats.get(self.data):
-            _seats[self.data] = [Seat(self._users / f"{os.getpid()}-{secrets.token_hex(8)}")]
+        if not _user_locks.get(self.data):
+            _user_locks[self.data] = [UserLock(self._users / f"{os.getpid()}-{secrets.token_hex(8)}")]
 
     def keep(self, *, on: bool) -> None:
         """Let the server run without users, or no longer."""
@@ -283,7 +283,7 @@ def _try_lock(lock: int, *, patience: float = 0.0) -> bool:
 
 
 def _is_held(path: Path) -> bool:
-    """Say whether the process that made a seat still lives."""
+    """Say whether the process that made a user's file still lives."""
     try:
         descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:

@@ -60,7 +60,7 @@ def ensure(data: Path | None = None, *, progress: Progress | None = None, linger
     home = Home(data or default_data())
     with home.launch_lock():
         target = _join(home) or _launch(home, progress, ["--linger", str(linger)])
-        home.sit()  # still under the lock: a server that is about to end would not see this user otherwise
+        home.join()  # still under the lock: a server that is about to end would not see this user otherwise
     return target
 
 
@@ -124,7 +124,7 @@ def run_foreground(
     with home.launch_lock():
         target = _join(home)
         if target is not None:
-            home.sit()
+            home.join()
     if target is None:
         import asyncio
 

@@ -60,7 +60,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock with the connection."""
         self._wire, self.lingering, self._drained = transport, False, 0
-        self._heard = self._head_since = self.loop.time()
+        self._last_received = self._head_since = self.loop.time()
         super().connection_made(_Lingering(transport, self))  # type: ignore[arg-type]
         self._clock = self.loop.call_later(self.patience, self._look)
 
@@ -79,9 +79,9 @@ class Connection(H11Protocol):
                 return
         if self.lingering:
             return
-        self._heard = self.loop.time()
+        self._last_received = self.loop.time()
         if not self._within_head():
-            self._head_since = self._heard
+            self._head_since = self._last_received
         super().data_received(data)
 
     def on_response_complete(self) -> None:
@@ -165,8 +165,8 @@ class Connection(H11Protocol):
             return 0.0  # the clock was set when the answer was complete
         if self.conn.their_state is h11.SEND_BODY and self.cycle is not None and not self.cycle.response_started:
             if self.flow.read_paused:
-                self._heard = now  # it is the Worker that does not read
-            return self._heard + self.patience * BODY_PATIENCE - now
+                self._last_received = now  # it is the Worker that does not read
+            return self._last_received + self.patience * BODY_PATIENCE - now
         return self.patience
 
 

@@ -184,7 +184,7 @@ async def _until_over(
     """Wait for a signal, the end of a server, or the last user's leaving."""
     waits = [asyncio.create_task(stop.wait()), *(task for _, task in servers)]
     if linger is not None:
-        waits.append(asyncio.create_task(_deserted(home, linger)))
+        waits.append(asyncio.create_task(_until_unused(home, linger)))
     done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for task in waits:
         if task not in {task for _, task in servers}:
@@ -193,14 +193,14 @@ async def _until_over(
         task.result()
 
 
-async def _deserted(home: Home, linger: float) -> None:
+async def _until_unused(home: Home, linger: float) -> None:
     """Return when nobody has used the server for `linger` seconds; no one can come in between."""
     loop = asyncio.get_running_loop()
     last = loop.time()
     while True:
         if home.users():
             last = loop.time()
-        elif loop.time() - last >= linger and home.close_if_deserted():
+        elif loop.time() - last >= linger and home.close_if_unused():
             return
         await asyncio.sleep(min(0.5, linger / 4 + 0.05))
 

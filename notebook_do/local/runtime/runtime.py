@@ -145,7 +145,7 @@ class Runtime:
             await asyncio.sleep(wait)
             return None
         self._by_script.update(dict.fromkeys(island.names, island))
-        self._background(self._tend(island))
+        self._background(self._end_when_idle(island))
         return island
 
     def _overlapping(self, island: Island) -> list[Island]:
@@ -156,7 +156,7 @@ class Runtime:
             if other.names & island.names or other.namespaces & island.namespaces
         ]
 
-    async def _tend(self, island: Island) -> None:
+    async def _end_when_idle(self, island: Island) -> None:
         """End an island when it is idle."""
         pause = self._idle
         while not island.gone.is_set():
@@ -290,7 +290,7 @@ class Runtime:
         def look() -> list[StoredObject]:
             found = stored.stored_objects(self.storage, namespace_id, after=after, most=most)
             unnamed = [one.id for one in found if one.name is None]
-            names = self.names.prove(namespace_id, unnamed, tied) if unnamed else {}
+            names = self.names.find(namespace_id, unnamed, tied) if unnamed else {}
             return [replace(one, name=one.name or names.get(one.id)) for one in found]
 
         return await asyncio.to_thread(look)

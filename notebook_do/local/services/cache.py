@@ -140,14 +140,14 @@ def _parsed(raw: bytes) -> _Response:
 
 def _lifetime(response: _Response, now: float) -> float:
     """Return for how many seconds a response may be kept; 0 for not at all."""
-    said = _directives(response.header("cache-control"))
+    directives = _directives(response.header("cache-control"))
     # `private=set-cookie` keeps only that header to the one client, and so lets a response in that has a cookie.
-    cookie = bool(response.header("set-cookie")) and said.get("private", "").lower() != "set-cookie"
-    if cookie or (_KEEP_OUT & said.keys() and said.get("private", "").lower() != "set-cookie"):
+    cookie = bool(response.header("set-cookie")) and directives.get("private", "").lower() != "set-cookie"
+    if cookie or (_KEEP_OUT & directives.keys() and directives.get("private", "").lower() != "set-cookie"):
         return 0
     for directive in ("s-maxage", "max-age"):
-        if directive in said:
-            return int(said[directive]) if said[directive].isdigit() else 0
+        if directive in directives:
+            return int(directives[directive]) if directives[directive].isdigit() else 0
     if expires := response.header("expires"):
         try:
             return parsedate_to_datetime(expires).timestamp() - now

@@ -54,10 +54,10 @@ class R2Refusal(Exception):  # noqa: N818 - an answer, not a failure
 
     def answer(self) -> ServiceAnswer:
         """Return it as the binding reads it: in a header, the object's metadata as the body."""
-        said = json.dumps({"version": 1, "v4code": self.code, "message": self.text})
+        error = json.dumps({"version": 1, "v4code": self.code, "message": self.text})
         if self.found is None:
-            return ServiceAnswer(status=self.status, headers=((ERROR, said),))
-        return self.found.answer(status=self.status, headers=((ERROR, said),))
+            return ServiceAnswer(status=self.status, headers=((ERROR, error),))
+        return self.found.answer(status=self.status, headers=((ERROR, error),))
 
 
 def no_such_key() -> R2Refusal:
