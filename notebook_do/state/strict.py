@@ -2,7 +2,8 @@
 
 Python's json takes duplicate keys and NaN, and fails with foreign errors on deep or huge values. Here each of those,
 a byte order mark, a carriage return and a merge conflict marker is one `Damage`, at one place: such a file was merged
-or edited, and of two values of one key nobody knows which is meant.
+or edited, and of two values of one key nobody knows which is meant. msgspec 0.22 and orjson 3.13 take the later of two
+values as well, and msgspec names no line.
 """
 
 from __future__ import annotations
