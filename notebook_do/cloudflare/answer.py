@@ -106,7 +106,7 @@ def read(answer: Answer, secrets: tuple[str, ...] = ()) -> Result | ApiError:
 
 def one_line(text: str, limit: int = _LONGEST_TEXT) -> str:
     """Fold foreign text into one printable line, not longer than `limit`."""
-    words = display.one_line(text[: limit * 4])
+    words = display.one_line(text[: limit * 4])  # cut before it is folded: an error page may have megabytes
     return words if len(words) <= limit else words[: limit - 1] + "…"
 
 
@@ -179,6 +179,7 @@ def _no_constant(word: str) -> None:
 def _refusal(envelope: dict[str, Any]) -> tuple[str, int]:
     """Return the text and code of a refusal; all texts, because each may name another class."""
     errors = objects_in(envelope.get("errors"))
+    # The first code decides what is done about a refusal; the others are in the text.
     code = next((e["code"] for e in errors if type(e.get("code")) is int), 0)
     texts = [one_line(str(e.get("message") or "no message")) for e in errors]
     texts += [_detail(d) for d in _details(envelope)]

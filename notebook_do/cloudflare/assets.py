@@ -45,6 +45,7 @@ async def _send_buckets(client: Client, assets: StaticAssets, token: Sealed, buc
     """Send the files that are asked for, bucket by bucket; the last answer has the token for all."""
     path = client.path("workers", "assets", "upload")
     by_hash = {f.hash: f for f in assets.files}
+    # Only what the plan showed goes up, whatever an answer asks for.
     if unknown := next((name for bucket in buckets for name in bucket if name not in by_hash), None):
         raise ApiError(f"Cloudflare asks for an asset that was not offered: {str(unknown)[:40]}.")
     completed = None

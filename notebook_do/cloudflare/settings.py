@@ -70,6 +70,7 @@ def decode_carried(settings: Mapping[str, Any], deployments: list[Any]) -> Json:
             continue
         reports = WORKER_SETTINGS[name].told if name in WORKER_SETTINGS else ()
         kept = _asked(value, reports) if reports and isinstance(value, dict) else value
+        # A table that says it is switched off is repeated as well; a plain false is what every Worker has.
         if kept := _known(kept) if isinstance(kept, dict) else kept:
             found[name] = kept
     if strategy := _strategy(deployments):

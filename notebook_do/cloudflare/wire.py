@@ -157,7 +157,7 @@ def _metadata(step: Upload, op: str, reveal: Callable[[Secret], str], assets: st
 
 
 def carries_op(step: Upload) -> bool:
-    """Say whether the tags of an upload have room for the operation."""
+    """Say whether the tags of an upload have room for the operation; no other tag is left out for it."""
     return sum(not t.startswith(OP_TAG) for t in step.tags) < _MOST_TAGS
 
 

@@ -62,7 +62,7 @@ class Vault:
         """Return the mark of a value, or why there is no value: what a plan may know."""
         try:
             return SecretReading(mark=self.mark(secret, key, script_name, binding))
-        except CredentialError as error:
+        except CredentialError as error:  # the plan is shown all the same, and says which value is missing
             return SecretReading(problem=error.message)
 
     def _find(self, secret: Secret) -> Sealed | None:

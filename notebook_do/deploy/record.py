@@ -45,6 +45,7 @@ def after_intent(  # noqa: PLR0913 - what was recorded, and what came of the int
     elif intent.worker_record is not None:
         moved = tuple(m for m in intent.worker_record.moved if m.class_name not in removable)
         workers[intent.worker] = replace(_uploaded(intent.worker_record, intent, script), moved=moved)
+    # An upload's record is whole; every other step changes one fact of a Worker that is recorded already.
     elif intent.trigger is not None and intent.worker in workers:
         is_set = intent.kind == "trigger"
         workers[intent.worker] = _with_trigger(workers[intent.worker], intent.trigger, is_set=is_set)

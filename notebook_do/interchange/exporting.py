@@ -99,6 +99,7 @@ def _with_assets(
 
 def _keeps_assets(worker: DesiredWorker, record: RecordedWorker | None, live: ObservedScript | None) -> bool:
     """Say whether assets are live that are not declared, and that this session did not send: an upload keeps them."""
+    # What this session sent and declares no longer is exported as the next plan would leave it: absent.
     sent = read_fingerprint(record.settings_digest if record else None).assets != UNSET
     if worker.assets is not None or sent or live is None:
         return False

@@ -126,7 +126,7 @@ def adopted(recorded: Recorded, desired: Desired, observed: Observed) -> Recorde
         for w in desired.workers
     }
     others = {w.id: _noted(w, scripts.get(w.script_name), recorded) for w in recorded.workers}
-    workers = others | imported
+    workers = others | imported  # in this order: what is live now replaces what was recorded
     live: dict[str, ObservedNamespace] = {n.namespace_id: n for n in observed.namespaces}
     taken = {w.script_name for w in desired.workers}
     kept = [_as_live(n, live.get(n.namespace_id), taken) for n in recorded.namespaces]

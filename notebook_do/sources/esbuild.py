@@ -180,6 +180,7 @@ def _relative(path: Path, folder: Path) -> str:
 
 def _inputs(meta: dict[str, Any], folder: Path) -> dict[Path, str | None]:
     """Name everything that the bundle depends on: sources, and the settings that lie beside or above them."""
+    # "<stdin>" is the cell's own text, which is part of the key already.
     sources = [folder / name for name in meta["inputs"] if not name.startswith("<")]
     files = {path for path in map(_plain, sources) if path.is_file()}
     places = {parent for path in (*files, folder / "x") for parent in path.parents}

@@ -55,7 +55,7 @@ def read_document(content: bytes) -> Document:
         raise NewerSchema(f"schema {schema}, and this notebook_do reads up to {SCHEMA}")
     if document.get("checksum") != checksum(document):
         raise Damage("its checksum does not match: it was edited by hand or damaged")
-    while schema < SCHEMA:
+    while schema < SCHEMA:  # one step after the other: no upgrade has to know more than its own two schemas
         document, schema = UPGRADES[schema](document), schema + 1
     return document
 
@@ -81,7 +81,7 @@ def encode(recorded: Recorded, before: Document) -> Document:
     workers, namespaces = _section(before, "workers"), _section(before, "namespaces")
     tombstones = {t.get("namespace_id"): t for t in before.get("tombstones", ()) if isinstance(t, dict)}
     return {
-        **before,
+        **before,  # first, so that whatever is known here is written over it
         "schema": SCHEMA,
         "tool": TOOL,
         "lineage": recorded.lineage,
