@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 import notebook_do as nd
-from notebook_do.credentials.sealed import Sealed
+from notebook_do.credentials.token import Sealed
 from notebook_do.declare.cell import parse_cell
 from notebook_do.errors import CommandError, DeclarationError, PlanRefused, StalePlan
 from notebook_do.local.process import launch

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.cloudflare.answer import NoAnswer
-from notebook_do.credentials.sealed import Sealed
+from notebook_do.credentials.token import Sealed
 from notebook_do.errors import ApiError, DeployError, SourceError
 from notebook_do.model import asset_hash
 

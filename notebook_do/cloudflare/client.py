@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
     from notebook_do.cloudflare.retry import Rate
     from notebook_do.cloudflare.wire import Part, UploadForm
-    from notebook_do.credentials.sealed import Sealed
-    from notebook_do.credentials.token import Token
+    from notebook_do.credentials.token import Sealed, Token
 
 REQUEST_BUDGET = 600
 """Requests of one client, that is of one operation: half of what Cloudflare lets a user send in 5 minutes."""

@@ -23,7 +23,7 @@ from notebook_do.cloudflare.lifecycle import (
     encode_lifecycle,
     headers_of,
 )
-from notebook_do.credentials.sealed import Sealed
+from notebook_do.credentials.token import Sealed
 from notebook_do.credentials.vault import Vault
 from notebook_do.errors import ApiError
 from notebook_do.model import (

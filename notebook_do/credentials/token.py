@@ -1,4 +1,4 @@
-"""Finds the API token: in the environment, the keyring, Colab's secrets, or by a prompt, in this order.
+"""Seals secret texts, and finds the API token: in the environment, the keyring, Colab's secrets, or by a prompt.
 
 A token is checked before anything uses it, never shown, and belongs to the first origin it was used with: it is not
 sent to another.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
+from weakref import WeakKeyDictionary
 
-from notebook_do.credentials.sealed import Masked, Sealed
 from notebook_do.errors import CredentialError
 
 if TYPE_CHECKING:
@@ -19,6 +19,45 @@ if TYPE_CHECKING:
 TOKEN_VARIABLE = "CLOUDFLARE_API_TOKEN"  # noqa: S105 - a name, not a token
 _TOKEN = re.compile(r"[A-Za-z0-9._-]{20,512}")
 KEYRING_SERVICE = "notebook_do"
+
+
+class Masked:
+    """What shows its repr alone, in every format, and is never copied or pickled."""
+
+    __slots__ = ()
+
+    def __format__(self, spec: str) -> str:
+        return format(repr(self), spec)
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} is not copied or pickled")
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} is not copied or pickled")
+
+
+class Sealed(Masked):
+    """Holds one secret text; compares by identity.
+
+    The text lies beside the object and not in it, so that no repr, debugger, pickle or walk over an exception's frames
+    comes upon it (pydantic's SecretStr holds it in the object). `open()` is for the one who sends it.
+    """
+
+    __slots__ = ("__weakref__",)
+
+    def __init__(self, text: str) -> None:
+        """Seal `text`."""
+        _TEXTS[self] = text
+
+    def open(self) -> str:
+        """Return the text."""
+        return _TEXTS[self]
+
+    def __repr__(self) -> str:
+        return "Sealed(***)"
+
+
+_TEXTS: WeakKeyDictionary[Sealed, str] = WeakKeyDictionary()
 
 
 class Token(Masked):

@@ -18,8 +18,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
-from notebook_do.credentials.sealed import Sealed
-from notebook_do.credentials.token import KEYRING_SERVICE, from_keyring
+from notebook_do.credentials.token import KEYRING_SERVICE, Sealed, from_keyring
 from notebook_do.errors import CredentialError, StateError
 from notebook_do.model.states import SecretReading
 from notebook_do.state import disk

@@ -26,7 +26,7 @@ from notebook_do.sources.bundle import reader
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator
 
-    from notebook_do.credentials.sealed import Sealed
+    from notebook_do.credentials.token import Sealed
     from notebook_do.declare.catalog import Catalog
     from notebook_do.deploy.result import Caller, DeployResult, Event
     from notebook_do.live.connection import Connection
@@ -323,8 +323,7 @@ class SessionSecrets:
 
     def _answer(self, key: str) -> None:
         # An empty answer is kept as None, so that the next plan of a run does not ask again.
-        from notebook_do.credentials.sealed import Sealed
-        from notebook_do.credentials.token import ask
+        from notebook_do.credentials.token import Sealed, ask
 
         if key not in self._answers:
             text = ask(f"Value of secret {key}: ")

@@ -19,8 +19,7 @@ from notebook_do.cloudflare.answer import Answer, NoAnswer, parse_json, retry_af
 from notebook_do.cloudflare.client import REQUEST_BUDGET, Client
 from notebook_do.cloudflare.retry import Pace
 from notebook_do.cloudflare.wire import UploadForm
-from notebook_do.credentials.sealed import Sealed
-from notebook_do.credentials.token import Token
+from notebook_do.credentials.token import Sealed, Token
 from notebook_do.errors import ApiError, CredentialError, TargetError
 
 if TYPE_CHECKING:

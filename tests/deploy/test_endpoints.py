@@ -16,8 +16,7 @@ from notebook_do.cloudflare.answer import NoAnswer
 from notebook_do.cloudflare.client import Client
 from notebook_do.cloudflare.retry import Pace
 from notebook_do.cloudflare.wire import UploadForm, decode_modules
-from notebook_do.credentials.sealed import Sealed
-from notebook_do.credentials.token import Token
+from notebook_do.credentials.token import Sealed, Token
 from notebook_do.errors import ApiError
 
 if TYPE_CHECKING:
