@@ -66,6 +66,7 @@ _CONTENT_TYPES = {
     ModuleKind.JSON: "application/json",
     ModuleKind.SOURCE_MAP: "application/source-map",
 }
+# Cloudflare takes these two as well, so a script that others uploaded may come back with them.
 _KINDS = {content_type: kind for kind, content_type in _CONTENT_TYPES.items()} | {
     "text/javascript+module": ModuleKind.ESM,
     "text/javascript": ModuleKind.COMMONJS,
@@ -109,10 +110,10 @@ def encode_upload(step: Upload, *, op: str, vault: Vault | None = None, assets: 
     `op` names this very attempt: it travels as a script tag. Secrets come from `vault`. `assets` is the token
     that stands for the static assets that were sent before.
     """
-    # The digest goes into the journal, so it covers the secrets by where they come from: from a hash of their values
-    # short ones could be guessed.
     values = {secret: (vault or Vault()).read(secret) for secret in secrets_of(step).values()}
     parts = tuple((m.name, (m.name, m.content, _CONTENT_TYPES[m.kind])) for m in step.modules)
+    # The digest goes into the journal, so it covers the secrets by where they come from: from a hash of their values
+    # short ones could be guessed.
     hidden = _metadata(step, op, lambda secret: f"{secret.source}:{secret.key}")
     covered = [hidden, *(f"{name} {kind} {hashlib.sha256(body).hexdigest()}" for name, (_, body, kind) in parts)]
     return UploadForm(
