@@ -52,8 +52,8 @@ def _as_declared(row: Field, value: Any) -> Any:
             return value
         case "list", list():
             return [_known(item) for item in value if isinstance(item, dict)]
-        case "table", dict() if row.told:
-            return _asked(value, row.told)
+        case "table", dict() if row.reported:
+            return _asked(value, row.reported)
         case "table", dict() if _enabled(value) or not row.switched:
             return _known(value)
     return None
@@ -68,7 +68,7 @@ def decode_carried(settings: Mapping[str, Any], deployments: list[Any]) -> Json:
     for name, value in settings.items():
         if name in _NOT_SETTINGS or (name == "usage_model" and value == "standard"):  # what every Worker has
             continue
-        reports = WORKER_SETTINGS[name].told if name in WORKER_SETTINGS else ()
+        reports = WORKER_SETTINGS[name].reported if name in WORKER_SETTINGS else ()
         kept = _asked(value, reports) if reports and isinstance(value, dict) else value
         # A table that says it is switched off is repeated as well; a plain false is what every Worker has.
         if kept := _known(kept) if isinstance(kept, dict) else kept:

@@ -101,6 +101,7 @@ class DesiredWorker:
     assets: StaticAssets | None = None
     options: Json = field(default=Json({}))
     adopt: bool = False
+    # A live Worker keeps its form unless it is asked to change: from `exports` there is no way back.
     lifecycle: Literal["auto", "exports", "migrations"] = "auto"
     where: Where | None = field(default=None, compare=False, repr=False)
 
@@ -143,6 +144,7 @@ class RecordedWorker:
     script_name: str
     etag: str | None = None
     lifecycle: Lifecycle | None = None
+    # The tag that the next upload must name as the old one.
     migration_tag: MigrationTag | None = None
     content_digest: str | None = None
     settings_digest: str | None = None

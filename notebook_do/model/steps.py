@@ -88,7 +88,9 @@ class Migration:
 
     wire: Lifecycle
     class_migrations: tuple[ClassMigration, ...] = ()
+    # Told anew with every upload in the `exports` form: a provisioned class that is missing there is refused (100402).
     classes: tuple[tuple[str, Storage], ...] = ()
+    # Must be the tag that is live, or the upload is refused with 10079, also where a lost answer applied it already.
     old_tag: MigrationTag | None = None
     new_tag: MigrationTag | None = None
     told: bool = False
@@ -112,7 +114,9 @@ class Upload:
     script_name: str
     main_module: str
     modules: tuple[Module, ...]
+    # All of them: an upload replaces the bindings as a whole, but for those that it says are kept.
     bindings: tuple[ScriptBinding, ...]
+    # An upload without one runs as of 2021-11-02, the oldest day there is, whatever was live before.
     compatibility_date: str | None
     compatibility_flags: tuple[str, ...]
     options: Json
@@ -166,6 +170,7 @@ class SetSchedules:
 
     worker: str
     script_name: str
+    # The request replaces the whole list, and an empty one takes all away.
     crons: tuple[str, ...]
     kept: tuple[str, ...] = ()
     """Those of `crons` that somebody else set, and that stay."""
@@ -184,6 +189,7 @@ class DeleteScript:
 
     worker: str
     script_name: str
+    # Without force a script stays that consumes a queue or that another Worker binds (10064, 10142).
     namespace_ids: tuple[NamespaceId, ...] = ()
     forgotten: tuple[StableId, ...] = ()
 

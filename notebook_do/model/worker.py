@@ -93,7 +93,7 @@ class Field:
     """A table whose keys mean something only together."""
     switched: bool = False
     """A table that does nothing unless something in it is `enabled`."""
-    told: tuple[str, ...] = ()
+    reported: tuple[str, ...] = ()
     """Keys that a live table has and a declared one cannot: they only report what came of it."""
 
     def problem(self, value: Any) -> str | None:
@@ -249,7 +249,7 @@ WORKER_FIELDS: Mapping[str, Field] = _by_name(
     ),
     _setting("observability", "table", settings.observability_problem, off={"enabled": False}, switched=True),
     _setting(
-        "placement", "table", settings.placement_problem, whole=True, told=("status", "last_analyzed_at"),
+        "placement", "table", settings.placement_problem, whole=True, reported=("status", "last_analyzed_at"),
         carries=frozenset({"mode", "hint", "region", "host", "hostname"}),
     ),
     _setting("limits", "table", settings.limits_problem, carries=frozenset({"cpu_ms", "subrequests"})),

@@ -277,6 +277,7 @@ class _Selection:
             if check and self._refuse(one):
                 continue
             self.selected[id(one)] = one
+            # What something needs is checked, even in a cell of parameters, which for itself is run as it stands.
             left += [(needed, True) for needed in self._needs(one)]
 
     def _refuse(self, statement: Statement) -> bool:
