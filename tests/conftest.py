@@ -54,6 +54,13 @@ def keys(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     return place
 
 
+@pytest.fixture(autouse=True)
+def no_session() -> Iterator[None]:
+    """Leave no session open for the next test of this process."""
+    yield
+    _close_session()
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in an empty directory, with local data of its own and no credentials of the machine."""
