@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,31 +18,9 @@ from notebook_do.notebook.views.documents import Declared, View, hints
 from notebook_do.sessions.opening import current, prepared, use
 
 if TYPE_CHECKING:
-    from types import SimpleNamespace
-
     from notebook_do.display import Shown
-    from notebook_do.model import Declaration, Where
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One use of a verb. `words` are those after it; `body` is None for a line.
-
-    `source` is the file, and what else stood there, when it was used on the command line.
-    """
-
-    ip: Any
-    verb: str
-    words: tuple[str, ...]
-    body: str | None
-    where: Where
-    options: SimpleNamespace
-    source: str = ""
-
-    def again(self, *words: str) -> str:
-        """Write the line that would use this verb again."""
-        command = f"notebook-do {self.verb} {self.source}" if self.source else f"%durable {self.verb}"
-        return f"{command} {shlex.join(words)}".rstrip()
+    from notebook_do.model import Declaration
+    from notebook_do.notebook.parsing import Call
 
 
 def where_am_i(call: Call) -> Shown:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from notebook_do.deploy.result import DeployResult
-    from notebook_do.notebook.commands import Call
+    from notebook_do.notebook.parsing import Call
     from notebook_do.plan.plan import Plan
     from notebook_do.sessions.session import Session
 

@@ -15,7 +15,7 @@ from notebook_do.sessions.opening import current
 if TYPE_CHECKING:
     import pandas as pd
 
-    from notebook_do.notebook.commands import Call
+    from notebook_do.notebook.parsing import Call
 
 _SHOWN = 10_000
 

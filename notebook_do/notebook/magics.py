@@ -14,14 +14,12 @@ from traitlets import Bool, Enum, TraitType, Unicode, observe
 
 from notebook_do.errors import DurableError
 from notebook_do.notebook import completion, verbs
-from notebook_do.notebook.parsing import filled, read_options, split, uncommented
+from notebook_do.notebook.parsing import Call, filled, read_options, split, uncommented
 from notebook_do.settings import SETTINGS, Setting, configured, settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import SimpleNamespace
-
-    from notebook_do.notebook.commands import Call
 
 
 class JsonText(str):
@@ -90,7 +88,7 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
         if getattr(options, "help", False):
             print(verbs.usage(verbs.find(name)))  # noqa: T201
             return None
-        from notebook_do.notebook.commands import RUN, Call, declare
+        from notebook_do.notebook.commands import RUN, declare
 
         call = Call(
             ip=self.shell,

@@ -1,10 +1,12 @@
-"""Reads a `%durable` line into the verb's options, by the table of verbs.
+"""Reads a `%durable` line into one use of a verb with its options, by the table of verbs.
 
 Words are split by POSIX shell rules. A mistake raises CommandError with the nearest right word.
 """
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,29 @@ from notebook_do.notebook.verbs import COMMON, Verb, did_you_mean, find, usage
 if TYPE_CHECKING:
     import re
     from collections.abc import Iterable, Mapping, Sequence
+
+    from notebook_do.model import Where
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One use of a verb. `words` are those after it; `body` is None for a line.
+
+    `source` is the file, and what else stood there, when it was used on the command line.
+    """
+
+    ip: Any
+    verb: str
+    words: tuple[str, ...]
+    body: str | None
+    where: Where
+    options: SimpleNamespace
+    source: str = ""
+
+    def again(self, *words: str) -> str:
+        """Write the line that would use this verb again."""
+        command = f"notebook-do {self.verb} {self.source}" if self.source else f"%durable {self.verb}"
+        return f"{command} {shlex.join(words)}".rstrip()
 
 
 def split(line: str) -> list[str]:

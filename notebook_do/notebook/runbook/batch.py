@@ -26,9 +26,9 @@ from notebook_do.display import clean
 from notebook_do.errors import CommandError, DurableError
 from notebook_do.model import Where
 from notebook_do.notebook import commands, magics, verbs
-from notebook_do.notebook.commands import RUN, Call
+from notebook_do.notebook.commands import RUN
 from notebook_do.notebook.deploying import Waiting
-from notebook_do.notebook.parsing import parse
+from notebook_do.notebook.parsing import Call, parse
 from notebook_do.notebook.runbook.concerned import Step, steps
 from notebook_do.notebook.runbook.statements import READS, Cell, assigned
 from notebook_do.notebook.views.documents import written

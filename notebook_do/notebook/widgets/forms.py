@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from notebook_do.display import Shown
     from notebook_do.model import Declaration, Field
-    from notebook_do.notebook.commands import Call
+    from notebook_do.notebook.parsing import Call
     from notebook_do.sessions.session import Session
 
 _LABEL = {"description_width": "11em"}
