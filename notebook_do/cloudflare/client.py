@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from notebook_do.cloudflare.retry import Rate
+    from notebook_do.cloudflare.rate import Rate
     from notebook_do.cloudflare.wire import Part, UploadForm
     from notebook_do.credentials.token import Sealed, Token
 
@@ -269,7 +269,13 @@ class Client:
         if self._rate is not None:
             await self._rate.admit(self.pace)
         self.requests_sent += 1
-        answer = await self._exchange(method, path, form, content)
+        answer: Answer | NoAnswer | None = None
+        try:
+            answer = await self._exchange(method, path, form, content)
+        finally:
+            if self._rate is not None:
+                status, headers = (answer.status, answer.headers) if isinstance(answer, Answer) else (0, {})
+                self._rate.heed(status, headers, self.pace.clock())
         if isinstance(answer, NoAnswer):
             raise answer
         return answer

@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import math
 import time
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,14 +26,11 @@ T = TypeVar("T")
 ATTEMPTS = 4
 LONGEST_WAIT = 300.0
 """Seconds; whoever exceeds Cloudflare's limit is blocked for 5 minutes, so that no longer wait can be worth it."""
-RATE_SECONDS, RATE_REQUESTS = 300.0, 400
-"""What we allow ourselves: a third of Cloudflare's 1,200 requests in 5 minutes, since that limit is the user's, for all
-that they do; a block is one of the dashboard too."""
 _ASK_AGAIN = frozenset({408, 409, 425, 429})
 """4xx that speak of this moment and not of the request: they prove nothing about a mutation."""
 _UNKNOWN = 10013
 """`workers.api.error.unknown`: Cloudflare's word for a failure of its own that passes, whatever the status."""
-_TICK = 0.1
+_TICK, _SHORT = 0.1, 0.01
 
 
 def is_definite(error: ApiError | NoAnswer) -> bool:
@@ -60,34 +56,6 @@ def is_transient(error: ApiError | NoAnswer) -> bool:
 
 class Cancelled(DeployError):  # noqa: N818 - what happened
     """The user cancelled while a wait was going on."""
-
-
-class Rate:
-    """The requests of this process to one API: at most `RATE_REQUESTS` in any `RATE_SECONDS`; the next one waits."""
-
-    def __init__(self) -> None:
-        self._sent: deque[float] = deque()
-
-    async def admit(self, pace: Pace) -> None:
-        """Wait for the turn of one request; the wait is shown and can be cancelled like any other."""
-        # Asked again after each wait: of several that wait for the same turn only one gets it.
-        while (left := self._full_for(pace.clock())) > 0:
-            await pace.wait(left, f"to stay at {RATE_REQUESTS} requests in {RATE_SECONDS / 60:.0f} minutes")
-        self._sent.append(pace.clock())
-
-    def _full_for(self, now: float) -> float:
-        while self._sent and self._sent[0] <= now - RATE_SECONDS:
-            self._sent.popleft()
-        return 0.0 if len(self._sent) < RATE_REQUESTS else self._sent[0] + RATE_SECONDS - now
-
-
-_rates: dict[str, Rate] = {}
-"""By API and not by account or token: Cloudflare counts a user's requests, whatever they are made with."""
-
-
-def rate_of(origin: str) -> Rate:
-    """Return the one `Rate` that all clients of an API share in this process."""
-    return _rates.setdefault(origin, Rate())
 
 
 @dataclass(slots=True, kw_only=True)
@@ -136,9 +104,17 @@ class Pace:
         """Sleep in short ticks with a countdown; raises Cancelled when the user cancels meanwhile."""
         end, shown = self.clock() + seconds, -1
         while (left := end - self.clock()) > 0:
-            if self.cancel():
-                raise Cancelled(f"cancelled while waiting: {why}.")
+            self._end_if_cancelled(why)
             if (whole := math.ceil(left)) != shown:
                 shown = whole
                 self.emit(f"waiting {whole} s: {why}")
             await self.sleep(min(_TICK, left))  # in ticks: nothing wakes a sleep when Cancel is pressed
+
+    async def tick(self, why: str = "for the answer before") -> None:
+        """Wait for a moment that is too short to be shown; raises Cancelled like `wait`."""
+        self._end_if_cancelled(why)
+        await self.sleep(_SHORT)
+
+    def _end_if_cancelled(self, why: str) -> None:
+        if self.cancel():
+            raise Cancelled(f"cancelled while waiting: {why}.")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import httpx
 
     from notebook_do.cloudflare.client import Client
-    from notebook_do.cloudflare.retry import Rate
+    from notebook_do.cloudflare.rate import Rate
     from notebook_do.credentials.token import Token
     from notebook_do.local.process.launch import LocalTarget
     from notebook_do.model import Target
@@ -105,7 +105,7 @@ def connect_local(progress: Callable[[int, int], None] | None = None) -> tuple[C
 
 async def connect_cloudflare(account: str | None, token: Token) -> Connection:
     """Find the account of `token`, and what there is to warn of. Reads only, and each at most once a session."""
-    from notebook_do.cloudflare.retry import rate_of
+    from notebook_do.cloudflare.rate import rate_of
     from notebook_do.credentials.account import find_account
     from notebook_do.credentials.addresses import api_base_url
 
