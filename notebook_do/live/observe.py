@@ -6,11 +6,14 @@ The limit of Cloudflare's API is the user's for all that they do, so what a plan
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from contextlib import aclosing
-from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from notebook_do.cloudflare import wire
+from notebook_do.cloudflare.answer import named, objects_in
 from notebook_do.cloudflare.settings import (
     decode_binders,
     decode_carried,
@@ -23,8 +26,7 @@ from notebook_do.errors import ApiError, CommandError
 from notebook_do.model import Observed, ObservedBinders
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
-    from typing import Any
+    from collections.abc import Collection, Coroutine, Iterable
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.model import NamespaceId, ObservedNamespace, ObservedObject, ObservedScript, Trigger
@@ -36,6 +38,38 @@ MOST_COUNTED = 1000
 """Objects are counted up to here, and more are said to be more: it is read before a person destroys them."""
 _SMALLEST_PAGE, _LARGEST_PAGE = 10, 10_000
 """What the list of objects takes as its limit."""
+_RESTLESS = ("placement_status", "usage_model")
+"""What changes in the lists without anybody's doing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lists:
+    """What the account's two lists say of its scripts, by name."""
+
+    scripts: dict[str, ObservedScript]
+    digests: dict[str, str]
+    """Equal where both lists say the same of a script as before."""
+
+
+async def read_lists(client: Client) -> Lists:
+    """Read the list of scripts and the list of Workers: one request, and one for every hundred Workers."""
+    items, workers = await _all((client.list_scripts(), _listed_workers(client)))
+    beside = {worker.get("name"): worker for worker in objects_in(workers)}
+    found = sorted((wire.decode_script(item) for item in items), key=lambda s: s.name)
+    digests = {name: _digest(item, beside.get(name)) for item in items if (name := named(item, "id", "a script"))}
+    return Lists(scripts={s.name: s for s in found}, digests=digests)
+
+
+async def _listed_workers(client: Client) -> list[Any]:
+    try:
+        return await client.list_of(client.path("workers", "workers"), {"per_page": 100})
+    except ApiError:  # a newer part of the API: where it is not to be had, the script list tells less, and that counts
+        return []
+
+
+def _digest(*items: Any) -> str:
+    told = [{k: v for k, v in item.items() if k not in _RESTLESS} if item else None for item in items]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
 
 
 async def observe(  # noqa: PLR0913 - what is read, by kind
@@ -43,6 +77,7 @@ async def observe(  # noqa: PLR0913 - what is read, by kind
     *,
     scripts: Iterable[str] | None,
     settings: bool,
+    lists: Lists | None = None,
     namespaces: bool = True,
     objects_of: Iterable[NamespaceId] = (),
     triggers: Iterable[Trigger] = (),
@@ -51,10 +86,10 @@ async def observe(  # noqa: PLR0913 - what is read, by kind
 
     Without `namespaces` only the script list is read. With `settings`, of `scripts` (None: of all) bindings,
     compatibility, address, cron triggers and a split deployment are read too, four requests each; of the namespaces in
-    `objects_of` the number of objects that hold data; of `triggers` who holds each.
+    `objects_of` the number of objects that hold data; of `triggers` who holds each. `lists` are not read again.
     """
     # Scripts first: namespaces belong to scripts, so an account without any needs no second request.
-    live = await observe_scripts(client)
+    live = await observe_scripts(client) if lists is None else lists.scripts
     asked = frozenset(() if not settings else live if scripts is None else scripts)
     counted = frozenset(objects_of)
     listed = await observe_namespaces(client) if live and namespaces else {}
@@ -68,6 +103,22 @@ async def observe(  # noqa: PLR0913 - what is read, by kind
         ),
         triggers=await read_triggers(client, wanted) if (wanted := tuple(triggers)) else (),
     )
+
+
+async def with_settings(client: Client, observed: Observed, scripts: Collection[str]) -> Observed:
+    """Read of `scripts` what their list does not have, as `observe` does with `settings`."""
+    limit = asyncio.Semaphore(AT_ONCE)
+    read = (_with_settings(client, s, limit) if s.name in scripts else _as_is(s) for s in observed.scripts)
+    return replace(observed, scripts=await _all(read))
+
+
+async def with_counts(client: Client, observed: Observed, namespaces: Collection[NamespaceId]) -> Observed:
+    """Count the objects of `namespaces` that hold data."""
+    limit = asyncio.Semaphore(AT_ONCE)
+    counted = (
+        _with_count(client, n, limit) if n.namespace_id in namespaces else _as_is(n) for n in observed.namespaces
+    )
+    return replace(observed, namespaces=await _all(counted))
 
 
 async def _with_settings(client: Client, script: ObservedScript, limit: asyncio.Semaphore) -> ObservedScript:

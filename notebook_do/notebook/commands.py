@@ -81,14 +81,13 @@ def show(call: Call) -> Shown:
 
 def plan(call: Call) -> Shown:
     """Make a plan. Reads only."""
-    del call
-    return current().plan()
+    return current().plan(refresh=call.options.refresh)
 
 
 def deploy(call: Call) -> Shown | None:
     """Offer the plan for deploying, or send the approved one."""
     opened = current()
-    return deploying.offer(call, opened, opened.plan(), call.again())
+    return deploying.offer(call, opened, opened.plan(refresh=call.options.refresh), call.again())
 
 
 def destroy(call: Call) -> Shown | None:

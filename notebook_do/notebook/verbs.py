@@ -56,6 +56,8 @@ _APPROVE = (
     ),
 )
 
+_REFRESH = Option(name="--refresh", help="read all that is live, and not only what may have changed since it was read")
+
 _ONE_OF = {setting.name: setting.choices for setting in SETTINGS}
 _NAMESPACE = Option(name="namespace", value="NAMESPACE", required=True, knows="namespace", help="its stable ID")
 _OBJECT = Option(name="--object", value="O", help="one object, by its name or id; default all")
@@ -115,12 +117,13 @@ VERBS = (
     Verb(
         name="plan",
         summary="compare declared, recorded and live, and show what a deploy would do; sends nothing",
+        own=(_REFRESH,),
         example="plan = %durable plan",
     ),
     Verb(
         name="deploy",
         summary="show the plan with its Deploy button; nothing is sent until you press it",
-        own=_APPROVE,
+        own=(*_APPROVE, _REFRESH),
         example="%durable deploy",
         about="Where no button can be pressed, read the plan and approve its digest.",
     ),

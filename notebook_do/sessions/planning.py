@@ -10,7 +10,7 @@ import threading
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import partial
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,18 +19,18 @@ from notebook_do.display import shortened
 from notebook_do.errors import CommandError, DeclarationError, PlanRefused, StalePlan
 from notebook_do.model import Secret, ValueBinding
 from notebook_do.model.steps import Forget
-from notebook_do.plan.build import build_plan
 from notebook_do.plan.plan import Plan
+from notebook_do.sessions.comparing import Comparison, compare, note_deployed
 from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterator
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 
     from notebook_do.credentials.token import Sealed
     from notebook_do.declare.catalog import Catalog
     from notebook_do.deploy.result import Caller, DeployResult, Event
     from notebook_do.live.connection import Connection
-    from notebook_do.model import Desired, NamespaceId, Recorded, Target
+    from notebook_do.model import Desired, Recorded, Target
     from notebook_do.model.states import SecretReading
     from notebook_do.state.file import StateFile
 
@@ -44,8 +44,7 @@ class _Shown:
     """A plan as it was shown, with what it was made of. A copy: what somebody makes of the shown one is not sent."""
 
     plan: Plan
-    desired: Desired
-    secret_readings: SecretReadings
+    made_of: Comparison
 
 
 class Planning:
@@ -75,8 +74,8 @@ class Planning:
 
     # --- make
 
-    async def make(self, connection: Connection, destroy: tuple[str, ...]) -> Plan:
-        """Compare declared, recorded and live, and keep the plan as it is shown. Reads only.
+    async def make(self, connection: Connection, destroy: tuple[str, ...], *, refresh: bool = False) -> Plan:
+        """Compare declared, recorded and live, and keep the plan as it is shown. Reads only; all of it to `refresh`.
 
         What became of an interrupted deploy is found out first: its records are part of what is compared.
         """
@@ -86,11 +85,20 @@ class Planning:
         recorded = self.state.load(account_id=connection.account_id, api_origin=connection.origin)
         desired = self.desired(destroy)
         readings = self.secrets.secret_readings(desired, recorded.lineage, self.secrets.vault())
-        plan = await self._compare(connection, desired, recorded, readings, undecided)
+        given = Comparison(
+            desired=desired,
+            recorded=recorded,
+            readings=readings,
+            undecided=undecided,
+            target=self.target,
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            refresh=refresh,
+        )
+        plan, self.live = await compare(connection, given, self.state)
         warnings = (*found, *self._shared(), *connection.cautions, *self.catalog.left_over(), *plan.warnings)
         plan = replace(plan, warnings=warnings, notes=(*plan.notes, *await connection.notes(plan)))
         # By digest, and not the last one only: an approval names the plan that was read.
-        self._shown[plan.digest] = _Shown(plan=deepcopy(plan), desired=desired, secret_readings=readings)
+        self._shown[plan.digest] = _Shown(plan=deepcopy(plan), made_of=given)
         return plan
 
     async def _recover(self, connection: Connection) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -103,50 +111,6 @@ class Planning:
         async with connection.client() as client:
             found = await recover(client=client, state=self.state)
         return tuple(f"{o.text}: {o.detail}" for o in found if o.status != "not known yet"), undecided(found)
-
-    async def _compare(
-        self,
-        connection: Connection,
-        desired: Desired,
-        recorded: Recorded,
-        readings: SecretReadings,
-        undecided: dict[str, str],
-    ) -> Plan:
-        from notebook_do.live.observe import observe, with_binders
-        from notebook_do.plan.workers.lifecycle import binders_asked
-        from notebook_do.plan.workers.triggers import triggers_concerned
-        from notebook_do.state.journal import Journal
-        from notebook_do.toolchain import NEWEST_COMPATIBILITY_DATE
-
-        planned = partial(
-            build_plan,
-            target=self.target,
-            default_compatibility_date=NEWEST_COMPATIBILITY_DATE,
-            secret_readings=readings,
-            undecided=undecided,
-            # A script that carries one of these tags was uploaded by us, even if its answer never came.
-            own=frozenset(attempt.intent.op for attempt in Journal(self.state.journal_path).attempts()),
-        )
-        # Who binds what is to be destroyed must be named, and may be any script of the account.
-        scripts = None if desired.destroy else sorted(_scripts(desired, recorded))
-        triggers = triggers_concerned(desired, recorded)
-
-        async def build(objects_of: tuple[NamespaceId, ...]) -> Plan:
-            async with connection.client() as client:
-                observed = await observe(
-                    client, scripts=scripts, settings=True, objects_of=objects_of, triggers=triggers
-                )
-                self.live = frozenset(s.name for s in observed.scripts)
-                plan = planned(desired, recorded, observed)
-                # Only where a class is renamed or moved: it is one request more for each such script.
-                if asked := binders_asked(plan, desired, recorded, observed):
-                    plan = planned(desired, recorded, await with_binders(client, observed, asked))
-                return plan
-
-        plan = await build(())
-        if plan.consents:  # what would be lost is counted before it is asked for
-            plan = await build(tuple(c.namespace_id for c in plan.consents))
-        return plan
 
     def _shared(self) -> tuple[str, ...]:
         """Return a warning when another notebook deploys with this state file, as a copied one does."""
@@ -195,13 +159,14 @@ class Planning:
                 cancel=cancel or (lambda: False),
                 vault=vault,
             )
+        note_deployed(self._shown[plan.digest].made_of, shown, self.state)
         self._spend(shown)
         return result
 
     def asked(self, plan: Plan) -> tuple[str, ...]:
         """Return what this plan was asked to destroy; nothing for one that was not made here."""
         shown = self._shown.get(plan.digest)
-        return shown.desired.destroy if shown else ()
+        return shown.made_of.desired.destroy if shown else ()
 
     def _as_shown(self, plan: Plan, vault: Vault) -> Plan:
         """Return the plan that was shown under this digest: it is sent, not what somebody made of it since.
@@ -224,10 +189,10 @@ class Planning:
                 "Nothing was sent; plan again, and deploy what that gives."
             )
         # Sources are read again: an edited file is a changed declaration, though no cell was run.
-        if self.desired(shown.desired.destroy) != shown.desired:
+        if self.desired(shown.made_of.desired.destroy) != shown.made_of.desired:
             raise StalePlan(f"declarations changed after plan {plan.digest} was shown; nothing was sent.")
-        now = self.secrets.secret_readings(shown.desired, self.state.load().lineage, vault)
-        if names := ", ".join(changed(shown.secret_readings, now)):
+        now = self.secrets.secret_readings(shown.made_of.desired, self.state.load().lineage, vault)
+        if names := ", ".join(changed(shown.made_of.readings, now)):
             raise StalePlan(
                 f"the value of secret {names} changed after plan {plan.digest} was shown; nothing was sent."
             )
@@ -249,12 +214,6 @@ class Planning:
                 self.catalog.forget("namespace", id_)
         for consent in plan.consents:
             self.catalog.forget("namespace", consent.stable_id)
-
-
-def _scripts(desired: Desired, recorded: Recorded) -> set[str]:
-    """Return the names of the scripts that a plan is about: declared, recorded, or host of a namespace."""
-    workers = {w.script_name for w in desired.workers} | {w.script_name for w in recorded.workers}
-    return workers | {n.script_name for n in desired.namespaces} | {n.script_name for n in recorded.namespaces}
 
 
 async def with_addresses(
@@ -330,7 +289,7 @@ class SessionSecrets:
             self._answers[key] = Sealed(text) if text else None
 
 
-def changed(before: SecretReadings, now: SecretReadings) -> list[str]:
+def changed(before: Mapping[tuple[str, str], SecretReading], now: SecretReadings) -> list[str]:
     """Return the secrets that are not as they were looked at, in words."""
     return [f"{name} of {script}" for (script, name), reading in before.items() if now.get((script, name)) != reading]
 

@@ -83,17 +83,21 @@ class Session:
 
     # --- plan: reads only
 
-    async def aplan(self, destroy: Iterable[str] = ()) -> Plan:
-        """Compare declared, recorded and live, and say what a deploy would do. Reads only."""
-        plan = await self._planning.make(await self._connect(), tuple(destroy))
+    async def aplan(self, destroy: Iterable[str] = (), *, refresh: bool = False) -> Plan:
+        """Compare declared, recorded and live, and say what a deploy would do. Reads only.
+
+        A Worker of which the account's lists show no change since it was read is not read again, which a note of the
+        plan says; `refresh` reads all.
+        """
+        plan = await self._planning.make(await self._connect(), tuple(destroy), refresh=refresh)
         self.live = self._planning.live
         return plan
 
-    def plan(self, destroy: Iterable[str] = ()) -> Plan:
-        """Compare declared, recorded and live, and say what a deploy would do. Reads only."""
+    def plan(self, destroy: Iterable[str] = (), *, refresh: bool = False) -> Plan:
+        """Compare declared, recorded and live, and say what a deploy would do; see `aplan`. Reads only."""
         # Asked here, on the thread of the cell: a kernel cannot ask from the bridge's thread.
         self._planning.ask_missing(again=True)
-        return self._run(self.aplan(destroy))
+        return self._run(self.aplan(destroy, refresh=refresh))
 
     def destroy(self, *ids: str) -> Plan:
         """Plan the deletion of Workers and namespaces by id or stable ID. Deletes nothing: deploy the plan for that."""

@@ -1,0 +1,107 @@
+"""Which scripts a plan need not read again: those whose lists show our own last upload and nothing since.
+
+Only an upload is sure to show in the lists. Settings, secrets, cron triggers, addresses and deployments that were
+changed elsewhere may not (what moves `modified_on` and `deployed_on` is written nowhere), so a plan says what was not
+read again, a few are read anew each time, and what a step rests on is read before the step is shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from notebook_do.plan.namespaces.marks import op_of
+from notebook_do.plan.plan import canonical, plain
+from notebook_do.state.observations import Observation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from notebook_do.live.observe import Lists
+    from notebook_do.model import Desired, Recorded, RecordedWorker
+    from notebook_do.model.states import SecretReading
+    from notebook_do.plan.plan import Plan
+
+READ_ANEW = 2
+"""How many of the scripts that could be left out are read all the same, those first that were read longest ago: four
+requests each, so that a change which no list shows is found after a few plans."""
+
+
+def declared_digests(desired: Desired, readings: Mapping[tuple[str, str], SecretReading]) -> dict[str, str]:
+    """Return a digest of what is declared of each script: its Worker, its namespaces and the marks of its secrets."""
+    found = {}
+    for worker in desired.workers:
+        hosted = [n for n in desired.namespaces if n.script_name == worker.script_name]
+        marks = {name: reading.mark for (script, name), reading in readings.items() if script == worker.script_name}
+        body = {
+            # The modules are in `content_digest`, and of assets the hashes tell.
+            "worker": plain(replace(worker, modules=(), where=None)),
+            "namespaces": [plain(replace(n, where=None)) for n in hosted],
+            "secrets": marks,
+        }
+        found[worker.script_name] = hashlib.sha256(canonical(body).encode()).hexdigest()[:32]
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """What is known of the scripts of a plan before they are read: by script name."""
+
+    noted: Mapping[str, Observation]
+    declared: Mapping[str, str]
+    lists: Lists
+
+    def unchanged(self, recorded: Recorded) -> dict[str, str]:
+        """Return the scripts that need not be read again, with the time at which each was read."""
+        records = {w.script_name: w for w in recorded.workers}
+        found = {n: self.noted[n].at for n in self.noted if n in records and self._is_ours(n, records[n])}
+        oldest = sorted(found, key=lambda name: (found[name], name))
+        return {name: found[name] for name in sorted(oldest[READ_ANEW:])}
+
+    def _is_ours(self, name: str, record: RecordedWorker) -> bool:
+        script, seen = self.lists.scripts.get(name), self.noted[name]
+        if script is None or record.etag is None or seen.declared != self.declared.get(name):
+            return False
+        # The op stays where somebody changes settings, and equal code can come back: both have to be ours.
+        left = record.etag == script.etag and record.op == op_of(script) and record.op is not None
+        known = record.migration_tag in {None, script.migration_tag}
+        return left and known and seen.listed in {None, self.lists.digests[name]}
+
+    def after_plan(self, left_out: Mapping[str, str], plan: Plan, at: str) -> dict[str, Observation]:
+        """Return the note after a plan: what was read `at` that time and is as declared, and what was left out."""
+        digests = self.lists.digests
+        kept = {name: replace(self.noted[name], listed=digests[name]) for name in left_out}
+        busy = concerned(plan) | {left.script_name for left in plan.undecided}
+        # A refused plan has no steps, so that it does not tell what is as declared.
+        read = () if plan.refusals else (self.declared.keys() & self.lists.scripts.keys()) - left_out.keys() - busy
+        return kept | {n: Observation(at=at, declared=self.declared[n], listed=digests[n]) for n in read}
+
+
+def concerned(plan: Plan) -> frozenset[str]:
+    """Return the scripts that the steps of a plan are about."""
+    return frozenset(name for step in plan.steps if (name := getattr(step, "script_name", "")))
+
+
+def after_deploy(
+    noted: Mapping[str, Observation], plan: Plan, declared: Mapping[str, str], at: str
+) -> dict[str, Observation]:
+    """Return the note after a plan was deployed whole: its scripts are as declared, since they were read `at`."""
+    sent = declared.keys() & concerned(plan)
+    return {**noted, **{name: Observation(at=at, declared=declared[name], listed=None) for name in sent}}
+
+
+def told(left_out: Mapping[str, str], at: str) -> tuple[str, ...]:
+    """Return the line that says what a plan did not read again; nothing where it read everything."""
+    if not left_out:
+        return ()
+    many, since = f"{len(left_out):,} Worker{'s' * (len(left_out) > 1)}", _clock(min(left_out.values()))
+    line = (
+        f"Read {_clock(at)}; {many} not read again (last at {since}): no upload of them is listed since, but their "
+        "settings, secrets, cron triggers and addresses may have been changed elsewhere. --refresh reads all."
+    )
+    return (line,)
+
+
+def _clock(at: str) -> str:
+    return f"{at[:10]} {at[11:16]} UTC"
