@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 READ_ANEW = 2
 """How many of the scripts that could be left out are read all the same, those first that were read longest ago: four
 requests each, so that a change which no list shows is found after a few plans."""
+_AFTER = "after "
 
 
 def declared_digests(desired: Desired, readings: Mapping[tuple[str, str], SecretReading]) -> dict[str, str]:
@@ -66,29 +67,30 @@ class Unread:
         # The op stays where somebody changes settings, and equal code can come back: both have to be ours.
         left = record.etag == script.etag and record.op == op_of(script) and record.op is not None
         known = record.migration_tag in {None, script.migration_tag}
-        return left and known and seen.listed in {None, self.lists.digests[name]}
+        sent_since = seen.listed.startswith(_AFTER) and seen.listed != f"{_AFTER}{record.op}"
+        return left and known and (sent_since or seen.listed == self.lists.digests[name])
 
-    def after_plan(self, left_out: Mapping[str, str], plan: Plan, at: str) -> dict[str, Observation]:
-        """Return the note after a plan: what was read `at` that time and is as declared, and what was left out."""
-        digests = self.lists.digests
+    def after_plan(
+        self, left_out: Mapping[str, str], plan: Plan, recorded: Recorded, at: str
+    ) -> dict[str, Observation]:
+        """Return the note after a plan: what was read `at` that time and is as declared, and what was left out.
+
+        What the plan uploads is as declared once another upload of ours is live than the one of now.
+        """
+        ops = {w.script_name: w.op for w in recorded.workers}
+        digests, busy = self.lists.digests, concerned(plan)
         kept = {name: replace(self.noted[name], listed=digests[name]) for name in left_out}
-        busy = concerned(plan) | {left.script_name for left in plan.undecided}
         # A refused plan has no steps, so that it does not tell what is as declared.
-        read = () if plan.refusals else (self.declared.keys() & self.lists.scripts.keys()) - left_out.keys() - busy
-        return kept | {n: Observation(at=at, declared=self.declared[n], listed=digests[n]) for n in read}
+        undecided = {left.script_name for left in plan.undecided}
+        read = () if plan.refusals else self.declared.keys() - left_out.keys() - undecided
+        found = {n: f"{_AFTER}{ops.get(n)}" if n in busy else digests.get(n) for n in read}
+        new = {n: Observation(at=at, declared=self.declared[n], listed=seen) for n, seen in found.items() if seen}
+        return kept | new
 
 
 def concerned(plan: Plan) -> frozenset[str]:
     """Return the scripts that the steps of a plan are about."""
     return frozenset(name for step in plan.steps if (name := getattr(step, "script_name", "")))
-
-
-def after_deploy(
-    noted: Mapping[str, Observation], plan: Plan, declared: Mapping[str, str], at: str
-) -> dict[str, Observation]:
-    """Return the note after a plan was deployed whole: its scripts are as declared, since they were read `at`."""
-    sent = declared.keys() & concerned(plan)
-    return {**noted, **{name: Observation(at=at, declared=declared[name], listed=None) for name in sent}}
 
 
 def told(left_out: Mapping[str, str], at: str) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ async def compare(connection: Connection, given: Comparison, state: StateFile) -
         # A script that carries one of these tags was uploaded by us, even if its answer never came.
         own=frozenset(attempt.intent.op for attempt in Journal(state.journal_path).attempts()),
     )
-    observations = _observations(state)
+    observations = Observations(state.path.with_name("observations.json"))
     declared, noted = declared_digests(desired, given.readings), observations.load()
     async with connection.client() as client:
         lists = await read_lists(client)
@@ -78,22 +78,9 @@ async def compare(connection: Connection, given: Comparison, state: StateFile) -
         # Only where a class is renamed or moved: it is one request more for each such script.
         if asked := binders_asked(plan, desired, recorded, observed):
             plan = planned(await with_binders(client, observed, asked))
-    if (found := known.after_plan(unread, plan, given.at)) != noted:
+    if (found := known.after_plan(unread, plan, recorded, given.at)) != noted:
         observations.save(found)
     return replace(plan, notes=(*plan.notes, *told(unread, given.at))), frozenset(lists.scripts)
-
-
-def note_deployed(given: Comparison, plan: Plan, state: StateFile) -> None:
-    """Note that the scripts of a plan that was deployed whole are as declared, since they were read for it."""
-    from notebook_do.live.unread import after_deploy, declared_digests
-
-    observations = _observations(state)
-    declared = declared_digests(given.desired, given.readings)
-    observations.save(after_deploy(observations.load(), plan, declared, given.at))
-
-
-def _observations(state: StateFile) -> Observations:
-    return Observations(state.path.with_name("observations.json"))
 
 
 def _scripts(desired: Desired, recorded: Recorded) -> set[str]:

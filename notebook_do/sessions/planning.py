@@ -20,7 +20,7 @@ from notebook_do.errors import CommandError, DeclarationError, PlanRefused, Stal
 from notebook_do.model import Secret, ValueBinding
 from notebook_do.model.steps import Forget
 from notebook_do.plan.plan import Plan
-from notebook_do.sessions.comparing import Comparison, compare, note_deployed
+from notebook_do.sessions.comparing import Comparison, compare
 from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:
@@ -159,7 +159,6 @@ class Planning:
                 cancel=cancel or (lambda: False),
                 vault=vault,
             )
-        note_deployed(self._shown[plan.digest].made_of, shown, self.state)
         self._spend(shown)
         return result
 

@@ -28,8 +28,8 @@ class Observation:
     """When it was read: ISO 8601, UTC."""
     declared: str
     """A digest of the declaration that it agreed with."""
-    listed: str | None
-    """A digest of what the account's lists said of it; None since an upload of ours, until they are read again."""
+    listed: str
+    """A digest of what the account's lists said of it, or which upload the next one comes `after`."""
 
 
 class Observations:
@@ -58,5 +58,5 @@ def _decoded(document: Any) -> Iterator[tuple[str, Observation]]:
     if document.get("version") != _VERSION:
         return
     for name, (at, declared, listed) in document["scripts"].items():
-        if isinstance(at, str) and isinstance(declared, str) and isinstance(listed, str | None):
+        if isinstance(at, str) and isinstance(declared, str) and isinstance(listed, str):
             yield name, Observation(at=at, declared=declared, listed=listed)
