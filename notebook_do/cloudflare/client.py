@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from notebook_do.cloudflare.wire import Part, UploadForm
     from notebook_do.credentials.token import Sealed, Token
 
-REQUEST_BUDGET = 600
-"""Requests of one client, that is of one operation: half of what Cloudflare lets a user send in 5 minutes."""
 _PAGE = 1000
 """Items of one page: Cloudflare's default for objects, and more than an account may have namespaces (500)."""
 _API_DATE = {"Cloudflare-Workers-Script-Api-Date": "2025-08-01"}
@@ -263,9 +261,6 @@ class Client:
         """Send one request, where it is allowed and its turn has come."""
         if method != "GET" and not path.startswith(self.path("local") + "/"):  # a POST that only looks into objects
             refusing.check(f"{method} {path}")
-        # A loop that went wrong must not cost the user five minutes of dashboard and API.
-        if self.requests_sent >= REQUEST_BUDGET:
-            raise NoAnswer(f"stopped after {REQUEST_BUDGET} requests, far under the API's rate limit.", sent=False)
         if self._rate is not None:
             await self._rate.admit(self.pace)
         self.requests_sent += 1

@@ -21,8 +21,9 @@ from notebook_do.errors import ApiError, DeployError, StalePlan
 from notebook_do.live.observe import observe_namespaces, observe_scripts
 from notebook_do.model import DeleteClass, TransferClass, TransferredAway
 from notebook_do.model.steps import DeleteScript, Forget, Upload
+from notebook_do.plan.facts import Findings
 from notebook_do.plan.namespaces.marks import op_of
-from notebook_do.plan.workers.ownership import is_behind, serial_of
+from notebook_do.plan.workers.ownership import check_behind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -90,14 +91,13 @@ def diverged(
     """Say that a copy of this very state file has deployed what this one does not know; None when none has."""
     # What this journal sent itself is no copy's, though its serial may be above that of a restored state file.
     own = {attempt.intent.op for attempt in journal.attempts()}
-    for script in scripts:
-        if script.name in concerned and op_of(script) not in own and is_behind(script, recorded):
-            return (
-                f"script {script.name} was deployed with another copy of this state file (at serial "
-                f"{serial_of(script, recorded)}; this one is at {recorded.serial}), or its journal is lost. Go on with "
-                f"that copy; or bring this one up to date with %durable import {script.name}; or open a session of "
-                "another name. Nothing was sent."
-            )
+    foreign = [script for script in scripts if script.name in concerned and op_of(script) not in own]
+    if not foreign:
+        return None
+    findings = Findings()
+    check_behind(foreign, recorded, own, findings)
+    for refusal in findings.refusals:
+        return f"{refusal.message} Nothing was sent. Choose: {'; or '.join(refusal.choices)}."
     return None
 
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from notebook_do.cloudflare import answer as answers
 from notebook_do.cloudflare.answer import Answer, NoAnswer, parse_json, retry_after
-from notebook_do.cloudflare.client import REQUEST_BUDGET, Client
+from notebook_do.cloudflare.client import Client
+from notebook_do.cloudflare.rate import Rate
 from notebook_do.cloudflare.retry import Pace
 from notebook_do.cloudflare.wire import UploadForm
 from notebook_do.credentials.token import Sealed, Token
@@ -307,15 +308,29 @@ def test_a_mutation_is_sent_once() -> None:
         assert len(sent) == count
 
 
-def test_f36_the_budget_ends_a_runaway() -> None:
-    """F36: one client sends no more than its budget, half of Cloudflare's limit."""
+def test_f36_what_the_answers_say_is_left_holds_every_client_back() -> None:
+    """F36: a client heeds what each answer says is left, whoever sends; the last requests of a window are not spent."""
+    waits: list[str] = []
 
-    async def many(one: Client) -> None:
-        for _ in range(REQUEST_BUDGET + 1):
-            await one.list_scripts()
+    def handler(_request: httpx.Request) -> httpx.Response:
+        answer = yes([])
+        answer.headers["ratelimit"] = '"default";r=300;t=30'
+        answer.headers["ratelimit-policy"] = '"default";q=1200;w=300'
+        return answer
 
-    with pytest.raises(NoAnswer, match="stopped after 600 requests"):
-        ask(lambda _: yes([]), many)
+    async def three() -> None:
+        rate = Rate()
+        for _ in range(3):
+            pace = Pace(clock=lambda: CLOCK[0], sleep=no_sleep, emit=waits.append)
+            transport = httpx.MockTransport(handler)
+            async with Client(BASE, ACCOUNT, Token(TOKEN), transport=transport, pace=pace, rate=rate) as one:
+                await one.list_scripts()
+
+    begun = CLOCK[0]
+    asyncio.run(three())
+    assert 60 <= CLOCK[0] - begun < 64
+    assert waits
+    assert all("are left to what else you do" in line for line in waits)
 
 
 def test_s31_a_bomb_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
