@@ -77,7 +77,7 @@ class Book:
         taken: set[tuple[str, str]] = set()
         for cell in self.spaces.values():
             if (cell.script, cell.class_name) in taken:
-                cell.class_name = self.free(cell.script)[0]
+                cell.class_name = next(iter(self.free(cell.script)), f"More{len(taken)}")
             taken.add((cell.script, cell.class_name))
 
     def cells(self) -> dict[str, Any]:
