@@ -48,6 +48,7 @@ def session(cloud: Path) -> Session:
     for name in NAMES:
         declare(name)
     opened.deploy(opened.plan())
+    opened.plan()  # before the first deploy there is no directory for a note
     return opened
 
 

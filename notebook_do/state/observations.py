@@ -46,11 +46,12 @@ class Observations:
             return {}  # the next plan reads everything, and writes it anew
 
     def save(self, noted: Mapping[str, Observation]) -> None:
-        """Write the note where that can be done: plans are made in directories that cannot be written, too."""
+        """Write the note where that can be done: a plan makes no directory, and may not be able to write in one."""
+        if not self.path.parent.is_dir():
+            return
         scripts = {name: [seen.at, seen.declared, seen.listed] for name, seen in sorted(noted.items())}
         text = json.dumps({"version": _VERSION, "scripts": scripts}, separators=(",", ":"))
         with contextlib.suppress(StateError):
-            disk.private_directory(self.path.parent)
             disk.replace(self.path, text.encode())
 
 
