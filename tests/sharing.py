@@ -14,6 +14,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+COUNTER = """
+import { DurableObject } from "cloudflare:workers";
+export class Counter extends DurableObject {
+  async increment() {
+    const value = ((await this.ctx.storage.get("value")) ?? 0) + 1;
+    await this.ctx.storage.put("value", value);
+    return value;
+  }
+}
+export default {
+  async fetch(request, env) {
+    return new Response(String(await env.COUNTER.getByName("visitors").increment()));
+  },
+};
+"""
+"""README's first Worker: an object that counts its calls."""
+
 LISTS = (
     ("/workers/scripts", "/workers/scripts/{id}?force=true"),
     ("/queues", "/queues/{queue_id}"),

@@ -7,6 +7,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from sharing import COUNTER
+
 import notebook_do as nd
 from notebook_do.bridge import bridge
 
@@ -19,22 +21,6 @@ NOT_COUNTED = {"model", "errors", "display"}
 
 CROSSED = {"declare": 5, "plan": 49, "deploy": 37, "fetch": 14}
 """How many modules are crossed at most. The aim is 30 for a plan and 25 for a deploy."""
-
-SOURCE = """
-import { DurableObject } from "cloudflare:workers";
-export class Counter extends DurableObject {
-  async increment() {
-    const value = ((await this.ctx.storage.get("value")) ?? 0) + 1;
-    await this.ctx.storage.put("value", value);
-    return value;
-  }
-}
-export default {
-  async fetch(request, env) {
-    return new Response(String(await env.COUNTER.getByName("visitors").increment()));
-  },
-};
-"""
 
 
 class Recorder:
@@ -77,10 +63,10 @@ def test_the_ways_of_a_cell_cross_few_modules(cloud: Path) -> None:
 
     with Recorder() as recorder:
         session = nd.session("tour")
-        declare(SOURCE)
+        declare(COUNTER)
         session.deploy(session.plan())["my-worker"].fetch("/")
         recorder.since()
-        declare(f"{SOURCE}// edited\n")
+        declare(f"{COUNTER}// edited\n")
         ways["declare"] = recorder.since()
         plan = session.plan()
         ways["plan"] = recorder.since()

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from sharing import COUNTER
 
 import notebook_do as nd
 from notebook_do.cloudflare.client import Client
@@ -15,28 +16,12 @@ from notebook_do.local.process import launch
 if TYPE_CHECKING:
     from pathlib import Path
 
-SOURCE = """
-import { DurableObject } from "cloudflare:workers";
-export class Counter extends DurableObject {
-  async increment() {
-    const value = ((await this.ctx.storage.get("value")) ?? 0) + 1;
-    await this.ctx.storage.put("value", value);
-    return value;
-  }
-}
-export default {
-  async fetch(request, env) {
-    return new Response(String(await env.COUNTER.getByName("visitors").increment()));
-  },
-};
-"""
-
 
 def declared() -> nd.Session:
     """Declare one Worker with one namespace."""
     session = nd.session("gone")
     counter = nd.DurableObjectNamespace("counter", class_name="Counter")
-    nd.Worker("my-worker", script=SOURCE, bindings={"COUNTER": counter})
+    nd.Worker("my-worker", script=COUNTER, bindings={"COUNTER": counter})
     return session
 
 

@@ -102,6 +102,18 @@ def test_a_changed_declaration_is_compared_with_what_is_live_now(session: Sessio
     assert requests == LISTS + 2 * 4
 
 
+def test_what_follows_an_upload_is_read_again(session: Session, sent: list[str]) -> None:
+    """A step after the upload may fail, and no list need show that: the Worker is read in full by the next plan."""
+    planned(session, sent)
+    declare("w3", "changed", previews=True)
+    plan, _ = planned(session, sent)
+    assert [type(step).__name__ for step in plan.steps] == ["Upload", "SetUrl"]
+    session.deploy(plan)
+    plan, _ = planned(session, sent)
+    assert plan.empty
+    assert "GET scripts/w3/settings" in sent
+
+
 def test_a_changed_secret_is_seen_though_no_list_changed(
     session: Session, sent: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,6 +23,7 @@ from notebook_do.cloudflare.settings import (
 from notebook_do.cloudflare.triggers import read_triggers
 from notebook_do.errors import ApiError, CommandError
 from notebook_do.model import Observed, ObservedBinders
+from notebook_do.plan.plan import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine, Iterable
@@ -55,9 +55,8 @@ async def read_lists(client: Client) -> Lists:
     """Read the list of scripts and the list of Workers: one request, and one for every hundred Workers."""
     items, workers = await _all((client.list_scripts(), _listed_workers(client)))
     beside = {worker.get("name"): worker for worker in objects_in(workers)}
-    found = sorted((wire.decode_script(item) for item in items), key=lambda s: s.name)
     digests = {name: _digest(item, beside.get(name)) for item in items if (name := named(item, "id", "a script"))}
-    return Lists(scripts={s.name: s for s in found}, digests=digests)
+    return Lists(scripts=_by_name(items), digests=digests)
 
 
 async def _listed_workers(client: Client) -> list[Any]:
@@ -69,7 +68,7 @@ async def _listed_workers(client: Client) -> list[Any]:
 
 def _digest(*items: Any) -> str:
     told = [{k: v for k, v in item.items() if k not in _RESTLESS} if item else None for item in items]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(canonical(told).encode()).hexdigest()[:32]
 
 
 async def observe(  # noqa: PLR0913 - what is read, by kind
@@ -90,19 +89,18 @@ async def observe(  # noqa: PLR0913 - what is read, by kind
     """
     # Scripts first: namespaces belong to scripts, so an account without any needs no second request.
     live = await observe_scripts(client) if lists is None else lists.scripts
-    asked = frozenset(() if not settings else live if scripts is None else scripts)
-    counted = frozenset(objects_of)
     listed = await observe_namespaces(client) if live and namespaces else {}
-    limit = asyncio.Semaphore(AT_ONCE)
-    return Observed(
+    observed = Observed(
         account_id=client.account_id,
         api_origin=client.origin,
-        scripts=await _all(_with_settings(client, s, limit) if s.name in asked else _as_is(s) for s in live.values()),
-        namespaces=await _all(
-            _with_count(client, n, limit) if n.namespace_id in counted else _as_is(n) for n in listed.values()
-        ),
-        triggers=await read_triggers(client, wanted) if (wanted := tuple(triggers)) else (),
+        scripts=tuple(live.values()),
+        namespaces=tuple(listed.values()),
     )
+    if settings:
+        observed = await with_settings(client, observed, frozenset(live if scripts is None else scripts))
+    observed = await with_counts(client, observed, frozenset(objects_of))
+    wanted = tuple(triggers)
+    return replace(observed, triggers=await read_triggers(client, wanted) if wanted else ())
 
 
 async def with_settings(client: Client, observed: Observed, scripts: Collection[str]) -> Observed:
@@ -178,8 +176,11 @@ async def _as_is(fact: T) -> T:
 
 async def observe_scripts(client: Client) -> dict[str, ObservedScript]:
     """Read the script list: one request; by name, sorted."""
-    found = [wire.decode_script(item) for item in await client.list_scripts()]
-    return {s.name: s for s in sorted(found, key=lambda s: s.name)}
+    return _by_name(await client.list_scripts())
+
+
+def _by_name(items: list[Any]) -> dict[str, ObservedScript]:
+    return {s.name: s for s in sorted(map(wire.decode_script, items), key=lambda s: s.name)}
 
 
 async def observe_namespaces(client: Client) -> dict[NamespaceId, ObservedNamespace]:

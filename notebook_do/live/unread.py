@@ -11,6 +11,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from notebook_do.model.steps import SetMark, Upload
 from notebook_do.plan.namespaces.marks import op_of
 from notebook_do.plan.plan import canonical, plain
 from notebook_do.state.observations import Observation
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from notebook_do.live.observe import Lists
     from notebook_do.model import Desired, Recorded, RecordedWorker
     from notebook_do.model.states import SecretReading
+    from notebook_do.model.steps import Step
     from notebook_do.plan.plan import Plan
 
 READ_ANEW = 2
@@ -31,18 +33,22 @@ _AFTER = "after "
 
 def declared_digests(desired: Desired, readings: Mapping[tuple[str, str], SecretReading]) -> dict[str, str]:
     """Return a digest of what is declared of each script: its Worker, its namespaces and the marks of its secrets."""
-    found = {}
-    for worker in desired.workers:
-        hosted = [n for n in desired.namespaces if n.script_name == worker.script_name]
-        marks = {name: reading.mark for (script, name), reading in readings.items() if script == worker.script_name}
-        body = {
+    hosted: dict[str, list[object]] = {}
+    for namespace in desired.namespaces:
+        hosted.setdefault(namespace.script_name, []).append(plain(replace(namespace, where=None)))
+    marks: dict[str, dict[str, str]] = {}
+    for (script, name), reading in readings.items():
+        marks.setdefault(script, {})[name] = reading.mark
+    bodies = {
+        worker.script_name: {
             # The modules are in `content_digest`, and of assets the hashes tell.
             "worker": plain(replace(worker, modules=(), where=None)),
-            "namespaces": [plain(replace(n, where=None)) for n in hosted],
-            "secrets": marks,
+            "namespaces": hosted.get(worker.script_name, []),
+            "secrets": marks.get(worker.script_name, {}),
         }
-        found[worker.script_name] = hashlib.sha256(canonical(body).encode()).hexdigest()[:32]
-    return found
+        for worker in desired.workers
+    }
+    return {script: hashlib.sha256(canonical(body).encode()).hexdigest()[:32] for script, body in bodies.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,22 +81,30 @@ class Unread:
     ) -> dict[str, Observation]:
         """Return the note after a plan: what was read `at` that time and is as declared, and what was left out.
 
-        What the plan uploads is as declared once another upload of ours is live than the one of now.
+        What the plan does no more to than upload it is as declared once another upload of ours is live than now; what
+        follows an upload (an address, preview URLs, triggers) may fail, and is read again.
         """
         ops = {w.script_name: w.op for w in recorded.workers}
-        digests, busy = self.lists.digests, concerned(plan)
-        kept = {name: replace(self.noted[name], listed=digests[name]) for name in left_out}
-        # A refused plan has no steps, so that it does not tell what is as declared.
-        undecided = {left.script_name for left in plan.undecided}
-        read = () if plan.refusals else self.declared.keys() - left_out.keys() - undecided
-        found = {n: f"{_AFTER}{ops.get(n)}" if n in busy else digests.get(n) for n in read}
-        new = {n: Observation(at=at, declared=self.declared[n], listed=seen) for n, seen in found.items() if seen}
-        return kept | new
+        digests = self.lists.digests
+        found = {name: replace(self.noted[name], listed=digests[name]) for name in left_out}
+        if plan.refusals:  # without steps it does not tell what is as declared
+            return found
+        more = {_script(step) for step in plan.steps if not isinstance(step, Upload | SetMark)}
+        more |= {left.script_name for left in plan.undecided}
+        busy = concerned(plan)
+        for name in self.declared.keys() - left_out.keys() - more:
+            if listed := f"{_AFTER}{ops.get(name)}" if name in busy else digests.get(name):
+                found[name] = Observation(at=at, declared=self.declared[name], listed=listed)
+        return found
 
 
 def concerned(plan: Plan) -> frozenset[str]:
     """Return the scripts that the steps of a plan are about."""
-    return frozenset(name for step in plan.steps if (name := getattr(step, "script_name", "")))
+    return frozenset(name for step in plan.steps if (name := _script(step)))
+
+
+def _script(step: Step) -> str:
+    return getattr(step, "script_name", "")
 
 
 def told(left_out: Mapping[str, str], at: str) -> tuple[str, ...]:

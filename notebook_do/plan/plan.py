@@ -302,7 +302,7 @@ def _change(change: Change) -> list[str]:
     return [change.action.value, change.kind, change.id, change.worker, change.name, change.field]
 
 
-def canonical(body: dict[str, Any]) -> str:
+def canonical(body: Any) -> str:
     """Return the one way to write a JSON value."""
     return json.dumps(body, sort_keys=True, separators=(",", ":"))
 

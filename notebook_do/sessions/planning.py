@@ -91,7 +91,7 @@ class Planning:
             readings=readings,
             undecided=undecided,
             target=self.target,
-            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            at=datetime.now(UTC).isoformat(timespec="milliseconds"),  # plans of one second are told apart
             refresh=refresh,
         )
         plan, self.live = await compare(connection, given, self.state)
