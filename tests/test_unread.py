@@ -64,6 +64,18 @@ def not_read(plan: Plan) -> list[str]:
     return [note for note in plan.notes if "not read again" in note]
 
 
+def test_an_earlier_plan_object_is_deployed_though_it_was_planned_again_and_read_at_another_time(
+    session: Session,
+) -> None:
+    """What a plan says of its reading is no part of what it sends."""
+    declare("w0", "changed")
+    first = session.plan()
+    again = session.plan(refresh=True)
+    assert first.digest == again.digest
+    assert first.notes != again.notes
+    assert session.deploy(first)["w0"].fetch("/").text == "changed"
+
+
 def test_unchanged_workers_cost_no_request_but_for_the_oldest(session: Session, sent: list[str]) -> None:
     """Issue 13.2: a plan of N unchanged Workers sends the lists, reads two of them anew, and says so."""
     for _ in range(3):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from notebook_do.model import ClassBinding
 from notebook_do.model.steps import Forget, SetMark, Upload
-from notebook_do.plan.facts import Facts, Findings, gather, newest_deployments, set_aside
+from notebook_do.plan.facts import Facts, Findings, gather, newest_deployments, scripts_concerned, set_aside
 from notebook_do.plan.namespaces.destroy import (
     DestroySet,
     check_binders,
@@ -90,7 +90,7 @@ def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests 
     _check_account(facts, findings)
     destroy_set = destroy_set_of(facts, findings)  # first: what is to be destroyed is planned for in no other way
     work = _survey(facts, destroy_set, findings)
-    scripts = _scripts(facts)
+    scripts = scripts_concerned(facts.desired, facts.recorded)
     check_behind([s for s in observed.scripts if s.name in scripts], recorded, own, findings)
     steps = [] if findings.refusals else _steps(work, default_compatibility_date)
     if findings.refusals:  # ordering found one more
@@ -317,11 +317,3 @@ def _changes(work: _Work, steps: list[Step]) -> tuple[Change, ...]:
     changes += destroy_changes(work.destroy_set)
     changes += kept_changes(work.facts, work.destroy_set, work.resolved)
     return tuple(changes)
-
-
-def _scripts(facts: Facts) -> frozenset[str]:
-    """Return the scripts whose live facts the plan rests on."""
-    # The recorded ones too: what is not declared now is kept, and shown as kept, as long as it is as it was seen.
-    names = {w.script_name for w in facts.desired.workers} | {w.script_name for w in facts.recorded.workers}
-    names |= {n.script_name for n in facts.desired.namespaces} | {n.script_name for n in facts.recorded.namespaces}
-    return frozenset(names - {""})

@@ -44,6 +44,14 @@ class Slot(NamedTuple):
     class_name: str
 
 
+def scripts_concerned(desired: Desired, recorded: Recorded) -> frozenset[str]:
+    """Return the scripts whose live facts a plan rests on: declared, recorded, or host of a namespace."""
+    # The recorded ones too: what is not declared now is kept, and shown as kept, as long as it is as it was seen.
+    names = {w.script_name for w in desired.workers} | {w.script_name for w in recorded.workers}
+    names |= {n.script_name for n in desired.namespaces} | {n.script_name for n in recorded.namespaces}
+    return frozenset(names - {""})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """The three states by the keys that planning asks for."""

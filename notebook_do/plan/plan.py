@@ -288,14 +288,16 @@ def digest_of(plan: Plan) -> str:
 
 
 def is_as_shown(given: Plan, shown: Plan, digest: str) -> bool:
-    """Return whether `given` is the plan that was `shown` under `digest`, warnings aside.
+    """Return whether `given` is the plan that was `shown` under `digest`, warnings and notes aside.
+
+    Those say when it was read too: a plan that was made again, and found the same, is the one that was read before.
 
     A digest that an object only carries proves nothing: a copy, or the very object, may keep the one that was computed
     before something in it was changed, a consent say. So it is computed anew.
     """
     if type(given) is not type(shown):
         return False
-    return replace(given, warnings=shown.warnings) == shown and digest_of(shown) == digest
+    return replace(given, warnings=shown.warnings, notes=shown.notes) == shown and digest_of(shown) == digest
 
 
 def _change(change: Change) -> list[str]:

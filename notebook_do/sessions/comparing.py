@@ -40,6 +40,7 @@ async def compare(connection: Connection, given: Comparison, state: StateFile) -
     """
     from notebook_do.live.observe import observe, read_lists, with_binders, with_counts, with_settings
     from notebook_do.live.unread import Unread, concerned, declared_digests, told
+    from notebook_do.plan.facts import scripts_concerned
     from notebook_do.plan.workers.lifecycle import binders_asked
     from notebook_do.plan.workers.triggers import triggers_concerned
     from notebook_do.state.journal import Journal
@@ -64,7 +65,7 @@ async def compare(connection: Connection, given: Comparison, state: StateFile) -
         known = Unread(noted=noted, declared=declared, lists=lists)
         # Who binds what is to be destroyed must be named, and may be any script of the account.
         unread = {} if desired.destroy or given.refresh else known.unchanged(recorded)
-        scripts = None if desired.destroy else _scripts(desired, recorded) - unread.keys()
+        scripts = None if desired.destroy else scripts_concerned(desired, recorded) - unread.keys()
         triggers = triggers_concerned(desired, recorded)
         observed = await observe(client, lists=lists, scripts=scripts, settings=True, triggers=triggers)
         plan = planned(observed)
@@ -81,9 +82,3 @@ async def compare(connection: Connection, given: Comparison, state: StateFile) -
     if (found := known.after_plan(unread, plan, recorded, given.at)) != noted:
         observations.save(found)
     return replace(plan, notes=(*plan.notes, *told(unread, given.at))), frozenset(lists.scripts)
-
-
-def _scripts(desired: Desired, recorded: Recorded) -> set[str]:
-    """Return the names of the scripts that a plan is about: declared, recorded, or host of a namespace."""
-    workers = {w.script_name for w in desired.workers} | {w.script_name for w in recorded.workers}
-    return workers | {n.script_name for n in desired.namespaces} | {n.script_name for n in recorded.namespaces}

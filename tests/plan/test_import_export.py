@@ -50,7 +50,8 @@ def run_cells(imported: Imported, folder: Path, monkeypatch: pytest.MonkeyPatch)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(opening, "_current", SimpleNamespace(catalog=catalog, declare=catalog.declare))
+    fake = SimpleNamespace(catalog=catalog, declare=catalog.declare, close=lambda: None)
+    monkeypatch.setattr(opening, "_current", fake)
     for cell in imported.cells:
         first, _, rest = cell.partition("\n")
         if first.startswith("%%durable"):

@@ -80,7 +80,7 @@ def test_what_may_be_pressed() -> None:
     assert not refused.can_deploy
 
 
-def test_a_digest_names_all_of_a_plan_but_its_warnings() -> None:
+def test_a_digest_names_all_of_a_plan_but_what_is_told_beside_it() -> None:
     """The same plan has the same name, any change another one, and a copy is told from what was shown."""
     plan, again = book().plan(), book().plan()
     assert plan.digest == again.digest
@@ -89,7 +89,7 @@ def test_a_digest_names_all_of_a_plan_but_its_warnings() -> None:
     for other in (replace(plan, stage="x"), replace(plan, steps=()), replace(plan, scripts=frozenset())):
         assert other.digest != plan.digest
         assert not is_as_shown(other, plan, plan.digest)
-    assert is_as_shown(replace(plan, warnings=("told",)), plan, plan.digest)
+    assert is_as_shown(replace(plan, warnings=("told",), notes=("read 12:04",)), plan, plan.digest)
     assert not is_as_shown(plan, plan, "0" * 16)
 
 
