@@ -91,6 +91,7 @@ def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests 
     destroy_set = destroy_set_of(facts, findings)  # first: what is to be destroyed is planned for in no other way
     work = _survey(facts, destroy_set, findings)
     scripts = scripts_concerned(facts.desired, facts.recorded)
+    # After everything else: where this state file is old, the refusals so far rest on it and are dropped.
     check_behind([s for s in observed.scripts if s.name in scripts], recorded, own, findings)
     steps = [] if findings.refusals else _steps(work, default_compatibility_date)
     if findings.refusals:  # ordering found one more
@@ -104,6 +105,7 @@ def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests 
         changes=_changes(work, steps),
         drift=tuple(findings.drift),
         steps=tuple(steps),
+        # In an order of their own, since the digest covers them: the order of the cells must not change it.
         refusals=tuple(sorted(findings.refusals, key=lambda r: (r.subject, r.code))),
         consents=destroy_set.consents(),
         warnings=tuple(findings.warnings),
@@ -138,6 +140,7 @@ class _Work:
 
 def _check_account(facts: Facts, findings: Findings) -> None:
     recorded, observed = facts.recorded, facts.observed
+    # Against another account, or the local Cloudflare, everything that is recorded would read as if it were gone.
     if recorded.account_id not in {None, observed.account_id} or recorded.api_origin not in {None, observed.api_origin}:
         findings.refuse("other-account", str(recorded.account_id), recorded=recorded, observed=observed)
 
@@ -149,6 +152,7 @@ def _survey(facts: Facts, destroy_set: DestroySet, findings: Findings) -> _Work:
     )
     ownerships = {w.script_name: ownership_of(w, facts, findings) for w in workers}
     resolved = identify(facts, ownerships, destroy_set, findings)
+    # Before any move: whether one can be made depends on the form of both ends.
     settle_forms(resolved, ownerships, facts, findings)
     moves = [move_of(h, facts, ownerships, findings) for h in resolved]
     relabelled = {

@@ -121,6 +121,7 @@ class _Collector:
         is_worker = name in self.facts.worker_records or any(w.id == name for w in self.facts.desired.workers)
         if kind not in {"", "namespace", "worker"} or not (is_namespace or is_worker):
             self._refuse_unknown(asked)
+        # A stable ID and a Worker id may be the same word; which of the two loses its objects is never guessed.
         elif not kind and is_namespace and is_worker:
             self.findings.refuse("ambiguous-destroy", asked)
         elif is_worker and kind != "namespace":
@@ -180,6 +181,7 @@ class _Collector:
     def _add_worker(self, id_: str) -> None:
         record = self.facts.worker_records.get(id_)
         declared = next((w for w in self.facts.desired.workers if w.id == id_), None)
+        # The recorded name first: what was deployed is deleted, not what a cell would call it by now.
         script = record.script_name if record else declared.script_name if declared else ""
         live = self.facts.scripts.get(script)
         if live is None and record is None:
@@ -207,6 +209,7 @@ class _Collector:
                 self.findings.refuse("unmanaged-namespace", id_, live=hosted)
                 continue
             wanted = self.facts.namespaces.get(stable_id)
+            # It is declared to move away with its objects, which the deletion of this Worker would take.
             if wanted and wanted.script_name not in {"", script}:
                 self.findings.refuse(
                     "transfer-first", stable_id, where=wanted.where, script=script, desired=wanted, worker=id_

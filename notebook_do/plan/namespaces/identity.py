@@ -43,9 +43,11 @@ def identify(
     Left out are those to be destroyed, and those that are refused: no live namespace is resolved twice.
     """
     resolved: list[ResolvedNamespace] = []
+    # Records first: which stable ID takes a namespace must not depend on the order of the declarations.
     owner: dict[str, StableId] = {r.namespace_id: r.stable_id for r in facts.recorded.namespaces if r.namespace_id}
     readings, destroyed = readings_of(facts), destroy_set.by_id()
     for desired in facts.desired.namespaces:
+        # A Worker that is to be deleted has no ownership; `check_declared_there` speaks of what is declared on it.
         if desired.host is None or desired.stable_id in destroy_set.stable_ids or desired.script_name not in ownerships:
             continue
         found = _Search(facts, ownerships, findings, desired, readings).find()
@@ -156,6 +158,7 @@ class _Search:
             refuse_doubt(self.desired.stable_id, reading, self.findings, self.desired.where)
             return None
         if reading.live is None:
+            # Never begun anew by itself: an empty namespace under the same name would hide that the objects are gone.
             self._refuse_lost(reading.slot)
             return None
         self._note_moved(reading.slot, reading.live)
@@ -167,6 +170,7 @@ class _Search:
         if not record.namespace_id and desired.namespace_id:
             resolved = self._explicit()
             return replace(resolved, record=record, formerly=formerly) if resolved else None
+        # The cell and the record name two namespaces; only where the recorded one is gone there is nothing to lose.
         if desired.namespace_id not in {None, record.namespace_id}:
             if desired.namespace_id in self.facts.live and record.namespace_id not in self.facts.live:
                 self._note_gone(record)  # nothing is left of what was recorded; the user says what the stable ID is now

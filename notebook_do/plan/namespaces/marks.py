@@ -66,6 +66,7 @@ def read_mark(tags: Iterable[str]) -> Mark | None:
     entries: dict[str, Entry] = {}
     disputed: set[str] = set()
     for tag in sorted(tags):
+        # Every part is percent-encoded, so that a colon only separates: another count is a tag of some other layout.
         if not tag.startswith(_PREFIX) or tag.count(":") != 4:
             continue
         session, stage, body = tag.removeprefix(_PREFIX).split(":")
@@ -129,6 +130,7 @@ def write_mark(session: str, stage: str, entries: Mapping[str, Entry]) -> tuple[
     So putting them in never takes one more tag, which Cloudflare could refuse as the eleventh.
     """
     head = f"{_PREFIX}{quote(session, safe='')}:{quote(stage, safe='')}:"
+    # Percent-encoded text is ASCII: its characters are the bytes that Cloudflare counts.
     tags, body, room = [], "", MAX_TAG_BYTES - len(head)
     for id_, entry in sorted(entries.items()):
         at = "" if entry.begins is None else f"@{entry.begins}"

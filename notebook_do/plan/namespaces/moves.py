@@ -135,6 +135,7 @@ def scripts_to_upload(state: State) -> tuple[str, ...]:
         case At():
             return () if state.slot == state.goal else (state.goal.script,)
         case Leaving() | Landing():
+            # The source too: uploaded before the namespace left it, its new code could lack the class (10064).
             return (state.slot.script, state.goal.script)
         case ToBeDeleted() | Deleted():
             return ()
@@ -275,6 +276,7 @@ def with_exports(
     aliases = [f"{class_name} as {alias}" for alias, class_name in renamed.items() if class_name]
     stubs = [alias for alias, class_name in renamed.items() if class_name is None]
     # `export *` yields to the explicit exports after it where both have a name, and leaves `default` out.
+    # By way of the namespace object, since `export { default } from` does not link where the code has no default.
     lines = [f"import * as source from {source};", f"export * from {source};", "export default source.default;"]
     if aliases:
         lines.append(f"export {{ {', '.join(aliases)} }} from {source};")

@@ -203,6 +203,7 @@ class Readings:
             names = set(alchemy_classes(self._scripts[script]))
         names |= {r.stable_id for r in self._recorded.namespaces if r.script_name == script and not r.namespace_id}
         known = {r.stable_id for r in self._recorded.namespaces if r.namespace_id}
+        # Who has a namespace id of its own is known not to be this one, whatever class it had.
         return names - known - {stable_id}
 
     def _untouched(self, script: str) -> bool:
@@ -213,6 +214,8 @@ class Readings:
         live, record = self._scripts.get(script), self._workers.get(script)
         if live is None or record is None or None in {record.etag, record.modified_on}:
             return False
+        # The etag is that of the code, and a rename can come without new code (a PATCH of the settings takes
+        # `migrations`): so the time of change has to agree as well.
         return (live.etag, live.modified_on) == (record.etag, record.modified_on)
 
     def nameless(self, script: str) -> bool:

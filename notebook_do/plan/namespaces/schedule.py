@@ -109,6 +109,7 @@ class _Schedule:
     ) -> None:
         self.uploads: list[ScheduledUpload] = []
         self._requests, self._existing = requests, set(existing)
+        # Sorted, since a digest is what a person approves: cells that ran in another order must not make another plan.
         self._moves = {move.stable_id: move for move in sorted(moves, key=lambda m: m.stable_id)}
         self._states: dict[StableId, State] = {i: first_state(move) for i, move in self._moves.items()}
         self._taken: dict[Slot, StableId] = {s: i for i, state in self._states.items() for s in names_of(state)}
@@ -217,6 +218,8 @@ class _Schedule:
         match state:
             case Landing() | ToBeDeleted() | Deleted():
                 return None
+            # Taken is what was so before this upload, also a name that this very upload frees (10074); and what is at
+            # its goal holds that name itself.
             case Absent() | At() | Leaving() if state.goal in self._taken or state.goal.script != request.script:
                 return None
             case Absent():
@@ -224,6 +227,7 @@ class _Schedule:
             case At():
                 return rename(move, state, state.goal.class_name)
             case Leaving():
+                # In the `exports` form it is announced first, by the last upload before the script must wait.
                 return transfer(move, state) if request.form == "migrations" else None
             case _:
                 assert_never(state)
@@ -301,6 +305,8 @@ class _Schedule:
         if is_last:
             self._due.discard(script)
         else:
+            # An upload replaces all bindings. So one that leaves some out for now makes one more upload necessary, also
+            # of a script that nothing else changes.
             self._due.add(script)
 
     def _apply(self, operation: Operation) -> None:

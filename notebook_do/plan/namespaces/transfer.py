@@ -37,6 +37,8 @@ def move_of(
     goal = Slot(desired.script_name, desired.class_name)
     if live is None:
         _check_new_storage(desired, findings)
+        # SQLite unless declared: the free plan takes nothing else (10097), no account without a key-value namespace
+        # does since July 2026 (10099), and what began as key-value is never converted.
         storage = desired.storage or Storage.SQLITE
         return NamespaceMove(
             stable_id=desired.stable_id, namespace_id=NamespaceId(""), storage=storage, at=None, goal=goal
@@ -48,6 +50,7 @@ def move_of(
     return NamespaceMove(
         stable_id=desired.stable_id,
         namespace_id=live.namespace_id,
+        # The live one, whatever is declared: an `exports` entry with another is refused (`storage_type_mismatch`).
         storage=live.storage,
         at=Slot(live.script_name, live.class_name),
         goal=goal,
@@ -94,6 +97,7 @@ def _check_transfer(
             source_form=source_form,
             form=there.form,
         )
+    # In the `migrations` form the destination's upload does it all, so that a source outside the session will do.
     elif here is None and source_form == "exports":
         findings.refuse("transfer-source-missing", desired.stable_id, where=desired.where, live=live)
     elif (here and here.converts) or (there and there.converts):
@@ -133,6 +137,7 @@ def check_slots(moves: Iterable[NamespaceMove], destroyed: Mapping[str, str], fa
         if occupant is None or move.goal is None or occupant.namespace_id in moving:
             continue
         where = facts.namespaces[move.stable_id].where
+        # Any other occupant is declared by nobody: `check_missing` refuses the upload of its Worker for that.
         if occupant.namespace_id in destroyed:
             findings.refuse(
                 "destroy-first", move.stable_id, where=where, goal=move.goal, destroyed=destroyed[occupant.namespace_id]
@@ -264,6 +269,7 @@ def check_foreign_hosts(facts: Facts, destroy_set: DestroySet, findings: Finding
             continue
         script, class_name = namespace.script_name, namespace.class_name
         live, wanted = facts.slots.get(Slot(script, class_name)), _wanted(namespace, facts, readings)
+        # A mark has the first twelve digits of an id, so that the beginning has to decide.
         if live is not None and live.namespace_id.startswith(wanted):  # with no id known, the class name has to do
             continue
         classes = ", ".join(f"{n.class_name} ({n.namespace_id})" for n in facts.hosted.get(script, [])) or "none"
@@ -282,6 +288,7 @@ def _wanted(namespace: DesiredNamespace, facts: Facts, readings: Readings) -> st
     """Return the id that the namespace must have, or how it begins; empty where nothing says it."""
     record, mark = facts.records.get(namespace.stable_id), readings.marks.get(namespace.script_name)
     entry = mark.entries.get(namespace.stable_id) if mark else None
+    # What the user says goes before what was recorded, and that before what tags say, which any tool can set.
     return namespace.namespace_id or (record.namespace_id if record else "") or (entry.begins if entry else "") or ""
 
 

@@ -318,6 +318,7 @@ def _same_fields(kind: str, live: dict[str, Any], wanted: dict[str, Any]) -> boo
 def _fits(live: Any, wanted: Any) -> bool:
     """Compare two values of a field; a table that is live may have more in it."""
     if isinstance(live, dict) and isinstance(wanted, dict):
+        # What Cloudflare filled in would otherwise be a difference of every plan.
         return all(live.get(name, value) == value for name, value in wanted.items())
     return bool(live == wanted)
 

@@ -82,6 +82,7 @@ def compare(
         ownership=ownership,
         wanted=wanted,
         before=before,
+        # Drift is set right by the upload itself, which carries everything declared; so it is a reason for one.
         changed=bool(changes or drift) or relabelled or ownership.notes_tag or ownership.converts,
         drift=tuple(drift),
         binding_actions={c.name: c.action for c in (*of_bindings, *binding_drift)},
@@ -196,6 +197,7 @@ def _asset_changes(ownership: Ownership, wanted: Fingerprint, before: Fingerprin
 def _asset_drift(ownership: Ownership, wanted: Fingerprint, before: Fingerprint) -> list[Change]:
     """Return what somebody else changed: assets of ours that are live no more."""
     live = ownership.live
+    # None is no answer: only a plain `False` says that they are gone.
     if live is None or live.has_assets is not False or wanted.assets == UNSET or wanted.assets != before.assets:
         return []
     return [_asset_row(ownership, Action.UPDATE, say("assets-removed-outside", script=live.name))]

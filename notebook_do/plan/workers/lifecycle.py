@@ -145,6 +145,7 @@ def moved_after(
         for one in latest
         if (one.renamed_to or one.to_script)
         and one.class_name not in taken
+        # A temporary name lives within one deploy: no Worker outside can bind it.
         and not one.class_name.startswith(TEMPORARY)
     )
 
@@ -240,6 +241,7 @@ def _outside(namespace_id: NamespaceId, facts: Facts) -> list[str] | None:
     host = facts.scripts.get(live.script_name) if live else None
     if live is None or host is None:
         return []
+    # Not known is not none: for an earlier class name the callers refuse as if somebody bound it.
     if host.binders is None or host.binders.problem:
         return None
     # Whoever is declared here is deployed with the present name by the same plan.

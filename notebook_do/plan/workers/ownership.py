@@ -105,6 +105,7 @@ def _check_name(worker: DesiredWorker, facts: Facts, findings: Findings) -> None
 def _refuse_foreign(worker: DesiredWorker, live: ObservedScript, mark: Mark | None, findings: Findings) -> None:
     if mark:
         reason = "session"
+    # Alchemy deploys over the API like anybody else (`last_deployed_from` is `api`), so its tags have to tell.
     elif any(tag.startswith("alchemy:") for tag in live.tags):
         reason = "alchemy"
     else:
@@ -134,6 +135,7 @@ def _form(
     if now == "exports" and worker.lifecycle == "migrations":
         findings.refuse("lifecycle-mix", worker.id, where=worker.where, script=worker.script_name)
         return "exports", False, False
+    # Only from `migrations` to `exports`: the other way was refused above, since Cloudflare has none.
     return worker.lifecycle, now is not None and now != worker.lifecycle, False
 
 
