@@ -151,6 +151,7 @@ def entry_of(metadata: Mapping[str, Any]) -> str:
     """Return the main module's name."""
     main = metadata.get("main_module")
     if main is None and metadata.get("body_part") is not None:
+        # The format from before modules: no class can be exported in it.
         raise refuse("service_worker")
     if not isinstance(main, str) or not main:
         raise refuse("no_entry")
@@ -166,6 +167,7 @@ def read_upload(
     code = Code(
         main_module=main,
         modules=check_modules(modules, main),
+        # Without one Cloudflare takes the oldest there is, 2021-11-02, not the newest.
         compatibility_date=metadata.get("compatibility_date") or OLDEST_DATE,
         compatibility_flags=tuple(metadata.get("compatibility_flags") or ()),
     )
@@ -235,6 +237,7 @@ def read_bindings(
         _check_binding(binding)
         found[binding["name"]] = binding
     if lost and strict:
+        # One error a binding, so that a client sees all of them at once.
         raise refuse_each("inherit", lost)
     # By type, as wrangler asks for it: `--keep-vars` is plain_text and json. A new binding of the name goes before.
     kept = [b for name, b in before.items() if b["type"] in set(keep) and name not in found]
@@ -274,6 +277,7 @@ def _check_binding(binding: dict[str, Any]) -> None:
     if kind == "durable_object_namespace":
         if not any(isinstance(binding.get(key), str) and binding[key] for key in ("class_name", "namespace_id")):
             raise refuse("binding_form", name=name, type=kind, key="class_name")
+        # Workers for Platforms have scripts in a list of their own, which this account does not have.
         if binding.get("dispatch_namespace"):
             raise refuse("unsupported_binding", name=name, type=kind, why="there are no dispatch namespaces")
     elif kind in _REQUIRED:

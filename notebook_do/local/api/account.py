@@ -51,7 +51,9 @@ _OBJECT_ID = re.compile(r"[0-9a-f]{64}")
 _MISSING = re.compile(r"no such (table|column)")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 _NAME = "Local account"
+# There always is one: without it (10007) wrangler stops a deploy and asks for a label.
 DEFAULT_SUBDOMAIN = "local"
+# With these on, key-value namespaces are refused as they are on such accounts (10097, 10099).
 SWITCHES = ("free_plan", "kv_closed")
 
 
@@ -86,6 +88,7 @@ async def get_account(request: Request) -> Response:
 async def list_memberships(request: Request) -> Response:
     """List the one membership: the token's owner is a member of the one account."""
     cloud = cloud_of(request)
+    # wrangler asks for memberships beside accounts where it is told no account id.
     membership = {
         "id": cloud.account.id,
         "status": "accepted",
@@ -177,6 +180,7 @@ def _namespace(request: Request) -> AccountNamespace:
 async def list_objects(request: Request) -> Response:
     """List the stored objects of a namespace by id; `name` is added where it is known, which Cloudflare cannot do."""
     namespace_id = _namespace(request).id
+    # Default and bounds of the published schema; 10077 outside of them.
     limit = query_number(request, "limit", 1000, 10, 10_000)
     after = cursor_key(request.query_params.get("cursor", ""))
     rest = await cloud_of(request).runtime.objects(namespace_id, after=after, most=limit + 1)
@@ -262,6 +266,7 @@ def routes(account: str) -> list[Route]:
     contents = account + "/local/namespaces/{namespace_id}"
     return [
         Route(account, get_account, methods=["GET"]),
+        # Both ways to ask: of an account's token Cloudflare answers at this path alone (1000 at the user's).
         Route(account + "/tokens/verify", verify_token, methods=["GET"]),
         Route(account + "/workers/account-settings", account_settings, methods=["GET"]),
         Route(account + "/workers/subdomain", get_subdomain, methods=["GET"]),

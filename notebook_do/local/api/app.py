@@ -86,6 +86,7 @@ async def _other_account(request: Request) -> Response:
     # Last of all routes: a path of this account that has others is there, with other methods.
     given = request.path_params["account_id"]
     own = request.app.state.cloud.account.id
+    # What has not the form of an id is a wrong path (7003) and nobody's account.
     if given != own and _ACCOUNT_ID.match(given):
         raise refuse("wrong_account")
     path = request.url.path
@@ -168,11 +169,13 @@ class Guard:
         scheme, _, given = values[0].partition(" ")
         if len(values) != 1 or scheme.lower() != "bearer" or not given:
             refused = refuse("bad_token_form")
+            # 6003 says the same of every header; the chain says which one it is.
             refused.errors[0]["error_chain"] = [{"code": 6111, "message": "Invalid format for Authorization header"}]
             raise refused
         if path.endswith(UPLOAD) and self._opens_upload(given):  # wrangler sends the session's token in its place
             return
         if not hmac.compare_digest(given.encode("utf-8", "replace"), self._token):  # in a time that tells nothing
+            # 1000 where a token is checked, 10000 everywhere else, as clients tell the two apart.
             raise refuse("invalid_token" if path.endswith("/tokens/verify") else "wrong_token")
 
 

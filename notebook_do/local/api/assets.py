@@ -94,6 +94,7 @@ class AssetUploads:
             content = base64.b64decode(encoded, validate=True)
         except ValueError:
             raise refuse("bad_field", where=name[:64], why="must be base64") from None
+        # The hash is not made again, since how is a matter of each client: the size is all that can be checked.
         if name not in sizes or len(content) != sizes[name]:
             raise refuse("bad_field", where=name[:64], why="is no file of this session, or not of its size")
         digest = self._blobs.store(content)

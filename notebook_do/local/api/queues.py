@@ -98,6 +98,7 @@ async def create_queue(request: Request) -> Response:
     queues = cloud.runtime.services.queues
     if any(row[0] == name for row in queues.queues()):
         raise refuse("queue_exists", name=name)
+    # Nothing is awaited between the look and this: no other request comes between.
     queues.create(name)
     return answer(next(_item(cloud, row) for row in queues.queues() if row[0] == name))
 
@@ -136,6 +137,7 @@ async def put_consumer(request: Request) -> Response:
     if script not in cloud.account.scripts:
         raise refuse("no_script")
     if "queue" not in cloud.account.serving[script].code.report.default_handlers:
+        # 11001, as an upload without `queue()` is while the script consumes.
         raise refuse("no_queue_handler")
     settings = _settings(as_object(body.get("settings") or {}, "settings"))
     dead = body.get("dead_letter_queue") or None

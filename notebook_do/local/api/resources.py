@@ -41,6 +41,7 @@ async def _make(request: Request, kind: Kind, key: str, id_: str | None = None) 
     name = (await read_object(request)).get(key)
     if not isinstance(name, str) or not 0 < len(name) <= 512 or (kind == "r2" and not _BUCKET.match(name)):
         raise refuse("bad_field", where=key, why="must be a name")
+    # A bucket has no id besides its name.
     made = _services(request).directory.add(kind, id_ or name, name)
     if made is None:
         raise refuse("kv_exists" if kind == "kv" else "resource_exists", kind=kind, name=name)
@@ -79,6 +80,7 @@ async def create_kv(request: Request) -> Response:
 async def delete_kv(request: Request) -> Response:
     """Delete a KV namespace with its values."""
     services, id_ = _services(request), request.path_params["id"]
+    # Values first: a kill between the two leaves an empty namespace that is listed, not values that nobody sees.
     await run_in_threadpool(services.kv.clear, id_)
     services.directory.drop("kv", id_)
     return answer(None)
@@ -111,6 +113,7 @@ async def value(request: Request) -> Response:
         resource=request.path_params["id"],
     )
     if request.method == "GET":
+        # The value itself and no envelope, as at Cloudflare: it may be any bytes.
         return Response(found.body, media_type="application/octet-stream")
     return answer(None)
 
@@ -184,6 +187,7 @@ async def get_database(request: Request) -> Response:
 async def delete_database(request: Request) -> Response:
     """Delete a database with its data."""
     services, id_ = _services(request), request.path_params["id"]
+    # The data first, as of a KV namespace.
     await run_in_threadpool(services.d1.drop, id_)
     services.directory.drop("d1", id_)
     return answer(None)

@@ -172,6 +172,7 @@ async def get_script(request: Request) -> Response:
 
 
 def _quoted(name: str) -> str:
+    # As browsers write a name in a form (WHATWG); a line break cannot be in it, see `_MODULE_NAME`.
     return name.replace('"', "%22")
 
 
@@ -207,6 +208,7 @@ async def put_script(request: Request) -> Response:
         metadata = metadata_of(form)
         async with cloud.lock:
             with cloud.account.incoming():
+                # Under the lock, and only now: what is inherited must come from the version that is the newest then.
                 upload = whole_upload(request, form, metadata, name)
                 done = await publish(cloud, name, upload, source=source_of(request))
     return answer(upload_result(cloud, done))

@@ -84,6 +84,7 @@ async def patch_settings(request: Request) -> Response:
     """Change settings without code: a new version, deployed at once. What is not named stays."""
     cloud, script = existing(request)
     async with received(request) as form:
+        # A JSON body was refused by `received` (10001), as Cloudflare refuses it: this route takes a form.
         if "settings" not in form.fields:
             raise refuse("bad_multipart", why="there is no `settings` part")
         settings = as_object(parse_json(form.fields["settings"], "settings"), "settings")
@@ -107,6 +108,7 @@ def changed_upload(previous: Version, settings: dict[str, Any]) -> ScriptUpload:
     bindings = previous.bindings
     if settings.get("bindings") is not None:
         keep = settings.get("keep_bindings") or ()
+        # A list that is given is the whole list, as in an upload; `inherit` and `keep_bindings` carry the rest over.
         bindings = read_bindings(settings["bindings"], previous, keep=keep, strict=True)
     options = {**previous.options, **{k: settings[k] for k in OPTIONS if settings.get(k) is not None}}
 
@@ -161,6 +163,7 @@ async def set_subdomain(request: Request) -> Response:
         raise refuse("bad_field", where="enabled", why="must be a boolean")
     async with alone(request) as (cloud, script):
         previews = wanted.get("previews_enabled", script.previews)
+        # The time of change stays: whether this moves it at Cloudflare is not known.
         changed = replace(script, subdomain=wanted["enabled"], previews=previews)
         cloud.account.apply(AccountChange(script=changed))
     return answer({"enabled": changed.subdomain, "previews_enabled": changed.previews})

@@ -63,6 +63,7 @@ class Tails:
         if len(self._tails) >= MOST:
             raise refuse("bad_field", where="tails", why=f"there are {MOST} open tails already; delete some")
         for key, value in (pair for item in filters for pair in item.items()):
+            # Told when it is opened: later there is no request that could be refused.
             if key not in _FORMS:
                 raise refuse("bad_field", where="filters", why=f"unknown filter `{key[:100]}`")
             if not _FORMS[key](value):
@@ -102,6 +103,7 @@ class Tails:
         """Send events to one listener until it leaves or the tail ends."""
         tail = self._find(websocket.url.path)
         if tail is None or PROTOCOL not in websocket.scope.get("subprotocols", []):
+            # Cloudflare asks for `trace-v1`, which wrangler names on every connection.
             await websocket.close(1002)
             return
         tail.queue = asyncio.Queue(_BACKLOG)
@@ -119,6 +121,7 @@ class Tails:
     async def _send(self, websocket: WebSocket, tail: Tail, queue: asyncio.Queue[str]) -> None:
         while tail.id in self._tails:
             try:
+                # Looked up once a second: a tail that is deleted or expires wakes nobody.
                 text = await asyncio.wait_for(queue.get(), 1.0)
             except TimeoutError:
                 continue

@@ -246,6 +246,7 @@ async def post_deployment(request: Request) -> Response:
         # Both would be reconciled with the one set of namespaces that there is.
         if len({_exports(version) for version in versions}) > 1:
             raise refuse("split_exports")
+        # wrangler asks the person after a 10220, and sends the same again with `force`.
         if not query_flag(request, "force"):
             _check_secrets(cloud, script, versions)
         deployment = Deployment(
@@ -256,6 +257,7 @@ async def post_deployment(request: Request) -> Response:
             annotations={"workers/triggered_by": _trigger(cloud, script, versions), **_annotations(body)},
             code_update_strategy=as_object(body.get("code_update_strategy") or DEFERRED, "code_update_strategy"),
         )
+        # `exports` are reconciled now and not when the version was uploaded (Cloudflare's rule for POST /versions).
         done = await redeploy(cloud, script.name, deployment)
     return answer(with_reconciliation(deployment_item(deployment), done))
 

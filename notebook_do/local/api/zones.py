@@ -95,6 +95,7 @@ class Zones:
         """Attach a host name to a script."""
         with self._db.writing() as db:
             db.execute(
+                # The id stays: it is the same domain at another Worker.
                 "INSERT INTO domain VALUES (?, ?, ?, ?) ON CONFLICT (hostname) DO UPDATE SET script = excluded.script",
                 (hostname, secrets.token_hex(16), zone, script),
             )

@@ -58,6 +58,7 @@ class Directory:
         """Make a resource; None when the name is taken."""
         with self._db.writing() as db:
             row = (kind, id_, name, self._clock())
+            # No look before it: of two requests for one name at the same moment only one makes it.
             made = db.execute("INSERT OR IGNORE INTO resource VALUES (?, ?, ?, ?)", row).rowcount
         return Named(id=id_, name=name, created_on=row[3]) if made else None
 
@@ -93,6 +94,7 @@ class Services:
         }
         self._server = ServiceServer(socket, handlers)
         await self._server.start()
+        # After the server: the handler of the first batch may use bindings at once.
         self._delivery = Delivery(self.queues, deliver)
         self._delivery.start()
 
@@ -103,6 +105,7 @@ class Services:
 
     async def close(self) -> None:
         """Stop answering and close every file."""
+        # In this order: a batch and an answer that are under way still use the databases.
         await self.stop_delivery()
         if self._server is not None:
             await self._server.close()

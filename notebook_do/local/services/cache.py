@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 MAX_TOTAL = 256 << 20
 MAX_BODY = 64 << 20
+# Cloudflare's own for an answer that says nothing (Cache, "Default cache behavior", Edge TTL).
 _STATUS_SECONDS = {200: 7200, 301: 7200, 302: 1200, 303: 1200, 404: 180, 410: 180}
 _KEEP_OUT = frozenset({"no-store", "private", "no-cache"})
 _DROPPED = frozenset({"connection", "transfer-encoding", "content-length", "keep-alive"})
@@ -81,6 +82,7 @@ class CacheService:
     def _match(self, key: tuple[str, str, str], asked: Mapping[str, str]) -> ServiceAnswer:
         now = self.clock()
         with self._db.writing() as db:
+            # One statement finds the response and notes that it was used: what was used last is removed last.
             row = db.execute(
                 "UPDATE entry SET used = ? WHERE owner = ? AND cache = ? AND url = ? AND expires > ?"
                 " RETURNING status, headers, body, stored",
@@ -112,6 +114,7 @@ class CacheService:
         return ServiceAnswer(status=204)
 
     def _purge(self, key: tuple[str, str, str]) -> ServiceAnswer:
+        # What has expired counts as absent: `cache.delete()` must not say true of what `cache.match()` no longer finds.
         query = "DELETE FROM entry WHERE owner = ? AND cache = ? AND url = ? AND expires > ?"
         with self._db.writing() as db:
             gone = db.execute(query, (*key, self.clock())).rowcount
@@ -145,11 +148,14 @@ def _lifetime(response: _Response, now: float) -> float:
     cookie = bool(response.header("set-cookie")) and directives.get("private", "").lower() != "set-cookie"
     if cookie or (_KEEP_OUT & directives.keys() and directives.get("private", "").lower() != "set-cookie"):
         return 0
+    # In this order: `s-maxage` is for shared caches, and either makes `Expires` count for nothing (RFC 9111, 5.2.2.10
+    # and 5.3). A lifetime that is no number is over (4.2.1).
     for directive in ("s-maxage", "max-age"):
         if directive in directives:
             return int(directives[directive]) if directives[directive].isdigit() else 0
     if expires := response.header("expires"):
         try:
+            # No date, `Expires: 0` above all, is one in the past (RFC 9111, 5.3).
             return parsedate_to_datetime(expires).timestamp() - now
         except ValueError:
             return 0
@@ -163,6 +169,7 @@ def _directives(header: str) -> dict[str, str]:
 
 def _shown(found: _Response, asked: Mapping[str, str], age: int) -> ServiceAnswer:
     """Answer with a kept response, or with the part of it, or the 304, that the request's headers ask for."""
+    # Whoever answers from a cache says how old the response is (RFC 9111, 4).
     headers = [*found.headers, ("CF-Cache-Status", "HIT"), ("Age", str(age))]
     if _unchanged(found, asked):
         return ServiceAnswer(status=304, headers=tuple(headers))
@@ -175,6 +182,7 @@ def _shown(found: _Response, asked: Mapping[str, str], age: int) -> ServiceAnswe
 
 
 def _unchanged(found: _Response, asked: Mapping[str, str]) -> bool:
+    # First and alone: beside it `If-Modified-Since` is not looked at (RFC 9110, 13.1.3). Etags are compared weakly.
     if etags := asked.get("if-none-match"):
         mine = found.header("etag").removeprefix("W/")
         return bool(mine) and (etags.strip() == "*" or mine in re.findall(r'"[^"]*"', etags))

@@ -46,6 +46,7 @@ _PRAGMAS = frozenset(
         *("reverse_unordered_selects", "integrity_check"),
     }
 )
+# The first loads native code, the second takes an address in memory: both reach beyond the database.
 _FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "sqlite_version"})
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _TRANSACTION = "D1 runs no BEGIN, COMMIT or SAVEPOINT of yours; give the statements to batch(), which is a transaction"
@@ -79,6 +80,7 @@ class D1Service:
         with self._lock:
             if known := self._open.pop(database_id, None):
                 known.close()
+            # Its -wal and -shm go too: SQLite would play an old log into a new database of that id.
             for path in self.folder.glob(f"{self.path_of(database_id).name}*"):
                 path.unlink()
 
@@ -93,6 +95,7 @@ class D1Service:
         except QueryFailed as failed:
             return json_answer({"success": False, "error": str(failed)}, status=500)
         shown = [_shown(result, request.query.get("resultsFormat", "ARRAY_OF_OBJECTS")) for result in results]
+        # Of one length and growing: the binding compares bookmarks as texts to keep the newest.
         return json_answer(shown, headers=((BOOKMARK_HEADER, f"{time.time_ns():032x}"),))
 
     def _database(self, database_id: str) -> _Database:
@@ -115,11 +118,14 @@ class _Database:
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, cached_statements=0)
         # A blob that was cast to text need not be UTF-8, and must not fail the whole query.
         self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")
+        # Before the authorizer, which lets nobody change how the file is kept. D1 checks foreign keys from the start,
+        # SQLite by itself does not.
         for statement in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
             self._db.execute(f"PRAGMA {statement}")
         for limit, value in _LIMITS.items():
             self._db.setlimit(limit, value)
         self._db.set_authorizer(self._allowed)
+        # Asked while a query runs: nothing else ends one that never does, and it holds the lock.
         self._db.set_progress_handler(lambda: int(time.monotonic() > self._deadline), 10_000)
 
     def close(self) -> None:
@@ -141,6 +147,7 @@ class _Database:
             except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
                 self._undo()
                 raise QueryFailed(self._why or _words(error)) from None
+            # Whatever it is: the next query must not find the connection inside a transaction.
             except BaseException:
                 self._undo()
                 raise
@@ -205,6 +212,7 @@ class _Database:
 
 
 def _may_write(query: tuple[str, list[Any]]) -> bool:
+    # `WITH` is not among these: it may stand before an INSERT.
     return not _COMMENT.sub("", query[0]).lstrip().lower().startswith(("select", "pragma", "explain", "values"))
 
 
@@ -231,6 +239,7 @@ def _bound(value: Any) -> str | float | bytes | None:
 def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return list(value)
+    # JSON has neither infinity nor NaN.
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

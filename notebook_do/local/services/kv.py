@@ -75,6 +75,7 @@ class KvService:
         _check_cache_ttl(request.query.get("cache_ttl"))
         row = self._row(request.resource, _key(request))
         if row is None:
+            # The binding makes null of a 404; of any other refusal it makes an error.
             raise ServiceRefusal(404, "Not Found")
         value, metadata, expires = row
         headers = [("CF-KV-Metadata", metadata)] if metadata is not None else []
@@ -108,6 +109,7 @@ class KvService:
 
     def _put(self, request: ServiceRequest) -> ServiceAnswer:
         if request.size > MAX_VALUE:
+            # Before the body is read into memory: its size is known from the file that it waits in.
             raise ServiceRefusal(413, f"Value length of {request.size} exceeds limit of {MAX_VALUE}.")
         metadata = request.headers.get("cf-kv-metadata")
         if metadata is not None and len(metadata.encode()) > MAX_METADATA:
@@ -115,6 +117,7 @@ class KvService:
         row = (request.resource, _key(request), request.body.read(), metadata, self._expires(request))
         with self._db.writing() as db:
             db.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?)", row)
+            # No read shows them any more; a put is when room is wanted.
             db.execute("DELETE FROM entry WHERE expires <= ?", (int(self.clock()),))
         return ServiceAnswer()
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# Those of the page "Limits" of Queues.
 MAX_MESSAGE = 128_000
 MAX_BATCH = 100
 MAX_BATCH_BYTES = 256_000
@@ -211,6 +212,7 @@ class QueueService:
         now = self.clock()
         with self._db.writing() as db:
             for message in batch:
+                # `attempts` has the first delivery in it, which is no retry.
                 if message.id in retries and message.attempts <= consumer.max_retries:
                     due = now + retries[message.id]
                     db.execute("UPDATE message SET leased = 0, due = ? WHERE id = ?", (due, message.id))
@@ -277,6 +279,7 @@ class Delivery:
 
     async def _run(self) -> None:
         while True:
+            # Cleared before it looks: what comes while it looks wakes it again.
             self._changed.clear()
             wait = await self._begin_due()
             try:
@@ -301,6 +304,7 @@ class Delivery:
         return soonest
 
     def _free(self, queue: str, _task: asyncio.Task[None]) -> None:
+        # Of a queue one batch is under way at a time, so what came meanwhile has waited for this.
         self._busy.pop(queue, None)
         self._changed.set()
 

@@ -121,6 +121,7 @@ class R2Service:
 
     def _put(self, bucket: str, asked: dict[str, Any], body: BinaryIO) -> ServiceAnswer:
         check_metadata(asked)
+        # Before the lock of the database: a large body must not hold up the other requests.
         stored = self._files.store(body, [kind for kind in HASHES.values() if kind in asked])
         try:
             checksums = _checksums(asked, stored.digests)
@@ -133,6 +134,7 @@ class R2Service:
                 now=self.clock(),
             )
             with self._db.writing() as db:
+                # In the transaction of the replacement: of two puts that ask for an absent key only one can win.
                 check_condition(asked.get("onlyIf"), find(db, bucket, fresh.key))
                 old = replace_object(db, bucket, fresh)
         except BaseException:
@@ -154,12 +156,14 @@ class R2Service:
         limit = asked.get("limit", MAX_LIST)
         if not 1 <= limit <= MAX_LIST:
             raise R2Refusal(400, 10022, f"MaxKeys params must be positive integer <= {MAX_LIST}.")
+        # A Worker from before `r2_list_honor_include` (2022-08-04) asks for nothing and gets both kinds of metadata.
         included = asked.get("include", [] if asked.get("newRuntime") else [0, 1])
         objects: list[R2Object] = []
         prefixes: list[str] = []
         last, truncated = b"", False
         prefix, delimiter = asked.get("prefix", "").encode(), asked.get("delimiter", "").encode()
         start = max(prefix, _past(_cursor(asked.get("cursor")), delimiter, prefix), _past_key(asked.get("startAfter")))
+        # One more than the limit is looked for, so that no cursor leads to an empty page.
         for key, found in listed(self._db, bucket, prefix, delimiter, start):
             if len(objects) + len(prefixes) == limit:
                 truncated = True
@@ -260,6 +264,7 @@ class Uploads:
     def put_part(self, bucket: str, asked: dict[str, Any], body: BinaryIO) -> ServiceAnswer:
         """Keep one part, in place of an earlier one of its number."""
         stored = self._files.store(body)
+        # Not of the bytes: of two uploads of one part number only the later one is found by its etag.
         etag, place = secrets.token_hex(16), (asked["uploadId"], asked["partNumber"])
         try:
             with self._db.writing() as db:
@@ -296,6 +301,7 @@ class Uploads:
         return fresh.answer()
 
     def _object(self, begun: dict[str, Any], parts: list[_Part], file: str) -> R2Object:
+        # R2 has no MD5 of a whole that came in parts; like S3 it names the MD5s of the parts together, and how many.
         md5s = b"".join(bytes.fromhex(part.md5) for part in parts)
         digest = hashlib.md5(md5s, usedforsecurity=False).hexdigest()
         return R2Object.fresh(

@@ -172,6 +172,7 @@ def _holds(condition: dict[str, Any], found: R2Object | None) -> bool:
     since, until = condition.get("uploadedAfter"), condition.get("uploadedBefore")
     if found is None:
         return wanted is None and since is None
+    # A condition that was written as an HTTP header has whole seconds only.
     uploaded = found.uploaded // 1000 * 1000 if condition.get("secondsGranularity") else found.uploaded
     matches = wanted is None or _names(wanted, found.etag, weak=False)
     differs = unwanted is None or not _names(unwanted, found.etag, weak=True)
@@ -222,6 +223,7 @@ class Files:
     def store(self, body: BinaryIO, checksums: Iterable[str] = ()) -> Stored:
         """Write the rest of `body` to a new file; its MD5 and the `checksums` asked for are taken on the way."""
         name = secrets.token_hex(16)
+        # MD5 always, which is the etag of an object that is put at once.
         hashes = {kind: hashlib.new(kind, usedforsecurity=False) for kind in {"md5", *checksums}}
         size = 0
         with (self._folder / name).open("xb") as file:
@@ -284,10 +286,12 @@ def listed(
         ORDER BY key LIMIT 200
     """  # noqa: S608 - our own columns
     while True:
+        # A page at a time: while this list is being told, others use the connection.
         with data.reading() as db:
             rows = db.execute(query, {"bucket": bucket, "start": start, "end": end}).fetchall()
         for row in rows:
             key: bytes = row[0]
+            # Of the same page, and folded into the prefix that was just shown.
             if key < start:
                 continue
             cut = key.find(delimiter, len(prefix)) if delimiter else -1

@@ -102,6 +102,7 @@ class ServiceServer:
     async def start(self) -> None:
         """Begin to listen."""
         self._server = await asyncio.start_unix_server(self._accept, self.path, limit=_CHUNK, backlog=_BACKLOG)
+        # The socket asks for no token: whoever may connect has the data of every Worker.
         self.path.chmod(0o600)
 
     async def close(self) -> None:
@@ -119,6 +120,7 @@ class ServiceServer:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         http = h11.Connection(h11.SERVER, max_incomplete_event_size=_IN_MEMORY)
+        # A workerd that is replaced ends in the midst of requests: that is no failure of a service.
         with contextlib.suppress(ConnectionError, h11.RemoteProtocolError, asyncio.CancelledError):
             while await self._exchange(http, reader, writer):
                 http.start_next_cycle()
@@ -133,6 +135,7 @@ class ServiceServer:
             size = 0
             async for piece in _body(http, reader):
                 size += len(piece)
+                # Closed without an answer: to give one, the rest would have to be read first.
                 if size > _LARGEST:
                     return False
                 body.write(piece)
@@ -219,6 +222,7 @@ class Database:
     def __init__(self, path: Path, schema: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = threading.RLock()
+        # Without Python's own transactions, which begin as a reader: see `transaction`.
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
         # A killed process loses nothing; only a power cut may lose the last moments. Objects are synced by workerd.
