@@ -88,6 +88,7 @@ class Catalog:
         """Return script and class of the declared namespaces by stable ID; none while the names cannot be resolved."""
         try:
             hosts = Hosts(self._namespaces, self._workers, stage)
+        # For an import, which must not fail over a cell that is not finished yet.
         except DeclarationError:
             return {}
         return {id_: (hosts.host_of(item).script_name, item.class_name) for id_, item in self._namespaces.items()}

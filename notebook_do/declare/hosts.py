@@ -90,6 +90,7 @@ class Hosts:
 
     def script_named(self, name: str) -> str:
         """Return the script that `name` means: a declared Worker's name, else a declared Worker's id, else itself."""
+        # The name first: it is what Cloudflare knows, and an id may be the name of another Worker.
         return name if name in self._worker_of else self.script_of.get(name, name)
 
     def host_of(self, namespace: Namespace) -> Host:
@@ -190,6 +191,7 @@ class Hosts:
                     f"namespace {id_}: renamed_from names {item.renamed_from}, which is still declared; "
                     f"`%durable rm namespace {item.renamed_from}` first.",
                 )
+            # What is to be destroyed holds its class until then: the planner refuses it with the way (`destroy-first`).
             if host.script_name and id_ not in self.destroyed:
                 other = slots.setdefault((host.script_name, item.class_name), id_)
                 if other != id_:

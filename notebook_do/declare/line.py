@@ -70,11 +70,13 @@ class Words:
 
 REFERENCE = re.compile(r"\$\{py:([^}]*)\}")
 """A value of the notebook by its Python name: in TOML, and on `%durable session` lines."""
+# A letter behind the dashes: -1 is a value.
 _OPTION = re.compile(r"--?[A-Za-z]")
 
 
 def split_line(line: str) -> list[str]:
     """Split a line by POSIX shlex rules; raises ValueError for an open quote."""
+    # Not IPython's `arg_split`, which keeps the quotes in the words (measured).
     return shlex.split(line, posix=True)
 
 

@@ -132,11 +132,14 @@ def binding_value(worker: str, name: str, value: Any) -> BindingValue:
 
 # --- what is wrong with one declaration
 
+# No dot in a stable ID: behind --bind it tells WORKER.BINDING from one.
 STABLE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 WORKER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+# JavaScript takes more than ASCII, and then two names that look alike can be two classes.
 IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]{0,254}")
 NAMESPACE_ID = re.compile(r"[0-9a-f]{32}")
 # As classes the first are no names in JavaScript; as bindings the others hide what every object has.
+# What has a `then` is taken for a promise by whoever awaits it.
 RESERVED = frozenset(
     """arguments await break case catch class const continue debugger default delete do else enum eval export extends
     false finally for function if implements import in instanceof interface let new null package private protected

@@ -139,6 +139,7 @@ def _stable_ids(
     names: dict[ObservedNamespace, str] = {}
     taken = elsewhere | {known[n.namespace_id] for n in needed if n.namespace_id in known}
     for namespace in sorted(needed, key=lambda n: (n.script_name, n.class_name)):
+        # A known one may have been written by another tool, in letters that no stable ID here has.
         stable_id = known.get(namespace.namespace_id)
         if stable_id is None or not STABLE_ID.fullmatch(stable_id):
             stable_id = free_name(_words(namespace.class_name), namespace.namespace_id, taken)
@@ -164,6 +165,7 @@ def _namespace(stable_id: str, namespace: ObservedNamespace) -> Namespace:
         StableId(stable_id),
         class_name=namespace.class_name,
         script_name=namespace.script_name,
+        # By its id: pasted into another session, the line means this namespace, whatever its class is called then.
         namespace_id=namespace.namespace_id,
     )
 
@@ -196,6 +198,7 @@ def _worker(id_: str, live: ObservedScript, slots: Mapping[tuple[str, str], str]
         else:
             bindings[binding.name] = binding.value
     given = {row.name: value for row in _LIVE if (value := _declared(row, getattr(live, row.name))) is not None}
+    # Always the name: without one the stage would be added to the id, and that is another Worker.
     given |= {"name": live.name, "bindings": bindings, **source}
     return replace(worker_of(id_, given, None, settings=_options(live)), triggers=live.triggers)
 
@@ -215,6 +218,7 @@ def _options(script: ObservedScript) -> dict[str, Any]:
     found: dict[str, Any] = script.options.value
     if tags := [t for t in script.tags if not t.startswith(OWN_TAGS)]:
         found["tags"] = tags
+    # What no declaration can say is left out, and stays: every upload repeats it as it is live.
     return {name: value for name, value in found.items() if setting_problem(name, value) is None}
 
 

@@ -203,6 +203,7 @@ def write_files(directory: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]
     for path, content in paths.items():
         if not path.resolve().is_relative_to(directory.resolve()):
             raise CommandError(f"{path}: a file would be written outside {directory}; nothing was written.")
+        # The same content is no conflict, so that an export can be repeated.
         if _content(path) not in {None, content}:
             raise CommandError(f"{path} exists with another content; move it away or name another directory.")
     return _write(paths)

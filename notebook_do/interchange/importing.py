@@ -194,5 +194,6 @@ def name_namespaces(
                 f"Worker {name}: its tags tell {', '.join(doubtful)} by class name only, and classes can change their "
                 "names: compare its namespaces, and declare renamed_from= where one is meant."
             )
+    # What is known by an id goes over what a cell says by its class.
     known = {id_: i for i, id_ in declared.items() if id_ and i not in taken} | known
     return Names(known=known, taken=frozenset(taken | cells.keys()), notes=tuple(notes))

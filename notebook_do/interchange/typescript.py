@@ -75,6 +75,7 @@ def _literal(value: Any) -> str:
     match value:
         case None:
             return "null"
+        # Before the numbers, of which a bool is one in Python.
         case bool():
             return "boolean"
         case int() | float():

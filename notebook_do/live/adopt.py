@@ -61,6 +61,7 @@ def managed(recorded: Recorded, desired: Desired, observed: Observed) -> dict[st
             secret_free = not any(is_secret(b) for b in same[0].bindings)
             exactly = secret_free and worker.content_digest == record.content_digest
             found[script.name] = Managed(script=same[1], exactly=exactly)
+        # No cell that can be written says what was sent, but nobody changed it since: so it is managed all the same.
         elif record.modified_on is not None and record.modified_on == script.modified_on:
             found[script.name] = Managed(script=script, exactly=False)
     return found
@@ -79,8 +80,10 @@ def _is_as_left(record: RecordedWorker, script: ObservedScript, recorded: Record
         record.etag is not None and record.etag == script.etag,
         not script.split,
         not is_behind(script, recorded),
+        # A script that hosts no class shows no form.
         script.lifecycle in {None, record.lifecycle},
         record.lifecycle != "migrations" or record.migration_tag == script.migration_tag,
+        # By id, and class and storage with it: a namespace that another tool added or took away is a change too.
         known == hosted,
         # Only what this session set has to be there: what others added to a script stays theirs.
         script.url is None or before.url == "-" or (before.url == "open") == script.url,
@@ -180,6 +183,7 @@ def _as_live(record: RecordedNamespace, live: ObservedNamespace | None, scripts:
 
 def _worker_record(worker: DesiredWorker, live: ObservedScript) -> RecordedWorker:
     """Return what a deploy of `worker` would have recorded, had it left the script as it is live."""
+    # Without secrets: who set them is not known, and what is not recorded as ours is never taken away.
     return RecordedWorker(
         id=worker.id,
         script_name=live.name,

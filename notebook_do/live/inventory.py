@@ -70,6 +70,7 @@ def namespace_rows(catalog: Catalog, recorded: Recorded, observed: Observed) -> 
     live = {n.namespace_id: n for n in observed.namespaces}
     rows = []
     for known in recorded.namespaces:
+        # Where it is now, not where it was when it was recorded: another tool may have moved it.
         now = live.get(known.namespace_id)
         rows.append(
             {
@@ -105,6 +106,7 @@ def namespace_rows(catalog: Catalog, recorded: Recorded, observed: Observed) -> 
             "worker": now.script_name,
             "class_name": now.class_name,
             "storage": str(now.storage),
+            # Nothing declares it, and what nothing declares is protected.
             "protected": True,
             "objects": now.objects,
             "objects_more": now.objects_more,

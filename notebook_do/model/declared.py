@@ -173,6 +173,7 @@ class Namespace(Shown):
     namespace_id: NamespaceId | None = field(default=None, kw_only=True)
     renamed_from: StableId | None = field(default=None, kw_only=True)
     transferred_from: str | None = field(default=None, kw_only=True)
+    # On by default: Cloudflare deletes a namespace for ever, so that it takes two decisions to lose one.
     protect: bool = field(default=True, kw_only=True)
     where: Where | None = field(default=None, kw_only=True, compare=False, repr=False)
 

@@ -106,6 +106,7 @@ def observability_problem(value: dict[str, Any]) -> str | None:
             where == "observability" and "enabled" not in table
         ):
             return f"{where} needs enabled, true or false."
+        # A bool is an int to Python, and `true` no rate: it is looked for by itself, here and below.
         rate = table.get("head_sampling_rate", 1)
         if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
             return f"head_sampling_rate of {where} must be a number from 0 to 1, not {rate!r}."

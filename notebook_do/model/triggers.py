@@ -217,6 +217,7 @@ _CRON_FIELDS = (
 
 def cron_problem(cron: str) -> str | None:
     """Return in one line what is wrong with a cron expression, and what may be meant; None for a good one."""
+    # Blanks and tabs alone, and none at the ends, as the parser has it; `split()` would pass more.
     parts = re.split("[ \t]+", cron)
     if len(parts) != len(_CRON_FIELDS):
         return f"cron {cron!r} must have five fields, such as '*/5 * * * *'{_without_seconds(parts) or '.'}"

@@ -20,6 +20,7 @@ NAME = 26
 """How many columns the name of a Worker or of a binding may take."""
 ABOUT = 60
 """How many columns the words about a target may take."""
+# A text view has 100 columns, of which `text.py` takes two to indent a drawing.
 _LINE = 98
 
 
@@ -171,6 +172,7 @@ def lines(diagram: Diagram) -> list[str]:
 
 # --- on a page, in pixels
 
+# A character of the SVG's 13 px font is 7.8 px wide.
 COLUMN = 8
 _ROW = 24
 _PAD = 8
@@ -243,6 +245,7 @@ def _ends(
         boxes.append(Box(x=left, y=max(top, middle - height / 2), width=width, height=height))
         top = boxes[-1].below + _GAP
         step = height / (len(arrows) + 1)
+        # From top to bottom as they left, so that two arrows do not cross right before the box.
         for number, (_, source, row) in enumerate(sorted(arrows), 1):
             arrivals[source, row] = boxes[-1].y + number * step
     return tuple(boxes), arrivals

@@ -237,12 +237,15 @@ def plain(value: Any) -> Any:  # noqa: C901 - one case a kind of value
         case list() | tuple():
             return [plain(item) for item in value]
         case set() | frozenset():
+            # A set has no order of its own, and the same value must be the same JSON.
             return sorted(plain(item) for item in value)
     if hasattr(value, "to_json") and hasattr(value, "columns"):  # a DataFrame, without loading pandas to know it
         rows = json.loads(value.to_json(orient="records", date_format="iso", default_handler=str))
         return {"rows": rows, **plain(value.attrs)} if value.attrs.get("more") else rows
+    # A response, without loading httpx to know it.
     if hasattr(value, "status_code"):
         return {"status": value.status_code, "headers": dict(value.headers), "body": value.text}
     if is_dataclass(value):
+        # What has no repr is no part of what is shown: sources, bytes of modules, places in a notebook.
         return {f.name: plain(getattr(value, f.name)) for f in fields(value) if f.repr}
     return str(value)

@@ -35,6 +35,7 @@ from notebook_do.notebook.views.blocks import (
 )
 from notebook_do.notebook.views.diagram import COLUMN, Box, Page, Piece, arrange, label, pieces, placed
 
+# Measured: JupyterLab 4.6 takes `style`, `id`, `aria-label` and `color` out of an untrusted output, and keeps these.
 TAGS = frozenset(
     "a b br caption code details div li pre span summary table tbody td th thead tr ul".split()  # noqa: SIM905 - reads well
 )
@@ -47,6 +48,7 @@ SHAPE_ATTRIBUTES = frozenset(
     )
 )
 
+# Translucent, and without a colour of the text: one tint is read on a light page and on a dark one.
 TINTS = {
     Tone.ADD: "rgba(45,164,78,.20)",
     Tone.CHANGE: "rgba(191,135,0,.20)",
@@ -171,6 +173,7 @@ def _cell(cell: Cell) -> Markup | str:
     if isinstance(cell, Link):
         url = one_line(cell.url)
         return (
+            # In a page of its own, which cannot reach the notebook's: a deployed Worker may be anybody's code.
             element("a", url, href=url, target="_blank", rel="noopener", style="text-decoration:underline")
             if _URL.fullmatch(url)
             else url

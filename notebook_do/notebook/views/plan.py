@@ -117,6 +117,7 @@ def plan_document(plan: Plan, *, offered: bool = False) -> Document:
 
 def _header(plan: Plan) -> Header:
     facts = [("session", plan.session), ("stage", plan.stage), ("target", target_words(plan.target))]
+    # A local account's id says nothing; of real ones it tells two apart before anything is pressed.
     if plan.target != "local":
         facts.append(("account", masked(plan.baseline.account_id)))
     return Header("Plan", (*facts, ("state serial", str(plan.baseline.serial))))

@@ -116,7 +116,9 @@ class Draft:
     def _fault(self, name: str) -> str:
         """Return what is wrong with one field, told by a declaration that has this field alone of the form's."""
         form = STABLE_ID if self.kind == "namespace" else WORKER_ID
+        # Under an id that is wrong itself, every field of the form would be found at fault.
         id_ = self.values["id"] if name == "id" or form.fullmatch(self.values["id"]) else "other"
+        # The least that a declaration must have, so that the one field is what is judged.
         given: dict[str, Any] = {"class_name": "Name"} if self.kind == "namespace" else {"script": "x"}
         if name != "id":
             given[name] = _given(FIELDS[self.kind][name], self.values[name])
@@ -158,6 +160,7 @@ def _row_fault(row: BindingRow) -> str:
         check_identifier(row.name, "binding name", None)
         if not row.target and row.kind != "secret":
             return "say what it is bound to."
+        # By the parser of lines itself: what a row takes is what the cell takes that the form writes.
         parse_cell(shlex.join(("worker", "id", _flag(row), f"{row.name}={row.target}")), "x")
     except DurableError as error:
         return error.message

@@ -144,11 +144,13 @@ class Form:
         known = sorted(self.session.catalog.namespaces)
         name = w.Text(value=row.name, description=f"Binding {at + 1}", style=_LABEL, layout=w.Layout(width="22em"))
         kind = w.Dropdown(options=tuple(KINDS), value=row.kind, description="is a", layout=w.Layout(width="17em"))
+        # Anything may be typed: the cell of what is bound need not have run yet.
         target = w.Combobox(
             value=row.target, options=known, ensure_option=False, description="bound to", layout=w.Layout(width="22em")
         )
         gone = w.Button(description=f"Remove binding {at + 1}", layout=w.Layout(width="auto"))
         for field, attribute in ((name, "name"), (kind, "kind"), (target, "target")):
+            # The attribute as a default, which is bound now: all three would set the last one otherwise.
             field.observe(lambda change, a=attribute: self._row_typed(row, a, change["new"]), names="value")
         gone.on_click(lambda _: self._change_rows([r for r in self.draft.rows if r is not row]))
         self.faults[f"row {at}"] = w.HTML()
@@ -194,6 +196,7 @@ def show(call: Call) -> Shown | Form | None:
     """Show the form that was asked for, or how to do without one."""
     session, what, id_ = current(), call.options.what, call.options.id
     if what == "deploy":
+        # `form` has no --approve, which `offer` asks for: a form shows a button and sends nothing.
         call.options.approve = None
         return deploying.offer(call, session, session.plan(), "%durable deploy")
     if shell_of(call.ip) != "notebook":

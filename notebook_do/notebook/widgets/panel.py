@@ -98,9 +98,11 @@ class DeployController:
                 return False
             self.phase, self.message, self.details, self.alert = Phase.RUNNING, "", "", False
             self.event, self.steps_done, self.result = None, 0, None
+            # Under the lock: a Cancel that came after the end of an earlier deploy must not stop this one.
             self._cancelled.clear()
         self.changed()
         # A callback runs on the kernel's main thread, where a running deploy would keep Cancel waiting (measured).
+        # A daemon: a kernel that is shut down does not wait for a deploy, whose journal lets the next plan go on.
         self._thread = threading.Thread(target=self.run, name="notebook-do-deploy", daemon=True)
         self._thread.start()
         return True
@@ -182,6 +184,7 @@ class DeployController:
         if stale.plan.empty:
             waits = "Until that is known nothing can be deployed; to look again: %durable plan"
             after = waits if stale.plan.undecided else "Nothing is left to do."
+        # Said once: the error may say it already, at the beginning of a sentence or inside one.
         sent = "" if "othing was sent" in stale.message else "Nothing was sent. "
         self._end(Phase.READY, f"{stale} {sent}{after}")
 
