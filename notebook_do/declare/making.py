@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["namespace", "worker"]
 FIELDS: Mapping[Kind, Mapping[str, Field]] = {"namespace": NAMESPACE_FIELDS, "worker": WORKER_FIELDS}
-_APART = frozenset({"bindings", "assets"})
-"""Fields whose values are kept in another form than they are given in."""
+_AS_JSON = frozenset({"table", "pairs", "tables"})
+"""What is kept as JSON, so that a declaration can be compared and hashed."""
 
 
 def field_problem(kind: Kind, name: str, value: Any, *, word: str = "key") -> str | None:
@@ -74,22 +74,26 @@ def worker_of(
     """Return the Worker that `given` says, each value of which fits its field. `settings` are more of its options."""
     found = _set("worker", given)
     kept: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
+        name: _kept(field, value)
         for name, field, value in found
-        if not field.setting and not field.trigger and name not in _APART
+        if not field.setting and not field.trigger and field.takes != "bindings"
     }
     options = {name: value for name, field, value in found if field.setting} | dict(settings or {})
     triggers = {name: value for name, field, value in found if field.trigger}
-    assets = given.get("assets")
     return Worker(
         id_,
         bindings=Bindings(id_, given.get("bindings") or {}),
         triggers=triggers_of(**triggers),
-        assets=None if assets is None else Json(assets),
         options=Json(options),
         where=where,
         **kept,
     )
+
+
+def _kept(field: Field, value: Any) -> Any:
+    if field.takes in _AS_JSON:
+        return Json(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _set(kind: Kind, given: Mapping[str, Any]) -> list[tuple[str, Field, Any]]:
@@ -204,8 +208,9 @@ def check_worker(item: Worker) -> None:
     if len(sources) != 1:
         problem = "has no source" if not sources else "has more than one source"
         raise _wrong(item.where, f"{what} {problem}; give exactly one of script, entrypoint or modules.")
-    if item.no_bundle and item.entrypoint is None:
-        raise _wrong(item.where, f"{what}: no_bundle is about an entrypoint; give one, or leave no_bundle out.")
+    for name in ("no_bundle", "find_additional_modules", "build"):
+        if getattr(item, name) and item.entrypoint is None:
+            raise _wrong(item.where, f"{what}: {name} is about an entrypoint; give one, or leave {name} out.")
     _check_bindings(item, what)
     wrong = [setting_problem(name, value) for name, value in item.options.value.items()]
     fields = [field for field in WORKER_FIELDS.values() if not field.setting]

@@ -103,6 +103,10 @@ def _given(id_: str, row: Field, flag: Flag, words: Words) -> Any:
             return row.sets if not flag.value else _SWITCH[text]
         case "texts" | "list":
             return list(words.all(flag.name))
+        case "tables":
+            return [_json(flag.name, "", given).value for given in words.all(flag.name)]
+        case "pairs":
+            return _pairs(id_, flag, words)
         case "queues":
             named = [one.partition("=") for one in words.all(flag.name)]
             return {name: _json(flag.name, name, settings).value if settings else {} for name, _, settings in named}
@@ -113,6 +117,13 @@ def _given(id_: str, row: Field, flag: Flag, words: Words) -> Any:
                 raise CommandError(f"worker {id_}: {flag.name} {directory}: write a JSON object of settings.", line=1)
             return {"directory": directory, **served}
     return text
+
+
+def _pairs(id_: str, flag: Flag, words: Words) -> dict[str, str]:
+    given = [_pair(flag, text) for text in words.all(flag.name)]
+    if twice := next((name for name, _ in given if [n for n, _ in given].count(name) > 1), None):
+        raise CommandError(f"worker {id_}: {flag.name} {twice} is given twice; give it once.", line=1)
+    return dict(given)
 
 
 def settings_of(id_: str, words: Words) -> dict[str, Any]:
@@ -127,9 +138,8 @@ def _json(flag: str, name: str, text: str) -> Json:
     try:
         return Json(json.loads(text))
     except ValueError as error:
-        raise CommandError(
-            f"worker: {flag} {name}: {text!r} is not JSON ({error}); quote it for the line.", line=1
-        ) from None
+        what = f"{flag} {name}".rstrip()
+        raise CommandError(f"worker: {what}: {text!r} is not JSON ({error}); quote it for the line.", line=1) from None
 
 
 def _pair(flag: Flag, text: str) -> tuple[str, str]:
@@ -268,11 +278,15 @@ def words_of(row: Field, value: Any) -> list[str]:
     """Return the words of a line that give a field a value which is not its default; none where no option does."""
     if row.setting:
         return [SETTING_FLAG.name, f"{row.name}={Json(value).text}"]
-    return _written(row.flag, value) if row.flag else []
+    return _written(row, row.flag, value) if row.flag else []
 
 
-def _written(flag: Flag, value: Any) -> list[str]:
+def _written(row: Field, flag: Flag, value: Any) -> list[str]:
     match value:
+        case _ if row.takes == "tables":
+            return [word for one in value for word in (flag.name, Json(one).text)]
+        case _ if row.takes == "pairs":
+            return [word for name, text in value.items() for word in (flag.name, f"{name}={text}")]
         case bool():
             return [flag.name, "on" if value else "off"] if flag.value else [flag.name]
         case list():

@@ -97,7 +97,7 @@ def _config(worker: DesiredWorker, live: ObservedScript | None, lifecycle: dict[
     """Write the keys of one Worker."""
     config: dict[str, Any] = {"name": worker.script_name, **write_modules(worker)}
     date = worker.compatibility_date or (live.compatibility_date if live else None)
-    rows = [row for row in WORKER_FIELDS.values() if row.wrangler and not row.setting]
+    rows = [row for row in WORKER_FIELDS.values() if row.wrangler and not row.setting and not row.source]
     values = {row.wrangler: _value(getattr(replace(worker, compatibility_date=date), row.name)) for row in rows}
     config |= {path[0]: value for path, value in values.items() if len(path) == 1 and value is not None}
     # wrangler has one binding of the Worker's assets, beside their directory; a second one goes up as `unsafe`.

@@ -15,6 +15,7 @@ from notebook_do.model.bindings import (
     resource_problem,
     told_back,
 )
+from notebook_do.model.building import RULE_TYPES
 from notebook_do.model.declared import (
     Bindings,
     BindingValue,
@@ -29,6 +30,7 @@ from notebook_do.model.declared import (
     SharedBinding,
     Worker,
 )
+from notebook_do.model.field import REQUIRED, Field
 from notebook_do.model.resources import (
     AI,
     D1,
@@ -108,11 +110,9 @@ from notebook_do.model.words import (
 from notebook_do.model.worker import (
     NAMESPACE_FIELDS,
     NOT_CARRIED,
-    REQUIRED,
     SETTING_FLAG,
     WORKER_FIELDS,
     WORKER_SETTINGS,
-    Field,
     setting_problem,
 )
 
@@ -127,6 +127,7 @@ __all__ = [
     "R2",
     "REQUIRED",
     "RESOURCE_TYPES",
+    "RULE_TYPES",
     "SETTING_FLAG",
     "TAG_PREFIX",
     "UPDATE_DEFAULT",

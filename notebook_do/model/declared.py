@@ -221,7 +221,8 @@ class Bindings(Mapping[str, BindingValue]):
 class Worker(Shown):
     """A declared Worker. `script` is the source of its main module, `entrypoint` a file instead of it.
 
-    `no_bundle` uploads that file, and the files that it imports, as they are.
+    `no_bundle` uploads that file, and the files that it imports, as they are; `define`, `alias`, `rules`, `minify` and
+    `tsconfig` say how it is bundled otherwise, `build` is the shell command that makes it.
 
     `name` is the script name on Cloudflare; default: the id, with `-<stage>` appended for any stage but
     `production`. `options` holds the settings in Cloudflare's own words: observability, placement, limits and the like.
@@ -232,6 +233,14 @@ class Worker(Shown):
     script: str | None = field(default=None, kw_only=True, repr=False)
     entrypoint: str | None = field(default=None, kw_only=True)
     no_bundle: bool = field(default=False, kw_only=True)
+    find_additional_modules: bool | None = field(default=None, kw_only=True)
+    base_dir: str | None = field(default=None, kw_only=True)
+    rules: Json | None = field(default=None, kw_only=True)
+    define: Json | None = field(default=None, kw_only=True)
+    alias: Json | None = field(default=None, kw_only=True)
+    minify: bool = field(default=False, kw_only=True)
+    tsconfig: str | None = field(default=None, kw_only=True)
+    build: str | None = field(default=None, kw_only=True)
     modules: tuple[Module, ...] = field(default=(), kw_only=True, repr=False)
     lang: Literal["js", "ts", "py"] = field(default="js", kw_only=True)
     bindings: Bindings = field(kw_only=True)

@@ -89,15 +89,15 @@ def _given(kind: Kind, id_: Any, keywords: Mapping[str, Any]) -> dict[str, Any]:
 def _as_in_toml(name: str, takes: str, value: Any) -> Any:
     """Return a list for any iterable and a dict for any mapping, where a field takes one."""
     if isinstance(value, Mapping):
-        return dict(value) if takes in {"table", "bindings", "queues"} else value
-    if takes not in {"list", "texts", "modules", "queues"} or isinstance(value, str | bytes):
+        return dict(value) if takes in {"table", "pairs", "bindings", "queues"} else value
+    if takes not in {"list", "tables", "texts", "modules", "queues"} or isinstance(value, str | bytes):
         return value
     listed = list(value) if isinstance(value, Iterable) else value
     if name == "tags" and isinstance(listed, list) and all(isinstance(tag, str) for tag in listed):
         listed = sorted(set(listed))  # a set of tags has no order
     if name == "tail_consumers" and isinstance(listed, list):
         listed = [{"service": one} if isinstance(one, str) else one for one in listed]
-    return (listed or None) if takes == "list" else listed
+    return (listed or None) if takes in {"list", "tables"} else listed
 
 
 def _fill(item: Any, made: Any) -> None:
@@ -140,10 +140,12 @@ class Worker(WorkerDeclaration, metaclass=Declaring):
     Registers with the current session where one is open, together with the namespaces it binds. A binding is a
     namespace, `worker.bindings.NAME` of another Worker, another Worker, a str, `nd.Json(value)`,
     `nd.Secret.from_env("K")` (or from_keyring, from_prompt), or a resource such as `nd.KV(id)`. `tail_consumers` are
-    Workers by id or name. `previews=None` leaves preview URLs as they are. `routes` are patterns (`example.com/*`),
-    `domains` host names, `consumes` queues with the settings of their consumer, `assets` a directory of static files
-    and how they are served; from `observability` on to `code_update_strategy` they are settings in Cloudflare's own
-    words. Raises DeclarationError for what can never be right.
+    Workers by id or name. From `no_bundle` to `build` the fields say how a source becomes what is uploaded, as
+    wrangler's keys of these names do; `build` is a shell command. `previews=None` leaves preview URLs as they are.
+    `routes` are patterns (`example.com/*`), `domains` host names, `consumes` queues with the settings of their
+    consumer, `assets` a directory of static files and how they are served; from `observability` on to
+    `code_update_strategy` they are settings in Cloudflare's own words. Raises DeclarationError for what can never be
+    right.
     """
 
     __slots__ = ()
@@ -156,6 +158,14 @@ class Worker(WorkerDeclaration, metaclass=Declaring):
         script: str | None = None,
         entrypoint: str | None = None,
         no_bundle: bool = False,
+        find_additional_modules: bool | None = None,
+        base_dir: str | None = None,
+        rules: Iterable[Mapping[str, Any]] | None = None,
+        define: Mapping[str, str] | None = None,
+        alias: Mapping[str, str] | None = None,
+        minify: bool = False,
+        tsconfig: str | None = None,
+        build: str | None = None,
         modules: Iterable[Module] = (),
         lang: Literal["js", "ts", "py"] = "js",
         bindings: Mapping[str, Any] | None = None,
