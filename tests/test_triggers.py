@@ -480,7 +480,7 @@ consumes = {jobs = {batch_size = 5}, mail = {}}
         ({"domains": ["https://example.com"]}, "domain 'https://example.com' must be a host name"),
         ({"domains": ["localhost"]}, "domain 'localhost' must be a host name"),
         ({"consumes": {"jobs": {"batch_size": 0}}}, "batch_size must be a whole number of 1 to 100, not 0"),
-        ({"consumes": {"jobs": {"max_batch_size": 1}}}, "unknown setting max_batch_size; did you mean batch_size?"),
+        ({"consumes": {"jobs": {"batch_sise": 1}}}, "unknown setting batch_sise; did you mean batch_size?"),
         ({"consumes": {"jobs": {"dead_letter_queue": "jobs"}}}, "dead_letter_queue must name another queue"),
         ({"consumes": ["Jobs"]}, "a queue's name is 1 to 63 lower-case letters"),
     ],

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 class Option:
     """An option of a line, or an argument when its name has no dashes. `value` empty: a switch.
 
-    `many`: it may be given more than once. `knows` says what can complete its value.
+    `many`: it may be given more than once. `knows` says what can complete its value. `alone` is its value where none
+    follows.
     """
 
     name: str
     value: str = ""
+    alone: str = ""
     help: str = ""
     choices: tuple[str, ...] = ()
     many: bool = False
@@ -110,6 +112,8 @@ def _value(option: Option, inline: str | None, rest: list[str], table: Mapping[s
         return ""
     # A single dash may begin a value (a negative number), so only a known short option ends one.
     if inline is None and (not rest or rest[0].startswith("--") or rest[0] in table):
+        if option.alone:
+            return option.alone
         raise CommandError(wording.needs_value(option), line=wording.line)
     value = rest.pop(0) if inline is None else inline
     if option.choices and value not in option.choices:

@@ -71,13 +71,14 @@ def import_cells(  # noqa: PLR0913 - what is live, and what is known of it
     stable_ids: Mapping[str, str] | None = None,
     taken: Iterable[str] = (),
     worker_ids: Mapping[str, str] | None = None,
+    source: str | None = None,
 ) -> Imported:
     """Write the declarations of live scripts.
 
     `sources` holds the modules of each script, the main one first; `stable_ids` the known stable ID of namespaces by
     namespace id, the others get one from their class name that is not among the `taken`; `worker_ids` the known Worker
-    id by script name, the others have the script's name. Raises CommandError for a script that is not live or whose
-    settings were not read.
+    id by script name, the others have the script's name. `source` is the file that the only script is made of. Raises
+    CommandError for a script that is not live or whose settings were not read.
     """
     wanted = sorted(set(scripts))
     live = {s.name: s for s in observed.scripts}
@@ -97,7 +98,7 @@ def import_cells(  # noqa: PLR0913 - what is live, and what is known of it
     slots = {(n.script_name, n.class_name): stable_id for n, stable_id in names.items()}
     for name in wanted:
         id_ = (worker_ids or {}).get(name, name)
-        worker, cell, beside = _worker_cell(id_, live[name], tuple(sources[name]), slots)
+        worker, cell, beside = _worker_cell(id_, live[name], tuple(sources[name]), slots, source)
         cells.append(cell)
         declarations.append(worker)
         files |= beside
@@ -142,14 +143,14 @@ def _stable_ids(
         # A known one may have been written by another tool, in letters that no stable ID here has.
         stable_id = known.get(namespace.namespace_id)
         if stable_id is None or not STABLE_ID.fullmatch(stable_id):
-            stable_id = free_name(_words(namespace.class_name), namespace.namespace_id, taken)
+            stable_id = free_name(class_words(namespace.class_name), namespace.namespace_id, taken)
         taken.add(stable_id)
         names[namespace] = stable_id
     return names
 
 
-def _words(class_name: str) -> str:
-    """Write a class name in small words, as a stable ID is: `ChatRoom` as `chat-room`."""
+def class_words(class_name: str) -> str:
+    """Return a class name in small words, as a stable ID is: `ChatRoom` as `chat-room`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[_$]+", "-", class_name).strip("-").lower() or "namespace"
 
 
@@ -176,9 +177,16 @@ def _is_known(type_: str) -> bool:
 
 
 def _worker_cell(
-    id_: str, script: ObservedScript, modules: tuple[Module, ...], slots: Mapping[tuple[str, str], str]
+    id_: str,
+    script: ObservedScript,
+    modules: tuple[Module, ...],
+    slots: Mapping[tuple[str, str], str],
+    source: str | None,
 ) -> tuple[Worker, str, dict[str, bytes]]:
     """Return what the Worker's cell declares, the cell, and the files that it reads."""
+    if source is not None:
+        worker = _worker(id_, script, slots, entrypoint=source)
+        return worker, worker_cell(worker), {}
     main = modules[0]
     if len(modules) == 1 and main.kind in _LANGUAGES and _is_text(main.content):
         worker = _worker(id_, script, slots, script=main.content.decode(), lang=_LANGUAGES[main.kind])
@@ -242,14 +250,21 @@ def _is_text(content: bytes) -> bool:
 # --- Python cells: public names only, so that they keep working
 
 
+def worker_cell(worker: Worker) -> str:
+    """Return the cell of a Worker whose source is a file: a line, or Python where no line can say all of it."""
+    line = line_of("worker", worker)
+    return f"%durable {line}" if line else _python_cell(worker, "")
+
+
 def _python_cell(worker: Worker, folder: str) -> str:
     """Write the cell of a Worker that no line of options can declare: every field that is set, in the table's order."""
-    lines = ["from pathlib import Path", "", "import notebook_do as nd", "", "nd.Worker(", f"    {worker.id!r},"]
+    files = ["from pathlib import Path", ""] if worker.modules else []
+    lines = [*files, "import notebook_do as nd", "", "nd.Worker(", f"    {worker.id!r},"]
     for row in WORKER_FIELDS.values():
         match row.takes:
-            case "modules":
+            case "modules" if worker.modules:
                 lines += [f"    {row.name}=(", *(f"        {_module(m, folder)}," for m in worker.modules), "    ),"]
-            case "bindings":
+            case "bindings" if worker.bindings:
                 bound = (f"        {name!r}: {_expression(value)}," for name, value in worker.bindings.items())
                 lines += [f"    {row.name}={{", *bound, "    },"]
             case _ if row.is_set(worker):
@@ -276,7 +291,9 @@ def _expression(value: BindingValue) -> str:
             return f"nd.Service({worker!r}, entrypoint={entrypoint!r}, environment={environment!r}{given})"
         case Resource():
             return f"nd.Resource(type={value.type!r}, fields=nd.Json({value.fields.value!r}))"
-        case Secret() | SharedBinding():
-            raise AssertionError("no live binding is one")
+        case Secret(source=source, key=key):
+            return f"nd.Secret.from_{source}({key!r})"
+        case SharedBinding():
+            raise AssertionError("no imported binding is one")
         case _:
             assert_never(value)

@@ -14,11 +14,12 @@ from notebook_do.cloudflare.triggers import list_triggers
 from notebook_do.cloudflare.wire import decode_modules
 from notebook_do.declare.catalog import Catalog
 from notebook_do.interchange.cells import free_name, import_cells
+from notebook_do.interchange.same_code import same_code
 from notebook_do.live.adopt import adopted, managed, newest_serial
 from notebook_do.live.observe import observe
 from notebook_do.model import Namespace, NamespaceBinding, Worker, is_secret
 from notebook_do.plan.namespaces.readings import Readings
-from notebook_do.sources.bundle import reader
+from notebook_do.sources.bundle import digest, reader
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
@@ -26,26 +27,40 @@ if TYPE_CHECKING:
     from notebook_do.cloudflare.client import Client
     from notebook_do.interchange.cells import Imported
     from notebook_do.live.adopt import Managed
-    from notebook_do.model import Declaration, Desired, Observed, ObservedScript, Recorded
+    from notebook_do.model import Declaration, Desired, Module, Observed, ObservedScript, Recorded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Import:
-    """Cells to show, what they newly declare, the state file's content after it, and the newest serial that is live."""
+    """Cells to show, what they newly declare, the state file's content after it, and the newest serial that is live.
+
+    `observed` and `sources` are what was read, `desired` what the cells declare.
+    """
 
     imported: Imported
     declare: tuple[Declaration, ...]
     recorded: Recorded
     newest: int
+    observed: Observed
+    sources: Mapping[str, Sequence[Module]]
+    desired: Desired
 
 
-async def import_workers(
-    client: Client, recorded: Recorded, scripts: Sequence[str], *, session: tuple[str, str], catalog: Catalog
+async def import_workers(  # noqa: PLR0913 - what is asked, and what is known
+    client: Client,
+    recorded: Recorded,
+    scripts: Sequence[str],
+    *,
+    session: tuple[str, str],
+    catalog: Catalog,
+    ids: Mapping[str, str] | None = None,
+    source: str | None = None,
 ) -> Import:
     """Write the cells that declare `scripts` (none: all of the account) exactly as they are live, sources included.
 
-    Who is declared in `catalog` or recorded keeps its id. `session` is the name and the stage. A Worker that
-    is managed already, and is live as recorded, is left alone.
+    Who is declared in `catalog` or recorded keeps its id; `ids` are those of the others by script. `session` is the
+    name and the stage. A Worker that is managed already, and is live as recorded, is left alone. `source` is the file
+    that the only one of `scripts` is made of: its cell names that instead of the code.
     """
     observed = await observe(client, scripts=scripts or None, settings=True)
     names = list(scripts or [s.name for s in observed.scripts])
@@ -56,7 +71,7 @@ async def import_workers(
     sources = {name: decode_modules(*await client.script_modules(name)) for name in names if name in live}
     found = name_namespaces(recorded, observed, names, session=session, catalog=catalog)
     declared = {catalog.script_name(id_, session[1]): id_ for id_ in catalog.workers}
-    worker_ids = {**declared, **{w.script_name: w.id for w in recorded.workers}}
+    worker_ids = {**(ids or {}), **declared, **{w.script_name: w.id for w in recorded.workers}}
     write = partial(
         import_cells,
         scripts=names,
@@ -64,6 +79,7 @@ async def import_workers(
         stable_ids=found.known,
         taken=found.taken,
         worker_ids=worker_ids,
+        source=source,
     )
     imported = write(observed)
     desired = _desired(imported, session)
@@ -80,12 +96,29 @@ async def import_workers(
     )
     declare = _to_declare(written, same, catalog, frozenset(names))
     notes += replaced_notes(declare, catalog)
+    after = adopted(recorded, taken, observed) if taken.workers else recorded
     return Import(
         imported=replace(written, notes=(*imported.notes, *found.notes, *notes, *unread)),
         declare=declare,
-        recorded=adopted(recorded, taken, observed) if taken.workers else recorded,
+        recorded=with_live_code(after, desired, sources) if source is not None else after,
         newest=newest_serial(recorded, observed),
+        observed=observed,
+        sources=sources,
+        desired=desired,
     )
+
+
+def with_live_code(recorded: Recorded, desired: Desired, live: Mapping[str, Sequence[Module]]) -> Recorded:
+    """Record of each declared Worker the code that is live: as declared where both are the same code, else as it is."""
+    digests = {
+        worker.script_name: worker.content_digest
+        if worker.modules and same_code(worker.modules, live[worker.script_name])
+        else digest(tuple(live[worker.script_name]))
+        for worker in desired.workers
+        if live.get(worker.script_name)
+    }
+    workers = (replace(w, content_digest=digests.get(w.script_name, w.content_digest)) for w in recorded.workers)
+    return replace(recorded, workers=tuple(workers))
 
 
 def _to_declare(

@@ -15,6 +15,7 @@ from notebook_do.cloudflare.lifecycle import CLASS_ENTRY, STORAGE_WORDS, moved_e
 from notebook_do.errors import CommandError
 from notebook_do.interchange.wrangler_upload import asset_bindings, missing_part, write_bindings, write_modules
 from notebook_do.model import WORKER_FIELDS, WORKER_SETTINGS, Storage
+from notebook_do.model.triggers import CONSUMER_SETTINGS, CONSUMER_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,14 +38,10 @@ _CARRIED: Mapping[str, frozenset[str]] = {
 }
 """By type of entry, the fields that wrangler sends besides those of a class's own life."""
 _CUSTOM: Mapping[str, dict[str, Any]] = {"route": {}, "domain": {"custom_domain": True}}
-_WAIT = "max_wait_time_ms"
-_CONSUMER = {
-    "batch_size": "max_batch_size",
-    _WAIT: "max_batch_timeout",
-    **{same: same for same in ("max_retries", "max_concurrency", "retry_delay", "dead_letter_queue")},
-    "visibility_timeout_ms": "visibility_timeout_ms",
+_CONSUMER = {name: (name, 1) for name in (*CONSUMER_SETTINGS, "visibility_timeout_ms")} | {
+    name: (word, times) for word, (name, times) in CONSUMER_WORDS.items()
 }
-"""wrangler's words for the settings of a queue's consumer."""
+"""wrangler's words for the settings of a queue's consumer, and by what a value is divided."""
 
 
 def wrangler_files(desired: Desired, recorded: Recorded, observed: Observed) -> dict[str, bytes]:
@@ -181,7 +178,8 @@ def _consumer(worker: DesiredWorker, trigger: Trigger) -> dict[str, Any]:
             f"export: Worker {worker.id}: wrangler has no key for {unknown[0]} of the consumer of queue {trigger.key}, "
             "and would take it away; set it back first, or deploy this Worker from here."
         )
-    written = {_CONSUMER[name]: value / 1000 if name == _WAIT else value for name, value in settings.items()}
+    words = {name: _CONSUMER[name] for name in settings}
+    written = {word: settings[name] / times if times > 1 else settings[name] for name, (word, times) in words.items()}
     return {"queue": trigger.key, **written}
 
 

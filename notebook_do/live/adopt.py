@@ -14,8 +14,14 @@ from notebook_do.model import (
     is_secret,
 )
 from notebook_do.plan.namespaces.marks import op_of
-from notebook_do.plan.workers.ownership import UNKNOWN, is_behind, serial_of
-from notebook_do.plan.workers.settings import fingerprint, imported_settings, read_fingerprint
+from notebook_do.plan.workers.bindings import binding_changes
+from notebook_do.plan.workers.ownership import UNKNOWN, Ownership, is_behind, serial_of
+from notebook_do.plan.workers.settings import (
+    fingerprint,
+    imported_settings,
+    read_fingerprint,
+    setting_differences,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
         ObservedNamespace,
         ObservedScript,
         Recorded,
+        Trigger,
     )
 
 
@@ -143,6 +150,31 @@ def adopted(recorded: Recorded, desired: Desired, observed: Observed) -> Recorde
         workers=tuple(workers[id_] for id_ in sorted(workers)),
         namespaces=tuple(sorted((*kept, *new), key=lambda n: n.stable_id)),
     )
+
+
+def as_project(record: RecordedWorker, worker: DesiredWorker, live: ObservedScript) -> RecordedWorker:
+    """Record a Worker that was just recorded as it is live as a project declares it, as far as that is what is live.
+
+    What is live and not of the project stays somebody else's; what differs is left for the plan to show.
+    """
+    declared, found = imported_settings(worker).value, record.set_here
+    ours = {name: value for name, value in declared.items() if name in found}
+    if "crons" in ours:
+        ours["crons"] = [cron for cron in ours["crons"] if cron in (live.crons or ())]
+    recorded = replace(record, settings=Json(ours), triggers=tuple(t for t in worker.triggers if _is_set(t, live)))
+    ownership = Ownership(worker=worker, live=live, record=recorded, mark=None, form=live.lifecycle or "migrations")
+    dates = {worker.compatibility_date, live.compatibility_date} - {None}
+    differs = binding_changes(ownership, same=False)[0] or setting_differences(ownership) or len(dates) > 1
+    if differs:
+        return recorded
+    sent = replace(read_fingerprint(record.settings_digest), upload=fingerprint(worker).upload)
+    return replace(recorded, settings_digest=str(sent))
+
+
+def _is_set(trigger: Trigger, live: ObservedScript) -> bool:
+    """Say whether a trigger is live as it is declared; Cloudflare fills in settings of a consumer."""
+    there = next((t for t in live.triggers if (t.kind, t.key) == (trigger.kind, trigger.key)), None)
+    return there is not None and trigger.settings.value.items() <= there.settings.value.items()
 
 
 def newest_serial(recorded: Recorded, observed: Observed) -> int:

@@ -69,6 +69,11 @@ _LIMITS: Mapping[str, tuple[int, int]] = {
 }
 """By name, the least and the largest value of a consumer's settings (Cloudflare Queues, "Configuration")."""
 CONSUMER_SETTINGS = (*_LIMITS, "dead_letter_queue")
+CONSUMER_WORDS: Mapping[str, tuple[str, int]] = {
+    "max_batch_size": ("batch_size", 1),
+    "max_batch_timeout": ("max_wait_time_ms", 1000),
+}
+"""wrangler's words for two of them, accepted as such: Cloudflare's name, and by what its value is multiplied."""
 _HOST = re.compile(r"(?=.{1,253}\Z)([a-z0-9_]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
 _ROUTE = re.compile(r"(?:https?://)?(?:\*\.?)?(?P<host>[^/*:?#]+)(?P<path>/[^?#]*)?")
 _QUEUE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -85,11 +90,23 @@ def triggers_of(
     found = [
         *(Trigger(kind="route", key=pattern) for pattern in routes),
         *(Trigger(kind="domain", key=host) for host in domains),
-        *(Trigger(kind="consumer", key=queue, settings=Json(how)) for queue, how in queues.items()),
+        *(Trigger(kind="consumer", key=queue, settings=Json(_in_own_words(how))) for queue, how in queues.items()),
     ]
     # The same route named twice is one, as it is in the account.
     by_place = {(t.kind, t.key): t for t in found}
     return tuple(by_place[place] for place in sorted(by_place))
+
+
+def _in_own_words(settings: Any) -> Any:
+    """Return the settings of a consumer in Cloudflare's words; what is no number stays, for the check to name."""
+    if not isinstance(settings, Mapping):
+        return settings
+    own = dict(settings)
+    for word, (name, times) in CONSUMER_WORDS.items():
+        value = settings.get(word)
+        if name not in settings and isinstance(value, int | float) and not isinstance(value, bool):
+            own[name] = round(own.pop(word) * times)
+    return own
 
 
 def _host_of(pattern: str) -> str | None:
@@ -126,6 +143,11 @@ def _consumer_problem(queue: str, settings: Any) -> str | None:
             if not isinstance(value, str) or not _QUEUE.fullmatch(value) or value == queue:
                 return f"consumes {queue}: dead_letter_queue must name another queue, not {value!r}."
             continue
+        if name in CONSUMER_WORDS:
+            own = CONSUMER_WORDS[name][0]
+            if own in settings:
+                return f"consumes {queue}: {name} and {own} are one setting; give one of them."
+            return f"consumes {queue}: {name} must be a number, not {value!r}."
         if name not in _LIMITS:
             return f"consumes {queue}: unknown setting {name}; {nearest(name, CONSUMER_SETTINGS)}"
         low, high = _LIMITS[name]

@@ -19,8 +19,10 @@ from notebook_do.sessions.opening import current, prepared, use
 
 if TYPE_CHECKING:
     from notebook_do.display import Shown
+    from notebook_do.interchange.cells import Imported
     from notebook_do.model import Declaration
     from notebook_do.notebook.parsing import Call
+    from notebook_do.sessions.session import Session
 
 
 def where_am_i(call: Call) -> Shown:
@@ -122,11 +124,10 @@ def form(call: Call) -> Any:
 
 
 def import_(call: Call) -> Shown:
-    """Show the cells that declare live Workers; files that the cells name are written beside the notebook."""
+    """Show the cells that declare live Workers or a project; files that the cells name are written beside it."""
     from notebook_do.interchange.exporting import write_files
 
-    o = call.options
-    imported = current().import_(*o.workers, from_account=o.from_account)
+    imported = _imported(call.options)
     written = write_files(Path.cwd(), imported.files)
     return View(
         (
@@ -138,6 +139,29 @@ def import_(call: Call) -> Shown:
         ),
         data={"cells": imported.cells, "notes": imported.notes, "files": written},
     )
+
+
+def _imported(options: Any) -> Imported:
+    """Import what is asked for: live Workers, or a wrangler project."""
+    o = options
+    if o.wrangler is None:
+        if o.env is not None:
+            raise CommandError("%durable import: --env is an environment of a project; add --wrangler PATH.")
+        return current().import_(*o.workers, from_account=o.from_account, source=o.source)
+    if o.workers or o.from_account or o.source:
+        raise CommandError("%durable import: --wrangler takes a project whole; import live Workers separately.")
+    return opened_for(Path(o.wrangler), o.env).import_wrangler(o.wrangler, o.env)
+
+
+def opened_for(path: Path, env: str | None) -> Session:
+    """Return the open session; raises CommandError with the line that opens the one that a project needs."""
+    from notebook_do.sessions.exchanging import session_of
+
+    try:
+        return current()
+    except CommandError:
+        name, stage = session_of(path, env or "")
+        raise CommandError(f"import: no session is open; first: %durable session {name} --stage {stage}") from None
 
 
 def export(call: Call) -> Shown:

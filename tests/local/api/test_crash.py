@@ -20,6 +20,7 @@ from notebook_do.local.process import launch
 if TYPE_CHECKING:
     from pathlib import Path
 
+ROUNDS = 6
 NAMES = 5
 UNHARMED = 3
 
@@ -32,14 +33,13 @@ def says(word: str) -> str:
     )
 
 
-@pytest.mark.parametrize("rounds", [3, pytest.param(10, marks=pytest.mark.thorough)])
-def test_no_acknowledged_upload_is_lost(tmp_path: Path, make_api: Any, rounds: int) -> None:
+def test_no_acknowledged_upload_is_lost(tmp_path: Path, make_api: Any) -> None:
     """Uploads run while the server is killed at random moments; after each restart the account is sound."""
     data = tmp_path / "data"
     acknowledged: dict[str, int] = {}
     tried = 0
     rng = random.Random(7)
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         with make_api(data) as api:
             check_sound(api, data, acknowledged, tried)
             killer = threading.Timer(rng.uniform(0.0, 0.25), os.kill, (api.target.pid, signal.SIGKILL))
