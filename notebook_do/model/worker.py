@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 
 def _date_problem(value: str) -> str | None:
+    # From Python 3.11 on `fromisoformat` takes 20261101 and 2026-W44-7 too, and Cloudflare takes neither.
     try:
-        date.fromisoformat(value)
+        good = date.fromisoformat(value).isoformat() == value
     except ValueError:
-        return f"compatibility date {value!r} must be a day such as 2026-11-01."
-    return None
+        good = False
+    return None if good else f"compatibility date {value!r} must be a day such as 2026-11-01."
 
 
 def _flag_problem(flag: str) -> str | None:

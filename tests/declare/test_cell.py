@@ -103,6 +103,7 @@ def test_positions() -> None:
         ("worker api --bind A=b.c.d.A --bind class=b", SOURCE, "binding name 'class' is reserved"),
         ("worker api --bind A=api.B", SOURCE, "binding A is shared from the Worker itself"),
         ("worker api --compat-date 2026-13-01", SOURCE, "compatibility date '2026-13-01' must be a day"),
+        ("worker api --compat-date 20261101", SOURCE, "compatibility date '20261101' must be a day"),
         ("worker api --cron 'every day'", SOURCE, "cron 'every day' must have five fields"),
         ("worker api --name Api", SOURCE, "name 'Api' must be 1 to 63 lower-case letters"),
         ("worker api --name api-", SOURCE, "ends with -, which no workers.dev address can"),

@@ -260,8 +260,8 @@ RULES: dict[str, Rule] = {
         "Version {version} cannot be deployed: this Worker's Durable Object classes changed after it was uploaded.",
     ),
     "secret_changed": Rule(
-        10220, "A secret of this Worker changed after version {version}: {names}. Use `force` to deploy it."
-    ),  # the code is in wrangler
+        10220, "Version {version} is deployed with `force` only. The following secrets have changed: {names}"
+    ),  # the code is in wrangler, which takes the names out of the second sentence
     "latest_not_deployed": Rule(
         10215, "The latest version of this Worker is not deployed; deploy it before changing its secrets."
     ),  # the code is in wrangler

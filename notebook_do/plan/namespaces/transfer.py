@@ -124,7 +124,7 @@ def _refuse_move(desired: DesiredNamespace, live: ObservedNamespace, findings: F
 
 
 def check_slots(moves: Iterable[NamespaceMove], destroyed: Mapping[str, str], facts: Facts, findings: Findings) -> None:
-    """Refuse a goal that a namespace to be destroyed, or one that nobody declared, still holds.
+    """Refuse a goal that a namespace to be destroyed still holds.
 
     `destroyed` gives the stable ID by namespace id. One plan does not delete a class and give its name away: deletions
     come after all other uploads.
