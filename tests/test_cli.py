@@ -330,6 +330,7 @@ nd.Worker("w", script="export default {}", bindings={"N": n})"""
     assert "PlanRefused" in done.stdout
 
 
+@pytest.mark.thorough
 def test_lab_opens_the_quickstart(cloud: Path) -> None:
     """`lab` starts JupyterLab on the quickstart and ends when it is told to."""
     process = subprocess.Popen(

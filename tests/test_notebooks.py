@@ -31,6 +31,7 @@ def copies(cloud: Path) -> Path:
     return cloud / "notebooks"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", sorted(p.name for p in NOTEBOOKS.glob("*.ipynb")))
 def test_runs_headless(copies: Path, name: str) -> None:
     """With the explicit press, the notebook runs to its end."""
@@ -216,6 +217,7 @@ def test_what_cannot_be_run_is_wrong_usage(home: Path) -> None:
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), words
 
 
+@pytest.mark.thorough
 def test_any_python_notebook_runs_in_this_python(home: Path) -> None:
     """The kernel that a notebook was written with need not exist here."""
     kernel = {"name": "of-somebody-else", "display_name": "x", "language": "python"}

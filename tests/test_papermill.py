@@ -10,17 +10,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from papermill import PapermillExecutionError, execute_notebook
 
 RUNBOOK = Path(__file__).parent.parent / "notebooks" / "incident.ipynb"
 SECRET = "canary-5f1c9e0a7b"
 
 
-def papermill(notebook: Path, out: Path, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run papermill's own command."""
-    command = [sys.executable, "-m", "papermill", str(notebook), str(out), "--log-output", *options]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=300, check=False, cwd=out.parent, env={**os.environ, **env}
-    )
+def execute(notebook: Path, out: Path, **parameters: object) -> None:
+    """Let papermill run a notebook with these parameters. Raise PapermillExecutionError where a cell fails."""
+    execute_notebook(str(notebook), str(out), parameters=parameters, cwd=str(out.parent), progress_bar=False)
 
 
 @pytest.fixture
@@ -38,8 +36,7 @@ def shown(notebook: Path) -> str:
 def test_a_runbook_changes_nothing_until_it_is_approved(runbook: Path, cloud: Path) -> None:
     """With a parameter the plan is another one; nothing is sent, and how to approve it is said."""
     out = cloud / "out.ipynb"
-    done = papermill(runbook, out, "-p", "limit", "7", "-p", "session", "outage")
-    assert done.returncode == 0, done.stdout + done.stderr
+    execute(runbook, out, limit=7, session="outage")
     said = shown(out)
     assert "session: outage" in said
     assert "--approve" in said
@@ -50,19 +47,17 @@ def test_a_runbook_changes_nothing_until_it_is_approved(runbook: Path, cloud: Pa
 def test_an_approved_digest_deploys_that_plan(runbook: Path, cloud: Path) -> None:
     """The digest that a first run printed approves exactly that plan in a second one; the parameter took effect."""
     first, second = cloud / "first.ipynb", cloud / "second.ipynb"
-    assert papermill(runbook, first, "-p", "limit", "2").returncode == 0
+    execute(runbook, first, limit=2)
     digest = shown(first).partition("--approve ")[2].split()[0]
     book = json.loads(runbook.read_text())
     for cell in book["cells"]:
         if "".join(cell["source"]) == "%durable deploy":
             cell["source"] = f"%durable deploy --approve {digest}"
     runbook.write_text(json.dumps(book))
-    done = papermill(runbook, second, "-p", "limit", "2")
-    assert done.returncode == 0, done.stdout + done.stderr
+    execute(runbook, second, limit=2)
     assert "gate answers [200, 200, 429]" in shown(second)
-    stale = papermill(runbook, cloud / "third.ipynb", "-p", "limit", "3")
-    assert stale.returncode != 0, "an approval of another plan stops the run"
-    assert f"{digest}" in stale.stdout + stale.stderr
+    with pytest.raises(PapermillExecutionError, match=digest):  # an approval of another plan stops the run
+        execute(runbook, cloud / "third.ipynb", limit=3)
 
 
 def test_a_refused_plan_stops_the_run_without_telling_a_secret(runbook: Path, cloud: Path) -> None:
@@ -74,7 +69,9 @@ def test_a_refused_plan_stops_the_run_without_telling_a_secret(runbook: Path, cl
         book["cells"].append({**cell, "id": f"added-{len(book['cells'])}"})
     runbook.write_text(json.dumps(book))
     out = cloud / "out.ipynb"
-    done = papermill(runbook, out, CANARY=SECRET)
+    command = [sys.executable, "-m", "papermill", str(runbook), str(out), "--log-output"]
+    env = {**os.environ, "CANARY": SECRET}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=cloud, env=env)
     assert done.returncode != 0
     assert "nothing" in done.stderr
     for where in (done.stdout, done.stderr, out.read_text()):

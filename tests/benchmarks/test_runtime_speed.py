@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from notebook_do.local.gateway.gateway import workers_app
 from notebook_do.local.process.listening import bind, server_of
+from notebook_do.local.process.workers_port import workers_server
 from notebook_do.local.runtime.runtime import Runtime
 from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, RunnableWorker
 from notebook_do.local.runtime.workerd import probe
@@ -147,7 +147,7 @@ def test_a_call_through_the_port(tmp_path: Path, module: Path, say: Callable[[st
     async def measure() -> None:
         async with runtime_with(tmp_path, {"counter-1": counter(module, 1)}) as runtime:
             listener = bind(0)
-            server, port = server_of(workers_app(runtime)), listener.getsockname()[1]
+            server, port = workers_server(runtime), listener.getsockname()[1]
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
                 await asyncio.sleep(0.001)

@@ -159,6 +159,7 @@ def test_tail(cloud: Any, project: Path, wrangler: Callable[..., str], node: Pat
         tail.wait(10)
 
 
+@pytest.mark.thorough
 def test_refusals_are_shown(cloud: Any, project: Path, wrangler: Callable[..., str]) -> None:
     """What is refused reaches the person at the terminal with Cloudflare's code, and changes nothing."""
     write(project)

@@ -109,8 +109,8 @@ def survive(begin: Callable[[str], Trial], points: list[tuple[int, str]]) -> Non
         shutil.rmtree(trial.path)
 
 
-SOME_OR_ALL = pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.thorough)])
-"""By default a kill at each fifth mutation, and at few of the others."""
+SOME_OR_ALL = pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.thorough)])
+"""By default a kill at each eighth mutation, and at few of the others."""
 
 
 @pytest.fixture(params=["migrations", "exports"])

@@ -16,7 +16,11 @@ from run import again
 if TYPE_CHECKING:
     from run import Bench
 
-SEEDS = tuple(int(s) for s in os.environ.get("HISTORY_SEEDS", "1,2,3").split(","))
+ASKED = os.environ.get("HISTORY_SEEDS")
+SEEDS = tuple(
+    pytest.param(seed, marks=() if ASKED or seed == 1 else pytest.mark.thorough)
+    for seed in map(int, (ASKED or "1,2,3").split(","))
+)
 STEPS = int(os.environ.get("HISTORY_STEPS", "9"))
 
 

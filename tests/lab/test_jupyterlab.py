@@ -152,6 +152,7 @@ def test_forms_declare_and_a_fault_of_the_script_is_seen_in_the_panel(lab: Lab) 
     assert lab.problems == []
 
 
+@pytest.mark.thorough
 def test_notebook_7_presses_the_same_button(lab: Lab) -> None:
     """The other front-end: declare, plan, press, a live answer."""
     lab.path = "notebooks"

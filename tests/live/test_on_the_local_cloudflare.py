@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
 from notebook_do.local.process import launch
 
 SUITE = Path(__file__).parent / "test_cloudflare.py"
 
 
+@pytest.mark.thorough
 def test_the_live_suite_runs_and_cleans_up(cloud: Path) -> None:
     """Every question (a) to (h) is asked and answered as assumed, and a Worker of somebody else stays as it is."""
     target = launch.ensure(cloud / "local-data")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from notebook_do.local.gateway.gateway import workers_app
-from notebook_do.local.process.listening import PATIENCE, bind, server_of
+from notebook_do.local.process.listening import PATIENCE, bind
+from notebook_do.local.process.workers_port import workers_server
 from notebook_do.local.runtime.runtime import Runtime
 from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, RunnableWorker
 from notebook_do.toolchain import find_workerd
@@ -125,7 +125,7 @@ class Stage:
         )
         listener = bind(0)
         self.port = listener.getsockname()[1]
-        server = server_of(workers_app(self.runtime), patience=self._patience)
+        server = workers_server(self.runtime, patience=self._patience)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.001)

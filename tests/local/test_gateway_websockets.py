@@ -112,6 +112,7 @@ def test_a_refusal_is_the_workers_own_answer(play: Callable[..., None]) -> None:
     play(story)
 
 
+@pytest.mark.thorough
 def test_a_socket_hibernates_and_wakes(play: Callable[..., None]) -> None:
     """A hibernating object's socket stays open; the object that wakes up for a message is a new one, with its notes."""
 

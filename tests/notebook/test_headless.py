@@ -80,7 +80,7 @@ def test_run_all_sends_nothing_and_builds_no_widget(kernel_home: Path) -> None:
     assert "\\u001b[" not in written
 
 
-@pytest.mark.parametrize("form", ["auto", "migrations"])
+@pytest.mark.parametrize("form", ["auto", pytest.param("migrations", marks=pytest.mark.thorough)])
 def test_an_approved_digest_deploys_in_the_next_run(kernel_home: Path, form: str) -> None:
     """The digest read in one run approves that plan in another, in both forms; then nothing is left to do."""
     cells = (*DECLARE[:3], DECLARE[3].replace("COUNTER=counter\n", f"COUNTER=counter --lifecycle {form}\n"))

@@ -213,7 +213,7 @@ TROUBLE = re.compile(rb"RuntimeError|already entered|never awaited|was destroyed
         (),
         pytest.param(("nest",), marks=pytest.mark.thorough),
         pytest.param(("old",), marks=[pytest.mark.clients, pytest.mark.thorough]),
-        pytest.param(("old", "nest"), marks=pytest.mark.clients),
+        pytest.param(("old", "nest"), marks=[pytest.mark.clients, pytest.mark.thorough]),
     ],
     indirect=True,
     ids=lambda words: "-".join(words) or "as-installed",

@@ -44,7 +44,7 @@ def words(html: str) -> str:
 
 
 @pytest.mark.parametrize("name", TABLES)
-@settings(max_examples=25)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_every_cell_of_a_table_is_in_all_three(name: str, data: st.DataObject) -> None:
     """A value of the frame is a word of the text and a word of the HTML. An action is a symbol there."""
@@ -57,7 +57,7 @@ def test_every_cell_of_a_table_is_in_all_three(name: str, data: st.DataObject) -
                 assert re.search(rf"\b{re.escape(said(value))}\b", drawn) or (column == "action" and "+" in drawn)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_every_change_of_a_plan_is_in_all_three(make_plan: Callable[..., Plan], data: st.DataObject) -> None:
     """Who, what, before, after and why of each change can be read in each form."""

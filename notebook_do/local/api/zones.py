@@ -5,6 +5,7 @@ Emulated: a zone is there as soon as it is asked for by a name of two labels; na
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import secrets
@@ -18,6 +19,8 @@ from notebook_do.local.rules.refusals import refuse
 from notebook_do.local.services.server import Database
 
 if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
     from pathlib import Path
 
     from starlette.requests import Request
@@ -58,6 +61,7 @@ class Zones:
 
     def __init__(self, path: Path) -> None:
         self._db = Database(path, _SCHEMA)
+        self._kept: dict[str, tuple[Place, ...]] = {}  # every request to a Worker asks for them
 
     def close(self) -> None:
         """Close the database."""
@@ -88,12 +92,22 @@ class Zones:
         return self._places("SELECT id, zone, pattern, script FROM route ORDER BY pattern")
 
     def _places(self, sql: str) -> list[Place]:
-        with self._db.reading() as db:
-            return [Place(id=i, zone=z, name=n, script=s) for i, z, n, s in db.execute(sql)]
+        if sql not in self._kept:
+            with self._db.reading() as db:
+                self._kept[sql] = tuple(Place(id=i, zone=z, name=n, script=s) for i, z, n, s in db.execute(sql))
+        return list(self._kept[sql])
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._db.writing() as db:
+                yield db
+        finally:
+            self._kept.clear()
 
     def set_domain(self, zone: str, hostname: str, script: str) -> Place:
         """Attach a host name to a script."""
-        with self._db.writing() as db:
+        with self._changing() as db:
             db.execute(
                 # The id stays: it is the same domain at another Worker.
                 "INSERT INTO domain VALUES (?, ?, ?, ?) ON CONFLICT (hostname) DO UPDATE SET script = excluded.script",
@@ -104,7 +118,7 @@ class Zones:
     def set_route(self, zone: str, pattern: str, script: str, route_id: str | None = None) -> Place:
         """Add a route, or replace the one of that id."""
         route_id = route_id or secrets.token_hex(16)
-        with self._db.writing() as db:
+        with self._changing() as db:
             db.execute("INSERT OR REPLACE INTO route VALUES (?, ?, ?, ?)", (route_id, zone, pattern, script))
         return Place(id=route_id, zone=zone, name=pattern, script=script)
 
@@ -117,7 +131,7 @@ class Zones:
         self._delete("script", script)
 
     def _delete(self, column: str, value: str) -> None:
-        with self._db.writing() as db:
+        with self._changing() as db:
             for table in ("domain", "route"):
                 db.execute(f"DELETE FROM {table} WHERE {column} = ?", (value,))  # noqa: S608 - fixed words
 

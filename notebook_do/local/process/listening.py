@@ -179,9 +179,9 @@ def readable(place: Any) -> bool:
     return bool(poll.poll(0))
 
 
-def patient(patience: float) -> type[Connection]:
+def patient(patience: float, connection: type[Connection] = Connection) -> type[Connection]:
     """Return the protocol with another deadline: uvicorn makes its instances itself, so it cannot be an argument."""
-    return type("Patient", (Connection,), {"patience": patience})
+    return type("Patient", (connection,), {"patience": patience})
 
 
 _MASKED = 0x80
@@ -263,7 +263,11 @@ class Server(uvicorn.Server):
 
 
 def server_of(
-    app: ASGIApp | Any, *, frames: type[asyncio.Protocol] | None = None, patience: float = PATIENCE
+    app: ASGIApp | Any,
+    *,
+    frames: type[asyncio.Protocol] | None = None,
+    connection: type[Connection] = Connection,
+    patience: float = PATIENCE,
 ) -> Server:
     """Return the server of an application; `frames` is the protocol of its websockets where the usual one will not do.
 
@@ -271,7 +275,7 @@ def server_of(
     """
     config = uvicorn.Config(
         app,
-        http=patient(patience),
+        http=patient(patience, connection),
         ws=frames or "websockets-sansio",
         lifespan="off",
         log_config=None,

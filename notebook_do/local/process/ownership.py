@@ -129,14 +129,19 @@ def reap(place: str) -> list[int]:
     """
     # By the command line and not by ids kept in a file: an id may belong to another program by now, while the path of
     # a configuration is unique to one start.
-    found = [pid for pid, command in _commands() if "workerd" in command and f"{place}/config-" in command]
+    found = _workerds(place)
     for pid in found:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)  # not SIGTERM, which never ends one with an open websocket
     deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline and any(f"{place}/config-" in command for _, command in _commands()):
+    while time.monotonic() < deadline and _workerds(place):
         time.sleep(0.01)
     return found
+
+
+def _workerds(place: str) -> list[int]:
+    """Return the ids of every workerd whose configuration lies under `place`; an editor that shows one is none."""
+    return [pid for pid, command in _commands() if "workerd" in command and f"{place}/config-" in command]
 
 
 def _commands() -> Iterator[tuple[int, str]]:

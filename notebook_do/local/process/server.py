@@ -24,9 +24,9 @@ from notebook_do.local.api.assets import AssetUploads
 from notebook_do.local.api.envelope import Cloud
 from notebook_do.local.api.tails import Tails
 from notebook_do.local.api.zones import Zones
-from notebook_do.local.gateway.gateway import workers_app
 from notebook_do.local.process.home import Home, LocalTarget
 from notebook_do.local.process.listening import PATIENCE, Connection, LenientFrames, Server, bind, readable, server_of
+from notebook_do.local.process.workers_port import workers_server
 from notebook_do.local.runtime.runtime import Runtime
 from notebook_do.toolchain import find_workerd
 
@@ -152,14 +152,15 @@ async def _running(
         # A server that was killed between a delete and the removal of its files left this to do.
         await forget(cloud, account.deleted_namespaces())
         token = home.token()
-        traffic, servers = Traffic(app_of(cloud, token, patience=patience)), []
+        traffic = Traffic(app_of(cloud, token, patience=patience))
         cloud.settled = traffic.settled
-        for app, listener in ((traffic, api), (workers_app(runtime, zones.script_at), workers)):
-            server = server_of(app, frames=LenientFrames if listener is api else None, patience=patience)
-            if app is traffic:
-                traffic.watch(server, listener)
-            task = asyncio.create_task(server.serve(sockets=[listener]))
-            servers.append((server, task))
+        of_api = server_of(traffic, frames=LenientFrames, patience=patience)
+        traffic.watch(of_api, api)
+        of_workers = workers_server(runtime, zones.script_at, patience=patience)
+        servers = [
+            (server, asyncio.create_task(server.serve(sockets=[listener])))
+            for server, listener in ((of_api, api), (of_workers, workers))
+        ]
         while not all(server.started for server, _ in servers):  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.001)
         yield cloud, servers

@@ -18,7 +18,7 @@ from asyncio import IncompleteReadError, LimitOverrunError, StreamReader
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
 Headers = list[tuple[bytes, bytes]]
@@ -30,8 +30,13 @@ _VALUE = re.compile(rb"[^\r\n\0]*")
 _TARGET = re.compile(rb"[^\s\0]+")
 _STATUS = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9])(?: .*)?")
 _NUMBER = re.compile(rb"[0-9]{1,18}")
+_LINES = rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*)\r\n"
+WHOLE_REQUEST = re.compile(rb"(GET|POST|PUT|PATCH|DELETE|OPTIONS) (/[!\"$-~]*) HTTP/1\.1\r\n" + _LINES)
+_WHOLE_ANSWER = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?\r\n" + _LINES)
+"""Heads of the plainest form; each line of one is a header, and nothing else can be read in it."""
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r\n]*)?\r\n")
 _BODILESS = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"TRACE"))
+_WITHOUT_BODY = frozenset((b"204", b"304"))
 FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 """The headers that say where a message ends."""
 
@@ -80,6 +85,23 @@ def _header(line: bytes) -> tuple[bytes, bytes]:
     if not colon or not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
         raise Malformed("a line is no header")
     return name.lower(), value.strip(b" \t")
+
+
+def headers_in(lines: bytes) -> Headers:
+    """Return the headers in the lines of a head that `WHOLE_REQUEST` or its like took; names in lower case."""
+    parts = (line.partition(b":") for line in lines.split(b"\r\n")[:-1])
+    return [(name.lower(), value.strip(b" \t")) for name, _, value in parts]
+
+
+def whole_answer(data: bytes) -> tuple[int, Headers, bytes] | None:
+    """Return status, headers and body of an answer that `data` is from end to end; None where it may be otherwise."""
+    match = _WHOLE_ANSWER.match(data)
+    if not match or match[1] in _WITHOUT_BODY:
+        return None
+    headers, body = headers_in(match[2]), data[match.end() :]
+    lengths = [value for name, value in headers if name in FRAMING]
+    # One length and no coding: whatever else may be meant, `length_of` decides it.
+    return (int(match[1]), headers, body) if lengths == [b"%d" % len(body)] else None
 
 
 def status_of(start: bytes) -> int:
@@ -182,20 +204,30 @@ class _Incoming(asyncio.Protocol):
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self.broken = False
+        self.first: Callable[[bytes], bool] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._reader.set_transport(transport)
 
     def data_received(self, data: bytes) -> None:
-        self._reader.feed_data(data)
+        if not self._taken(data):
+            self._reader.feed_data(data)
 
     def eof_received(self) -> bool:
-        self._reader.feed_eof()
+        self._end()
         return True  # its owner closes it: the other direction may still be in use
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.broken = exc is not None
-        self._reader.feed_eof()  # not `set_exception`, which would hide what was received before
+        self._end()  # not `set_exception`, which would hide what was received before
+
+    def _end(self) -> None:
+        self._reader.feed_eof()
+        self._taken(b"")
+
+    def _taken(self, data: bytes) -> bool:
+        first, self.first = self.first, None
+        return first is not None and first(data)
 
 
 class Wire:
@@ -213,6 +245,16 @@ class Wire:
     def broken(self) -> bool:
         """Say whether the other end broke the connection off instead of ending it."""
         return self._incoming.broken
+
+    def send_now(self, data: bytes) -> int:
+        """Write what the kernel takes at once and return how much it was; raises OSError when that is nothing."""
+        if self.closed:
+            raise ConnectionResetError("the connection is closed")
+        return self._out.send(data)
+
+    def on_first(self, take: Callable[[bytes], bool] | None) -> None:
+        """Offer what arrives first to `take`, b"" for the end, once; what it does not take is read as usual."""
+        self._incoming.first = take
 
     async def send(self, data: bytes) -> None:
         """Write all of `data`; raises ConnectionError when the other end reads no more."""

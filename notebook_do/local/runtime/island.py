@@ -29,6 +29,8 @@ from notebook_do.local.runtime.workerd import Absent, DidNotStart, Workerd, star
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
+    from notebook_do.local.runtime.places import Places
+
 Sink = Callable[[str, dict[str, Any]], None]
 """Takes (script name, tail event)."""
 _AFTER_STREAMS = 0.5
@@ -79,12 +81,22 @@ class Lease:
             self._island.streamed = True
             self._island.settle()
 
+    def leave(self) -> None:
+        """Give the right back."""
+        self._island.left(self)
+
 
 class Island:
     """A process that is started by its first lease. `gone` is set when it is over, for whatever reason."""
 
     def __init__(
-        self, workers: tuple[RunnableWorker, ...], *, workerd: Path, plan: Layout, over: Callable[[Island], None]
+        self,
+        workers: tuple[RunnableWorker, ...],
+        *,
+        workerd: Path,
+        plan: Layout,
+        places: Places,
+        over: Callable[[Island], None],
     ) -> None:
         """Prepare an island as `plan` says, with its own Workers; nothing is started.
 
@@ -102,7 +114,7 @@ class Island:
         self.faults = Faults()
         self.process: Workerd | None = None
         self.born = self.last_used
-        self._workerd, self._plan, self._when_over = workerd, plan, over
+        self._workerd, self._plan, self._places, self._when_over = workerd, plan, places, over
         self._upstreams: dict[str, Upstream] = {}
         self._settled = asyncio.Event()
         self._boot: asyncio.Task[None] | None = None
@@ -115,9 +127,14 @@ class Island:
         else:
             self._settled.set()
 
+    @property
+    def in_use(self) -> bool:
+        """Say whether somebody needs the process now."""
+        return self.leases > 0
+
     def quiet_for(self) -> float:
         """Return for how many seconds nobody has used the island; 0 while somebody does."""
-        return 0.0 if self.leases else time.monotonic() - self.last_used
+        return 0.0 if self.in_use else time.monotonic() - self.last_used
 
     @contextlib.asynccontextmanager
     async def lease(self, service: str) -> AsyncIterator[Lease]:
@@ -133,10 +150,24 @@ class Island:
             lease = Lease(self, self._upstreams[service])
             yield lease
         finally:
-            self.leases -= 1
-            self.streams -= lease is not None and lease.long_lived
-            self.last_used = time.monotonic()
-            self.settle()
+            self.left(lease)
+
+    def enter(self, service: str) -> Lease | None:
+        """Let a request in at once; None where something would have to be waited for. The caller calls `leave`."""
+        if self.closing.is_set() or service not in self._upstreams:
+            return None
+        self.leases += 1
+        self.settle()
+        return Lease(self, self._upstreams[service])
+
+    def left(self, lease: Lease | None) -> None:
+        """Count out a request, which has got as far as `lease`."""
+        self.leases -= 1
+        self.streams -= lease is not None and lease.long_lived
+        self.last_used = time.monotonic()
+        self.settle()
+        if not self.in_use:
+            self._places.left()
 
     async def started(self) -> None:
         """Wait until the process runs; the first caller starts it."""
@@ -149,7 +180,8 @@ class Island:
         try:
             layout = replace(self._plan, workers=self.workers, folder=sockets, faults=unwritable(self.workers))
             await make_sites(self.workers, layout.sites)
-            self.process = await self._start_somehow(layout)
+            async with self._places.starting(self):
+                self.process = await self._start_somehow(layout)
         except (ScriptInvalid, DidNotStart, Absent, TimeoutError, OSError) as error:
             # One line for whoever waits; the next request plans a new island, with what is deployed then.
             shutil.rmtree(sockets, ignore_errors=True)
@@ -186,6 +218,7 @@ class Island:
             upstream.close()
         if not self.gone.is_set():
             self.gone.set()
+            self._places.over(self)
             self._when_over(self)
 
     async def retire(self, grace: float) -> None:

@@ -25,6 +25,7 @@ from notebook_do.local.process.ownership import fresh_folder, locked
 from notebook_do.local.runtime.bindings import SYSTEM, worker_service
 from notebook_do.local.runtime.config import Layout, config_text, make_sites, sweep_sites
 from notebook_do.local.runtime.island import EventServer, Island, Lease, Retired, Sink, neighbours
+from notebook_do.local.runtime.places import MOST, Places
 from notebook_do.local.runtime.spec import ProbeReport, RunnableWorker, ScriptInvalid
 from notebook_do.local.runtime.workerd import probe, trial
 from notebook_do.local.services.assembly import Services
@@ -55,11 +56,13 @@ class Runtime:
         idle: float = IDLE,
         grace: float = GRACE,
         check_timeout: float = CHECK_TIMEOUT,
+        most: int = MOST,
     ) -> None:
         """Take the data directory; raises TargetError when another process has it.
 
         `workers` gives the deployed set now. `events` gets (script name, trace item). An island without requests
-        ends after `idle` seconds; one that must end waits `grace` seconds for the requests inside.
+        ends after `idle` seconds; one that must end waits `grace` seconds for the requests inside. Of islands that
+        nobody uses at most `most` run at once.
         """
         if sys.platform == "win32":
             raise TargetError("the local Cloudflare does not run on Windows; use it in WSL, or target cloudflare.")
@@ -67,7 +70,8 @@ class Runtime:
         self.storage.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = locked(data / "runtime.lock", data)
         self._folder, self._mark = fresh_folder(data / "run")
-        self._workerd, self._workers, self._idle, self._grace = workerd, workers, idle, grace
+        self._workerd, self._workers, self._grace = workerd, workers, grace
+        self._places = Places(self.storage, most=most, idle=idle, grace=grace, background=self._background)
         self._events = EventServer(self._folder / "events", events)
         self.services = Services(data / "services")
         self.names, self._sites = stored.Names(data / "names"), data / "sites"
@@ -127,12 +131,18 @@ class Runtime:
                         lease = await stack.enter_async_context(island.lease(service))
             yield lease
 
+    def enter(self, script_name: str) -> Lease | None:
+        """Lend the socket of a Worker that runs, without waiting; None where `lease` would wait or raise."""
+        island = self._by_script.get(script_name)
+        return None if island is None else island.enter(worker_service(script_name))
+
     async def _new_island(self, script_name: str) -> Island | None:
         """Plan the island of a Worker; None when something had to be waited for and all must be looked at again."""
         island = Island(
             neighbours(script_name, self._workers()),
             workerd=self._workerd,
             plan=self._plan,
+            places=self._places,
             over=self._forget,
         )
         if in_the_way := self._overlapping(island):
@@ -145,7 +155,7 @@ class Runtime:
             await asyncio.sleep(wait)
             return None
         self._by_script.update(dict.fromkeys(island.names, island))
-        self._background(self._end_when_idle(island))
+        self._background(self._places.end_when_idle(island))
         return island
 
     def _overlapping(self, island: Island) -> list[Island]:
@@ -155,17 +165,6 @@ class Runtime:
             for other in set(self._by_script.values())
             if other.names & island.names or other.namespaces & island.namespaces
         ]
-
-    async def _end_when_idle(self, island: Island) -> None:
-        """End an island when it is idle."""
-        pause = self._idle
-        while not island.gone.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(island.gone.wait(), pause)
-                return
-            pause = await self._pause(island)
-            if pause <= 0:
-                await island.retire(self._grace)
 
     def _forget(self, island: Island) -> None:
         """Forget an island that is over, remember whether it crashed, and plan its alarms."""
@@ -180,16 +179,6 @@ class Runtime:
             self._crashes.pop(island.names, None)
         if not self._closed:
             self._background(self._plan_wakes(island.namespaces))
-
-    async def _pause(self, island: Island) -> float:
-        """Return for how many seconds to leave an island alone; 0 when it can end."""
-        rest = self._idle - island.quiet_for()
-        if rest > 0:
-            return rest
-        # With an alarm so near it would only be started again; workerd runs the alarm itself while it lives.
-        due = await asyncio.to_thread(stored.next_alarm, self.storage, island.namespaces)
-        soon = due is not None and due < time.time() + self._idle
-        return self._idle if soon or island.leases else 0  # somebody may have come while the disk was read
 
     # --- alarms -----------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ no longer good is noticed before it is used, never by sending a request twice.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from notebook_do.local.runtime import http1
 from notebook_do.local.runtime.http1 import connect
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
     from pathlib import Path
 
     from notebook_do.local.runtime.http1 import Headers, Wire
@@ -41,6 +42,7 @@ class Exchange:
         self.used = time.monotonic()
         self._sent = self._received = self._closing = self._early = False
         self._method = b""
+        self._unsent = b""
         self._left = 0
         self._length: int | None = None
 
@@ -59,6 +61,49 @@ class Exchange:
         self._method, self._left = method, length
         self._sent = self._received = self._early = False
         await self._wire.send(http1.head(method, target, [*headers, *http1.framing(method, length)]))
+
+    def ask(
+        self, method: bytes, target: bytes, headers: Headers, body: bytes, arrived: Callable[[WholeAnswer | None], None]
+    ) -> None:
+        """Send a whole request without waiting, and call `arrived` once: with its answer, if that comes in one piece.
+
+        Else with None: then `finish` sends what may be left of the request, and `response` reads the answer.
+        """
+        self._method, self._left = method, 0
+        self._sent = self._received = self._early = False
+        head = http1.head(method, target, [*headers, *http1.framing(method, len(body))])
+
+        def take(data: bytes) -> bool:
+            found = http1.whole_answer(data) if self._sent else None
+            if found is None:
+                arrived(None)
+                return False
+            status, answered, content = found
+            self._received, self._length, self._closing = True, len(content), http1.closes(answered)
+            arrived(WholeAnswer(status=status, headers=http1.unframed(answered, len(content)), body=content))
+            return True
+
+        message = head + body
+        try:
+            self._unsent = message[self._wire.send_now(message) :]
+        except BlockingIOError:
+            self._unsent = message
+        except OSError:  # nothing is read there any more; what was said before that is read as usual
+            self._wire.on_first(None)
+            asyncio.get_running_loop().call_soon(arrived, None)
+            return
+        self._sent = not self._unsent
+        if self._sent:
+            self._wire.on_first(take)
+        else:
+            asyncio.get_running_loop().call_soon(arrived, None)
+
+    async def finish(self) -> None:
+        """Send what `ask` could not send at once; raises as `send`."""
+        unsent, self._unsent = self._unsent, b""
+        if unsent:
+            await self._wire.send(unsent)
+            self._sent = True
 
     async def send(self, data: bytes) -> None:
         """Send a piece of the request's body; raises ConnectionError when workerd reads no more of it."""
@@ -125,12 +170,16 @@ class Upstream:
 
     async def exchange(self) -> Exchange:
         """Return a connection for one request; the caller hands it back with `done` or `drop`."""
+        return self.idle() or Exchange(await connect(self.path, limit=http1.HEAD_LIMIT))
+
+    def idle(self) -> Exchange | None:
+        """Return a connection that is open already, if there is one, as `exchange` does."""
         while self._idle:
             known = self._idle.pop()  # the youngest: the surplus of a busy moment grows old and is dropped
             if known.fresh:
                 return known
             self.drop(known)
-        return Exchange(await connect(self.path, limit=http1.HEAD_LIMIT))
+        return None
 
     def done(self, exchange: Exchange) -> None:
         """Take back a connection whose response was read to its end."""

@@ -20,7 +20,6 @@ from notebook_do.local.process import launch
 if TYPE_CHECKING:
     from pathlib import Path
 
-ROUNDS = 6
 NAMES = 5
 UNHARMED = 3
 
@@ -33,13 +32,14 @@ def says(word: str) -> str:
     )
 
 
-def test_no_acknowledged_upload_is_lost(tmp_path: Path, make_api: Any) -> None:
+@pytest.mark.parametrize("rounds", [3, pytest.param(10, marks=pytest.mark.thorough)])
+def test_no_acknowledged_upload_is_lost(tmp_path: Path, make_api: Any, rounds: int) -> None:
     """Uploads run while the server is killed at random moments; after each restart the account is sound."""
     data = tmp_path / "data"
     acknowledged: dict[str, int] = {}
     tried = 0
     rng = random.Random(7)
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         with make_api(data) as api:
             check_sound(api, data, acknowledged, tried)
             killer = threading.Timer(rng.uniform(0.0, 0.25), os.kill, (api.target.pid, signal.SIGKILL))

@@ -99,6 +99,7 @@ def test_a_tail_is_not_for_pages(server: Any, script: str) -> None:
         connect(tail["url"], proxy=None)
 
 
+@pytest.mark.thorough
 def test_a_slow_listener_costs_little(server: Any, script: str) -> None:
     """Who does not read loses the oldest events; the Worker and other listeners do not wait."""
     server.upload(script, LOGS)
