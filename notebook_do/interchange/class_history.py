@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _STORAGES = {"sqlite": Storage.SQLITE, "legacy-kv": Storage.KV}
+_RENAMED = frozenset({"type", "state", "renamed_to"})
 _STEPS = ("new_classes", "new_sqlite_classes", "renamed_classes", "transferred_classes", "deleted_classes")
 
 
@@ -147,7 +148,12 @@ def _of_exports(place: str, exports: Any) -> Classes:
                 "and only wrangler sets it."
             )
         elif entry.get("state") == "renamed":
-            before[entry.get("renamed_to", "")] = name
+            to = entry.get("renamed_to", "")
+            _check(to in exports, place, f"exports.{name} is renamed to {to!r}, which exports does not have")
+            before[to] = name
+            notes += [
+                f"exports.{name}.{key} is not known here: it was left out." for key in sorted(entry.keys() - _RENAMED)
+            ]
     for name, entry in exports.items():
         if entry.get("type") == "durable-object" and entry.get("state") != "renamed":
             found.append(_of_entry(place, name, entry, notes))

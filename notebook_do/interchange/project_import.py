@@ -152,6 +152,10 @@ async def import_project(  # noqa: PLR0913 - what is asked, and what is known
     desired, unread = _desired(declared, session)
     notes = [*selected.notes, *declared.notes, *unread, *replaced_notes(declared.all, catalog)]
     notes += _live_notes(found, declared, recorded) if found else []
+    if target == "local":
+        notes += [
+            f"{w.place}: account_id is of Cloudflare; it is left out here." for w in selected.workers if w.account
+        ]
     return ProjectImport(
         imported=Imported(
             cells=_cells(selected, declared, session, target), declarations=declared.all, notes=tuple(notes)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 OWN = frozenset(
     {
-        *("$schema", "dev", "send_metrics", "dependencies_instrumentation", "access", "previews", "account_id"),
+        *("$schema", "dev", "send_metrics", "dependencies_instrumentation", "access"),
         *("build.watch_dir", "upload_source_maps", "unsafe.bindings.dev", "hyperdrive.localConnectionString"),
         *("kv_namespaces.preview_id", "r2_buckets.preview_bucket_name", "r2_buckets.local_dev"),
         *("d1_databases.database_name", "d1_databases.preview_database_id", "d1_databases.database_internal_env"),
@@ -43,13 +43,20 @@ INSTEAD: Mapping[str, str] = MappingProxyType(
         "keep_names": "functions keep their names in every bundle.",
         "placement.hint": "a hint cannot be declared; the Worker is placed by its mode alone.",
         "placement.mode": "off is not sent: what is live of placement stays.",
+        "previews": "previews of a Worker are made by wrangler.",
         "preserve_file_names": "modules beside the main one are named by their content.",
         "python_modules": "packages of a Python Worker are not uploaded; vendor what it needs beside its source.",
         "queues.consumers.visibility_timeout_ms": "it is of consumers that pull, which are no Workers; leave it out.",
-        "routes.zone_id": "the zone is found by the host name of the route.",
-        "routes.zone_name": "the zone is found by the host name of the route, which is not in the named one.",
-        "routes.enabled": _AS_LIVE,
-        "routes.previews_enabled": _AS_LIVE,
+        **{
+            f"{key}.{name}": what
+            for key in ("route", "routes")
+            for name, what in (
+                ("zone_id", "the zone is found by the host name of the route."),
+                ("zone_name", "the zone is found by the host name of the route, which is not in the named one."),
+                ("enabled", _AS_LIVE),
+                ("previews_enabled", _AS_LIVE),
+            )
+        },
         "site": "Workers Sites are not carried: give the directory as assets.",
         "streaming_tail_consumers": _AS_LIVE,
         "text_blobs": "import the file in the source instead (a module of type Text).",

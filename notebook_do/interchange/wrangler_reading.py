@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _TAKEN = frozenset(
     {
         *("name", "main", "workers_dev", "route", "routes", "assets", "queues", "triggers", "build", "exports"),
-        *("migrations", "durable_objects", "unsafe", "keep_vars"),
+        *("migrations", "durable_objects", "unsafe", "keep_vars", "account_id"),
     }
 )
 """Keys that are read whole below, or of which what is not carried is noted where they are read."""
@@ -69,7 +69,6 @@ def read_worker(place: str, folder: str, environment: Environment) -> ProjectWor
     if classes.tags:
         given["lifecycle"] = "migrations"
     left.rest("", config, _TAKEN | taken_keys() | {row.wrangler[0] for row in WORKER_FIELDS.values() if row.wrangler})
-    left.add("account_id", config.get("account_id"))
     inherits = [
         f"Worker {environment.top}: {key} stands at the top level, and env.{environment.name} does not inherit it; "
         f"write it there where it is meant."
@@ -217,23 +216,20 @@ def _triggers(place: str, config: Mapping[str, Any], left: Left) -> dict[str, An
     given = config.get("routes")
     if given is not None and not isinstance(given, list):
         raise CommandError(f"{place}: routes must be a list; correct it, then import again.")
-    for route in [*(given or ()), *([config["route"]] if config.get("route") else [])]:
+    alone = [("route", config["route"])] if config.get("route") else []
+    for path, route in [*(("routes", one) for one in given or ()), *alone]:
         if isinstance(route, str):
-            routes.append(_pattern(route))
+            routes.append(route)
             continue
         if not isinstance(route, dict) or not isinstance(route.get("pattern"), str):
-            raise CommandError(f"{place}: each of routes must be a pattern, or a table with one; correct it.")
-        (domains if route.get("custom_domain") else routes).append(_pattern(route["pattern"]))
-        left.rest("routes", _unfound(route), ("pattern", "custom_domain"))
+            raise CommandError(f"{place}: each of {path} must be a pattern, or a table with one; correct it.")
+        (domains if route.get("custom_domain") else routes).append(route["pattern"])
+        left.rest(path, _unfound(route), ("pattern", "custom_domain"))
     queues = _rest_of(config, "queues")
     left.rest("queues", queues, ("producers", "consumers"))
     consumes = _consumers(place, queues.get("consumers") or (), left)
     named = {"routes": routes, "domains": domains, "consumes": consumes}
     return {name: value for name, value in named.items() if value}
-
-
-def _pattern(pattern: str) -> str:
-    return pattern.strip()
 
 
 def _unfound(route: Mapping[str, Any]) -> dict[str, Any]:
