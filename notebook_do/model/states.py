@@ -226,6 +226,8 @@ class ObservedBinders:
     """Who binds the namespaces of a script: (namespace id, script) pairs; `problem` says why they could not be read."""
 
     pairs: tuple[tuple[NamespaceId, str], ...] = ()
+    callers: tuple[str, ...] | None = None
+    """The other scripts with a service binding to it; None where that was not told."""
     problem: str | None = None
 
 

@@ -11,7 +11,6 @@ from notebook_do.errors import DeclarationError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from dataclasses import Field
 
 StableId = NewType("StableId", str)
 NamespaceId = NewType("NamespaceId", str)
@@ -102,8 +101,3 @@ LATER = "later"
 def later(default: Any) -> Any:
     """Return a field that was added later: at its default a digest leaves it out, so that older ones stay."""
     return field(default=default, metadata={LATER: True})
-
-
-def counts(one: Field[Any], value: Any) -> bool:
-    """Return whether a field with this value is part of what a digest covers."""
-    return one.compare and not (one.metadata.get(LATER) and value == one.default)

@@ -7,18 +7,15 @@ Nothing is decided here.
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from enum import Enum, StrEnum
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.display import Shown, frame
-from notebook_do.model.words import counts
+from notebook_do.model.plain import canonical, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import pandas as pd
 
     from notebook_do.model import (
@@ -302,31 +299,3 @@ def is_as_shown(given: Plan, shown: Plan, digest: str) -> bool:
 
 def _change(change: Change) -> list[str]:
     return [change.action.value, change.kind, change.id, change.worker, change.name, change.field]
-
-
-def canonical(body: Any) -> str:
-    """Return the one way to write a JSON value."""
-    return json.dumps(body, sort_keys=True, separators=(",", ":"))
-
-
-def plain(value: Any, words: Mapping[str, str] | None = None) -> Any:
-    """Return dataclasses, enums, bytes and sets as JSON values, bytes as their sha256.
-
-    A dataclass says what it `is`: the name of its type, or the word for that in `words`.
-    """
-    if is_dataclass(value) and not isinstance(value, type):
-        kind = type(value).__name__
-        given = ((f, getattr(value, f.name)) for f in fields(value))
-        body = {f.name: plain(found, words) for f, found in given if counts(f, found)}
-        return {"is": words[kind] if words else kind, **body}
-    if isinstance(value, bytes):
-        return hashlib.sha256(value).hexdigest()
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, frozenset | set):
-        return sorted(plain(v, words) for v in value)
-    if isinstance(value, tuple | list):
-        return [plain(v, words) for v in value]
-    if isinstance(value, dict):
-        return {str(k): plain(v, words) for k, v in value.items()}
-    return value

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from notebook_do.model import (
     TAG_PREFIX,
     ClassBinding,
-    CreateClass,
     DeleteClass,
     Json,
     Migration,
@@ -26,6 +25,7 @@ from notebook_do.model.states import KEPT
 from notebook_do.model.steps import SetMark, SetSchedules, SetUrl, Upload
 from notebook_do.plan.namespaces.marks import Entry, entry_of, marked_tags, read_mark, write_mark
 from notebook_do.plan.namespaces.moves import TEMPORARY, with_exports
+from notebook_do.plan.namespaces.schedule import created_by
 from notebook_do.plan.sentences import say
 from notebook_do.plan.workers.bindings import named_secrets
 from notebook_do.plan.workers.diff import keeps_assets
@@ -73,41 +73,37 @@ class Uploads:
         """
         listed = list(uploads)
         last = {scheduled.script: n for n, scheduled in enumerate(listed)}
+        created = created_by(listed)
+        known = {r.stable_id for r in self.facts.recorded.namespaces if r.namespace_id in self.facts.live}
         steps: list[Step] = []
         marks: list[Step] = []
         for number, scheduled in enumerate(listed):
             upload = self._upload(scheduled)
             steps.append(upload)
             if last[scheduled.script] == number:
-                marks += self._mark(scheduled.script, upload.tags, self._created(listed, scheduled.script))
+                marks += self._mark(scheduled.script, upload.tags, created[scheduled.script])
                 steps += self.settings(scheduled.script)
         for script in self.diffs:
             if script not in last:
-                marks += self._interrupted_mark(script)
+                marks += self._interrupted_mark(script, known)
                 steps += self.settings(script)
         return [*steps, *marks]
 
     # --- the ids in the mark
 
-    @staticmethod
-    def _created(uploads: list[ScheduledUpload], script: str) -> set[StableId]:
-        """Return what the uploads of a script create: Cloudflare makes their ids, so no mark can have them before."""
-        changes = (m for scheduled in uploads if scheduled.script == script for m in scheduled.class_migrations)
-        return {m.stable_id for m in changes if isinstance(m, CreateClass)}
-
-    def _interrupted_mark(self, script: str) -> list[Step]:
+    def _interrupted_mark(self, script: str, known: set[StableId]) -> list[Step]:
         """Return the step that an interrupted deploy left out: it puts the ids of what it created into the mark."""
         ownership = self.diffs[script].ownership
         desired = self.facts.desired
         if ownership.live is None or ownership.mark is None or not ownership.mark.is_of(desired.session, desired.stage):
             return []
-        known = {r.stable_id for r in self.facts.recorded.namespaces if r.namespace_id in self.facts.live}
         return self._mark(script, ownership.live.tags, known)
 
     def _mark(self, script: str, tags: tuple[str, ...], known: set[StableId]) -> list[Step]:
         """Return the step that puts ids into the mark that is live then, where `tags` wait for one of `known`."""
         mark = read_mark(tags)
-        waiting = [i for i in sorted(known) if mark and i in mark.entries and mark.entries[i].begins == ""]
+        entries = mark.entries if mark else {}
+        waiting = [StableId(i) for i in sorted(entries) if entries[i].begins == "" and i in known]
         worker = self.diffs[script].ownership.worker
         return [SetMark(worker=worker.id, script_name=script, stable_ids=tuple(waiting))] if waiting else []
 
@@ -223,7 +219,7 @@ class Uploads:
         if diff.ownership.form == "migrations":
             return ()
         before = self._moved.get(scheduled.script, moved_before(diff.ownership))
-        ids = {id_: move.namespace_id for id_, move in self.moves.items()}
+        ids = {id_: self.moves[id_].namespace_id for _, _, id_ in scheduled.hosted}
         self._moved[scheduled.script] = moved_after(scheduled, before, ids)
         return self._moved[scheduled.script]
 
@@ -252,8 +248,7 @@ class Uploads:
         """
         options = sent_options(diff.ownership)
         tails = options.value.get("tail_consumers", ())
-        absent = self.diffs.keys() - scheduled.services
-        there = [tail for tail in tails if tail.get("service") not in absent]
+        there = [t for t in tails if (s := t.get("service")) not in self.diffs or s in scheduled.services]
         return options if len(there) == len(tails) else Json({**options.value, "tail_consumers": there})
 
     def _binding(self, binding: ScriptBinding, scheduled: ScheduledUpload, diff: WorkerDiff) -> ScriptBinding | None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
-from notebook_do.model import DeleteClass, TransferredAway
+from notebook_do.model import CreateClass, DeleteClass, TransferredAway
 from notebook_do.plan.namespaces.moves import (
     TEMPORARY,
     Absent,
@@ -83,7 +83,7 @@ class ScheduledUpload:
     """Class names that no binding may have yet: Cloudflare refuses to delete a class while the script binds that name,
     be it another script's class (code 10061, github.com/alchemy-run/alchemy/issues/800)."""
     services: frozenset[str]
-    """The declared scripts that exist by then."""
+    """Of the declared scripts that it binds as services, or sends its tail to, those that exist by then; itself too."""
     final: bool
     """True when nothing of the script is left for a later upload."""
 
@@ -99,6 +99,15 @@ def schedule_uploads(
     schedule = _Schedule(moves, requests, existing)
     schedule.run()
     return schedule.uploads
+
+
+def created_by(uploads: Iterable[ScheduledUpload]) -> dict[str, set[StableId]]:
+    """Return what the uploads of each script create: Cloudflare makes their ids, so no mark can have them before."""
+    created: dict[str, set[StableId]] = {}
+    for scheduled in uploads:
+        new = {m.stable_id for m in scheduled.class_migrations if isinstance(m, CreateClass)}
+        created[scheduled.script] = created.get(scheduled.script, set()) | new
+    return created
 
 
 class _Schedule:
@@ -173,7 +182,7 @@ class _Schedule:
         return (
             not self._has_moves(script)
             and all(is_settled(state) for state in bound)  # or a later upload would have to name another class
-            and request.serves <= self._existing | {script}
+            and request.serves - {script} <= self._existing
         )
 
     # --- what comes next
@@ -337,6 +346,6 @@ class _Schedule:
             exports={slot.class_name: code_class for slot, code_class in names if slot.script == script},
             places={id_: slot for id_ in bound if (slot := slot_of(self._states[id_]))},
             barred=frozenset(barred),
-            services=frozenset(self._existing),
+            services=(request.serves | {script}) & self._existing,
             final=is_last and not left and not barred & request.bound_classes,
         )
