@@ -23,7 +23,7 @@ from notebook_do.errors import CommandError, ConsentRequired, DurableError, Plan
 from notebook_do.notebook.verbs import OF_SESSION, ON_COMMAND_LINE, did_you_mean, usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from notebook_do.local.process.launch import LocalTarget
     from notebook_do.notebook.verbs import Verb
@@ -45,13 +45,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words and "verb" not in arguments:
         parser.error(f"unrecognized arguments: {' '.join(words)}")
     arguments.words = words
-    command: Callable[[argparse.Namespace], int] = arguments.command
     try:
-        return command(arguments)
+        return int(arguments.command(arguments))
     except DurableError as error:
         print(f"notebook-do: {error}", file=sys.stderr)
         return 3 if isinstance(error, _REFUSALS) else 2 if isinstance(error, CommandError) else 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:  # a plan says that it was stopped
+        sys.stderr.write(f"notebook-do: {stopped}\n" if str(stopped) else "")
         return 130
     except BrokenPipeError:  # who reads has read enough, as `head` has
         # Else Python writes the rest at its end, and reports a broken pipe after all.

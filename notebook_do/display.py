@@ -15,7 +15,7 @@ import unicodedata
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,6 +50,29 @@ class Shown:
 
     def __str__(self) -> str:
         return self._repr_mimebundle_()["text/plain"]
+
+
+class Passing:
+    """A line that says how far something is, where a person looks, and is gone at its end. Used with `with`.
+
+    It costs nothing until it is given an event: only then is what draws it loaded, by name.
+    """
+
+    def __init__(self) -> None:
+        self._line: Any = None
+
+    def __call__(self, event: Any) -> None:
+        """Show one event in place of the one before."""
+        if self._line is None:
+            self._line = import_module("notebook_do.notebook.shells").ReadingLine()
+        self._line(event)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._line is not None:
+            self._line.end()
 
 
 @dataclass(frozen=True, kw_only=True)

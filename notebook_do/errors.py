@@ -155,6 +155,17 @@ class ApiError(DurableError):
         return f"{super().__str__()}{code}{place}"
 
 
+class Interrupted(KeyboardInterrupt):
+    """A person interrupted a read, and nothing is left to account for: one line in a notebook, no traceback.
+
+    No DurableError: an interrupt ends a script, and is caught by nothing that catches errors.
+    """
+
+    def _render_traceback_(self, *_: object, **__: object) -> list[str]:
+        """Show the message only: IPython calls this in place of its traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
+
 class DeployError(DurableError):
     """A deploy stopped; the message says what is done, what is not, and what is uncertain.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import httpx
@@ -83,8 +84,8 @@ def test_unchanged_workers_cost_no_request_but_for_the_oldest(session: Session, 
         assert plan.empty
         assert requests == LISTS + 2 * 4
         (note,) = not_read(plan)
-        assert "3 Workers not read again" in note
-        assert "--refresh" in note
+        assert re.fullmatch(r"Read \d\d:\d\d; 3 Workers not read again \(--refresh\)\.", note)
+        assert note in str(plan)
     plan, requests = planned(session, sent, refresh=True)
     assert requests == LISTS + 4 * len(NAMES)
     assert not_read(plan) == []
@@ -168,10 +169,146 @@ def test_a_lost_note_costs_reads_and_nothing_else(session: Session, sent: list[s
     assert planned(session, sent)[1] == LISTS + 2 * 4
 
 
-def test_a_plan_that_destroys_reads_everything(session: Session, sent: list[str]) -> None:
-    """Whoever binds what is to be destroyed must be named, so nothing is left out there."""
-    planned(session, sent)
+# --- what is destroyed
+
+CLASS = """import { DurableObject } from "cloudflare:workers";
+export class Room extends DurableObject {}
+export default { fetch() { return new Response("host") } };"""
+
+
+def declare_room() -> None:
+    """Declare the host of a namespace beside the five Workers."""
+    room = nd.DurableObjectNamespace("room", class_name="Room", protect=False)
+    nd.Worker("host", script=CLASS, name="host", bindings={"ROOM": room})
+
+
+@pytest.fixture
+def hosted(session: Session) -> Session:
+    """Open the session with one more Worker, the host of a namespace; all are read."""
+    declare_room()
+    session.deploy(session.plan())
+    session.plan()
+    return session
+
+
+def outside(session: Session, name: str, *bindings: dict[str, str]) -> None:
+    """Upload a Worker as another tool does, which this session knows nothing of."""
+    to = session._run(session._connect())
+    metadata = {"main_module": "m.js", "compatibility_date": "2026-01-01", "bindings": list(bindings)}
+    answer = httpx.put(
+        f"{to.base_url}/accounts/{to.account_id}/workers/scripts/{name}",
+        headers={"Authorization": f"Bearer {to.token.reveal()}"},
+        data={"metadata": json.dumps(metadata)},
+        files={"m.js": ("m.js", "export default { fetch() {} }", "application/javascript+module")},
+    )
+    assert answer.status_code == 200, answer.text
+
+
+ROOM = {"type": "durable_object_namespace", "name": "ROOM", "class_name": "Room", "script_name": "host"}
+CALL = {"type": "service", "name": "CALL", "service": "host"}
+
+
+def settings_read(sent: list[str]) -> list[str]:
+    """Return the scripts whose settings were asked for."""
+    return sorted(line.split("/")[1] for line in sent if line.endswith("/settings"))
+
+
+def destroying(session: Session, sent: list[str], *ids: str) -> Plan:
+    """Plan a destruction, and note what is asked of the API for it."""
     sent.clear()
-    plan = session.destroy("w1")
-    assert not_read(plan) == []
-    assert sum(line.endswith("/settings") for line in sent) == len(NAMES)
+    return session.destroy(*ids)
+
+
+def test_a_destruction_costs_the_lists_and_what_is_destroyed(session: Session, sent: list[str]) -> None:
+    """Issue 13.2: of N Workers the one that is destroyed is read, and the two oldest; the lists name who binds it."""
+    for number in range(3):
+        outside(session, f"theirs-{number}")
+    planned(session, sent)
+    plan = destroying(session, sent, "w1")
+    assert [type(step).__name__ for step in plan.steps] == ["DeleteScript"]
+    assert not plan.warnings
+    assert "w1" in settings_read(sent)
+    assert len(settings_read(sent)) <= 3
+    assert len(sent) <= LISTS + 3 * 4
+    assert "not read again (--refresh)" in not_read(plan)[0]
+    assert not not_read(session.destroy("w1", refresh=True))
+
+
+def test_a_plan_that_destroys_looks_once(hosted: Session, sent: list[str]) -> None:
+    """Issue 13.2: the plan is built again with the counted objects, and the lists are read once for both."""
+    plan = destroying(hosted, sent, "host")
+    assert [consent.objects for consent in plan.consents] == [0]
+    assert sent.count("GET scripts") == sent.count("GET workers") == sent.count("GET durable_objects/namespaces") == 1
+
+
+@pytest.mark.parametrize(("binding", "subject"), [(ROOM, "room"), (CALL, "host")], ids=["namespace", "service"])
+def test_whoever_binds_what_is_destroyed_is_named_by_the_lists(
+    hosted: Session, sent: list[str], binding: dict[str, str], subject: str
+) -> None:
+    """A Worker of another tool that binds what is destroyed is named with its binding, and no other one is read."""
+    outside(hosted, "theirs", binding)
+    outside(hosted, "bystander")
+    plan = destroying(hosted, sent, "host")
+    (refusal,) = plan.refusals
+    assert (refusal.code, refusal.subject) == ("still-bound", subject)
+    assert f"{binding['name']} of theirs (live)" in refusal.message
+    assert "theirs" in settings_read(sent)
+    assert "bystander" not in settings_read(sent)
+
+
+@pytest.mark.parametrize("answer", ["refused", "without references", "of another form"])
+def test_where_the_lists_do_not_name_binders_everybody_is_read(
+    hosted: Session, sent: list[str], monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    """What cannot be told from the lists is read: no binder is missed where the newer list says less, or nothing."""
+    outside(hosted, "theirs", ROOM)
+    outside(hosted, "bystander")
+    _answer_workers(monkeypatch, answer)
+    plan = destroying(hosted, sent, "host")
+    assert "ROOM of theirs (live)" in plan.refusals[0].message
+    assert {"theirs", "bystander"} <= set(settings_read(sent))
+    # One request tells what a Worker binds; nothing else of it is read.
+    assert sum("bystander" in line for line in sent) == 1
+
+
+def _answer_workers(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """Let the list of Workers be refused, or say less than is documented; every other request is the real one."""
+    send = httpx.AsyncHTTPTransport.handle_async_request
+
+    async def changed(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        response = await send(self, request)
+        if not request.url.path.endswith("/workers/workers"):
+            return response
+        if how == "refused":
+            body: dict[str, object] = {"success": False, "errors": [{"code": 10000, "message": "no"}], "result": None}
+            return httpx.Response(403, json=body)
+        listed = json.loads(await response.aread())
+        for item in listed["result"]:
+            if how == "without references":
+                del item["references"]
+            else:
+                item["references"]["durable_objects"] = [{"namespace_id": "f" * 32}]
+        return httpx.Response(200, json=listed)
+
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", changed)
+
+
+def test_a_binder_that_only_the_list_names_is_a_binder(
+    hosted: Session, sent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the list names a Worker and its settings show no such binding, nothing is destroyed all the same."""
+    outside(hosted, "theirs", ROOM)
+    send = httpx.AsyncHTTPTransport.handle_async_request
+
+    async def silent(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        response = await send(self, request)
+        if not request.url.path.endswith("/theirs/settings"):
+            return response
+        settings = json.loads(await response.aread())
+        return httpx.Response(200, json={**settings, "result": {**settings["result"], "bindings": []}})
+
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", silent)
+    plan = destroying(hosted, sent, "host")
+    assert plan.refusals[0].code == "still-bound"
+    assert "Worker theirs (listed)" in plan.refusals[0].message
+    assert plan.empty

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from notebook_do.cloudflare.answer import retry_after
+from notebook_do.cloudflare.retry import RATE_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,20 +92,20 @@ class Rate:
     def _wait(self, now: float) -> tuple[float, str] | None:
         """Say for how long nothing may be sent, and why."""
         if now < self._refused_until:
-            return self._refused_until - now, "the API refused a request (429) and asks for that"
+            return self._refused_until - now, f"{RATE_LIMIT}, which refused a request (429) and asks for that"
         for window in self._windows.values():
             if now >= window.ends:
                 self._is_known = False
             elif window.is_spent:
                 rest = f"{max(0, window.left):,} of {window.quota:,} requests"
-                return window.ends - now, f"the last {rest} are left to what else you do"
+                return window.ends - now, f"{RATE_LIMIT}: the last {rest} are left to what else you do"
         if self._windows or not self._is_known:
             return None
         while self._sent and self._sent[0] <= now - RATE_SECONDS:
             self._sent.popleft()
         if len(self._sent) < RATE_REQUESTS:
             return None
-        why = f"to stay at {RATE_REQUESTS} requests in {RATE_SECONDS / 60:.0f} minutes"
+        why = f"{RATE_LIMIT}, to stay at {RATE_REQUESTS} requests in {RATE_SECONDS / 60:.0f} minutes"
         return self._sent[0] + RATE_SECONDS - now, why
 
 

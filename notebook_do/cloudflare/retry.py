@@ -28,6 +28,8 @@ LONGEST_WAIT = 300.0
 """Seconds; whoever exceeds Cloudflare's limit is blocked for 5 minutes, so that no longer wait can be worth it."""
 _ASK_AGAIN = frozenset({408, 409, 425, 429})
 """4xx that speak of this moment and not of the request: they prove nothing about a mutation."""
+RATE_LIMIT = "Cloudflare's rate limit"
+"""The first words of every wait that is due to it."""
 _UNKNOWN = 10013
 """`workers.api.error.unknown`: Cloudflare's word for a failure of its own that passes, whatever the status."""
 _TICK, _SHORT = 0.1, 0.01
@@ -91,7 +93,8 @@ class Pace:
                 if attempt == self.attempts or not is_transient(error) or waited + pause > self.longest:
                     raise
                 reason = str(error.status) if isinstance(error, ApiError) else "no answer"
-            await self.wait(pause, f"asking again, attempt {attempt + 1} of {self.attempts} ({reason})")
+            why = f"{RATE_LIMIT}, " if reason == "429" else ""
+            await self.wait(pause, f"{why}asking again, attempt {attempt + 1} of {self.attempts} ({reason})")
             waited += pause
         raise AssertionError("unreachable")
 
@@ -107,7 +110,7 @@ class Pace:
             self._end_if_cancelled(why)
             if (whole := math.ceil(left)) != shown:
                 shown = whole
-                self.emit(f"waiting {whole} s: {why}")
+                self.emit(f"waits {whole} s: {why}")
             await self.sleep(min(_TICK, left))  # in ticks: nothing wakes a sleep when Cancel is pressed
 
     async def tick(self, why: str = "for the answer before") -> None:

@@ -128,6 +128,31 @@ def decode_deployments(deployments: list[Any]) -> tuple[ObservedDeployment, ...]
     )
 
 
+def decode_listed_binders(worker: Mapping[str, Any]) -> ObservedBinders | None:
+    """Return who binds a Worker and its namespaces, as its item in the list of Workers says.
+
+    `references` is required there by Cloudflare's OpenAPI document: `durable_objects` are the "other Workers that
+    reference Durable Object classes implemented by the Worker", `workers` those "using service bindings". None where
+    it is not of that form, down to the last item: then it says nothing.
+    """
+    references = worker.get("references")
+    if not isinstance(references, dict):
+        return None
+    objects, callers = references.get("durable_objects"), references.get("workers")
+    if not _all_have(objects, "namespace_id", "worker_name") or not _all_have(callers, "name"):
+        return None
+    return ObservedBinders(
+        pairs=tuple(sorted({(NamespaceId(item["namespace_id"]), item["worker_name"]) for item in objects_in(objects)})),
+        callers=tuple(sorted({item["name"] for item in objects_in(callers)})),
+    )
+
+
+def _all_have(items: Any, *keys: str) -> bool:
+    """Say whether this is a list of objects that all have these texts."""
+    found = objects_in(items)
+    return isinstance(items, list) and len(found) == len(items) and all(text_in(i, key) for i in found for key in keys)
+
+
 def decode_binders(references: dict[str, Any]) -> ObservedBinders:
     """Return who binds the namespaces of a script, from what refers to it.
 

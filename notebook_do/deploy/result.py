@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from notebook_do.model.steps import Step
     from notebook_do.plan.plan import Plan
 
-EventKind = Literal["step", "done", "failed", "waiting", "finished"]
+EventKind = Literal["step", "done", "failed", "waiting", "finished", "reading"]
 
 Ending = Literal["done", "not done", "uncertain", "not known yet"]
 """How a step ended. `not known yet`: it was sent by a deploy that was interrupted, and may still be carried out."""
@@ -35,12 +36,20 @@ _ABSENT_QUEUE = 11000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something happened to step `index` (from 1) of `total`; `finished` is the last one, with index `total`."""
+    """Something happened to step `index` (from 1) of `total`; `finished` is the last one, with index `total`.
+
+    Of a plan: it is `reading`, and `index` of `total` Workers are read, or it is `waiting`.
+    """
 
     kind: EventKind
     index: int
     total: int
     text: str
+
+
+Emit = Callable[[Event], None] | None
+Cancel = Callable[[], bool] | None
+"""What may be given to a plan or a deploy: who is told what happens, and who says that it is to stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

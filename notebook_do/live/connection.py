@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.cloudflare.rate import Rate
+    from notebook_do.cloudflare.retry import Pace
     from notebook_do.credentials.token import Token
     from notebook_do.local.process.launch import LocalTarget
     from notebook_do.model import Target
@@ -45,17 +46,17 @@ class Connection:
     makes_resources: bool = False
     """Whether KV, R2, D1 and queues that nobody made begin with their first use: a local Cloudflare, not strict."""
 
-    def client(self) -> Client:
+    def client(self, pace: Pace | None = None) -> Client:
         """Open an API client, to be used with `async with`: one for each operation, so none outlives its loop."""
         from notebook_do.cloudflare.client import Client
 
-        return Client(self.base_url, self.account_id, self.token, origin=self.origin, rate=self.rate)
+        return Client(self.base_url, self.account_id, self.token, origin=self.origin, rate=self.rate, pace=pace)
 
-    async def notes(self, plan: Plan) -> tuple[str, ...]:
+    async def notes(self, plan: Plan, pace: Pace | None = None) -> tuple[str, ...]:
         """Return what is good to know of a plan's changes on this target, a sentence each."""
         if not self.makes_resources:
             return ()
-        async with self.client() as client:
+        async with self.client(pace) as client:
             return await _first_uses(client, plan)
 
     async def url(self, script_name: str) -> str | None:

@@ -7,23 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from notebook_do.cloudflare import wire
-from notebook_do.cloudflare.answer import named, objects_in
+from notebook_do.cloudflare.answer import named, objects_in, text_in
 from notebook_do.cloudflare.settings import (
     decode_binders,
     decode_carried,
     decode_deployments,
+    decode_listed_binders,
     decode_options,
     decode_split,
 )
 from notebook_do.cloudflare.triggers import read_triggers
 from notebook_do.errors import ApiError, CommandError
 from notebook_do.model import Observed, ObservedBinders
-from notebook_do.plan.plan import canonical
+from notebook_do.model.plain import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine, Iterable
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from notebook_do.model import NamespaceId, ObservedNamespace, ObservedObject, ObservedScript, Trigger
 
 T = TypeVar("T")
+Progress = Callable[[int, int], None]
+"""Told that so many, of so many, are read."""
 AT_ONCE = 4
 """How many scripts or namespaces are read at once."""
 MOST_COUNTED = 1000
@@ -47,6 +52,7 @@ class Lists:
     """What the account's two lists say of its scripts, by name."""
 
     scripts: dict[str, ObservedScript]
+    """With `binders` where the list of Workers tells them."""
     digests: dict[str, str]
     """Equal where both lists say the same of a script as before."""
 
@@ -54,9 +60,11 @@ class Lists:
 async def read_lists(client: Client) -> Lists:
     """Read the list of scripts and the list of Workers: one request, and one for every hundred Workers."""
     items, workers = await _all((client.list_scripts(), _listed_workers(client)))
-    beside = {worker.get("name"): worker for worker in objects_in(workers)}
+    beside = {name: worker for worker in objects_in(workers) if (name := text_in(worker, "name"))}
     digests = {name: _digest(item, beside.get(name)) for item in items if (name := named(item, "id", "a script"))}
-    return Lists(scripts=_by_name(items), digests=digests)
+    told = {name: decode_listed_binders(worker) for name, worker in beside.items()}
+    scripts = {name: replace(s, binders=told.get(name)) for name, s in _by_name(items).items()}
+    return Lists(scripts=scripts, digests=digests)
 
 
 async def _listed_workers(client: Client) -> list[Any]:
@@ -80,12 +88,14 @@ async def observe(  # noqa: PLR0913 - what is read, by kind
     namespaces: bool = True,
     objects_of: Iterable[NamespaceId] = (),
     triggers: Iterable[Trigger] = (),
+    progress: Progress = lambda *_: None,
 ) -> Observed:
     """Read the script list and the namespace list: two requests, or one while the account has no script.
 
     Without `namespaces` only the script list is read. With `settings`, of `scripts` (None: of all) bindings,
     compatibility, address, cron triggers and a split deployment are read too, four requests each; of the namespaces in
-    `objects_of` the number of objects that hold data; of `triggers` who holds each. `lists` are not read again.
+    `objects_of` the number of objects that hold data; of `triggers` who holds each. `lists` are not read again;
+    `progress` is told how many of the scripts are read.
     """
     # Scripts first: namespaces belong to scripts, so an account without any needs no second request.
     live = await observe_scripts(client) if lists is None else lists.scripts
@@ -97,17 +107,39 @@ async def observe(  # noqa: PLR0913 - what is read, by kind
         namespaces=tuple(listed.values()),
     )
     if settings:
-        observed = await with_settings(client, observed, frozenset(live if scripts is None else scripts))
+        observed = await with_settings(client, observed, frozenset(live if scripts is None else scripts), progress)
     observed = await with_counts(client, observed, frozenset(objects_of))
     wanted = tuple(triggers)
     return replace(observed, triggers=await read_triggers(client, wanted) if wanted else ())
 
 
-async def with_settings(client: Client, observed: Observed, scripts: Collection[str]) -> Observed:
-    """Read of `scripts` what their list does not have, as `observe` does with `settings`."""
+async def with_settings(
+    client: Client, observed: Observed, scripts: Collection[str], progress: Progress = lambda *_: None
+) -> Observed:
+    """Read of `scripts` what their list does not have, as `observe` does with `settings`; tell of each that is read."""
     limit = asyncio.Semaphore(AT_ONCE)
-    read = (_with_settings(client, s, limit) if s.name in scripts else _as_is(s) for s in observed.scripts)
+    wanted, done = frozenset(scripts) & {s.name for s in observed.scripts}, count(1)
+
+    async def read(script: ObservedScript) -> ObservedScript:
+        found = await _with_settings(client, script, limit)
+        progress(next(done), len(wanted))
+        return found
+
+    each = (read(s) if s.name in wanted else _as_is(s) for s in observed.scripts)
+    return replace(observed, scripts=await _all(each))
+
+
+async def with_bindings(client: Client, observed: Observed, scripts: Collection[str]) -> Observed:
+    """Read of `scripts` what they bind, and nothing else: one request each."""
+    limit = asyncio.Semaphore(AT_ONCE)
+    read = (_with_bindings(client, s, limit) if s.name in scripts else _as_is(s) for s in observed.scripts)
     return replace(observed, scripts=await _all(read))
+
+
+async def _with_bindings(client: Client, script: ObservedScript, limit: asyncio.Semaphore) -> ObservedScript:
+    async with limit:
+        bindings, _, _ = wire.decode_settings(await client.script_settings(script.name), script.name)
+    return replace(script, bindings=bindings)
 
 
 async def with_counts(client: Client, observed: Observed, namespaces: Collection[NamespaceId]) -> Observed:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from notebook_do.model.plain import canonical, plain
 from notebook_do.model.steps import SetMark, Upload
 from notebook_do.plan.namespaces.marks import op_of
-from notebook_do.plan.plan import canonical, plain
 from notebook_do.state.observations import Observation
 
 if TYPE_CHECKING:
@@ -108,16 +109,12 @@ def _script(step: Step) -> str:
 
 
 def told(left_out: Mapping[str, str], at: str) -> tuple[str, ...]:
-    """Return the line that says what a plan did not read again; nothing where it read everything."""
+    """Return the line that says what a plan did not read again; nothing where it read everything.
+
+    Of such a Worker only an upload would have shown in the lists: its settings, secrets, cron triggers, address and
+    deployments count as not read.
+    """
     if not left_out:
         return ()
-    many, since = f"{len(left_out):,} Worker{'s' * (len(left_out) > 1)}", _clock(min(left_out.values()))
-    line = (
-        f"Read {_clock(at)}; {many} not read again (last at {since}): no upload of them is listed since, but their "
-        "settings, secrets, cron triggers and addresses may have been changed elsewhere. --refresh reads all."
-    )
-    return (line,)
-
-
-def _clock(at: str) -> str:
-    return f"{at[:10]} {at[11:16]} UTC"
+    many = f"{len(left_out):,} Worker{'s' * (len(left_out) > 1)}"
+    return (f"Read {datetime.fromisoformat(at).astimezone():%H:%M}; {many} not read again (--refresh).",)

@@ -13,6 +13,7 @@ from notebook_do.declare.cell import parse_cell
 from notebook_do.display import Table
 from notebook_do.errors import CommandError, CredentialError
 from notebook_do.notebook import deploying, exploring, verbs
+from notebook_do.notebook.shells import watching
 from notebook_do.notebook.views.blocks import Code, Header, Item, Items, Line, Tone
 from notebook_do.notebook.views.documents import Declared, View, hints
 from notebook_do.sessions.opening import current, prepared, use
@@ -83,13 +84,14 @@ def show(call: Call) -> Shown:
 
 def plan(call: Call) -> Shown:
     """Make a plan. Reads only."""
-    return current().plan(refresh=call.options.refresh)
+    return current().plan(refresh=call.options.refresh, emit=watching(call))
 
 
 def deploy(call: Call) -> Shown | None:
     """Offer the plan for deploying, or send the approved one."""
     opened = current()
-    return deploying.offer(call, opened, opened.plan(refresh=call.options.refresh), call.again())
+    planned = opened.plan(refresh=call.options.refresh, emit=watching(call))
+    return deploying.offer(call, opened, planned, call.again())
 
 
 def destroy(call: Call) -> Shown | None:
@@ -101,7 +103,8 @@ def destroy(call: Call) -> Shown | None:
     if unknown := next((i for i in ids if i not in known), None):
         hint = verbs.did_you_mean(unknown, known) or f"; known: {', '.join(sorted(known)) or 'none'}."
         raise CommandError(f'%durable destroy: no Worker or namespace "{unknown}"{hint}')
-    return deploying.offer(call, opened, opened.destroy(*ids), call.again(*ids))
+    planned = opened.plan(ids, refresh=call.options.refresh, emit=watching(call))
+    return deploying.offer(call, opened, planned, call.again(*ids))
 
 
 def rm(call: Call) -> Shown:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Literal
 
+from notebook_do.display import clean
 from notebook_do.notebook.views import documents as views
 from notebook_do.notebook.views.blocks import Line, Tone
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from notebook_do.deploy.result import Event
+    from notebook_do.notebook.parsing import Call
 
 
 Shell = Literal["notebook", "terminal", "headless"]
@@ -88,18 +92,84 @@ class DeployLine:
     """
 
     def __init__(self, ip: Any, start: str) -> None:
-        self._line, self._wait = LiveLine(ip), ""
+        self._line, self._wait, self._how = LiveLine(ip), "", how_to_stop(ip)
         self._line.show(start, last=True)
 
     def __call__(self, event: Event) -> None:
         """Show one event of the deploy."""
         wait = event.text.partition(": ")[2] if event.kind == "waiting" else ""
         begins, self._wait = wait not in {"", self._wait}, wait
-        self._line.show(event_text(event), event_tone(event), last=begins or event.kind == "failed")
+        text = f"{event_text(event)} ({self._how})" if wait else event_text(event)
+        self._line.show(text, event_tone(event), last=begins or event.kind == "failed")
 
     def end(self, text: str, tone: Tone) -> None:
         """Leave the last word."""
         self._line.show(text, tone, last=True)
+
+
+class ReadingLine:
+    """Shows how far a plan has read, and what it waits for, in one line that is gone when the plan is there.
+
+    In a notebook that a person has open, and on a terminal (stderr: what is printed is the plan). A file gets nothing,
+    but that a log of a run without a terminal says once that it waits.
+    """
+
+    def __init__(self) -> None:
+        ipython = sys.modules.get("IPython")
+        self._ip = ipython.get_ipython() if ipython is not None else None
+        self._shell = shell_of(self._ip)
+        self._handle: Any = None
+        self._wait = ""
+
+    def __call__(self, event: Event) -> None:
+        """Show one event of the plan."""
+        text = plan_event_text(event, how_to_stop(self._ip))
+        if self._shell == "notebook":
+            self._put({"text/plain": text})
+        elif getattr(self._ip, "kernel", None) is None and sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{clean(text)}")
+            sys.stderr.flush()
+        elif event.kind == "waiting" and (why := event.text.partition(": ")[2]) != self._wait:
+            self._wait = why
+            sys.stderr.write(f"{clean(text)}\n")
+
+    def end(self) -> None:
+        """Take the line away."""
+        if self._handle is not None:
+            self._put({"text/plain": ""})
+        elif getattr(self._ip, "kernel", None) is None and sys.stderr.isatty():
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+    def _put(self, data: dict[str, str]) -> None:
+        from IPython.display import DisplayHandle
+
+        if self._handle is None:
+            self._handle = DisplayHandle()  # type: ignore[no-untyped-call]
+            self._handle.display(data, raw=True)
+        else:
+            self._handle.update(data, raw=True)
+
+
+def watching(call: Call) -> Callable[[Event], None] | None:
+    """Return what a plan tells of its reading and waits; None lets it show a line, where a person looks.
+
+    With `--quiet` nothing is shown, and with `--json` nothing beside the JSON, which in a kernel is an output too.
+    """
+    in_cell = getattr(call.ip, "kernel", None) is not None
+    return (lambda _: None) if call.options.quiet or (call.options.json and in_cell) else None
+
+
+def how_to_stop(ip: Any) -> str:
+    """Return how a person ends what a cell or a command does."""
+    return "interrupt the kernel to stop" if getattr(ip, "kernel", None) is not None else "Ctrl-C stops it"
+
+
+def plan_event_text(event: Event, how: str) -> str:
+    """Return one event of a plan in words."""
+    if event.kind == "waiting":
+        return f"The plan {event.text} ({how})"
+    return f"Reading: {event.index:,} of {event.total:,} Workers"
 
 
 def event_text(event: Event) -> str:

@@ -133,6 +133,7 @@ VERBS = (
         own=(
             Option(name="ids", value="WORKER|ID", many=True, required=True, knows="declared", help="what to delete"),
             *_APPROVE,
+            _REFRESH,
         ),
         example="%durable destroy my-worker",
     ),

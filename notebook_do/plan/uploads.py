@@ -24,8 +24,7 @@ from notebook_do.model import (
 from notebook_do.model.states import KEPT
 from notebook_do.model.steps import SetMark, SetSchedules, SetUrl, Upload
 from notebook_do.plan.namespaces.marks import Entry, entry_of, marked_tags, read_mark, write_mark
-from notebook_do.plan.namespaces.moves import TEMPORARY, with_exports
-from notebook_do.plan.namespaces.schedule import created_by
+from notebook_do.plan.namespaces.moves import TEMPORARY, created_by, with_exports
 from notebook_do.plan.sentences import say
 from notebook_do.plan.workers.bindings import named_secrets
 from notebook_do.plan.workers.diff import keeps_assets

@@ -10,13 +10,20 @@ from notebook_do.plan.build import build_plan
 from notebook_do.state.observations import Observations
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from notebook_do.cloudflare.client import Client
+    from notebook_do.cloudflare.retry import Pace
+    from notebook_do.deploy.result import Event
     from notebook_do.live.connection import Connection
-    from notebook_do.model import Desired, Recorded, Target
+    from notebook_do.model import Desired, Observed, Recorded, Target
     from notebook_do.model.states import SecretReading
     from notebook_do.plan.plan import Plan
     from notebook_do.state.file import StateFile
+
+
+_MANY = 20
+"""A plan that reads more Workers in full than these shows how far it is, as one that reads all does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,25 +39,70 @@ class Comparison:
     refresh: bool = False
 
 
-async def compare(connection: Connection, given: Comparison, state: StateFile) -> tuple[Plan, frozenset[str]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """Who looks on while a plan is made: `pace` shows and ends waits, `read` is told how many Workers are read."""
+
+    pace: Pace
+    read: Callable[[int, int], None]
+
+
+def watched(emit: Callable[[Event], None], cancel: Callable[[], bool]) -> Watch:
+    """Return how a plan tells of its waits and its reading, and learns that it is to end."""
+    from notebook_do.cloudflare.retry import Pace
+    from notebook_do.deploy.result import Event
+
+    return Watch(
+        pace=Pace(emit=lambda text: emit(Event(kind="waiting", index=0, total=0, text=text)), cancel=cancel),
+        read=lambda done, total: emit(Event(kind="reading", index=done, total=total, text="")),
+    )
+
+
+async def compare(
+    connection: Connection, given: Comparison, state: StateFile, watch: Watch
+) -> tuple[Plan, frozenset[str]]:
     """Read what is live and return the plan, and the names of all scripts of the account.
 
     Two lists tell which scripts have to be read in full; of a script that a step of the plan is about, everything is
     read before the step is shown.
     """
-    from notebook_do.live.observe import observe, read_lists, with_binders, with_counts, with_settings
-    from notebook_do.live.unread import Unread, concerned, declared_digests, told
+    from notebook_do.live.observe import observe, read_lists
+    from notebook_do.live.unread import Unread, declared_digests, told
     from notebook_do.plan.facts import scripts_concerned
-    from notebook_do.plan.workers.lifecycle import binders_asked
     from notebook_do.plan.workers.triggers import triggers_concerned
+
+    desired, recorded = given.desired, given.recorded
+    observations = Observations(state.path.with_name("observations.json"))
+    declared, noted = declared_digests(desired, given.readings), observations.load()
+    async with connection.client(watch.pace) as client:
+        lists = await read_lists(client)
+        known = Unread(noted=noted, declared=declared, lists=lists)
+        unread = {} if given.refresh else known.unchanged(recorded)
+        wanted = scripts_concerned(desired, recorded) - unread.keys()
+        observed = await observe(
+            client,
+            lists=lists,
+            scripts=wanted,
+            settings=True,
+            triggers=triggers_concerned(desired, recorded),
+            progress=watch.read if given.refresh or len(wanted) > _MANY else lambda *_: None,
+        )
+        looking = _Looking(client, given, planned_by(given, state), observed, unread)
+        plan = await looking.plan()
+    if (found := known.after_plan(looking.unread, plan, recorded, given.at)) != noted:
+        observations.save(found)
+    return replace(plan, notes=(*plan.notes, *told(looking.unread, given.at))), frozenset(lists.scripts)
+
+
+def planned_by(given: Comparison, state: StateFile) -> Callable[[Observed], Plan]:
+    """Return what makes the plan of a comparison out of what is live."""
     from notebook_do.state.journal import Journal
     from notebook_do.toolchain import NEWEST_COMPATIBILITY_DATE
 
-    desired, recorded = given.desired, given.recorded
-    planned = partial(
+    return partial(
         build_plan,
-        desired,
-        recorded,
+        given.desired,
+        given.recorded,
         target=given.target,
         default_compatibility_date=NEWEST_COMPATIBILITY_DATE,
         secret_readings=given.readings,
@@ -58,27 +110,47 @@ async def compare(connection: Connection, given: Comparison, state: StateFile) -
         # A script that carries one of these tags was uploaded by us, even if its answer never came.
         own=frozenset(attempt.intent.op for attempt in Journal(state.journal_path).attempts()),
     )
-    observations = Observations(state.path.with_name("observations.json"))
-    declared, noted = declared_digests(desired, given.readings), observations.load()
-    async with connection.client() as client:
-        lists = await read_lists(client)
-        known = Unread(noted=noted, declared=declared, lists=lists)
-        # Who binds what is to be destroyed must be named, and may be any script of the account.
-        unread = {} if desired.destroy or given.refresh else known.unchanged(recorded)
-        scripts = None if desired.destroy else scripts_concerned(desired, recorded) - unread.keys()
-        triggers = triggers_concerned(desired, recorded)
-        observed = await observe(client, lists=lists, scripts=scripts, settings=True, triggers=triggers)
-        plan = planned(observed)
-        while needed := concerned(plan) & unread.keys():
-            unread = {name: since for name, since in unread.items() if name not in needed}
-            observed = await with_settings(client, observed, needed)
-            plan = planned(observed)
+
+
+@dataclass(slots=True)
+class _Looking:
+    """One observation, which grows by what the plan that is made of it turns out to rest on."""
+
+    client: Client
+    given: Comparison
+    planned: Callable[[Observed], Plan]
+    observed: Observed
+    unread: dict[str, str]
+    """The scripts that were not read again, with the time at which each was read."""
+
+    async def plan(self) -> Plan:
+        """Return the plan, once everything is read that it rests on."""
+        from notebook_do.live.observe import with_binders, with_counts
+        from notebook_do.plan.workers.lifecycle import binders_asked
+
+        plan = await self._settled()
         if plan.consents:  # what would be lost is counted before it is asked for
-            observed = await with_counts(client, observed, {c.namespace_id for c in plan.consents})
-            plan = planned(observed)
-        # Only where a class is renamed or moved: it is one request more for each such script.
-        if asked := binders_asked(plan, desired, recorded, observed):
-            plan = planned(await with_binders(client, observed, asked))
-    if (found := known.after_plan(unread, plan, recorded, given.at)) != noted:
-        observations.save(found)
-    return replace(plan, notes=(*plan.notes, *told(unread, given.at))), frozenset(lists.scripts)
+            ids = {c.namespace_id for c in plan.consents}
+            self.observed = await with_counts(self.client, self.observed, ids)
+            plan = self.planned(self.observed)
+        # Only where a class is renamed or moved, and no list told it: one request more for each such script.
+        if asked := binders_asked(plan, self.given.desired, self.given.recorded, self.observed):
+            plan = self.planned(await with_binders(self.client, self.observed, asked))
+        return plan
+
+    async def _settled(self) -> Plan:
+        """Plan, and read what a step is about or may still bind what is destroyed, until nothing of it is unread."""
+        from notebook_do.live.observe import with_bindings, with_settings
+        from notebook_do.live.unread import concerned
+        from notebook_do.plan.namespaces.destroy import binders_to_read
+
+        while True:
+            plan = self.planned(self.observed)
+            binders = binders_to_read(plan, self.observed)
+            if needed := (concerned(plan) | binders) & self.unread.keys():
+                self.unread = {name: since for name, since in self.unread.items() if name not in needed}
+                self.observed = await with_settings(self.client, self.observed, needed)
+            elif binders:
+                self.observed = await with_bindings(self.client, self.observed, binders)
+            else:
+                return plan

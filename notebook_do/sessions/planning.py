@@ -26,12 +26,14 @@ from notebook_do.sources.bundle import reader
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 
+    from notebook_do.cloudflare.retry import Pace
     from notebook_do.credentials.token import Sealed
     from notebook_do.declare.catalog import Catalog
     from notebook_do.deploy.result import Caller, DeployResult, Event
     from notebook_do.live.connection import Connection
     from notebook_do.model import Desired, Recorded, Target
     from notebook_do.model.states import SecretReading
+    from notebook_do.sessions.comparing import Watch
     from notebook_do.state.file import StateFile
 
 
@@ -74,14 +76,16 @@ class Planning:
 
     # --- make
 
-    async def make(self, connection: Connection, destroy: tuple[str, ...], *, refresh: bool = False) -> Plan:
+    async def make(
+        self, connection: Connection, destroy: tuple[str, ...], watch: Watch, *, refresh: bool = False
+    ) -> Plan:
         """Compare declared, recorded and live, and keep the plan as it is shown. Reads only; all of it to `refresh`.
 
         What became of an interrupted deploy is found out first: its records are part of what is compared.
         """
         self.ask_missing()
         # Before the state is read: recovering writes into it what the interrupted deploy had done.
-        found, undecided = await self._recover(connection)
+        found, undecided = await self._recover(connection, watch.pace)
         recorded = self.state.load(account_id=connection.account_id, api_origin=connection.origin)
         desired = self.desired(destroy)
         readings = self.secrets.secret_readings(desired, recorded.lineage, self.secrets.vault())
@@ -94,21 +98,21 @@ class Planning:
             at=datetime.now(UTC).isoformat(timespec="milliseconds"),  # plans of one second are told apart
             refresh=refresh,
         )
-        plan, self.live = await compare(connection, given, self.state)
+        plan, self.live = await compare(connection, given, self.state, watch)
         warnings = (*found, *self._shared(), *connection.cautions, *self.catalog.left_over(), *plan.warnings)
-        plan = replace(plan, warnings=warnings, notes=(*plan.notes, *await connection.notes(plan)))
+        plan = replace(plan, warnings=warnings, notes=(*plan.notes, *await connection.notes(plan, watch.pace)))
         # By digest, and not the last one only: an approval names the plan that was read.
         self._shown[plan.digest] = _Shown(plan=deepcopy(plan), made_of=given)
         return plan
 
-    async def _recover(self, connection: Connection) -> tuple[tuple[str, ...], dict[str, str]]:
+    async def _recover(self, connection: Connection, pace: Pace) -> tuple[tuple[str, ...], dict[str, str]]:
         """Return what became of a deploy that was interrupted, and by script what is not known yet.
 
         Sends nothing when none was interrupted.
         """
         from notebook_do.deploy.recover import recover, undecided
 
-        async with connection.client() as client:
+        async with connection.client(pace) as client:
             found = await recover(client=client, state=self.state)
         return tuple(f"{o.text}: {o.detail}" for o in found if o.status != "not known yet"), undecided(found)
 

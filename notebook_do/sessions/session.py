@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from notebook_do.bridge import bridge
 from notebook_do.cloudflare import refusing
 from notebook_do.declare.catalog import Catalog
-from notebook_do.display import Table, frame, selected, shortened
-from notebook_do.errors import CommandError, DurableError, StalePlan
+from notebook_do.display import Passing, Table, frame, selected, shortened
+from notebook_do.errors import CommandError, DurableError, Interrupted, StalePlan
 from notebook_do.live import objects as explore
 from notebook_do.live.connection import Connecting
 from notebook_do.live.inventory import more_objects, namespace_rows, state_rows, status_of, worker_rows
 from notebook_do.sessions import exchanging
+from notebook_do.sessions.comparing import watched
 from notebook_do.sessions.planning import Planning, with_addresses
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import httpx
     import pandas as pd
 
-    from notebook_do.deploy.result import DeployResult, Event
+    from notebook_do.deploy.result import Cancel, DeployResult, Emit
     from notebook_do.display import Shown
     from notebook_do.interchange.cells import Imported
     from notebook_do.interchange.exporting import GivenAssets
@@ -84,35 +85,39 @@ class Session:
 
     # --- plan: reads only
 
-    async def aplan(self, destroy: Iterable[str] = (), *, refresh: bool = False) -> Plan:
+    async def aplan(
+        self, destroy: Iterable[str] = (), *, refresh: bool = False, emit: Emit = None, cancel: Cancel = None
+    ) -> Plan:
         """Compare declared, recorded and live, and say what a deploy would do. Reads only.
 
-        A Worker of which the account's lists show no change since it was read is not read again, which a note of the
-        plan says; `refresh` reads all.
+        A Worker of which the account's lists show no change since it was read is not read again, which a note says;
+        `refresh` reads all. `emit` is told of that and of waits (default: a line that passes); `cancel` ends a wait.
         """
-        plan = await self._planning.make(await self._connect(), tuple(destroy), refresh=refresh)
+        with Passing() as line:
+            watch = watched(emit or line, cancel or (lambda: False))
+            plan = await self._planning.make(await self._connect(), tuple(destroy), watch, refresh=refresh)
         self.live = self._planning.live
         return plan
 
-    def plan(self, destroy: Iterable[str] = (), *, refresh: bool = False) -> Plan:
+    def plan(
+        self, destroy: Iterable[str] = (), *, refresh: bool = False, emit: Emit = None, cancel: Cancel = None
+    ) -> Plan:
         """Compare declared, recorded and live, and say what a deploy would do; see `aplan`. Reads only."""
         # Asked here, on the thread of the cell: a kernel cannot ask from the bridge's thread.
         self._planning.ask_missing(again=True)
-        return self._run(self.aplan(destroy, refresh=refresh))
+        try:
+            return self._run(self.aplan(destroy, refresh=refresh, emit=emit, cancel=cancel))
+        except KeyboardInterrupt:
+            raise Interrupted("the plan was stopped; a plan sends nothing, so nothing was changed.") from None
 
-    def destroy(self, *ids: str) -> Plan:
+    def destroy(self, *ids: str, refresh: bool = False) -> Plan:
         """Plan the deletion of Workers and namespaces by id or stable ID. Deletes nothing: deploy the plan for that."""
-        return self.plan(destroy=ids)
+        return self.plan(ids, refresh=refresh)
 
     # --- deploy: the only mutation
 
     async def adeploy(
-        self,
-        plan: Plan,
-        *,
-        confirm: Collection[str] = (),
-        emit: Callable[[Event], None] | None = None,
-        cancel: Callable[[], bool] | None = None,
+        self, plan: Plan, *, confirm: Collection[str] = (), emit: Emit = None, cancel: Cancel = None
     ) -> DeployResult:
         """Send exactly `plan`, once. `confirm` holds the phrases of its consents; `cancel` is asked between steps.
 
@@ -124,7 +129,7 @@ class Session:
             try:
                 result = await self._planning.send(plan, connection, confirm=confirm, emit=emit, cancel=cancel)
             except StalePlan as stale:
-                stale.plan = await self.aplan(self._planning.asked(plan))
+                stale.plan = await self.aplan(self._planning.asked(plan), emit=emit, cancel=cancel)
                 raise
             except DurableError as stopped:
                 if stopped.result is not None and self.target == "local":  # on Cloudflare an address costs a request
@@ -133,12 +138,7 @@ class Session:
             return await with_addresses(result, connection.url, self)
 
     def deploy(
-        self,
-        plan: Plan,
-        *,
-        confirm: Collection[str] = (),
-        emit: Callable[[Event], None] | None = None,
-        cancel: Callable[[], bool] | None = None,
+        self, plan: Plan, *, confirm: Collection[str] = (), emit: Emit = None, cancel: Cancel = None
     ) -> DeployResult:
         """Send exactly `plan`, once; see `adeploy`."""
         return self._run(self.adeploy(plan, confirm=confirm, emit=emit, cancel=cancel))

@@ -111,6 +111,7 @@ def test_we_are_never_refused_whoever_asks_beside_us(busy: int, policy: bool) ->
     run(both())
     assert len(api.sent["we"]) == 2000
     assert "we" not in api.refused
+    assert any("s: Cloudflare's rate limit: the last " in line for line in shown)
     assert any("are left to what else you do" in line for line in shown)
 
 
@@ -141,7 +142,8 @@ def test_without_headers_our_own_bound_holds() -> None:
     times = api.sent["we"]
     windows = [sum(at - RATE_SECONDS < t <= at for t in times) for at in times]
     assert max(windows) == RATE_REQUESTS <= 1200 / 3
-    assert shown[0].endswith("s: to stay at 400 requests in 5 minutes")
+    assert shown[0].startswith("waits ")
+    assert shown[0].endswith("s: Cloudflare's rate limit, to stay at 400 requests in 5 minutes")
 
 
 def test_a_refusal_stops_everybody_for_as_long_as_is_asked() -> None:

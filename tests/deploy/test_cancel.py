@@ -114,7 +114,7 @@ def test_f36_the_panel_counts_down_and_goes_on(tmp_path: Path) -> None:
     session, shown = OnModel(tmp_path), list[str]()
     press(session, lambda _, html: shown.append(html))
     for left in range(7, 0, -1):
-        assert any(f": waiting {left} s: looking what became of the request" in html for html in shown), shown
+        assert any(f": waits {left} s: looking what became of the request" in html for html in shown), shown
     assert set(session.account.scripts) == {"host", "guest"}
 
 
@@ -123,7 +123,7 @@ def test_f36_cancel_in_the_panel_ends_the_wait(tmp_path: Path) -> None:
     session = OnModel(tmp_path)
 
     def cancel_at_5(panel: DeployPanel, html: str) -> None:
-        if "waiting 5 s" in html:
+        if "waits 5 s" in html:
             panel.cancel.click()
 
     before = session.clock.now
@@ -144,5 +144,5 @@ def test_f36_a_terminal_shows_each_wait_once(tmp_path: Path, capsys: pytest.Capt
     line = DeployLine(InteractiveShell(), "Deploying.")
     session.deploy(session.made, emit=line)
     told = capsys.readouterr().out.splitlines()
-    assert sum("waiting 7 s: looking what became of the request" in text for text in told) == 1
-    assert sum("waiting" in text for text in told) == 1
+    assert sum("waits 7 s: looking what became of the request" in text for text in told) == 1
+    assert sum("waits" in text for text in told) == 1

@@ -8,11 +8,14 @@ Where an answer differs from what is asserted, the deployer's assumption is wron
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import secrets
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from notebook_do.cloudflare import wire
@@ -254,5 +257,83 @@ def test_h_a_class_name_that_was_renamed_away_is_free() -> None:
         hosted = await account.hosted(name)
         assert hosted["B"] == before
         assert hosted["A"] != before
+
+    on_account(question)
+
+
+# --- (i) what a list shows of a change
+
+
+def url_of(account: Account, name: str, *parts: str) -> str:
+    """Give the path of a Worker."""
+    return account.client.path("workers", "scripts", name, *parts)
+
+
+async def patch_settings(account: Account, name: str) -> None:
+    """Change a versioned setting; the endpoint takes a form, which the client does not send."""
+    token, _ = find_token(prompt=False)
+    body = {"settings": (None, json.dumps({"limits": {"cpu_ms": 50}}), "application/json")}
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token.reveal()}"}) as http:
+        answer = await http.patch(account.client.base_url + url_of(account, name, "settings"), files=body)
+    assert answer.status_code == 200, answer.text
+
+
+async def deploy_the_version_before(account: Account, name: str) -> None:
+    """Deploy the version before the newest one."""
+    _, before, *_ = await account.client.list_of(url_of(account, name, "versions"), key="items")
+    shares = {"strategy": "percentage", "versions": [{"version_id": before["id"], "percentage": 100}]}
+    await account.client.change("POST", url_of(account, name, "deployments"), shares)
+
+
+CHANGES: dict[str, Callable[[Account, str], Awaitable[Any]]] = {
+    "upload": lambda account, name: account.upload(name, ("A",), None),
+    "deployment of another version (POST deployments)": deploy_the_version_before,
+    "versioned setting (PATCH settings)": patch_settings,
+    "tags (PATCH script-settings)": lambda account, name: account.client.set_tags(name, ("asked",)),
+    "secret (PUT secrets)": lambda account, name: account.client.change(
+        "PUT", url_of(account, name, "secrets"), {"name": "WORD", "text": "none", "type": "secret_text"}
+    ),
+    "cron triggers (PUT schedules)": lambda account, name: account.client.set_schedules(name, ("0 0 1 1 *",)),
+    "address (POST subdomain)": lambda account, name: account.client.set_script_url(name, enabled=True, previews=True),
+}
+"""One change of each kind that somebody else may make, in an order in which each is possible."""
+
+
+async def listed_times(account: Account, name: str) -> dict[str, Any]:
+    """Give the times that the two lists show of a Worker."""
+    scripts = {item["id"]: item for item in await account.client.list_scripts()}
+    workers = await account.client.list_of(account.client.path("workers", "workers"), {"per_page": 100})
+    beside = next((worker for worker in workers if worker.get("name") == name), {})
+    return {"modified_on": scripts[name].get("modified_on")} | {k: beside.get(k) for k in ("updated_on", "deployed_on")}
+
+
+async def moved_by(account: Account, name: str, make: Callable[[Account, str], Awaitable[Any]]) -> set[str]:
+    """Make a change, and give the times that it moved: the lists may lag behind, on Cloudflare by some seconds."""
+    before, moved = await listed_times(account, name), set[str]()
+    await make(account, name)
+    for wait in (0,) if "//127.0.0.1" in account.client.base_url else (0, 5, 15):
+        await asyncio.sleep(wait)
+        now = await listed_times(account, name)
+        moved |= {time for time, value in now.items() if value != before[time]}
+    return moved
+
+
+def test_i_which_changes_move_the_times_that_the_lists_show(capsys: pytest.CaptureFixture[str]) -> None:
+    """(i) An upload moves `modified_on` and `deployed_on`; which other change moves what is printed, a line each.
+
+    No document says it, and no account was asked yet. So a plan takes an upload alone for a change that the lists
+    show, and says of a Worker that it did not read again that its settings, secrets, cron triggers, address and
+    deployments were not read. Whatever moves a time here need not be said any more.
+    """
+
+    async def question(account: Account) -> None:
+        name = account.name()
+        await account.upload(name, ("A",), create("A"))
+        moved = {change: await moved_by(account, name, make) for change, make in CHANGES.items()}
+        with capsys.disabled():
+            for change, times in moved.items():
+                sys.stdout.write(f"\n{change} moves {', '.join(sorted(times)) or 'nothing'}")
+            sys.stdout.write("\n")
+        assert {"modified_on", "deployed_on"} <= moved["upload"]
 
     on_account(question)

@@ -199,6 +199,57 @@ def test_an_interrupt_ends_a_verb_and_leaves_the_session_usable(kernel: Kernel) 
     assert answers[-1]["data"]["text/plain"].startswith("200 OK")
 
 
+SPENT = """from dataclasses import replace
+import time
+import notebook_do as nd
+from notebook_do.cloudflare.rate import Rate
+
+rate, connecting = Rate(), nd.current().connecting
+told = {"ratelimit": '"default";r=0;t=600', "ratelimit-policy": '"default";q=1200;w=300'}
+rate.heed(200, told, time.monotonic())
+
+async def connect(real=connecting.connect):
+    return replace(await real(), rate=rate)
+
+connecting.connect = connect
+"""
+"""From now on the API has told this kernel that the requests of this window are spent."""
+
+
+def test_a_wait_in_a_plan_is_shown_and_an_interrupt_ends_it_with_one_line(kernel: Kernel) -> None:
+    """Issue 13.3: who waits for the rate limit, how long and how to stop it; an interrupt ends the plan at once."""
+    kernel.run(SPENT)
+    request = kernel.send("%durable plan")
+    while (message := kernel.client.get_iopub_msg(timeout=60))["msg_type"] != "display_data":
+        pass
+    text = message["content"]["data"]["text/plain"]
+    assert re.fullmatch(r"The plan waits \d+ s: Cloudflare's rate limit: .* \(interrupt the kernel to stop\)", text)
+    kernel.manager.interrupt_kernel()
+    reply = kernel.reply(request)
+    assert reply["ename"] == "Interrupted"
+    assert reply["traceback"] == [f"Interrupted: {reply['evalue']}"]
+    assert "nothing was changed" in reply["evalue"]
+    last = text
+    while message["msg_type"] != "error":
+        message = kernel.client.get_iopub_msg(timeout=60)
+        if message["msg_type"] == "update_display_data":
+            last = message["content"]["data"]["text/plain"]
+    assert last == ""
+
+
+def test_refresh_shows_how_far_it_is_where_a_person_looks_and_leaves_nothing_in_a_file(kernel: Kernel) -> None:
+    """Issue 13.2: in an open notebook a line says how many Workers are read; a run that is only saved has none."""
+    kernel.run("import notebook_do as nd\nsession = nd.current()\nresult = session.deploy(session.plan())")
+    line, _ = kernel.run("%durable plan --refresh")
+    assert line["data"]["text/plain"] == "Reading: 1 of 1 Workers"
+    (line,) = kernel.run("session.plan(refresh=True).empty or 1 / 0;")
+    assert line["data"]["text/plain"] == "Reading: 1 of 1 Workers"
+    saved = kernel.outputs(kernel.client.execute("%durable plan --refresh", allow_stdin=False))
+    assert [shown["data"]["text/plain"].split()[0] for shown in saved] == ["Plan"]
+    for silent in ("--json", "--quiet"):
+        assert "Reading" not in str(kernel.run(f"%durable plan --refresh {silent}"))
+
+
 CLICK = """import ipywidgets
 clicks = []
 button = ipywidgets.Button()

@@ -15,13 +15,14 @@ from notebook_do.plan.facts import Slot
 from notebook_do.plan.namespaces.marks import read_mark
 from notebook_do.plan.namespaces.moves import NamespaceMove
 from notebook_do.plan.namespaces.readings import Readings, reading_of, readings_of, refuse_doubt
-from notebook_do.plan.plan import Consent
+from notebook_do.plan.plan import Action, Consent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from notebook_do.model import ObservedNamespace, ScriptBinding
+    from notebook_do.model import Observed, ObservedNamespace, ObservedScript, ScriptBinding
     from notebook_do.plan.facts import Facts, Findings
+    from notebook_do.plan.plan import Plan
 
 
 @dataclass(slots=True)
@@ -228,29 +229,67 @@ def check_binders(destroy_set: DestroySet, rewritten: frozenset[str], facts: Fac
     `rewritten` are the scripts that this plan uploads, with the declared bindings and no others. Of the two forms only
     `exports` is documented to refuse such a deletion (`tombstone_delete_blocked_by_external_bindings`).
     """
-    binders: dict[str, set[str]] = {}
-    for subject, name in (*_declared_binders(destroy_set, facts), *_live_binders(destroy_set, rewritten, facts)):
-        binders.setdefault(subject, set()).add(name)
-    for subject, names in sorted(binders.items()):
-        findings.refuse("still-bound", subject, binders=", ".join(sorted(names)))
+    binders: dict[str, dict[str, list[str]]] = {}
+    for subject, script, name in (
+        *_declared_binders(destroy_set, facts),
+        *_live_binders(destroy_set, rewritten, facts),
+    ):
+        binders.setdefault(subject, {}).setdefault(script, []).append(name)
+    for subject, script in _listed_binders(destroy_set, rewritten, facts):
+        # Named by the list alone: it may know of a version that the settings do not tell of. Never taken for nothing.
+        binders.setdefault(subject, {}).setdefault(script, [f"Worker {script} (listed)"])
+    for subject, by_script in sorted(binders.items()):
+        findings.refuse(
+            "still-bound", subject, binders=", ".join(sorted(n for names in by_script.values() for n in names))
+        )
     scripts = [s for s in facts.observed.scripts if s.name not in rewritten | destroy_set.scripts]
     unread = sum(script.bindings is None for script in scripts)
-    if unread and (destroy_set.namespaces or destroy_set.workers):
+    if unread and not _is_told(destroy_set, facts):
         findings.warn("bindings-unread", "several" if unread > 1 else "one", count=unread)
 
 
-def _declared_binders(destroy_set: DestroySet, facts: Facts) -> Iterator[tuple[str, str]]:
-    """Yield (stable ID or Worker id, binding) of the declared bindings to what is destroyed."""
+def _is_told(destroy_set: DestroySet, facts: Facts) -> bool:
+    """Say whether the account's list names whoever binds what is destroyed, so that nobody else need be read."""
+    losing = {live.script_name for live in destroy_set.namespaces.values()} | destroy_set.scripts
+    return all(_names_binders(facts.scripts.get(name), deleted=name in destroy_set.scripts) for name in losing)
+
+
+def _names_binders(script: ObservedScript | None, *, deleted: bool) -> bool:
+    """Say whether a list told who binds the namespaces of a script and, where it is deleted, who calls it."""
+    binders = script.binders if script else None
+    return binders is not None and not binders.problem and not (deleted and binders.callers is None)
+
+
+def binders_to_read(plan: Plan, observed: Observed) -> frozenset[str]:
+    """Return the scripts whose bindings were not read and that bind, or may bind, what a plan destroys.
+
+    Those that the account's list names; where it does not say of what is destroyed who binds it, any script may.
+    """
+    ids = {consent.namespace_id for consent in plan.consents}
+    deleted = {c.name for c in plan.changes if c.kind == "worker" and c.action is Action.DELETE and c.name}
+    unread = {s.name for s in observed.scripts if s.bindings is None} - deleted
+    scripts, found = {s.name: s for s in observed.scripts}, set[str]()
+    for name in deleted | {consent.worker for consent in plan.consents}:
+        binders = scripts[name].binders if name in scripts else None
+        if binders is None or not _names_binders(scripts[name], deleted=name in deleted):
+            return frozenset(unread)
+        found |= {binder for id_, binder in binders.pairs if id_ in ids}
+        found |= {*(binders.callers or ())} if name in deleted else set()
+    return frozenset(found & unread)
+
+
+def _declared_binders(destroy_set: DestroySet, facts: Facts) -> Iterator[tuple[str, str, str]]:
+    """Yield (stable ID or Worker id, script, binding) of the declared bindings to what is destroyed."""
     for worker in facts.desired.workers:
         for binding in worker.bindings if worker.id not in destroy_set.workers else ():
             stable_id = binding.stable_id if isinstance(binding, ClassBinding) else None
             subject = stable_id if stable_id in destroy_set.namespaces else _called(binding, destroy_set)
             if subject:
-                yield subject, f"{binding.name} of {worker.script_name} (declared)"
+                yield subject, worker.script_name, f"{binding.name} of {worker.script_name} (declared)"
 
 
-def _live_binders(destroy_set: DestroySet, rewritten: frozenset[str], facts: Facts) -> Iterator[tuple[str, str]]:
-    """Yield (stable ID or Worker id, binding) of the live bindings to what is destroyed."""
+def _live_binders(destroy_set: DestroySet, rewritten: frozenset[str], facts: Facts) -> Iterator[tuple[str, str, str]]:
+    """Yield (stable ID or Worker id, script, binding) of the live bindings to what is destroyed."""
     ids = destroy_set.by_id()
     slots = {Slot(n.script_name, n.class_name): i for i, n in destroy_set.namespaces.items()}
     for script in facts.observed.scripts:
@@ -264,7 +303,19 @@ def _live_binders(destroy_set: DestroySet, rewritten: frozenset[str], facts: Fac
             else:
                 subject = slots.get(Slot(binding.script_name, binding.class_name))
             if subject:
-                yield subject, f"{binding.name} of {script.name} (live)"
+                yield subject, script.name, f"{binding.name} of {script.name} (live)"
+
+
+def _listed_binders(destroy_set: DestroySet, rewritten: frozenset[str], facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yield (stable ID or Worker id, script) of those that the account's list names as binding what is destroyed."""
+    ids, ends = destroy_set.by_id(), destroy_set.scripts | rewritten
+    for script in facts.observed.scripts:
+        if script.binders is None:
+            continue
+        callers = (script.binders.callers or ()) if script.name in destroy_set.scripts else ()
+        named = [(ids.get(id_), name) for id_, name in script.binders.pairs]
+        named += [(destroy_set.worker_of(script.name), name) for name in callers]
+        yield from ((subject, name) for subject, name in named if subject and name not in ends | {script.name})
 
 
 def _called(binding: ScriptBinding, destroy_set: DestroySet) -> str | None:

@@ -31,9 +31,10 @@ from notebook_do.model import (
 from notebook_do.plan.facts import Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from notebook_do.model import ClassMigration, NamespaceId, StableId, Storage
+    from notebook_do.plan.namespaces.schedule import ScheduledUpload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,3 +291,12 @@ def with_exports(
 def can_alias(main_module: str, modules: tuple[Module, ...]) -> bool:
     """Say whether a module can be generated around the main one: only ES modules can be re-exported."""
     return any(m.name == main_module and m.kind is ModuleKind.ESM for m in modules)
+
+
+def created_by(uploads: Iterable[ScheduledUpload]) -> dict[str, set[StableId]]:
+    """Return what the uploads of each script create: Cloudflare makes their ids, so no mark can have them before."""
+    created: dict[str, set[StableId]] = {}
+    for one in uploads:
+        new = (m.stable_id for m in one.class_migrations if isinstance(m, CreateClass))
+        created.setdefault(one.script, set()).update(new)
+    return created

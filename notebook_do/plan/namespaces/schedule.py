@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
-from notebook_do.model import CreateClass, DeleteClass, TransferredAway
+from notebook_do.model import DeleteClass, TransferredAway
 from notebook_do.plan.namespaces.moves import (
     TEMPORARY,
     Absent,
@@ -99,15 +99,6 @@ def schedule_uploads(
     schedule = _Schedule(moves, requests, existing)
     schedule.run()
     return schedule.uploads
-
-
-def created_by(uploads: Iterable[ScheduledUpload]) -> dict[str, set[StableId]]:
-    """Return what the uploads of each script create: Cloudflare makes their ids, so no mark can have them before."""
-    created: dict[str, set[StableId]] = {}
-    for scheduled in uploads:
-        new = {m.stable_id for m in scheduled.class_migrations if isinstance(m, CreateClass)}
-        created[scheduled.script] = created.get(scheduled.script, set()) | new
-    return created
 
 
 class _Schedule:

@@ -153,14 +153,15 @@ def moved_after(
 def binders_asked(plan: Plan, desired: Desired, recorded: Recorded, observed: Observed) -> tuple[str, ...]:
     """Return the scripts of which it matters who binds their classes: those renamed or moved, now or earlier.
 
-    Who binds a class takes a request for each script, so only these are asked about.
+    Where no list of the account says it, that takes a request for each script, so only these are asked about.
     """
     declared = {w.script_name for w in desired.workers}
     uploads = [step.migration for step in plan.steps if isinstance(step, Upload) and step.migration]
     changes = [c for migration in uploads for c in migration.class_migrations]
     ids = {c.namespace_id for c in changes if isinstance(c, RenameClass | TransferClass | TransferredAway)}
     ids |= {one.namespace_id for w in recorded.workers if w.script_name in declared for one in w.moved}
-    return tuple(sorted({n.script_name for n in observed.namespaces if n.namespace_id in ids}))
+    told = {s.name for s in observed.scripts if s.binders is not None}
+    return tuple(sorted({n.script_name for n in observed.namespaces if n.namespace_id in ids} - told))
 
 
 # --- other entries of `exports`
