@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from typing import TYPE_CHECKING, Any, assert_never
 
 from notebook_do.declare.making import STABLE_ID, worker_of
 from notebook_do.declare.options import line_of
-from notebook_do.errors import CommandError, nearest
+from notebook_do.errors import CommandError, DeclarationError, nearest
 from notebook_do.model import (
     BINDING_TYPES,
     WORKER_FIELDS,
@@ -33,6 +34,7 @@ from notebook_do.model import (
     StableId,
     Worker,
     is_secret,
+    resources,
     setting_problem,
 )
 from notebook_do.model.settings import OWN_TAGS
@@ -290,10 +292,29 @@ def _expression(value: BindingValue) -> str:
             given = f", props={props.value!r}" if props else ""
             return f"nd.Service({worker!r}, entrypoint={entrypoint!r}, environment={environment!r}{given})"
         case Resource():
-            return f"nd.Resource(type={value.type!r}, fields=nd.Json({value.fields.value!r}))"
+            return _constructed(value) or f"nd.Resource(type={value.type!r}, fields=nd.Json({value.fields.value!r}))"
         case Secret(source=source, key=key):
             return f"nd.Secret.from_{source}({key!r})"
         case SharedBinding():
             raise AssertionError("no imported binding is one")
         case _:
             assert_never(value)
+
+
+def _constructed(value: Resource) -> str | None:
+    """Write a resource as its type's own constructor; None where there is none, or it cannot say all of it."""
+    row = BINDING_TYPES.get(value.type)
+    make = getattr(resources, row.constructor, None) if row else None
+    if row is None or make is None:
+        return None
+    fields = {name: inner for name, inner in value.fields.value.items() if not isinstance(inner, dict)}
+    tables = (inner for inner in value.fields.value.values() if isinstance(inner, dict))
+    flat = fields | {name: inner for table in tables for name, inner in table.items()}
+    parameters = signature(make).parameters.values()
+    given = [(p, flat[p.name]) for p in parameters if p.name in flat]
+    try:
+        same = make(**{p.name: one for p, one in given}) == value
+    except (TypeError, DeclarationError):  # it needs what these fields do not have
+        return None
+    words = (repr(one) if p.kind is not p.KEYWORD_ONLY else f"{p.name}={one!r}" for p, one in given)
+    return f"nd.{row.constructor}({', '.join(words)})" if same else None

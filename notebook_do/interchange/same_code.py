@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from notebook_do.errors import ToolchainError
 from notebook_do.model import Module, ModuleKind
 from notebook_do.sources.esbuild import SECONDS
 from notebook_do.toolchain import find_esbuild
@@ -81,7 +82,11 @@ def _normal(modules: Sequence[Module]) -> dict[str, str] | None:
 def _run(modules: Sequence[Module], place: Path) -> bool:
     suffixes = {Path(m.name).suffix: _LOADERS[m.kind] for m in modules[1:]}
     loaders = [f"--loader:{suffix}={loader}" for suffix, loader in suffixes.items() if suffix]
-    command = [str(find_esbuild()), modules[0].name, *_OPTIONS, *loaders, f"--outdir={place / 'out'}"]
+    try:
+        program = str(find_esbuild())
+    except ToolchainError:  # what cannot be compared counts as different, and the import goes on
+        return False
+    command = [program, modules[0].name, *_OPTIONS, *loaders, f"--outdir={place / 'out'}"]
     try:
         done = subprocess.run(  # noqa: S603 - the pinned binary, no shell
             command, cwd=place / "in", capture_output=True, timeout=SECONDS, check=False

@@ -92,19 +92,22 @@ OWN_TAGS = ("ndo:", "notebook-do:")
 _MOST_TAGS, _LONGEST_TAG, _NOT_IN_TAGS = 8, 1024, set(",&")
 
 
+_OBSERVED = ("logs", "traces", "issues")
+
+
 def observability_problem(value: dict[str, Any]) -> str | None:
     """Return what is wrong with logs and traces; None for a good table."""
     for where, table in {
         "observability": value,
-        **{f"observability.{k}": value.get(k) for k in ("logs", "traces")},
+        **{f"observability.{k}": value.get(k) for k in _OBSERVED},
     }.items():
         if table is None:
             continue
         if not isinstance(table, dict):
             return f"{where} must be a table, not {table!r}."
-        if not isinstance(table.get("enabled", where != "observability"), bool) or (
-            where == "observability" and "enabled" not in table
-        ):
+        # As wrangler, which takes the switch of a part for that of the whole.
+        parts = [part for part in (value, *map(value.get, _OBSERVED)) if isinstance(part, dict)]
+        if not isinstance(table.get("enabled", True), bool) or not any("enabled" in part for part in parts):
             return f"{where} needs enabled, true or false."
         # A bool is an int to Python, and `true` no rate: it is looked for by itself, here and below.
         rate = table.get("head_sampling_rate", 1)

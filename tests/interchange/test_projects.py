@@ -13,6 +13,7 @@ import pytest
 import notebook_do as nd
 from notebook_do.declare.catalog import Catalog
 from notebook_do.errors import CommandError
+from notebook_do.interchange.cells import worker_cell
 from notebook_do.interchange.configuration import environment_of
 from notebook_do.interchange.projects import Known, ProjectDeclarations, declare_project
 from notebook_do.interchange.wrangler import wrangler_files
@@ -233,6 +234,13 @@ def test_a_resource_without_a_name_has_the_one_that_wrangler_would_give_it() -> 
     assert found.workers["api"].bindings["MY_KV"] == nd.KV("f" * 32)
 
 
+@pytest.mark.parametrize("part", ["logs", "traces", "issues"])
+def test_observability_of_a_part_alone(part: str) -> None:
+    """As wrangler takes it: the switch of logs, traces or issues is enough."""
+    found = worker({"observability": {part: {"enabled": True}}})
+    assert found.options.value["observability"] == {part: {"enabled": True}}
+
+
 def test_keep_vars_keeps_what_only_the_live_worker_has() -> None:
     """As wrangler does: variables of the dashboard become declared ones, resources do not."""
     live = ObservedScript(
@@ -247,6 +255,34 @@ def test_keep_vars_keeps_what_only_the_live_worker_has() -> None:
     assert dict(worker({"vars": {"A": "a"}}, known=known).bindings) == {"A": PlainText(text="a")}
     kept = worker({"vars": {"A": "a"}, "keep_vars": True}, known=known).bindings
     assert dict(kept) == {"A": PlainText(text="a"), "B": PlainText(text="live")}
+
+
+def test_a_cell_that_no_line_can_say_is_python_with_the_names_that_a_person_would_write() -> None:
+    """A resource is its constructor where that says all of it; what runs declares the same."""
+    config = {
+        "kv_namespaces": [{"binding": "KV", "id": "1"}],
+        "d1_databases": [{"binding": "DB", "database_id": "2"}],
+        "ratelimits": [{"name": "LIMIT", "namespace_id": "1", "simple": {"limit": 5, "period": 10}}],
+        "r2_buckets": [{"binding": "B", "bucket_name": "b", "jurisdiction": "eu"}],
+        "ai": {"binding": "AI"},
+        "vpc_networks": [{"binding": "VPC", "tunnel_id": "t"}],
+        "unsafe": {"bindings": [{"name": "NEW", "type": "teleporter", "depth": 1}]},
+    }
+    found = worker(config)
+    cell = worker_cell(found)
+    for line in (
+        "'KV': nd.KV('1'),",
+        "'DB': nd.D1('2'),",
+        "'LIMIT': nd.RateLimit('1', limit=5, period=10),",
+        "'B': nd.R2('b', jurisdiction='eu'),",
+        "'AI': nd.AI(),",
+        "'VPC': nd.VpcNetwork(tunnel_id='t'),",
+        "'NEW': nd.Resource(type='teleporter', fields=nd.Json({'depth': 1})),",
+    ):
+        assert f"        {line}\n" in cell
+    space: dict[str, Any] = {}
+    exec(cell.replace("nd.Worker(", "made = nd.Worker("), space)
+    assert space["made"] == found
 
 
 # --- classes
