@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING
 
 import pytest
@@ -144,3 +145,41 @@ def test_f54_parse_is_strict_json(content: bytes) -> None:
 def test_f54_large_garbage_is_quick(place: Path, content: bytes) -> None:
     """F54: megabytes of garbage are refused within a second."""
     assert load(place, content) is None
+
+
+@given(
+    value=st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.sampled_from([10**31, 10**32, -(10**32), 1e300])
+        | st.text(max_size=3),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=1), inner, max_size=3),
+    ),
+    depth=st.integers(0, 70),
+    twice=st.booleans(),
+)
+def test_json_of_ours_is_read_and_what_we_never_write_is_refused(*, value: object, depth: int, twice: bool) -> None:
+    """What Python writes is read as it is, but for NaN, huge numbers, more than 64 levels and a key that is twice."""
+    text = json.dumps(value)
+    for _ in range(depth):
+        text = f'{{"k":{text}}}'
+    if twice:
+        text = f'{{"a":{text},"\\u0061":1}}'
+
+    def levels(inner: object) -> int:
+        within = inner.values() if isinstance(inner, dict) else inner if isinstance(inner, list) else None
+        return 0 if within is None else 1 + max(map(levels, within), default=0)
+
+    def odd(inner: object) -> bool:
+        if isinstance(inner, dict | list):
+            return any(map(odd, inner.values() if isinstance(inner, dict) else inner))
+        number = isinstance(inner, int | float) and not isinstance(inner, bool)
+        return number and (not math.isfinite(inner) or len(json.dumps(inner)) > 32)
+
+    if twice or depth + levels(value) > 64 or odd(value):
+        with pytest.raises(Damage):
+            parse(text.encode())
+    else:
+        assert json.dumps(parse(text.encode())) == json.dumps(json.loads(text))
