@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from notebook_do.cloudflare import refusing
-from notebook_do.cloudflare.answer import LARGEST_ANSWER, Answer, NoAnswer, dict_of, list_of, pages, read, read_all
+from notebook_do.cloudflare.answer import Answer, NoAnswer, dict_of, list_of, pages, read, read_all
+from notebook_do.cloudflare.http import open_http, read_capped
 from notebook_do.cloudflare.retry import Pace
 from notebook_do.credentials.addresses import PROXY_VARIABLE, allowed_base_url, origin_of, proxy_for
 from notebook_do.errors import ApiError
@@ -37,7 +38,6 @@ _API_DATE = {"Cloudflare-Workers-Script-Api-Date": "2025-08-01"}
 """What wrangler sends with the workers.dev switch: since that day preview URLs follow the account's default."""
 _NO_SUBDOMAIN, _INVALID_TOKEN = 10007, 1000
 _IGNORED_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
-_CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 60.0
 
 
 class Client:
@@ -58,8 +58,6 @@ class Client:
         pace: Pace | None = None,
         rate: Rate | None = None,
     ) -> None:
-        import httpx
-
         self.base_url = allowed_base_url(base_url)
         self.account_id = account_id
         token.bind(origin_of(self.base_url))
@@ -67,18 +65,8 @@ class Client:
         self.pace = pace or Pace()
         self._rate = rate
         self.requests_sent = 0
-        proxy = proxy_for(self.base_url)
-        self._token, self._proxied = token, proxy is not None
-        self._http = httpx.AsyncClient(
-            transport=transport,
-            # Else HTTP_PROXY and .netrc, which a user set for something else, would decide where a token is sent.
-            trust_env=False,
-            proxy=proxy,
-            follow_redirects=False,
-            verify=_tls(self.base_url),
-            timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
-            headers={"User-Agent": "notebook-do", "Accept": "application/json"},
-        )
+        self._token, self._transport, self._proxy = token, transport, proxy_for(self.base_url)
+        self._http: httpx.AsyncClient | None = None  # made for the first request: many an operation sends none
 
     async def __aenter__(self) -> Self:
         return self
@@ -86,7 +74,8 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._http.aclose()
+        if self._http is not None:
+            await self._http.aclose()
 
     # --- scripts
 
@@ -289,10 +278,12 @@ class Client:
         """Send one request and read all of its answer; return why there is none, with nothing of httpx in it."""
         import httpx
 
-        sign = partial(self._sign, content.get("bearer"))
+        if self._http is None:
+            self._http = open_http(self.base_url, self._transport, self._proxy)
+        sign, url = partial(self._sign, content.get("bearer")), self.base_url + path
         try:
-            async with self._http.stream(method, self.base_url + path, auth=sign, **_body(form, content)) as response:
-                body = await _capped(response)
+            async with self._http.stream(method, url, auth=sign, **_body(form, content)) as response:
+                body = await read_capped(response)
                 return Answer(
                     method=method, path=path, status=response.status_code, headers=dict(response.headers), body=body
                 )
@@ -308,7 +299,7 @@ class Client:
         happened = f"the answer was lost ({what})" if sent else f"it cannot be reached ({what})"
         hint = "check the network"
         # Who has to go through a proxy has set these variables, and would look for the fault anywhere else.
-        if not sent and not self._proxied and any(os.environ.get(name) for name in _IGNORED_PROXIES):
+        if not sent and self._proxy is None and any(os.environ.get(name) for name in _IGNORED_PROXIES):
             hint += f"; proxy variables are not heard: set {PROXY_VARIABLE} where a proxy is needed"
         return NoAnswer(f"{origin_of(self.base_url)}: {happened} at {method} {path}; {hint}.", sent=sent)
 
@@ -327,20 +318,3 @@ def _body(form: UploadForm | None, content: dict[str, Any]) -> dict[str, Any]:
     if form is None:
         return content
     return {**content, "data": {"metadata": form.metadata.open()}, "files": list(form.parts)}
-
-
-async def _capped(response: httpx.Response) -> bytes:
-    """Read the body, decompressed, up to the cap; what is cut off there cannot be parsed and proves nothing."""
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > LARGEST_ANSWER:
-            return b""
-    return bytes(body)
-
-
-def _tls(base_url: str) -> Any:
-    """Load the certificates only where TLS is spoken: it takes 30 ms."""
-    import ssl
-
-    return True if base_url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

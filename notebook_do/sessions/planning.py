@@ -72,7 +72,8 @@ class Planning:
 
     def ask_missing(self, *, again: bool = False) -> None:
         """Ask for the secrets that a prompt gives and that were never set."""
-        self.secrets.ask_missing(self.catalog, self.state.load(), again=again)
+        if _prompted(self.catalog):  # else the state is not read for it
+            self.secrets.ask_missing(self.catalog, self.state.load(), again=again)
 
     # --- make
 
