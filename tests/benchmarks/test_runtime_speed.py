@@ -15,9 +15,9 @@ import pytest
 
 from notebook_do.local.process.listening import bind, server_of
 from notebook_do.local.process.workers_port import workers_server
+from notebook_do.local.runtime.probe import probe
 from notebook_do.local.runtime.runtime import Runtime
 from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, RunnableWorker
-from notebook_do.local.runtime.workerd import probe
 from notebook_do.toolchain import find_workerd
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import pytest
 from notebook_do.errors import TargetError
 from notebook_do.local.account import records as module
 from notebook_do.local.account.account import Account, AccountChange, new_hex_id, new_version_id, now
-from notebook_do.local.account.records import Blobs, Code, Deployment, Script, StoredModule, Version
+from notebook_do.local.account.blobs import Blobs
+from notebook_do.local.account.records import Code, Deployment, Script, StoredModule, Version
 from notebook_do.local.rules.namespaces import AccountNamespace
 from notebook_do.local.runtime.spec import Export, ProbeReport
 

@@ -226,8 +226,8 @@ def test_a_workerd_that_is_gone_is_found_again(play: Callable[..., None], tmp_pa
 
     async def story(stage: Any) -> None:
         worker = stage.put("page", HELLO)
-        assert (await stage.runtime.probe(worker)).default_handlers == ("fetch",)
-        await stage.runtime.check(worker)
+        assert (await stage.runtime.trials.probe(worker)).default_handlers == ("fetch",)
+        await stage.runtime.trials.check(worker)
         assert await stage.text("page") == "hello"
 
     play(story, workerd=tmp_path / "gone")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from notebook_do.local.runtime.probe import Trials, probe
 from notebook_do.local.runtime.spec import Export, ModuleFile, ScriptInvalid
-from notebook_do.local.runtime.workerd import probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -210,3 +211,82 @@ def test_a_probe_never_holds_a_secret(probed: Callable[..., ProbeReport]) -> Non
         bindings=(binding,),
     )
     assert report.default_handlers == ("fetch",)
+
+
+ODD = (
+    HELLO,
+    "export default {}",
+    "export default { fetch: 5 }",
+    "export default { fetch: {} }",
+    "export default { fetch() {}, scheduled: 'no' }",
+    "export default null",
+    "export default 5",
+    "export default undefined",
+    "export default [1]",
+    "export default function () {}",
+    "export default () => {}",
+    "export default class {}",
+    "export default class { fetch() {} }",
+    "export default Promise.resolve({ fetch() {} })",
+    "export const nothing = 1",
+    HELLO + "export const five = 5;",
+    HELLO + "export const text = 'text';",
+    HELLO + "export const none = null;",
+    HELLO + "export const other = { fetch: 7 };",
+    HELLO + "export const made = new (class { fetch() {} })();",
+    HELLO + "export async function* many() {}",
+    HELLO + "export const frozen = Object.freeze({});",
+    HELLO + "export const proxy = new Proxy({}, { get() { throw new Error('no'); } });",
+    HELLO + "export const trap = { get fetch() { throw new Error('trap'); } };",
+    HELLO + "export class Counter {}",
+    HELLO + "export class Counter extends Array {}",
+    HELLO + "export const Counter = class { static { throw new Error('static'); } };",
+    HELLO + "export const notebookDoDefault = 5;",
+    'import { WorkerEntrypoint } from "cloudflare:workers"; export default class extends WorkerEntrypoint {}',
+    'import { DurableObject } from "cloudflare:workers"; export default class extends DurableObject {}',
+    'import { env } from "cloudflare:workers"; env.TEXT.length; ' + HELLO,
+    'import { env } from "cloudflare:workers"; env.GONE.length; ' + HELLO,
+    'import { env } from "cloudflare:workers"; env.COUNTER.idFromName("a"); ' + HELLO,
+    "addEventListener('fetch', () => {})",
+    "await 1; " + HELLO,
+    "await fetch('http://example.com'); " + HELLO,
+    "setTimeout(() => {}, 1); " + HELLO,
+    "crypto.randomUUID(); " + HELLO,
+    "throw 5",
+    "export default {",
+    'import "./gone.js"; ' + HELLO,
+    'export * from "./index.js"; ' + HELLO,
+)
+
+
+@pytest.mark.parametrize("source", ODD)
+def test_one_start_lets_nothing_pass_that_two_refuse(
+    workerd: Path, make_worker: Callable[..., RunnableWorker], tmp_path: Path, source: str
+) -> None:
+    """Examined, a script passes only where the trial start passes it, and reports the exports that a probe finds."""
+    bindings = (
+        {"type": "plain_text", "name": "TEXT", "text": "text"},
+        {"type": "durable_object_namespace", "name": "COUNTER", "class_name": "Counter"},
+    )
+    worker = make_worker("page", source, bindings=bindings, hosts={"Counter": "0" * 32})
+
+    async def ready() -> None:
+        pass
+
+    async def story() -> None:
+        trials = Trials(workerd, tmp_path, tmp_path / "sites", ready=ready)
+        try:
+            examined = await trials.examine(worker)
+        except ScriptInvalid:
+            return
+        finally:
+            await trials.close()
+        await trials.check(worker)
+        try:
+            probed = await trials.probe(worker)
+        except ScriptInvalid:  # which has no objects to bind
+            assert "env.COUNTER" in source
+            return
+        assert replace(examined, startup_ms=0) == replace(probed, startup_ms=0)
+
+    asyncio.run(story())

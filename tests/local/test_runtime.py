@@ -384,11 +384,11 @@ def test_check_refuses_what_workerd_refuses(play: Callable[..., None]) -> None:
     async def story(stage: Any) -> None:
         good = stage.put("counter", COUNTER, **HOST)
         await stage.text("counter")
-        await stage.runtime.check(good)
+        await stage.runtime.trials.check(good)
         with pytest.raises(ScriptInvalid, match="Incorrect type for map entry 'five'"):
-            await stage.runtime.check(stage.make("bad", COUNTER + "export const five = 5;", **HOST))
+            await stage.runtime.trials.check(stage.make("bad", COUNTER + "export const five = 5;", **HOST))
         with pytest.raises(ScriptInvalid, match="CPU time limit"):
-            await stage.runtime.check(stage.make("bad", "while (true) {}"))
+            await stage.runtime.trials.check(stage.make("bad", "while (true) {}"))
         assert await stage.text("counter") == "2"
 
     play(story, check_timeout=1.0)

@@ -212,7 +212,7 @@ def test_a_module_name_that_leads_out_is_refused(play: Callable[..., None], tmp_
     async def story(stage: Any) -> None:
         worker = stage.put("page", HELLO, modules=with_module(stage, tmp_path, name))
         with pytest.raises(ScriptInvalid, match="must not begin with"):
-            await stage.runtime.check(worker)
+            await stage.runtime.trials.check(worker)
         assert "must not begin with" in (await stage.call("page")).text
 
     play(story)

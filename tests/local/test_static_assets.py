@@ -259,7 +259,7 @@ def test_rules_that_workerd_cannot_read(play: Callable[..., None], site: Callabl
     async def story(stage: Any) -> None:
         worker = stage.put("site", WORKER, assets=bad, bindings=own)
         with pytest.raises(ScriptInvalid) as refused:
-            await stage.runtime.check(worker)
+            await stage.runtime.trials.check(worker)
         reason = "Invalid routes in `run_worker_first`:\n'api/*': rules must start with '/' or '!/'"
         assert str(refused.value) == reason
         stage.put("caller", CALLER, bindings=({"type": "service", "name": "SITE", "service": "site"},))

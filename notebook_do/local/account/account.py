@@ -11,16 +11,16 @@ import json
 import secrets
 import time
 import uuid
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.local.account.blobs import Blobs
 from notebook_do.local.account.records import (
-    Blobs,
     Deployment,
     Script,
     Version,
+    content_digests,
     followed,
     open_database,
     runnable,
@@ -30,9 +30,11 @@ from notebook_do.local.services.server import transaction
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from notebook_do.local.account.blobs import Incoming
     from notebook_do.local.runtime.spec import RunnableWorker
 
 KEPT_VERSIONS = 100
@@ -247,23 +249,20 @@ class Account:
         with transaction(self._db) as db:
             db.execute("DELETE FROM doomed WHERE namespace_id = ?", (namespace_id,))
 
-    @contextmanager
-    def incoming(self) -> Iterator[None]:
-        """Let an upload keep contents; when it fails, those that no record refers to are removed."""
-        try:
-            yield
-        except BaseException:
-            self.blobs.sweep(self._digests())
-            raise
+    def incoming(self) -> AbstractContextManager[Incoming]:
+        """Let an upload keep contents; in the end those go again that no record refers to, as after a failure."""
+        return self.blobs.incoming(self._refers_to)
+
+    def _refers_to(self, digest: str) -> bool:
+        return self._db.execute("SELECT 1 FROM module WHERE digest = ?", (digest,)).fetchone() is not None
 
     def _digests(self) -> list[str]:
         return [digest for (digest,) in self._db.execute("SELECT DISTINCT digest FROM module")]
 
     def _insert_version(self, db: sqlite3.Connection, script: str, version: Version) -> None:
         db.execute("INSERT INTO version VALUES (?, ?, ?, ?)", (version.id, script, version.number, version.to_json()))
-        digests = {module.digest for module in version.code.modules}
-        digests |= {file["digest"] for file in (version.assets or {"files": {}})["files"].values()}
-        db.executemany("INSERT INTO module VALUES (?, ?)", [(version.id, digest) for digest in digests])
+        rows = [(version.id, digest) for digest in content_digests(version.code, version.assets)]
+        db.executemany("INSERT INTO module VALUES (?, ?)", rows)
 
     def _replace_namespaces(self, db: sqlite3.Connection, after: Iterable[AccountNamespace]) -> None:
         wanted = {n.id: n for n in after}
@@ -290,7 +289,7 @@ class Account:
             digests = [d for (d,) in db.execute("SELECT digest FROM module WHERE version = ?", (version_id,))]
             db.execute("DELETE FROM version WHERE id = ?", (version_id,))
             db.execute("DELETE FROM module WHERE version = ?", (version_id,))
-            freed += [d for d in digests if not db.execute("SELECT 1 FROM module WHERE digest = ?", (d,)).fetchone()]
+            freed += [d for d in digests if not self._refers_to(d)]
         return freed
 
     def _reload_namespaces(self) -> None:

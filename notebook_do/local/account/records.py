@@ -1,15 +1,9 @@
-"""What the account keeps: scripts, versions and deployments as frozen values, and its files.
-
-The bytes of modules and assets lie under their digest, never under a name that a user wrote, and are on the disk before
-any record refers to them.
-"""
+"""What the account keeps: scripts, versions and deployments as frozen values, and the database that they lie in."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
 import sqlite3
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -29,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from notebook_do.local.account.blobs import Blobs
     from notebook_do.local.rules.namespaces import AccountNamespace
 
 
@@ -156,6 +151,12 @@ class Script:
         return cls(**json.loads(text))
 
 
+def content_digests(code: Code, assets: Mapping[str, Any] | None) -> set[str]:
+    """Return the digests of all contents of a version: its modules, and its static assets."""
+    files = {} if assets is None else assets["files"]
+    return {module.digest for module in code.modules} | {file["digest"] for file in files.values()}
+
+
 def public_binding(binding: dict[str, Any]) -> dict[str, Any]:
     """Return a binding as reads show it: no secret text, ever."""
     if binding.get("type") in SECRET_TYPES:
@@ -204,99 +205,6 @@ def open_database(path: Path) -> sqlite3.Connection:
     for number, script in enumerate(UPGRADES[found:], start=found + 1):
         db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
     return db
-
-
-_CHUNK = 1 << 20
-
-
-class IncomingFile:
-    """One part of an upload on its way to the disk."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.size = path, 0
-        self._digest = hashlib.sha256()
-        # O_EXCL: a planted link of the same name is never followed.
-        self._file = os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb")
-
-    def write(self, data: bytes) -> None:
-        """Append bytes."""
-        self._digest.update(data)
-        self._file.write(data)
-        self.size += len(data)
-
-    def finish(self) -> str:
-        """Bring the bytes to the disk and return their digest."""
-        if not self._file.closed:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-        return self._digest.hexdigest()
-
-    def discard(self) -> None:
-        """Remove the file; one that was kept meanwhile has another name."""
-        self._file.close()
-        self.path.unlink(missing_ok=True)
-
-
-class Blobs:
-    """The directory of module contents, `modules/<first two hex digits>/<digest>`."""
-
-    def __init__(self, data: Path) -> None:
-        self._root, self._incoming = data / "modules", data / "incoming"
-        for directory in (self._root, self._incoming):
-            directory.mkdir(mode=0o700, exist_ok=True)
-
-    def path(self, digest: str) -> Path:
-        """Return the file of one content."""
-        return self._root / digest[:2] / digest
-
-    def receive(self) -> IncomingFile:
-        """Begin a file whose digest is not known yet."""
-        return IncomingFile(self._incoming / secrets.token_hex(16))
-
-    def keep(self, incoming: IncomingFile) -> str:
-        """Move a received file to its lasting name; returns the digest."""
-        digest = incoming.finish()
-        path = self.path(digest)
-        if path.exists():
-            incoming.discard()
-            return digest
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        incoming.path.rename(path)
-        _sync_directory(path.parent)  # the new name, and the name of its folder, which may be new as well
-        _sync_directory(self._root)
-        return digest
-
-    def store(self, content: bytes) -> str:
-        """Keep bytes that are in memory already."""
-        incoming = self.receive()
-        incoming.write(content)
-        return self.keep(incoming)
-
-    def sweep(self, wanted: Iterable[str], *, incoming: bool = False) -> int:
-        """Remove contents that no record refers to, and with `incoming` half-received files; returns how many.
-
-        Only while no upload keeps contents, and `incoming` only while none receives any.
-        """
-        keep = set(wanted)
-        unknown = [path for path in self._root.glob("*/*") if path.name not in keep]
-        gone = [*unknown, *(self._incoming.iterdir() if incoming else ())]
-        for path in gone:
-            path.unlink()
-        return len(gone)
-
-    def drop(self, digests: Iterable[str]) -> None:
-        """Remove contents that no record refers to any more."""
-        for digest in digests:
-            self.path(digest).unlink(missing_ok=True)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def runnable(blobs: Blobs, name: str, version: Version, namespaces: Iterable[AccountNamespace]) -> RunnableWorker:

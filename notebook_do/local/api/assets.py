@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from notebook_do.local.account.records import Blobs, Version
+    from notebook_do.local.account.blobs import Blobs
+    from notebook_do.local.account.records import Version
 
 MOST_FILES = 20_000  # Cloudflare's page "Limits": files of a Worker, and bytes of a file
 LARGEST_FILE = 25 << 20

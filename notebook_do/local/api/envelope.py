@@ -28,7 +28,8 @@ from notebook_do.local.rules.refusals import Refused, refuse
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from notebook_do.local.account.records import Blobs, IncomingFile, Script
+    from notebook_do.local.account.blobs import Blobs, IncomingFile
+    from notebook_do.local.account.records import Script
     from notebook_do.local.api.assets import AssetUploads
     from notebook_do.local.api.tails import Tails
     from notebook_do.local.api.zones import Zones

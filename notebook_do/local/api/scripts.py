@@ -6,14 +6,13 @@ Also what other routes show of a script and of its versions; secret texts are ne
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 from starlette.routing import Route
 
-from notebook_do.local.account.metadata import check_modules, check_script_name, entry_of
+from notebook_do.local.account.metadata import check_script_name
 from notebook_do.local.account.publish import Published, forget, publish
 from notebook_do.local.api.envelope import (
     Cloud,
@@ -26,14 +25,8 @@ from notebook_do.local.api.envelope import (
     received,
     source_of,
 )
-from notebook_do.local.api.versions import (
-    carried,
-    metadata_of,
-    named_handlers,
-    stored_modules,
-    whole_upload,
-    with_reconciliation,
-)
+from notebook_do.local.api.uploading import ahead_of_the_lock, metadata_of, whole_upload, with_content
+from notebook_do.local.api.versions import named_handlers, with_reconciliation
 from notebook_do.local.rules.exports import live_entries
 from notebook_do.local.rules.refusals import refuse
 
@@ -206,11 +199,12 @@ async def put_script(request: Request) -> Response:
     check_script_name(name)
     async with received(request) as form:
         metadata = metadata_of(form)
-        async with cloud.lock:
-            with cloud.account.incoming():
-                # Under the lock, and only now: what is inherited must come from the version that is the newest then.
-                upload = whole_upload(request, form, metadata, name)
-                done = await publish(cloud, name, upload, source=source_of(request))
+        with cloud.account.incoming() as incoming:
+            read = partial(whole_upload, request, form, metadata, name, incoming)
+            ahead = await ahead_of_the_lock(cloud, name, read)
+            async with cloud.lock:
+                # What is inherited must come from the version that is the newest now, so it is read again.
+                done = await publish(cloud, name, read(), source=source_of(request), ahead=ahead)
     return answer(upload_result(cloud, done))
 
 
@@ -221,15 +215,11 @@ async def put_content(request: Request) -> Response:
         metadata = metadata_of(form) if "metadata" in form.fields else {}
         if header := request.headers.get("cf-worker-main-module-part"):
             metadata.setdefault("main_module", header)
-        async with cloud.lock:
-            with cloud.account.incoming():
-                modules, previous = stored_modules(cloud, form), cloud.account.latest(script.name)
-                if previous is None:
-                    raise refuse("no_versions")
-                main = entry_of(metadata)
-                code = replace(previous.code, main_module=main, modules=check_modules(modules, main))
-                upload = replace(carried(previous), code=code)
-                done = await publish(cloud, script.name, upload, source=source_of(request))
+        with cloud.account.incoming() as incoming:
+            read = partial(with_content, cloud, script, form, metadata, incoming)
+            ahead = await ahead_of_the_lock(cloud, script.name, read)
+            async with cloud.lock:
+                done = await publish(cloud, script.name, read(), source=source_of(request), ahead=ahead)
     return answer(upload_result(cloud, done))
 
 

@@ -1,42 +1,38 @@
 """Routes of versions and deployments: upload without deploying, deploy, split, roll back.
 
-Also how the form of an upload is read, and what is shown of a version; secret texts are never part of it.
+Also what is shown of a version; secret texts are never part of it.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
 
 from notebook_do.local.account.account import new_version_id, now
-from notebook_do.local.account.metadata import ScriptUpload, read_upload
 from notebook_do.local.account.publish import Published, redeploy, store_version
 from notebook_do.local.account.records import (
     DEFERRED,
     SECRET_TYPES,
     Deployment,
     Script,
-    StoredModule,
     Version,
     public_binding,
 )
 from notebook_do.local.api.envelope import (
     AUTHOR,
     Cloud,
-    Form,
     alone,
     answer,
-    cloud_of,
     existing,
     paged,
-    parse_json,
     query_flag,
     read_object,
     received,
     source_of,
 )
+from notebook_do.local.api.uploading import ahead_of_the_lock, metadata_of, whole_upload
 from notebook_do.local.rules.bounds import as_object, check_update_strategy
 from notebook_do.local.rules.exports import live_entries
 from notebook_do.local.rules.refusals import refuse
@@ -45,6 +41,7 @@ from notebook_do.local.runtime.spec import ENTRYPOINT_KINDS
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
+
 
 MOST_MESSAGE = 1000
 
@@ -130,47 +127,6 @@ def with_reconciliation(item: dict[str, Any], done: Published) -> dict[str, Any]
     return item if done.reconciliation is None else {**item, "exports_reconciliation": done.reconciliation}
 
 
-# --- uploads
-
-
-def metadata_of(form: Form) -> dict[str, Any]:
-    """Return the metadata of an upload."""
-    if "metadata" not in form.fields:
-        raise refuse("no_metadata")
-    return as_object(parse_json(form.fields["metadata"], "metadata"), "metadata")
-
-
-def whole_upload(request: Request, form: Form, metadata: dict[str, Any], name: str) -> ScriptUpload:
-    """Return the upload of a script's form, its static assets included."""
-    cloud = cloud_of(request)
-    previous = cloud.account.latest(name)
-    strict = request.query_params.get("bindings_inherit") == "strict"
-    plain = {key: value for key, value in metadata.items() if key != "assets"}
-    upload = read_upload(plain, stored_modules(cloud, form), previous=previous, strict=strict)
-    return replace(upload, assets=cloud.uploads.of_upload(metadata, previous))
-
-
-def stored_modules(cloud: Cloud, form: Form) -> list[StoredModule]:
-    """Move the files of an upload to their lasting place."""
-    return [
-        StoredModule(
-            name=p.name, content_type=p.content_type, digest=cloud.account.blobs.keep(p.file), size=p.file.size
-        )
-        for p in form.parts
-    ]
-
-
-def carried(version: Version) -> ScriptUpload:
-    """Return an upload that repeats a version."""
-    return ScriptUpload(
-        code=version.code,
-        bindings=version.bindings,
-        exports=version.exports,
-        options=version.options,
-        assets=version.assets,
-    )
-
-
 # --- versions
 
 
@@ -196,13 +152,15 @@ def _version(cloud: Cloud, script: Script, version_id: Any) -> Version:
 
 async def post_version(request: Request) -> Response:
     """Upload a version of an existing script without deploying it."""
-    existing(request)  # before the body is read
+    cloud, script = existing(request)  # before the body is read
+    name = script.name
     async with received(request) as form:
         metadata = metadata_of(form)
-        async with alone(request) as (cloud, script):
-            with cloud.account.incoming():
-                upload = whole_upload(request, form, metadata, script.name)
-                done = await store_version(cloud, script.name, upload, source=source_of(request))
+        with cloud.account.incoming() as incoming:
+            read = partial(whole_upload, request, form, metadata, name, incoming)
+            ahead = await ahead_of_the_lock(cloud, name, read, deployed=False)
+            async with alone(request) as (cloud, script):
+                done = await store_version(cloud, script.name, read(), source=source_of(request), ahead=ahead)
     return answer(version_result(done.version))
 
 

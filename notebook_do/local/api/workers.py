@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
@@ -29,7 +30,8 @@ from notebook_do.local.api.envelope import (
 )
 from notebook_do.local.api.scripts import incoming_objects, incoming_services, remove, shared_settings
 from notebook_do.local.api.settings import changed_secrets
-from notebook_do.local.api.versions import carried, shown_bindings, with_reconciliation
+from notebook_do.local.api.uploading import ahead_of_the_lock, carried
+from notebook_do.local.api.versions import shown_bindings, with_reconciliation
 from notebook_do.local.rules.bounds import as_object, check_tails
 from notebook_do.local.rules.exports import live_entries
 from notebook_do.local.rules.refusals import refuse
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from notebook_do.local.account.blobs import Incoming
+    from notebook_do.local.account.metadata import ScriptUpload
     from notebook_do.local.account.records import Script, Version
 
 
@@ -247,25 +251,31 @@ async def get_version(request: Request) -> Response:
 async def post_version(request: Request) -> Response:
     """Upload a version as JSON; `deploy=true` deploys it at 100 %."""
     body = as_object(parse_json(await read_body(request, most=MOST_BYTES), "The request body"), "body")
-    async with alone(request, _worker) as (cloud, script):
-        with cloud.account.incoming():
-            modules = [_stored(cloud, as_object(m, "modules")) for m in body.get("modules") or []]
-            upload = read_upload(body, modules, previous=cloud.account.latest(script.name), strict=True)
-            # The script's own settings are not part of this API's versions.
-            upload = replace(upload, settings={})
-            make = publish if query_flag(request, "deploy") else store_version
-            done = await make(cloud, script.name, upload, source=source_of(request))
+    cloud, script = _worker(request)
+    deploys = query_flag(request, "deploy")
+    with cloud.account.incoming() as incoming:
+        read = partial(_version_upload, cloud, body, incoming)
+        ahead = await ahead_of_the_lock(cloud, script.name, partial(read, script), deployed=deploys)
+        async with alone(request, _worker) as (cloud, script):
+            make = publish if deploys else store_version
+            done = await make(cloud, script.name, read(script), source=source_of(request), ahead=ahead)
     return answer(with_reconciliation(version_item(cloud, script, done.version), done))
 
 
-def _stored(cloud: Cloud, module: dict[str, Any]) -> StoredModule:
+def _version_upload(cloud: Cloud, body: dict[str, Any], incoming: Incoming, script: Script) -> ScriptUpload:
+    """Return the upload of a body; the script's own settings are not part of this API's versions."""
+    modules = [_stored(incoming, as_object(m, "modules")) for m in body.get("modules") or []]
+    return replace(read_upload(body, modules, previous=cloud.account.latest(script.name), strict=True), settings={})
+
+
+def _stored(incoming: Incoming, module: dict[str, Any]) -> StoredModule:
     if not all(isinstance(module.get(key), str) for key in ("name", "content_type", "content_base64")):
         raise refuse("bad_field", where="modules", why="a module needs `name`, `content_type` and `content_base64`")
     try:
         content = base64.b64decode(module["content_base64"], validate=True)
     except (binascii.Error, ValueError):
         raise refuse("bad_field", where="modules", why=f"'{module['name'][:100]}' is not valid base64") from None
-    digest = cloud.account.blobs.store(content)
+    digest = incoming.store(content)
     return StoredModule(name=module["name"], content_type=module["content_type"], digest=digest, size=len(content))
 
 

@@ -106,6 +106,21 @@ def config_text(layout: Layout) -> str:
     return document(services, listening)
 
 
+def examined_text(layout: Layout, wrapper: str, socket: Path) -> str:
+    """Write a layout of one Worker that reaches nothing, with `wrapper` before its modules, which answers at `socket`.
+
+    Raises ScriptInvalid as `config_text` does.
+    """
+    (worker,) = layout.workers
+    tried = [_worker_service(layout, worker, before=[wrapper])]
+    tried += [_asset_service(layout, worker)] if worker.assets is not None else []
+    # The runtime's own Worker takes as long to start as the one that is tried: only where a binding leads to it.
+    needed = any(string(SYSTEM) in written for written in tried)
+    own = [system_service()] if needed else []
+    services = [nowhere(), *own, *externals([worker], layout.folder / "none"), *tried]
+    return document(services, [listener("probe", socket, to=worker_service(worker.name))])
+
+
 def document(services: Sequence[str], listening: Sequence[str]) -> str:
     """Put services and sockets, written already, into one configuration."""
     body = struct(services=listed(services), sockets=listed(listening))
@@ -167,10 +182,10 @@ def system_service(bindings: Sequence[str] = ()) -> str:
     return service(SYSTEM, worker=worker)
 
 
-def _worker_service(layout: Layout, worker: RunnableWorker) -> str:
+def _worker_service(layout: Layout, worker: RunnableWorker, *, before: Sequence[str] = ()) -> str:
     broken = layout.faults.workers.get(worker.name)
     peers = {peer.name: peer for peer in layout.workers}
-    script = worker_fields(worker) if broken is None else _stand_in(broken)
+    script = worker_fields(worker, before=before) if broken is None else _stand_in(broken)
     bindings = () if broken is not None else bindings_of(worker, peers, layout.faults.bindings)
     # A tail event has no script name of its own here (it is null), so the name goes along.
     props = struct(json=string(json.dumps({"script": worker.name})))

@@ -13,31 +13,29 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import TargetError
 from notebook_do.local.objects import stored
 from notebook_do.local.process.ownership import fresh_folder, locked
 from notebook_do.local.runtime.bindings import SYSTEM, worker_service
-from notebook_do.local.runtime.config import Layout, config_text, make_sites, sweep_sites
+from notebook_do.local.runtime.config import Layout, sweep_sites
 from notebook_do.local.runtime.island import EventServer, Island, Lease, Retired, Sink, neighbours
 from notebook_do.local.runtime.places import MOST, Places
-from notebook_do.local.runtime.spec import ProbeReport, RunnableWorker, ScriptInvalid
-from notebook_do.local.runtime.workerd import probe, trial
+from notebook_do.local.runtime.probe import CHECK_TIMEOUT, Trials
+from notebook_do.local.runtime.spec import RunnableWorker, ScriptInvalid
 from notebook_do.local.services.assembly import Services
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+    from pathlib import Path
 
     from notebook_do.local.objects.stored import StoredObject
 
 IDLE = 60.0
 GRACE = 5.0
-CHECK_TIMEOUT = 10.0
 _STABLE = 2.0
 """Seconds of life after which a crash is no longer held against the next start."""
 _SLOWEST_RESTART = 5.0
@@ -88,7 +86,8 @@ class Runtime:
         self._wakes: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._started: asyncio.Task[None] | None = None
-        self._closed, self._check_timeout = False, check_timeout
+        self._closed = False
+        self.trials = Trials(workerd, self._folder, self._sites, ready=self.start, check_timeout=check_timeout)
         with contextlib.suppress(RuntimeError):  # no loop yet: the first call of `start` does it
             self._started = asyncio.get_running_loop().create_task(self._start())
 
@@ -208,23 +207,6 @@ class Runtime:
 
     # --- changes ----------------------------------------------------------------------------------------------
 
-    async def check(self, worker: RunnableWorker) -> None:
-        """Boot a Worker as it would be deployed, but alone and in memory; raises ScriptInvalid."""
-        await self.start()
-        sockets = Path(tempfile.mkdtemp(dir=self._folder, prefix=""))
-        layout = Layout(workers=(worker,), folder=sockets, sites=self._sites)
-        try:
-            await make_sites([worker], self._sites)
-            names, seconds = layout.sockets(), self._check_timeout
-            async with trial(self._workerd, config_text(layout), folder=sockets, sockets=names, seconds=seconds):
-                pass
-        finally:
-            shutil.rmtree(sockets, ignore_errors=True)
-
-    async def probe(self, worker: RunnableWorker) -> ProbeReport:
-        """Find out what a Worker exports, in a folder that is removed whatever becomes of this process."""
-        return await probe(worker, self._workerd, folder=self._folder)
-
     async def changed(self, names: Iterable[str]) -> None:
         """Replace the islands that these scripts were, or are now, part of; requests inside them finish first.
 
@@ -235,9 +217,8 @@ class Runtime:
         stale = [island for island in set(self._by_script.values()) if self._is_stale(island, touched)]
         await asyncio.gather(*(island.retire(self._grace) for island in stale))
         deployed = {worker.name: worker for worker in self._workers()}
-        await asyncio.to_thread(
-            sweep_sites, self._sites, deployed.values()
-        )  # nothing that still runs serves from these
+        # Nothing that still runs serves from these.
+        await asyncio.to_thread(sweep_sites, self._sites, [*deployed.values(), *self.trials.under_way])
         for name in {name for island in stale for name in island.names} & deployed.keys():
             self._background(self._warm(name))
         await self._plan_wakes(
@@ -311,6 +292,7 @@ class Runtime:
             timer.cancel()
         await asyncio.gather(*(island.retire(self._grace) for island in set(self._by_script.values())))
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.trials.close()
         # After the islands, whose last requests still use bindings and report events.
         await self._events.close()
         await self.services.close()

@@ -1,12 +1,8 @@
-"""One workerd process: started, known to be ready, drained of its output, and surely ended; and one for a trial.
+"""One workerd process: started, known to be ready, drained of its output, and surely ended.
 
 It gets no environment, no descriptor that it does not need and its own process group. It dies with the process that
 started it (Linux). Its output is always read, because a full pipe hangs it (after about 64 kB). Its configuration,
 which can hold secrets, is a private file that is removed once it was read.
-
-A trial of an uploaded script is a process of its own with an end in sight: workerd only warns about a class that is
-not exported and never gives up on an endless loop, and Cloudflare refuses both at upload. A resident process that
-loads one script after the other is not used, as one endless loop stops it for good.
 """
 
 from __future__ import annotations
@@ -21,30 +17,20 @@ import re
 import signal
 import sys
 import tempfile
-import time
 from collections import deque
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from notebook_do.errors import TargetError, ToolchainError
-from notebook_do.local.runtime.bindings import bindings_of, externals, listed, string, struct
-from notebook_do.local.runtime.config import document, listener, nowhere, service, system_service, worker_fields
-from notebook_do.local.runtime.spec import Export, ProbeReport, RunnableWorker, ScriptInvalid
-from notebook_do.local.runtime.upstream import Upstream
 from notebook_do.toolchain import find_workerd
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import Callable, Iterable
 
 OUTPUT_LINES = 200  # enough for one script's error
 OUTPUT_LINE = 4096
-TIMED_OUT = "Script startup exceeded CPU time limit."
-"""Cloudflare's text for 10021 where a script does not come to an end; here it is wall time."""
 _PR_SET_PDEATHSIG = 1
 _FILES = 1 << 16
-_TEMPLATE = Path(__file__).with_name("probe.js")
-_WRAPPER = "notebook-do-probe.js"
 _log = logging.getLogger(__name__)
 
 
@@ -231,80 +217,3 @@ def readable(output: Iterable[str]) -> str:
     """Return what workerd said of a script, without its own source positions, paths and service names."""
     lines = [_PLACE.sub("", _SERVICE.sub("", line)) for line in output if line.strip() and not _NOISE.match(line)]
     return "\n".join(lines) or "the script does not start, and workerd did not say why"
-
-
-@contextlib.asynccontextmanager
-async def trial(
-    workerd: Path, config: str, *, folder: Path, sockets: Iterable[str], seconds: float
-) -> AsyncIterator[None]:
-    """Start a script once, to be ended with the context. Raises ScriptInvalid, with workerd's words or for the time."""
-    try:
-        running = await start_workerd(workerd, config, folder=folder, sockets=sockets, timeout=seconds)
-        try:
-            yield
-        finally:
-            await running.stop(0)
-    except DidNotStart as error:
-        raise ScriptInvalid(str(error)) from None
-    except TimeoutError:
-        raise ScriptInvalid(TIMED_OUT) from None
-
-
-async def probe(
-    worker: RunnableWorker,
-    workerd: Path,
-    *,
-    timeout: float = 5.0,  # noqa: ASYNC109 - it ends a process, not only a wait
-    folder: Path | None = None,
-) -> ProbeReport:
-    """Report what a script exports, by loading it once. Raises as `trial`.
-
-    Nothing stored can be touched (memory only) and nothing reached (no network). What it needs on the disk lies in
-    `folder`, which the next owner of a data directory empties.
-    """
-    with tempfile.TemporaryDirectory(dir=folder, prefix="") as own:
-        listening = Path(own) / "probe"
-        config = _probe_config(worker, listening)
-        began = time.monotonic()
-        async with trial(workerd, config, folder=Path(own), sockets=["probe"], seconds=timeout):
-            startup = time.monotonic() - began
-            async with asyncio.timeout(timeout):
-                found = await _ask(listening)
-    return _report(found, startup)
-
-
-def _probe_config(worker: RunnableWorker, listening: Path) -> str:
-    source = _TEMPLATE.read_text(encoding="utf-8").replace(
-        '"NOTEBOOK_DO_MAIN_MODULE"', json.dumps(f"./{worker.main_module}")
-    )
-    wrapper = struct(name=string(_WRAPPER), esModule=string(source))
-    # Only values are bound: objects and other Workers are stand-ins, which a script may hold but not call at start.
-    # Secrets are stand-ins too: a kill could leave this folder behind.
-    bound = tuple({**b, "text": "secret"} if b.get("type") == "secret_text" else b for b in worker.bindings)
-    fields = worker_fields(worker, before=[wrapper])
-    bindings = listed(bindings_of(replace(worker, bindings=bound), {}, {}))
-    probed = service("probe", worker=struct(**fields, bindings=bindings))
-    services = [nowhere(), system_service(), *externals([worker], listening.with_name("none")), probed]
-    return document(services, [listener("probe", listening)])
-
-
-async def _ask(listening: Path) -> list[dict[str, Any]]:
-    upstream = Upstream(listening)
-    try:
-        answer = await upstream.fetch("GET", "/", host="probe")
-    finally:
-        upstream.close()
-    if answer.status != 200:
-        raise ScriptInvalid(answer.body.decode("utf-8", "replace"))
-    found: list[dict[str, Any]] = json.loads(answer.body)
-    return found
-
-
-def _report(found: list[dict[str, Any]], startup: float) -> ProbeReport:
-    exports = tuple(
-        Export(name=item["name"], kind=item["kind"], handlers=tuple(item["handlers"]))
-        for item in found
-        if item["name"] != "default"
-    )
-    default = next((tuple(item["handlers"]) for item in found if item["name"] == "default"), ())
-    return ProbeReport(exports=exports, default_handlers=default, startup_ms=round(startup * 1000))

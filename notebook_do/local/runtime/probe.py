@@ -1,0 +1,225 @@
+"""Trials of an uploaded script: whether it starts as it would be deployed, and what it exports.
+
+A trial is a process of its own with an end in sight: workerd only warns about a class that is not exported and never
+gives up on an endless loop, and Cloudflare refuses both at upload. A resident process that loads one script after the
+other is not used, as one endless loop stops it for good. Nothing stored can be touched (memory only) and nothing
+reached (no network).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.local.runtime.bindings import bindings_of, externals, listed, string, struct
+from notebook_do.local.runtime.config import (
+    Layout,
+    config_text,
+    document,
+    examined_text,
+    listener,
+    make_sites,
+    nowhere,
+    service,
+    system_service,
+    worker_fields,
+)
+from notebook_do.local.runtime.spec import Export, ProbeReport, RunnableWorker, ScriptInvalid
+from notebook_do.local.runtime.upstream import Upstream
+from notebook_do.local.runtime.workerd import DidNotStart, Workerd, start_workerd
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+PROBE_TIMEOUT = 5.0
+CHECK_TIMEOUT = 10.0
+TIMED_OUT = "Script startup exceeded CPU time limit."
+"""Cloudflare's text for 10021 where a script does not come to an end; here it is wall time."""
+_TEMPLATE = Path(__file__).with_name("probe.js")
+_WRAPPER = "notebook-do-probe.js"
+
+
+class StartTimedOut(ScriptInvalid):
+    """The script does not come to an end."""
+
+
+class Trials:
+    """The trials of one data directory: a few at once, as many as there are cores.
+
+    What they need on the disk lies in `folder`, which the next owner of a data directory empties, and static assets in
+    `sites`. `ready` returns when the runtime has started, and raises when it is closed.
+    """
+
+    def __init__(
+        self,
+        workerd: Path,
+        folder: Path,
+        sites: Path,
+        *,
+        ready: Callable[[], Awaitable[None]],
+        check_timeout: float = CHECK_TIMEOUT,
+    ) -> None:
+        self._workerd, self._folder, self._sites, self._timeout = workerd, folder, sites, check_timeout
+        self._ready = ready
+        self.under_way: list[RunnableWorker] = []
+        """The Workers that are tried now: their static assets may not be swept."""
+        self._at_once = asyncio.Semaphore(max(2, os.cpu_count() or 2))
+        self._ends: set[asyncio.Task[None]] = set()
+
+    async def probe(self, worker: RunnableWorker) -> ProbeReport:
+        """Find out what a Worker exports, by loading it alone; raises ScriptInvalid."""
+        await self._ready()
+        async with self._at_once:
+            return await probe(worker, self._workerd, folder=self._folder)
+
+    async def check(self, worker: RunnableWorker) -> None:
+        """Boot a Worker as it would be deployed, but alone and in memory; raises ScriptInvalid."""
+        async with self._place(worker) as layout:
+            names, seconds = layout.sockets(), self._timeout
+            async with trial(self._workerd, config_text(layout), folder=layout.folder, sockets=names, seconds=seconds):
+                pass
+
+    async def examine(self, worker: RunnableWorker) -> ProbeReport:
+        """Boot a Worker as `check` does and ask it, in the same process, what it exports; raises ScriptInvalid.
+
+        It passes nothing that `probe` or `check` refuses. Of what it refuses only these two can say which one does,
+        and in which words, but for a script that does not come to an end.
+        """
+        async with self._place(worker) as layout:
+            asked = layout.folder / "probe"
+            config = examined_text(layout, _wrapper(worker, again=True), asked)
+            began = time.monotonic()
+            async with trial(
+                self._workerd,
+                config,
+                folder=layout.folder,
+                sockets=["probe"],
+                seconds=min(PROBE_TIMEOUT, self._timeout),
+                trials=self,
+            ):
+                startup = time.monotonic() - began
+                async with asyncio.timeout(PROBE_TIMEOUT):
+                    found = await _ask(asked)
+        return _report(found, startup)
+
+    @contextlib.asynccontextmanager
+    async def _place(self, worker: RunnableWorker) -> AsyncIterator[Layout]:
+        """Wait for a turn, and make a folder for the sockets of a Worker that is tried alone."""
+        await self._ready()  # a runtime that starts removes all static assets
+        async with self._at_once:
+            sockets = Path(tempfile.mkdtemp(dir=self._folder, prefix=""))
+            self.under_way.append(worker)
+            try:
+                await make_sites([worker], self._sites)
+                yield Layout(workers=(worker,), folder=sockets, sites=self._sites)
+            finally:
+                self.under_way.remove(worker)
+                shutil.rmtree(sockets, ignore_errors=True)
+
+    def end_aside(self, running: Workerd) -> None:
+        """Kill a process of a trial without waiting for its end, which takes a few milliseconds."""
+        task = asyncio.create_task(running.stop(0))
+        self._ends.add(task)
+        task.add_done_callback(self._ends.discard)
+
+    async def close(self) -> None:
+        """Wait until every process of a trial is gone."""
+        await asyncio.gather(*self._ends)
+
+
+@contextlib.asynccontextmanager
+async def trial(  # noqa: PLR0913 - what is started, and how it ends
+    workerd: Path,
+    config: str,
+    *,
+    folder: Path,
+    sockets: Iterable[str],
+    seconds: float,
+    trials: Trials | None = None,
+) -> AsyncIterator[None]:
+    """Start a script once, to be ended with the context. Raises ScriptInvalid, with workerd's words or for the time."""
+    try:
+        running = await start_workerd(workerd, config, folder=folder, sockets=sockets, timeout=seconds)
+        try:
+            yield
+        finally:
+            if trials is None:
+                await running.stop(0)
+            else:
+                trials.end_aside(running)
+    except DidNotStart as error:
+        raise ScriptInvalid(str(error)) from None
+    except TimeoutError:
+        raise StartTimedOut(TIMED_OUT) from None
+
+
+async def probe(
+    worker: RunnableWorker,
+    workerd: Path,
+    *,
+    timeout: float = PROBE_TIMEOUT,  # noqa: ASYNC109 - it ends a process, not only a wait
+    folder: Path | None = None,
+) -> ProbeReport:
+    """Report what a script exports, by loading it once. Raises as `trial`."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix="") as own:
+        listening = Path(own) / "probe"
+        config = _probe_config(worker, listening)
+        began = time.monotonic()
+        async with trial(workerd, config, folder=Path(own), sockets=["probe"], seconds=timeout):
+            startup = time.monotonic() - began
+            async with asyncio.timeout(timeout):
+                found = await _ask(listening)
+    return _report(found, startup)
+
+
+def _wrapper(worker: RunnableWorker, *, again: bool = False) -> str:
+    """Write the module that asks the main one; `again` it exports all that the main one does, as that runs behind it.
+
+    A default export is exported under another name then: workerd checks it as it checks every export.
+    """
+    main = json.dumps(f"./{worker.main_module}")
+    source = _TEMPLATE.read_text(encoding="utf-8").replace('"NOTEBOOK_DO_MAIN_MODULE"', main)
+    if again:
+        source += f"export * from {main};\nexport const notebookDoDefault = main.default ?? {{}};\n"
+    return struct(name=string(_WRAPPER), esModule=string(source))
+
+
+def _probe_config(worker: RunnableWorker, listening: Path) -> str:
+    # Only values are bound: objects and other Workers are stand-ins, which a script may hold but not call at start.
+    # Secrets are stand-ins too: a kill could leave this folder behind.
+    bound = tuple({**b, "text": "secret"} if b.get("type") == "secret_text" else b for b in worker.bindings)
+    fields = worker_fields(worker, before=[_wrapper(worker)])
+    bindings = listed(bindings_of(replace(worker, bindings=bound), {}, {}))
+    probed = service("probe", worker=struct(**fields, bindings=bindings))
+    services = [nowhere(), system_service(), *externals([worker], listening.with_name("none")), probed]
+    return document(services, [listener("probe", listening)])
+
+
+async def _ask(listening: Path) -> list[dict[str, Any]]:
+    upstream = Upstream(listening)
+    try:
+        answer = await upstream.fetch("GET", "/", host="probe")
+    finally:
+        upstream.close()
+    if answer.status != 200:
+        raise ScriptInvalid(answer.body.decode("utf-8", "replace"))
+    found: list[dict[str, Any]] = json.loads(answer.body)
+    return found
+
+
+def _report(found: list[dict[str, Any]], startup: float) -> ProbeReport:
+    exports = tuple(
+        Export(name=item["name"], kind=item["kind"], handlers=tuple(item["handlers"]))
+        for item in found
+        if item["name"] != "default"
+    )
+    default = next((tuple(item["handlers"]) for item in found if item["name"] == "default"), ())
+    return ProbeReport(exports=exports, default_handlers=default, startup_ms=round(startup * 1000))
