@@ -21,7 +21,7 @@ from notebook_do.local.rules.bounds import as_object
 from notebook_do.local.rules.refusals import refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -56,6 +56,11 @@ class Tails:
 
     def __init__(self) -> None:
         self._tails: dict[str, Tail] = {}
+        self.begins: Callable[[], Awaitable[None]] | None = None  # awaited before a listener is let in
+
+    def listening(self) -> bool:
+        """Say whether anybody listens to any script."""
+        return any(tail.queue is not None for tail in self._tails.values())
 
     def open(self, script: str, filters: list[dict[str, Any]]) -> Tail:
         """Begin a tail; it receives nothing until somebody connects to it."""
@@ -107,6 +112,8 @@ class Tails:
             await websocket.close(1002)
             return
         tail.queue = asyncio.Queue(_BACKLOG)
+        if self.begins is not None:
+            await self.begins()
         await websocket.accept(PROTOCOL)
         sender = asyncio.create_task(self._send(websocket, tail, tail.queue))
         try:

@@ -133,7 +133,14 @@ async def _running(
         uploads = AssetUploads(home.data / "assets.sqlite", account.blobs)
         stack.callback(uploads.close)
         workerd = find_workerd()
-        runtime = Runtime(data=home.data, workerd=workerd, workers=account.runnable, events=tails.publish)
+        runtime = Runtime(
+            data=home.data,
+            workerd=workerd,
+            workers=account.runnable,
+            events=tails.publish,
+            listening=tails.listening,
+        )
+        tails.begins = runtime.listen
         stack.push_async_callback(runtime.close)
         cloud = Cloud(
             account=account,

@@ -189,7 +189,7 @@ def _worker_service(layout: Layout, worker: RunnableWorker, *, before: Sequence[
     bindings = () if broken is not None else bindings_of(worker, peers, layout.faults.bindings)
     # A tail event has no script name of its own here (it is null), so the name goes along.
     props = struct(json=string(json.dumps({"script": worker.name})))
-    tail = struct(name=string(SYSTEM), entrypoint=string("Tail"), props=props)
+    tail = struct(name=string(SYSTEM), props=props)
     fields = struct(
         **script,
         bindings=listed(bindings),

@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.local.runtime.bindings import targets
+from notebook_do.local.runtime.bindings import SYSTEM, targets
 from notebook_do.local.runtime.config import Faults, Layout, config_text, make_sites, worker_fields
 from notebook_do.local.runtime.http1 import HEAD_LIMIT, length_of, read_body, read_head
 from notebook_do.local.runtime.spec import RunnableWorker, ScriptInvalid
@@ -36,6 +36,9 @@ Sink = Callable[[str, dict[str, Any]], None]
 _AFTER_STREAMS = 0.5
 """Seconds for SIGTERM: once a websocket was open workerd may never end by itself, even when that is closed."""
 _BACKLOG = 4096
+_TAKEN = b"HTTP/1.1 204 No Content\r\n\r\n"
+_NOBODY = b"HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n"
+"""Tells `system.js` to report no more, as events cost more than the requests that they are about."""
 
 
 class Retired(Exception):  # noqa: N818 - what happened, not whose error it is
@@ -169,6 +172,13 @@ class Island:
         if not self.in_use:
             self._places.left()
 
+    async def listen(self) -> None:
+        """Have events reported again, as somebody listens now; a process that only starts reports them anyway."""
+        upstream = self._upstreams.get(SYSTEM)
+        if upstream is not None:
+            with contextlib.suppress(OSError):  # it ends: its last requests are over, or end with it
+                await upstream.fetch("POST", "/", host=SYSTEM, body=b'{"listen": true}')
+
     async def started(self) -> None:
         """Wait until the process runs; the first caller starts it."""
         if self._boot is None:
@@ -290,10 +300,10 @@ class EventServer:
     They come this way and not by workerd's output, which has no script names and flattens what was logged.
     """
 
-    def __init__(self, path: Path, sink: Sink) -> None:
-        """Remember where to listen."""
+    def __init__(self, path: Path, sink: Sink, wanted: Callable[[], bool]) -> None:
+        """Remember where to listen; `wanted` says whether anybody takes what `sink` gets."""
         self.path = path
-        self._sink = sink
+        self._sink, self._wanted = sink, wanted
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -312,8 +322,9 @@ class EventServer:
                 _, headers = await read_head(reader)
                 body = b"".join([piece async for piece, _ in read_body(reader, length_of(headers) or 0)])
                 # Before it is handed on: the Worker's tail waits for it, and a listener may be slow.
-                writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
-                self._deliver(body)
+                writer.write(_TAKEN if (wanted := self._wanted()) else _NOBODY)
+                if wanted:
+                    self._deliver(body)
                 await writer.drain()
         writer.close()
 

@@ -51,6 +51,7 @@ class Runtime:
         workerd: Path,
         workers: Callable[[], Iterable[RunnableWorker]],
         events: Sink,
+        listening: Callable[[], bool] = lambda: True,
         idle: float = IDLE,
         grace: float = GRACE,
         check_timeout: float = CHECK_TIMEOUT,
@@ -58,9 +59,10 @@ class Runtime:
     ) -> None:
         """Take the data directory; raises TargetError when another process has it.
 
-        `workers` gives the deployed set now. `events` gets (script name, trace item). An island without requests
-        ends after `idle` seconds; one that must end waits `grace` seconds for the requests inside. Of islands that
-        nobody uses at most `most` run at once.
+        `workers` gives the deployed set now. `events` gets (script name, trace item) while `listening` says that
+        somebody wants them; whoever begins to calls `listen`. An island without requests ends after `idle` seconds;
+        one that must end waits `grace` seconds for the requests inside. Of islands that nobody uses at most `most`
+        run at once.
         """
         if sys.platform == "win32":
             raise TargetError("the local Cloudflare does not run on Windows; use it in WSL, or target cloudflare.")
@@ -70,7 +72,7 @@ class Runtime:
         self._folder, self._mark = fresh_folder(data / "run")
         self._workerd, self._workers, self._grace = workerd, workers, grace
         self._places = Places(self.storage, most=most, idle=idle, grace=grace, background=self._background)
-        self._events = EventServer(self._folder / "events", events)
+        self._events = EventServer(self._folder / "events", events, listening)
         self.services = Services(data / "services")
         self.names, self._sites = stored.Names(data / "names"), data / "sites"
         self._plan = Layout(
@@ -249,6 +251,10 @@ class Runtime:
         self.names.forget(namespace_id)
         if folder.exists():
             await asyncio.to_thread(stored.remove_namespace, self.storage, namespace_id)
+
+    async def listen(self) -> None:
+        """Have every process report its events, as somebody listens now: what ends after this is reported."""
+        await asyncio.gather(*(island.listen() for island in set(self._by_script.values())))
 
     # --- looking and doing ------------------------------------------------------------------------------------
 

@@ -5,20 +5,27 @@ import { WorkerEntrypoint } from "cloudflare:workers";
 // Events wait a few milliseconds for company: under load one message carries those of many requests.
 const COMPANY = 5;
 const OVERDUE = 1000;
+// The answer to a message that nobody listened to. From then on events are dropped, until somebody listens again.
+const NOBODY = 205;
 let waiting = [];
 let since = 0;
+let dropping = false;
+let heard = 0;
 
-export class Tail extends WorkerEntrypoint {
-  async tail(items) {
-    waiting.push(JSON.stringify({ script: this.ctx.props.script, items }));
-    if (waiting.length > 1 && Date.now() - since < OVERDUE) return;
-    since = Date.now();
-    await scheduler.wait(COMPANY);
-    const body = `[${waiting.join(",")}]`;
-    waiting = [];
-    const answer = await this.env.EVENTS.fetch("http://events/", { method: "POST", body });
-    await answer.arrayBuffer();
-  }
+// A handler and no entrypoint class, which workerd would construct for every event.
+async function tail(items, env, ctx) {
+  if (dropping) return;
+  waiting.push(JSON.stringify({ script: ctx.props.script, items }));
+  if (waiting.length > 1 && Date.now() - since < OVERDUE) return;
+  since = Date.now();
+  await scheduler.wait(COMPANY);
+  const body = `[${waiting.join(",")}]`;
+  waiting = [];
+  const before = heard;
+  const answer = await env.EVENTS.fetch("http://events/", { method: "POST", body });
+  await answer.arrayBuffer();
+  // Somebody may have begun to listen while the answer was under way.
+  if (answer.status === NOBODY && before === heard) dropping = true;
 }
 
 // Bound in place of what is not there: every use throws the message in `props`.
@@ -61,8 +68,14 @@ function message({ id, timestamp, attempts, kind, body }) {
 }
 
 export default {
+  tail,
   async fetch(request, env) {
-    const { script, cron, time, queue, messages } = await request.json();
+    const { listen, script, cron, time, queue, messages } = await request.json();
+    if (listen) {
+      heard += 1;
+      dropping = false;
+      return new Response(null, { status: 204 });
+    }
     if (queue !== undefined) {
       return Response.json(await env[`worker:${script}`].queue(queue, messages.map(message)));
     }

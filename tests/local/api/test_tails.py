@@ -49,6 +49,18 @@ def test_logs_and_exceptions_arrive(server: Any, script: str) -> None:
     assert thrown["exceptions"][0]["message"] == "kaboom"
 
 
+def test_who_listens_late_gets_the_next_request(server: Any, script: str) -> None:
+    """A Worker that ran while nobody listened reports the first request after somebody began to."""
+    server.upload(script, LOGS)
+    for _ in range(3):
+        for _ in range(5):
+            server.call(script, "/nobody")
+        with listen(open_tail(server, script)) as connection:
+            server.call(script, "/heard")
+            while events(connection, 1)[0]["logs"][0]["message"] != ["path", "/heard"]:
+                pass  # of a request just before, whose event was still under way
+
+
 def test_filters(server: Any, script: str) -> None:
     """Only events that pass every filter are sent."""
     server.upload(script, LOGS)

@@ -1,0 +1,63 @@
+"""Events of a Worker are reported while somebody listens, from the first request on, and cost nothing otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LOGS = 'export default { fetch(request) { console.log(new URL(request.url).pathname); return new Response("ok"); } };'
+
+
+def test_events_are_reported_while_somebody_listens(play: Callable[..., None]) -> None:
+    """A process reports nothing to nobody; whoever begins to listen gets the very next request, and all later ones."""
+    asked: list[bool] = []
+    listened = False
+
+    def listening() -> bool:
+        asked.append(listened)
+        return listened
+
+    async def story(stage: Any) -> None:
+        nonlocal listened
+        stage.put("page", LOGS)
+        assert await stage.text("page", "/first") == "ok"
+        async with asyncio.timeout(10):
+            while not asked:  # noqa: ASYNC110 - no event for it
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        told = len(asked)
+        for _ in range(20):
+            await stage.text("page", "/nobody")
+        await asyncio.sleep(0.1)
+        assert len(asked) == told
+        listened = True
+        await stage.runtime.listen()
+        for number in range(20):
+            await stage.text("page", f"/{number}")
+        await stage.logged("page", "/19")
+        seen = [log["message"][0] for item in stage.events["page"] for log in item["logs"]]
+        assert seen == [f"/{number}" for number in range(20)]
+
+    play(story, listening=listening)
+
+
+def test_a_listener_that_comes_while_nobody_is_told_is_not_missed(play: Callable[..., None]) -> None:
+    """Whoever begins to listen while a message that nobody takes is under way still gets the next request."""
+    listened = False
+
+    async def story(stage: Any) -> None:
+        nonlocal listened
+        stage.put("page", LOGS)
+        for number in range(30):
+            listened = False
+            await stage.text("page", "/before")
+            await asyncio.sleep(0.002 * (number % 5))
+            listened = True
+            await stage.runtime.listen()
+            await stage.text("page", f"/{number}")
+            await stage.logged("page", f"/{number}")
+
+    play(story, listening=lambda: listened)
