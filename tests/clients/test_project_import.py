@@ -254,3 +254,24 @@ def test_an_unchanged_deployed_project_has_nothing_to_plan(here: Path, deploy: C
     assert changed <= allowed, [c.detail for c in (*plan.changes, *plan.drift)]
     assert found.cells[0] == f"%durable session {name} --stage {program.env or 'production'}"
     assert len(found.cells) == 1 + len(session.catalog.namespaces) + len(program.workers)
+
+
+def test_wrangler_goes_on_beside_the_session_that_imported_its_project(here: Path, deploy: Callable[..., str]) -> None:
+    """Issue 11, 2: a deploy from here sends no migration, so wrangler still deploys the project, and data stays."""
+    write(here / "beside", one(name="beside", vars={"A": "a"}))
+    deploy(here / "beside")
+    session = nd.session("beside", stage="production")
+    session.import_wrangler("beside")
+    ids = session.namespaces()["namespace_id"].tolist()
+    assert session.fetch("beside").text == "n1"
+    (here / "beside" / "src" / "word.ts").write_text('export const word: string = "m";\n')
+    plan = session.plan()
+    assert plan.migrations.empty
+    session.deploy(plan)
+    assert session.fetch("beside").text == "m2"
+    assert session.plan().empty
+    deploy(here / "beside")
+    assert session.fetch("beside").text == "m3"
+    session.import_wrangler("beside")
+    assert session.plan().empty
+    assert session.namespaces()["namespace_id"].tolist() == ids
