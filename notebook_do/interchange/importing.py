@@ -94,13 +94,14 @@ async def import_workers(  # noqa: PLR0913 - what is asked, and what is known
         workers=tuple(w for w in desired.workers if w.script_name not in same),
         namespaces=tuple(n for n in desired.namespaces if n.script_name not in same),
     )
-    declare = _to_declare(written, same, catalog, frozenset(names))
+    # Whoever names a source asks for that cell, also where the Worker is managed already.
+    declare = _to_declare(written, same if source is None else {}, catalog, frozenset(names))
     notes += replaced_notes(declare, catalog)
     after = adopted(recorded, taken, observed) if taken.workers else recorded
     return Import(
         imported=replace(written, notes=(*imported.notes, *found.notes, *notes, *unread)),
         declare=declare,
-        recorded=with_live_code(after, desired, sources) if source is not None else after,
+        recorded=with_live_code(after, taken, sources) if source is not None else after,
         newest=newest_serial(recorded, observed),
         observed=observed,
         sources=sources,

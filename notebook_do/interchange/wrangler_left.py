@@ -80,7 +80,15 @@ REFUSED: Mapping[str, str] = MappingProxyType(
 """What makes a configuration one that cannot be declared."""
 _FALSE_SAYS = frozenset({"keep_names"})
 """Where false is no default."""
-_TRUE_IS_DEFAULT = frozenset({"keep_names"})
+_DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {
+        "keep_names": True,
+        "jsx_factory": "React.createElement",
+        "jsx_fragment": "React.Fragment",
+        "python_modules": {"exclude": ["**/*.pyc"]},
+    }
+)
+"""What a build tool writes out though nobody chose it, and what is so here as well."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -122,6 +130,6 @@ class Left:
 
 
 def _says_nothing(path: str, value: Any) -> bool:
-    if path in _TRUE_IS_DEFAULT and value is True:
+    if path in _DEFAULTS and value == _DEFAULTS[path]:
         return True
     return value in (None, "", [], {}) or (value is False and path not in _FALSE_SAYS)

@@ -396,6 +396,25 @@ def test_a_field_that_is_not_carried_is_named_with_what_to_do() -> None:
     assert len(found.notes) == 4
 
 
+def test_what_a_build_tool_writes_out_by_default_is_not_named() -> None:
+    """A configuration that Vite makes has every key; those that nobody chose say nothing."""
+    found = declared(
+        {
+            "jsx_factory": "React.createElement",
+            "jsx_fragment": "React.Fragment",
+            "python_modules": {"exclude": ["**/*.pyc"]},
+            "keep_names": True,
+            **{key: {} for key in ("triggers", "unsafe", "cloudchamber", "exports", "define", "vars")},
+            **{key: [] for key in ("kv_namespaces", "services", "workflows", "connect", "rules", "migrations")},
+            "logfwdr": {"bindings": []},
+            "queues": {"producers": [], "consumers": []},
+            "durable_objects": {"bindings": []},
+        }
+    )
+    assert found.notes == ()
+    assert found.workers["api"].bindings == {}
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [
