@@ -38,7 +38,7 @@ T = TypeVar("T")
 Progress = Callable[[int, int], None]
 """Told that so many, of so many, are read."""
 AT_ONCE = 4
-"""How many scripts or namespaces are read at once."""
+"""How many requests are under way at once: the four of one script wait for an answer once, and not four times."""
 MOST_COUNTED = 1000
 """Objects are counted up to here, and more are said to be more: it is read before a person destroys them."""
 _SMALLEST_PAGE, _LARGEST_PAGE = 10, 10_000
@@ -153,11 +153,14 @@ async def with_counts(client: Client, observed: Observed, namespaces: Collection
 
 async def _with_settings(client: Client, script: ObservedScript, limit: asyncio.Semaphore) -> ObservedScript:
     """Read the four things that the script list does not have of a script."""
-    async with limit:
-        raw = await client.script_settings(script.name)
-        deployments = await client.list_deployments(script.name)
-        url, previews = await client.script_url(script.name)
-        crons = wire.decode_crons(await client.schedules(script.name))
+
+    async def read(ask: Callable[[str], Coroutine[Any, Any, Any]]) -> Any:
+        async with limit:
+            return await ask(script.name)
+
+    asked = (client.script_settings, client.list_deployments, client.script_url, client.schedules)
+    raw, deployments, (url, previews), schedules = await _all(map(read, asked))
+    crons = wire.decode_crons(schedules)
     bindings, date, flags = wire.decode_settings(raw, script.name)
     return replace(
         script,
