@@ -335,7 +335,7 @@ def test_f36_what_the_answers_say_is_left_holds_every_client_back() -> None:
 
 def test_s31_a_bomb_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """S31: an answer that unpacks to more than the cap is not read on, and is an error."""
-    monkeypatch.setattr("notebook_do.cloudflare.client.LARGEST_ANSWER", 1 << 20)
+    monkeypatch.setattr("notebook_do.cloudflare.http.LARGEST_ANSWER", 1 << 20)
     packed = gzip.compress(b"0" * (64 << 20))
 
     def handler(_request: httpx.Request) -> httpx.Response:
