@@ -36,7 +36,7 @@ def declared_digests(desired: Desired, readings: Mapping[tuple[str, str], Secret
     """Return a digest of what is declared of each script: its Worker, its namespaces and the marks of its secrets."""
     hosted: dict[str, list[object]] = {}
     for namespace in desired.namespaces:
-        hosted.setdefault(namespace.script_name, []).append(plain(replace(namespace, where=None)))
+        hosted.setdefault(namespace.script_name, []).append(plain(namespace))
     marks: dict[str, dict[str, str]] = {}
     for (script, name), reading in readings.items():
         marks.setdefault(script, {})[name] = reading.mark

@@ -71,6 +71,15 @@ class Readings:
         return {name: mark for name, mark in found.items() if mark}
 
     @cached_property
+    def _named(self) -> dict[str, list[tuple[str, Entry]]]:
+        """By stable ID the scripts whose marks name it, with what each says, in the order of the scripts."""
+        found: dict[str, list[tuple[str, Entry]]] = {}
+        for name, mark in self.marks.items():
+            for stable_id, entry in mark.entries.items():
+                found.setdefault(stable_id, []).append((name, entry))
+        return found
+
+    @cached_property
     def _live(self) -> dict[str, ObservedNamespace]:
         return {n.namespace_id: n for n in self._namespaces}
 
@@ -123,9 +132,8 @@ class Readings:
         All our scripts are asked, that of the `host` first: a namespace may have been moved outside, or by a deploy
         whose state file is lost. None when nothing names the stable ID.
         """
-        names = [host, *(n for n in self.marks if n != host)]
-        marks = {n: self.marks[n] for n in names if self.is_ours(n) or (adopts and n == host and n in self.marks)}
-        found = [_statement(name, mark.entries[stable_id]) for name, mark in marks.items() if stable_id in mark.entries]
+        named = sorted(self._named.get(stable_id, ()), key=lambda pair: pair[0] != host)
+        found = [_statement(n, entry) for n, entry in named if self.is_ours(n) or (adopts and n == host)]
         if not found and adopts and host in self._scripts:
             classes = alchemy_classes(self._scripts[host])
             found = [Statement(slot=Slot(host, classes[stable_id]))] if stable_id in classes else []
@@ -146,11 +154,8 @@ class Readings:
         slot = Slot(record.script_name, record.class_name)
         if record.namespace_id:
             return Reading(slot=slot, live=self._live.get(record.namespace_id))
-        marked = [
-            _statement(name, mark.entries[record.stable_id])
-            for name, mark in self.marks.items()
-            if self.is_ours(name) and record.stable_id in mark.entries and mark.entries[record.stable_id].begins
-        ]
+        named = self._named.get(record.stable_id, ())
+        marked = [_statement(name, entry) for name, entry in named if self.is_ours(name) and entry.begins]
         return self._read(record.stable_id, marked or [Statement(slot=slot)])
 
     def _read(self, stable_id: str, statements: list[Statement]) -> Reading:

@@ -176,12 +176,17 @@ def check_entries(
 ) -> None:
     """Refuse what would lose an entry, or give away a name that others may still bind; warn of who else binds."""
     listed = sorted(moves, key=lambda u: u.stable_id)
+    touching: dict[str, list[NamespaceMove]] = {}
+    for move in listed:
+        for script in {slot.script for slot in (move.at, move.goal) if slot}:
+            touching.setdefault(script, []).append(move)
     for script in sorted(busy):
-        for move in listed:
+        there = touching.get(script, [])
+        for move in there:
             _check_entry(move, ownerships[script], findings)
-        _check_expected(ownerships[script], listed, facts, findings)
+        _check_expected(ownerships[script], there, facts, findings)
         if ownerships[script].form == "exports":
-            _check_names(ownerships[script], listed, facts, findings)
+            _check_names(ownerships[script], there, facts, findings)
     for move in listed:
         _warn_of_binders(move, facts, findings)
     for ownership in (ownerships[name] for name in sorted(ownerships)):

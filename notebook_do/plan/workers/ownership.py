@@ -234,10 +234,14 @@ def is_behind(script: ObservedScript, recorded: Recorded) -> bool:
 
     A record of the first edition does not name its upload: there the serial tells, which only grows.
     """
+    record = next((w for w in recorded.workers if w.script_name == script.name), None)
+    return _is_behind(script, recorded, record)
+
+
+def _is_behind(script: ObservedScript, recorded: Recorded, record: RecordedWorker | None) -> bool:
     serial = serial_of(script, recorded)
     if serial is None:
         return False  # another lineage: that is drift, or a Worker of somebody else
-    record = next((w for w in recorded.workers if w.script_name == script.name), None)
     return serial >= recorded.serial if record is None or record.op is None else record.op != op_of(script)
 
 
@@ -245,7 +249,8 @@ def check_behind(
     scripts: Iterable[ObservedScript], recorded: Recorded, own: Collection[str], findings: Findings
 ) -> None:
     """Refuse a plan that rests on an older state file than what is live; `own` are the operations of our journal."""
-    ahead = [s for s in scripts if op_of(s) not in own and is_behind(s, recorded)]
+    records = {w.script_name: w for w in recorded.workers}
+    ahead = [s for s in scripts if op_of(s) not in own and _is_behind(s, recorded, records.get(s.name))]
     if not ahead:
         return
     # Any other refusal rests on facts that are old, and its choices could be wrong.

@@ -1,12 +1,9 @@
-"""How long a plan takes, from declarations to steps, as sessions grow tenfold."""
+"""Large sessions, as data: what is declared, and what is recorded and live once it was deployed."""
 
 from __future__ import annotations
 
-import sys
-import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
-
-import pytest
 
 from notebook_do.declare.catalog import Catalog
 from notebook_do.model import (
@@ -25,6 +22,7 @@ from notebook_do.model import (
 )
 from notebook_do.model.steps import Upload
 from notebook_do.plan.build import build_plan
+from notebook_do.plan.namespaces.marks import completed_tags
 from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:
@@ -62,11 +60,9 @@ def deployed(first: Plan) -> tuple[Recorded, Observed]:
         if not isinstance(step, Upload) or step.worker_record is None:
             continue
         workers[step.worker] = step.worker_record
-        scripts[step.script_name] = ObservedScript(
-            name=step.script_name, lifecycle="exports", tags=step.tags, bindings=step.bindings, url=False
-        )
+        ids = {}
         for record in step.namespace_records if step.creates else ():
-            id_ = NamespaceId(f"{len(live):032x}")
+            ids[record.stable_id] = id_ = NamespaceId(f"{len(live):08x}{'0' * 24}")
             live.append(
                 ObservedNamespace(
                     namespace_id=id_,
@@ -85,6 +81,13 @@ def deployed(first: Plan) -> tuple[Recorded, Observed]:
                     class_history=record.class_history,
                 )
             )
+        if ids:
+            tags = completed_tags(step.tags, ids)
+            scripts[step.script_name] = ObservedScript(
+                name=step.script_name, lifecycle="exports", tags=tags, bindings=step.bindings, url=False
+            )
+        else:  # the last upload of a script has all its bindings
+            scripts[step.script_name] = replace(scripts[step.script_name], bindings=step.bindings)
     recorded = Recorded(
         lineage="f" * 32,
         serial=1,
@@ -95,28 +98,3 @@ def deployed(first: Plan) -> tuple[Recorded, Observed]:
     )
     scripts_live = tuple(scripts.values())
     return recorded, Observed(account_id=ACCOUNT, api_origin=ORIGIN, scripts=scripts_live, namespaces=tuple(live))
-
-
-@pytest.mark.benchmark
-@pytest.mark.parametrize("workers", [10, 100, 1000])
-def test_plan_speed(workers: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """Planning grows in proportion: a first deploy, no change, and every class renamed."""
-    empty = Observed(account_id=ACCOUNT, api_origin=ORIGIN)
-    catalog = catalog_of(workers)
-    times = {}
-
-    def timed(name: str, catalog: Catalog, recorded: Recorded, observed: Observed) -> Plan:
-        started = time.process_time()
-        plan = plan_of(catalog, recorded, observed)
-        times[name] = time.process_time() - started
-        return plan
-
-    first = timed("create", catalog, Recorded(lineage="f" * 32), empty)
-    assert len(first.migration_rows) == workers * PER_WORKER
-    recorded, observed = deployed(first)
-    assert timed("no change", catalog, recorded, observed).empty
-    renamed = timed("rename", catalog_of(workers, "Renamed"), recorded, observed)
-    assert len(renamed.migration_rows) == workers * PER_WORKER
-    measured = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in times.items())
-    with capsys.disabled():
-        sys.stdout.write(f"\n{workers} Workers, {workers * PER_WORKER} namespaces: {measured} of CPU time\n")

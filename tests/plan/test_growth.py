@@ -1,0 +1,62 @@
+"""Planning grows in proportion to what is declared: counted in lines that are run, so that no clock takes part."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from large_sessions import ACCOUNT, ORIGIN, catalog_of, deployed, plan_of
+
+import notebook_do as nd
+from notebook_do.model import Observed, Recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+PACKAGE = str(Path(nd.__file__).parent)
+SMALL, LARGE = 6, 24
+
+
+def lines_of(act: Callable[[], object]) -> int:
+    """Count the lines of the package that are run, each turn of a loop or comprehension as one more."""
+    count = 0
+
+    def line(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal count
+        count += event == "line"
+        return line
+
+    def call(frame: FrameType, event: str, _: object) -> Any:
+        return line if frame.f_code.co_filename.startswith(PACKAGE) else None
+
+    before = sys.gettrace()
+    sys.settrace(call)
+    try:
+        act()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def planning(kind: str, workers: int) -> Callable[[], object]:
+    """Return a plan to be made, with its digest, of so many Workers with ten namespaces each."""
+    catalog, nothing = catalog_of(workers), Observed(account_id=ACCOUNT, api_origin=ORIGIN)
+    new = Recorded(lineage="f" * 32)
+    if kind == "first deploy":
+        return lambda: plan_of(catalog, new, nothing).digest
+    recorded, live = deployed(plan_of(catalog, new, nothing))
+    if kind == "state file lost":
+        return lambda: plan_of(catalog, new, live).digest
+    renamed = catalog_of(workers, "Renamed")
+    return lambda: plan_of(renamed if kind == "every class renamed" else catalog, recorded, live).digest
+
+
+@pytest.mark.parametrize("kind", ["first deploy", "no change", "every class renamed", "state file lost"])
+def test_planning_grows_in_proportion(kind: str) -> None:
+    """Issue 13.7: four times as many Workers and namespaces are planned in four times as many lines, first plan too."""
+    planning(kind, 2)()  # what is made once
+    small, large = (lines_of(planning(kind, workers)) for workers in (SMALL, LARGE))
+    assert large / small < LARGE / SMALL * 1.02
