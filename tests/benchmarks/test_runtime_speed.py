@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import os
 import socket
 import statistics
 import time
@@ -43,6 +44,7 @@ export default {
 """
 BINDING = {"type": "durable_object_namespace", "name": "COUNTER", "class_name": "Counter"}
 MANY = 1000
+CALLED, UNCAPPED = 200, 30
 
 
 def counter(module: Path, number: int, version: int = 0) -> RunnableWorker:
@@ -59,13 +61,14 @@ def counter(module: Path, number: int, version: int = 0) -> RunnableWorker:
 
 
 @contextlib.asynccontextmanager
-async def runtime_with(folder: Path, workers: dict[str, RunnableWorker]) -> AsyncIterator[Runtime]:
+async def runtime_with(folder: Path, workers: dict[str, RunnableWorker], **more: Any) -> AsyncIterator[Runtime]:
     """Run a runtime."""
     runtime = Runtime(
         data=folder / "data",
         workerd=find_workerd(),
         workers=lambda: list(workers.values()),
         events=lambda _script, _item: None,
+        **more,
     )
     try:
         yield runtime
@@ -216,3 +219,40 @@ def test_idle_workers_cost_nothing(tmp_path: Path, module: Path, say: Callable[[
         say(f"one of {MANY}, from nothing to its first answer: {first * 1e3:.0f} ms")
 
     asyncio.run(measure())
+
+
+def memory_of_workerds() -> tuple[int, float, float]:
+    """Give how many workerd processes this one has, their resident MB, and these with shared pages divided."""
+    count, resident, proportional = 0, 0, 0
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            name, _, facts = (place / "stat").read_text().partition("(")[2].rpartition(")")
+            if name != "workerd" or int(facts.split()[1]) != os.getpid():
+                continue
+            sizes = dict(line.split(":") for line in (place / "smaps_rollup").read_text().splitlines()[1:])
+            count += 1
+            resident += int(sizes["Rss"].split()[0])
+            proportional += int(sizes["Pss"].split()[0])
+    return count, resident / 1024, proportional / 1024
+
+
+def test_called_workers_stay_under_a_gigabyte(tmp_path: Path, module: Path, say: Callable[[str], None]) -> None:
+    """Print the most memory that 200 Workers take which are called in turn, with the cap; and 30 without it."""
+
+    async def measure(folder: Path, count: int, **more: Any) -> tuple[int, float, float]:
+        workers = {worker.name: worker for worker in (counter(module, number) for number in range(count))}
+        most = (0, 0.0, 0.0)
+        async with runtime_with(folder, workers, **more) as runtime:
+            for turn in ("1", "2"):
+                for name in workers:
+                    async with runtime.lease(name) as lease:
+                        answer = await lease.upstream.fetch("GET", "/", host=f"{name}.localhost")
+                    assert answer.body == turn.encode()
+                    most = max(most, memory_of_workerds(), key=lambda found: found[1])
+        return most
+
+    free = asyncio.run(measure(tmp_path / "free", UNCAPPED, most=MANY))
+    each = free[1] / free[0]
+    capped = asyncio.run(measure(tmp_path / "capped", CALLED))
+    say(f"{CALLED} Workers called twice: {capped[0]} processes, {capped[1]:.0f} MB, {capped[2]:.0f} MB shared out")
+    say(f"without a cap {each:.0f} MB for each, {CALLED * each:.0f} MB for all: {CALLED * each / capped[1]:.0f} x")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import connect
 
+from notebook_do.local.objects import stored
 from notebook_do.local.runtime import places
 
 if TYPE_CHECKING:
@@ -150,6 +152,29 @@ def test_a_near_alarm_keeps_its_process(play: Callable[..., None]) -> None:
         await stage.logged(names[0], "rang")
 
     play(story, most=2)
+
+
+def test_an_alarm_that_is_running_keeps_its_process(play: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An alarm handler at work is not cut off for another process: it comes to its end, once."""
+    slow = 'console.log("began"); await new Promise((done) => setTimeout(done, 2500)); console.log("rang");'
+
+    async def story(stage: Any) -> None:
+        source = COUNTER.replace('console.log("rang");', slow)
+        stage.put("slow", source, hosts={"Counter": "f" * 32}, bindings=BOUND)
+        stage.put("page", HELLO)
+        await stage.text("slow", "/?ring=300")
+        pid = stage.pid("slow")
+        async with asyncio.timeout(20):
+            while (due := stored.next_alarm(stage.runtime.storage, ["f" * 32])) is None or due > time.time():  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        for _ in range(3):
+            assert await stage.text("page") == "hello"
+        assert stage.pid("slow") == pid
+        await stage.logged("slow", "rang")
+        assert sum("began" in log["message"] for item in stage.events["slow"] for log in item["logs"]) == 1
+
+    monkeypatch.setattr(places, "BEHIND", 0.0)
+    play(story, most=1)
 
 
 def test_an_alarm_of_an_ended_process_wakes_it(play: Callable[..., None]) -> None:

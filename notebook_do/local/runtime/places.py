@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from notebook_do.local.runtime.island import Island
     from notebook_do.local.runtime.spec import RunnableWorker
 
-MOST = 16
-"""How many processes run at once, as far as nobody needs more: 16 with a Durable Object each take about 0.9 GB."""
+MOST = 12
+"""How many processes run at once, as far as nobody needs more: 61 MB each with a Durable Object, 15 of them its own."""
 _NEAR = 10.0
 """Seconds: with an alarm so near a process is not ended for another one, as it would only be started again."""
 BEHIND = 30.0
