@@ -89,6 +89,7 @@ def plan(call: Call) -> Shown:
 
 def deploy(call: Call) -> Shown | None:
     """Offer the plan for deploying, or send the approved one."""
+    deploying.check_approval(call, call.again())
     opened = current()
     planned = opened.plan(refresh=call.options.refresh, emit=watching(call))
     return deploying.offer(call, opened, planned, call.again())
@@ -96,6 +97,7 @@ def deploy(call: Call) -> Shown | None:
 
 def destroy(call: Call) -> Shown | None:
     """Offer a plan that deletes, or send the approved one."""
+    deploying.check_approval(call, call.again(*call.options.ids))
     opened, ids = current(), call.options.ids
     known = {*opened.catalog.workers, *opened.catalog.namespaces}
     recorded = opened.recorded()

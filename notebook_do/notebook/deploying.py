@@ -1,28 +1,36 @@
 """The ways to a deploy: a button where a person can press it, a prompt in a terminal, an approved digest anywhere.
 
-Nothing else sends. Where nobody is there to press, the plan is shown with the line that would approve it.
+For scripts the command line has one more: `--approve safe` shows the plan and sends it where nobody need have read it
+first. Nothing else sends. Where nobody is there to press, the plan is shown with the line that would approve it.
 """
 
 from __future__ import annotations
 
 import shlex
+import sys
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
-from notebook_do.display import Shown, clean
-from notebook_do.errors import ConsentRequired, DeployError, PlanRefused, StalePlan
+from notebook_do.display import Shown
+from notebook_do.errors import CommandError, ConsentRequired, DeployError, PlanRefused, StalePlan
+from notebook_do.notebook import asking
 from notebook_do.notebook.shells import DeployLine, display, shell_of
 from notebook_do.notebook.views import documents as views
 from notebook_do.notebook.views.blocks import Code, Document, Line, Tone
-from notebook_do.notebook.views.plan import change_count, lost, number, plan_document
+from notebook_do.notebook.views.plan import change_count, number, plan_document
+from notebook_do.plan.unattended import objections
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from notebook_do.deploy.result import DeployResult
     from notebook_do.notebook.parsing import Call
-    from notebook_do.plan.plan import Plan
+    from notebook_do.plan.plan import Objection, Plan
     from notebook_do.sessions.session import Session
+
+SAFE = "safe"
+"""What the command line takes in place of a digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +48,25 @@ class Waiting(Shown):
             Line("Not deployed: no button can be pressed here. Nothing was sent.", Tone.CHANGE, strong=True),
             Code("To send exactly this plan:", self.approve),
         )
+
+
+def check_approval(call: Call, again: str) -> None:
+    """Refuse, before anything is read, `--approve safe` where it cannot be; `again` is the line without it."""
+    if _approval_of(call) != SAFE:
+        return
+    if not call.source:
+        raise CommandError(
+            f"%durable {call.verb}: --approve takes the digest of a plan that was shown; "
+            "safe is for the command line: notebook-do deploy FILE --approve safe."
+        )
+    if call.verb == "destroy":
+        raise ConsentRequired(f"--approve safe never destroys; nothing was sent. To read the plan: {again}")
+    if call.options.confirm:
+        raise CommandError("deploy: --approve safe sends nothing that asks for a phrase; --confirm goes with a digest.")
+
+
+def _approval_of(call: Call) -> str:
+    return (call.options.approve or "").strip().lower()
 
 
 def offer(call: Call, session: Session, plan: Plan, verb: str) -> Shown | None:
@@ -76,12 +103,12 @@ def _nothing_to_send(plan: Plan, *, asked: bool) -> Plan:
 def _asked(call: Call, session: Session, plan: Plan, verb: str) -> Shown | None:
     """Ask for the approval, as this shell can."""
     # With --json the answer is one object; a button or a question beside it would break who reads it.
-    match "headless" if call.options.json else shell_of(call.ip):
+    match "headless" if call.options.json else shell_of(call.ip, command=bool(call.source)):
         case "notebook":
             _panel(call, session, plan)
             return None
         case "terminal":
-            return _prompted(call, session, plan)
+            return _typed(call, session, plan) if call.source else _prompted(call, session, plan)
         case _:
             waiting = Waiting(plan=plan, approve=_approval(plan, verb))
             if call.options.quiet or call.options.as_:
@@ -103,9 +130,11 @@ def _approval(plan: Plan, verb: str) -> str:
 
 
 def _approved(call: Call, session: Session, plan: Plan, verb: str) -> Shown:
-    digest = call.options.approve.strip().lower()
+    digest = _approval_of(call)
     if plan.empty and not plan.refusals:
         return _nothing_to_send(plan, asked=True)
+    if digest == SAFE:
+        return _if_safe(call, session, plan, verb)
     if plan.digest != digest:
         if not call.options.json:
             display(views.View(plan_document(plan, offered=True)))
@@ -150,18 +179,58 @@ def _panel(call: Call, session: Session, plan: Plan) -> None:
 
 
 def _prompted(call: Call, session: Session, plan: Plan) -> Shown | None:
-    typed: list[str] = []
-    question = f"Type 'deploy' to send {change_count(plan)} to {plan.stage} on {plan.target}: "
-    try:
-        for consent in plan.consents:
-            print(clean(lost(consent)))  # noqa: T201 - a terminal
-            typed.append(input(f"Type '{clean(consent.phrase)}' to allow it: ").strip())
-        wrong = typed != [c.phrase for c in plan.consents]
-        agreed = not wrong and input(clean(question)).strip() == "deploy"
-    except (KeyboardInterrupt, EOFError):  # Ctrl-C and Ctrl-D are answers too
-        print()  # noqa: T201 - below the question
-        agreed = wrong = False
-    if not agreed:
-        why = ": that is not the phrase" if wrong else ""
+    if why := asking.unanswered(plan, word_too=True):
+        why = f": {why}" if why == asking.NOT_THE_PHRASE else ""
         return views.View((Line(f"Not deployed{why}. Nothing was sent."),))
-    return run(call, session, plan, confirm=typed)
+    return run(call, session, plan, confirm=[c.phrase for c in plan.consents])
+
+
+# --- on the command line
+
+
+def _if_safe(call: Call, session: Session, plan: Plan, verb: str) -> DeployResult:
+    """Show a plan, whatever else is to be shown, and send it where nobody need have read it before."""
+    shown = views.View(plan_document(plan, offered=True))
+    if call.options.json:  # the one object of the answer stays alone on its side
+        print(shown, file=sys.stderr, flush=True)  # noqa: T201
+    else:
+        display(shown)
+    if plan.refusals:
+        raise PlanRefused(f"--approve safe sent nothing. Refusal: {refusal_text(plan)}")
+    if found := objections(plan):
+        raise ConsentRequired(
+            f"--approve safe sent nothing. {_in_words(found)} Read the plan; to send exactly this one: "
+            f"{_approval(plan, verb)}"
+        )
+    return run(call, session, plan)
+
+
+def _in_words(found: tuple[Objection, ...]) -> str:
+    """Return of each kind the first objection, and how many there are more."""
+    said = []
+    for kind, of_kind in groupby(sorted(found, key=lambda o: _KINDS.index(o.kind)), key=lambda o: o.kind):
+        first, *rest = (one.text.rstrip(".") for one in of_kind)
+        said.append(f"{kind.capitalize()}: {first}{f' (and {len(rest)} more)' if rest else ''}.")
+    return " ".join(said)
+
+
+_KINDS = ("refusal", "phrase", "deletion", "take-over", "put-back")
+
+
+def _typed(call: Call, session: Session, plan: Plan, *, once_more: bool = True) -> Shown:
+    """Send the plan that was shown when its word or its phrases are typed; a stale one is shown anew, and once."""
+    if why := asking.unanswered(plan):
+        raise ConsentRequired(f"{why}; nothing was sent.")
+    try:
+        return run(call, session, plan, confirm=[c.phrase for c in plan.consents])
+    except StalePlan as stale:
+        if stale.plan is None or not once_more:
+            raise
+        now = stale.plan
+        display(views.View((Line(f"{stale} This is the plan as it is now:", Tone.CHANGE, strong=True),)))
+    if now.empty and not now.refusals:
+        return _nothing_to_send(now, asked=False)
+    display(now if now.refusals else views.View(plan_document(now, offered=True)))
+    if now.refusals:
+        raise PlanRefused(refusal_text(now))
+    return _typed(call, session, now, once_more=False)

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 Shell = Literal["notebook", "terminal", "headless"]
 
 
-def shell_of(ip: Any) -> Shell:
-    """Return who could press a button here.
+def shell_of(ip: Any, *, command: bool = False) -> Shell:
+    """Return who could press a button here, or type; `command` says that this is the command line.
 
     A kernel that may not ask (nbclient, papermill, `nbconvert --execute`) has nobody in front of it: there a widget
     would never be pressed, and would be saved as a dead one.
     """
+    if command:  # who reads a file or a pipe does not see the question
+        terminals = (stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
+        return "terminal" if all(terminals) else "headless"
     kernel = getattr(ip, "kernel", None)
     # ipykernel keeps what the front-end said of itself; there is no public way to ask (ipykernel 6 and 7).
     if kernel is not None:
@@ -35,6 +38,9 @@ def shell_of(ip: Any) -> Shell:
 
 def display(value: Any, *, replaceable: bool = False) -> Any:
     """Show `value` as an output of its own; return the handle that replaces it, for a `replaceable` one."""
+    if "IPython" not in sys.modules:  # the command line, on a file without cells: IPython would print the same
+        print(value, flush=True)  # noqa: T201
+        return None
     import IPython.display
 
     return IPython.display.display(value, display_id=True if replaceable else None)  # type: ignore[no-untyped-call]

@@ -32,7 +32,7 @@ from notebook_do.plan.namespaces.transfer import (
     elsewhere,
     move_of,
 )
-from notebook_do.plan.plan import Action, Change, Plan, take_baseline
+from notebook_do.plan.plan import Action, Change, Objection, Plan, take_baseline
 from notebook_do.plan.rows import (
     binding_rows,
     destroy_changes,
@@ -119,6 +119,7 @@ def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests 
         migration_rows=migration_rows(steps),
         asked=asked,
         undeclared=undeclared,
+        outside=tuple(findings.outside),
     )
 
 
@@ -164,6 +165,7 @@ def _survey(facts: Facts, destroy_set: DestroySet, findings: Findings) -> _Work:
     for diff in diffs.values():
         _check_secrets(diff, facts, findings)
         findings.drift += diff.drift
+        findings.outside += (Objection(kind="put-back", text=text) for text in diff.undone)
     findings.drift += gone_changes(facts, destroy_set)
     work = _Work(
         facts=facts,

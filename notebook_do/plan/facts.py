@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from notebook_do.model import ClassBinding, ServiceBinding
 from notebook_do.plan.namespaces.marks import ID_DIGITS, read_mark
-from notebook_do.plan.plan import Change, Refusal, Undecided
+from notebook_do.plan.plan import Change, Objection, Refusal, Undecided
 from notebook_do.plan.refusals import rows_of
 from notebook_do.plan.sentences import say
 from notebook_do.plan.workers.bindings import bound_queues
@@ -114,6 +114,7 @@ class Findings:
     refusals: list[Refusal] = field(default_factory=list)
     drift: list[Change] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    outside: list[Objection] = field(default_factory=list)
     asked_about: set[str] = field(default_factory=set)
     """The live namespaces, by id, of which a refusal asks what they are."""
 

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from notebook_do.display import Shown, frame
 from notebook_do.model.plain import canonical, plain
@@ -101,6 +101,14 @@ class Undecided:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Objection:
+    """Why a plan is not to be sent before a person has read it; `text` is a sentence, or of a phrase that phrase."""
+
+    kind: Literal["refusal", "phrase", "deletion", "take-over", "put-back"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
     """The facts that a plan was computed from; the deployer observes again and refuses if they differ."""
 
@@ -172,6 +180,8 @@ class Plan(Shown):
     """One row a declared binding, with the columns of `plan.bindings`."""
     migration_rows: tuple[dict[str, str], ...] = field(default=(), compare=False)
     """One row a class migration, with the columns of `plan.migrations`."""
+    outside: tuple[Objection, ...] = field(default=(), compare=False)
+    """What it takes over of others, or undoes of theirs, and of which `drift` does not tell."""
     asked: tuple[str, ...] = field(default=(), compare=False)
     """The ids whose destruction was asked for."""
     undeclared: tuple[str, ...] | None = field(default=None, compare=False)

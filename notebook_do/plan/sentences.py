@@ -92,6 +92,12 @@ SENTENCES: dict[str, Row] = {
         gone="recorded, no longer live",
         unrecorded="live, not recorded",
     ),
+    # Said only where a plan is not sent unread: who reads it sees what is taken over.
+    "worker-unrecorded": Row(
+        "Worker {script} {reason}",
+        ours="is live as this session's, and the state file here does not have it.",
+        adopted="is live and was not made from here.",
+    ),
     # --- code and settings
     "code": Row("The code of {script} is {reason}.", sent="sent", replaced="replaced"),
     "code-replaced-outside": Row(
@@ -114,6 +120,17 @@ SENTENCES: dict[str, Row] = {
     "changed-outside": Row("{reason} changed outside.", one="It was", several="They were"),
     "url": Row("The URL of {script} is {reason}.", open="opened", closed="closed"),
     "previews": Row("The preview URLs of {script} are switched {reason}.", on="on", off="off"),
+    # What the rows of a plan show as a change like any other, though somebody else may have made it necessary.
+    "undone": Row(
+        "{reason}",
+        url="The URL of {script} was switched elsewhere.",
+        previews="The preview URLs of {script} may have been switched elsewhere.",
+        crons="Cron triggers of {script} were removed elsewhere.",
+        settings="Bindings or settings of {script} may have been changed elsewhere since the last deploy.",
+        again="Secret {name} of {script} was not set from here last, and is set again.",
+        trigger="{name} of {script} was changed elsewhere.",
+    ),
+    "trigger-unrecorded": Row("{label} of {script} is live, and was not set from here."),
     # --- how classes change: the form, migration tags, what `exports` has besides the declared classes
     # Cloudflare refuses `migrations` once a Worker has been deployed with `exports`.
     "form-converted": Row(
@@ -206,6 +223,9 @@ SENTENCES: dict[str, Row] = {
     "cron-removed": Row("Cron trigger {crons} of {script}, set from here and no longer declared, is removed."),
     "cron-kept": Row("Cron trigger {cron} of {script}, which is not declared here, is kept."),
     # --- namespaces
+    "namespace-unrecorded": Row(
+        "Namespace {stable_id} becomes the live one with id {namespace_id}, which the state file here does not have."
+    ),
     "namespace-created": Row(
         "Namespace {stable_id} begins empty: class {class_name}, {reason} storage.", kv="key-value", sqlite="SQLite"
     ),

@@ -12,7 +12,8 @@ from account_model import Account, client_of
 from project import Project, worker_of
 
 from notebook_do.errors import PlanRefused
-from notebook_do.model import Bindings, Namespace, PlainText, StableId, Worker
+from notebook_do.model import Bindings, Json, Namespace, PlainText, StableId, Worker
+from notebook_do.plan.unattended import objections
 from notebook_do.state.file import StateFile
 
 if TYPE_CHECKING:
@@ -159,6 +160,29 @@ def test_f67_drift_is_shown_and_never_loses_data(tmp_path: Path, kind: str, form
     again = asyncio.run(project.plan())
     assert again.empty, (again.steps, again.drift)
     assert {n.namespace_id for n in state.load().namespaces} == set(ids)
+
+
+@pytest.mark.parametrize("note", ["", "edited"])
+@pytest.mark.parametrize("kind", [kind for kind, (_, _, deployable) in KINDS.items() if deployable])
+def test_issue_13_8_what_was_changed_outside_is_never_put_back_unread(tmp_path: Path, kind: str, note: str) -> None:
+    """Issue 13.8: such a plan is not safe, also where the declaration changed too and no row tells the two apart.
+
+    Without the change from outside, the same declaration is safe.
+    """
+    account, state = Account(), StateFile(tmp_path / "s" / "state.json")
+    project = Project(state, lambda: client_of(account), declared("exports"))
+    assert asyncio.run(project.run()).ok
+    if note:
+        *spaces, host, guest = project.declared
+        bound = Bindings("host", {**dict(host.bindings), "MORE": PlainText(text=note)})
+        options = Json({**host.options.value, "observability": {"enabled": True}})
+        project.declared = (*spaces, replace(host, bindings=bound, options=options), guest)
+        assert objections(asyncio.run(project.plan())) == ()
+    KINDS[kind][0](account)
+    plan = asyncio.run(project.plan())
+    assert plan.can_deploy
+    kinds = {o.kind for o in objections(plan)}
+    assert kinds & {"put-back", "deletion"}, plan.changes
 
 
 def test_f67_there_are_twelve_kinds() -> None:

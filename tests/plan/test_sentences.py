@@ -228,7 +228,7 @@ def said() -> list[str]:
     found = []
     for plan in PLANS.values():
         found += [row["detail"] for rows in ("changes", "drift") for row in plan.get(rows, ()) if "detail" in row]
-        found += [*plan.get("warnings", ()), *plan.get("notes", ())]
+        found += [*plan.get("warnings", ()), *plan.get("notes", ()), *plan.get("objections", ())]
         found += [row["target"] for row in plan.get("binding_rows", ()) if "target" in row]
     for path in sorted((HERE / "cases").glob("*.json")):
         found += json.loads(path.read_text()).get("undeclared", ())

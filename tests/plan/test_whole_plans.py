@@ -1,7 +1,8 @@
 """Every case's plan to the letter: each change with its words, each step with all that is sent, each record.
 
-The cases say what matters of a plan; this says that nothing else of it changes unseen. After a deliberate change write
-the file anew, look at its diff, and commit both together: `python tests/plan/test_whole_plans.py`.
+The cases say what matters of a plan; this says that nothing else of it changes unseen, nor why it is not to be sent
+before a person has read it. After a deliberate change write the file anew, look at its diff, and commit both together:
+`python tests/plan/test_whole_plans.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from notebook_do.plan.build import build_plan
+from notebook_do.plan.unattended import objections
 
 HERE = Path(__file__).parent
 FILE = HERE / "whole_plans.json"
@@ -44,7 +46,9 @@ def whole(path: Path) -> Any:
         default_compatibility_date="2026-01-01",
         secret_readings=cases.secret_readings_of(case),
     )
-    rows = {"binding_rows": plan.binding_rows, "migration_rows": plan.migration_rows}
+    rows: dict[str, Any] = {"binding_rows": plan.binding_rows, "migration_rows": plan.migration_rows}
+    if plan.can_deploy:
+        rows["objections"] = [f"{one.kind}: {one.text}" for one in objections(plan)]
     return _filled({**json.loads(plan.to_json()), **json.loads(json.dumps(rows))})
 
 

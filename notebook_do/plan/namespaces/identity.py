@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from notebook_do.plan.facts import Slot
 from notebook_do.plan.namespaces.readings import Reading, readings_of, refuse_doubt
-from notebook_do.plan.plan import Action, Change
+from notebook_do.plan.plan import Action, Change, Objection
 from notebook_do.plan.sentences import say
 
 if TYPE_CHECKING:
@@ -63,6 +63,10 @@ def identify(
             if other != desired.stable_id and not renamed:
                 _refuse_claimed(desired, found.live, other, findings)
                 continue
+        if found.live is not None and found.record is None:
+            id_ = found.live.namespace_id
+            text = say("namespace-unrecorded", stable_id=desired.stable_id, namespace_id=id_)
+            findings.outside.append(Objection(kind="take-over", text=text))
         resolved.append(found)
     return resolved
 

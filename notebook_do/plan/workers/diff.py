@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING
 
 from notebook_do.plan.plan import Action, Change
 from notebook_do.plan.sentences import say
-from notebook_do.plan.workers.bindings import SecretStatus, binding_changes, secret_changes, secret_statuses_of
+from notebook_do.plan.workers.bindings import (
+    SecretStatus,
+    binding_changes,
+    is_live_secret,
+    secret_changes,
+    secret_statuses_of,
+)
+from notebook_do.plan.workers.outside import is_as_sent
 from notebook_do.plan.workers.ownership import change_of, split_drift
 from notebook_do.plan.workers.settings import UNSET, Fingerprint, fingerprint, read_fingerprint, setting_differences
-from notebook_do.plan.workers.triggers import cron_change, crons_differ
+from notebook_do.plan.workers.triggers import cron_change, crons_differ, lost_crons
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +42,8 @@ class WorkerDiff:
     binding_actions: Mapping[str, Action] = field(default_factory=dict)
     secret_statuses: Mapping[str, SecretStatus] = field(default_factory=dict)
     """What becomes of each declared secret, by binding."""
+    undone: tuple[str, ...] = ()
+    """A sentence for each thing that others may have changed, that this plan sets, and of which no drift tells."""
 
     @property
     def sets_url(self) -> bool:
@@ -89,7 +98,7 @@ def compare(
         secret_statuses=secret_statuses,
     )
     # Addresses and cron triggers are set by requests of their own: they are changes, but no reason for an upload.
-    return replace(result, changes=(*changes, *_around(result)))
+    return replace(result, changes=(*changes, *_around(result)), undone=_undone(result, same=same))
 
 
 def _code_and_settings(ownership: Ownership, *, same: bool, bindings: bool) -> list[Change]:
@@ -163,6 +172,29 @@ def _outside(ownership: Ownership, *, same: bool) -> list[Change]:
         dates = {"before": declared, "after": found}
         drift.append(change_of(worker, Action.UPDATE, "setting", detail, field="compatibility_date", **dates))
     return drift + (_setting_changes(ownership, outside=True) if same else [])
+
+
+def _undone(diff: WorkerDiff, *, same: bool) -> tuple[str, ...]:
+    """Say of each change that cannot be told from drift, or is none of the declaration's, that others may have made it.
+
+    Of preview URLs nothing is recorded, and of bindings and settings only a fingerprint.
+    """
+    ownership, script = diff.ownership, diff.ownership.worker.script_name
+    live, record = ownership.live, ownership.record
+    if live is None or record is None:  # nothing is undone of what is new, and what is not recorded is taken over
+        return ()
+    found = []
+    if diff.sets_url and diff.wanted.url == diff.before.url:
+        found.append(say("undone", "url", script=script))
+    if diff.sets_previews:
+        found.append(say("undone", "previews", script=script))
+    if diff.sets_crons and lost_crons(ownership, diff.before):
+        found.append(say("undone", "crons", script=script))
+    if diff.changed and not same and not is_as_sent(ownership, diff.before):
+        found.append(say("undone", "settings", script=script))
+    secrets = {b.name for b in live.bindings or () if is_live_secret(b)}
+    again = sorted(name for name, status in diff.secret_statuses.items() if status == "set" and name in secrets)
+    return (*found, *(say("undone", "again", name=name, script=script) for name in again))
 
 
 def _setting_changes(ownership: Ownership, *, outside: bool = False) -> list[Change]:

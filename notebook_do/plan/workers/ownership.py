@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from notebook_do.model import TAG_PREFIX, Storage
 from notebook_do.plan.namespaces.marks import Mark, op_of, read_mark
-from notebook_do.plan.plan import Action, Change
+from notebook_do.plan.plan import Action, Change, Objection
 from notebook_do.plan.sentences import say
 
 if TYPE_CHECKING:
@@ -77,10 +77,16 @@ def ownership_of(worker: DesiredWorker, facts: Facts, findings: Findings) -> Own
     if record and not live:
         detail = say("worker-gone", script=worker.script_name)
         findings.drift.append(change_of(worker, Action.DELETE, "worker", detail))
+    if live and not record:
+        text = say("worker-unrecorded", "ours" if mine else "adopted", script=worker.script_name)
+        findings.outside.append(Objection(kind="take-over", text=text))
     form, converts, free = _form(worker, live, record, facts, findings)
     known_tag = _tag_is_known(worker, live, record, facts)
     if not known_tag and not worker.adopt:
         _refuse_tag(worker, live, record, findings)
+    if not known_tag and live:
+        text = say("tag-noted", tag=live.migration_tag, script=live.name)
+        findings.outside.append(Objection(kind="take-over", text=text))
     return Ownership(
         worker=worker,
         live=live,

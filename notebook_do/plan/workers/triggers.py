@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from notebook_do.model import ObservedTrigger
 from notebook_do.model.steps import MakeQueue, RemoveTrigger, SetTrigger, Upload
-from notebook_do.plan.plan import Action, Change
+from notebook_do.plan.plan import Action, Change, Objection
 from notebook_do.plan.sentences import say
 from notebook_do.plan.workers.bindings import bound_queues
 from notebook_do.plan.workers.ownership import change_of
@@ -114,6 +114,12 @@ def _settle(
         how = "unset" if live.script is None else "changed"
         detail = say("trigger-changed-outside", how, label=_label(trigger), script=script)
         findings.drift.append(_row(ownership.worker.id, script, trigger, Action.UPDATE, detail))
+    elif record is not None and _is_changed(record, script, live):
+        text = say("undone", "trigger", name=_label(trigger), script=script)
+        findings.outside.append(Objection(kind="put-back", text=text))
+    elif record is None and live.script:
+        text = say("trigger-unrecorded", label=_label(trigger), script=script)
+        findings.outside.append(Objection(kind="take-over", text=text))
     makes = trigger.kind == "consumer" and live.parent is None
     action = Action.UPDATE if live.script else Action.CREATE
     reason = "adopted" if same else "changed" if live.script else "set"
@@ -124,6 +130,12 @@ def _settle(
     result.sets.append(SetTrigger(worker=worker.id, script_name=script, trigger=trigger))
     if makes:
         result.makes.append(MakeQueue(worker=worker.id, script_name=script, queue=trigger.key))
+
+
+def _is_changed(record: Trigger, script: str, live: ObservedTrigger) -> bool:
+    """Say whether a trigger that this session set is no longer live as it was set."""
+    there = live.settings.value
+    return live.script != script or any(there.get(k) != v for k, v in record.settings.value.items())
 
 
 def _remove(result: Triggering, worker: str, script: str, trigger: Trigger) -> None:
@@ -186,6 +198,14 @@ def crons_differ(ownership: Ownership, before: Fingerprint) -> bool:
     if read is None:
         return crons_part(ownership.worker.crons) != (before.crons if ownership.live else UNSET)
     return set(wanted_crons(ownership, before)) != set(read)
+
+
+def lost_crons(ownership: Ownership, before: Fingerprint) -> frozenset[str]:
+    """Return the cron triggers that this session set, that are to be live, and that somebody else removed."""
+    live, wanted = ownership.live.crons if ownership.live else None, ownership.worker.crons
+    same = wanted if crons_part(wanted) == before.crons else ()  # a state file from before settings were recorded
+    mine = frozenset(set_here(ownership).get("crons", same))
+    return frozenset() if live is None else mine & frozenset(wanted) - frozenset(live)
 
 
 def cron_change(ownership: Ownership, before: Fingerprint) -> Change:

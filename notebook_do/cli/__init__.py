@@ -1,0 +1,179 @@
+"""The command line: run a runbook headless, use a verb on a file, open JupyterLab, look after the local Cloudflare.
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused (a plan that needs consent or was not agreed to, a refused or a
+stale plan); then nothing was sent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.errors import CommandError, ConsentRequired, DurableError, PlanRefused, StalePlan
+from notebook_do.notebook.verbs import OF_SESSION, ON_COMMAND_LINE, usage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from notebook_do.notebook.verbs import Verb
+
+_REFUSALS = (PlanRefused, StalePlan, ConsentRequired)
+_WHAT_IS_RUN = """\
+Of a notebook, a cell is run in which notebook_do, a value made with it, or %durable that is not alone on its line
+stands, with what it needs of the cells above; and lines of %durable that declare. Nothing is sent meanwhile: a cell
+that would send, or that cannot be run here, is an error that names it.
+Declarations hidden in a module of your own cannot be seen."""
+
+_HOW_IT_IS_SENT = {
+    "deploy": """
+
+In a terminal the plan is shown, and sent when the word deploy is typed, or for each loss its phrase; else the exit
+status is 3 and nothing is sent. For scripts: --approve safe prints the plan, then sends it if it has no refusal, asks
+for no phrase, deletes nothing, takes nothing over and puts nothing back that was changed outside; else the exit status
+is 3, and a line says which of these it was.""",
+    "destroy": """
+
+In a terminal the plan is shown, and sent when the phrase of each loss is typed, or without a loss the word deploy;
+else the exit status is 3 and nothing is sent. --approve safe never destroys.""",
+}
+"""What the command line does beyond the magic, below the help that both have."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit status."""
+    parser = _parser()
+    # The words of a verb are read by the magic's own parser, so that both say the same.
+    arguments, words = parser.parse_known_args(argv)
+    if words and "verb" not in arguments:
+        parser.error(f"unrecognized arguments: {' '.join(words)}")
+    arguments.words = words
+    try:
+        return int(arguments.command(arguments))
+    except DurableError as error:
+        print(f"notebook-do: {error}", file=sys.stderr)
+        return 3 if isinstance(error, _REFUSALS) else 2 if isinstance(error, CommandError) else 1
+    except KeyboardInterrupt as stopped:  # a plan says that it was stopped
+        sys.stderr.write(f"notebook-do: {stopped}\n" if str(stopped) else "")
+        return 130
+    except BrokenPipeError:  # who reads has read enough, as `head` has
+        # Else Python writes the rest at its end, and reports a broken pipe after all.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="notebook-do", description="Cloudflare Durable Objects from a notebook.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="execute a runbook headless and print what happened")
+    run.add_argument("notebook", type=Path)
+    run.add_argument("--deploy", action="store_true", help="press Deploy for plans that delete nothing")
+    run.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    run.add_argument("--out", type=Path, metavar="FILE", help="write the executed notebook here")
+    run.add_argument("--timeout", type=int, default=600, metavar="SECONDS", help="the most that one cell may take")
+    run.set_defaults(command=_run)
+
+    lab = commands.add_parser("lab", help="open JupyterLab on the quickstart")
+    lab.add_argument("notebook", type=Path, nargs="?")
+    lab.add_argument("--no-browser", action="store_true", help="print the address, open nothing")
+    lab.set_defaults(command=_lab)
+
+    for verb in ON_COMMAND_LINE:
+        _add_verb(commands, verb)
+
+    local = commands.add_parser("local", help="the local Cloudflare: run it here, start, status, stop")
+    local.add_argument(
+        "action", nargs="?", choices=("start", "status", "stop"), help="without one: run in the foreground"
+    )
+    local.add_argument("--data", type=Path, metavar="DIR", help="its data directory")
+    local.add_argument("--json", action="store_true", help="print one JSON object, for scripts")
+    local.add_argument("--api-port", type=int, default=0, metavar="PORT")
+    local.add_argument("--workers-port", type=int, default=0, metavar="PORT")
+    local.add_argument("--strict", action="store_true", help="refuse resources that nobody made, as Cloudflare")
+    local.set_defaults(command=_local)
+    return parser
+
+
+# --- verbs -----------------------------------------------------------------------------------------------
+
+
+def _add_verb(commands: Any, verb: Verb) -> None:
+    """Add a verb of the magic: its file, what is its session's, and then its own words."""
+    parser = commands.add_parser(
+        verb.name,
+        help=verb.summary,
+        usage=f"notebook-do {verb.name} FILE [options] [words as below]",
+        description=_WHAT_IS_RUN,
+        epilog=usage(verb) + _HOW_IT_IS_SENT.get(verb.name, ""),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", type=Path, help="a notebook, or a TOML file of declarations")
+    parser.add_argument("--session", metavar="NAME", dest="name", help="default: the notebook's, or the file's name")
+    for option in OF_SESSION:
+        parser.add_argument(option.name, metavar=option.value, help=option.help)
+    parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.set_defaults(command=_verb, verb=verb.name)
+
+
+def _verb(arguments: argparse.Namespace) -> int:
+    """Use one verb of the magic on the declarations of a file."""
+    from notebook_do.notebook.runbook import batch
+
+    given = {name: getattr(arguments, name) for name in ("name", *(o.name[2:] for o in OF_SESSION))}
+    given = {name: value for name, value in given.items() if value is not None}
+    repeated = [w for name, value in given.items() for w in (f"--{'session' if name == 'name' else name}", value)]
+    repeated += [w for pair in arguments.parameter for w in ("-p", *pair)]
+    asked = batch.Asked(
+        verb=arguments.verb,
+        words=arguments.words,
+        file=arguments.file,
+        options=given,
+        parameters={name: _value(text) for name, text in arguments.parameter},
+        line=shlex.join([str(arguments.file), *repeated]),
+    )
+    text, status = batch.run(asked)
+    if text:
+        print(text, flush=True)
+    return status
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+# --- what is not loaded before it is asked for
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from notebook_do.cli.executing import run
+
+    parameters = [(name, _value(text)) for name, text in arguments.parameter]
+    return run(
+        arguments.notebook,
+        parameters,
+        deploy=arguments.deploy,
+        out=arguments.out,
+        timeout=arguments.timeout,
+        refusals={kind.__name__ for kind in _REFUSALS},
+    )
+
+
+def _lab(arguments: argparse.Namespace) -> int:
+    from notebook_do.cli.lab import lab
+
+    return lab(arguments.notebook, browser=not arguments.no_browser)
+
+
+def _local(arguments: argparse.Namespace) -> int:
+    from notebook_do.cli.serving import local
+
+    return local(arguments)
