@@ -93,6 +93,9 @@ compatibility_date = "2026-01-01"
 RUNS = {
     ("plan", "w.toml"): 0,
     ("deploy", "w.toml"): 3,
+    ("destroy", "w.toml", "w", "--approve", "safe"): 3,
+    ("deploy", "refused.toml", "--approve", "safe"): 3,
+    ("deploy", "w.toml", "--approve", "safe"): 0,
     ("plan", "refused.toml"): 3,
     ("fetch", "w.toml", "nobody"): 2,
     ("plan", "nowhere.toml"): 2,
@@ -102,7 +105,7 @@ RUNS = {
 
 
 def test_exit_codes_are_as_they_were(tmp_path: Path) -> None:
-    """0 done, 1 failed, 2 wrong usage, 3 refused or waiting for an approval."""
+    """0 done, 1 failed, 2 wrong usage, 3 refused, waiting for an approval, or not safe to be sent unread."""
     (tmp_path / "w.toml").write_text(WORKER)
     (tmp_path / "wrong.toml").write_text("[workers.w]\\nlang = 'cobol'\\n")
     (tmp_path / "refused.toml").write_text(WORKER + 'domains = ["a.example.org"]\n')

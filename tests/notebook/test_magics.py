@@ -218,6 +218,15 @@ def test_json_is_one_object_whatever_happens(ip: InteractiveShell, cloud: Path, 
     assert [line for line in printed if not line.startswith(("Out[", "{", "}", " ", "StalePlan"))] == []
 
 
+@pytest.mark.parametrize("line", ["deploy", "destroy my-worker"])
+def test_the_magic_takes_a_digest_and_not_safe(ip: InteractiveShell, cloud: Path, line: str) -> None:
+    """Issue 13.8: in a notebook a plan is read before it is approved; `--approve safe` is refused before any plan."""
+    declare(ip)
+    with pytest.raises(CommandError, match=r"--approve takes the digest of a plan .* notebook-do deploy FILE"):
+        run(ip, f"%durable {line} --approve safe")
+    assert not (cloud / ".notebook_do").exists()
+
+
 def test_quiet_hides_all_but_what_waits_for_approval(ip: InteractiveShell, cloud: Path, capsys: Any) -> None:
     """A plan that needs an approval is shown with the line that gives it; the approved deploy shows nothing."""
     declare(ip)
