@@ -49,7 +49,8 @@ class Shown:
         return bundle
 
     def __str__(self) -> str:
-        return self._repr_mimebundle_()["text/plain"]
+        text: str = import_module("notebook_do.notebook.views.documents").as_text(self)
+        return text
 
 
 class Passing:

@@ -11,6 +11,7 @@ import json
 import os
 import shlex
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from notebook_do.errors import CommandError, ConsentRequired, DurableError, Plan
 from notebook_do.notebook.verbs import OF_SESSION, ON_COMMAND_LINE, usage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from notebook_do.notebook.verbs import Verb
 
@@ -46,9 +47,10 @@ else the exit status is 3 and nothing is sent. --approve safe never destroys."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit status."""
-    parser = _parser()
+    given = sys.argv[1:] if argv is None else argv
+    parser = _parser(given[0] if given else "")
     # The words of a verb are read by the magic's own parser, so that both say the same.
-    arguments, words = parser.parse_known_args(argv)
+    arguments, words = parser.parse_known_args(given)
     if words and "verb" not in arguments:
         parser.error(f"unrecognized arguments: {' '.join(words)}")
     arguments.words = words
@@ -66,7 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(asked: str) -> argparse.ArgumentParser:
+    """Make the parser of all commands; where a verb is `asked` for, without the other verbs."""
     parser = argparse.ArgumentParser(prog="notebook-do", description="Cloudflare Durable Objects from a notebook.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -83,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     lab.add_argument("--no-browser", action="store_true", help="print the address, open nothing")
     lab.set_defaults(command=_lab)
 
-    for verb in ON_COMMAND_LINE:
+    for verb in [verb for verb in ON_COMMAND_LINE if verb.name == asked] or ON_COMMAND_LINE:
         _add_verb(commands, verb)
 
     local = commands.add_parser("local", help="the local Cloudflare: run it here, start, status, stop")
@@ -123,7 +126,8 @@ def _add_verb(commands: Any, verb: Verb) -> None:
 
 def _verb(arguments: argparse.Namespace) -> int:
     """Use one verb of the magic on the declarations of a file."""
-    from notebook_do.notebook.runbook import batch
+    with _httpx_without_its_own_command():
+        from notebook_do.notebook.runbook import batch
 
     given = {name: getattr(arguments, name) for name in ("name", *(o.name[2:] for o in OF_SESSION))}
     given = {name: value for name, value in given.items() if value is not None}
@@ -141,6 +145,21 @@ def _verb(arguments: argparse.Namespace) -> int:
     if text:
         print(text, flush=True)
     return status
+
+
+@contextmanager
+def _httpx_without_its_own_command() -> Iterator[None]:
+    """Keep httpx, when it is loaded meanwhile, from loading the command line that it brings along."""
+    # That one needs click, pygments and rich, a quarter of all that is loaded; httpx expects that it may be missing.
+    name = "httpx._main"
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # how Python is told that a module is not to be had
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 def _value(text: str) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from notebook_do.display import Shown, Table, in_json
 from notebook_do.errors import CommandError
 from notebook_do.model import Json, Namespace, Worker
-from notebook_do.notebook.views import html, text
+from notebook_do.notebook.views import text
 from notebook_do.notebook.views.blocks import (
     ROWS,
     Block,
@@ -66,8 +66,15 @@ class Declared(Shown):
 
 def bundle(value: Shown) -> dict[str, str]:
     """Return `value` as text (at most 100 columns) and as HTML."""
+    from notebook_do.notebook.views import html  # a terminal does without it
+
     document = document_of(value)
     return {"text/plain": text.render(document), "text/html": html.render(document)}
+
+
+def as_text(value: Shown) -> str:
+    """Return `value` as text alone."""
+    return text.render(document_of(value))
 
 
 def document_of(value: Shown) -> Document:
