@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.cloudflare.answer import objects_in
@@ -45,6 +45,8 @@ class Connection:
     """What a person should know before the token is used: one line each."""
     makes_resources: bool = False
     """Whether KV, R2, D1 and queues that nobody made begin with their first use: a local Cloudflare, not strict."""
+    _subdomain: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+    """The account's workers.dev name, once it is known: asked for each Worker it would be most of a deploy."""
 
     def client(self, pace: Pace | None = None) -> Client:
         """Open an API client, to be used with `async with`: one for each operation, so none outlives its loop."""
@@ -63,9 +65,10 @@ class Connection:
         """Return the public URL of a script; None when the account has no workers.dev name yet."""
         if self.workers_url is not None:
             return self.workers_url.replace("://127.0.0.1", f"://{script_name}.localhost").rstrip("/")
-        async with self.client() as client:
-            subdomain = await client.account_subdomain()
-        return f"https://{script_name}.{subdomain}.workers.dev" if subdomain else None
+        if not self._subdomain:  # an account without one may get it at any time
+            async with self.client() as client:
+                self._subdomain.extend(filter(None, [await client.account_subdomain()]))
+        return f"https://{script_name}.{self._subdomain[0]}.workers.dev" if self._subdomain else None
 
     async def fetch(self, script_name: str, path: str, method: str, options: dict[str, Any]) -> httpx.Response:
         """Call a deployed Worker; raises TargetError when nothing answers."""
@@ -195,14 +198,14 @@ async def _first_uses(client: Client, plan: Plan) -> tuple[str, ...]:
     """
     lines = []
     makes = {s.queue for s in plan.steps if isinstance(s, MakeQueue)}
-    for kind, (words, path, key, field) in _RESOURCES.items():
+    for kind, (words, path, key, name) in _RESOURCES.items():
         bound = {
             row["target"] for row in plan.binding_rows if row["type"] == kind and row["action"] in {"create", "update"}
         }
         bound -= makes if kind == "queue" else set()
         if not bound:
             continue
-        made = {str(item.get(field)) for item in objects_in(await client.list_of(client.path(*path), key=key))}
+        made = {str(item.get(name)) for item in objects_in(await client.list_of(client.path(*path), key=key))}
         if absent := sorted(bound - made):
             more = f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
             named = ", ".join(absent[:_SHOWN]) + more
