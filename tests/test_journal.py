@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from notebook_do.errors import DurableError, StateCorrupt, StateError
 from notebook_do.model import MigrationTag, NamespaceId, RecordedNamespace, RecordedWorker, StableId, Storage
-from notebook_do.state.journal import Intent, Journal
+from notebook_do.state import journal as module
+from notebook_do.state.journal import Done, Intent, Journal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,8 +118,14 @@ def test_f54_any_content_gives_a_typed_error(tmp_path_factory: pytest.TempPathFa
     assert path.read_bytes() == content
 
 
+def on_the_disk(journal: Journal) -> None:
+    """Journal an intent as a deploy does before it sends."""
+    journal.begin(INTENT)
+    journal.sync()
+
+
 def test_f51_a_full_disk_fails_before_anything_is_sent(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """F51: when the intent cannot be written or synced, `begin` fails; whoever calls it has not sent anything yet."""
+    """F51: when the intent cannot be written or synced, that fails; whoever calls it has not sent anything yet."""
 
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
@@ -127,7 +134,7 @@ def test_f51_a_full_disk_fails_before_anything_is_sent(journal: Journal, monkeyp
         with monkeypatch.context() as patch:
             patch.setattr(os, call, full)
             with pytest.raises(StateError, match="No space left"):
-                journal.begin(INTENT)
+                on_the_disk(journal)
 
 
 def test_a_long_journal_begins_anew_when_nothing_is_open(journal: Journal) -> None:
@@ -140,12 +147,13 @@ def test_a_long_journal_begins_anew_when_nothing_is_open(journal: Journal) -> No
     assert len(journal.open_intents()) == 1
     journal.end("open", "done")
     journal.shorten()
-    assert journal.path.stat().st_size == 0
+    assert journal.path.stat().st_size < 100
+    assert journal.attempts() == ()
 
 
 def test_what_was_given_up_outlives_shortening(journal: Journal) -> None:
     """Issue 11.4: an upload that ended without being seen stays known for ever; one that was refused does not."""
-    gone = replace(INTENT, op="given-up", sent_at=12.5)
+    gone = replace(INTENT, op="given-up", script_name="other", sent_at=12.5)
     for op, status, refused in (("given-up", "uncertain", False), ("refused", "not done", True)):
         journal.begin(replace(gone, op=op))
         journal.end(op, status, refused=refused)  # type: ignore[arg-type]
@@ -167,3 +175,107 @@ def test_a_journal_without_times_is_read(journal: Journal) -> None:
     journal.path.unlink()
     journal._append(entry)
     assert journal.open_intents() == (INTENT,)
+
+
+def grow(journal: Journal) -> None:
+    """Add what nobody needs any more, until the journal is long."""
+    for number in range(8):
+        journal.begin(replace(INTENT, op=f"filler-{number}", script_name="filler", summary="x" * 5_000))
+        journal.end(f"filler-{number}", "done")
+
+
+def test_an_operation_of_ours_is_known_for_ever(journal: Journal) -> None:
+    """Issue 13.4: a short journal still knows every upload that was ever sent, whatever became of it, and no other."""
+    for op, kind, status in (("a", "upload", "done"), ("b", "upload", "not done"), ("c", "url", "done")):
+        journal.begin(replace(INTENT, op=op, kind=kind))  # type: ignore[arg-type]
+        journal.end(op, status)  # type: ignore[arg-type]
+    for _ in range(3):
+        grow(journal)
+        journal.shorten()
+        assert {"a", "b", "filler-7"} <= Journal(journal.path).ops() == journal.ops()
+        assert "c" not in journal.ops()
+        assert journal.path.stat().st_size < 2_000
+    journal.begin(replace(INTENT, op="d"))
+    assert "d" in Journal(journal.path).ops() == journal.ops()
+
+
+def test_what_can_no_longer_happen_is_dropped(journal: Journal) -> None:
+    """An upload that was given up stays while it may show up, and only its operation once a later one was done."""
+    journal.begin(replace(INTENT, op="given-up"))
+    journal.end("given-up", "not done")
+    grow(journal)
+    journal.shorten()
+    assert [a.intent.op for a in journal.attempts()] == ["given-up"]
+    journal.begin(replace(INTENT, op="later"))
+    journal.end("later", "done")
+    grow(journal)
+    journal.shorten()
+    assert journal.attempts() == ()
+    assert {"given-up", "later"} <= journal.ops()
+
+
+def test_what_was_there_before_is_written_once(journal: Journal) -> None:
+    """Issue 13.4: the namespaces that were there before stand in the journal once, and each intent knows them."""
+    known = frozenset(NamespaceId(f"{n:032x}") for n in range(100))
+    intents = [replace(INTENT, op=f"o{n}", known=known) for n in range(20)]
+    for intent in intents:
+        journal.know(intent.known)
+        journal.begin(intent)
+    alone = replace(INTENT, op="alone")
+    journal.begin(alone)
+    journal.know(known | {NamespaceId("f")})
+    more = replace(INTENT, op="more", known=known | {NamespaceId("f")})
+    journal.begin(more)
+    assert journal.path.read_bytes().count(b"0" * 31 + b"7") == 2
+    assert list(Journal(journal.path).open_intents()) == [*intents, alone, more] == list(journal.open_intents())
+    for intent in (*intents[1:], alone, more):
+        journal.end(intent.op, "done")
+    journal.end("o0", "not done")
+    grow(journal)
+    journal.end("alone", "done")
+    journal.shorten()
+    journal.begin(replace(INTENT, op="next"))
+    assert [i.known for i in Journal(journal.path).open_intents()] == [frozenset()]
+
+
+def test_what_was_seen_is_kept_until_the_state_file_has_it(journal: Journal) -> None:
+    """Issue 13.4: the end of an intent says what was seen of it; it counts until the state file was written."""
+    ids = ((StableId("c"), NamespaceId("1")),)
+    done = Done(at="today", etag="e", modified_on="t", namespace_ids=ids, removable=("Old",))
+    for op in ("one", "two", "three"):
+        journal.begin(replace(INTENT, op=op))
+    journal.end("one", "done", done=done)
+    journal.end("two", "done", done=Done(at="today"))
+    for reader in (journal, Journal(journal.path)):
+        assert [a.done for a in reader.attempts()] == [done, Done(at="today"), None]
+        assert [i.op for i in reader.open_intents()] == ["three"]
+    journal.saved(4)
+    journal.end("three", "done", done=done)
+    for reader in (journal, Journal(journal.path)):
+        assert [a.done for a in reader.attempts()] == [None, None, done]
+    grow(journal)
+    journal.shorten()
+    assert len(journal.attempts()) > 3, "it was shortened before the state file had all of it"
+    journal.begin(replace(INTENT, op="three"))  # sent, or looked at, once more
+    journal.end("three", "done", done=done)
+    journal.saved(5)
+    journal.shorten()
+    assert journal.attempts() == ()
+
+
+def test_each_line_is_read_once(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue 13.4: what was written or read here is not parsed again; what another process adds is, and nothing else."""
+    parsed, real = list[bytes](), module.parse
+    monkeypatch.setattr(module, "parse", lambda line: (parsed.append(line), real(line))[1])
+    for number in range(10):
+        journal.begin(replace(INTENT, op=f"o{number}"))
+    assert len(journal.open_intents()) == len(journal.attempts()) == 10
+    assert parsed == []
+    other = Journal(journal.path)
+    other.end("o3", "done")
+    assert len(parsed) == 10
+    assert len(journal.open_intents()) == 9
+    assert len(parsed) == 11
+    journal.path.write_bytes(b"".join(journal.path.read_bytes().splitlines(keepends=True)[:4]))
+    assert len(journal.open_intents()) == len(other.open_intents()) == 4
+    assert len(parsed) == 19

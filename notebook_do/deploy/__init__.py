@@ -1,1 +1,1 @@
-"""Runs one plan: lock, observe again, then journal, send, verify and record each step; what is cut off is recovered."""
+"""Runs one plan: lock, observe again, then journal, send, see and record wave after wave; recovers what is cut off."""

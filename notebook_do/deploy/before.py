@@ -11,7 +11,7 @@ from notebook_do.model.steps import DeleteScript, Forget, MakeQueue, RemoveTrigg
 from notebook_do.plan.workers.triggers import queues_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from notebook_do.credentials.vault import Vault
     from notebook_do.deploy.result import Outcome
@@ -72,30 +72,75 @@ def check_consents(plan: Plan, typed: frozenset[str]) -> None:
         )
 
 
-def waits_for(steps: tuple[Step, ...]) -> tuple[frozenset[int], ...]:
-    """Return for each step the indexes of the earlier steps that must be done before it.
+def waves_of(steps: tuple[Step, ...]) -> tuple[tuple[int, ...], ...]:
+    """Return the indexes of the steps in waves: what is sent together, each wave once all before it are done.
 
     This is the plan's order, loosened where Workers have nothing to do with each other. A step that renames, moves or
     deletes anything waits for all before it, and all after wait for it: what it must follow (an unbinding, say) does
     not show in the steps themselves.
     """
-    return tuple(frozenset(i for i in range(j) if _ordered(steps[i], steps[j])) for j in range(len(steps)))
+    seen, waves = _Earlier(), list[list[int]]()
+    for index, step in enumerate(steps):
+        number = seen.wave_of(step)
+        waves += [[] for _ in range(number + 1 - len(waves))]
+        waves[number].append(index)
+    return tuple(map(tuple, waves))
 
 
-def _ordered(earlier: Step, later: Step) -> bool:
-    """Say whether `later` has to wait for `earlier`."""
-    if _stands_alone(earlier) or _stands_alone(later):
-        return True
-    one, two = _script(earlier), _script(later)
-    if isinstance(earlier, SetMark) or isinstance(later, SetMark):
-        return one == two  # what others bind does not change by it
-    if isinstance(earlier, MakeQueue):
-        return earlier.queue in queues_of(later)  # whoever is to consume it
-    if isinstance(later, MakeQueue):
-        return one == two
-    # A client Worker is refused while its host lacks the class (10061); where the plan has the client first, its order
-    # is kept as well.
-    return one == two or one in reaches(later) or two in reaches(earlier)
+class _Earlier:
+    """The steps so far, as the first wave that may follow those that a later step has to wait for."""
+
+    def __init__(self) -> None:
+        self._first = self._last = 0
+        """The first wave that a step may be in by now, and the first that follows all steps."""
+        # By script name, and by the name of a queue: a plan may have thousands of steps, and is not compared pairwise.
+        self._own: dict[str, int] = {}
+        self._marked: dict[str, int] = {}
+        self._made: dict[str, int] = {}
+        self._reached: dict[str, int] = {}
+        self._queues: dict[str, int] = {}
+
+    def wave_of(self, step: Step) -> int:
+        """Return the wave of the next step, and note it."""
+        if _stands_alone(step):
+            wave = self._last
+            self._first = self._last = wave + 1
+            return wave
+        wave = max((self._first, *self._followed(step)))
+        self._note(step, wave + 1)
+        self._last = max(self._last, wave + 1)
+        return wave
+
+    def _followed(self, step: Step) -> Iterator[int]:
+        """Return the first waves that may follow what a step has to wait for."""
+        script = _script(step)
+        for of_script in (self._own, self._marked):
+            yield of_script.get(script, 0)
+        if isinstance(step, SetMark):
+            yield self._made.get(script, 0)
+            return  # what others bind does not change by it
+        if self._queues:  # whoever is to consume it
+            yield from (self._queues.get(queue, 0) for queue in queues_of(step))
+        if isinstance(step, MakeQueue):
+            return
+        # A client Worker is refused while its host lacks the class (10061); where the plan has the client first, its
+        # order is kept as well.
+        yield self._reached.get(script, 0)
+        for other in reaches(step):
+            yield self._own.get(other, 0)
+
+    def _note(self, step: Step, after: int) -> None:
+        script = _script(step)
+        notes = [(self._own, {script})]
+        if isinstance(step, SetMark):
+            notes = [(self._marked, {script})]
+        elif isinstance(step, MakeQueue):
+            notes = [(self._made, {script}), (self._queues, {step.queue})]
+        else:
+            notes.append((self._reached, set(reaches(step))))
+        for by_name, names in notes:
+            for name in names:
+                by_name[name] = max(by_name.get(name, 0), after)
 
 
 def _stands_alone(step: Step) -> bool:

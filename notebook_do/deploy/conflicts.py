@@ -16,9 +16,8 @@ from notebook_do.cloudflare import wire
 from notebook_do.cloudflare.answer import NoAnswer, one_line
 from notebook_do.cloudflare.settings import decode_deployments
 from notebook_do.deploy.before import reaches
-from notebook_do.deploy.look import LOOKS, Overtaken, unclear, until_there, wait_before
+from notebook_do.deploy.look import LOOKS, Overtaken, unclear, until_there
 from notebook_do.errors import ApiError, DeployError, StalePlan
-from notebook_do.live.observe import observe_namespaces, observe_scripts
 from notebook_do.model import DeleteClass, TransferClass, TransferredAway
 from notebook_do.model.steps import DeleteScript, Forget, Upload
 from notebook_do.plan.facts import Findings
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from notebook_do.cloudflare.client import Client
+    from notebook_do.deploy.look import Lists
     from notebook_do.deploy.result import Outcome
     from notebook_do.model import (
         ClassMigration,
@@ -90,7 +90,7 @@ def diverged(
 ) -> str | None:
     """Say that a copy of this very state file has deployed what this one does not know; None when none has."""
     # What this journal sent itself is no copy's, though its serial may be above that of a restored state file.
-    own = {attempt.intent.op for attempt in journal.attempts()}
+    own = journal.ops()
     foreign = [script for script in scripts if script.name in concerned and op_of(script) not in own]
     if not foreign:
         return None
@@ -183,15 +183,15 @@ class KnownScripts:
         return next((f"{fact} {was} → {now}" for fact, (was, now) in known.items() if was != now), None)
 
 
-async def first_change(client: Client, known: KnownScripts, steps: Mapping[int, Step]) -> tuple[int, str] | None:
-    """Read the lists anew and return the first of `steps` that rests on what somebody else changed, and what that is.
+async def first_change(lists: Lists, known: KnownScripts, steps: Mapping[int, Step]) -> tuple[int, str] | None:
+    """Return the first of `steps` that rests on what somebody else changed by the lists, and what that is.
 
     Looks several times while the list of scripts lags behind our own uploads.
     """
     found: tuple[int, str] | None = None
     for turn in range(1, LOOKS + 1):
-        await wait_before(client, turn, "waiting for the script list to show our uploads")
-        listed = await observe_scripts(client)
+        await lists.wait_before(turn, "waiting for the script list to show our uploads")
+        listed = await lists.scripts()
         found = next(((i, words) for i, s in steps.items() if (words := known.change(s, listed))), None)
         if found is None or not known.lags(steps[found[0]], listed):  # a lag looks like somebody else's change
             break
@@ -202,7 +202,7 @@ async def first_change(client: Client, known: KnownScripts, steps: Mapping[int, 
     # The namespace list is one request a thousand: only what moves or deletes namespaces rests on where they are.
     if not any(map(_moves, steps.values())):
         return None
-    namespaces = await observe_namespaces(client)
+    namespaces = await lists.namespaces()
     return next(((i, words) for i, s in steps.items() if (words := moved(s, namespaces))), None)
 
 
@@ -260,16 +260,14 @@ def _migrations(step: Step) -> tuple[ClassMigration, ...]:
 # --- under an upload, where nothing else guards against it
 
 
-def unguarded(step: Upload, recorded: Recorded, *, existed: bool) -> bool:
+def unguarded(step: Upload, *, is_ours: bool, existed: bool) -> bool:
     """Say whether only the deployments tell: this session did not upload the script before, and no migration guards it.
 
     Two sessions that adopt a script, or create one, with plans from the same moment both find it as planned; whoever
     comes second replaces what the first one sent. A script that is new is guarded by the classes that it creates:
     Cloudflare refuses, or says, that they exist.
     """
-    if any(worker.script_name == step.script_name for worker in recorded.workers):
-        return False
-    return existed or step.migration is None
+    return not is_ours and (existed or step.migration is None)
 
 
 async def check_overwritten(client: Client, intent: Intent, seen: str | None) -> None:

@@ -36,7 +36,7 @@ from notebook_do.plan.namespaces.marks import completed_tags, op_of
 from notebook_do.state.journal import Intent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from notebook_do.model import ClassMigration, Migration, NamespaceId, ObservedScript, Recorded
     from notebook_do.state.journal import Status
@@ -71,20 +71,19 @@ def with_own_tags(step: Upload, recorded: Recorded, drawn: dict[MigrationTag, Mi
     return step
 
 
-def with_marks(step: Upload, recorded: Recorded, marks: Mapping[str, str]) -> Upload:
-    """Return `step` with a record that holds the `marks` of the secrets it sets, and those of the secrets it keeps."""
+def with_marks(step: Upload, known: Mapping[str, str], marks: Mapping[str, str]) -> Upload:
+    """Return `step` with a record that holds the `marks` of what it sets, and those `known` of the secrets it keeps."""
     if (record := step.worker_record) is None:
         return step
-    known = next((dict(w.secrets) for w in recorded.workers if w.id == step.worker), {})
     kept = {b.name for b in step.bindings if is_kept(b)}
     all_marks = {name: mark for name, mark in known.items() if name in kept} | dict(marks)
     return replace(step, worker_record=replace(record, secrets=tuple(sorted(all_marks.items()))))
 
 
-def with_ids(step: SetMark, live: ObservedScript | None, recorded: Recorded) -> SetMark:
-    """Complete the live tags with the recorded ids; raises DeployError when our mark is not there any more."""
+def with_ids(step: SetMark, live: ObservedScript | None, known: Mapping[StableId, NamespaceId]) -> SetMark:
+    """Complete the live tags with the ids that are `known`; raises DeployError when our mark is not there any more."""
     # Made of the tags as they are live now: PATCH script-settings replaces all tags, those of other tools included.
-    ids: dict[str, str] = {n.stable_id: n.namespace_id for n in recorded.namespaces if n.stable_id in step.stable_ids}
+    ids: dict[str, str] = {stable_id: known[stable_id] for stable_id in step.stable_ids if stable_id in known}
     tags = live.tags if live else ()
     completed = completed_tags(tags, ids)
     if set(completed) == set(tags):
@@ -102,7 +101,7 @@ def intent_of(  # noqa: PLR0913 - a step, and what was there before it
     serial: int,
     live: ObservedScript | None,
     digest: str = "",
-    known: Iterable[NamespaceId] = (),
+    known: frozenset[NamespaceId] = frozenset(),
 ) -> Intent:
     """Return the intent that says what is about to be sent, and what is live before it.
 
@@ -132,7 +131,7 @@ def intent_of(  # noqa: PLR0913 - a step, and what was there before it
                 namespace_records=step.namespace_records,
                 verify=verify,
                 forgotten=step.forgotten,
-                known=tuple(sorted(known)) if verify else (),
+                known=known if verify else frozenset(),
             )
         case SetMark():
             return replace(common, kind="mark", tags=step.tags)

@@ -7,6 +7,7 @@ each look is repeated a few times, further and further apart.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, assert_never
 
@@ -16,17 +17,19 @@ from notebook_do.cloudflare.lifecycle import Reconciliation
 from notebook_do.cloudflare.retry import Cancelled
 from notebook_do.cloudflare.triggers import has_queue, holds, read_triggers
 from notebook_do.deploy.intents import judge
-from notebook_do.deploy.record import missing
+from notebook_do.deploy.record import concerned, hosted_by, missing
 from notebook_do.errors import ApiError, DeployError
 from notebook_do.live.observe import observe_namespaces, observe_scripts
 from notebook_do.plan.namespaces.marks import bears_mark, op_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.model import NamespaceId, ObservedNamespace, ObservedScript
     from notebook_do.state.journal import Intent, Status
+
+    Live = Mapping[NamespaceId, ObservedNamespace]
 
 T = TypeVar("T")
 LOOKS = 6
@@ -56,6 +59,40 @@ class Sent:
 
     script: ObservedScript | None = None
     reconciled: Reconciliation = field(default=Reconciliation())
+
+
+class Lists:
+    """The account's lists of scripts and namespaces, each read once for all who ask before it is renewed."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._scripts: Mapping[str, ObservedScript] | None = None
+        self._namespaces: Live | None = None
+        self._turn = asyncio.Lock()
+
+    def renew(self) -> None:
+        """Let whoever asks next read anew: what was read before shows nothing of what was sent since."""
+        self._scripts = self._namespaces = None
+
+    async def scripts(self) -> Mapping[str, ObservedScript]:
+        """Return the scripts by name."""
+        async with self._turn:
+            if self._scripts is None:
+                self._scripts = await observe_scripts(self.client)
+            return self._scripts
+
+    async def namespaces(self) -> Live:
+        """Return the namespaces by id."""
+        async with self._turn:
+            if self._namespaces is None:
+                self._namespaces = await observe_namespaces(self.client)
+            return self._namespaces
+
+    async def wait_before(self, turn: int, why: str) -> None:
+        """Wait before turn number `turn` of `LOOKS`, from the second one on for newer lists."""
+        if turn > 1:
+            await wait_before(self.client, turn, why)
+            self.renew()
 
 
 # --- waiting
@@ -92,16 +129,16 @@ async def until_there(client: Client, script: str, call: Callable[[], Awaitable[
 # --- looking
 
 
-async def look(client: Client, intent: Intent, *, change_expected: bool = False, fresh: bool = False) -> Sent | None:
+async def look(lists: Lists, intent: Intent, *, change_expected: bool = False, fresh: bool = False) -> Sent | None:
     """Look whether `intent` happened; None when it did not. Raises Uncertain when that cannot be told.
 
     With `change_expected` it is looked at several times, as long as the lists do not show any change.
     """
     for turn in range(1, LOOKS + 1):
         try:
-            await wait_before(client, turn, f"looking again whether this happened: {intent.summary}")
+            await lists.wait_before(turn, f"looking again whether this happened: {intent.summary}")
             name = intent.script_name
-            status, script = await until_there(client, name, lambda: state_of(client, intent), fresh=fresh)
+            status, script = await until_there(lists.client, name, lambda: state_of(lists, intent), fresh=fresh)
         except (ApiError, NoAnswer, DeployError) as error:  # DeployError: cancelled, or never known to Cloudflare
             if isinstance(error, ApiError) and error.code == NO_SCRIPT and intent.kind in {"url", "crons"}:
                 return None  # somebody deleted the Worker meanwhile: no address and no schedule of it is left to switch
@@ -115,11 +152,12 @@ async def look(client: Client, intent: Intent, *, change_expected: bool = False,
     return None
 
 
-async def state_of(client: Client, intent: Intent) -> tuple[Status, ObservedScript | None]:
+async def state_of(lists: Lists, intent: Intent) -> tuple[Status, ObservedScript | None]:
     """Read the live facts that `intent` is about; return how it stands, and the script where an upload tells."""
+    client = lists.client
     match intent.kind:
         case "mark":
-            there = (await observe_scripts(client)).get(intent.script_name)
+            there = (await lists.scripts()).get(intent.script_name)
             return _done_if(there is not None and bears_mark(there.tags, intent.tags)), None
         case "url":
             enabled, previews = await client.script_url(intent.script_name)
@@ -138,7 +176,7 @@ async def state_of(client: Client, intent: Intent) -> tuple[Status, ObservedScri
                 return _done_if(holder.script != intent.script_name), None
             return _done_if(holds(holder, intent.script_name, intent.trigger)), None
         case "upload" | "delete":
-            scripts = await observe_scripts(client)
+            scripts = await lists.scripts()
             return judge(intent, scripts), scripts.get(intent.script_name)
         case _:
             assert_never(intent.kind)
@@ -151,39 +189,68 @@ def _done_if(happened: bool) -> Status:  # noqa: FBT001 - a comparison's outcome
 # --- verifying what was accepted
 
 
-async def verify(client: Client, intent: Intent) -> Mapping[NamespaceId, ObservedNamespace]:
-    """Read the namespaces until those of `intent` are as they should be; raises Uncertain when they never are."""
-    problems: list[str] = []
+async def verify(lists: Lists, intents: Iterable[Intent]) -> dict[str, Live | Uncertain]:
+    """Read the namespaces until those of each intent are as they should be, or never are.
+
+    Returns by op what is live of them, or what is wrong. One list is read for all.
+    """
+    found: dict[str, Live | Uncertain] = {}
+    left, problems = {intent.op: intent for intent in intents}, dict[str, list[str]]()
     for turn in range(1, LOOKS + 1):
+        if not left:
+            return found
         try:
-            await wait_before(client, turn, f"waiting for the namespace list: {next(iter(problems), '')}")
-            live = await observe_namespaces(client)
+            first = "; ".join(next(iter(problems.values()), [])[:1])
+            await lists.wait_before(turn, f"waiting for the namespace list: {first}")
+            live = await lists.namespaces()
         except (ApiError, NoAnswer, Cancelled) as error:  # accepted, and never seen: no more than "unclear"
-            raise unclear(intent, error) from None
-        problems = missing(intent, live)
-        if not problems:
-            return live
-    raise Mismatched(
-        f"{intent.summary} was accepted, but {'; '.join(problems)}. Nothing else was sent; plan again, compare the ids."
-    )
+            return found | {op: unclear(intent, error) for op, intent in left.items()}
+        by_script = hosted_by(live)
+        seen = {op: concerned(intent, live, by_script) for op, intent in left.items()}
+        problems = {op: wrong for op, intent in left.items() if (wrong := missing(intent, seen[op]))}
+        found |= {op: spaces for op, spaces in seen.items() if op not in problems}
+        left = {op: left[op] for op in problems}
+    return found | {
+        op: Mismatched(
+            f"{intent.summary} was accepted, but {'; '.join(problems[op])}. "
+            "Nothing else was sent; plan again, compare the ids."
+        )
+        for op, intent in left.items()
+    }
 
 
-async def verify_shown(client: Client, intent: Intent, answered: ObservedScript | None) -> ObservedScript:
-    """Read the script list until it shows an upload, by its op or the answered etag; raises Uncertain otherwise."""
+async def verify_shown(
+    lists: Lists, uploads: Iterable[tuple[Intent, ObservedScript | None]]
+) -> dict[str, ObservedScript | Uncertain]:
+    """Read the script list until it shows each upload, by its op or the answered etag, or never does.
+
+    Returns by op the script as it is listed, or what is wrong. One list is read for all.
+    """
+    found: dict[str, ObservedScript | Uncertain] = {}
+    left = {intent.op: (intent, answered) for intent, answered in uploads}
     for turn in range(1, LOOKS + 1):
+        if not left:
+            return found
         try:
-            await wait_before(client, turn, f"waiting for the script list to show this: {intent.summary}")
-            live = (await observe_scripts(client)).get(intent.script_name)
+            summary = next(iter(left.values()))[0].summary
+            await lists.wait_before(turn, f"waiting for the script list to show this: {summary}")
+            scripts = await lists.scripts()
         except (ApiError, NoAnswer, Cancelled) as error:
-            raise unclear(intent, error) from None
-        status = judge(intent, {live.name: live} if live else {})
-        if live and (status == "done" or _is_as_answered(live, answered)):
-            return live
-        if status == "uncertain":
-            raise overtaken(intent)
-    raise Mismatched(
-        f"{intent.summary} was accepted, but the script list does not show it. Nothing else was sent; plan again."
-    )
+            return found | {op: unclear(intent, error) for op, (intent, _) in left.items()}
+        for op, (intent, answered) in left.items():
+            live = scripts.get(intent.script_name)
+            status = judge(intent, scripts)
+            if live and (status == "done" or _is_as_answered(live, answered)):
+                found[op] = live
+            elif status == "uncertain":
+                found[op] = overtaken(intent)
+        left = {op: upload for op, upload in left.items() if op not in found}
+    return found | {
+        op: Mismatched(
+            f"{intent.summary} was accepted, but the script list does not show it. Nothing else was sent; plan again."
+        )
+        for op, (intent, _) in left.items()
+    }
 
 
 def _is_as_answered(live: ObservedScript, answered: ObservedScript | None) -> bool:

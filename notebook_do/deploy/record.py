@@ -1,7 +1,7 @@
-"""What the state file holds after a step: recorded x intent x live -> recorded. Pure.
+"""What the state file holds after a step: intent x live -> what was done of it, recorded x done -> recorded.
 
-Only what was seen live becomes a record, under the id that it has there; what is destroyed leaves a tombstone, so that
-its id is never taken for a new namespace's.
+All pure but `Recording`, which writes it. Only what was seen live becomes a record, under the id that it has there;
+what is destroyed leaves a tombstone, so that its id is never taken for a new namespace's.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from notebook_do.model import Json, Recorded, RecordedNamespace, Tombstone
+from notebook_do.state.journal import Done
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,40 +23,139 @@ if TYPE_CHECKING:
         StableId,
         Trigger,
     )
+    from notebook_do.state.file import StateFile
     from notebook_do.state.journal import Intent
 
 
-def after_intent(  # noqa: PLR0913 - what was recorded, and what came of the intent
-    recorded: Recorded,
+def done_of(
     intent: Intent,
     *,
     script: ObservedScript | None,
     live: Mapping[NamespaceId, ObservedNamespace],
     at: str,
     removable: frozenset[str] = frozenset(),
-) -> Recorded:
-    """Record that `intent` was carried out.
+) -> Done:
+    """Return what was seen of an intent that was carried out.
 
     `script` is what an upload answered, `live` are the namespaces seen after it, `at` is the tombstones' date, and
     `removable` are the earlier class names that no later upload of the script has to repeat.
     """
-    workers = {w.id: w for w in recorded.workers}
-    if intent.kind == "delete":
-        workers.pop(intent.worker, None)
-    elif intent.worker_record is not None:
-        moved = tuple(m for m in intent.worker_record.moved if m.class_name not in removable)
-        workers[intent.worker] = replace(_uploaded(intent.worker_record, intent, script), moved=moved)
-    # An upload's record is whole; every other step changes one fact of a Worker that is recorded already.
-    elif intent.trigger is not None and intent.worker in workers:
-        is_set = intent.kind == "trigger"
-        workers[intent.worker] = _with_trigger(workers[intent.worker], intent.trigger, is_set=is_set)
-    elif intent.settings_digest is not None and intent.worker in workers:
-        workers[intent.worker] = replace(workers[intent.worker], settings_digest=intent.settings_digest)
-        if intent.kind == "crons":
-            workers[intent.worker] = _with_crons(workers[intent.worker], intent)
-    records = tuple(_identified(n, intent, live) for n in intent.namespace_records)
-    changed = replace(recorded, workers=tuple(workers[id_] for id_ in sorted(workers)))
-    return _with_namespaces(changed, records, intent.forgotten, at)
+    script = script if intent.worker_record else None  # only an upload is recorded with them
+    known = (_identified(n, intent, live) for n in intent.namespace_records)
+    return Done(
+        at=at,
+        etag=script.etag if script else None,
+        modified_on=script.modified_on if script else None,
+        namespace_ids=tuple((n.stable_id, n.namespace_id) for n in known if n.namespace_id),
+        removable=tuple(sorted(removable)),
+    )
+
+
+def after_done(recorded: Recorded, happened: Iterable[tuple[Intent, Done]]) -> Recorded:
+    """Record what was carried out, oldest first. Once more on top of that it changes nothing."""
+    records = _Records(recorded)
+    for intent, done in happened:
+        records.upload_or_set(intent, done)
+        ids = dict(done.namespace_ids)
+        hosted = (replace(n, namespace_id=ids[n.stable_id]) for n in intent.namespace_records if n.stable_id in ids)
+        records.host(tuple(hosted), intent.forgotten, done.at)
+    return records.recorded()
+
+
+def after_forget(recorded: Recorded, stable_ids: Iterable[StableId], workers: Iterable[str], at: str) -> Recorded:
+    """Drop records of what is no longer live."""
+    records = _Records(recorded)
+    for worker in workers:
+        records.workers.pop(worker, None)
+    records.host((), tuple(stable_ids), at)
+    return records.recorded()
+
+
+class Recording:
+    """Writes what a deploy sees happen: each thing into the journal at once, all of them together into the state file.
+
+    `recorded` is what the state file holds. A crash in between loses nothing: `recover` makes one of the other.
+    """
+
+    def __init__(self, state: StateFile, recorded: Recorded) -> None:
+        self.recorded = recorded
+        self._state = state
+        self._done: list[tuple[Intent, Done]] = []
+
+    def done(self, intent: Intent, done: Done) -> None:
+        """Write into the journal that an intent was carried out."""
+        self._state.journal.end(intent.op, "done", done=done)
+        self._done.append((intent, done))
+
+    def save(self) -> None:
+        """Write into the state file what happened since it was written; nothing where nothing did."""
+        if self._done:
+            self.put(after_done(self.recorded, self._done))
+            self._done.clear()
+            self._state.journal.saved(self.recorded.serial)
+
+    def put(self, recorded: Recorded) -> None:
+        """Write into the state file what no intent is about."""
+        self.recorded = self._state.save(recorded)
+
+
+class _Records:
+    """What is recorded, by id, while it changes."""
+
+    def __init__(self, recorded: Recorded) -> None:
+        self._before = recorded
+        self.workers = {w.id: w for w in recorded.workers}
+        self._namespaces = {n.stable_id: n for n in recorded.namespaces}
+        self._tombstones = list(recorded.tombstones)
+
+    def recorded(self) -> Recorded:
+        """Return what is recorded now, in order."""
+        return replace(
+            self._before,
+            workers=tuple(self.workers[id_] for id_ in sorted(self.workers)),
+            namespaces=tuple(self._namespaces[id_] for id_ in sorted(self._namespaces)),
+            tombstones=tuple(self._tombstones),
+        )
+
+    def upload_or_set(self, intent: Intent, done: Done) -> None:
+        """Record of a Worker what a mutation left of it."""
+        if intent.kind == "delete":
+            self.workers.pop(intent.worker, None)
+        elif intent.worker_record is not None:
+            self.workers[intent.worker] = _uploaded(intent.worker_record, intent, done)
+        # An upload's record is whole; every other step changes one fact of a Worker that is recorded already.
+        elif (worker := self.workers.get(intent.worker)) is not None:
+            self.workers[intent.worker] = _set(worker, intent)
+
+    def host(self, records: tuple[RecordedNamespace, ...], forgotten: tuple[StableId, ...], at: str) -> None:
+        """Record namespaces and drop those `forgotten`, with a tombstone for each that is gone for good."""
+        gone = [n for stable_id in forgotten if (n := self._namespaces.pop(stable_id, None)) is not None]
+        self._namespaces |= {n.stable_id: n for n in records}
+        if not gone:
+            return
+        # One that goes on under another stable ID is not destroyed, and each destroyed one has one tombstone.
+        kept = {n.namespace_id for n in self._namespaces.values()} | {t.namespace_id for t in self._tombstones}
+        self._tombstones += [
+            Tombstone(
+                stable_id=n.stable_id,
+                namespace_id=n.namespace_id,
+                class_name=n.class_name,
+                script_name=n.script_name,
+                at=at,
+            )
+            for n in sorted(gone, key=lambda n: n.stable_id)
+            if n.namespace_id not in kept
+        ]
+
+
+def _set(worker: RecordedWorker, intent: Intent) -> RecordedWorker:
+    """Record what was set of a Worker that is recorded already."""
+    if intent.trigger is not None:
+        return _with_trigger(worker, intent.trigger, is_set=intent.kind == "trigger")
+    if intent.settings_digest is None:
+        return worker
+    worker = replace(worker, settings_digest=intent.settings_digest)
+    return _with_crons(worker, intent) if intent.kind == "crons" else worker
 
 
 def _with_crons(worker: RecordedWorker, intent: Intent) -> RecordedWorker:
@@ -64,12 +164,11 @@ def _with_crons(worker: RecordedWorker, intent: Intent) -> RecordedWorker:
     return replace(worker, settings=Json({**worker.set_here, "crons": own}))
 
 
-def _uploaded(worker: RecordedWorker, intent: Intent, script: ObservedScript | None) -> RecordedWorker:
+def _uploaded(worker: RecordedWorker, intent: Intent, done: Done) -> RecordedWorker:
     """Record what an upload left behind."""
+    moved = tuple(m for m in worker.moved if m.class_name not in done.removable)
     # An answer need not hold either. A record without a time of change is never taken for exactly what is live.
-
-    etag, modified_on = (script.etag, script.modified_on) if script else (None, None)
-    return replace(worker, etag=etag or worker.etag, modified_on=modified_on, op=intent.op)
+    return replace(worker, etag=done.etag or worker.etag, modified_on=done.modified_on, op=intent.op, moved=moved)
 
 
 def _with_trigger(worker: RecordedWorker, trigger: Trigger, *, is_set: bool) -> RecordedWorker:
@@ -79,13 +178,6 @@ def _with_trigger(worker: RecordedWorker, trigger: Trigger, *, is_set: bool) -> 
     if is_set:
         kept[trigger.kind, trigger.key] = trigger
     return replace(worker, triggers=tuple(kept[place] for place in sorted(kept)))
-
-
-def after_forget(recorded: Recorded, stable_ids: Iterable[StableId], workers: Iterable[str], at: str) -> Recorded:
-    """Drop records of what is no longer live."""
-    gone = frozenset(workers)
-    kept = replace(recorded, workers=tuple(w for w in recorded.workers if w.id not in gone))
-    return _with_namespaces(kept, (), tuple(stable_ids), at)
 
 
 def unclaimed(
@@ -98,6 +190,23 @@ def unclaimed(
     return tuple(
         r for r, id_ in known if by_id.get(id_, r.stable_id) == r.stable_id and by_stable.get(r.stable_id, id_) == id_
     )
+
+
+def hosted_by(live: Mapping[NamespaceId, ObservedNamespace]) -> dict[str, list[ObservedNamespace]]:
+    """Return the namespaces of each script."""
+    found: dict[str, list[ObservedNamespace]] = {}
+    for namespace in live.values():
+        found.setdefault(namespace.script_name, []).append(namespace)
+    return found
+
+
+def concerned(
+    intent: Intent, live: Mapping[NamespaceId, ObservedNamespace], by_script: Mapping[str, list[ObservedNamespace]]
+) -> dict[NamespaceId, ObservedNamespace]:
+    """Return what an intent's records can be about: their own namespaces, and those of their scripts."""
+    records = intent.namespace_records
+    found = {n.namespace_id: n for script in {r.script_name for r in records} for n in by_script.get(script, ())}
+    return found | {r.namespace_id: live[r.namespace_id] for r in records if r.namespace_id in live}
 
 
 def missing(intent: Intent, live: Mapping[NamespaceId, ObservedNamespace]) -> list[str]:
@@ -133,30 +242,3 @@ def _identified(
     new = (n for n in live.values() if n.namespace_id not in intent.known)
     ids = [n.namespace_id for n in new if (n.script_name, n.class_name) == place]
     return replace(record, namespace_id=ids[0]) if len(ids) == 1 else record
-
-
-def _with_namespaces(
-    recorded: Recorded, records: tuple[RecordedNamespace, ...], forgotten: tuple[StableId, ...], at: str
-) -> Recorded:
-    """Record `records` and drop those `forgotten`, with a tombstone for each that is gone for good."""
-    gone = [n for n in recorded.namespaces if n.stable_id in forgotten]
-    namespaces = {n.stable_id: n for n in recorded.namespaces if n.stable_id not in forgotten}
-    namespaces |= {n.stable_id: n for n in records if n.namespace_id}
-    # One that goes on under another stable ID is not destroyed, and each destroyed one has one tombstone.
-    kept = {n.namespace_id for n in namespaces.values()} | {t.namespace_id for t in recorded.tombstones}
-    tombstones = tuple(
-        Tombstone(
-            stable_id=n.stable_id,
-            namespace_id=n.namespace_id,
-            class_name=n.class_name,
-            script_name=n.script_name,
-            at=at,
-        )
-        for n in gone
-        if n.namespace_id not in kept
-    )
-    return replace(
-        recorded,
-        namespaces=tuple(namespaces[id_] for id_ in sorted(namespaces)),
-        tombstones=recorded.tombstones + tombstones,
-    )

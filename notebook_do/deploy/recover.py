@@ -3,8 +3,9 @@
 Not seen yet is not "did not happen": Cloudflare may still carry out a request whose sender is gone. So an intent that
 is not seen stays open until it is, until a later upload from here to that script was answered (uploads of one script
 are carried out one after the other), or until it is so old that nobody works on it any more. A local Cloudflare says
-at once when nothing is under way; then it is looked up once more, and decided. Sends reads only. It runs before a plan
-is made and before a deploy sends anything.
+at once when nothing is under way; then it is looked up once more, and decided. What the journal saw done and the state
+file does not hold yet is recorded without a look. Sends reads only. It runs before a plan is made and before a deploy
+sends anything.
 """
 
 from __future__ import annotations
@@ -16,21 +17,21 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from notebook_do.cloudflare.answer import NoAnswer
-from notebook_do.deploy.look import Mismatched, Overtaken, Uncertain, look, verify
-from notebook_do.deploy.record import after_intent, missing, unclaimed
+from notebook_do.deploy.look import Lists, Mismatched, Overtaken, Uncertain, look, verify
+from notebook_do.deploy.record import Recording, after_done, done_of, missing, unclaimed
 from notebook_do.deploy.result import Outcome
 from notebook_do.errors import ApiError
 from notebook_do.live.observe import observe_namespaces, observe_scripts
 from notebook_do.plan.namespaces.marks import op_of
-from notebook_do.state.journal import Journal
+from notebook_do.state.journal import superseded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from notebook_do.cloudflare.client import Client
-    from notebook_do.model import ObservedScript, Recorded
+    from notebook_do.model import NamespaceId, ObservedNamespace, ObservedScript, Recorded
     from notebook_do.state.file import StateFile
-    from notebook_do.state.journal import Attempt, Intent
+    from notebook_do.state.journal import Attempt, Done, Intent, Journal
 
 DECIDED_AFTER = 600.0
 """Seconds after which a request that was not seen can no longer be carried out (emulated: no document says)."""
@@ -42,10 +43,9 @@ async def recover(*, client: Client, state: StateFile, now: Callable[[], float] 
     Sends nothing and takes no lock when nothing is open. Raises StateLocked while that deploy is still running.
     """
     # Read without the lock, which only what is open or may show up needs: plans are made while another session deploys.
-    journal = Journal(state.journal_path)
-    attempts = journal.attempts()
+    attempts = state.journal.attempts()
     found: tuple[Outcome, ...] = ()
-    if any(a.status is None for a in attempts):
+    if any(map(_is_left, attempts)):
         with state.lock():
             found = await resolve(client, state, now)
     if any(_may_show_up(a, attempts) for a in attempts):
@@ -67,19 +67,68 @@ def undecided(found: Iterable[Outcome]) -> dict[str, str]:
 
 async def resolve(client: Client, state: StateFile, now: Callable[[], float] = time.time) -> tuple[Outcome, ...]:
     """Resolve every open intent, oldest first. The lock must be held."""
-    journal = Journal(state.journal_path)
-    outcomes = []
-    for intent in journal.open_intents():
-        # Loaded anew for each: the one before may have saved, and a save goes over the serial that it was loaded with.
-        recorded = state.load(account_id=client.account_id, api_origin=client.origin)
-        outcome = await _resolve_one(client, state, recorded, intent, now())
-        if outcome.status == "not known yet" and await _settled(client, state):
-            # Looked up again, and not simply decided: it may have been carried out between the look and the question.
-            outcome = await _resolve_one(client, state, recorded, intent, math.inf)
-        if outcome.status != "not known yet":
-            journal.end(intent.op, outcome.status)
-        outcomes.append(outcome)
+    journal = state.journal
+    if not any(map(_is_left, journal.attempts())):
+        return ()
+    recorded = state.load(account_id=client.account_id, api_origin=client.origin)
+    recording, lists = Recording(state, bound(recorded, client)), Lists(client)
+    outcomes = _catch_up(recording, state)
+    try:
+        for intent in journal.open_intents():
+            outcome, done = await _resolve_one(lists, journal, intent, now())
+            if outcome.status == "not known yet" and await _settled(client, state):
+                # Looked up again, and not simply decided: it may have been carried out between the look and the
+                # question.
+                lists.renew()
+                outcome, done = await _resolve_one(lists, journal, intent, math.inf)
+            if done is not None:
+                recording.done(intent, done)
+            elif outcome.status != "not known yet":
+                journal.end(intent.op, outcome.status)
+            outcomes.append(outcome)
+    finally:
+        recording.save()
     return tuple(outcomes)
+
+
+def _is_left(attempt: Attempt) -> bool:
+    return attempt.status is None or attempt.done is not None
+
+
+def _catch_up(recording: Recording, state: StateFile) -> list[Outcome]:
+    """Record what the journal saw done since the state file was written.
+
+    Where that file is another one than the deploy began with (restored, imported into), it is looked up instead.
+    """
+    recorded, journal = recording.recorded, state.journal
+    unsaved = [(a.intent, a.done) for a in journal.attempts() if a.done is not None]
+    after = after_done(recorded, unsaved)
+    if after == recorded:  # the process ended between the save and the journal's line of it
+        if unsaved:
+            journal.saved(recorded.serial)
+        return []
+    if not all(_was_made_with(recorded, intent) for intent, _ in unsaved):
+        for intent, _ in unsaved:
+            journal.begin(intent)
+        return []
+    recording.put(after)
+    journal.saved(recording.recorded.serial)
+    return [_completed(intent) for intent, _ in unsaved]
+
+
+def _was_made_with(recorded: Recorded, intent: Intent) -> bool:
+    """Say whether an intent was made with this very state file; where none is there yet, with none."""
+    lineage = intent.op.partition(".")[0]
+    return intent.serial == recorded.serial and (recorded.serial == 0 or recorded.lineage.startswith(lineage))
+
+
+def _completed(intent: Intent) -> Outcome:
+    return Outcome(
+        text=intent.summary,
+        status="done",
+        script_name=intent.script_name,
+        detail="an earlier deploy was interrupted after it; it is recorded now.",
+    )
 
 
 async def _settled(client: Client, state: StateFile) -> bool:
@@ -95,23 +144,38 @@ async def _settled(client: Client, state: StateFile) -> bool:
         return False
 
 
-async def _resolve_one(client: Client, state: StateFile, recorded: Recorded, intent: Intent, now: float) -> Outcome:
-    """Look up one intent and record it if it happened; `now` is in seconds since 1970, infinite to decide at once."""
-    journal = Journal(state.journal_path)
-    common = Outcome(text=intent.summary, status="not done", script_name=intent.script_name)
+async def _resolve_one(lists: Lists, journal: Journal, intent: Intent, now: float) -> tuple[Outcome, Done | None]:
+    """Look up one intent; return what became of it, and what was seen of it if it happened.
+
+    `now` is in seconds since 1970, infinite to decide at once.
+    """
     overtaken: Uncertain | None = None
     try:
-        sent = await look(client, intent)
-        live = await verify(client, intent) if sent and intent.verify else {}
+        if (sent := await look(lists, intent)) is not None:
+            live = await _verified(lists, intent)
+            return _completed(intent), done_of(intent, script=sent.script, live=live, at=today())
     except (Overtaken, Mismatched) as caught:  # any other Uncertain goes on: live facts cannot be read now
-        sent, overtaken = None, caught
-    if sent is not None:
-        state.save(after_intent(bound(recorded, client), intent, script=sent.script, live=live, at=today()))
-        return replace(common, status="done", detail="an earlier deploy was interrupted after it; it is recorded now.")
+        overtaken = caught
+    return _undone(journal, intent, overtaken, now), None
+
+
+async def _verified(lists: Lists, intent: Intent) -> Mapping[NamespaceId, ObservedNamespace]:
+    """Return the namespaces that an intent left; raises Uncertain where they are not as they should be."""
+    if not intent.verify:
+        return {}
+    seen = (await verify(lists, [intent]))[intent.op]
+    if isinstance(seen, Uncertain):
+        raise seen
+    return seen
+
+
+def _undone(journal: Journal, intent: Intent, overtaken: Uncertain | None, now: float) -> Outcome:
+    """Say what became of an intent that was not seen."""
+    common = Outcome(text=intent.summary, status="not done", script_name=intent.script_name)
     if intent.kind == "queue":  # made late or made again, it is the same one: there is nothing to wait for
         return replace(common, detail="an earlier deploy was interrupted before it was seen; it can be made again.")
     # Before `overtaken`: a later upload from here is what changed the script, and it decides about this one.
-    if _superseded(intent, journal.attempts()):
+    if superseded(intent, journal.attempts()):
         return replace(common, detail="an earlier deploy was interrupted before it happened; a later one went on.")
     if overtaken is not None:
         return replace(common, status="uncertain", detail=overtaken.message)
@@ -147,7 +211,7 @@ async def recognise(client: Client, state: StateFile, scripts: Mapping[str, Obse
 
 
 def _shown(state: StateFile, scripts: Mapping[str, ObservedScript]) -> list[Intent]:
-    attempts = Journal(state.journal_path).attempts()
+    attempts = state.journal.attempts()
     return [a.intent for a in attempts if _may_show_up(a, attempts) and _shows(a.intent, scripts)]
 
 
@@ -159,28 +223,20 @@ async def _record_late(client: Client, state: StateFile, intent: Intent, script:
         return None
     # The state file may have gone on since: what it records by now keeps its stable IDs and namespaces.
     fitting = replace(intent, namespace_records=unclaimed(recorded, intent, live))
-    state.save(after_intent(bound(recorded, client), fitting, script=script, live=live, at=today()))
-    Journal(state.journal_path).end(intent.op, "done")
+    done = done_of(fitting, script=script, live=live, at=today())
+    state.save(after_done(bound(recorded, client), [(fitting, done)]))
+    state.journal.end(intent.op, "done")
     detail = "an earlier deploy was interrupted, and it happened late; it is recorded now."
     return Outcome(text=intent.summary, status="done", detail=detail, script_name=intent.script_name)
 
 
 def _may_show_up(attempt: Attempt, attempts: Sequence[Attempt]) -> bool:
-    return attempt.given_up and not _superseded(attempt.intent, attempts)
+    return attempt.given_up and not superseded(attempt.intent, attempts)
 
 
 def _shows(intent: Intent, scripts: Mapping[str, ObservedScript]) -> bool:
     live = scripts.get(intent.script_name)
     return live is not None and op_of(live) == intent.op
-
-
-def _superseded(intent: Intent, attempts: Sequence[Attempt]) -> bool:
-    """Say whether a later upload of this session to the same script was done: then `intent` can no longer be."""
-    if intent.kind != "upload":
-        return False  # that other requests are carried out one after the other is known from nowhere
-    uploads = [a for a in attempts if a.intent.kind == "upload" and a.intent.script_name == intent.script_name]
-    later = uploads[next((n for n, a in enumerate(uploads) if a.intent.op == intent.op), len(uploads)) + 1 :]
-    return any(a.status == "done" for a in later)
 
 
 def bound(recorded: Recorded, client: Client) -> Recorded:

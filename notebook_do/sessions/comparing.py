@@ -96,7 +96,6 @@ async def compare(
 
 def planned_by(given: Comparison, state: StateFile) -> Callable[[Observed], Plan]:
     """Return what makes the plan of a comparison out of what is live."""
-    from notebook_do.state.journal import Journal
     from notebook_do.toolchain import NEWEST_COMPATIBILITY_DATE
 
     return partial(
@@ -108,7 +107,7 @@ def planned_by(given: Comparison, state: StateFile) -> Callable[[Observed], Plan
         secret_readings=given.readings,
         undecided=given.undecided,
         # A script that carries one of these tags was uploaded by us, even if its answer never came.
-        own=frozenset(attempt.intent.op for attempt in Journal(state.journal_path).attempts()),
+        own=state.journal.ops(),
     )
 
 

@@ -89,7 +89,7 @@ def replace(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     with explained(path, "writing"):
         try:
-            _write(temporary, os.O_CREAT | os.O_EXCL, content)
+            _write(temporary, os.O_CREAT | os.O_EXCL, content, synced=True)
             temporary.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):  # the first failure is the one to tell
@@ -99,12 +99,22 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def append(path: Path, content: bytes) -> None:
-    """Add `content` to the end of `path` (0600) and sync it; it is on the disk when this returns."""
+    """Add `content` to the end of `path` (0600); it is on the disk once that is synced, and with it all before it."""
     with explained(path, "writing"):
         new = not path.exists()
         _write(path, os.O_APPEND | os.O_CREAT, content)
         if new:
             sync_directory(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Return when all that was added to `path` is on the disk. May be called on any thread, several at once."""
+    with explained(path, "writing"):
+        fd = os.open(path, os.O_RDONLY | _NO_FOLLOW)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def cut(path: Path, size: int) -> None:
@@ -141,14 +151,15 @@ def sync_directory(path: Path) -> None:
         os.close(fd)
 
 
-def _write(path: Path, flags: int, content: bytes) -> None:
-    """Write all of `content` into a file that is opened with `flags` (0600), and sync it."""
+def _write(path: Path, flags: int, content: bytes, *, synced: bool = False) -> None:
+    """Write all of `content` into a file that is opened with `flags` (0600), and sync it if that is asked for."""
     fd = os.open(path, os.O_WRONLY | flags | _NO_FOLLOW, 0o600)
     try:
         os.fchmod(fd, 0o600)  # an old file may have another mode
         view = memoryview(content)
         while view:  # a write may take less than it is given, on a full disk for one
             view = view[os.write(fd, view) :]
-        os.fsync(fd)
+        if synced:
+            os.fsync(fd)
     finally:
         os.close(fd)

@@ -18,6 +18,7 @@ from notebook_do.model import Recorded
 from notebook_do.state import disk
 from notebook_do.state import lock as locks
 from notebook_do.state.document import Document, NewerSchema, decode, encode, read_document, write_document
+from notebook_do.state.journal import Journal
 from notebook_do.state.strict import Damage
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class StateFile:
     def __init__(self, path: str | Path, *, locking: Locking = "exclusive") -> None:
         self.path, self.locking = Path(path).absolute(), locking
         self._fresh: Recorded | None = None
+        self._read: tuple[bytes, Recorded, Document] | None = None
+        self._journal: Journal | None = None
 
     # --- where things are
 
@@ -64,6 +67,13 @@ class StateFile:
     def journal_path(self) -> Path:
         """Where the journal of deploys is."""
         return self._beside("journal.jsonl")
+
+    @property
+    def journal(self) -> Journal:
+        """The journal of deploys: one object, for it reads every line once."""
+        if self._journal is None or self._journal.path != self.journal_path:
+            self._journal = Journal(self.journal_path)
+        return self._journal
 
     @property
     def lock_path(self) -> Path:
@@ -89,7 +99,7 @@ class StateFile:
             self._fresh = self._fresh or Recorded(lineage=secrets.token_hex(16))
             return self._fresh
         self._fresh = None
-        recorded = decode_or_refuse(self.path, content, self._advice)
+        recorded, _ = self._decoded(content)
         for word, bound_to, session_on in (
             ("account", recorded.account_id, account_id),
             ("API", recorded.api_origin, api_origin),
@@ -116,11 +126,10 @@ class StateFile:
         content = disk.read(self._real)
         before: Document = {}
         if content is not None:
-            there = decode_or_refuse(self.path, content, self._advice)
+            there, before = self._decoded(content)
             if (there.lineage, there.serial) != (recorded.lineage, recorded.serial):
                 other = f"serial {there.serial}, not {recorded.serial}"
                 raise StateError(f"{self.path} was changed by somebody else ({other}); plan again.")
-            before = read_document(content)
         newest = max((b.serial for b in self._backup_files()), default=0)
         return self._write(replace(recorded, serial=max(recorded.serial, newest, above) + 1), before, content)
 
@@ -169,14 +178,14 @@ class StateFile:
             known = ", ".join(str(b.serial) for b in self.backups() if b.readable) or "none"
             raise StateError(f"there is no readable backup {serial} of {self.path}; there are: {known}.")
         content = disk.read(wanted.path) or b""
-        recorded = decode_or_refuse(wanted.path, content, lambda: "choose another backup.")
+        recorded, document = decode_or_refuse(wanted.path, content, lambda: "choose another backup.")
         with self.lock():
             current = disk.read(self._real)
             if current is not None:  # kept under a name that is no serial's: it may be damaged, and it is not pruned
                 disk.private_directory(self.backup_directory)
                 disk.replace(self.backup_directory / f"replaced-{secrets.token_hex(4)}.json", current)
             highest = max([b.serial for b in self.backups()] + [_serial_of(current)])
-            return self._write(replace(recorded, serial=highest + 1), read_document(content), None)
+            return self._write(replace(recorded, serial=highest + 1), document, None)
 
     def unlock(self, lock_id: str) -> str:
         """Release the lock of a holder that is gone; return what was done, in words."""
@@ -205,6 +214,12 @@ class StateFile:
         notebook = {"notebook": name} if (name := locks.notebook()) else {}
         disk.replace(self._real, write_document({**encode(recorded, before), **notebook}))
         return recorded
+
+    def _decoded(self, content: bytes) -> tuple[Recorded, Document]:
+        """Read the file's content, once as long as it stays the same."""
+        if self._read is None or self._read[0] != content:
+            self._read = content, *decode_or_refuse(self.path, content, self._advice)
+        return self._read[1], self._read[2]
 
     def _back_up(self, content: bytes) -> None:
         """Keep the current content under its serial, and drop the oldest backups beyond `KEPT_BACKUPS`."""
@@ -236,10 +251,11 @@ class StateFile:
         return f"the newest good backup is {good.serial}: %durable state restore {good.serial}."
 
 
-def decode_or_refuse(path: Path, content: bytes, advice: Callable[[], str]) -> Recorded:
+def decode_or_refuse(path: Path, content: bytes, advice: Callable[[], str]) -> tuple[Recorded, Document]:
     """Read a state file's content; raises StateCorrupt or StateError with what to do next."""
     try:
-        return decode(read_document(content))
+        document = read_document(content)
+        return decode(document), document
     except Damage as damage:
         raise StateCorrupt(f"{path} cannot be used: {damage}. It was left untouched; {advice()}") from None
     except NewerSchema as newer:

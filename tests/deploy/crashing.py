@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +39,16 @@ class Killer:
 
     def __init__(self, at: int, phase: str, log: Path) -> None:
         self.at, self.phase, self.count, self.log = at, phase, 0, os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        self.really_write = os.write
+        self.really_write, self.turn = os.write, threading.RLock()
 
     def note(self, what: str) -> bool:
-        """Count an effect; True when it is the one."""
-        self.count += 1
-        self.really_write(self.log, f"{what}\n".encode())
-        if self.count == self.at and self.phase == "before":
-            self.die()
-        return self.count == self.at
+        """Count an effect, on whatever thread; True when it is the one."""
+        with self.turn:
+            self.count += 1
+            self.really_write(self.log, f"{what}\n".encode())
+            if self.count == self.at and self.phase == "before":
+                self.die()
+            return self.count == self.at
 
     def die(self) -> None:
         """End now, without any clean-up."""
@@ -64,7 +66,7 @@ class Killer:
         def effect(*args: Any, **kwargs: Any) -> Any:
             if name == "open" and not args[1] & (os.O_CREAT | os.O_TRUNC):
                 return call(*args, **kwargs)
-            mine = self.note(f"disk {name}")
+            mine = self.note(f"disk {name}" + (f" {Path(args[1]).name}" if name == "replace" else ""))
             if self.phase.startswith("torn") and name == "write" and self.count >= self.at:
                 call(args[0], bytes(args[1])[: int(self.phase[4:])])
                 self.die()

@@ -15,7 +15,6 @@ from notebook_do.model import Bindings, Namespace, NamespaceBinding, Secret, Sta
 from notebook_do.plan.build import build_plan
 from notebook_do.plan.workers.triggers import triggers_concerned
 from notebook_do.sources.bundle import reader
-from notebook_do.state.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -106,7 +105,7 @@ class Project:
             default_compatibility_date="2026-01-01",
             secret_readings=self.secret_readings(desired, recorded.lineage),
             undecided=undecided(found),
-            own={attempt.intent.op for attempt in Journal(self.state.journal_path).attempts()},
+            own=self.state.journal.ops(),
         )
 
     def secret_readings(self, desired: Desired, lineage: str) -> dict[tuple[str, str], SecretReading]:

@@ -145,6 +145,21 @@ def test_f30_killed_at_some_writes(tmp_path: Path, served: Served, runner: Runne
     )
 
 
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.thorough)])
+def test_f30_killed_between_an_outcome_and_the_state(
+    tmp_path: Path, served: Served, runner: Runner, form: str, every: int
+) -> None:
+    """F30, issue 13.4: killed when the journal has the outcomes of a wave and the state file has not, or just has."""
+    reference = trial_of(tmp_path / "reference", served, runner, form)
+    assert reference.run() == 0, reference.told()
+    effects = reference.effects()
+    saves = [n for n, what in enumerate(effects, start=1) if what == "disk replace state.json"]
+    assert len(saves) >= 8
+    # From the line of the last outcome to the line that says that the state file has it: in every wave.
+    points = [(n + more, phase) for n in saves for more in (-1, 0, 1, 2) for phase in ("before", "after")]
+    survive(lambda name: trial_of(tmp_path / name, served, runner, form), points[::every])
+
+
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("at_once", [1, 4])
 def test_f30_killed_everywhere(tmp_path: Path, served: Served, runner: Runner, form: str, at_once: int) -> None:

@@ -13,7 +13,6 @@ from project import Project, worker_of
 
 from notebook_do.errors import DeployError, DurableError
 from notebook_do.state.file import StateFile
-from notebook_do.state.journal import Journal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,8 +55,8 @@ def test_f51_full_at_every_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             break
         assert "No space left on device" in str(failed)
         sent = sum(method != "GET" for method, _ in account.log)
-        entries = Journal(state.journal_path)._entries() if state.journal_path.exists() else []
-        assert sent <= sum(entry["is"] == "intent" for _, entry in entries)
+        lines = state.journal_path.read_text().splitlines() if state.journal_path.exists() else []
+        assert sent <= sum('"is":"intent"' in line for line in lines)
         if isinstance(failed, DeployError):
             done = [o.text for o in failed.result.outcomes if o.status == "done"]
             assert len(done) <= sent

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from notebook_do.deploy.before import check_decided, verified_afterwards, waits_for
+from notebook_do.deploy.before import check_decided, verified_afterwards
 from notebook_do.deploy.intents import intent_of, judge, with_marks, with_own_tags
-from notebook_do.deploy.record import after_forget, after_intent, missing, unclaimed
+from notebook_do.deploy.record import after_done, after_forget, done_of, missing, unclaimed
 from notebook_do.deploy.result import Outcome
 from notebook_do.errors import StalePlan
 from notebook_do.model import (
-    ClassBinding,
     CreateClass,
     DeleteClass,
     Json,
@@ -27,8 +26,6 @@ from notebook_do.model import (
     RecordedNamespace,
     RecordedWorker,
     RenameClass,
-    Resource,
-    ServiceBinding,
     StableId,
     Storage,
     Tombstone,
@@ -107,7 +104,7 @@ LIVE = ObservedScript(name="w", etag="e1", modified_on="t1", migration_tag=Migra
 def test_an_intent_says_what_is_sent_and_what_was_there(kind: str) -> None:
     """Each kind of step has its own facts; what is live before it is noted for all of them."""
     step = STEPS[kind]
-    intent = intent_of(step, op="o", serial=3, live=LIVE, digest="d", known=(NamespaceId("2"), NamespaceId("1")))
+    intent = intent_of(step, op="o", serial=3, live=LIVE, digest="d", known=frozenset({NamespaceId("1")}))
     assert (intent.kind, intent.op, intent.serial, intent.script_name, intent.worker) == (kind, "o", 3, "w", "w")
     assert (intent.existed, intent.etag, intent.modified_on, intent.tag) == (True, "e1", "t1", "m1")
     own = {
@@ -121,7 +118,7 @@ def test_an_intent_says_what_is_sent_and_what_was_there(kind: str) -> None:
         "delete": intent.forgotten,
     }
     expected = {
-        "upload": (step, "d", WORKER, ("a",), ("1", "2"), ("z",)),
+        "upload": (step, "d", WORKER, ("a",), {"1"}, ("z",)),
         "mark": ("t",),
         "url": (True, False, "s2"),
         "crons": (("* * * * *",), "s2"),
@@ -152,9 +149,9 @@ def test_what_is_verified_after_an_upload(what: Any, wire: str, *, shown: bool) 
 
     What was there before is only noted where something is verified.
     """
-    intent = intent_of(upload("w", what, wire=wire), op="o", serial=1, live=LIVE, known=(NamespaceId("1"),))
+    intent = intent_of(upload("w", what, wire=wire), op="o", serial=1, live=LIVE, known=frozenset({NamespaceId("1")}))
     assert intent.verify == (("a",) if shown else ())
-    assert intent.known == (("1",) if shown else ())
+    assert intent.known == ({"1"} if shown else set())
     assert intent_of(upload(), op="o", serial=1, live=LIVE).verify == ()
 
 
@@ -191,16 +188,13 @@ def test_only_uploads_have_a_tag_of_their_own() -> None:
 
 def test_marks_of_secrets_that_are_set_and_of_those_that_are_kept() -> None:
     """The record holds new marks, the recorded ones of kept secrets, and none of those that are gone."""
-    recorded = Recorded(
-        lineage=LINEAGE,
-        workers=(replace(WORKER, secrets=(("GONE", "m1"), ("KEPT", "m2"), ("SET", "m3"))), replace(WORKER, id="other")),
-    )
+    recorded = {"GONE": "m1", "KEPT": "m2", "SET": "m3"}
     bindings = tuple(ValueBinding(name=n, value=v) for n, v in (("KEPT", KEPT), ("NEVER", KEPT), ("SET", Json(1))))
     step = with_marks(upload("w", bindings=bindings, worker_record=WORKER), recorded, {"SET": "m9"})
     assert step.worker_record
     assert step.worker_record.secrets == (("KEPT", "m2"), ("SET", "m9"))
     assert with_marks(upload("w", bindings=bindings), recorded, {"SET": "m9"}).worker_record is None
-    stranger = with_marks(upload("x", bindings=bindings, worker_record=WORKER), recorded, {})
+    stranger = with_marks(upload("x", bindings=bindings, worker_record=WORKER), {}, {})
     assert stranger.worker_record
     assert stranger.worker_record.secrets == ()
 
@@ -282,10 +276,14 @@ RECORDED = Recorded(
 
 
 def after(kind: str, *, live: Any = None, script: ObservedScript | None = None, **more: Any) -> Recorded:
-    """Record an intent of a kind."""
+    """Record an intent of a kind; once more changes nothing."""
     removable = more.pop("removable", frozenset())
     given = {"op": "o9", "kind": kind, "script_name": "w", "worker": "w", "summary": "", "serial": 5, **more}
-    return after_intent(RECORDED, Intent(**given), script=script, live=live or {}, at="today", removable=removable)
+    intent = Intent(**given)
+    done = done_of(intent, script=script, live=live or {}, at="today", removable=removable)
+    recorded = after_done(RECORDED, [(intent, done)])
+    assert after_done(recorded, [(intent, done)]) == recorded
+    return recorded
 
 
 def worker(recorded: Recorded, id_: str = "w") -> RecordedWorker:
@@ -354,7 +352,7 @@ def test_no_tombstone_for_what_lives_on() -> None:
 
 def test_a_new_namespace_gets_the_id_that_is_new_in_its_place() -> None:
     """One that was not there before, on its script, of its class; two, or none, leave it without a record."""
-    fresh, known = space("c", "", "C"), (NamespaceId("7"),)
+    fresh, known = space("c", "", "C"), frozenset({NamespaceId("7")})
     place, elsewhere = space("c", "8", "C"), space("c", "9", "C", "other")
     before = space("c", "7", "C")
 
@@ -406,51 +404,7 @@ def test_a_late_upload_takes_nothing_from_what_is_recorded() -> None:
     assert unclaimed(RECORDED, free, {}) == free.namespace_records
 
 
-# --- what waits for what, and what must hold before
-
-
-def service(worker_: str) -> ValueBinding:
-    """Make a service binding."""
-    return ValueBinding(name="S", value=ServiceBinding(worker=worker_))
-
-
-def queue(name: str) -> ValueBinding:
-    """Make a binding that sends to a queue."""
-    return ValueBinding(name="Q", value=Resource(type="queue", fields=Json({"queue_name": name})))
-
-
-def test_independent_workers_wait_for_nobody() -> None:
-    """Only what binds, serves, or sets the same Worker waits; an upload that moves classes stands alone."""
-    one, two = upload("one", create()), upload("two")
-    url = SetUrl(worker="one", script_name="one", enabled=True)
-    assert waits_for((one, two, url)) == (frozenset(), frozenset(), frozenset({0}))
-    for binding in (ClassBinding(name="B", class_name="A", script_name="one"), service("one")):
-        assert waits_for((one, upload("two", bindings=(binding,)))) == (frozenset(), frozenset({0}))
-        assert waits_for((upload("two", bindings=(binding,)), one)) == (frozenset(), frozenset({0}))
-    own = ClassBinding(name="B", class_name="A")
-    assert waits_for((one, upload("two", bindings=(own, queue("jobs"))))) == (frozenset(), frozenset())
-    tail = upload("two", options=Json({"tail_consumers": [{"service": "one"}]}))
-    assert waits_for((one, tail)) == (frozenset(), frozenset({0}))
-    for alone in (upload("x", RENAME), upload("x", TRANSFER), upload("x", AWAY), upload("x", DELETE)):
-        assert waits_for((one, alone, two)) == (frozenset(), frozenset({0}), frozenset({1}))
-    for kind in ("delete", "untrigger"):
-        assert waits_for((one, STEPS[kind], two)) == (frozenset(), frozenset({0}), frozenset({1}))
-    assert waits_for((one, Forget(), two)) == (frozenset(), frozenset({0}), frozenset({1}))
-
-
-def test_queues_and_marks_wait_for_their_own() -> None:
-    """Ids are noted after their Worker's upload; whoever needs a queue waits for it, and nobody else."""
-    mark, make = STEPS["mark"], STEPS["queue"]
-    host, client = (
-        upload("w", create()),
-        upload("c", bindings=(ClassBinding(name="B", class_name="A", script_name="w"),)),
-    )
-    assert waits_for((host, mark, client)) == (frozenset(), frozenset({0}), frozenset({0}))
-    sender, other = upload("s", bindings=(queue("jobs"),)), upload("o", bindings=(queue("else"),))
-    assert waits_for((make, sender, other, STEPS["trigger"]))[1:] == (frozenset({0}), frozenset(), frozenset({0}))
-    dead = SetTrigger(worker="x", script_name="x", trigger=replace(JOBS, key="more"))
-    assert waits_for((MakeQueue(worker="q", script_name="q", queue="dead"), dead))[1] == {0}
-    assert waits_for((host, make, sender)) == (frozenset(), frozenset({0}), frozenset({1}))
+# --- what must hold before
 
 
 def plan(*steps: Any, **more: Any) -> Plan:

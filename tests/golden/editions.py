@@ -85,6 +85,9 @@ def still(name: str, text: str) -> Any:
             grave["at"] = "AT"
         return {key: value for key, value in state.items() if key != "checksum"}
     entries = [json.loads(line) for line in text.splitlines()]
+    for entry in entries:
+        if "at" in entry.get("done", {}):
+            entry["done"]["at"] = "AT"
     return [{k: 0 if k == "sent_at" else v for k, v in entry.items() if k != "sum"} for entry in entries]
 
 

@@ -38,7 +38,7 @@ def test_an_edition_goes_on(name: str) -> None:
     found = as_json(changed_after(name))
     assert found == golden("editions")[name]["changed"]
     assert found["planned"] == {"steps": 1}
-    assert [entry["is"] for entry in found["journal.jsonl"]] == ["intent", "end"]
+    assert [entry["is"] for entry in found["journal.jsonl"]] == ["intent", "end", "saved"]
 
 
 @pytest.mark.parametrize("name", NAMES)

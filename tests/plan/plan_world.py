@@ -247,7 +247,8 @@ class World:
         """Set the tags as the deployer does: what is live, with the ids that are recorded by then."""
         self.requests += 1
         live = next(s for s in self.observed().scripts if s.name == step.script_name)
-        self.tags[step.script_name] = with_ids(step, live, self.recorded).tags
+        ids = {n.stable_id: n.namespace_id for n in self.recorded.namespaces}
+        self.tags[step.script_name] = with_ids(step, live, ids).tags
         mark = read_mark(self.tags[step.script_name])
         assert mark is not None
         for stable_id, entry in mark.entries.items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from plan_world import Book, body, words
 
 from notebook_do.declare.catalog import Catalog
-from notebook_do.deploy.before import waits_for
+from notebook_do.deploy.before import waves_of
 from notebook_do.model import Desired, DesiredWorker, Json, Observed, ObservedTrigger, RecordedWorker, Trigger
 from notebook_do.model.steps import DeleteScript, RemoveTrigger, SetTrigger, Upload
 from notebook_do.plan.build import build_plan
@@ -243,9 +243,9 @@ def test_the_deployer_keeps_to_that_order() -> None:
         "set consumer of queue jobs of Worker c",
         "set consumer of queue mail of Worker c",
     ]
-    assert [sorted(earlier) for earlier in waits_for(steps)] == [[], [0], [], [], [0, 3], [3, 4]]
+    assert waves_of(steps) == ((0, 2, 3), (1, 4), (5,))
     steps = made(worker("a", consumes="jobs = {}")).steps
-    assert [sorted(earlier) for earlier in waits_for(steps)] == [[], [0], [0, 1]]
+    assert waves_of(steps) == ((0,), (1,), (2,))
 
 
 def test_what_is_live_and_recorded_is_left_alone() -> None:
