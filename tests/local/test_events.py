@@ -34,7 +34,7 @@ def test_events_are_reported_while_somebody_listens(play: Callable[..., None]) -
         await asyncio.sleep(0.1)
         assert len(asked) == told
         listened = True
-        await stage.runtime.listen()
+        await stage.runtime.report_events()
         for number in range(20):
             await stage.text("page", f"/{number}")
         await stage.logged("page", "/19")
@@ -56,7 +56,7 @@ def test_a_listener_that_comes_while_nobody_is_told_is_not_missed(play: Callable
             await stage.text("page", "/before")
             await asyncio.sleep(0.002 * (number % 5))
             listened = True
-            await stage.runtime.listen()
+            await stage.runtime.report_events()
             await stage.text("page", f"/{number}")
             await stage.logged("page", f"/{number}")
 

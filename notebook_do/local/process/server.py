@@ -140,7 +140,7 @@ async def _running(
             events=tails.publish,
             listening=tails.listening,
         )
-        tails.begins = runtime.listen
+        tails.begins = runtime.report_events
         stack.push_async_callback(runtime.close)
         cloud = Cloud(
             account=account,

@@ -172,7 +172,7 @@ class Island:
         if not self.in_use:
             self._places.left()
 
-    async def listen(self) -> None:
+    async def report_events(self) -> None:
         """Have events reported again, as somebody listens now; a process that only starts reports them anyway."""
         upstream = self._upstreams.get(SYSTEM)
         if upstream is not None:

@@ -60,9 +60,9 @@ class Runtime:
         """Take the data directory; raises TargetError when another process has it.
 
         `workers` gives the deployed set now. `events` gets (script name, trace item) while `listening` says that
-        somebody wants them; whoever begins to calls `listen`. An island without requests ends after `idle` seconds;
-        one that must end waits `grace` seconds for the requests inside. Of islands that nobody uses at most `most`
-        run at once.
+        somebody wants them; whoever begins to calls `report_events`. An island without requests ends after `idle`
+        seconds; one that must end waits `grace` seconds for the requests inside. Of islands that nobody uses at most
+        `most` run at once.
         """
         if sys.platform == "win32":
             raise TargetError("the local Cloudflare does not run on Windows; use it in WSL, or target cloudflare.")
@@ -252,9 +252,9 @@ class Runtime:
         if folder.exists():
             await asyncio.to_thread(stored.remove_namespace, self.storage, namespace_id)
 
-    async def listen(self) -> None:
+    async def report_events(self) -> None:
         """Have every process report its events, as somebody listens now: what ends after this is reported."""
-        await asyncio.gather(*(island.listen() for island in set(self._by_script.values())))
+        await asyncio.gather(*(island.report_events() for island in set(self._by_script.values())))
 
     # --- looking and doing ------------------------------------------------------------------------------------
 
