@@ -107,16 +107,24 @@ def _parser(asked: str) -> argparse.ArgumentParser:
 
 def _add_verb(commands: Any, verb: Verb) -> None:
     """Add a verb of the magic: its file, what is its session's, and then its own words."""
+    projects = verb.name == "import"  # it reads them too, which are no FILE of declarations
     parser = commands.add_parser(
         verb.name,
         help=verb.summary,
-        usage=f"notebook-do {verb.name} FILE [options] [words as below]",
+        usage=f"notebook-do {verb.name} {'FILE|--wrangler PATH' if projects else 'FILE'} [options] [words as below]",
         description=_WHAT_IS_RUN,
         epilog=usage(verb) + _HOW_IT_IS_SENT.get(verb.name, ""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("file", type=Path, help="a notebook, or a TOML file of declarations")
+    said = "a notebook, or a TOML file of declarations"
+    parser.add_argument("file", type=Path, nargs="?" if projects else None, help=said)
+    if projects:
+        parser.add_argument("--wrangler", type=Path, nargs="?", const=Path(), metavar="PATH", help="a wrangler project")
+        parser.add_argument("--env", metavar="NAME", help="with --wrangler: this environment, not the top level")
+        parser.add_argument(
+            "--out", type=Path, metavar="NOTEBOOK", help="with --wrangler: write a notebook of the cells"
+        )
     parser.add_argument("--session", metavar="NAME", dest="name", help="default: the notebook's, or the file's name")
     for option in OF_SESSION:
         parser.add_argument(option.name, metavar=option.value, help=option.help)
@@ -125,12 +133,15 @@ def _add_verb(commands: Any, verb: Verb) -> None:
 
 
 def _verb(arguments: argparse.Namespace) -> int:
-    """Use one verb of the magic on the declarations of a file."""
+    """Use one verb of the magic on the declarations of a file, or import a project."""
     with _httpx_without_its_own_command():
         from notebook_do.notebook.runbook import batch
 
     given = {name: getattr(arguments, name) for name in ("name", *(o.name[2:] for o in OF_SESSION))}
     given = {name: value for name, value in given.items() if value is not None}
+    if arguments.verb == "import" and (said := _project(arguments, given)) is not None:
+        _print(said)
+        return 0
     repeated = [w for name, value in given.items() for w in (f"--{'session' if name == 'name' else name}", value)]
     repeated += [w for pair in arguments.parameter for w in ("-p", *pair)]
     asked = batch.Asked(
@@ -142,9 +153,33 @@ def _verb(arguments: argparse.Namespace) -> int:
         line=shlex.join([str(arguments.file), *repeated]),
     )
     text, status = batch.run(asked)
+    _print(text)
+    return status
+
+
+def _print(text: str) -> None:
     if text:
         print(text, flush=True)
-    return status
+
+
+def _project(arguments: argparse.Namespace, given: dict[str, str]) -> str | None:
+    """Import a wrangler project and return what to print; None where none is asked for, but a FILE."""
+    with _httpx_without_its_own_command():
+        from notebook_do.notebook.runbook import importing
+
+    if arguments.wrangler is None:
+        beside = next((f"--{name}" for name in ("env", "out") if getattr(arguments, name) is not None), None)
+        if beside:
+            raise CommandError(f"import: {beside} is for a wrangler project; add --wrangler PATH.")
+        if arguments.file is None:
+            raise CommandError("import: give a FILE, or --wrangler PATH.")
+        return None
+    if arguments.file is not None:
+        raise CommandError("import: --wrangler takes no FILE; leave it out, or import live Workers of FILE.")
+    asked = importing.AskedProject(
+        path=arguments.wrangler, env=arguments.env, out=arguments.out, words=arguments.words, options=given
+    )
+    return importing.import_project(asked)
 
 
 @contextmanager
