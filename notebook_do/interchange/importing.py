@@ -89,11 +89,7 @@ async def import_workers(  # noqa: PLR0913 - what is asked, and what is known
     written = write(replace(observed, scripts=tuple(same[s.name].script if s.name in same else s for s in read)))
     notes = [f"Worker {name} is managed by this session already, as it is live: nothing was changed." for name in same]
     notes += secret_notes(recorded, [s for s in read if s.name in names], same)
-    taken = replace(
-        desired,
-        workers=tuple(w for w in desired.workers if w.script_name not in same),
-        namespaces=tuple(n for n in desired.namespaces if n.script_name not in same),
-    )
+    taken = _without(desired, same)
     # Whoever names a source asks for that cell, also where the Worker is managed already.
     declare = _to_declare(written, same if source is None else {}, catalog, frozenset(names))
     notes += replaced_notes(declare, catalog)
@@ -106,6 +102,14 @@ async def import_workers(  # noqa: PLR0913 - what is asked, and what is known
         observed=observed,
         sources=sources,
         desired=desired,
+    )
+
+
+def _without(desired: Desired, scripts: Container[str]) -> Desired:
+    return replace(
+        desired,
+        workers=tuple(w for w in desired.workers if w.script_name not in scripts),
+        namespaces=tuple(n for n in desired.namespaces if n.script_name not in scripts),
     )
 
 
