@@ -35,12 +35,13 @@ _RESOURCES: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 RATE_LIMITS = "ratelimit"
 _PLAIN = {byte for byte in range(0x20, 0x7F) if chr(byte) not in "\"'\\"}
+_WRITTEN = {byte: f"\\x{byte:02x}" for byte in range(0x100) if byte not in _PLAIN}
 
 
 def string(value: str) -> str:
     """Write a string; what is not UTF-8 (a lone surrogate) becomes a question mark."""
-    escaped = (chr(byte) if byte in _PLAIN else f"\\x{byte:02x}" for byte in value.encode("utf-8", "replace"))
-    return f'"{"".join(escaped)}"'
+    # Translated as a whole: byte by byte it was a quarter of what the server works for an upload.
+    return f'"{value.encode("utf-8", "replace").decode("latin-1").translate(_WRITTEN)}"'
 
 
 def struct(**fields: str | None) -> str:
