@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from notebook_do.display import clean, coloured
 from notebook_do.errors import CommandError
@@ -14,6 +14,7 @@ from notebook_do.notebook.verbs import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
+    from types import ModuleType
 
 
 def run(  # noqa: PLR0913 - the options of the command
@@ -29,6 +30,9 @@ def run(  # noqa: PLR0913 - the options of the command
 
     Return the exit status: 3 for a cell that one of the errors called as in `refusals` stopped.
     """
+    # jsonschema, which reads notebooks, takes this one up where Jupyter's server brought it along: its grammar of
+    # addresses takes 3 s of CPU at every start (1.1.0, measured), and the schema of notebooks has no address in it.
+    sys.modules.setdefault("rfc3987_syntax", cast("ModuleType", None))
     try:
         import nbclient
         import nbformat
