@@ -12,7 +12,6 @@ import os
 import re
 import threading
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from notebook_do.errors import CommandError
@@ -143,6 +142,8 @@ def _nest() -> ModuleType:
 
 def _installed(package: str) -> tuple[int, ...]:
     """Return a package's version as numbers; empty when it is not installed, which is less than any."""
+    from importlib.metadata import PackageNotFoundError, version  # takes longer to load than all else here
+
     try:
         found = version(package)
     except PackageNotFoundError:

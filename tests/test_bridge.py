@@ -7,7 +7,7 @@ import gc
 import signal
 import threading
 import warnings
-from importlib.metadata import PackageNotFoundError
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import pytest
@@ -133,10 +133,10 @@ def test_what_would_freeze_queued_cells_is_refused(
 
     def version(package: str) -> str:
         if package not in installed:
-            raise PackageNotFoundError(package)
+            raise metadata.PackageNotFoundError(package)
         return installed[package]
 
-    monkeypatch.setattr(room, "version", version)
+    monkeypatch.setattr(metadata, "version", version)
     bridge = room.Bridge()
     bridge.mode = "nest"
 

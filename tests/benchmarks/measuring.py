@@ -95,13 +95,13 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def answers(script: str) -> str:
+def answer_of(script: str) -> str:
     """Return what a Worker answers."""
     port = port_of()
     return _answer(port, f"{script}.localhost:{port}")
 
 
-def asked_until(port: int, host: str, wanted: str, *, process: subprocess.Popen[bytes] | None = None) -> None:
+def ask(port: int, host: str, wanted: str, *, process: subprocess.Popen[bytes] | None = None) -> None:
     """Ask until the answer is the wanted one; nothing listens yet at first."""
     while True:
         assert process is None or process.poll() is None
@@ -119,7 +119,7 @@ def _answer(port: int, host: str) -> str:
         return connection.getresponse().read().decode()
 
 
-def spawned(folder: Path) -> Callable[[int], None]:
+def spawn(folder: Path) -> Callable[[int], None]:
     """Return what starts a bare workerd of one small Worker, waits for its first answer and kills it."""
 
     def once(number: int) -> None:
@@ -128,7 +128,7 @@ def spawned(folder: Path) -> Callable[[int], None]:
         config.write_text(BARE.format(port=port))
         process = subprocess.Popen([find_workerd(), "serve", config], stderr=subprocess.DEVNULL)
         try:
-            asked_until(port, "main", "ok", process=process)
+            ask(port, "main", "ok", process=process)
         finally:
             process.kill()
             process.wait()
@@ -172,10 +172,10 @@ def dev_of_wrangler(wrangler: list[str], folder: Path, environment: dict[str, st
 
     def edit(number: int) -> None:
         (folder / "index.js").write_text(COUNTER.format(word=f"d{number}-"))
-        asked_until(port, f"127.0.0.1:{port}", f"d{number}-", process=process)
+        ask(port, f"127.0.0.1:{port}", f"d{number}-", process=process)
 
     try:
-        asked_until(port, f"127.0.0.1:{port}", "d-", process=process)
+        ask(port, f"127.0.0.1:{port}", "d-", process=process)
         yield edit
     finally:
         os.killpg(process.pid, signal.SIGKILL)

