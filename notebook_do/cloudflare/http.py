@@ -25,7 +25,13 @@ def open_http(base_url: str, transport: httpx.AsyncBaseTransport | None, proxy: 
         verify=_tls(base_url),
         timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
         headers={"User-Agent": "notebook-do", "Accept": "application/json"},
+        event_hooks={"request": [_in_one_piece]},
     )
+
+
+async def _in_one_piece(request: httpx.Request) -> None:
+    """Let a form leave as a whole: httpx would write its heads and parts one by one, each a packet of its own."""
+    await request.aread()
 
 
 async def read_capped(response: httpx.Response) -> bytes:
