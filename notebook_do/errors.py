@@ -79,7 +79,23 @@ class DeclarationError(DurableError):
 
 
 class SourceError(DeclarationError):
-    """The script does not start, or does not export what its declarations need."""
+    """The script does not start, or does not export what its declarations need.
+
+    `excerpt` are the lines of the source that it is about, or what a build command said; a notebook shows them below.
+    """
+
+    excerpt: str = ""
+
+    def _render_traceback_(
+        self,
+        etype: type[BaseException] | None = None,
+        evalue: BaseException | None = None,
+        tb: TracebackType | None = None,
+        tb_offset: int | None = None,
+    ) -> list[str]:
+        """Show the message, and below it the lines that it is about."""
+        said = super()._render_traceback_(etype, evalue, tb, tb_offset)
+        return [*said, "", *(f"  {clean(line)}" for line in self.excerpt.splitlines())] if self.excerpt else said
 
 
 class PlanRefused(DurableError):  # noqa: N818 - the vocabulary's name

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from notebook_do.model import Desired
     from notebook_do.plan.plan import Change, Plan
 
-SOURCE = "export class Room {}\nexport default {};\n"
+SOURCE = "export class Room {}\nexport class Hall {}\nexport default {};\n"
 DATE = "2026-06-01"
 ROOMS = ObservedNamespace(
     namespace_id=NamespaceId("9" * 32), script_name="host", class_name="Room", storage=Storage.SQLITE

@@ -109,11 +109,15 @@ def test_bind_to_a_worker(cloud: Path) -> None:
 
 
 def test_bind_to_a_worker_whose_script_lacks_the_class(cloud: Path) -> None:
-    """The page's own script exports no class at all: one line says which class is missing, and nothing is deployed."""
+    """The page's own script exports no class at all: the plan is refused in one line that says which is missing."""
     session = nd.session("app")
     counter = nd.DurableObjectNamespace("counter", class_name="Counter")
     nd.Worker("my-worker", script="console.log('Hello, world!')", bindings={"COUNTER": counter})
-    with pytest.raises(nd.SourceError, match=r"my-worker.*(Counter|event handlers)"):
+    (refusal,) = session.plan().refusals
+    assert refusal.message == (
+        "class Counter of namespace counter is not exported by the source of Worker my-worker. It exports no class."
+    )
+    with pytest.raises(nd.PlanRefused):
         session.deploy(session.plan())
     assert set(session.workers()["status"]) == {"declared"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +12,7 @@ import notebook_do as nd
 from notebook_do.model import Bindings, ModuleKind
 from notebook_do.model import Worker as Declared
 from notebook_do.sources import esbuild
-from notebook_do.sources.bundle import bundle
+from notebook_do.sources.bundle import bundle, reader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,7 +144,10 @@ def test_a_cell_may_import_files(cloud: Path) -> None:
 
 
 def test_node_modules_of_the_runtime_win_when_asked_for(cloud: Path) -> None:
-    """With nodejs_compat a bare `path` is Node's own; without, it is the package of that name."""
+    """With nodejs_compat a bare `path` is Node's own; without, it is the package of that name.
+
+    From 2026-08-04 on a Worker has nodejs_compat unless it says no, which wrangler knows as the runtime does.
+    """
     write(
         cloud,
         {
@@ -153,8 +156,11 @@ def test_node_modules_of_the_runtime_win_when_asked_for(cloud: Path) -> None:
         },
     )
     nd.session("app")
-    assert deployed(nd.Worker("plain", entrypoint="worker.js")) == "polyfill"
+    off = ["no_nodejs_compat", "no_nodejs_compat_v2"]
+    assert deployed(nd.Worker("old", entrypoint="worker.js", compatibility_date="2026-08-03")) == "polyfill"
+    assert deployed(nd.Worker("no", entrypoint="worker.js", compatibility_flags=off)) == "polyfill"
     assert deployed(nd.Worker("node", entrypoint="worker.js", compatibility_flags=["nodejs_compat"])) == "a/b"
+    assert deployed(nd.Worker("new", entrypoint="worker.js")) == "a/b"
 
 
 def test_the_source_map_leads_back_to_the_sources(tmp_path: Path) -> None:
@@ -184,29 +190,106 @@ def test_the_same_sources_give_the_same_bytes(tmp_path: Path) -> None:
     assert len(digests) == 1
 
 
-def test_an_unchanged_source_is_not_bundled_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bundle is made again only when a source, a package or a setting that it read has other content, or is new."""
-    runs: list[Any] = []
-    run = subprocess.run
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Count how often esbuild is asked for a bundle."""
+    asked: list[Any] = []
+    run = esbuild.run
 
-    def counted(*given: Any, **more: Any) -> Any:
-        runs.append(given)
-        return run(*given, **more)
+    def counted(build: Any) -> Any:
+        asked.append(build)
+        return run(build)
 
-    monkeypatch.setattr(esbuild.subprocess, "run", counted)
+    monkeypatch.setattr(esbuild, "run", counted)
+    return asked
+
+
+def test_what_imports_files_is_bundled_each_time(tmp_path: Path, runs: list[Any]) -> None:
+    """Only esbuild knows what a bundle depends on, so that it is asked every time, and a change is never missed."""
     write(tmp_path, {"worker.ts": "import './a'; export default {};", "a.ts": "console.log(1);"})
-    changes: list[tuple[dict[str, str | bytes], int]] = [
-        ({}, 1),
-        ({}, 1),
-        ({"a.ts": "console.log(1);"}, 1),
-        ({"a.ts": "console.log(2);"}, 2),
-        ({"unrelated.ts": "x"}, 2),
-        ({"tsconfig.json": '{"compilerOptions": {"target": "es2022"}}'}, 3),
-    ]
-    for change, expected in changes:
-        write(tmp_path, change)
+    for expected in (1, 2, 3):
         modules_of(tmp_path, entrypoint="worker.ts")
         assert len(runs) == expected
+
+
+def test_a_source_without_imports_is_bundled_once_for_each_content(tmp_path: Path, runs: list[Any]) -> None:
+    """What stands in a cell and imports nothing is looked at when its content changes, and not at every plan."""
+    for lang in ("js", "ts"):
+        for text in ("export default { a: 1 };", "export default { b: 2 };"):
+            runs.clear()
+            first = [modules_of(tmp_path, script=f"{text} // {lang}", lang=lang) for _ in range(3)]
+            assert len(runs) == 1
+            assert first[0] == first[1] == first[2]
+
+
+DEPENDS: list[tuple[str, dict[str, str | bytes], dict[str, str | bytes]]] = [
+    (
+        "the base of a tsconfig",
+        {
+            "worker.ts": "import './lib/a'; export default {};",
+            "lib/a.ts": "export class A { declare x: number; y = 1 }; console.log(new A());",
+            "tsconfig.json": '{"extends": "./conf/base.json"}',
+            "conf/base.json": '{"compilerOptions": {"useDefineForClassFields": true}}',
+        },
+        {"conf/base.json": '{"compilerOptions": {"useDefineForClassFields": false}}'},
+    ),
+    (
+        "a file that comes before another",
+        {"worker.ts": "import { a } from './a'; export default a;", "a/index.ts": "export const a = { n: 1 };"},
+        {"a.ts": "export const a = { n: 2 };"},
+    ),
+    (
+        "a file that a pattern of imports fits",
+        {
+            "worker.ts": "const n = 'a'; const m = await import(`./parts/${n}.ts`); export default m;",
+            "parts/a.ts": "export const a = 1;",
+        },
+        {"parts/b.ts": "export const b = 1;"},
+    ),
+    (
+        "a package that is nearer",
+        {
+            "src/worker.ts": "import { a } from 'p'; export default a;",
+            "node_modules/p/package.json": '{"name": "p"}',
+            "node_modules/p/index.js": "exports.a = { n: 1 };",
+        },
+        {"src/node_modules/p/index.js": "exports.a = { n: 2 };"},
+    ),
+    (
+        "an alias of tsconfig's paths",
+        {"worker.ts": "import { a } from '#a'; export default a;", "package.json": '{"imports": {"#a": "./a.ts"}}',
+         "a.ts": "export const a = { n: 1 };", "b.ts": "export const a = { n: 2 };"},
+        {"package.json": '{"imports": {"#a": "./b.ts"}}'},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "change"), [row[1:] for row in DEPENDS], ids=[row[0] for row in DEPENDS])
+def test_whatever_a_bundle_depends_on_is_seen(
+    tmp_path: Path, files: dict[str, str | bytes], change: dict[str, str | bytes]
+) -> None:
+    """A change of a file that no import names makes another bundle, where it makes another program."""
+    write(tmp_path, files)
+    entry = next(name for name in files if name.endswith("worker.ts"))
+    before = modules_of(tmp_path, entrypoint=entry)["index.js"].content
+    assert modules_of(tmp_path, entrypoint=entry)["index.js"].content == before
+    write(tmp_path, change)
+    assert modules_of(tmp_path, entrypoint=entry)["index.js"].content != before
+
+
+def test_several_sources_are_bundled_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sources of a plan do not wait for one another: two of them are under way at the same time."""
+    run, both = esbuild.run, threading.Barrier(2, timeout=30)
+
+    def together(build: Any) -> Any:
+        both.wait()  # raises where nobody else comes
+        return run(build)
+
+    monkeypatch.setattr(esbuild, "run", together)
+    write(tmp_path, {"a.ts": "export default 1;", "b.ts": "export default 2;"})
+    workers = [Declared(n, entrypoint=f"{n}.ts", bindings=Bindings(n, {})) for n in ("a", "b")]
+    read = reader(tmp_path, ahead=workers)
+    assert [read(worker).exports for worker in workers] == [("default",), ("default",)]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ import pytest
 
 from notebook_do import toolchain
 from notebook_do.errors import ToolchainError
-from notebook_do.toolchain import Pin
+from notebook_do.toolchain import Pin, pins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -245,7 +245,7 @@ def test_every_pin_is_a_sha512(monkeypatch: pytest.MonkeyPatch) -> None:
     hashes = [h for pins in (toolchain.WORKERD_INTEGRITY, toolchain.ESBUILD_INTEGRITY) for h in pins.values()]
     assert len(hashes) == len(set(hashes)) == 10
     assert {len(base64.b64decode(one, validate=True)) for one in hashes} == {64}
-    for (system, machine), (workerd, esbuild) in toolchain._PLATFORMS.items():
+    for (system, machine), (workerd, esbuild) in pins._PLATFORMS.items():
         monkeypatch.setattr(sys, "platform", system)
         monkeypatch.setattr("platform.machine", lambda machine=machine: machine)
         assert toolchain.workerd_pin().package == f"@cloudflare/workerd-{workerd}"

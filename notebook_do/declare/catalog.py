@@ -192,5 +192,7 @@ def _desired_worker(item: Worker, hosts: Hosts, read: Callable[[Worker], Source]
         content_digest=source.digest,
         assets=source.assets,
         options=_settings(item, hosts),
+        exports=source.exports,
+        notes=source.notes,
         **{name: getattr(item, name) for name in _SAME},
     )

@@ -14,12 +14,12 @@ from notebook_do.cloudflare.triggers import list_triggers
 from notebook_do.cloudflare.wire import decode_modules
 from notebook_do.declare.catalog import Catalog
 from notebook_do.interchange.cells import free_name, import_cells
-from notebook_do.interchange.same_code import same_code
 from notebook_do.live.adopt import adopted, managed, newest_serial
 from notebook_do.live.observe import observe
 from notebook_do.model import Namespace, NamespaceBinding, Worker, is_secret
 from notebook_do.plan.namespaces.readings import Readings
 from notebook_do.sources.bundle import digest, reader
+from notebook_do.sources.same import same_code
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence

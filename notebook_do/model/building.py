@@ -1,4 +1,4 @@
-"""What a Worker may say of how its source becomes modules, in wrangler's words.
+"""What a Worker may say of how its source becomes modules, in wrangler's words, and what its source must export.
 
 Each check returns in one line what neither wrangler nor esbuild could take. Nothing is read here.
 """
@@ -6,6 +6,8 @@ Each check returns in one line what neither wrangler nor esbuild could take. Not
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ from notebook_do.errors import nearest
 from notebook_do.model.words import ModuleKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 RULE_TYPES: Mapping[str, ModuleKind] = MappingProxyType(
     {
@@ -63,3 +65,39 @@ def _rule_problem(rule: dict[str, Any]) -> str | None:
     if not isinstance(rule.get("fallthrough", False), bool):
         return f"rules: fallthrough of {rule['type']} must be true or false, not {rule['fallthrough']!r}."
     return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotExported:
+    """A class that a namespace needs and its Worker's source does not export; `near` is what may be meant."""
+
+    stable_id: str
+    class_name: str
+    classes: tuple[str, ...]
+    """What the source does export by a name."""
+    near: str | None
+
+    @property
+    def exported(self) -> str:
+        """Return in words what the source exports."""
+        return f"It exports {' and '.join(self.classes)}." if self.classes else "It exports no class."
+
+
+def not_exported(needed: Iterable[tuple[str, str]], exports: tuple[str, ...] | None) -> tuple[NotExported, ...]:
+    """Return which of the namespaces, as (stable ID, class), a source lacks the class of.
+
+    None where that cannot be told: nothing is claimed of what was not looked at.
+    """
+    if exports is None:
+        return ()
+    classes = tuple(name for name in exports if name != "default")
+    return tuple(
+        NotExported(
+            stable_id=stable_id,
+            class_name=name,
+            classes=classes,
+            near=next(iter(get_close_matches(name, classes, n=1, cutoff=0.6)), None),
+        )
+        for stable_id, name in needed
+        if name not in exports
+    )

@@ -74,12 +74,18 @@ class DesiredNamespace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """What is read for a Worker: its modules, the main one by name, a digest of them, and its static assets."""
+    """What is read for a Worker: its modules, the main one by name, a digest of them, and its static assets.
+
+    `exports` are the names that the main module exports, None where that cannot be told; `notes` are what a person
+    should know of it.
+    """
 
     main_module: str
     modules: tuple[Module, ...] = field(repr=False)
     digest: str
     assets: StaticAssets | None = None
+    exports: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +110,9 @@ class DesiredWorker:
     # A live Worker keeps its form unless it is asked to change: from `exports` there is no way back.
     lifecycle: Literal["auto", "exports", "migrations"] = "auto"
     where: Where | None = field(default=None, compare=False, repr=False)
+    # Both follow from the modules or are only told, so that no digest covers them.
+    exports: tuple[str, ...] | None = field(default=None, compare=False, repr=False)
+    notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

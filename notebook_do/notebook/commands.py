@@ -17,6 +17,7 @@ from notebook_do.notebook.shells import watching
 from notebook_do.notebook.views.blocks import Code, Header, Item, Items, Line, Tone
 from notebook_do.notebook.views.documents import Declared, View, hints
 from notebook_do.sessions.opening import current, prepared, use
+from notebook_do.sources.checking import check_source
 
 if TYPE_CHECKING:
     from notebook_do.display import Shown
@@ -69,6 +70,8 @@ def declare(call: Call) -> Shown:
     """Read declarations from a line or cell and register them. Sends nothing."""
     line = shlex.join((call.verb, *call.words)) if call.verb else shlex.join(call.words)
     found = parse_cell(line, call.body, where=call.where, values=call.ip.user_ns)
+    for item in found:
+        check_source(item)  # before it is declared: what is wrong leaves the earlier declaration
     return declared(current().declare(*found))
 
 
@@ -83,8 +86,9 @@ def show(call: Call) -> Shown:
 
 
 def plan(call: Call) -> Shown:
-    """Make a plan. Reads only."""
-    return current().plan(refresh=call.options.refresh, emit=watching(call))
+    """Make a plan. Reads only, but for the build commands where they are asked for."""
+    o = call.options
+    return current().plan(refresh=o.refresh, build=o.build, emit=watching(call))
 
 
 def deploy(call: Call) -> Shown | None:

@@ -58,6 +58,8 @@ _APPROVE = (
 
 _REFRESH = Option(name="--refresh", help="read all that is live, and not only what may have changed since it was read")
 
+_BUILD = Option(name="--build", help="run the build commands of the Workers first, and show what they say")
+
 _ONE_OF = {setting.name: setting.choices for setting in SETTINGS}
 _NAMESPACE = Option(name="namespace", value="NAMESPACE", required=True, knows="namespace", help="its stable ID")
 _OBJECT = Option(name="--object", value="O", help="one object, by its name or id; default all")
@@ -117,7 +119,7 @@ VERBS = (
     Verb(
         name="plan",
         summary="compare declared, recorded and live, and show what a deploy would do; sends nothing",
-        own=(_REFRESH,),
+        own=(_REFRESH, _BUILD),
         example="plan = %durable plan",
     ),
     Verb(

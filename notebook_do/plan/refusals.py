@@ -280,6 +280,12 @@ REFUSALS: dict[str, Row | tuple[Row, ...]] = {
         "move and take another name in one plan.",
         "rename it to {goal.class_name} first, on {at.script}, and move it in the next plan",
     ),
+    "class-not-exported": Row(  # Cloudflare refuses such an upload (10070), and a binding to such a class (10061)
+        "class {lacking.class_name} of namespace {subject} is not exported by the source of Worker {worker}. "
+        "{lacking.exported}",
+        Each("the class is {it}: declare class_name={it!r} (--class {it})", of="near"),
+        "the class is {lacking.class_name}: write `export class {lacking.class_name} extends DurableObject` in it",
+    ),
     # --- what is to be destroyed
     "unknown-destroy": Row(
         "destroy {subject}: nothing of that name was deployed by this session; deployed are {known}."

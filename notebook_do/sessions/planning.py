@@ -6,6 +6,7 @@ long as the session is.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from contextlib import contextmanager
 from copy import deepcopy
@@ -21,6 +22,7 @@ from notebook_do.model import Secret, ValueBinding
 from notebook_do.model.steps import Forget
 from notebook_do.plan.plan import Plan
 from notebook_do.sessions.comparing import Comparison, compare
+from notebook_do.sources.building import run_build
 from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:
@@ -64,7 +66,8 @@ class Planning:
     def desired(self, destroy: tuple[str, ...] = ()) -> Desired:
         """Return what the declarations resolve to, their sources read from the working directory."""
         try:
-            return self.catalog.desired(self.session, self.stage, read=reader(Path.cwd()), destroy=destroy)
+            read = reader(Path.cwd(), ahead=self.catalog.workers.values())
+            return self.catalog.desired(self.session, self.stage, read=read, destroy=destroy)
         except DeclarationError as error:  # what an edited cell left behind is often the reason
             if not (left := self.catalog.left_over()):
                 raise
@@ -77,10 +80,26 @@ class Planning:
 
     # --- make
 
+    def build(self) -> tuple[str, ...]:
+        """Run the build commands of the declared Workers, each once, and return what they said."""
+        commands = {worker.build: worker for worker in self.catalog.workers.values() if worker.build}
+        told: list[str] = []
+        for command, worker in commands.items():
+            told += [f"Worker {worker.id}: `{command}` was run.", *run_build(worker, Path.cwd())]
+        return tuple(told)
+
     async def make(
-        self, connection: Connection, destroy: tuple[str, ...], watch: Watch, *, refresh: bool = False
+        self,
+        connection: Connection,
+        destroy: tuple[str, ...],
+        watch: Watch,
+        *,
+        refresh: bool = False,
+        build: bool = False,
     ) -> Plan:
         """Compare declared, recorded and live, and keep the plan as it is shown. Reads only; all of it to `refresh`.
+
+        With `build` the build commands run first.
 
         What became of an interrupted deploy is found out first: its records are part of what is compared.
         """
@@ -88,6 +107,7 @@ class Planning:
         # Before the state is read: recovering writes into it what the interrupted deploy had done.
         found, undecided = await self._recover(connection, watch.pace)
         recorded = self.state.load(account_id=connection.account_id, api_origin=connection.origin)
+        built = await asyncio.to_thread(self.build) if build else ()
         desired = self.desired(destroy)
         readings = self.secrets.secret_readings(desired, recorded.lineage, self.secrets.vault())
         given = Comparison(
@@ -100,8 +120,10 @@ class Planning:
             refresh=refresh,
         )
         plan, self.live = await compare(connection, given, self.state, watch)
-        warnings = (*found, *self._shared(), *connection.cautions, *self.catalog.left_over(), *plan.warnings)
-        plan = replace(plan, warnings=warnings, notes=(*plan.notes, *await connection.notes(plan, watch.pace)))
+        of_sources = (note for worker in desired.workers for note in worker.notes)
+        cautions = (*self._shared(), *connection.cautions, *self.catalog.left_over(), *of_sources)
+        notes = (*built, *plan.notes, *await connection.notes(plan, watch.pace))
+        plan = replace(plan, warnings=(*found, *cautions, *plan.warnings), notes=notes)
         # By digest, and not the last one only: an approval names the plan that was read.
         self._shown[plan.digest] = _Shown(plan=deepcopy(plan), made_of=given)
         return plan

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from notebook_do.state.file import StateFile
     from notebook_do.state.lock import Locking
 
+    Ids = Iterable[str]
+
 T = TypeVar("T")
 
 
@@ -86,27 +88,27 @@ class Session:
     # --- plan: reads only
 
     async def aplan(
-        self, destroy: Iterable[str] = (), *, refresh: bool = False, emit: Emit = None, cancel: Cancel = None
+        self, destroy: Ids = (), *, refresh: bool = False, build: bool = False, emit: Emit = None, cancel: Cancel = None
     ) -> Plan:
         """Compare declared, recorded and live, and say what a deploy would do. Reads only.
 
-        A Worker of which the account's lists show no change since it was read is not read again, which a note says;
-        `refresh` reads all. `emit` is told of that and of waits (default: a line that passes); `cancel` ends a wait.
+        `refresh` reads what the account's lists show no change of too, `build` runs the build commands first. `emit` is
+        told of waits (default: a line that passes); `cancel` ends a wait.
         """
         with Passing() as line:
             watch = watched(emit or line, cancel or (lambda: False))
-            plan = await self._planning.make(await self._connect(), tuple(destroy), watch, refresh=refresh)
+            plan = await self._planning.make(await self._connect(), tuple(destroy), watch, refresh=refresh, build=build)
         self.live = self._planning.live
         return plan
 
     def plan(
-        self, destroy: Iterable[str] = (), *, refresh: bool = False, emit: Emit = None, cancel: Cancel = None
+        self, destroy: Ids = (), *, refresh: bool = False, build: bool = False, emit: Emit = None, cancel: Cancel = None
     ) -> Plan:
         """Compare declared, recorded and live, and say what a deploy would do; see `aplan`. Reads only."""
         # Asked here, on the thread of the cell: a kernel cannot ask from the bridge's thread.
         self._planning.ask_missing(again=True)
         try:
-            return self._run(self.aplan(destroy, refresh=refresh, emit=emit, cancel=cancel))
+            return self._run(self.aplan(destroy, refresh=refresh, build=build, emit=emit, cancel=cancel))
         except KeyboardInterrupt:
             raise Interrupted("the plan was stopped; a plan sends nothing, so nothing was changed.") from None
 
@@ -257,9 +259,7 @@ class Session:
         if not workers and not from_account:
             raise CommandError("import: name the live Workers, or ask for all of them with --from-account.")
         if source is not None and (len(workers) != 1 or from_account):
-            raise CommandError(
-                "import: --source is the file of one Worker; name that one, and import others by themselves."
-            )
+            raise CommandError("import: --source is the file of one Worker; name that one, and import others alone.")
         file = None if source is None else str(source)
         return self._run(self._exchange(exchanging.import_live, workers, file))
 

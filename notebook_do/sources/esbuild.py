@@ -1,199 +1,287 @@
-"""Runs the pinned esbuild: TypeScript and everything that imports files become one ES module, with its source map.
+"""Lets the pinned esbuild make one ES module of a source and of what it imports, with wrangler's settings.
 
-`cloudflare:*` and `node:*` stay imports, because the runtime provides them; WebAssembly and data stay modules of their
-own. The same sources give the same bytes on every machine, and are not bundled twice by one process: a plan is made
-often, and most plans change no source. esbuild's binary is called as it is (7 ms a bundle); its packages need Node.
+`cloudflare:*` and what the runtime has of Node stay imports; WebAssembly, text and data become modules of their own.
+The same sources give the same bytes on every machine.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import subprocess
-import tempfile
-from dataclasses import dataclass
-from pathlib import Path
+from collections import OrderedDict
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.errors import ToolchainError
 from notebook_do.model import Module, ModuleKind
+from notebook_do.sources.imports import Imports, injected
+from notebook_do.sources.node import Node
+from notebook_do.sources.rules import Rules
+from notebook_do.sources.service import Build, Built, EsbuildStopped, Import, Plugin, run
+from notebook_do.toolchain import has_esbuild
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator, Mapping
+    from pathlib import Path
 
-SECONDS = 60
-"""How long a bundle may take before it is given up."""
-_KINDS = {
-    ".js": ModuleKind.ESM,
-    ".map": ModuleKind.SOURCE_MAP,
-    ".wasm": ModuleKind.WASM,
-    ".bin": ModuleKind.DATA,
-}
-_OPTIONS = (
-    "--bundle",
+    from notebook_do.sources.service import Answer
+
+_SYNTAX = (
     "--format=esm",
-    "--platform=neutral",
     "--target=es2024",
-    "--main-fields=module,main",
+    # The runtime knows these, though they are newer: they stay as they are written.
+    *("--supported:import-source=true", "--supported:using=true"),
+    *(f"--loader:{suffix}=jsx" for suffix in (".js", ".mjs", ".cjs")),
+    *("--metafile", "--log-level=silent", "--entry-names=index", "--allow-overwrite"),
+)
+_OPTIONS = (
+    *_SYNTAX,
+    "--bundle",
     "--conditions=workerd,worker,browser",
-    "--external:cloudflare:*",
-    "--external:node:*",
-    *(f"--loader:{suffix}=text" for suffix in (".txt", ".html", ".sql")),
-    *(f"--loader:{suffix}=copy" for suffix in (".wasm", ".bin")),
-    "--entry-names=index",
-    "--asset-names=[name]-[hash]",
+    "--external:__STATIC_CONTENT_MANIFEST",
     "--sourcemap=linked",
     "--sources-content=false",
     "--keep-names",
-    "--log-level=error",
-    "--log-limit=1",
-    "--color=false",
 )
-_NODE = (
-    *("assert", "async_hooks", "buffer", "child_process", "cluster", "console", "constants", "crypto", "dgram"),
-    *("diagnostics_channel", "dns", "domain", "events", "fs", "http", "http2", "https", "inspector", "module", "net"),
-    *("os", "path", "perf_hooks", "process", "punycode", "querystring", "readline", "stream", "string_decoder"),
-    *("timers", "tls", "tty", "url", "util", "v8", "vm", "wasi", "worker_threads", "zlib"),
-)
-_SETTINGS = ("package.json", "tsconfig.json")
-"""Files that esbuild reads from the folders of a source and from those above, where they are: a new one counts too."""
-_KEPT = 32
-"""Bundles that are kept; the oldest is dropped first."""
-
-
-class BundleFailed(Exception):  # noqa: N818 - what happened, not whose error it is
-    """esbuild did not make a bundle; `line` is the source's line where it says one."""
-
-    def __init__(self, message: str, line: int | None = None) -> None:
-        super().__init__(message)
-        self.message, self.line = message, line
+MAIN = "index.js"
+# wrangler takes the variable NODE_ENV where it is set; here a bundle depends on nothing but its sources.
+_NODE_ENV = {f"{before}process.env.NODE_ENV": '"production"' for before in ("", "global.", "globalThis.")}
+_KNOWN_LATER = re.compile(rb"^export \* from ", re.MULTILINE)
+_KEPT = 512
+_JSX = "JSX syntax extension"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Made:
-    """A bundle with what it was made of: digests by path, None for a file that was not there."""
+class Place:
+    """Where a message of esbuild points to: line and column are those that a person counts, from 1."""
 
-    inputs: dict[Path, str | None]
-    modules: tuple[Module, ...]
+    file: str
+    line: int
+    column: int
+    length: int = 1
 
 
-_made: dict[tuple[str, str, str], _Made] = {}
+class BundleFailed(Exception):  # noqa: N818 - what happened, not whose error it is
+    """esbuild did not make a bundle; `place` is where in the sources, where it says that."""
+
+    def __init__(self, message: str, place: Place | None = None) -> None:
+        super().__init__(message)
+        self.message, self.place = message, place
+
+    @property
+    def text(self) -> str:
+        """Return the message with its place before it."""
+        at = f"{self.place.file}:{self.place.line}:{self.place.column}: " if self.place else ""
+        return at + self.message
 
 
-def build(entry: Path, *, node: bool = False) -> tuple[Module, ...]:
-    """Bundle a file; its modules have the main one, `index.js`, first. Raises BundleFailed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a source is bundled; aliases, `tsconfig` and files that lie `apart` are looked for from `root`."""
 
-    `node`: the Worker has Node's own modules, so that `fs` means `node:fs`, whatever package of that name is installed.
+    root: Path
+    node: Node = field(default_factory=Node)
+    navigator: bool = False
+    define: Mapping[str, str] = field(default_factory=dict)
+    alias: Mapping[str, str] = field(default_factory=dict)
+    rules: tuple[dict[str, Any], ...] = ()
+    minify: bool = False
+    tsconfig: str | None = None
+    apart: tuple[str, ...] = ()
+
+    def flags(self) -> list[str]:
+        """Return what esbuild is told of it."""
+        agent = {"navigator.userAgent": '"Cloudflare-Workers"'} if self.navigator else {}
+        told = [f"--define:{name}={value}" for name, value in {**agent, **_NODE_ENV, **self.define}.items()]
+        told += [f"--inject:{name}" for name in injected(self.node)]
+        told += ["--minify"] if self.minify else []
+        return told + ([f"--tsconfig={self.root / self.tsconfig}"] if self.tsconfig else [])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """The modules of a Worker, the main one first.
+
+    `exports` are the names that the main one has; None where that cannot be told. `alone`: it imports no file.
     """
-    path = entry.resolve()
-    return _cached(path.parent, [path.name, *_aliases(node=node)], b"", str(path))
+
+    modules: tuple[Module, ...]
+    exports: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+    alone: bool = False
 
 
-def build_text(text: bytes, *, loader: str, folder: Path, node: bool = False) -> tuple[Module, ...]:
+def build(entry: Path, settings: Settings) -> Made:
+    """Bundle a file; the main module is `index.js`. Raises BundleFailed."""
+    # The folder is resolved, so that no link is in a path; the name stays, for its link may lead to another one.
+    folder = entry.parent.resolve()
+    return _made(Build(entry=str(folder / entry.name), flags=(), folder=str(folder)), settings)
+
+
+def build_text(text: bytes, *, lang: str, folder: Path, settings: Settings) -> Made:
     """Bundle a source that is in no file; what it imports is looked for from `folder`. Raises BundleFailed."""
-    arguments = [f"--loader={loader}", f"--sourcefile=index.{loader}", *_aliases(node=node)]
-    return _cached(folder.resolve(), arguments, text, hashlib.sha256(text).hexdigest())
+    loader = "jsx" if lang == "js" else lang
+    flags = (f"--loader={loader}", f"--sourcefile=index.{lang}")
+    return _made(Build(source=text, flags=flags, folder=str(folder.resolve())), settings)
 
 
-def _aliases(*, node: bool) -> list[str]:
-    return [f"--alias:{name}=node:{name}" for name in _NODE] if node else []
+def _made(asked: Build, settings: Settings) -> Made:
+    plugin = Imports(
+        folder=settings.root,
+        alias=settings.alias,
+        rules=Rules(settings.rules),
+        node=settings.node,
+        apart=settings.apart,
+    )
+    flags = (*asked.flags, *_OPTIONS, *settings.flags(), f"--outdir={asked.folder}")
+    built = _run(Build(entry=asked.entry, source=asked.source, flags=flags, folder=asked.folder, plugin=plugin))
+    files = {path.rpartition("/")[2].rpartition("\\")[2]: content for path, content in built.files.items()}
+    own = [Module(name=MAIN, content=files[MAIN])]
+    if f"{MAIN}.map" in files:
+        own.append(Module(name=f"{MAIN}.map", content=_map(files[f"{MAIN}.map"]), kind=ModuleKind.SOURCE_MAP))
+    meta = json.loads(built.metafile)
+    return Made(
+        modules=(*own, *(plugin.modules[name] for name in sorted(plugin.modules))),
+        exports=_exports(meta, files[MAIN]),
+        # wrangler leaves styles behind without a word
+        notes=("its styles are not part of a Worker; serve them as static assets.",) if "index.css" in files else (),
+        alone=len(meta["inputs"]) == 1 and not plugin.modules,
+    )
 
 
-def _cached(folder: Path, arguments: list[str], text: bytes, name: str) -> tuple[Module, ...]:
-    """Bundle, unless the same was bundled before and none of the files that it was made of has changed."""
-    key = (str(folder), " ".join(arguments), name)
-    known = _made.get(key)
-    # By content: a file's time need not change with it.
-    if known is not None and all(_digest(path) == digest for path, digest in known.inputs.items()):
-        return known.modules
-    with tempfile.TemporaryDirectory(prefix="notebook-do-") as out:
-        # Resolved: a path that is a link would be written in two ways, and one of them into the source map.
-        place = Path(out).resolve()
-        _run([*arguments, *_OPTIONS, f"--outdir={place / 'out'}", f"--metafile={place / 'meta.json'}"], text, folder)
-        meta = json.loads((place / "meta.json").read_bytes())
-        made = _Made(inputs=_inputs(meta, folder), modules=_modules(place / "out", folder))
-    while len(_made) >= _KEPT:
-        del _made[next(iter(_made))]
-    _made[key] = made
-    return made.modules
+def _map(content: bytes) -> bytes:
+    """Return a source map without white space."""
+    return json.dumps(json.loads(content), separators=(",", ":")).encode()
 
 
-def _run(arguments: list[str], text: bytes, folder: Path) -> None:
-    """Run esbuild in `folder`, with `text` as its standard input; raises BundleFailed."""
-    from notebook_do.toolchain import find_esbuild
-
-    try:
-        done = subprocess.run(  # noqa: S603 - the pinned binary, no shell
-            [str(find_esbuild()), *arguments],
-            input=text,
-            cwd=folder,
-            capture_output=True,
-            timeout=SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise BundleFailed(
-            f"esbuild did not end within {SECONDS} s; bundle it yourself and give the .js file."
-        ) from None
-    if done.returncode != 0:
-        raise _failure(done.stderr.decode(errors="replace"))
-
-
-_MESSAGE = re.compile(r"\[ERROR\]\s*(?P<text>[^\n]*)\n(?:\s*\n)?\s*(?P<file>[^\n:]+):(?P<line>\d+):(?P<column>\d+):")
-
-
-def _failure(stderr: str) -> BundleFailed:
-    """Return what esbuild says as one line; its own output is several, with the source and a pointer to the column."""
-    found = _MESSAGE.search(stderr)
-    if found is None:
-        return BundleFailed(" ".join(stderr.split())[:300] or "esbuild failed without a message")
-    line, column = int(found["line"]), int(found["column"]) + 1  # it counts columns from 0
-    text = found["text"].strip().rstrip(".")
-    return BundleFailed(f"{found['file']}:{line}:{column}: {text}; correct the source.", line)
-
-
-def _modules(out: Path, folder: Path) -> tuple[Module, ...]:
-    """Read what was made, the main module first, then by name."""
-    modules = [
-        Module(
-            name=path.name,
-            content=_map(path, folder) if path.suffix == ".map" else path.read_bytes(),
-            kind=_KINDS[path.suffix],
-        )
-        for path in sorted(out.iterdir(), key=lambda p: (p.name != "index.js", p.name))
-    ]
-    return tuple(modules)
-
-
-def _map(path: Path, folder: Path) -> bytes:
-    """Read a source map with its sources named from the entrypoint's folder, and not from where it was made."""
-    # esbuild writes them relative to the temporary folder, whose name would be another one in every upload.
-    content: dict[str, Any] = json.loads(path.read_bytes())
-    content["sources"] = [_relative(path.parent / source, folder) for source in content["sources"]]
-    return json.dumps(content, separators=(",", ":")).encode()
-
-
-def _relative(path: Path, folder: Path) -> str:
-    return Path(os.path.relpath(os.path.normpath(path), folder)).as_posix()
-
-
-def _inputs(meta: dict[str, Any], folder: Path) -> dict[Path, str | None]:
-    """Name everything that the bundle depends on: sources, and the settings that lie beside or above them."""
-    # "<stdin>" is the cell's own text, which is part of the key already.
-    sources = [folder / name for name in meta["inputs"] if not name.startswith("<")]
-    files = {path for path in map(_plain, sources) if path.is_file()}
-    places = {parent for path in (*files, folder / "x") for parent in path.parents}
-    watched: Iterable[Path] = (place / name for place in places for name in _SETTINGS)
-    return {path: _digest(path) for path in sorted({*files, *watched})}
-
-
-def _plain(path: Path) -> Path:
-    return Path(os.path.normpath(path))
-
-
-def _digest(path: Path) -> str | None:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
+def _exports(meta: Mapping[str, Any], code: bytes) -> tuple[str, ...] | None:
+    """Return what the main module exports; None where it passes on what a file exports that is not in the bundle."""
+    if _KNOWN_LATER.search(code):
         return None
+    return next(tuple(out["exports"]) for out in meta["outputs"].values() if "entryPoint" in out)
+
+
+def _run(asked: Build) -> Built:
+    try:
+        built = run(asked)
+    except EsbuildStopped as stopped:
+        raise BundleFailed(str(stopped)) from None
+    if built.errors:
+        raise _failure(built.errors[0])
+    return built
+
+
+# --- what a source says of itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed:
+    """What one JavaScript or TypeScript file says of itself: what it imports, as (name, kind), and what it exports."""
+
+    imports: tuple[tuple[str, str], ...]
+    exports: tuple[str, ...] | None
+    has_jsx: bool = False
+
+
+class _Noting(Plugin):
+    """Follows no import, and notes each; those of `renamed` stand under other names in what is made."""
+
+    filters = {"": ".*"}  # noqa: RUF012 - a constant of the class
+
+    def __init__(self, renamed: Mapping[str, str]) -> None:
+        self.found: list[tuple[str, str]] = []
+        self._renamed = renamed
+
+    def decide(self, one: Import) -> Generator[Import, Answer, Answer]:
+        """Leave it where it is."""
+        yield from ()
+        self.found.append((one.path, one.kind))
+        return {"path": self._renamed.get(one.path, one.path), "external": True}
+
+
+_without: list[ToolchainError] = []
+"""Why esbuild could not be had; a download that failed is not tried again by this process."""
+
+
+def parsed(text: bytes, *, lang: str = "js", name: str = "", only_there: bool = False) -> Parsed | None:
+    """Parse a source; None where esbuild cannot be had, or with `only_there` is not on this machine yet.
+
+    Raises BundleFailed for what is no JavaScript or TypeScript.
+    """
+    if (only_there or _without) and not has_esbuild():
+        return None
+    try:
+        return parse(text, lang=lang, name=name)
+    except ToolchainError as error:
+        _without.append(error)
+        return None
+
+
+_known: OrderedDict[tuple[bytes, str, str], Parsed] = OrderedDict()
+
+
+def parse(text: bytes, *, lang: str = "js", name: str = "") -> Parsed:
+    """Parse one source, once for each content; raises BundleFailed, whose place is in `name` or `index.<lang>`."""
+    key = (hashlib.sha256(text).digest(), lang, name)  # not the text: a kernel would keep every version of it
+    if key not in _known:
+        _known[key] = _parse(text, lang, name)
+        while len(_known) > _KEPT:
+            _known.popitem(last=False)
+    return _known[key]
+
+
+def _parse(text: bytes, lang: str, name: str) -> Parsed:
+    has_jsx = False
+    try:
+        built, found = _parsed(text, lang, name)
+    except BundleFailed as failed:
+        if lang != "js" or _JSX not in failed.message:
+            raise
+        built, found = _parsed(text, "jsx", name or "index.js")
+        has_jsx = True
+    exports = _exports(json.loads(built.metafile), built.files["/" + MAIN])
+    return Parsed(imports=tuple(sorted(set(found))), exports=exports, has_jsx=has_jsx)
+
+
+def _parsed(text: bytes, loader: str, name: str) -> tuple[Built, list[tuple[str, str]]]:
+    noting = _Noting({})
+    flags = (*_SYNTAX, "--bundle", f"--loader={loader}", f"--sourcefile={name or f'index.{loader}'}", "--outdir=/")
+    # In a folder of its own no tsconfig.json counts: what is asked for is the text alone.
+    built = _run(Build(source=text, flags=(*flags, "--tsconfig-raw={}"), folder="/", plugin=noting))
+    return built, noting.found
+
+
+# --- messages
+
+
+def _failure(message: Mapping[str, Any]) -> BundleFailed:
+    """Return a message of esbuild as one line, with what to do about it."""
+    text, place = message["text"].strip().rstrip("."), message["location"]
+    what = f"{' '.join(text.split())}; {_advice(text, message)}"
+    if place is None:
+        return BundleFailed(what)
+    # It counts columns in bytes, from 0.
+    before = place["lineText"].encode()[: place["column"]].decode(errors="replace")
+    found = place["lineText"].encode()[place["column"] :][: place["length"]].decode(errors="replace")
+    at = Place(file=place["file"], line=place["line"], column=len(before) + 1, length=max(1, len(found)))
+    return BundleFailed(what, at)
+
+
+def _advice(text: str, message: Mapping[str, Any]) -> str:
+    notes = " ".join(note["text"] for note in message["notes"])
+    if unknown := re.search(r'No loader is configured for "(\.[^"]+)" files', text):
+        rule = json.dumps({"type": "Text", "globs": [f"**/*{unknown[1]}"]})
+        return f"say what such files are: --rule '{rule}'."
+    if text.startswith("Could not resolve") and "built into node" in notes:
+        return "declare the compatibility flag nodejs_compat."
+    if text.startswith("Could not resolve") and "mark the path" in notes:
+        return "install that package beside the source, or correct the name."
+    return "correct the source."
+
+
+def rewritten(code: bytes, *flags: str, imports: Mapping[str, str]) -> bytes:
+    """Return a module as esbuild writes it with more `flags`, its `imports` under other names. Raises BundleFailed."""
+    own = (*_SYNTAX, "--bundle", "--legal-comments=none", "--loader=js", "--sourcefile=index.js", "--tsconfig-raw={}")
+    noting = _Noting(imports)
+    return _run(Build(source=code, flags=(*own, *flags, "--outdir=/"), folder="/", plugin=noting)).files["/" + MAIN]

@@ -1,7 +1,7 @@
-"""Finds or fetches the two programs that are not Python: workerd, which runs Workers, and esbuild.
+"""Finds or fetches what is not Python: workerd, which runs Workers, esbuild, and npm packages that go into a bundle.
 
 Order: the environment variable, this package's own cache, one download from the npm registry. The rule kept
-here: nothing is unpacked before its bytes have the sha512 that is pinned below, and nothing is put under its
+here: nothing is unpacked before its bytes have the sha512 that is pinned, and nothing is put under its
 final name before it is whole. No import downloads anything.
 """
 
@@ -12,14 +12,11 @@ import contextlib
 import hashlib
 import json
 import os
-import platform
-import re
 import shutil
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
@@ -28,6 +25,35 @@ import httpx
 import platformdirs
 
 from notebook_do.errors import ToolchainError
+from notebook_do.toolchain.pins import (
+    ESBUILD_INTEGRITY,
+    ESBUILD_VERSION,
+    NEWEST_COMPATIBILITY_DATE,
+    PACKAGES,
+    WORKERD_INTEGRITY,
+    WORKERD_VERSION,
+    Pin,
+    esbuild_pin,
+    package_pin,
+    workerd_pin,
+)
+
+__all__ = [
+    "ESBUILD_INTEGRITY",
+    "ESBUILD_VERSION",
+    "NEWEST_COMPATIBILITY_DATE",
+    "PACKAGES",
+    "WORKERD_INTEGRITY",
+    "WORKERD_VERSION",
+    "Pin",
+    "esbuild_pin",
+    "find_esbuild",
+    "find_package",
+    "find_workerd",
+    "has_esbuild",
+    "registry_for",
+    "workerd_pin",
+]
 
 Progress = Callable[[int, int], None]
 
@@ -37,62 +63,6 @@ BINARY_LIMIT = 512 * 2**20
 _CHUNK = 1 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pin:
-    """One program at one version for one platform: its npm package, the member to take, and its integrity."""
-
-    program: str
-    version: str
-    package: str
-    member: str
-    integrity: str
-    glibc: tuple[int, int] | None = None
-    """The oldest glibc it runs with; None for a static binary or another system."""
-
-    @property
-    def variable(self) -> str:
-        """Return the environment variable that overrides this program."""
-        return f"NOTEBOOK_DO_{self.program.upper()}"
-
-    @property
-    def file_name(self) -> str:
-        """Return the name of the binary in the cache."""
-        return Path(self.member).name
-
-    def url(self, registry: str) -> str:
-        """Return where `registry` serves the tarball."""
-        return f"{registry.rstrip('/')}/{self.package}/-/{self.package.partition('/')[2]}-{self.version}.tgz"
-
-
-WORKERD_VERSION = "1.20261117.1"
-WORKERD_GLIBC = (2, 27)
-# npm's sha512 of each tarball, in base64
-WORKERD_INTEGRITY: Mapping[str, str] = {
-    "linux-64": "gZLA8X11m/luZwn+YA3+mDu61vdxNJzpksP/QZqjydKTQ+VUCulsK5gtn9Bqst1p3KJu2kafQpJ1nDQv4B23jA==",
-    "linux-arm64": "gxWngFojq41ULKNKb9rpWYvKotN5hT2I/xot+Bpy31cXzrwcTgtDLSMb2t75sW5BJxH7hihFvikgYb577kB3Zg==",
-    "darwin-64": "qfAYw6iPoey0BmPsp4z5ARWOa+XSBD3gQzmcBI2ql9pKTSA5eEC8F1oI6BIk/FVguhomfSn5gS4RzbWhTd/EpQ==",
-    "darwin-arm64": "cInx5Cr9O27oW+ujyI49lTRQZra/lMgWUFiKmGY3jxDncATSxzfQ6udXHkVvK4//1/PfxQTDyMjdQUIN8m6Aqg==",
-    "windows-64": "0OR2Btx5EDonOKvvuGDq8rxBSggxoF1ThQjbZN3vsu3GlaF/oXW5f9/iB78OgV0CzMPTi+hZgzc1NR95UJCURA==",
-}
-ESBUILD_VERSION = "0.28.2"
-ESBUILD_INTEGRITY: Mapping[str, str] = {
-    "linux-x64": "4xTZr1FUmSoQW4XIWmit3tzQrUTZM+N3P0XV8xROKYF50XfI7xeO90+1bZvNwxIufQ9hDQVRJH5YhgPVF8A/HQ==",
-    "linux-arm64": "pW4AC0P3it8c7do9MVM4p51FzHzdM/TZrerurgRcHJ2WTa1VQ1CIq18xncfpBJw4ojkiZZrKW2yIBWBP92j6Ug==",
-    "darwin-x64": "uq6suIWYP37qzGddBKPw5QEQPi6HiLGsO7UmkpfyaYNQ3D+rN6w6WfwH+nuqcGXWvawGwxOEroO4YGnFh95azw==",
-    "darwin-arm64": "n4KqkOQrraxHJcgjM1RvwbigfQKIKJVpM7xp+KsxiyUSrRdIXnt73VhrPAx0fV44hgfmIVKjxMN9J1t5jySVkw==",
-    "win32-x64": "5ebpxr3nWMzrL/rnUI755Jkuee0bHL/Gq0WTF9lvcpv73wAp5eu8MfBUgWK9bhWvZjj7yX8etf/8tI8Ney695g==",
-}
-
-NEWEST_COMPATIBILITY_DATE = re.sub(r"\d+\.(\d{4})(\d\d)(\d\d)\..*", r"\1-\2-\3", WORKERD_VERSION)
-"""The newest compatibility date that the pinned workerd accepts on every day from its release on."""
-
-_PLATFORMS: Mapping[tuple[str, str], tuple[str, str]] = {
-    ("linux", "x86_64"): ("linux-64", "linux-x64"),
-    ("linux", "aarch64"): ("linux-arm64", "linux-arm64"),
-    ("darwin", "x86_64"): ("darwin-64", "darwin-x64"),
-    ("darwin", "arm64"): ("darwin-arm64", "darwin-arm64"),
-    ("win32", "AMD64"): ("windows-64", "win32-x64"),
-}
 _verified: dict[Path, tuple[int, int, int]] = {}
 
 
@@ -106,29 +76,15 @@ def find_esbuild(progress: Progress | None = None) -> Path:
     return _find(esbuild_pin(), progress)
 
 
-def workerd_pin() -> Pin:
-    """Return what is pinned for workerd on this platform."""
-    name, _ = _platform("workerd")
-    return Pin(
-        program="workerd",
-        version=WORKERD_VERSION,
-        package=f"@cloudflare/workerd-{name}",
-        member="package/bin/workerd.exe" if name.startswith("windows") else "package/bin/workerd",
-        integrity=f"sha512-{WORKERD_INTEGRITY[name]}",
-        glibc=WORKERD_GLIBC if name.startswith("linux") else None,
-    )
+def has_esbuild() -> bool:
+    """Say whether esbuild is on this machine, so that finding it downloads nothing."""
+    pin = esbuild_pin()
+    return bool(os.environ.get(pin.variable)) or _is_whole(_place(pin))
 
 
-def esbuild_pin() -> Pin:
-    """Return what is pinned for esbuild on this platform."""
-    _, name = _platform("esbuild")
-    return Pin(
-        program="esbuild",
-        version=ESBUILD_VERSION,
-        package=f"@esbuild/{name}",
-        member="package/esbuild.exe" if name.startswith("win32") else "package/bin/esbuild",
-        integrity=f"sha512-{ESBUILD_INTEGRITY[name]}",
-    )
+def find_package(name: str, progress: Progress | None = None) -> Path:
+    """Return the path of a pinned npm package's tarball, downloading it once if it must be; raises ToolchainError."""
+    return _find(package_pin(name), progress)
 
 
 def registry_for(package: str) -> str:
@@ -159,20 +115,11 @@ def _npmrc(path: Path) -> dict[str, str]:
     return {key.strip(): os.path.expandvars(value.strip().strip("\"'")) for key, _, value in pairs}
 
 
-def _platform(program: str) -> tuple[str, str]:
-    key = (sys.platform, platform.machine())
-    if names := _PLATFORMS.get(key):
-        return names
-    raise ToolchainError(
-        f"there is no {program} for {key[0]} on {key[1]}; set NOTEBOOK_DO_{program.upper()} to a {program} binary."
-    )
-
-
 def _find(pin: Pin, progress: Progress | None) -> Path:
     if override := os.environ.get(pin.variable):
-        return _usable(Path(override).expanduser(), pin.variable)
-    folder = cache_dir() / f"{pin.program}-{pin.version}-{pin.package.rpartition('/')[2]}"
-    binary = folder / pin.file_name
+        return _usable(Path(override).expanduser(), pin)
+    binary = _place(pin)
+    folder = binary.parent
     if _is_whole(binary):
         return binary
     # Before the download: what does not start on this system need not be fetched.
@@ -186,14 +133,20 @@ def _find(pin: Pin, progress: Progress | None) -> Path:
     except OSError as error:
         raise ToolchainError(
             f"{pin.program} {pin.version} cannot be kept in {folder}: {error.strerror or error};"
-            f" set {pin.variable} to a {pin.program} binary."
+            f" set {pin.variable} to a {pin.what}."
         ) from None
     return binary
 
 
-def _usable(path: Path, variable: str) -> Path:
-    if not path.is_file() or not os.access(path, os.X_OK):
-        raise ToolchainError(f"{variable} is {str(path)!r}, which is not an executable file; correct or unset it.")
+def _place(pin: Pin) -> Path:
+    """Return where in the cache a program is, or will be."""
+    return cache_dir() / f"{pin.program}-{pin.version}-{pin.package.rpartition('/')[2]}" / pin.file_name
+
+
+def _usable(path: Path, pin: Pin) -> Path:
+    if not path.is_file() or not os.access(path, os.X_OK if pin.member else os.R_OK):
+        what = "an executable file" if pin.member else "a file"
+        raise ToolchainError(f"{pin.variable} is {str(path)!r}, which is not {what}; correct or unset it.")
     return path.resolve()
 
 
@@ -320,12 +273,15 @@ def _download(pin: Pin, target: IO[bytes], progress: Progress | None) -> None:
 def _unreachable(pin: Pin, place: str, what: str) -> ToolchainError:
     return ToolchainError(
         f"{pin.program} {pin.version} is needed once and could not be downloaded: the npm registry {place} {what};"
-        f" connect and try again, or set {pin.variable} to a {pin.program} binary."
+        f" connect and try again, or set {pin.variable} to a {pin.what}."
     )
 
 
 def _unpack(pin: Pin, tarball: IO[bytes], target: IO[bytes]) -> None:
-    """Copy the one member that is wanted; no name in the archive is ever used as a path."""
+    """Copy the one member that is wanted, or all of it; no name in the archive is ever used as a path."""
+    if not pin.member:
+        shutil.copyfileobj(tarball, target, _CHUNK)
+        return
     with tarfile.open(fileobj=tarball, mode="r:gz") as archive:
         for member in archive:
             if member.name == pin.member and member.isreg() and member.size <= BINARY_LIMIT:

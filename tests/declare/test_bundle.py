@@ -9,7 +9,7 @@ import pytest
 from notebook_do.declare.cell import parse_cell
 from notebook_do.errors import SourceError
 from notebook_do.model import Bindings, Module, ModuleKind, Worker
-from notebook_do.sources.bundle import bundle
+from notebook_do.sources.bundle import bundle, reader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,3 +103,37 @@ def test_an_import_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "w.ts").write_text('\nimport { x } from "./missing";\nexport default { x };\n')
     with pytest.raises(SourceError, match=r'w\.ts:2:\d+: Could not resolve "\./missing"'):
         bundle(worker_of("--entrypoint w.ts"), base=tmp_path)
+
+
+def test_what_has_no_effect_is_said(tmp_path: Path) -> None:
+    """With no_bundle nothing is bundled, so that what says how does nothing; the plan says so."""
+    (tmp_path / "w.js").write_text("export default {}\n")
+    said = reader(tmp_path)(worker_of("--entrypoint w.js --no-bundle --minify --define A=1")).notes
+    assert said == ("Worker api: with no_bundle its files go up as they are, so that define, minify has no effect.",)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("import './a.css'; export default 1", ""),
+        ("import x from './a.md'; export default x", 'No loader is configured for ".md" files'),
+        ("import x from './a.gone'; export default x", 'Could not resolve "./a.gone"'),
+    ],
+)
+def test_styles_and_unknown_files_are_one_line(tmp_path: Path, source: str, said: str) -> None:
+    """What esbuild knows and a Worker cannot have is a note; what nobody knows is an error that says how to tell it."""
+    for name in ("a.css", "a.md"):
+        (tmp_path / name).write_text("p { color: red }")
+    (tmp_path / "w.ts").write_text(source)
+    worker = worker_of("--entrypoint w.ts")
+    if not said:
+        assert reader(tmp_path)(worker).notes == (
+            "Worker api: its styles are not part of a Worker; serve them as static assets.",
+        )
+        return
+    with pytest.raises(SourceError) as caught:
+        bundle(worker, base=tmp_path)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    ending = """--rule '{"type": "Text", "globs": ["**/*.md"]}'."""
+    assert str(caught.value).endswith(ending) is (".md" in said)

@@ -22,7 +22,7 @@ from notebook_do.model import (
     ServiceBinding,
     ValueBinding,
 )
-from notebook_do.sources.esbuild import build_text
+from notebook_do.sources.esbuild import Settings, build_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +94,8 @@ def everything() -> DesiredWorker:
 
 def test_it_is_typescript(tmp_path: Path) -> None:
     """The real compiler of the sources takes it."""
-    (module, _) = build_text(env_types(everything()).encode(), loader="ts", folder=tmp_path)
+    text = env_types(everything()).encode()
+    module, _ = build_text(text, lang="ts", folder=tmp_path, settings=Settings(root=tmp_path)).modules
     assert b"declare" not in module.content
 
 

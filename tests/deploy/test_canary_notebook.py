@@ -72,7 +72,7 @@ os.environ["CANARY_KEY"] += "-changed"
 %durable plan --json
 # ---
 %%durable worker broken --secret KEY=CANARY_KEY --secret ASKED=prompt
-{SOURCE}syntax error
+{SOURCE}throw new SyntaxError(/(/)
 # ---
 %xmode Plain
 session.deploy(session.plan())

@@ -156,23 +156,31 @@ def broken(source: str) -> tuple[Any, ...]:
 @pytest.mark.parametrize(
     ("source", "line", "words"),
     [
-        ("export class A {}\nexport default {}\nconst x = ;\n", 6, "SyntaxError"),
-        ("export default {\n  fetch() {}\n}\nthrow new Error('at start')\n", 7, "at start"),
-        ("export default { fetch() { return new Response('x') } }\n", None, "A"),
+        ("export class A {}\nexport default {}\nconst x = ;\n", 6, 'Unexpected ";"'),
+        ("export class A {}\nexport default {}\nconst x = /(/;\n", 6, "SyntaxError"),
+        ("export default {\n  fetch() {}\n}\nexport class A {}; throw new Error('at start')\n", 7, "at start"),
     ],
 )
-def test_f22_a_faulty_script(target: LocalTarget, tmp_path: Path, source: str, line: int | None, words: str) -> None:
-    """F22: a script that does not start or lacks its class is a SourceError with the cell's line; nothing is live."""
+def test_f22_a_faulty_script(target: LocalTarget, tmp_path: Path, source: str, line: int, words: str) -> None:
+    """F22: a script that does not start is a SourceError with the cell's line; nothing is live."""
     project = project_of(target, tmp_path)
     project.declared = broken(source)
     with pytest.raises(SourceError) as caught:
         asyncio.run(project.run())
     assert words in caught.value.message
     assert "\n" not in str(caught.value)
-    if line is not None:
-        assert caught.value.line == line
+    assert caught.value.line == line
     project.declared = ()
     assert asyncio.run(project.plan()).steps == ()
+
+
+def test_f22_a_script_that_lacks_its_class(target: LocalTarget, tmp_path: Path) -> None:
+    """F22: the plan is refused, with the line of the namespace's cell; nothing is sent."""
+    project = project_of(target, tmp_path)
+    project.declared = broken("export default { fetch() { return new Response('x') } }\n")
+    plan = asyncio.run(project.plan())
+    assert [(r.code, r.line) for r in plan.refusals] == [("class-not-exported", 1)]
+    assert plan.steps == ()
 
 
 def order(target: LocalTarget, path: Path, form: str, **more: Any) -> dict[str, Any]:

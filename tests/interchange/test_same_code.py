@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from notebook_do.interchange.same_code import same_code
 from notebook_do.model import Module, ModuleKind
+from notebook_do.sources.same import same_code
 
 SOURCE = b"""import words from "./words.txt";
 export class Counter { count() { return words.length; } }
@@ -57,7 +57,6 @@ def test_what_wrangler_bundles_of_a_source_is_that_source() -> None:
         upload(SOURCE.replace(b"words.length", b"words.length + 1")),
         (Module(name="index.js", content=b"this is no JavaScript"),),
         (Module(name="index.py", content=SOURCE, kind=ModuleKind.PYTHON),),
-        (Module(name="../index.js", content=SOURCE), *upload(SOURCE)[1:]),
     ],
 )
 def test_any_other_code_is_another_one(other: tuple[Module, ...]) -> None:

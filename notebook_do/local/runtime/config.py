@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 SYSTEM_SCRIPT = Path(__file__).with_name("system.js")
+EMAIL_SCRIPT = Path(__file__).with_name("email.js")
 _INTERNAL_DATE = "2026-10-01"  # fixed: what our own scripts do must not change with a Worker's date
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 _LONGEST_NAME = 255
@@ -123,7 +124,9 @@ def examined_text(layout: Layout, wrapper: str, socket: Path) -> str:
 
 def document(services: Sequence[str], listening: Sequence[str]) -> str:
     """Put services and sockets, written already, into one configuration."""
-    body = struct(services=listed(services), sockets=listed(listening))
+    email = struct(name=string("cloudflare-internal:email"), internal="true", esModule=embed(EMAIL_SCRIPT))
+    extensions = listed([struct(modules=listed([email]))])
+    body = struct(services=listed(services), sockets=listed(listening), extensions=extensions)
     return f'using Workerd = import "/workerd/workerd.capnp";\nconst config :Workerd.Config = {body};\n'
 
 

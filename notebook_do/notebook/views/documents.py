@@ -39,9 +39,12 @@ from notebook_do.notebook.views.plan import (
 from notebook_do.plan.plan import Plan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from notebook_do.deploy.result import DeployResult
     from notebook_do.live.inventory import Status
     from notebook_do.model import Declaration
+    from notebook_do.sessions.session import Session
 
 T = TypeVar("T", Namespace, Worker)
 
@@ -114,8 +117,22 @@ def _declared(items: tuple[Declaration, ...]) -> Document:
     # It was declared in a session that is no longer open: its neighbours there are not its own.
     if any(item not in (namespaces.get(item.id), workers.get(item.id)) for item in items):  # declared there no more
         return declared_document(items, namespaces=_by_id(items, Namespace), workers=_by_id(items, Worker), session="")
-    warnings = session.catalog.warnings()
+    warnings = (*session.catalog.warnings(), *_mistakes(session))
     return declared_document(items, namespaces=namespaces, workers=workers, session=session.name, warnings=warnings)
+
+
+def _mistakes(session: Session) -> Iterator[str]:
+    """Yield what the plan would be refused for: classes that the sources in the cells do not export."""
+    from notebook_do.sources.checking import mistakes
+
+    catalog = session.catalog
+    scripts = {id_: catalog.script_name(id_, session.stage) for id_ in catalog.workers}
+    for worker, one in mistakes(catalog.workers, catalog.places(session.stage), scripts):
+        meant = f" The class is {one.near}: %durable namespace {one.stable_id} --class {one.near}" if one.near else ""
+        yield (
+            f"Class {one.class_name} of namespace {one.stable_id} is not exported by the source of Worker {worker}. "
+            f"{one.exported}{meant}"
+        )
 
 
 def _by_id(items: tuple[Declaration, ...], kind: type[T]) -> dict[str, T]:

@@ -1,0 +1,90 @@
+"""Runs the command that makes a Worker's entrypoint, where that is asked for, and says when it should be asked for.
+
+A plan runs no command by itself: reading what a deploy would do must not run a program of somebody's project.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+from notebook_do.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from notebook_do.model import Worker
+
+SECONDS = 600
+"""How long a command may take before it is ended."""
+_SHOWN = 40
+"""So many of the last lines of what it says are kept."""
+_SOURCES = frozenset({".ts", ".mts", ".tsx", ".js", ".mjs", ".cjs", ".jsx", ".rs", ".go", ".py", ".c", ".cpp", ".json"})
+_NOT_SEARCHED = frozenset({"node_modules", "target", "__pycache__"})
+
+
+def made_by(worker: Worker) -> str:
+    """Say what makes an entrypoint, and how that is run."""
+    return f"`{worker.build}` makes it: %durable plan --build runs that."
+
+
+def run_build(worker: Worker, base: str | Path) -> tuple[str, ...]:
+    """Run the build command of a Worker in `base` and return what it said, line by line, the last ones only.
+
+    Raises SourceError, with the last line, for a command that fails.
+    """
+    command = worker.build or ""
+    try:
+        done = subprocess.run(  # noqa: S602 - the user's own command, written in the cell, for a shell
+            command,
+            shell=True,
+            cwd=base,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise _failed(worker, f"did not end within {SECONDS} s", ()) from None
+    lines = tuple(line.rstrip() for line in done.stdout.decode(errors="replace").splitlines() if line.strip())
+    if done.returncode != 0:
+        raise _failed(worker, f"ended with exit code {done.returncode}", lines)
+    left_out = len(lines) - _SHOWN
+    return (f"… {left_out} lines before", *lines[-_SHOWN:]) if left_out > 0 else lines
+
+
+def _failed(worker: Worker, what: str, lines: tuple[str, ...]) -> SourceError:
+    last = f": {lines[-1]}" if lines else ""
+    problem = f"Worker {worker.id}: build command `{worker.build}` {what}{last}"
+    error = SourceError(problem, line=worker.where.line if worker.where else None)
+    error.excerpt = "\n".join(lines[-_SHOWN:])
+    return error
+
+
+def older_than(worker: Worker, entry: Path, base: Path) -> tuple[str, ...]:
+    """Say that an entrypoint is older than the newest source that its build command may make it of."""
+    if not worker.build:
+        return ()
+    built = entry.stat().st_mtime_ns
+    newer = [path for path in _sources(base, entry) if path.stat().st_mtime_ns > built]
+    if not newer:
+        return ()
+    newest = max(newer, key=lambda path: path.stat().st_mtime_ns).relative_to(base).as_posix()
+    return (f"{worker.entrypoint} is older than {newest}; {made_by(worker)}",)
+
+
+def _sources(base: Path, entry: Path) -> Iterator[Path]:
+    """Yield the sources in `src`, as wrangler watches them, or else in the folder without what is built there."""
+    root = base / "src" if (base / "src").is_dir() and base / "src" not in entry.parents else base
+    built = entry.parent if entry.parent != root else None
+    ahead = [root]
+    while ahead:
+        for path in ahead.pop().iterdir():
+            if path.name.startswith(".") or path.name in _NOT_SEARCHED or path in {built, entry}:
+                continue
+            if path.is_dir():
+                ahead.append(path)
+            elif path.suffix in _SOURCES:
+                yield path
