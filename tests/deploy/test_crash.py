@@ -145,7 +145,7 @@ def test_f30_killed_at_some_writes(tmp_path: Path, served: Served, runner: Runne
     )
 
 
-@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("every", [13, pytest.param(1, marks=pytest.mark.thorough)])
 def test_f30_killed_between_an_outcome_and_the_state(
     tmp_path: Path, served: Served, runner: Runner, form: str, every: int
 ) -> None:

@@ -58,6 +58,6 @@ def test_a_listener_that_comes_while_nobody_is_told_is_not_missed(play: Callable
             listened = True
             await stage.runtime.report_events()
             await stage.text("page", f"/{number}")
-            await stage.logged("page", f"/{number}")
+            assert await stage.logged("page", f"/{number}")
 
     play(story, listening=lambda: listened)

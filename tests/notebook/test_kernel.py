@@ -332,13 +332,13 @@ def test_a_secret_is_asked_for_once_and_without_echo(kernel: Kernel) -> None:
 
 STOP_THERE = """
 import asyncio
-from notebook_do.deploy import run
+from notebook_do.deploy import sender
 
 async def stop_there(*args, **options):
     print("there", flush=True)
     await asyncio.Event().wait()
 
-run.{place} = stop_there
+sender.{place} = stop_there
 """
 """Between the intent in the journal and the request (send), or between the commit and the record of it (verify)."""
 LIVE = """

@@ -57,8 +57,10 @@ def test_who_listens_late_gets_the_next_request(server: Any, script: str) -> Non
             server.call(script, "/nobody")
         with listen(open_tail(server, script)) as connection:
             server.call(script, "/heard")
-            while events(connection, 1)[0]["logs"][0]["message"] != ["path", "/heard"]:
-                pass  # of a request just before, whose event was still under way
+            heard = events(connection, 1)[0]["logs"][0]["message"]
+            while heard == ["path", "/nobody"]:  # of a request just before, whose event was still under way
+                heard = events(connection, 1)[0]["logs"][0]["message"]
+            assert heard == ["path", "/heard"]
 
 
 def test_filters(server: Any, script: str) -> None:
