@@ -306,4 +306,16 @@ PROGRAMS = (
         },
         answer=["function", "function", "Cloudflare-Workers", "object"],
     ),
+    Program(
+        name="email",
+        files={
+            "src/index.ts": answers(
+                "[mail.from, mail.to, typeof mail.constructor]",
+                "import { EmailMessage } from 'cloudflare:email'; import './side';"
+                "const mail = new EmailMessage('a@example.com', 'b@example.com', 'Subject: x');",
+            ),
+            "src/side.ts": "globalThis.side = 1;",
+        },
+        answer=["a@example.com", "b@example.com", "function"],
+    ),
 )

@@ -29,7 +29,7 @@ _NATIVE = (
 )
 """What the runtime has at every compatibility date at which `nodejs_compat` means this."""
 _HTTP = ("_http_agent", "_http_client", "_http_common", "_http_incoming", "_http_outgoing", "http", "https")
-_SINCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
+SINCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "http_modules": ("2025-08-15", _HTTP),
     "http2_module": ("2025-09-01", ("http2",)),
     "os_module": ("2025-09-15", ("os",)),
@@ -69,7 +69,7 @@ _SHIMS: Mapping[str, str] = {
 """npm packages that have no use in a Worker, which has what they bring; `debug` is wrangler's own exception."""
 # fmt: on
 _LATER = ("_http_server", "process")
-MODULES = frozenset((*_NATIVE, *(name for _, names in _SINCE.values() for name in names), *_LATER)) - {"sqlite"}
+MODULES = frozenset((*_NATIVE, *(name for _, names in SINCE.values() for name in names), *_LATER)) - {"sqlite"}
 """Node's modules that are known without `node:` before them."""
 _OTHER_NAMES = {"sys": "util", "path/posix": "path", "path/win32": "path"}
 
@@ -98,7 +98,7 @@ def _node_of(date: str, flags: frozenset[str]) -> Node:
     mode = _mode(date, flags)
     if mode != "v2":
         return Node(mode=mode)
-    native = frozenset({*_NATIVE, *(n for end, (since, names) in _SINCE.items() if _on(end, since, date, flags)
+    native = frozenset({*_NATIVE, *(n for end, (since, names) in SINCE.items() if _on(end, since, date, flags)
                                     for n in names)})  # fmt: skip
     native |= {"_http_server"} & _http_server(date, flags)
     native |= {"process"} if _has_process(date, flags) else set()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from datetime import date as day_of
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +15,7 @@ import notebook_do as nd
 from notebook_do.model import WORKER_FIELDS, Bindings, Module, ModuleKind
 from notebook_do.model import Worker as Declared
 from notebook_do.sources.bundle import bundle
+from notebook_do.sources.node import MODULES, SINCE, node_of
 from notebook_do.sources.same import same_code
 
 if TYPE_CHECKING:
@@ -89,3 +93,43 @@ def _kept(fields: dict[str, Any]) -> dict[str, Any]:
     """Return fields as a declaration keeps them."""
     made = nd.Worker("w", entrypoint="x.js", **fields)
     return {name: getattr(made, name) for name in fields}
+
+
+ASK = """
+import { defineEnv } from "unenv";
+import { getCloudflarePreset, nonPrefixedNodeModules } from "@cloudflare/unenv-preset";
+const all = JSON.parse(process.argv[2]).map(([compatibilityDate, compatibilityFlags]) => {
+  const preset = getCloudflarePreset({ compatibilityDate, compatibilityFlags });
+  return defineEnv({ presets: [preset], npmShims: true }).env;
+});
+console.log(JSON.stringify([all, nonPrefixedNodeModules]));
+"""
+FLAGS = ["enable_nodejs_fs_module", "disable_nodejs_http_modules", "enable_nodejs_process_v2",
+         "disable_nodejs_perf_hooks_module", "no_fetch_iterable_type_support"]  # fmt: skip
+
+
+def test_the_table_of_nodes_modules_is_wranglers_preset(node: Path, node_packages: Path) -> None:
+    """On the days before and of each change, and with flags: what is native, what stands in, what comes first."""
+    dates = sorted({since for since, _ in SINCE.values()} | {"2025-09-01", "2026-01-15", "2026-02-19", "2024-09-23"})
+    days = {day for date in dates for day in (date, str(day_of.fromisoformat(date) - timedelta(days=1)))}
+    asked: list[tuple[str, list[str]]] = [(day, []) for day in sorted(days) if day >= "2024-09-23"]
+    asked += [(day, [flag]) for day in ("2025-01-01", "2026-06-01") for flag in FLAGS]
+    script = node_packages / "wrangler" / "node_modules" / "notebook-do-asks.mjs"
+    script.write_text(ASK)
+    try:
+        done = subprocess.run([node, script, json.dumps(asked)], check=True, capture_output=True, text=True, timeout=60)
+    finally:
+        script.unlink()
+    found, names = json.loads(done.stdout)
+    assert set(names) == MODULES
+    for (date, flags), env in zip(asked, found, strict=True):
+        ours = node_of(date, ("nodejs_compat", *flags))
+        assert {f"node:{name}" for name in ours.native} == {n for n in env["external"] if n.startswith("node:")}, date
+        prefixed = {n.removeprefix("node:"): to for n, to in env["alias"].items() if n.startswith("node:")}
+        stands_in = {name: to for name, to in prefixed.items() if name not in ours.native}
+        of_node = {name: to for name, to in ours.stands_in.items() if name in prefixed}
+        assert of_node == stands_in, (date, flags)
+        shims = {n: to for n, to in env["alias"].items() if to.startswith(("unenv/npm/", "unenv/mock/empty"))}
+        assert {n: ours.stands_in.get(n, "unenv/npm/debug") for n in shims} == shims
+        assert ours.globals_ == env["inject"], (date, flags)
+        assert list(ours.first) == env["polyfill"], (date, flags)
