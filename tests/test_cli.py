@@ -213,6 +213,7 @@ PYTHON = (
 )
 
 
+@pytest.mark.thorough
 def test_a_notebook_that_declares_in_python_is_planned_and_deployed_as_it_says(cloud: Path) -> None:
     """Session and stage are those of the notebook; the digest is the one a run of it shows; JSON stays JSON."""
     book = notebook(cloud / "book.ipynb", *PYTHON)

@@ -105,6 +105,7 @@ def seen(cloud: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.thorough
 def test_an_imported_worker_goes_out_and_in_again(
     session: nd.Session, cloud: Any, tmp_path: Path, node: Path, node_packages: Path
 ) -> None:

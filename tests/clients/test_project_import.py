@@ -256,6 +256,7 @@ def test_an_unchanged_deployed_project_has_nothing_to_plan(here: Path, deploy: C
     assert len(found.cells) == 1 + len(session.catalog.namespaces) + len(program.workers)
 
 
+@pytest.mark.thorough
 def test_wrangler_goes_on_beside_the_session_that_imported_its_project(here: Path, deploy: Callable[..., str]) -> None:
     """Issue 11, 2: a deploy from here sends no migration, so wrangler still deploys the project, and data stays."""
     write(here / "beside", one(name="beside", vars={"A": "a"}))

@@ -88,6 +88,7 @@ def test_deploy_update_rename_delete(cloud: Any, project: Path, wrangler: Callab
     assert namespaces(cloud) == {}
 
 
+@pytest.mark.thorough
 def test_static_assets(cloud: Any, project: Path, wrangler: Callable[..., str]) -> None:
     """Wrangler sends a directory of assets, later only what changed, and both they and the Worker answer."""
     (project / "public").mkdir()

@@ -109,8 +109,8 @@ def survive(begin: Callable[[str], Trial], points: list[tuple[int, str]]) -> Non
         shutil.rmtree(trial.path)
 
 
-SOME_OR_ALL = pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.thorough)])
-"""By default a kill at each eighth mutation, and at few of the others."""
+SOME_OR_ALL = pytest.mark.parametrize("every", [12, pytest.param(1, marks=pytest.mark.thorough)])
+"""By default a kill at each twelfth mutation, and at few of the others."""
 
 
 @pytest.fixture(params=["migrations", "exports"])
@@ -197,7 +197,7 @@ def survive_twice(once: Trial, at: int, phase: str, seconds: range) -> int:
 @pytest.mark.parametrize(
     ("stride", "seconds"),
     [
-        (23, range(1, 60, 25)),
+        (29, range(1, 60, 30)),
         pytest.param(7, range(1, 60, 9), marks=pytest.mark.thorough),
         pytest.param(1, range(1, 10_000), marks=pytest.mark.exhaustive),
     ],

@@ -219,7 +219,7 @@ def killed_and_rerun(target: LocalTarget, runner: Runner, path: Path, form: str,
 
 @pytest.mark.parametrize(
     "stride",
-    [11, pytest.param(4, marks=pytest.mark.thorough), pytest.param(1, marks=pytest.mark.exhaustive)],
+    [15, pytest.param(4, marks=pytest.mark.thorough), pytest.param(1, marks=pytest.mark.exhaustive)],
 )
 @pytest.mark.parametrize("form", ["exports", "migrations"])
 def test_f30_p1_no_object_is_lost(target: LocalTarget, runner: Runner, tmp_path: Path, form: str, stride: int) -> None:

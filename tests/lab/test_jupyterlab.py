@@ -133,7 +133,7 @@ def test_forms_declare_and_a_fault_of_the_script_is_seen_in_the_panel(lab: Lab) 
     worker.get_by_role("button", name="Add a binding").click()
     worker.get_by_label("Binding 1").fill("COUNTER")
     worker.get_by_label("bound to").fill("counter")
-    worker.get_by_label("Source").fill(BODY.replace("new Response(", "new Respon se("))
+    worker.get_by_label("Source").fill(BODY.replace("new Response(", "/(/.test('') || new Response("))
     worker.get_by_role("button", name="Declare in session tour").click()
     expect(worker.get_by_text("%%durable worker my-worker --bind COUNTER=counter")).to_be_visible()
     for form in (space, worker):
