@@ -67,7 +67,11 @@ class DurableError(Exception):
     ) -> list[str]:
         """Show the message only: IPython calls this in place of its traceback."""
         del etype, evalue, tb, tb_offset
-        return [f"{type(self).__name__}: {self}"]
+        return [f"{type(self).__name__}: {self}", *self._below()]
+
+    def _below(self) -> list[str]:
+        """Return the lines to show below the message."""
+        return []
 
 
 class CommandError(DurableError):
@@ -86,16 +90,8 @@ class SourceError(DeclarationError):
 
     excerpt: str = ""
 
-    def _render_traceback_(
-        self,
-        etype: type[BaseException] | None = None,
-        evalue: BaseException | None = None,
-        tb: TracebackType | None = None,
-        tb_offset: int | None = None,
-    ) -> list[str]:
-        """Show the message, and below it the lines that it is about."""
-        said = super()._render_traceback_(etype, evalue, tb, tb_offset)
-        return [*said, "", *(f"  {clean(line)}" for line in self.excerpt.splitlines())] if self.excerpt else said
+    def _below(self) -> list[str]:
+        return ["", *(f"  {clean(line)}" for line in self.excerpt.splitlines())] if self.excerpt else []
 
 
 class PlanRefused(DurableError):  # noqa: N818 - the vocabulary's name

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import platformdirs
 import pytest
 from hypothesis import HealthCheck, settings
@@ -83,6 +84,20 @@ def _close_session() -> None:
     if session_module._current is not None:
         session_module._current.close()
         session_module._current = None
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Collect what is asked of the API, as method and path below `workers/`; the network is the real one."""
+    found: list[str] = []
+    send = httpx.AsyncHTTPTransport.handle_async_request
+
+    async def noted(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        found.append(f"{request.method} {request.url.path.partition('/workers/')[2]}")
+        return await send(self, request)
+
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", noted)
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import httpx
-import pytest
-
 import notebook_do as nd
 
 if TYPE_CHECKING:
@@ -16,20 +13,6 @@ if TYPE_CHECKING:
 
 SCRIPTS, NAMESPACES = "GET scripts", "GET durable_objects/namespaces"
 MANY = 6
-
-
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Collect what is asked of the API; the network is the real one."""
-    found: list[str] = []
-    send = httpx.AsyncHTTPTransport.handle_async_request
-
-    async def noted(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
-        found.append(f"{request.method} {request.url.path.partition('/workers/')[2]}")
-        return await send(self, request)
-
-    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", noted)
-    return found
 
 
 def declare(name: str, note: str = "", *, class_name: str = "Counter", uses: str = "") -> None:

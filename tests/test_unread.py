@@ -22,20 +22,6 @@ LISTS = 3
 """Scripts, Workers by the hundred, namespaces."""
 
 
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Collect what is asked of the API; the network is the real one."""
-    found: list[str] = []
-    send = httpx.AsyncHTTPTransport.handle_async_request
-
-    async def noted(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
-        found.append(f"{request.method} {request.url.path.partition('/workers/')[2]}")
-        return await send(self, request)
-
-    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", noted)
-    return found
-
-
 def declare(name: str, note: str = "", **more: object) -> None:
     """Declare a Worker without a class of its own."""
     source = f"export default {{ fetch() {{ return new Response('{note}') }} }};"

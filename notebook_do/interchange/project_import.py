@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from notebook_do.interchange.importing import Import
     from notebook_do.interchange.project_files import Project, ProjectFile
     from notebook_do.interchange.projects import ProjectDeclarations, Slot
-    from notebook_do.model import Desired, Recorded, Target, Worker
+    from notebook_do.model import Declaration, Desired, Recorded, Target, Worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,11 @@ class ProjectImport:
     imported: Imported
     recorded: Recorded
     newest: int
+
+    @property
+    def declare(self) -> tuple[Declaration, ...]:
+        """What the cells declare."""
+        return self.imported.declarations
 
 
 def select(project: Project, env: str = "") -> Selected:

@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING
 from notebook_do.errors import CommandError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from notebook_do.cloudflare.client import Client
     from notebook_do.declare.catalog import Catalog
     from notebook_do.interchange.cells import Imported
     from notebook_do.interchange.exporting import GivenAssets
+    from notebook_do.interchange.importing import Import
+    from notebook_do.interchange.project_import import ProjectImport
     from notebook_do.live.connection import Connection
-    from notebook_do.model import Desired
+    from notebook_do.model import Desired, Recorded
     from notebook_do.state.file import StateFile
 
 
@@ -43,24 +47,17 @@ def check_asked(workers: tuple[str, ...], source: object, *, all_of_them: bool) 
     if not workers and not all_of_them:
         raise CommandError("import: name the live Workers, or ask for all of them with --from-account.")
     if source is not None and (len(workers) != 1 or all_of_them):
-        raise CommandError("import: --source is the file of one Worker; name that one, and import others separately.")
+        raise CommandError("import: --source is the file of one Worker; name that one, and import others alone.")
 
 
 async def import_live(place: Place, workers: tuple[str, ...], source: str | None) -> Imported:
     """Declare live Workers as they are, none named: all of the account; `source` is the file of the only one."""
     from notebook_do.interchange.importing import import_workers
 
-    connection, state = place.connection, place.state
-    with state.lock():
-        recorded = state.load(account_id=connection.account_id, api_origin=connection.origin)
-        async with connection.client() as client:
-            found = await import_workers(
-                client, recorded, workers, session=place.session, catalog=place.catalog, source=source
-            )
-        if found.recorded != recorded:
-            state.save(found.recorded, above=found.newest)
-    place.catalog.declare(*found.declare)
-    return found.imported
+    def find(client: Client, recorded: Recorded) -> Awaitable[Import]:
+        return import_workers(client, recorded, workers, session=place.session, catalog=place.catalog, source=source)
+
+    return await _taken_in(place, find)
 
 
 async def import_wrangler(place: Place, path: Path, env: str) -> Imported:
@@ -70,16 +67,24 @@ async def import_wrangler(place: Place, path: Path, env: str) -> Imported:
 
     selected = select(read_project(path), env)
     check_stage(selected, env, place.session)
+
+    def find(client: Client, recorded: Recorded) -> Awaitable[ProjectImport]:
+        target = place.connection.target
+        return import_project(client, recorded, selected, session=place.session, catalog=place.catalog, target=target)
+
+    return await _taken_in(place, find)
+
+
+async def _taken_in(place: Place, find: Callable[[Client, Recorded], Awaitable[Import | ProjectImport]]) -> Imported:
+    """Declare what is found, and write what is live of it into the state file."""
     connection, state = place.connection, place.state
     with state.lock():
         recorded = state.load(account_id=connection.account_id, api_origin=connection.origin)
         async with connection.client() as client:
-            found = await import_project(
-                client, recorded, selected, session=place.session, catalog=place.catalog, target=connection.target
-            )
+            found = await find(client, recorded)
         if found.recorded != recorded:
             state.save(found.recorded, above=found.newest)
-    place.catalog.declare(*found.imported.declarations)
+    place.catalog.declare(*found.declare)
     return found.imported
 
 

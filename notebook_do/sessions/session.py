@@ -256,10 +256,7 @@ class Session:
         nothing.
         """
         refusing.check("session.import_")
-        if not workers and not from_account:
-            raise CommandError("import: name the live Workers, or ask for all of them with --from-account.")
-        if source is not None and (len(workers) != 1 or from_account):
-            raise CommandError("import: --source is the file of one Worker; name that one, and import others alone.")
+        exchanging.check_asked(workers, source, all_of_them=from_account)
         file = None if source is None else str(source)
         return self._run(self._exchange(exchanging.import_live, workers, file))
 

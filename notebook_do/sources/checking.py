@@ -47,12 +47,15 @@ def mistakes(workers: Mapping[str, Worker], places: Places, scripts: Mapping[str
 
     `places` has script and class of the namespaces by stable ID, `scripts` the script names by Worker id.
     """
+    by_script: dict[str, list[tuple[str, str]]] = {}
+    for stable, (script, class_) in places.items():
+        by_script.setdefault(script, []).append((stable, class_))
     for id_, worker in workers.items():
         try:
             found = _parsed(worker)
         except BundleFailed:
             continue
-        needed = [(stable, class_) for stable, (script, class_) in places.items() if script == scripts[id_]]
+        needed = by_script.get(scripts[id_], [])
         yield from (Mistake(id_, one) for one in not_exported(needed, found.exports if found else None))
 
 

@@ -21,23 +21,12 @@ from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, Runnable
 from notebook_do.toolchain import find_esbuild, find_workerd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.benchmark
 
 MANY = 60
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[str], None]]:
-    """Give a way to print past pytest."""
-
-    def printed(line: str) -> None:
-        with capsys.disabled():
-            print(f"\n  {line}", end="")  # noqa: T201 - a benchmark prints
-
-    return printed
 
 
 def declared(word: str) -> None:

@@ -57,17 +57,6 @@ ROUNDS, SECONDS = 5, 2.0
 LOAD = Path(__file__).with_name("load.py")
 
 
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[str], None]]:
-    """Give a way to print past pytest."""
-
-    def printed(line: str) -> None:
-        with capsys.disabled():
-            print(f"\n  {line}", end="")  # noqa: T201 - a benchmark prints
-
-    return printed
-
-
 @contextlib.asynccontextmanager
 async def bare(folder: Path) -> AsyncIterator[int]:
     """Run the Worker in a workerd of its own, that has nothing else to do; give its port."""

@@ -9,7 +9,6 @@ import math
 import sys
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 import notebook_do as nd
@@ -24,20 +23,6 @@ if TYPE_CHECKING:
 SOURCE = """import {{ DurableObject }} from "cloudflare:workers";
 export class Room extends DurableObject {{}}
 export default {{ fetch() {{ return new Response("{note}"); }} }};"""
-
-
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Collect what is asked of the API; the network is the real one."""
-    found: list[str] = []
-    send = httpx.AsyncHTTPTransport.handle_async_request
-
-    async def noted(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
-        found.append(f"{request.method} {request.url.path}")
-        return await send(self, request)
-
-    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", noted)
-    return found
 
 
 def declare(number: int, note: str) -> None:

@@ -22,7 +22,7 @@ from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, Runnable
 from notebook_do.toolchain import find_workerd
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
 pytestmark = pytest.mark.benchmark
 
@@ -82,17 +82,6 @@ def module(tmp_path: Path) -> Path:
     path = tmp_path / "counter.js"
     path.write_text(COUNTER)
     return path
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[str], None]]:
-    """Give a way to print past pytest."""
-
-    def printed(line: str) -> None:
-        with capsys.disabled():
-            print(f"\n  {line}", end="")  # noqa: T201 - a benchmark prints
-
-    return printed
 
 
 def median(times: list[float]) -> str:

@@ -30,7 +30,7 @@ from measuring import (
 import notebook_do as nd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.benchmark
@@ -53,17 +53,6 @@ const counter = DurableObjectNamespace("counter", { className: "Counter", sqlite
 await Worker("theirs-too", { name: "theirs-too", script, bindings: { COUNTER: counter }, adopt: true });
 await app.finalize();
 """
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[str], None]]:
-    """Give a way to print past pytest."""
-
-    def printed(line: str) -> None:
-        with capsys.disabled():
-            print(line)  # noqa: T201 - a benchmark prints
-
-    return printed
 
 
 def process(folder: Path, command: list[str], name: str, **more: str) -> Callable[[int], None]:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-_CHUNK = 1 << 20
-
 
 class IncomingFile:
     """One part of an upload on its way to the disk."""
