@@ -69,7 +69,7 @@ def test_from_an_edit_to_the_new_answer(tmp_path: Path, say: Callable[[str], Non
 
 @pytest.mark.usefixtures("cloud")
 def test_a_plan_from_files(tmp_path: Path, say: Callable[[str], None]) -> None:
-    """Print a plan of nothing to do from TypeScript files, bundled before and not, beside esbuild's own time."""
+    """Print a plan of nothing to do from TypeScript files, which bundles them, beside esbuild's own time."""
     source = tmp_path / "index.ts"
     source.write_text('import { word } from "./word";\nexport default { fetch() { return new Response(word); } };\n')
     (tmp_path / "word.ts").write_text('export const word: string = "hello";\n')
@@ -80,17 +80,9 @@ def test_a_plan_from_files(tmp_path: Path, say: Callable[[str], None]) -> None:
     command = [str(find_esbuild()), str(source), "--bundle", "--format=esm", f"--outfile={out}", "--log-level=error"]
     esbuild = timed(lambda _: subprocess.run(command, check=True))
     kept = timed(lambda _: session.plan())
-    from notebook_do.sources import esbuild as bundles
-
-    def anew(_: int) -> None:
-        bundles._made.clear()
-        session.plan()
-
-    fresh = timed(anew)
     assert session.plan().empty
     say(f"esbuild's own process: {esbuild * 1e3:.1f} ms")
     say(f"plan of nothing to do, from files: {kept * 1e3:.1f} ms ({kept / esbuild:.2f} x esbuild)")
-    say(f"the same, bundled anew: {fresh * 1e3:.1f} ms, {(fresh - kept) / esbuild:.2f} x esbuild more")
 
 
 def starts(folder: Path) -> tuple[float, float]:
