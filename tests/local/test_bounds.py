@@ -8,7 +8,8 @@ import pytest
 
 from notebook_do.local.rules.bounds import check_services, check_tails, check_update_strategy, is_cron
 from notebook_do.local.rules.namespaces import exported_classes
-from notebook_do.local.rules.refusals import Refused, detail_of
+from notebook_do.local.rules.refusals import Refused
+from notebook_do.local.rules.scenarios import detail_of
 from notebook_do.local.runtime.spec import Export, ProbeReport
 
 

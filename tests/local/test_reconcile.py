@@ -11,7 +11,8 @@ import pytest
 
 from notebook_do.local.rules.exports import live_entries, reconcile
 from notebook_do.local.rules.namespaces import AccountFacts, AccountNamespace, Lifecycle, ScriptFacts, Switches
-from notebook_do.local.rules.refusals import SCENARIOS, Refused
+from notebook_do.local.rules.refusals import Refused
+from notebook_do.local.rules.scenarios import SCENARIOS
 
 OPENAPI = Path(__file__).parents[1] / "openapi" / "workers.json"
 OUTCOMES = [

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from notebook_do.local.rules.namespaces import AccountFacts, AccountNamespace, Lifecycle, NewId, ScriptFacts
-from notebook_do.local.rules.refusals import Refused, detail_of, refuse
+from notebook_do.local.rules.refusals import Refused, refuse
+from notebook_do.local.rules.scenarios import detail_of
 
 _IDENTIFIER = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*\Z")
 _STORAGE = {"sqlite": True, "legacy-kv": False}
