@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SYSTEM = "notebook-do"
 """The service of the runtime's own Worker, `system.js`."""
+WRAPPED = "notebook-do-internal:bindings"
+"""The module of `wrapped.js`; a Worker cannot import it."""
 Peers = Mapping[str, RunnableWorker]
 """The Workers of one process, by name."""
 Binding = Mapping[str, Any]
@@ -34,6 +36,8 @@ _RESOURCES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "queue": ("queue", ("queue_name",)),
 }
 RATE_LIMITS = "ratelimit"
+D1_CALLS = "d1_binding_jsrpc"
+"""The compatibility flag under which workerd's D1 API calls whom it asks, where it sends requests without it."""
 _PLAIN = {byte for byte in range(0x20, 0x7F) if chr(byte) not in "\"'\\"}
 _WRITTEN = {byte: f"\\x{byte:02x}" for byte in range(0x100) if byte not in _PLAIN}
 
@@ -247,10 +251,17 @@ def _designator(binding: Binding) -> str:
     return struct(name=string(service_name(*found)))
 
 
-def _d1(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
+def _d1(binding: Binding, worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
     # workerd has D1's client API inside; what it needs is somebody who answers its queries.
-    inner = struct(name=string("fetcher"), service=_designator(binding))
-    return {"wrapped": struct(moduleName=string("cloudflare-internal:d1-api"), innerBindings=f"[{inner}]")}
+    inner = {"service": _designator(binding)}
+    if D1_CALLS in worker.compatibility_flags:
+        inner = {"wrapped": _wrapped(WRAPPED, "d1", struct(name=string("service"), **inner))}
+    return {"wrapped": _wrapped("cloudflare-internal:d1-api", None, struct(name=string("fetcher"), **inner))}
+
+
+def _wrapped(module: str, entrypoint: str | None, inner: str) -> str:
+    entry = string(entrypoint) if entrypoint else None
+    return struct(moduleName=string(module), entrypoint=entry, innerBindings=f"[{inner}]")
 
 
 def _rate_limit(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:

@@ -46,6 +46,9 @@ _PRAGMAS = frozenset(
         *("reverse_unordered_selects", "integrity_check"),
     }
 )
+# What SQLite's own modules ask inside a Worker's statement: FTS5 the first, at every use of a table, R-tree the other,
+# when a table is made. They read; with a value `page_size` would change the file.
+_READ = frozenset({"data_version", "page_size"})
 # The first loads native code, the second takes an address in memory: both reach beyond the database.
 _FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "sqlite_version"})
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -177,7 +180,7 @@ class _Database:
         if action in _TRANSACTIONS:
             self._why = _TRANSACTION
             return sqlite3.SQLITE_DENY
-        pragma = action == sqlite3.SQLITE_PRAGMA and (first or "").lower() not in _PRAGMAS
+        pragma = action == sqlite3.SQLITE_PRAGMA and not _is_allowed((first or "").lower(), second)
         function = action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _FUNCTIONS
         return sqlite3.SQLITE_DENY if pragma or function or action in _FILES else sqlite3.SQLITE_OK
 
@@ -209,6 +212,10 @@ class _Database:
         with self._own():
             pages, size = (self._db.execute(f"PRAGMA {word}").fetchone()[0] for word in ("page_count", "page_size"))
         return int(pages) * int(size)
+
+
+def _is_allowed(pragma: str, value: str | None) -> bool:
+    return pragma in _PRAGMAS or (pragma in _READ and value is None)
 
 
 def _may_write(query: tuple[str, list[Any]]) -> bool:

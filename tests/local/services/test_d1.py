@@ -202,3 +202,125 @@ def test_a_session_gets_a_bookmark(query: Callable[..., None]) -> None:
         assert await run(["session", "SELECT 1"]) == ["string"]
 
     query(story)
+
+
+@pytest.mark.parametrize(
+    ("statements", "question", "rows"),
+    [
+        (
+            [
+                "CREATE VIRTUAL TABLE f USING fts5(title, body, tokenize = 'porter')",
+                "INSERT INTO f VALUES ('Tea', 'leaves and hot water'), ('Ink', 'a pen')",
+                "UPDATE f SET body = 'boiling water' WHERE title = 'Tea'",
+                "INSERT INTO f (f) VALUES ('optimize')",
+            ],
+            "SELECT title, highlight(f, 1, '[', ']') FROM f WHERE f MATCH 'boil' ORDER BY rank",
+            [["Tea", "[boiling] water"]],
+        ),
+        (
+            [
+                "CREATE TABLE notes (id INTEGER PRIMARY KEY, text)",
+                "CREATE VIRTUAL TABLE found USING fts5(text, content = 'notes', content_rowid = 'id')",
+                "CREATE TRIGGER kept AFTER INSERT ON notes BEGIN INSERT INTO found (rowid, text) VALUES (new.id, new.text); END",  # noqa: E501 - one statement
+                "INSERT INTO notes (text) VALUES ('a grey cat'), ('a dog')",
+            ],
+            "SELECT n.text FROM found JOIN notes n ON n.id = found.rowid WHERE found MATCH 'cat'",
+            [["a grey cat"]],
+        ),
+        (
+            [
+                "CREATE VIRTUAL TABLE area USING rtree(id, west, east)",
+                "INSERT INTO area VALUES (1, 0, 10), (2, 20, 30)",
+            ],
+            "SELECT id FROM area WHERE west <= 25 AND east >= 25",
+            [[2]],
+        ),
+        (
+            ["CREATE TABLE j (value)", """INSERT INTO j VALUES ('{"tags": ["a", "b"]}')"""],
+            "SELECT t.value, j.value ->> '$.tags[1]' FROM j, json_each(j.value, '$.tags') t",
+            [["a", "b"], ["b", "b"]],
+        ),
+    ],
+    ids=["fts5", "fts5-beside-a-table", "rtree", "json"],
+)
+def test_sqlite_s_own_modules_work(
+    query: Callable[..., None], statements: list[str], question: str, rows: list[list[Any]]
+) -> None:
+    """FTS5, R-tree and JSON can be used as on D1, and their tables dropped again."""
+
+    async def story(run: Any) -> None:
+        made = await run(*(["run", statement] for statement in statements))
+        assert all(one.get("success") for one in made), made
+        assert await run(["raw", question]) == [rows]
+        name = statements[-1].split()[2].partition("(")[0]
+        assert (await run(["run", f"DROP TABLE {name}"]))[0]["success"]
+
+    query(story)
+
+
+def test_what_a_module_reads_is_not_written(query: Callable[..., None]) -> None:
+    """The two pragmas that FTS5 and R-tree ask for can be read; with a value they are refused."""
+
+    async def story(run: Any) -> None:
+        said = await run(["raw", "PRAGMA page_size"], ["all", "PRAGMA page_size = 512"], ["raw", "PRAGMA page_size"])
+        assert said == [[[4096]], {"error": "D1_ERROR: not authorized: SQLITE_AUTH"}, [[4096]]]
+
+    query(story)
+
+
+CALLS = [
+    ["exec", "CREATE TABLE a (x, y);\nINSERT INTO a VALUES (1, x'01ff'), (2, NULL);"],
+    ["all", "SELECT x, y FROM a WHERE x > ? ORDER BY x", 0],
+    ["first", "SELECT y FROM a WHERE x = ?", 1],
+    ["first", "SELECT y FROM a WHERE x = 99"],
+    ["raw", "SELECT typeof(?), typeof(?)", {"$bytes": [1, 255]}, None],
+    ["run", "INSERT INTO a VALUES (3, ?)", {"$bytes": [7]}],
+    ["batch", ["INSERT INTO a VALUES (?, 0)", 4], ["SELECT count(*) AS n FROM a"]],
+    ["batch", ["INSERT INTO a VALUES (5, 0)"], ["INSERT INTO nope VALUES (1)"]],
+    ["exec", "NONSENSE"],
+    ["all", "-- nothing"],
+    ["session", "SELECT 1"],
+    ["other", "SELECT * FROM a"],
+    ["raw", "SELECT count(*) FROM a"],
+]
+
+
+def test_the_binding_answers_calls_as_it_does_requests(play: Callable[..., None]) -> None:
+    """With the flag d1_binding_jsrpc every method answers as without it, and `query` gives the rows by column."""
+    direct = """
+      export default { async fetch(request, env) {
+        const params = [2, new Uint8Array([7])];
+        const { results, bookmark } = await env.DB.query({ queries: [{ sql: "SELECT ? AS a, ? AS b", params }] });
+        return Response.json([results[0].data, typeof bookmark, results[0].meta.rows_read]);
+      } };"""
+
+    async def story(stage: Any) -> None:
+        for name, flags in (("requests", ()), ("calls", ("d1_binding_jsrpc",))):
+            own = [{**binding, "id": f"{binding['id']}-{name}"} for binding in (D1, OTHER)]
+            stage.put(name, WORKER, bindings=own, compatibility_flags=flags)
+        stage.put("direct", direct, bindings=(D1,), compatibility_flags=("d1_binding_jsrpc",))
+        said = [
+            [_timeless(one) for one in (await stage.call(name, method="POST", json=CALLS)).json()]
+            for name in ("requests", "calls")
+        ]
+        # Which line of exec() failed, workerd's own API says only where it asks by request.
+        line = "D1_EXEC_ERROR: Error in line 1: NONSENSE: "
+        assert said[0][8]["error"].startswith(line)
+        assert said[1][8] == {"error": said[0][8]["error"].replace(line, "D1_EXEC_ERROR: ")}
+        del said[0][8], said[1][8]
+        assert said[1] == said[0]
+        assert [one for one in said[1] if isinstance(one, dict) and "error" in one] != []
+        assert (await stage.call("direct")).json() == [
+            {"kind": "raw", "columns": ["a", "b"], "rows": [[2, [7]]]},
+            "string",
+            1,
+        ]
+
+    play(story)
+
+
+def _timeless(said: Any) -> Any:
+    """Leave out how long it took."""
+    if isinstance(said, dict) and "meta" in said:
+        return {**said, "meta": {key: value for key, value in said["meta"].items() if key != "duration"}}
+    return {key: value for key, value in said.items() if key != "duration"} if isinstance(said, dict) else said
