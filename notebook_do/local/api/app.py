@@ -20,11 +20,13 @@ from starlette.routing import Route, WebSocketRoute
 from notebook_do.local.api import (
     account,
     assets,
+    bucket_objects,
     queues,
     resources,
     scripts,
     settings,
     tails,
+    triggers,
     versions,
     workers,
     zones,
@@ -54,7 +56,20 @@ _log = logging.getLogger(__name__)
 def app_of(cloud: Cloud, token: str, *, patience: float) -> ASGIApp:
     """Return the API's application with its gate."""
     path = f"{ROOT}/accounts/{cloud.account.id}"
-    groups = (account, scripts, settings, tails, versions, workers, queues, resources, zones, assets)
+    groups = (
+        account,
+        scripts,
+        settings,
+        tails,
+        versions,
+        workers,
+        queues,
+        resources,
+        bucket_objects,
+        zones,
+        triggers,
+        assets,
+    )
     routes = [route for group in groups for route in group.routes(path)]
     other = [
         Route(ROOT + "/accounts/{account_id}", _other_account, methods=_METHODS),

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from notebook_do.local.account.blobs import Blobs, IncomingFile
     from notebook_do.local.account.records import Script
+    from notebook_do.local.account.zones import Zones
     from notebook_do.local.api.assets import AssetUploads
     from notebook_do.local.api.tails import Tails
-    from notebook_do.local.api.zones import Zones
 
 AUTHOR = "local@localhost"
 """The token's owner, who made everything."""
@@ -155,9 +155,10 @@ def query_flag(request: Request, name: str) -> bool:
     return request.query_params.get(name, "").lower() in ("true", "1")
 
 
-async def chunks(request: Request) -> AsyncIterator[bytes]:
-    """Yield the body as it arrives; a client that falls silent is refused."""
-    if encoding := request.headers.get("content-encoding", "").replace("identity", "").strip():
+async def chunks(request: Request, *, encoded: bool = False) -> AsyncIterator[bytes]:
+    """Yield the body as it arrives; refuses a client that falls silent, and an encoding unless it is the content's."""
+    encoding = request.headers.get("content-encoding", "").replace("identity", "").strip()
+    if encoding and not encoded:
         raise refuse("encoded_body", encoding=encoding)  # a few compressed bytes could be a gigabyte
     stream = request.stream()
     while True:

@@ -1,157 +1,24 @@
-"""Zones, routes and custom domains: which Worker answers at which host name and path, and how clients say it.
-
-Emulated: a zone is there as soon as it is asked for by a name of two labels; names under `.invalid` have none.
-"""
+"""Zones, routes and custom domains over the API, one at a time, as the SDKs ask; `triggers` has a deploy's way."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import re
-import secrets
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
 
+from notebook_do.local.account.zones import Wanted
 from notebook_do.local.api.envelope import answer, cloud_of, paged, read_object
 from notebook_do.local.rules.refusals import refuse
-from notebook_do.local.services.server import Database
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from notebook_do.local.account.zones import Place, Zone
     from notebook_do.local.api.envelope import Cloud
 
 _HOST = re.compile(r"([a-z0-9_]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]\Z")
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS zone (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS domain (hostname TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, zone TEXT NOT NULL,
-    script TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS route (id TEXT PRIMARY KEY, zone TEXT NOT NULL, pattern TEXT NOT NULL UNIQUE,
-    script TEXT NOT NULL);
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Zone:
-    """One zone."""
-
-    id: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A custom domain (`name` is its host name) or a route (its pattern), and the script behind it."""
-
-    id: str
-    zone: str
-    name: str
-    script: str
-
-
-class Zones:
-    """The zones of one data directory."""
-
-    def __init__(self, path: Path) -> None:
-        self._db = Database(path, _SCHEMA)
-        self._kept: dict[str, tuple[Place, ...]] = {}  # every request to a Worker asks for them
-
-    def close(self) -> None:
-        """Close the database."""
-        self._db.close()
-
-    def named(self, name: str) -> Zone | None:
-        """Return the zone of a name, which is made where the name can be a zone's."""
-        labels = name.split(".")
-        if len(labels) != 2 or not all(labels) or labels[1] == "invalid":
-            return None
-        with self._db.writing() as db:
-            # Of the name, so that a zone that somebody wrote down has its id in every data directory.
-            zone_id = hashlib.sha256(f"zone {name}".encode()).hexdigest()[:32]
-            db.execute("INSERT OR IGNORE INTO zone VALUES (?, ?)", (zone_id, name))
-        return Zone(id=zone_id, name=name)
-
-    def all(self) -> list[Zone]:
-        """List the zones that were asked for, by name."""
-        with self._db.reading() as db:
-            return [Zone(id=i, name=n) for i, n in db.execute("SELECT id, name FROM zone ORDER BY name")]
-
-    def domains(self) -> list[Place]:
-        """List the custom domains by host name."""
-        return self._places("SELECT id, zone, hostname, script FROM domain ORDER BY hostname")
-
-    def routes(self) -> list[Place]:
-        """List the routes by pattern."""
-        return self._places("SELECT id, zone, pattern, script FROM route ORDER BY pattern")
-
-    def _places(self, sql: str) -> list[Place]:
-        if sql not in self._kept:
-            with self._db.reading() as db:
-                self._kept[sql] = tuple(Place(id=i, zone=z, name=n, script=s) for i, z, n, s in db.execute(sql))
-        return list(self._kept[sql])
-
-    @contextlib.contextmanager
-    def _changing(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with self._db.writing() as db:
-                yield db
-        finally:
-            self._kept.clear()
-
-    def set_domain(self, zone: str, hostname: str, script: str) -> Place:
-        """Attach a host name to a script."""
-        with self._changing() as db:
-            db.execute(
-                # The id stays: it is the same domain at another Worker.
-                "INSERT INTO domain VALUES (?, ?, ?, ?) ON CONFLICT (hostname) DO UPDATE SET script = excluded.script",
-                (hostname, secrets.token_hex(16), zone, script),
-            )
-        return next(place for place in self.domains() if place.name == hostname)
-
-    def set_route(self, zone: str, pattern: str, script: str, route_id: str | None = None) -> Place:
-        """Add a route, or replace the one of that id."""
-        route_id = route_id or secrets.token_hex(16)
-        with self._changing() as db:
-            db.execute("INSERT OR REPLACE INTO route VALUES (?, ?, ?, ?)", (route_id, zone, pattern, script))
-        return Place(id=route_id, zone=zone, name=pattern, script=script)
-
-    def remove(self, place_id: str) -> None:
-        """Remove a custom domain or a route."""
-        self._delete("id", place_id)
-
-    def forget(self, script: str) -> None:
-        """Remove the domains and routes of a deleted script."""
-        self._delete("script", script)
-
-    def _delete(self, column: str, value: str) -> None:
-        with self._changing() as db:
-            for table in ("domain", "route"):
-                db.execute(f"DELETE FROM {table} WHERE {column} = ?", (value,))  # noqa: S608 - fixed words
-
-    def script_at(self, host: str, path: str) -> str | None:
-        """Return the script that answers at a host name and path: of a custom domain, else of the longest route."""
-        for domain in self.domains():  # at every path: a domain has no pattern, so no route comes before it
-            if domain.name == host:
-                return domain.script
-        fitting = [route for route in self.routes() if _fits(route.name, host, path)]
-        return max(fitting, key=lambda route: len(route.name)).script if fitting else None
-
-
-def _fits(pattern: str, host: str, path: str) -> bool:
-    """Say whether a route's pattern takes a request: `*` stands before the host name and at the very end only."""
-    wanted, slash, rest = pattern.rpartition("://")[2].partition("/")
-    bare = wanted.removeprefix("*")
-    if not (host.endswith(bare) if bare != wanted else host == wanted):
-        return False
-    want_path = slash + rest if slash else "/"
-    return path.startswith(want_path[:-1]) if want_path.endswith("*") else path == want_path
 
 
 def _zone_item(cloud: Cloud, zone: Zone) -> dict[str, Any]:
@@ -159,11 +26,13 @@ def _zone_item(cloud: Cloud, zone: Zone) -> dict[str, Any]:
     return {"id": zone.id, "name": zone.name, "status": "active", "type": "full", "paused": False, "account": account}
 
 
-def _route_item(route: Place) -> dict[str, Any]:
+def route_item(route: Place) -> dict[str, Any]:
+    """Write a route as the API shows it."""
     return {"id": route.id, "pattern": route.name, "script": route.script}
 
 
-def _domain_item(cloud: Cloud, domain: Place) -> dict[str, Any]:
+def domain_item(cloud: Cloud, domain: Place) -> dict[str, Any]:
+    """Write a custom domain as the API shows it."""
     zone = next(z for z in cloud.zones.all() if z.id == domain.zone)
     return {
         "id": domain.id,
@@ -172,6 +41,8 @@ def _domain_item(cloud: Cloud, domain: Place) -> dict[str, Any]:
         "hostname": domain.name,
         "service": domain.script,
         "environment": "production",
+        "enabled": domain.enabled,
+        "previews_enabled": domain.previews_enabled,
     }
 
 
@@ -196,7 +67,7 @@ async def list_zones(request: Request) -> Response:
 async def list_routes(request: Request) -> Response:
     """List the routes of a zone."""
     cloud, zone = _zone(request)
-    return answer([_route_item(route) for route in cloud.zones.routes() if route.zone == zone.id])
+    return answer([route_item(route) for route in cloud.zones.routes() if route.zone == zone.id])
 
 
 async def put_route(request: Request) -> Response:
@@ -206,15 +77,20 @@ async def put_route(request: Request) -> Response:
     known = {route.id: route for route in cloud.zones.routes() if route.zone == zone.id}
     if wanted is not None and wanted not in known:
         raise refuse("no_route_id", id=wanted[:64])
-    pattern, script = body.get("pattern"), body.get("script")
+    pattern, script = checked_pattern(cloud, body.get("pattern"), zone, but=wanted), body.get("script")
+    if script not in cloud.account.scripts:
+        raise refuse("route_script")
+    return answer(route_item(cloud.zones.set_route(zone.id, pattern, script, wanted)))
+
+
+def checked_pattern(cloud: Cloud, pattern: Any, zone: Zone, *, but: str | None = None, script: str = "") -> str:
+    """Refuse a pattern that is not of the zone, or that a route has but the one of id `but` and those of `script`."""
     if not isinstance(pattern, str) or not _inside(pattern.rpartition("://")[2].partition("/")[0], zone):
         raise refuse("bad_pattern", pattern=str(pattern)[:200])
     # Of all zones: which Worker answers would depend on the order otherwise.
-    if any(route.name == pattern and route.id != wanted for route in cloud.zones.routes()):
+    if any(route.name == pattern and route.id != but and route.script != script for route in cloud.zones.routes()):
         raise refuse("route_exists", pattern=pattern)
-    if script not in cloud.account.scripts:
-        raise refuse("route_script")
-    return answer(_route_item(cloud.zones.set_route(zone.id, pattern, script, wanted)))
+    return pattern
 
 
 def _inside(host: str, zone: Zone) -> bool:
@@ -238,24 +114,54 @@ async def list_domains(request: Request) -> Response:
     cloud = cloud_of(request)
     host, service = request.query_params.get("hostname"), request.query_params.get("service")
     found = [d for d in cloud.zones.domains() if host in (None, d.name) and service in (None, d.script)]
-    return answer([_domain_item(cloud, domain) for domain in found])
+    return answer([domain_item(cloud, domain) for domain in found])
 
 
 async def put_domain(request: Request) -> Response:
     """Attach a host name to a Worker; one that another Worker has stays there unless the client overrides that."""
     cloud, body = cloud_of(request), await read_object(request)
-    hostname, script = body.get("hostname"), body.get("service")
-    if not isinstance(hostname, str) or not _HOST.match(hostname):
-        raise refuse("bad_field", where="hostname", why="must be a host name")
-    zone = cloud.zones.named(".".join(hostname.split(".")[-2:]))
-    if zone is None or body.get("zone_id", zone.id) != zone.id:
-        raise refuse("no_zone", id=str(body.get("zone_id"))[:64])
+    script = body.get("service")
+    wanted = checked_domain(cloud, body)
     if script not in cloud.account.scripts:
         raise refuse("no_script")
-    taken = next((d for d in cloud.zones.domains() if d.name == hostname and d.script != script), None)
-    if taken is not None and body.get("override_existing_origin") is not True:
-        raise refuse("domain_taken", host=hostname, script=taken.script)
-    return answer(_domain_item(cloud, cloud.zones.set_domain(zone.id, hostname, script)))
+    if body.get("override_existing_origin") is not True:
+        check_free(cloud, wanted, script)
+    (domain,) = cloud.zones.set_domains(script, [wanted])
+    return answer(domain_item(cloud, domain))
+
+
+def checked_domain(cloud: Cloud, item: dict[str, Any]) -> Wanted:
+    """Read one custom domain as a client asks for it; its zone may be named, or be that of the host name."""
+    hostname = item.get("hostname")
+    if not isinstance(hostname, str) or not _HOST.match(hostname):
+        raise refuse("bad_field", where="hostname", why="must be a host name")
+    zone = zone_of(cloud, item, hostname)
+    if not f".{hostname}".endswith(f".{zone.name}"):
+        raise refuse("bad_field", where="hostname", why=f"must be in the zone {zone.name}")
+    switches = {key: item[key] for key in ("enabled", "previews_enabled") if item.get(key) is not None}
+    if not all(isinstance(value, bool) for value in switches.values()):
+        raise refuse("bad_field", where=hostname, why="enabled and previews_enabled are true or false")
+    return Wanted(zone=zone.id, name=hostname, **switches)
+
+
+def check_free(cloud: Cloud, wanted: Wanted, script: str) -> None:
+    """Refuse a host name that another Worker has."""
+    for domain in cloud.zones.domains():
+        if domain.name == wanted.name and domain.script != script:
+            raise refuse("domain_taken", host=domain.name, script=domain.script)
+
+
+def zone_of(cloud: Cloud, item: dict[str, Any], host: str) -> Zone:
+    """Return the zone that a route or domain names by `zone_id` or `zone_name`; else that of its host name."""
+    own = cloud.zones.named(".".join(host.removeprefix("*").split(".")[-2:]))
+    name, wanted = item.get("zone_name"), item.get("zone_id")
+    if isinstance(name, str):
+        own = cloud.zones.named(name)
+    if wanted is not None:
+        own = next((zone for zone in cloud.zones.all() if zone.id == wanted), None)
+    if own is None:
+        raise refuse("no_zone", id=str(wanted or name or host)[:64])
+    return own
 
 
 async def delete_domain(request: Request) -> Response:

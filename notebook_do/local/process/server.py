@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 from notebook_do.errors import DurableError
 from notebook_do.local.account.account import Account
 from notebook_do.local.account.publish import forget
+from notebook_do.local.account.zones import Zones
 from notebook_do.local.api.app import ROOT, app_of
 from notebook_do.local.api.assets import AssetUploads
 from notebook_do.local.api.envelope import Cloud
 from notebook_do.local.api.tails import Tails
-from notebook_do.local.api.zones import Zones
 from notebook_do.local.process.home import Home, LocalTarget
 from notebook_do.local.process.listening import PATIENCE, Connection, LenientFrames, Server, bind, readable, server_of
 from notebook_do.local.process.workers_port import workers_server

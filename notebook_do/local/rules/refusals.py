@@ -108,6 +108,8 @@ RULES: dict[str, Rule] = {
     "resource_exists": Rule(10014, "a {kind} resource with the name '{name}' already exists."),
     "resource_refused": Rule(7500, "{why}"),
     "bucket_not_empty": Rule(10008, "The bucket '{name}' you tried to delete is not empty.", status=409),
+    "no_bucket": _documented(10006, "The specified bucket does not exist.", status=404),
+    "object_too_large": _documented(100100, "Your proposed upload exceeds the maximum allowed object size."),
     "no_database": Rule(7404, "The database {id} could not be found.", status=404),
     "bad_cron": _observed(10100, "invalid cron string: {cron}"),
     # --- zones

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from dataclasses import dataclass
@@ -61,6 +62,16 @@ class Directory:
             # No look before it: of two requests for one name at the same moment only one makes it.
             made = db.execute("INSERT OR IGNORE INTO resource VALUES (?, ?, ?, ?)", row).rowcount
         return Named(id=id_, name=name, created_on=row[3]) if made else None
+
+    def rename(self, kind: Kind, id_: str, name: str) -> bool:
+        """Give a resource another name, also one that no one made; False when the name is taken."""
+        with self._db.writing() as db:
+            query = "INSERT INTO resource VALUES (?, ?, ?, ?) ON CONFLICT (kind, id) DO UPDATE SET name = excluded.name"
+            try:
+                db.execute(query, (kind, id_, name, self._clock()))
+            except sqlite3.IntegrityError:
+                return False
+        return True
 
     def drop(self, kind: Kind, id_: str) -> None:
         """Forget a resource."""

@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -22,11 +23,12 @@ from notebook_do.local.services.server import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
 MAX_VALUE = 25 << 20
 MAX_METADATA = 1024
+MAX_KEY = 512
 MIN_TTL = 60
 MIN_CACHE_TTL = 30
 MAX_KEYS = 1000
@@ -38,6 +40,16 @@ CREATE TABLE IF NOT EXISTS entry (
 );
 """
 _LIVE = "(expires IS NULL OR expires > :now)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KvPut:
+    """One value to store; `times` may hold `expiration` or `expiration_ttl`, in seconds, as text."""
+
+    name: bytes
+    value: bytes
+    metadata: str | None = None
+    times: Mapping[str, str] = field(default_factory=dict)
 
 
 class KvService:
@@ -110,35 +122,53 @@ class KvService:
     def _put(self, request: ServiceRequest) -> ServiceAnswer:
         if request.size > MAX_VALUE:
             # Before the body is read into memory: its size is known from the file that it waits in.
-            raise ServiceRefusal(413, f"Value length of {request.size} exceeds limit of {MAX_VALUE}.")
+            raise too_long(request.size)
         metadata = request.headers.get("cf-kv-metadata")
-        if metadata is not None and len(metadata.encode()) > MAX_METADATA:
-            raise ServiceRefusal(413, f"Metadata length of {len(metadata.encode())} exceeds limit of {MAX_METADATA}.")
-        row = (request.resource, _key(request), request.body.read(), metadata, self._expires(request))
-        with self._db.writing() as db:
-            db.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?)", row)
-            # No read shows them any more; a put is when room is wanted.
-            db.execute("DELETE FROM entry WHERE expires <= ?", (int(self.clock()),))
+        put = KvPut(name=_key(request), value=request.body.read(), metadata=metadata, times=request.query)
+        self.put_all(request.resource, [put])
         return ServiceAnswer()
 
-    def _expires(self, request: ServiceRequest) -> int | None:
+    def put_all(self, namespace: str, puts: Iterable[KvPut]) -> None:
+        """Store values, all or none: raises the refusal of the first that cannot be."""
+        rows = [self._row_of(namespace, put) for put in puts]
+        with self._db.writing() as db:
+            db.executemany("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?)", rows)
+            # No read shows them any more; a put is when room is wanted.
+            db.execute("DELETE FROM entry WHERE expires <= ?", (int(self.clock()),))
+
+    def _row_of(self, namespace: str, put: KvPut) -> tuple[str, bytes, bytes, str | None, int | None]:
+        if len(put.name) > MAX_KEY:
+            raise ServiceRefusal(414, f"UTF-8 encoded length of {len(put.name)} exceeds key length limit of {MAX_KEY}.")
+        if len(put.value) > MAX_VALUE:
+            raise too_long(len(put.value))
+        size = len((put.metadata or "").encode())
+        if size > MAX_METADATA:
+            raise ServiceRefusal(413, f"Metadata length of {size} exceeds limit of {MAX_METADATA}.")
+        return namespace, put.name, put.value, put.metadata, self._expires(put.times)
+
+    def _expires(self, times: Mapping[str, str]) -> int | None:
         now = int(self.clock())
-        if (ttl := request.query.get("expiration_ttl")) is not None:
+        if (ttl := times.get("expiration_ttl")) is not None:
             if _number(ttl) < MIN_TTL:
                 raise ServiceRefusal(
                     400, f"Invalid expiration_ttl of {ttl}. Expiration TTL must be at least {MIN_TTL}."
                 )
             return now + _number(ttl)
-        if (moment := request.query.get("expiration")) is not None:
+        if (moment := times.get("expiration")) is not None:
             if _number(moment) < now + MIN_TTL:
                 soonest = f"Expiration times must be at least {MIN_TTL} seconds in the future."
                 raise ServiceRefusal(400, f"Invalid expiration of {moment}. {soonest}")
             return _number(moment)
         return None
 
-    def _delete(self, request: ServiceRequest) -> ServiceAnswer:
+    def delete_all(self, namespace: str, names: Iterable[str]) -> None:
+        """Delete keys; those that are not there are no mistake."""
         with self._db.writing() as db:
-            db.execute("DELETE FROM entry WHERE namespace = ? AND name = ?", (request.resource, _key(request)))
+            rows = ((namespace, name.encode()) for name in names)
+            db.executemany("DELETE FROM entry WHERE namespace = ? AND name = ?", rows)
+
+    def _delete(self, request: ServiceRequest) -> ServiceAnswer:
+        self.delete_all(request.resource, [_key(request).decode()])
         return ServiceAnswer()
 
     def _list(self, request: ServiceRequest) -> ServiceAnswer:
@@ -167,6 +197,11 @@ class KvService:
         wanted = {"ns": namespace, "prefix": prefix, "cursor": cursor, "end": after(prefix), "limit": limit}
         with self._db.reading() as db:
             return db.execute(query, {**wanted, "now": int(self.clock())}).fetchall()
+
+
+def too_long(size: int) -> ServiceRefusal:
+    """Refuse a value for its size."""
+    return ServiceRefusal(413, f"Value length of {size} exceeds limit of {MAX_VALUE}.")
 
 
 def _key(request: ServiceRequest) -> bytes:
