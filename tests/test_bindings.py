@@ -95,16 +95,6 @@ def test_a_changed_resource_is_one_change(cloud: Path, monkeypatch: pytest.Monke
     assert gone == [("delete", "KV")]
 
 
-def test_what_cannot_be_served_is_refused_by_the_local_target(cloud: Path) -> None:
-    """A binding that only Cloudflare has is declared and planned; the local target says that it cannot serve it."""
-    session = nd.session("app")
-    nd.Worker("api", script="export default { fetch() {} };", bindings={"AI": nd.AI()})
-    with pytest.raises(
-        nd.DurableError, match=r"Workers AI .* is not served by the local runtime; deploy to Cloudflare"
-    ):
-        session.deploy(session.plan())
-
-
 @pytest.mark.parametrize(
     ("setting", "problem"),
     [

@@ -50,7 +50,7 @@ def field_problem(kind: Kind, name: str, value: Any, *, word: str = "key") -> st
 
     `word` is what a field is called where it was given: a key or a keyword.
     """
-    if kind == "worker" and name in NOT_CARRIED:
+    if kind == "worker" and name in NOT_CARRIED and name not in WORKER_FIELDS:
         return f"{name} cannot be declared: {NOT_CARRIED[name]}"
     if name not in FIELDS[kind]:
         known = [n for n, field in FIELDS[kind].items() if field.toml or word == "keyword"]

@@ -144,7 +144,7 @@ def result_of(
         workers={w.id: w.script_name for w in recorded.workers},
         namespaces={n.stable_id: n.namespace_id for n in recorded.namespaces},
         requests=requests,
-        notes=(*plan.notes, *notes, *update_notes(done, plan.target, done=True)),
+        notes=(*plan.notes, *plan.lasting, *notes, *update_notes(done, plan.target, done=True)),
     )
 
 

@@ -99,6 +99,8 @@ def _config(worker: DesiredWorker, live: ObservedScript | None, lifecycle: dict[
     config |= {path[0]: value for path, value in values.items() if len(path) == 1 and value is not None}
     # wrangler has one binding of the Worker's assets, beside their directory; a second one goes up as `unsafe`.
     served = asset_bindings(worker.bindings)[:1] if worker.assets else []
+    if worker.containers:
+        raise CommandError(f"export: Worker {worker.id} runs containers, which are not exported; use its project.")
     if lacking := missing_part(worker.bindings, frozenset(m.name for m in worker.modules)):
         raise CommandError(f"export: Worker {worker.id}: {lacking}, so wrangler could not send it; add that module.")
     config |= write_bindings(b for b in worker.bindings if b.name not in served)

@@ -104,6 +104,7 @@ def _fields(
         else:
             given[row.name] = _rebased(row, folder, value, config)
     given |= _triggers(place, config, left)
+    given |= _containers(config)
     if config.get("workers_dev") is None:  # as wrangler: no address on workers.dev where there is a route
         given["url"] = not (config.get("routes") or config.get("route"))
     if assets := config.get("assets"):
@@ -206,6 +207,13 @@ def _read_metadata(place: str, metadata: Any, settings: dict[str, Any], left: Le
             left.say(f"unsafe.metadata.{name}", "it is no setting that is known here; what is live of it stays.")
         else:
             settings[name] = value
+
+
+def _containers(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the classes that have a container, so that a plan can say what becomes of it."""
+    entries = config.get("containers") or []
+    named = [str(one["class_name"]) for one in entries if isinstance(one, dict) and one.get("class_name")]
+    return {"containers": sorted(set(named))} if named else {}
 
 
 # --- triggers

@@ -224,6 +224,8 @@ class Worker(Shown):
     `no_bundle` uploads that file, and the files that it imports, as they are; `define`, `alias`, `rules`, `minify` and
     `tsconfig` say how it is bundled otherwise, `build` is the shell command that makes it.
 
+    `containers` are the classes that have one at Cloudflare: a container is deployed by wrangler alone.
+
     `name` is the script name on Cloudflare; default: the id, with `-<stage>` appended for any stage but
     `production`. `options` holds the settings in Cloudflare's own words: observability, placement, limits and the like.
     """
@@ -249,6 +251,7 @@ class Worker(Shown):
     url: bool = field(default=True, kw_only=True)
     previews: bool | None = field(default=None, kw_only=True)
     crons: tuple[str, ...] = field(default=(), kw_only=True)
+    containers: tuple[str, ...] = field(default=(), kw_only=True)
     triggers: tuple[Trigger, ...] = field(default=(), kw_only=True)
     assets: Json | None = field(default=None, kw_only=True)
     options: Json = field(default=Json({}), kw_only=True)

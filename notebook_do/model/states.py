@@ -103,6 +103,7 @@ class DesiredWorker:
     url: bool = True
     previews: bool | None = None
     crons: tuple[str, ...] = ()
+    containers: tuple[str, ...] = ()
     triggers: tuple[Trigger, ...] = ()
     assets: StaticAssets | None = None
     options: Json = field(default=Json({}))

@@ -35,6 +35,11 @@ def _flag_problem(flag: str) -> str | None:
     return None if good else f"compatibility flag {flag!r} must be lower-case words joined by _."
 
 
+def _class_problem(name: str) -> str | None:
+    good = re.fullmatch(r"[A-Za-z_$][A-Za-z0-9_$]*", name)
+    return None if good else f"containers must be names of classes, which {name!r} cannot be."
+
+
 def _each(check: Callable[[Any], str | None]) -> Callable[[Iterable[Any]], str | None]:
     """Return the check of a list by that of its items."""
     return lambda values: next(filter(None, map(check, values)), None)
@@ -151,6 +156,10 @@ WORKER_FIELDS: Mapping[str, Field] = _by_name(
     _texts(
         "crons", check=_each(cron_problem), part="crons", observed=True, wrangler=("triggers", "crons"),
         fact="crons {}", flag=_flag("--cron", "a cron trigger", "CRON", many=True),
+    ),
+    _texts(
+        "containers", form="a list of class names", check=_each(_class_problem), fact="containers of {}",
+        flag=_flag("--container", "a class with a container, which only wrangler deploys", "CLASS", many=True),
     ),
     _texts(
         "routes", check=_trigger("route"), trigger="route",

@@ -58,6 +58,7 @@ from notebook_do.plan.workers.ownership import (
     settle_forms,
 )
 from notebook_do.plan.workers.triggers import Triggering, trigger_steps
+from notebook_do.plan.workers.unserved import unserved
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -96,6 +97,7 @@ def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests 
     steps = [] if findings.refusals else _steps(work, default_compatibility_date)
     if findings.refusals:  # ordering found one more
         steps = []
+    lacking = unserved(steps, facts.workers, target)
     namespace_ids: dict[str, str] = {h.desired.stable_id: h.live.namespace_id for h in work.resolved if h.live}
     ids = frozenset((*namespace_ids.values(), *destroy_set.by_id(), *(r.namespace_id for r in recorded.namespaces)))
     return Plan(
@@ -108,7 +110,7 @@ def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests 
         # In an order of their own, since the digest covers them: the order of the cells must not change it.
         refusals=tuple(sorted(findings.refusals, key=lambda r: (r.subject, r.code))),
         consents=destroy_set.consents(),
-        warnings=tuple(findings.warnings),
+        warnings=(*findings.warnings, *lacking.bindings, *lacking.containers),
         notes=secret_notes(work.diffs[script].ownership for script in sorted(work.diffs)),
         baseline=take_baseline(recorded, observed, scripts, ids),
         scripts=scripts,
@@ -120,6 +122,7 @@ def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests 
         asked=asked,
         undeclared=undeclared,
         outside=tuple(findings.outside),
+        lasting=lacking.containers,
     )
 
 

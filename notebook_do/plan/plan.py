@@ -182,6 +182,8 @@ class Plan(Shown):
     """One row a class migration, with the columns of `plan.migrations`."""
     outside: tuple[Objection, ...] = field(default=(), compare=False)
     """What it takes over of others, or undoes of theirs, and of which `drift` does not tell."""
+    lasting: tuple[str, ...] = field(default=(), compare=False)
+    """Those of `warnings` that the result of the deploy says again."""
     asked: tuple[str, ...] = field(default=(), compare=False)
     """The ids whose destruction was asked for."""
     undeclared: tuple[str, ...] | None = field(default=None, compare=False)

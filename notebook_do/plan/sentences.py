@@ -210,6 +210,21 @@ SENTENCES: dict[str, Row] = {
     ),
     "secret-noted": Row("Secret {name} of {script} is live, and was neither set from here nor declared: it is kept."),
     "secret-of-others": Row("kept: not set from here, not declared"),
+    # --- what a target does not do
+    "unserved": Row(
+        "Worker {script}: {reason} not served locally: the Worker runs, and each use throws an error that says so; "
+        "deploy to Cloudflare to use {names}.",
+        one="this binding is",
+        several="these bindings are",
+    ),
+    # No image is built, pushed or run from here: wrangler does all three with Docker and Cloudflare's own registry.
+    "containers": Row(
+        "Worker {script}: {names} {reason}",
+        local="runs here without a container, ctx.container is undefined: its image runs on Cloudflare only, where "
+        "wrangler builds and pushes it; deploy this Worker with wrangler to use it.",
+        cloudflare="has a container, which only wrangler deploys, as it builds and pushes the image: this plan sends "
+        "the code alone, and what that makes of a live container is not known; deploy this Worker with wrangler.",
+    ),
     # --- triggers
     "trigger": Row("{label} of {script} is {reason}.", set="set", changed="changed", adopted="taken over"),
     "trigger-removed": Row("{label} of {script}, which this session set, is removed."),

@@ -141,7 +141,8 @@ class Worker(WorkerDeclaration, metaclass=Declaring):
     namespace, `worker.bindings.NAME` of another Worker, another Worker, a str, `nd.Json(value)`,
     `nd.Secret.from_env("K")` (or from_keyring, from_prompt), or a resource such as `nd.KV(id)`. `tail_consumers` are
     Workers by id or name. From `no_bundle` to `build` the fields say how a source becomes what is uploaded, as
-    wrangler's keys of these names do; `build` is a shell command. `previews=None` leaves preview URLs as they are.
+    wrangler's keys of these names do; `build` is a shell command. `containers` are the classes that have one at
+    Cloudflare, where wrangler alone deploys it: they run without. `previews=None` leaves preview URLs as they are.
     `routes` are patterns (`example.com/*`), `domains` host names, `consumes` queues with the settings of their
     consumer, `assets` a directory of static files and how they are served; from `observability` on to
     `code_update_strategy` they are settings in Cloudflare's own words. Raises DeclarationError for what can never be
@@ -174,6 +175,7 @@ class Worker(WorkerDeclaration, metaclass=Declaring):
         url: bool = True,
         previews: bool | None = None,
         crons: Iterable[str] = (),
+        containers: Iterable[str] = (),
         routes: Iterable[str] = (),
         domains: Iterable[str] = (),
         consumes: Mapping[str, Mapping[str, Any]] | Iterable[str] = (),

@@ -169,8 +169,6 @@ def test_refusals_are_shown(cloud: Any, project: Path, wrangler: Callable[..., s
     assert "[code: 10070]" in wrangler("deploy", fails=True)
     write(project, exports={"Counter": LIVE, "Nope": LIVE})
     assert "Nope" in wrangler("deploy", fails=True)
-    write(project, migrations=CREATE, ai={"binding": "AI"})
-    assert "not served by the local runtime" in wrangler("deploy", fails=True)
     assert cloud.get("/workers/scripts") == []
 
 

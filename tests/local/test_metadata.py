@@ -127,11 +127,11 @@ def test_switches_are_on_or_off(key: str) -> None:
 def test_what_this_cloudflare_does_not_have() -> None:
     """Assets in plain metadata, containers and tail consumers of a wrong form are refused; empty ones are nothing."""
     check_shape({"assets": None, "containers": [], "tail_consumers": [{"service": "tail"}]})
-    check_shape({"containers": [{}]})
+    check_shape({"containers": [{"class_name": "A"}]})
     with refused("assets"):
         check_shape({"assets": {"jwt": "x"}})
-    with refused("containers are not supported here"):
-        check_shape({"containers": [{"class_name": "A"}]})
+    with refused("containers.*must be an object"):
+        check_shape({"containers": ["A"]})
     with refused("tail_consumers.*must be an object"):
         check_shape({"tail_consumers": ["tail"]})
     with refused("Tag is too large"):
@@ -279,8 +279,8 @@ def test_bindings_that_are_let_through() -> None:
     ]
     found = read_bindings(given, None)
     assert found == (*given[:3], {**given[3], "id": "x"})
-    with refused("there are no dispatch namespaces"):
-        read_bindings([{**ROOM, "dispatch_namespace": "d"}], None)
+    foreign = ({**ROOM, "dispatch_namespace": "d"}, {"type": "brand_new", "name": "N"}, {"type": "ai", "name": "AI"})
+    assert read_bindings(list(foreign), None) == foreign
     with refused("bindings.*must be an object"):
         read_bindings(["A"], None)
     with refused("A"):

@@ -77,6 +77,7 @@ def outcome(after: Lifecycle) -> dict[str, Any]:
 
 ACCEPTED: list[tuple[AccountFacts, str, dict[str, Any], dict[str, Any]]] = [
     (account(), "A", {"A": LIVE}, {"created": ["A"]}),
+    (account(), "A", {"A": entry(storage="sqlite", container="box")}, {"created": ["A"]}),
     (account(namespace("A")), "A", {"A": LIVE}, {}),
     (account(namespace("A"), scripts={"me": ScriptFacts(exports={"A": LIVE})}), "A", {"A": LIVE}, {}),
     (account(namespace("A", sqlite=False)), "A", {"A": entry(storage="legacy-kv")}, {}),
@@ -171,7 +172,6 @@ REFUSED: list[tuple[str, AccountFacts, str, dict[str, Any]]] = [
     ("invalid_export", account(), "A", {"A": 5}),
     ("invalid_export", account(), "A", {"A": entry(state="gone")}),
     ("invalid_export", account(), "A", {"A": entry(state="deleted", storage="sqlite")}),
-    ("invalid_export", account(), "A", {"A": entry(storage="sqlite", container="box")}),
     ("invalid_export", account(), "A", {"not a name": LIVE}),
     ("invalid_export", account(), "A", {"default": {"type": "worker", "storage": "sqlite"}}),
     ("invalid_export", account(namespace("A")), "B", {"A": renamed("B")}),

@@ -107,7 +107,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"scrpt": "x"}, "unknown keyword scrpt; did you mean script?"),
     ({"compat_date": "2026-01-01"}, "unknown keyword compat_date; did you mean compatibility_date?"),
     ({"zzz": 1}, "unknown keyword zzz; known are name, script, bindings, "),
-    ({"containers": []}, "containers cannot be declared: containers need an image"),
+    ({"usage_model": "x"}, "usage_model cannot be declared: every account has the standard usage model"),
 ]
 
 

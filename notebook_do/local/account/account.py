@@ -26,6 +26,7 @@ from notebook_do.local.account.records import (
     runnable,
 )
 from notebook_do.local.rules.namespaces import AccountFacts, AccountNamespace, ScriptFacts, Switches
+from notebook_do.local.runtime.spec import is_of_account
 from notebook_do.local.services.server import transaction
 
 if TYPE_CHECKING:
@@ -344,4 +345,4 @@ def _bound_names(version: Version, script: str) -> list[tuple[str, str]]:
 
 
 def _object_bindings(version: Version) -> list[dict[str, Any]]:
-    return [binding for binding in version.bindings if binding["type"] == "durable_object_namespace"]
+    return [binding for binding in version.bindings if is_of_account(binding)]

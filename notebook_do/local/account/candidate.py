@@ -20,6 +20,7 @@ from notebook_do.local.rules.namespaces import (
     migrate,
 )
 from notebook_do.local.rules.refusals import refuse
+from notebook_do.local.runtime.spec import is_of_account
 
 if TYPE_CHECKING:
     from notebook_do.local.account.metadata import ScriptUpload
@@ -82,7 +83,7 @@ def check_bindings_of(
 ) -> None:
     """Check Durable Object bindings under the names that their namespaces have now."""
     by_id = {n.id: n for n in after.namespaces}
-    fresh = [b for b in bindings if by_id.get(b.get("namespace_id", "")) is None]
+    fresh = [b for b in bindings if is_of_account(b) and by_id.get(b.get("namespace_id", "")) is None]
     check_bindings(after, name, account=facts, exported=exported_classes(report), bindings=fresh)
 
 
@@ -97,7 +98,8 @@ def _bound(  # noqa: PLR0913 - everything that a binding may refer to
 ) -> tuple[dict[str, Any], ...]:
     """Tie Durable Object bindings to namespace ids; refuse those, and other bindings, that lead nowhere."""
     labelled = tuple(_labelled(binding, name, after) for binding in bindings)
-    check_bindings(after, name, account=facts, exported=exported_classes(report), bindings=labelled)
+    own = filter(is_of_account, labelled)
+    check_bindings(after, name, account=facts, exported=exported_classes(report), bindings=own)
     check_services(name, labelled, running.account.scripts)
     if running.strict:
         check_resources(labelled, running.runtime.services.directory)
@@ -108,7 +110,7 @@ def _bound(  # noqa: PLR0913 - everything that a binding may refer to
 def _labelled(binding: dict[str, Any], name: str, after: Lifecycle) -> dict[str, Any]:
     """Complete a binding that names its namespace by id; an id and other labels must agree on what is meant."""
     namespace_id = binding.get("namespace_id")
-    if binding["type"] != "durable_object_namespace" or not namespace_id:
+    if not is_of_account(binding) or not namespace_id:
         return binding
     namespace = next((n for n in after.namespaces if n.id == namespace_id), None)
     if binding.get("class_name"):
@@ -121,7 +123,7 @@ def _labelled(binding: dict[str, Any], name: str, after: Lifecycle) -> dict[str,
 
 
 def _tied(binding: dict[str, Any], name: str, after: Lifecycle) -> dict[str, Any]:
-    if binding["type"] != "durable_object_namespace":
+    if not is_of_account(binding):
         return binding
     namespace = after.of(binding.get("script_name") or name)[binding["class_name"]]
     return {**binding, "namespace_id": namespace.id}
@@ -132,7 +134,7 @@ def _check_version_bindings(facts: AccountFacts, name: str, upload: ScriptUpload
     own, exported = facts.of(name), exported_classes(report)
     for binding in upload.bindings:
         class_name = binding.get("class_name")
-        if binding["type"] != "durable_object_namespace" or binding.get("script_name", name) != name:
+        if not is_of_account(binding) or binding.get("script_name", name) != name:
             continue
         entry = (upload.exports or {}).get(str(class_name))
         if class_name in own or class_name is None or class_name not in exported:

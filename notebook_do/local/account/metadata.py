@@ -14,8 +14,7 @@ from notebook_do.local.account.records import DEFERRED, SECRET_TYPES, Code, Stor
 from notebook_do.local.rules.bounds import as_object, check_tags, check_update_strategy
 from notebook_do.local.rules.exports import check_form, is_class
 from notebook_do.local.rules.refusals import refuse, refuse_each
-from notebook_do.local.runtime.bindings import unsupported
-from notebook_do.local.runtime.spec import OLDEST_DATE
+from notebook_do.local.runtime.spec import OLDEST_DATE, is_of_account
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -111,8 +110,8 @@ def check_shape(metadata: Mapping[str, Any]) -> None:
     _check_types(metadata)
     if metadata.get("assets"):  # those of an upload were taken out before, with the session that they need
         raise refuse("assets")
-    if any(as_object(item, "containers") for item in metadata.get("containers") or []):
-        raise refuse("bad_field", where="containers", why="containers are not supported here")
+    for container in metadata.get("containers") or []:  # its class runs, without `ctx.container`
+        as_object(container, "containers")
     check_date(metadata.get("compatibility_date"))
 
 
@@ -271,15 +270,9 @@ def _resolved(binding: dict[str, Any], before: Mapping[str, dict[str, Any]]) -> 
 
 def _check_binding(binding: dict[str, Any]) -> None:
     name, kind = binding["name"], binding["type"]
-    if why := unsupported(binding):
-        # Without its beginning, which names the binding: the refusal does that itself.
-        raise refuse("unsupported_binding", name=name, type=kind, why=why.partition(": ")[2] or why)
-    if kind == "durable_object_namespace":
+    if is_of_account(binding):
         if not any(isinstance(binding.get(key), str) and binding[key] for key in ("class_name", "namespace_id")):
             raise refuse("binding_form", name=name, type=kind, key="class_name")
-        # Workers for Platforms have scripts in a list of their own, which this account does not have.
-        if binding.get("dispatch_namespace"):
-            raise refuse("unsupported_binding", name=name, type=kind, why="there are no dispatch namespaces")
     elif kind in _REQUIRED:
         key, wanted = _REQUIRED[kind]
         if key not in binding or not isinstance(binding[key], wanted):

@@ -17,6 +17,7 @@ from notebook_do.local.runtime.spec import (
     ProbeReport,
     RunnableWorker,
     StaticSite,
+    is_of_account,
 )
 
 if TYPE_CHECKING:
@@ -251,7 +252,7 @@ def followed(version: Version, script: str, namespaces: Mapping[str, AccountName
 
 def _follow(binding: dict[str, Any], script: str, namespaces: Mapping[str, AccountNamespace]) -> dict[str, Any]:
     namespace = namespaces.get(binding.get("namespace_id", ""))
-    if binding["type"] != "durable_object_namespace" or namespace is None:
+    if not is_of_account(binding) or namespace is None:
         return binding
     rest = {key: value for key, value in binding.items() if key != "script_name"}
     host = {} if namespace.script == script else {"script_name": namespace.script}

@@ -15,7 +15,14 @@ from notebook_do.local.account.records import Version, followed, runnable
 from notebook_do.local.rules.exports import is_class, state_of
 from notebook_do.local.rules.refusals import Refused, refuse
 from notebook_do.local.runtime.probe import StartTimedOut
-from notebook_do.local.runtime.spec import ENTRYPOINT_KINDS, Export, ProbeReport, RunnableWorker, ScriptInvalid
+from notebook_do.local.runtime.spec import (
+    ENTRYPOINT_KINDS,
+    Export,
+    ProbeReport,
+    RunnableWorker,
+    ScriptInvalid,
+    is_of_account,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +119,8 @@ def _judged(code: Code, report: ProbeReport, tried: RunnableWorker | None) -> Ve
 
 def _assumed(facts: AccountFacts, name: str, upload: ScriptUpload) -> ProbeReport:
     """Return what the code of an upload that is in order exports: every class that the upload or the account names."""
-    bound = (str(b.get("class_name")) for b in upload.bindings if b.get("script_name", name) == name)
+    own = (b for b in upload.bindings if is_of_account(b) and b.get("script_name", name) == name)
+    bound = (str(b.get("class_name")) for b in own)
     if upload.exports is not None:
         live = ("created", "expecting-transfer")
         named = {n for n, entry in upload.exports.items() if is_class(entry) and state_of(entry) in live}

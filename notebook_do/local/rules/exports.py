@@ -152,8 +152,6 @@ def _fault(name: str, entry: Any) -> str | None:
             return f"state '{state}' requires `{key}`"
     if extra := sorted(set(entry) - required - optional - {"type", "state"}):
         return f"`{extra[0]}` is not a field of state '{state}'"
-    if "container" in entry:
-        return "containers are not supported here"
     if "storage" in required and entry["storage"] not in _STORAGE:
         return "`storage` must be 'sqlite' or 'legacy-kv'"
     return None

@@ -131,7 +131,6 @@ RULES: dict[str, Rule] = {
     "queue_handler_missing": _observed(11001, "workers.api.error.queue_handler_missing"),  # on upload: workers-sdk#2543
     "no_queue_handler": _observed(11001, "queue handler is missing"),  # on a consumer: distilled#273
     # --- bindings
-    "unsupported_binding": Rule(10021, "binding {name} of type {type} is not supported here: {why}"),
     "binding_form": _observed(10021, "binding {name} of type {type} must have a valid `{key}` specified"),
     "part_missing": Rule(10021, "binding {name} of type {type} names part '{part}', which is not in the upload."),
     "binding_name": Rule(10021, "'{name}' is not a valid binding name."),

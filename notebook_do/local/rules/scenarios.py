@@ -1,7 +1,7 @@
 """What is said of one class of the declarative `exports`, in two tables: the sentences, and what to do about it.
 
 All of them are reported by one refusal (100402), or beside an upload that was taken. Their names are Cloudflare's
-published enum, without those of containers and dispatch namespaces: uploads that ask for these are refused earlier.
+published enum, without those of containers and dispatch namespaces, which this account does not have.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from notebook_do.local.runtime.spec import RunnableWorker
+from notebook_do.local.runtime.spec import OBJECTS, RunnableWorker, is_of_account
 from notebook_do.local.services.server import PROTOCOL_HEADER, RESOURCE_HEADER, SERVICE_HEADER
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ _RESOURCES: Mapping[str, tuple[str, tuple[str, ...]]] = {
 RATE_LIMITS = "ratelimit"
 D1_CALLS = "d1_binding_jsrpc"
 """The compatibility flag under which workerd's D1 API calls whom it asks, where it sends requests without it."""
+UNSERVED = "notebook-do-internal:unserved"
+"""The module that makes what stands in for a binding that is not served, `unserved.js`."""
 _PLAIN = {byte for byte in range(0x20, 0x7F) if chr(byte) not in "\"'\\"}
 _WRITTEN = {byte: f"\\x{byte:02x}" for byte in range(0x100) if byte not in _PLAIN}
 
@@ -81,10 +83,10 @@ def entry_service(worker: RunnableWorker) -> str:
 def unsupported(binding: Binding) -> str | None:
     """Return in one line why a binding cannot be served locally; None when it can."""
     kind = str(binding.get("type"))
-    if kind in _WRITERS:
+    foreign = kind == OBJECTS and not is_of_account(binding)
+    if kind in _WRITERS and not foreign:
         return None
-    # The API's refusal is what stands behind the first colon.
-    known = _ELSEWHERE.get(kind)
+    known = _ELSEWHERE.get("dispatch_namespace" if foreign else kind)
     what = f"{known} (binding type {kind})" if known else f"binding type {kind}"
     return (
         f'binding "{binding.get("name")}": {what} is not served by the local runtime; deploy to Cloudflare to use it.'
@@ -95,13 +97,24 @@ def bindings_of(worker: RunnableWorker, peers: Peers, faults: Mapping[tuple[str,
     """Write all bindings of a Worker that shares its process with `peers`.
 
     `faults` holds, by Worker and binding name, what workerd found wrong with a binding. Such a binding, and one that
-    leads nowhere, throws when it is used: workerd does not start at all with a binding to an absent service.
+    leads nowhere, throws when it is used: workerd does not start at all with a binding to an absent service. So does
+    one that is not served.
     """
     for binding in worker.bindings:
         name = str(binding["name"])
-        fault = faults.get((worker.name, name)) or unsupported(binding)
-        value = {"service": missing(fault)} if fault else _WRITERS[binding["type"]](binding, worker, peers)
+        if fault := faults.get((worker.name, name)):
+            value = {"service": missing(fault)}
+        elif said := unsupported(binding):
+            value = unserved(said)
+        else:
+            value = _WRITERS[binding["type"]](binding, worker, peers)
         yield struct(name=string(name), **value)
+
+
+def unserved(message: str) -> dict[str, str]:
+    """Write a binding that throws `message` whenever it is used, though nothing but the Worker itself is there."""
+    inner = struct(name=string("message"), text=string(message))
+    return {"wrapped": struct(moduleName=string(UNSERVED), innerBindings=f"[{inner}]")}
 
 
 def missing(message: str) -> str:
@@ -118,7 +131,7 @@ def targets(worker: RunnableWorker) -> Iterator[str]:
     for binding in worker.bindings:  # all other types lead out of the process anyway
         if binding.get("type") == "service":
             yield str(binding["service"])
-        elif binding.get("type") == "durable_object_namespace" and binding.get("script_name"):
+        elif is_of_account(binding) and binding.get("script_name"):
             yield str(binding["script_name"])
 
 
@@ -281,7 +294,7 @@ _WRITERS: Mapping[str, Writer] = {
     "version_metadata": _version_metadata,
     "worker_loader": _worker_loader,
     "service": _service,
-    "durable_object_namespace": _durable_object_namespace,
+    OBJECTS: _durable_object_namespace,
     "assets": _assets,
     "kv_namespace": _resource("kvNamespace"),
     "r2_bucket": _resource("r2Bucket"),

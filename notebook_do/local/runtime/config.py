@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from notebook_do.local.runtime.bindings import (
     RATE_LIMITS,
     SYSTEM,
+    UNSERVED,
     WRAPPED,
     asset_service,
     bindings_of,
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 SYSTEM_SCRIPT = Path(__file__).with_name("system.js")
-EMAIL_SCRIPT = Path(__file__).with_name("email.js")
-WRAPPED_SCRIPT = Path(__file__).with_name("wrapped.js")
+_EXTENSIONS = {"cloudflare-internal:email": "email.js", WRAPPED: "wrapped.js", UNSERVED: "unserved.js"}
+"""The modules that are there beside workerd's own, by name."""
 _INTERNAL_DATE = "2026-10-01"  # fixed: what our own scripts do must not change with a Worker's date
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 _LONGEST_NAME = 255
@@ -126,8 +127,10 @@ def examined_text(layout: Layout, wrapper: str, socket: Path) -> str:
 
 def document(services: Sequence[str], listening: Sequence[str]) -> str:
     """Put services and sockets, written already, into one configuration."""
-    own = {"cloudflare-internal:email": EMAIL_SCRIPT, WRAPPED: WRAPPED_SCRIPT}
-    modules = [struct(name=string(name), internal="true", esModule=embed(path)) for name, path in own.items()]
+    modules = (
+        struct(name=string(name), internal="true", esModule=embed(SYSTEM_SCRIPT.with_name(file)))
+        for name, file in _EXTENSIONS.items()
+    )
     extensions = listed([struct(modules=listed(modules))])
     body = struct(services=listed(services), sockets=listed(listening), extensions=extensions)
     return f'using Workerd = import "/workerd/workerd.capnp";\nconst config :Workerd.Config = {body};\n'

@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
 OLDEST_DATE = "2021-11-02"
 """The compatibility date of a script that names none, at Cloudflare as here."""
+OBJECTS = "durable_object_namespace"
+
+
+def is_of_account(binding: Mapping[str, Any]) -> bool:
+    """Say whether a binding is to a Durable Object namespace of this account.
+
+    Workers for Platforms have scripts in a list of their own, a dispatch namespace, which this account does not have.
+    """
+    return binding.get("type") == OBJECTS and not binding.get("dispatch_namespace")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
