@@ -268,7 +268,7 @@ async def raw(stage: Any, text: str) -> int:
 
 
 def test_a_mirror_shows_no_header_that_was_not_sent(play: Callable[..., None]) -> None:
-    """The gateway adds one header of its own, the client's address."""
+    """The gateway adds the headers that Cloudflare adds: the client's address and country, and the ray."""
 
     async def story(stage: Any) -> None:
         stage.put("page", MIRROR)
@@ -279,7 +279,8 @@ def test_a_mirror_shows_no_header_that_was_not_sent(play: Callable[..., None]) -
             next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")).split()[1]
         )
         seen = json.loads(await reader.readexactly(length))
-        assert {name for name, _ in seen["headers"]} == {"host", "cf-connecting-ip"}
+        edge = {"cf-connecting-ip", "cf-ipcountry", "cf-ray"}
+        assert {name for name, _ in seen["headers"]} == {"host", *edge}
         writer.close()
 
     play(story)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from notebook_do.local.runtime.edge import OURS, edge_headers
 from notebook_do.local.runtime.http1 import FRAMING, of_connection
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ HOP_BY_HOP = FRAMING | {
     *(b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te"),
     *(b"trailer", b"upgrade", b"expect", b"http2-settings"),
 }
-OURS = frozenset((b"cf-connecting-ip",))  # a Worker trusts it, so a client's own must not pass
 _KEPT = frozenset((b"host",))  # even where `connection` lists it: without one there is no request
 AUTHORITY = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?")
 _NO_HEADER = bytes.maketrans(b"\x0b\x0c\x00", b"   ")
@@ -81,7 +81,7 @@ def request_headers(scope: Scope) -> Headers:
     dropped = (HOP_BY_HOP | of_connection(scope["headers"]) | OURS) - _KEPT
     kept = [(name, value) for name, value in scope["headers"] if name not in dropped]
     client = scope.get("client")
-    return [*kept, (b"cf-connecting-ip", client[0].encode())] if client else kept
+    return [*kept, *edge_headers(client[0])] if client else kept
 
 
 def answer_headers(answered: Headers) -> Headers:

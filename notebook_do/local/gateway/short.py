@@ -15,12 +15,12 @@ from urllib.parse import unquote
 from notebook_do.local.gateway.requests import (
     AUTHORITY,
     HOP_BY_HOP,
-    OURS,
     NotForWorkers,
     answer_headers,
     nowhere,
     script_of,
 )
+from notebook_do.local.runtime.edge import OURS, edge_headers
 from notebook_do.local.runtime.http1 import WHOLE_REQUEST, headers_in
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class ShortWay:
             return None
         self._runtime.names.collect(path, query)
         begun = Begun(script, lease, exchange, data)
-        headers = [*request.headers, (b"cf-connecting-ip", client[0].encode())]
+        headers = [*request.headers, *edge_headers(client[0])]
         exchange.ask(request.method, request.target, headers, request.body, lambda answer: arrived(begun, answer))
         return begun
 

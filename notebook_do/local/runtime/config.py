@@ -33,6 +33,7 @@ from notebook_do.local.runtime.bindings import (
     struct,
     worker_service,
 )
+from notebook_do.local.runtime.edge import CF_HEADER
 from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, RunnableWorker, ScriptInvalid, StaticSite
 
 if TYPE_CHECKING:
@@ -139,7 +140,8 @@ def document(services: Sequence[str], listening: Sequence[str]) -> str:
 def listener(name: str, path: Path, *, to: str | None = None) -> str:
     """Write a unix socket that leads to the service of the same name, or to another."""
     leads = string(to or name)
-    return struct(name=string(name), address=string(f"unix:{path}"), http="()", service=leads)
+    http = struct(cfBlobHeader=string(CF_HEADER))
+    return struct(name=string(name), address=string(f"unix:{path}"), http=http, service=leads)
 
 
 def service(name: str, **kind: str) -> str:
