@@ -103,7 +103,7 @@ async def _other_account(request: Request) -> Response:
     own = request.app.state.cloud.account.id
     # What has not the form of an id is a wrong path (7003) and nobody's account.
     if given != own and _ACCOUNT_ID.match(given):
-        raise refuse("wrong_account")
+        raise refuse("wrong_account", given=given, own=own)
     path = request.url.path
     if any(
         isinstance(r, Route) and r.endpoint is not _other_account and r.path_regex.match(path)

@@ -55,7 +55,14 @@ RULES: dict[str, Rule] = {
     "bad_token_form": _observed(6003, "Invalid request headers"),
     "wrong_token": _observed(10000, "Authentication error", status=401),
     "invalid_token": _observed(1000, "Invalid API Token", status=401),  # on tokens/verify; elsewhere it is 10000
-    "wrong_account": Rule(9109, "Unauthorized to access requested resource", status=403),
+    # To wrangler `account_id` of its configuration is stronger than the variable, so that has to go first.
+    "wrong_account": Rule(
+        9109,
+        "Unauthorized to access requested resource: account {given} is not this local Cloudflare's. Take `account_id` "
+        "out of the configuration, or set it to {own}, and set CLOUDFLARE_ACCOUNT_ID={own}, as `notebook-do local "
+        "status` prints it.",
+        status=403,
+    ),
     "wrong_host": Rule(10023, "This server answers only to its own loopback address.", status=421),
     "cross_site": Rule(10023, "Requests from web pages are refused.", status=403),
     "unknown": _observed(10013, "An unknown error has occurred.", status=500),
