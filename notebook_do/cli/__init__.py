@@ -98,6 +98,7 @@ def _parser(asked: str) -> argparse.ArgumentParser:
     local.add_argument("--api-port", type=int, default=0, metavar="PORT")
     local.add_argument("--workers-port", type=int, default=0, metavar="PORT")
     local.add_argument("--strict", action="store_true", help="refuse resources that nobody made, as Cloudflare")
+    local.add_argument("--crons", action="store_true", help="run the cron triggers of all Workers by the clock")
     local.set_defaults(command=_local)
     return parser
 

@@ -19,7 +19,8 @@ def local(arguments: argparse.Namespace) -> int:
     match arguments.action:
         case "start":
             ports = {"api_port": arguments.api_port, "workers_port": arguments.workers_port}
-            target = launch.start(arguments.data, **ports, strict=arguments.strict, progress=_progress)
+            switches = {"strict": arguments.strict, "crons": arguments.crons}
+            target = launch.start(arguments.data, **ports, **switches, progress=_progress)
             _announce(target, as_json=arguments.json)
         case "status":
             found = launch.status(arguments.data)
@@ -37,6 +38,7 @@ def local(arguments: argparse.Namespace) -> int:
                 api_port=arguments.api_port,
                 workers_port=arguments.workers_port,
                 strict=arguments.strict,
+                crons=arguments.crons,
                 announce=lambda target: _announce(target, as_json=arguments.json),
             )
     return 0
@@ -53,6 +55,8 @@ def _announce(target: LocalTarget, *, as_json: bool) -> None:
     print(f"  Workers  http://<script name>.localhost:{facts['url'].rsplit(':', 1)[1].rstrip('/')}/")
     if facts["strict"]:
         print("  Strict   KV, R2, D1 and queues must have been made before they are bound, as on Cloudflare")
+    if facts["crons"]:
+        print("  Crons    the cron triggers of all Workers run by the clock, in UTC")
     print("\nFor wrangler, Alchemy, the SDK or curl:")
     for name, value in facts["env"].items():
         print(f"  export {name}={value}")

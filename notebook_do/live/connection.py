@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.cloudflare.answer import objects_in
-from notebook_do.errors import DurableError, TargetError
+from notebook_do.errors import CommandError, DurableError, TargetError
 from notebook_do.model.steps import MakeQueue
 
 if TYPE_CHECKING:
@@ -87,12 +87,17 @@ class Connection:
             raise TargetError(f"Worker {script_name} did not answer at {url}: {type(error).__name__}.") from None
 
 
-def connect_local(progress: Callable[[int, int], None] | None = None) -> tuple[Connection, LocalTarget]:
-    """Find or start the local Cloudflare. The second value keeps it alive until `release()` or this process ends."""
+def connect_local(
+    progress: Callable[[int, int], None] | None = None, crons: str | None = None
+) -> tuple[Connection, LocalTarget]:
+    """Find or start the local Cloudflare. The second value keeps it alive until `release()` or this process ends.
+
+    As long as it does, a clock runs the cron triggers of the Workers with a tag that begins with `crons`.
+    """
     from notebook_do.credentials.token import Token
     from notebook_do.local.process.launch import ensure
 
-    local = ensure(progress=progress)
+    local = ensure(progress=progress, crons=crons)
     token = Token(local.token(), source=f"token file {local.token_file}")
     connection = Connection(
         target="local",
@@ -132,6 +137,8 @@ class Connecting:
     def __init__(self, target: Target, account: str | None) -> None:
         self.target, self.account = target, account
         self.progress: Callable[[int, int], None] | None = None
+        self.crons: str | None = None
+        """What the tags of the Workers begin with whose cron triggers are on the local clock; None: no clock."""
         self._local: LocalTarget | None = None
         self._cloudflare: Connection | None = None
         self._token: Token | None = None
@@ -139,7 +146,7 @@ class Connecting:
     async def connect(self) -> Connection:
         """Reach the target; the local one is looked up each time, so that a stopped server starts again."""
         if self.target == "local":
-            connection, self._local = await asyncio.to_thread(connect_local, self.progress)
+            connection, self._local = await asyncio.to_thread(connect_local, self.progress, self.crons)
             return connection
         if self._cloudflare is None:
             try:
@@ -153,6 +160,22 @@ class Connecting:
         """Find the API token of a session on Cloudflare: a kernel can ask for it only on the thread of its cells."""
         if self.target == "cloudflare":
             self._find_token()
+
+    def set_clock(self, crons: str | None) -> None:
+        """Have the local target run cron triggers by the clock, see `connect_local`, from its next use on.
+
+        Raises CommandError on Cloudflare, where they always run.
+        """
+        if crons is not None and self.target != "local":
+            raise CommandError(
+                "session: --crons is for the local target; on Cloudflare cron triggers run by themselves."
+            )
+        self.crons = crons
+
+    def hold(self) -> None:
+        """Use the local target again, if it was used: another session of this process has let go of it."""
+        if self._local is not None:
+            _, self._local = connect_local(self.progress, self.crons)
 
     def release(self) -> None:
         """Let go of the local target; it ends when its last user is gone."""

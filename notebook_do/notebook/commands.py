@@ -16,7 +16,7 @@ from notebook_do.notebook import deploying, exploring, verbs
 from notebook_do.notebook.shells import watching
 from notebook_do.notebook.views.blocks import Code, Header, Item, Items, Line, Tone
 from notebook_do.notebook.views.documents import Declared, View, hints
-from notebook_do.sessions.opening import current, prepared, use
+from notebook_do.sessions.opening import current, prepared, set_clock, use
 from notebook_do.sources.checking import check_source
 
 if TYPE_CHECKING:
@@ -58,11 +58,12 @@ def session(call: Call) -> Shown:
     opened = prepared(o.name, given)
     opened.connecting.progress = Download(call.ip)
     try:
+        set_clock(opened, on=o.crons)
         status = opened.status()
     except BaseException:  # an interrupted prompt for the token as well
         opened.close()
         raise
-    use(opened)
+    use(opened, crons=o.crons)
     return status
 
 

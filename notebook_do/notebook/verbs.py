@@ -85,6 +85,7 @@ VERBS = (
                 choices=_ONE_OF["lock"],
                 help="exclusive (default), or cas-only: deploy even where file locks exclude nobody",
             ),
+            Option(name="--crons", help="local: run the cron triggers of its Workers by the clock, in UTC"),
         ),
         example="%durable session chat --stage dev --target local",
     ),
@@ -272,7 +273,7 @@ VERBS = (
 )
 
 BY_NAME = {verb.name: verb for verb in VERBS}
-OF_SESSION = tuple(option for option in BY_NAME["session"].own if option.name.startswith("--"))
+OF_SESSION = tuple(option for option in BY_NAME["session"].own if option.name.startswith("--") and option.value)
 """The options that say which session is meant."""
 ON_COMMAND_LINE = tuple(v for v in VERBS if v.name not in {"session", "namespace", "worker", "rm", "form", "require"})
 """The verbs that `notebook-do` has too: those that act on declarations or show something."""

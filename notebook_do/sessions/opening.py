@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from notebook_do.bridge import bridge
 from notebook_do.cloudflare import refusing
 from notebook_do.errors import CommandError, spelled
+from notebook_do.plan.namespaces.marks import mark_of
 from notebook_do.sessions.session import Session
 from notebook_do.settings import settled
 from notebook_do.state.file import StateFile
@@ -36,16 +37,19 @@ def open_session(  # noqa: PLR0913 - what a session is, each optional but its na
     account: str | None = None,
     state: str | Path | None = None,
     lock: Locking | None = None,
+    crons: bool = False,
 ) -> Session:
     """Open a session and make it the current one; declarations register with it from now on.
 
     The state file is `.notebook_do/<name>/<stage>/state.json` beside the notebook, or `state`. It is written by the
     first deploy. Opening the session that is open already gives it back, declarations included. Nothing is sent.
     `lock="cas-only"` deploys even where file locks exclude nobody; then only what is live tells two deploys apart.
+    With `crons` a clock runs the cron triggers of the session's Workers on the local target as long as it is open.
     What is not given is as `%config Durable`, `NOTEBOOK_DO_*` or pyproject.toml say, else stage dev on target local.
     """
     where = str(state) if state else None
-    return use(prepared(name, {"stage": stage, "target": target, "account": account, "lock": lock, "state": where}))
+    given = {"stage": stage, "target": target, "account": account, "lock": lock, "state": where}
+    return use(prepared(name, given), crons=crons)
 
 
 def prepared(name: str, given: dict[str, Any]) -> Session:
@@ -68,13 +72,22 @@ def prepared(name: str, given: dict[str, Any]) -> Session:
     return Session(name, stage=stage, target=target, account=account, state=StateFile(path, locking=lock))
 
 
-def use(session: Session) -> Session:
-    """Make a session the current one, and let go of the one before."""
+def use(session: Session, *, crons: bool = False) -> Session:
+    """Make a session the current one, and let go of the one before; `crons` as for `set_clock`."""
+    set_clock(session, on=crons)
     global _current  # noqa: PLW0603 - "the current session" is the one piece of ambient state a notebook needs
     if _current is not None and _current is not session:
         _current.close()
+        session.connecting.hold()
     _current = session
     return session
+
+
+def set_clock(session: Session, *, on: bool) -> None:
+    """Have the cron triggers of a session's Workers run by the clock or not; raises CommandError on Cloudflare."""
+    # A command that only reads the cells of a notebook is over before any minute is.
+    wanted = on and in_force() is None
+    session.connecting.set_clock(mark_of(session.name, session.stage) if wanted else None)
 
 
 def current() -> Session:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from notebook_do.local.rules.bounds import check_services, check_tails, check_update_strategy, is_cron
+from notebook_do.local.rules.bounds import check_services, check_tails, check_update_strategy
+from notebook_do.local.rules.crons import is_cron
 from notebook_do.local.rules.namespaces import exported_classes
 from notebook_do.local.rules.refusals import Refused
 from notebook_do.local.rules.scenarios import detail_of

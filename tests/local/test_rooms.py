@@ -9,7 +9,7 @@ import pytest
 
 LOCAL = Path(__file__).parents[2] / "notebook_do" / "local"
 MAY_IMPORT: dict[str, set[str]] = {
-    "process": {"api", "gateway", "account", "runtime"},
+    "process": {"api", "gateway", "account", "rules", "runtime"},
     "api": {"account", "rules", "runtime", "objects", "services"},
     "gateway": {"runtime"},
     "account": {"rules", "runtime", "services"},

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import notebook_do as nd
-from notebook_do.local.rules.bounds import is_cron
+from notebook_do.local.rules.crons import is_cron
 from notebook_do.model.triggers import cron_problem
 
 TAKEN = [

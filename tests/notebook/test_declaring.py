@@ -185,7 +185,8 @@ def test_any_iterable_and_mapping_will_do(session: nd.Session) -> None:
 def test_session_is_a_function_with_names(session: nd.Session) -> None:
     """`inspect.signature` shows its keywords; one that it does not have is told with the nearest."""
     assert inspect.isfunction(nd.session)
-    assert list(inspect.signature(nd.session).parameters) == ["name", "stage", "target", "account", "state", "lock"]
+    named = ["name", "stage", "target", "account", "state", "lock", "crons"]
+    assert list(inspect.signature(nd.session).parameters) == named
     with pytest.raises(nd.CommandError, match=r"^nd\.session: unknown keyword stag; did you mean stage\?$"):
         nd.session("app", stag="dev")  # type: ignore[call-arg]
     with pytest.raises(nd.CommandError, match=r"^nd\.session: missing a required argument: 'name'\.$"):

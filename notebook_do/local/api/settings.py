@@ -34,7 +34,8 @@ from notebook_do.local.api.envelope import (
 from notebook_do.local.api.scripts import serving, shared_settings
 from notebook_do.local.api.uploading import carried
 from notebook_do.local.api.versions import shown_bindings, with_reconciliation
-from notebook_do.local.rules.bounds import as_object, check_tails, is_cron
+from notebook_do.local.rules.bounds import as_object, check_tails
+from notebook_do.local.rules.crons import is_cron
 from notebook_do.local.rules.exports import live_entries
 from notebook_do.local.rules.refusals import refuse
 from notebook_do.local.runtime.spec import ScriptInvalid

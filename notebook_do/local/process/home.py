@@ -33,6 +33,7 @@ except ImportError:  # Windows
 _TOKEN = re.compile(r"[0-9a-f]{64}\n?")
 _MOST = 4096
 _KEEP = "keep"
+_CRONS = ".crons"
 _PARTIAL = re.compile(r"(?:token|server\.json)\.[0-9a-f]{16}")
 
 
@@ -88,6 +89,8 @@ class LocalTarget:
     workers_port: int
     strict: bool = False
     """Whether KV, R2, D1 and queues must have been made before they are bound, as on Cloudflare."""
+    crons: bool = False
+    """Whether the cron triggers of all Workers are run by a clock."""
 
     def token(self) -> str:
         """Read the API token; raises TargetError when its file is not safely ours."""
@@ -108,6 +111,7 @@ class LocalTarget:
             "data": str(self.data),
             "pid": self.pid,
             "strict": self.strict,
+            "crons": self.crons,
             "env": {
                 "CLOUDFLARE_API_BASE_URL": self.api,
                 "CLOUDFLARE_BASE_URL": self.api,
@@ -118,11 +122,15 @@ class LocalTarget:
 
 
 class UserLock:
-    """What makes this process a user: a file that it holds a lock on until it leaves or dies."""
+    """What makes this process a user: a file that it holds a lock on until it leaves or dies.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    `crons` is what the tags of the Workers begin with whose cron triggers it wants run by a clock; empty: all Workers.
+    """
+
+    def __init__(self, path: Path, crons: str | None = None) -> None:
+        self._path, self.crons = path, crons
         self._file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        os.write(self._file, (crons or "").encode())
         # A record lock: unlike flock it is not inherited by a forked child that outlives this process.
         fcntl.lockf(self._file, fcntl.LOCK_EX)
 
@@ -199,6 +207,15 @@ class Home:
         """Count the users there are now; `keep` counts as one."""
         return sum(path.name == _KEEP or _is_held(path) for path in self._users.iterdir())
 
+    def clocked(self) -> list[str]:
+        """List what the users want run by a clock: the beginnings of tags, an empty one for all Workers."""
+        wanted = []
+        for path in self._users.glob(f"*{_CRONS}"):
+            with contextlib.suppress(FileNotFoundError):  # its user may leave at any moment
+                if _is_held(path):
+                    wanted.append(path.read_text())
+        return wanted
+
     def close_if_unused(self) -> bool:
         """Stop being findable if there are no users; False when somebody came meanwhile."""
         with self.launch_lock():  # whoever joins sits down under this lock, so nobody is overlooked
@@ -243,7 +260,22 @@ class Home:
     def join(self) -> None:
         """Register this process as a user, once."""
         if not _user_locks.get(self.data):
-            _user_locks[self.data] = [UserLock(self._users / f"{os.getpid()}-{secrets.token_hex(8)}")]
+            _user_locks[self.data] = [UserLock(self._own_place())]
+
+    def wind(self, crons: str | None) -> None:
+        """Have the cron triggers that `crons` means run by a clock as long as this process is a user, or none."""
+        held = _user_locks.setdefault(self.data, [])
+        wound = [lock for lock in held if lock.crons is not None]
+        if [lock.crons for lock in wound] == ([] if crons is None else [crons]):
+            return
+        for lock in wound:
+            lock.release()
+            held.remove(lock)
+        if crons is not None:
+            held.append(UserLock(self._own_place(_CRONS), crons))
+
+    def _own_place(self, ending: str = "") -> Path:
+        return self._users / f"{os.getpid()}-{secrets.token_hex(8)}{ending}"
 
     def keep(self, *, on: bool) -> None:
         """Let the server run without users, or no longer."""

@@ -52,37 +52,48 @@ def default_data() -> Path:
     return Path(platformdirs.user_data_dir("notebook_do", appauthor=False)) / "local"
 
 
-def ensure(data: Path | None = None, *, progress: Progress | None = None, linger: float = LINGER) -> LocalTarget:
+def ensure(
+    data: Path | None = None,
+    *,
+    progress: Progress | None = None,
+    linger: float = LINGER,
+    crons: str | None = None,
+) -> LocalTarget:
     """Find the running server of a data directory or start it; this process is its user from now on.
 
-    `progress` is called while workerd is downloaded, once for a machine.
+    `progress` is called while workerd is downloaded, once for a machine. As long as this process is a user, a clock
+    runs the cron triggers of the Workers that have a tag which begins with `crons`; None: of none.
     """
     home = Home(data or default_data())
     with home.launch_lock():
         target = _join(home) or _launch(home, progress, ["--linger", str(linger)])
         home.join()  # still under the lock: a server that is about to end would not see this user otherwise
+        home.wind(crons)
     return target
 
 
-def start(
+def start(  # noqa: PLR0913 - the facts of one server
     data: Path | None = None,
     *,
     api_port: int = 0,
     workers_port: int = 0,
     strict: bool = False,
+    crons: bool = False,
     progress: Progress | None = None,
 ) -> LocalTarget:
     """Find or start the server and let it run until `stop`, whether it has users or not.
 
-    A `strict` one refuses bindings to KV, R2, D1 and queues that nobody made, as Cloudflare does.
+    A `strict` one refuses bindings to KV, R2, D1 and queues that nobody made, as Cloudflare does; with `crons` a clock
+    runs the cron triggers of all Workers.
     """
     home = Home(data or default_data())
     with home.launch_lock():
         target = _join(home)
         if target is None:
             ports = ["--api-port", str(api_port), "--workers-port", str(workers_port)]
-            target = _launch(home, progress, [*ports, *["--strict"] * strict, "--linger", str(LINGER)])
-        _check_asked(target, api_port, workers_port, strict=strict)
+            switches = [*["--strict"] * strict, *["--crons"] * crons]
+            target = _launch(home, progress, [*ports, *switches, "--linger", str(LINGER)])
+        _check_asked(target, api_port, workers_port, strict=strict, crons=crons)
         home.keep(on=True)
     return target
 
@@ -111,13 +122,14 @@ def stop(data: Path | None = None) -> bool:
     return True
 
 
-def run_foreground(
+def run_foreground(  # noqa: PLR0913 - the facts of one server
     data: Path | None = None,
     api_port: int = 0,
     workers_port: int = 0,
     announce: Callable[[LocalTarget], None] | None = None,
     *,
     strict: bool = False,
+    crons: bool = False,
 ) -> None:
     """Serve in this process until Ctrl-C; if a server runs already, be its user until then instead."""
     home = Home(data or default_data())
@@ -131,9 +143,10 @@ def run_foreground(
         from notebook_do.local.process.server import serve
 
         os.umask(0o077)
-        asyncio.run(serve(home.data, api_port=api_port, workers_port=workers_port, strict=strict, announce=announce))
+        ports = {"api_port": api_port, "workers_port": workers_port}
+        asyncio.run(serve(home.data, **ports, strict=strict, crons=crons, announce=announce))
         return
-    _check_asked(target, api_port, workers_port, strict=strict)
+    _check_asked(target, api_port, workers_port, strict=strict, crons=crons)
     if announce:
         announce(target)
     with contextlib.suppress(KeyboardInterrupt):
@@ -142,12 +155,13 @@ def run_foreground(
     target.release()
 
 
-def _check_asked(target: LocalTarget, api_port: int, workers_port: int, *, strict: bool) -> None:
-    """Refuse ports or strictness that the running server does not have; a strict one serves whoever comes."""
-    if strict and not target.strict:
+def _check_asked(target: LocalTarget, api_port: int, workers_port: int, *, strict: bool, crons: bool) -> None:
+    """Refuse ports, strictness or a clock that the running server does not have; one that has more serves whoever."""
+    lacking = "is not strict" if strict and not target.strict else ""
+    lacking = lacking or ("has no clock for cron triggers" if crons and not target.crons else "")
+    if lacking:
         raise TargetError(
-            f"a local Cloudflare already runs on {target.data} and is not strict: stop it first "
-            "(notebook-do local stop)"
+            f"a local Cloudflare already runs on {target.data} and {lacking}: stop it first (notebook-do local stop)"
         )
     running = {"api": int(target.api.split(":")[2].split("/")[0]), "workers": target.workers_port}
     for what, wanted in (("api", api_port), ("workers", workers_port)):

@@ -13,6 +13,7 @@ import logging
 import logging.handlers
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from notebook_do.local.api.app import ROOT, app_of
 from notebook_do.local.api.assets import AssetUploads
 from notebook_do.local.api.envelope import Cloud
 from notebook_do.local.api.tails import Tails
+from notebook_do.local.process.clock import Clock
 from notebook_do.local.process.home import Home, LocalTarget
 from notebook_do.local.process.listening import PATIENCE, Connection, LenientFrames, Server, bind, readable, server_of
 from notebook_do.local.process.workers_port import workers_server
@@ -51,6 +53,7 @@ def main() -> int:
     parser.add_argument("--api-port", type=int, default=0)
     parser.add_argument("--workers-port", type=int, default=0)
     parser.add_argument("--strict", action="store_true")
+    parser.add_argument("--crons", action="store_true")
     parser.add_argument("--patience", type=float, default=PATIENCE)
     parser.add_argument("--linger", type=float, default=None)
     parser.add_argument("--ready-fd", type=int, default=None)
@@ -70,6 +73,7 @@ def main() -> int:
         api_port=options.api_port,
         workers_port=options.workers_port,
         strict=options.strict,
+        crons=options.crons,
         linger=options.linger,
         patience=options.patience,
         announce=lambda target: report({"pid": target.pid}),
@@ -88,13 +92,15 @@ async def serve(  # noqa: PLR0913 - the facts of one server
     api_port: int = 0,
     workers_port: int = 0,
     strict: bool = False,
+    crons: bool = False,
     linger: float | None = None,
     patience: float = PATIENCE,
     announce: Callable[[LocalTarget], None] | None = None,
 ) -> None:
     """Serve a data directory until a signal, or for `linger` seconds after its last user left.
 
-    `announce` is called once, when both ports answer.
+    With `crons` the cron triggers of all Workers are on a clock, without it those that a user wants there. `announce`
+    is called once, when both ports answer.
     """
     home = Home(data)
     with home.server_lock():
@@ -102,7 +108,9 @@ async def serve(  # noqa: PLR0913 - the facts of one server
         home.tidy()
         stop = _stop_event()
         async with _running(home, api_port, workers_port, patience, strict=strict) as (cloud, servers):
-            target = _target(home, cloud)
+            target = replace(_target(home, cloud), crons=crons)
+            clock = Clock(cloud.runtime, lambda: _on_clock(cloud.account, [""] if crons else home.clocked()))
+            ticking = asyncio.create_task(clock.run())
             home.write_target(target)
             if announce:
                 announce(target)
@@ -111,6 +119,8 @@ async def serve(  # noqa: PLR0913 - the facts of one server
             finally:
                 # First of all: whoever looks from now on waits for the lock instead of calling a dying server.
                 home.forget_target()
+                ticking.cancel()
+                await asyncio.wait([ticking])
                 for server, _ in servers:
                     server.should_exit = True
                 await asyncio.gather(*(task for _, task in servers), return_exceptions=True)
@@ -171,6 +181,16 @@ async def _running(
         while not all(server.started for server, _ in servers):  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.001)
         yield cloud, servers
+
+
+def _on_clock(account: Account, tags: list[str]) -> list[tuple[str, str]]:
+    """List (script, cron trigger) of the Workers that have a tag which begins with one of `tags`, an empty one: all."""
+    found = [
+        name
+        for name, script in account.scripts.items()
+        if "" in tags or any(tag.startswith(tuple(tags)) for tag in script.settings.get("tags", ()))
+    ]
+    return [(name, cron) for name in found for cron, _ in account.schedules(name)]
 
 
 def _target(home: Home, cloud: Cloud) -> LocalTarget:

@@ -114,7 +114,7 @@ def bindings_of(worker: RunnableWorker, peers: Peers, faults: Mapping[tuple[str,
 def unserved(message: str) -> dict[str, str]:
     """Write a binding that throws `message` whenever it is used, though nothing but the Worker itself is there."""
     inner = struct(name=string("message"), text=string(message))
-    return {"wrapped": struct(moduleName=string(UNSERVED), innerBindings=f"[{inner}]")}
+    return {"wrapped": _wrapped(UNSERVED, None, inner)}
 
 
 def missing(message: str) -> str:

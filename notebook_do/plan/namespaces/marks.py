@@ -81,6 +81,11 @@ def read_mark(tags: Iterable[str]) -> Mark | None:
     return Mark(session=owner[0], stage=owner[1], entries=known) if owner else None
 
 
+def mark_of(session: str, stage: str) -> str:
+    """Return how every mark of a session and stage begins, which each script that they made has among its tags."""
+    return f"{_PREFIX}{quote(session, safe='')}:{quote(stage, safe='')}:"
+
+
 def _pairs(body: str) -> list[tuple[str, Entry]]:
     pairs = []
     for part in body.split(";"):
@@ -129,7 +134,7 @@ def write_mark(session: str, stage: str, entries: Mapping[str, Entry]) -> tuple[
 
     So putting them in never takes one more tag, which Cloudflare could refuse as the eleventh.
     """
-    head = f"{_PREFIX}{quote(session, safe='')}:{quote(stage, safe='')}:"
+    head = mark_of(session, stage)
     # Percent-encoded text is ASCII: its characters are the bytes that Cloudflare counts.
     tags, body, room = [], "", MAX_TAG_BYTES - len(head)
     for id_, entry in sorted(entries.items()):
