@@ -33,6 +33,7 @@ export default {
 
 LISTS = (
     ("/workers/scripts", "/workers/scripts/{id}?force=true"),
+    ("/workflows", "/workflows/{name}"),
     ("/queues", "/queues/{queue_id}"),
     ("/storage/kv/namespaces", "/storage/kv/namespaces/{id}"),
     ("/d1/database", "/d1/database/{uuid}"),

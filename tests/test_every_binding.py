@@ -420,7 +420,7 @@ def test_objects_of_this_worker_and_of_another() -> None:
 
 
 SERVED_HERE = {
-    *("assets", "d1", "kv_namespace", "queue", "r2_bucket"),
+    *("assets", "d1", "kv_namespace", "queue", "r2_bucket", "workflow"),
     "plain_text",
     "json",
     "service",

@@ -170,7 +170,6 @@ _ROWS = (
         "workflow", "workflow", "Workflow", "Workflow", toml="workflow", required=_texts("workflow_name"),
         optional=_texts("class_name", "script_name"), filled=("class_name", "script_name"),
         wrangler=_list("workflows", "class_name", "script_name", workflow_name="name", required=("class_name",)),
-        not_local="a workflow",
     ),
     BindingType(
         "pipelines", "pipeline", "Pipeline", 'import("cloudflare:pipelines").Pipeline', toml="pipeline",

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from notebook_do.local.runtime.config import is_plain, make_sites
+from notebook_do.local.runtime.sites import is_plain, make_sites
 from notebook_do.local.runtime.spec import RunnableWorker, ScriptInvalid, StaticSite
 
 if TYPE_CHECKING:

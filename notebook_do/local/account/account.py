@@ -13,20 +13,22 @@ import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from notebook_do.local.account.blobs import Blobs
 from notebook_do.local.account.records import (
     Deployment,
     Script,
     Version,
+    bound_names,
+    bound_namespaces,
     content_digests,
     followed,
     open_database,
     runnable,
 )
+from notebook_do.local.account.workflows import Workflow, Workflows
 from notebook_do.local.rules.namespaces import AccountFacts, AccountNamespace, ScriptFacts, Switches
-from notebook_do.local.runtime.spec import is_of_account
 from notebook_do.local.services.server import transaction
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class AccountChange:
     namespaces: tuple[AccountNamespace, ...] | None = None
     deleted: tuple[str, ...] = ()
     others: tuple[Script, ...] = ()
+    workflows: tuple[Workflow, ...] = ()
 
 
 class Account:
@@ -80,6 +83,7 @@ class Account:
         self.namespaces: dict[str, AccountNamespace] = {}
         self._hosted: dict[str, list[AccountNamespace]] = {}
         self._runnable: dict[str, RunnableWorker] = {}
+        self.workflows = Workflows(self._db)
         self._reload_namespaces()
         self.blobs.sweep(self._digests(), incoming=True)  # what a killed server received or kept for no record
 
@@ -148,8 +152,8 @@ class Account:
                 migration_tag=script.migration_tag,
                 declarative=script.declarative,
                 exports=(version and version.exports) or {},
-                bound=frozenset(_bound_namespaces(version)) if version else frozenset(),
-                names=frozenset(_bound_names(version, name)) if version else frozenset(),
+                bound=frozenset(bound_namespaces(version)) if version else frozenset(),
+                names=frozenset(bound_names(version, name)) if version else frozenset(),
             )
         switches = Switches(free_plan=self.setting("free_plan") == "yes", kv_closed=self.setting("kv_closed") == "yes")
         return AccountFacts(scripts=scripts, namespaces=tuple(self.namespaces.values()), switches=switches)
@@ -160,9 +164,11 @@ class Account:
 
     def runnable(self) -> list[RunnableWorker]:
         """Return everything that is deployed, ready to run; only what changed since the last call is made anew."""
+        for name in self.workflows.touched(self.serving):
+            self._runnable.pop(name, None)
         for name in self.serving.keys() - self._runnable.keys():
-            version = followed(self.serving[name], name, self.namespaces)
-            self._runnable[name] = runnable(self.blobs, name, version, self.hosted(name))
+            version, flows = followed(self.serving[name], name, self.namespaces), self.workflows.by_name
+            self._runnable[name] = runnable(self.blobs, name, version, self.hosted(name), flows)
         return list(self._runnable.values())
 
     # --- changing
@@ -181,11 +187,13 @@ class Account:
             if change.namespaces is not None:
                 self._replace_namespaces(db, change.namespaces)
             db.executemany("INSERT OR IGNORE INTO doomed VALUES (?)", [(i,) for i in change.deleted])
+            self.workflows.write(db, change.workflows)
             freed = self._prune(db, name)
         # Memory follows only now: after a failed transaction it is as the disk is.
         self.scripts.update({s.name: s for s in (change.script, *change.others)})
         self._reload_active(name)
         self._runnable.pop(name, None)
+        self.workflows.take_in(change.workflows)
         if change.namespaces is not None:
             self._set_namespaces(change.namespaces)
         self.blobs.drop(freed)
@@ -226,6 +234,8 @@ class Account:
             db.execute("INSERT INTO script VALUES (?, ?)", (to, body))
             for table in ("version", "deployment", "namespace", "schedule"):
                 db.execute(f"UPDATE {table} SET script = ? WHERE script = ?", (to, name))  # noqa: S608 - constants above
+            self.workflows.moved(db, name, to)
+        self.workflows.read()
         self.scripts.pop(name)
         self.scripts[to] = Script.from_json(body)
         self.active.pop(name, None)
@@ -306,7 +316,7 @@ class Account:
         changed = {i for i in before.keys() | self.namespaces.keys() if before.get(i) != self.namespaces.get(i)}
         hosts = {n.script for side in (before, self.namespaces) for i, n in side.items() if i in changed}
         for name, version in self.serving.items():
-            if name in hosts or not changed.isdisjoint(_bound_namespaces(version)):
+            if name in hosts or not changed.isdisjoint(bound_namespaces(version)):
                 self._runnable.pop(name, None)
 
     def _reload_active(self, name: str) -> None:
@@ -332,17 +342,3 @@ def new_hex_id() -> str:
     Random and not made of names: a namespace keeps its id when its labels change, and a name may be used again.
     """
     return secrets.token_hex(16)
-
-
-def _bound_namespaces(version: Version) -> list[str]:
-    """List the ids of the namespaces that a version binds."""
-    return [b["namespace_id"] for b in _object_bindings(version) if "namespace_id" in b]
-
-
-def _bound_names(version: Version, script: str) -> list[tuple[str, str]]:
-    """List the (script, class) that a version binds, by the names that it was uploaded with."""
-    return [(b.get("script_name") or script, str(b.get("class_name"))) for b in _object_bindings(version)]
-
-
-def _object_bindings(version: Version) -> list[dict[str, Any]]:
-    return [binding for binding in version.bindings if is_of_account(binding)]

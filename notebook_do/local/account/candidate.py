@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.local.account.account import new_hex_id
-from notebook_do.local.rules.bounds import check_queues, check_resources, check_services
+from notebook_do.local.account.workflows import declared
+from notebook_do.local.rules.bounds import check_queues, check_resources, check_services, check_workflow_classes
 from notebook_do.local.rules.exports import is_class, reconcile, state_of
 from notebook_do.local.rules.namespaces import (
     AccountFacts,
@@ -59,6 +60,8 @@ def candidate(  # noqa: PLR0913 - everything that a binding may refer to
             after = migrate(facts, name, exported=exported_classes(report), migrations=None, new_id=new_hex_id)
         _check_version_bindings(facts, name, upload, report)
     bindings = _bound(running, name, upload.bindings, facts=facts, after=after, report=report)
+    flows = {n: str(one["class_name"]) for n, one in declared(name, upload.bindings, upload.exports).items()}
+    check_workflow_classes(flows, [export.name for export in report.exports if export.kind == "workflow"])
     return Candidate(after=after, bindings=bindings)
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.local.account.records import DEFERRED, SECRET_TYPES, Code, StoredModule, Version
-from notebook_do.local.rules.bounds import as_object, check_tags, check_update_strategy
+from notebook_do.local.rules.bounds import as_object, check_tags, check_update_strategy, check_workflow_name
 from notebook_do.local.rules.exports import check_form, is_class
 from notebook_do.local.rules.refusals import refuse, refuse_each
 from notebook_do.local.runtime.spec import OLDEST_DATE, is_of_account
@@ -273,6 +273,10 @@ def _check_binding(binding: dict[str, Any]) -> None:
     if is_of_account(binding):
         if not any(isinstance(binding.get(key), str) and binding[key] for key in ("class_name", "namespace_id")):
             raise refuse("binding_form", name=name, type=kind, key="class_name")
+    elif kind == "workflow":
+        if not isinstance(binding.get("workflow_name"), str):
+            raise refuse("binding_form", name=name, type=kind, key="workflow_name")
+        check_workflow_name(binding["workflow_name"])
     elif kind in _REQUIRED:
         key, wanted = _REQUIRED[kind]
         if key not in binding or not isinstance(binding[key], wanted):

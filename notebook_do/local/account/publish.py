@@ -15,12 +15,13 @@ from notebook_do.local.account.account import Account, AccountChange, new_hex_id
 from notebook_do.local.account.candidate import candidate, check_bindings_of, decide, unchanged
 from notebook_do.local.account.metadata import ScriptUpload, check_parts
 from notebook_do.local.account.records import DEFERRED, Deployment, Script, Version
-from notebook_do.local.account.verify import try_once, verified
+from notebook_do.local.account.verify import begun, try_once, verified
 from notebook_do.local.rules.bounds import check_tails
 from notebook_do.local.rules.refusals import refuse
 
 if TYPE_CHECKING:
     from notebook_do.local.account.verify import Verified
+    from notebook_do.local.account.workflows import Workflow
     from notebook_do.local.rules.namespaces import AccountFacts, AccountNamespace, Lifecycle
     from notebook_do.local.runtime.runtime import Runtime
     from notebook_do.local.runtime.spec import ProbeReport
@@ -81,7 +82,10 @@ async def publish(  # noqa: PLR0913 - one upload, and where it comes from
         code_update_strategy=upload.strategy or _last_strategy(running.account, name),
     )
     await try_once(running, name, version, after, found)
-    await commit(running, after, AccountChange(script=script, version=version, deployment=deployment))
+    change = AccountChange(
+        script=script, version=version, deployment=deployment, workflows=begun(running, name, version)
+    )
+    await commit(running, after, change)
     return Published(script=script, version=version, reconciliation=after.reconciliation)
 
 
@@ -123,7 +127,8 @@ async def redeploy(running: RunningAccount, name: str, deployment: Deployment) -
     check_bindings_of(facts, after, name, version.bindings, version.code.report)
     script = _changed(script, facts, after, deployment.source)
     await try_once(running, name, version, after)
-    await commit(running, after, AccountChange(script=script, deployment=deployment))
+    change = AccountChange(script=script, deployment=deployment, workflows=begun(running, name, version))
+    await commit(running, after, change)
     return Published(script=script, version=version, reconciliation=after.reconciliation)
 
 
@@ -133,9 +138,10 @@ async def commit(running: RunningAccount, after: Lifecycle, change: AccountChang
     In this order: a process that dies in between starts with what was written, and what was answered is on the disk.
     """
     namespaces = {n.id: n for n in after.namespaces}
-    moved = namespaces != running.account.namespaces
+    regrouped = namespaces != running.account.namespaces
+    moved = regrouped or bool(change.workflows)
     before = _worker_versions(running.account) if moved else {}
-    if moved:
+    if regrouped:
         others = tuple(_others_changed(running.account, after, change.script.name))
         change = replace(change, namespaces=after.namespaces, deleted=after.deleted, others=others)
     running.account.apply(change)
@@ -144,6 +150,26 @@ async def commit(running: RunningAccount, after: Lifecycle, change: AccountChang
     }
     await running.runtime.changed(sorted(changed))
     await forget(running, after.deleted)  # last: a process that still runs must not lose the files under it
+
+
+async def put_workflow(running: RunningAccount, workflow: Workflow) -> None:
+    """Make or change a workflow, then bring what runs up to date with it."""
+    before = _worker_versions(running.account)
+    running.account.workflows.put([workflow])
+    await _follow_workflows(running, before)
+
+
+async def delete_workflow(running: RunningAccount, name: str) -> None:
+    """Delete a workflow with its instances, which end first."""
+    before = _worker_versions(running.account)
+    gone = running.account.workflows.drop(name)
+    await _follow_workflows(running, before)
+    await forget(running, [gone.id])
+
+
+async def _follow_workflows(running: RunningAccount, before: dict[str, str]) -> None:
+    after = _worker_versions(running.account)
+    await running.runtime.changed(sorted(name for name, version in after.items() if before.get(name) != version))
 
 
 async def forget(running: RunningAccount, namespace_ids: tuple[str, ...] | list[str]) -> None:

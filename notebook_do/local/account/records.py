@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import TargetError
+from notebook_do.local.account.workflows import hosted as hosted_workflows
+from notebook_do.local.account.workflows import tied
 from notebook_do.local.runtime.spec import (
     OLDEST_DATE,
     Export,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from notebook_do.local.account.blobs import Blobs
+    from notebook_do.local.account.workflows import Workflow
     from notebook_do.local.rules.namespaces import AccountNamespace
 
 
@@ -183,6 +186,7 @@ UPGRADES = (
     CREATE TABLE schedule (script TEXT NOT NULL, cron TEXT NOT NULL, created_on TEXT NOT NULL,
         PRIMARY KEY (script, cron)) WITHOUT ROWID;
     """,
+    "CREATE TABLE workflow (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;",
 )
 """The schema, step by step; the number of steps that were taken is the file's `user_version`."""
 
@@ -208,8 +212,14 @@ def open_database(path: Path) -> sqlite3.Connection:
     return db
 
 
-def runnable(blobs: Blobs, name: str, version: Version, namespaces: Iterable[AccountNamespace]) -> RunnableWorker:
-    """Make a version with present labels ready to run, hosting `namespaces`.
+def runnable(
+    blobs: Blobs,
+    name: str,
+    version: Version,
+    namespaces: Iterable[AccountNamespace],
+    workflows: Mapping[str, Workflow] | None = None,
+) -> RunnableWorker:
+    """Make a version with present labels ready to run, hosting `namespaces`; `workflows` are those of the account.
 
     Its name for the runtime covers these and its bindings: a rename or transfer makes no new version, and yet another
     process must run.
@@ -218,7 +228,10 @@ def runnable(blobs: Blobs, name: str, version: Version, namespaces: Iterable[Acc
         HostedNamespace(namespace_id=n.id, class_name=n.class_name, sqlite=n.sqlite)
         for n in sorted(namespaces, key=lambda n: n.id)  # another order is not another Worker
     )
-    identity = json.dumps([version.id, [(h.namespace_id, h.class_name) for h in hosted], version.bindings])
+    flows = hosted_workflows(workflows or {}, name, version)
+    bindings = tied(version.bindings, name, workflows or {})
+    spaces, engines = [(h.namespace_id, h.class_name) for h in hosted], [asdict(flow) for flow in flows]
+    identity = json.dumps([version.id, spaces, engines, bindings])
     return RunnableWorker(
         name=name,
         version=f"{version.id}/{hashlib.sha256(identity.encode()).hexdigest()[:16]}",
@@ -227,8 +240,9 @@ def runnable(blobs: Blobs, name: str, version: Version, namespaces: Iterable[Acc
             ModuleFile(name=m.name, content_type=m.content_type, path=blobs.path(m.digest))
             for m in version.code.modules
         ),
-        bindings=version.bindings,
+        bindings=bindings,
         namespaces=hosted,
+        workflows=flows,
         compatibility_date=version.code.compatibility_date,
         compatibility_flags=version.code.compatibility_flags,
         assets=None if version.assets is None else _site(blobs, version.assets),
@@ -257,3 +271,17 @@ def _follow(binding: dict[str, Any], script: str, namespaces: Mapping[str, Accou
     rest = {key: value for key, value in binding.items() if key != "script_name"}
     host = {} if namespace.script == script else {"script_name": namespace.script}
     return {**rest, "class_name": namespace.class_name, **host}
+
+
+def bound_namespaces(version: Version) -> list[str]:
+    """List the ids of the namespaces that a version binds."""
+    return [b["namespace_id"] for b in _object_bindings(version) if "namespace_id" in b]
+
+
+def bound_names(version: Version, script: str) -> list[tuple[str, str]]:
+    """List the (script, class) that a version binds, by the names that it was uploaded with."""
+    return [(b.get("script_name") or script, str(b.get("class_name"))) for b in _object_bindings(version)]
+
+
+def _object_bindings(version: Version) -> list[dict[str, Any]]:
+    return [binding for binding in version.bindings if is_of_account(binding)]

@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.local.account.account import new_hex_id, now
 from notebook_do.local.account.candidate import candidate
 from notebook_do.local.account.metadata import check_parts
 from notebook_do.local.account.records import Version, followed, runnable
+from notebook_do.local.account.workflows import after_upload, declared
 from notebook_do.local.rules.exports import is_class, state_of
 from notebook_do.local.rules.refusals import Refused, refuse
 from notebook_do.local.runtime.probe import StartTimedOut
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from notebook_do.local.account.metadata import ScriptUpload
     from notebook_do.local.account.publish import RunningAccount
     from notebook_do.local.account.records import Code, Script
+    from notebook_do.local.account.workflows import Workflow
     from notebook_do.local.rules.namespaces import AccountFacts, Lifecycle
 
 
@@ -92,7 +95,7 @@ async def _verify(running: RunningAccount, script: Script, upload: ScriptUpload,
     try:
         assumed = known or _assumed(facts, name, upload)
         chosen = candidate(running, facts, script, upload, assumed, deployed=deployed)
-        untold = _untold(code, bindings=chosen.bindings, assets=upload.assets)
+        untold = _untold(code, bindings=chosen.bindings, assets=upload.assets, exports=upload.exports)
         worker = _runnable(running, name, untold, chosen.after)
         report = await running.runtime.trials.examine(worker)
     except StartTimedOut as invalid:
@@ -127,6 +130,8 @@ def _assumed(facts: AccountFacts, name: str, upload: ScriptUpload) -> ProbeRepor
     else:
         named = {*facts.of(name), *bound, *_texts(upload.migrations)}
     exports = tuple(Export(name=one, kind="durable-object") for one in sorted(named))
+    flows = {str(one["class_name"]) for one in declared(name, upload.bindings, upload.exports).values()}
+    exports += tuple(Export(name=one, kind="workflow") for one in sorted(flows))
     return ProbeReport(exports=exports, default_handlers=("fetch",), startup_ms=0)
 
 
@@ -145,7 +150,14 @@ def _untold(code: Code, **more: Any) -> Version:
 
 def _runnable(running: RunningAccount, name: str, version: Version, after: Lifecycle) -> RunnableWorker:
     version = followed(version, name, {n.id: n for n in after.namespaces})
-    return runnable(running.account.blobs, name, version, after.of(name).values())
+    flows = {**running.account.workflows.by_name, **{w.name: w for w in begun(running, name, version)}}
+    return runnable(running.account.blobs, name, version, after.of(name).values(), flows)
+
+
+def begun(running: RunningAccount, name: str, version: Version) -> tuple[Workflow, ...]:
+    """Return the workflows that a deployment of a version makes or changes; none where each must be put."""
+    known = running.account.workflows.by_name
+    return () if running.strict else tuple(after_upload(known, name, version, at=now(), new_id=new_hex_id))
 
 
 def _shape(worker: RunnableWorker) -> RunnableWorker:
@@ -153,7 +165,8 @@ def _shape(worker: RunnableWorker) -> RunnableWorker:
     bindings = tuple({key: value for key, value in b.items() if key != "namespace_id"} for b in worker.bindings)
     hosted = sorted(worker.namespaces, key=lambda n: n.class_name)
     hosted = [replace(namespace, namespace_id="") for namespace in hosted]
-    return replace(worker, version="", bindings=bindings, namespaces=tuple(hosted))
+    flows = tuple(replace(workflow, workflow_id="") for workflow in worker.workflows)
+    return replace(worker, version="", bindings=bindings, namespaces=tuple(hosted), workflows=flows)
 
 
 def _same_program(one: Code, other: Code) -> bool:

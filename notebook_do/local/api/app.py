@@ -21,6 +21,7 @@ from notebook_do.local.api import (
     account,
     assets,
     bucket_objects,
+    instances,
     queues,
     resources,
     scripts,
@@ -29,6 +30,7 @@ from notebook_do.local.api import (
     triggers,
     versions,
     workers,
+    workflows,
     zones,
 )
 from notebook_do.local.api.assets import UPLOAD
@@ -66,6 +68,8 @@ def app_of(cloud: Cloud, token: str, *, patience: float) -> ASGIApp:
         queues,
         resources,
         bucket_objects,
+        workflows,
+        instances,
         zones,
         triggers,
         assets,

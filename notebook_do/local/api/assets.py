@@ -21,7 +21,7 @@ from notebook_do.local.account.metadata import check_script_name
 from notebook_do.local.api.envelope import answer, cloud_of, read_object, received
 from notebook_do.local.rules.bounds import as_object
 from notebook_do.local.rules.refusals import refuse
-from notebook_do.local.runtime.config import is_plain
+from notebook_do.local.runtime.sites import is_plain
 from notebook_do.local.services.server import Database
 
 if TYPE_CHECKING:

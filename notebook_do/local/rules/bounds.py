@@ -21,6 +21,7 @@ _MADE: dict[str, tuple[Kind, str, str]] = {
     "r2_bucket": ("r2", "bucket_name", "bucket_missing"),
     "d1": ("d1", "id", "d1_missing"),
 }
+WORKFLOW_NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_-]{0,63}\Z")  # wrangler 4.164, `isValidWorkflowName`
 _KV_ID = re.compile(r"[0-9a-f]{32}\Z")
 
 
@@ -97,3 +98,16 @@ def check_resources(bindings: Iterable[Mapping[str, Any]], directory: Directory)
             raise refuse("kv_id", **words)
         if words["id"] not in {made.id for made in directory.listed(kind)}:
             raise refuse(rule, **words)
+
+
+def check_workflow_name(name: Any) -> None:
+    """Refuse a name that Cloudflare does not take, and of which workerd would make a folder here."""
+    if not isinstance(name, str) or not WORKFLOW_NAME.match(name):
+        raise refuse("workflow_name", name=str(name)[:100])
+
+
+def check_workflow_classes(classes: Mapping[str, str], exported: Collection[str]) -> None:
+    """Refuse workflows whose class the code does not export."""
+    for name, class_name in classes.items():
+        if class_name not in exported:
+            raise refuse("workflow_class", name=name, class_name=class_name)

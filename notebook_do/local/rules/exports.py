@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from notebook_do.local.rules.bounds import WORKFLOW_NAME
 from notebook_do.local.rules.namespaces import AccountFacts, AccountNamespace, Lifecycle, NewId, ScriptFacts
 from notebook_do.local.rules.refusals import Refused, refuse
 from notebook_do.local.rules.scenarios import detail_of
@@ -27,8 +28,9 @@ _FIELDS = {
     "transferred": ({"transferred_to"}, set()),
     "expecting-transfer": ({"storage", "transfer_from"}, {"container"}),
 }
-_OTHER_FIELDS = {"worker": {"cache"}, "workflow": {"name", "limits", "schedules", "default_retention"}}
-"""Entries that have no lifecycle: kept and shown as they were sent (no workflow runs here)."""
+_WORKFLOW_OPTIONS = ("limits", "concurrency", "schedules", "default_retention", "jurisdiction")
+_OTHER_FIELDS = {"worker": {"cache"}, "workflow": {"name", *_WORKFLOW_OPTIONS}}
+"""Entries that have no lifecycle: kept and shown as they were sent."""
 # All lists are in every answer, the empty ones too; `warnings` is never filled so far, at Cloudflare as here.
 _OUTCOMES = (
     *("created", "updated", "deleted", "renamed", "transferred", "transfer_pending"),
@@ -139,8 +141,7 @@ def _fault(name: str, entry: Any) -> str | None:
     if not isinstance(entry, Mapping) or entry.get("type") not in ("durable-object", *_OTHER_FIELDS):
         return "`type` must be 'durable-object', 'worker' or 'workflow'"
     if entry["type"] in _OTHER_FIELDS:
-        extra = sorted(set(entry) - _OTHER_FIELDS[entry["type"]] - {"type", "state"})
-        return f"`{extra[0]}` is not a field of a {entry['type']} export" if extra else None
+        return _fault_of_other(entry)
     state = state_of(entry)
     if state not in _FIELDS:
         return f"unknown state '{state}'"
@@ -155,6 +156,14 @@ def _fault(name: str, entry: Any) -> str | None:
     if "storage" in required and entry["storage"] not in _STORAGE:
         return "`storage` must be 'sqlite' or 'legacy-kv'"
     return None
+
+
+def _fault_of_other(entry: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with an entry that is about no class."""
+    if entry["type"] == "workflow" and not WORKFLOW_NAME.match(str(entry.get("name"))):
+        return "a workflow needs a `name` of 1 to 64 letters, digits, _ or -"
+    extra = sorted(set(entry) - _OTHER_FIELDS[entry["type"]] - {"type", "state"})
+    return f"`{extra[0]}` is not a field of a {entry['type']} export" if extra else None
 
 
 def _read(work: _Reconciliation, exports: Mapping[str, Any]) -> None:

@@ -137,8 +137,24 @@ RULES: dict[str, Rule] = {
     "consumer_exists": _observed(11004, "workers.api.error.consumer_exists"),  # workers-sdk#5347
     "queue_handler_missing": _observed(11001, "workers.api.error.queue_handler_missing"),  # on upload: workers-sdk#2543
     "no_queue_handler": _observed(11001, "queue handler is missing"),  # on a consumer: distilled#273
+    # --- workflows
+    "no_workflow": _observed(10200, "workflows.api.error.workflow.not_found", status=404),
+    "workflow_body": _observed(10002, "workflows.api.error.malformed_body: {why}"),  # the code; the text is emulated
+    "workflow_jurisdiction": Rule(10209, "The jurisdiction of workflow '{name}' cannot be changed."),  # code: wrangler
+    "workflow_script": Rule(10001, "Workflow '{name}': there is no Worker '{script}'."),
+    "workflow_inactive": Rule(10001, "Workflow '{name}' is inactive: its Worker '{script}' {why}."),
+    "workflow_status": Rule(10001, "Instance '{id}': {why}"),
+    "no_instance": _observed(10400, "workflows.api.error.instance.not_found", status=404),  # workerd's engine
+    "instance_exists": _observed(10405, "workflows.api.error.instance.already_exists", status=409),  # likewise
+    "workflow_refused": Rule(10001, "{why}"),
     # --- bindings
     "binding_form": _observed(10021, "binding {name} of type {type} must have a valid `{key}` specified"),
+    "workflow_name": Rule(
+        10021, "'{name}' is not a valid workflow name: 1 to 64 letters, digits, - or _, and no - at the beginning."
+    ),
+    "workflow_class": Rule(
+        10021, "Workflow '{name}' names class '{class_name}', which the script does not export as a WorkflowEntrypoint."
+    ),
     "part_missing": Rule(10021, "binding {name} of type {type} names part '{part}', which is not in the upload."),
     "binding_name": Rule(10021, "'{name}' is not a valid binding name."),
     "binding_twice": Rule(10021, "There are two bindings named '{name}'."),

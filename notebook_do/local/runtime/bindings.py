@@ -75,6 +75,17 @@ def asset_service(script_name: str) -> str:
     return f"assets:{script_name}"
 
 
+def engine_service(script_name: str) -> str:
+    """Return the name of the service of the engine that runs a Worker's workflows."""
+    return f"workflows:{script_name}"
+
+
+def workflow_api(worker: RunnableWorker, name: str) -> str:
+    """Write what answers the calls about one workflow of a Worker: an entrypoint of its engine."""
+    props = struct(json=string(json.dumps({"workflow": name})))
+    return struct(name=string(engine_service(worker.name)), entrypoint=string("WorkflowBinding"), props=props)
+
+
 def entry_service(worker: RunnableWorker) -> str:
     """Return the service that requests for a Worker go to: that of its static assets, where it has some."""
     return worker_service(worker.name) if worker.assets is None else asset_service(worker.name)
@@ -131,7 +142,7 @@ def targets(worker: RunnableWorker) -> Iterator[str]:
     for binding in worker.bindings:  # all other types lead out of the process anyway
         if binding.get("type") == "service":
             yield str(binding["service"])
-        elif is_of_account(binding) and binding.get("script_name"):
+        elif (is_of_account(binding) or binding.get("type") == "workflow") and binding.get("script_name"):
             yield str(binding["script_name"])
 
 
@@ -201,6 +212,17 @@ def _durable_object_namespace(binding: Binding, worker: RunnableWorker, peers: P
         serviceName=None if host == worker.name else string(worker_service(host)),
     )
     return {"durableObjectNamespace": designator}
+
+
+def _workflow(binding: Binding, worker: RunnableWorker, peers: Peers) -> dict[str, str]:
+    host, name = str(binding.get("script_name") or worker.name), str(binding["workflow_name"])
+    peer = peers.get(host)
+    if peer is None or name not in {workflow.name for workflow in peer.workflows}:
+        absent = f'there is no Worker "{host}"' if peer is None else f'Worker "{host}" has no workflow "{name}"'
+        return {"service": missing(f'binding "{binding["name"]}": {absent}')}
+    # workerd has the client API inside, as of D1; its engine answers it.
+    inner = struct(name=string("fetcher"), service=workflow_api(peer, name))
+    return {"wrapped": struct(moduleName=string("cloudflare-internal:workflows-api"), innerBindings=f"[{inner}]")}
 
 
 def _assets(binding: Binding, worker: RunnableWorker, peers: Peers) -> dict[str, str]:
@@ -296,6 +318,7 @@ _WRITERS: Mapping[str, Writer] = {
     "service": _service,
     OBJECTS: _durable_object_namespace,
     "assets": _assets,
+    "workflow": _workflow,
     "kv_namespace": _resource("kvNamespace"),
     "r2_bucket": _resource("r2Bucket"),
     "queue": _resource("queue"),
@@ -323,5 +346,4 @@ _ELSEWHERE = {
     "vpc_network": "a VPC network",
     "vpc_service": "a VPC service",
     "wasm_module": "a Wasm module as a binding (import it as a module instead)",
-    "workflow": "a workflow",
 }

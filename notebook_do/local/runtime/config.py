@@ -1,4 +1,4 @@
-"""What one workerd process is made of: its configuration, and the directories of the static assets that it serves.
+"""What one workerd process is made of: its configuration.
 
 Names of the user stay quoted text and never become a path. A namespace's `uniqueKey` is its namespace id, always:
 workerd finds the objects by it, so they stay through a rename or transfer of the class. What is bound but not
@@ -7,12 +7,8 @@ deployed becomes a stand-in that says so, because workerd would not start at all
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import re
-import shutil
-import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,25 +22,26 @@ from notebook_do.local.runtime.bindings import (
     bindings_of,
     cache_of,
     embed,
+    engine_service,
     entry_service,
     externals,
     listed,
     string,
     struct,
     worker_service,
+    workflow_api,
 )
 from notebook_do.local.runtime.edge import CF_HEADER
-from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, RunnableWorker, ScriptInvalid, StaticSite
+from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, RunnableWorker, ScriptInvalid
+from notebook_do.local.runtime.workflows import DISK, engine_fields, engine_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 SYSTEM_SCRIPT = Path(__file__).with_name("system.js")
 _EXTENSIONS = {"cloudflare-internal:email": "email.js", WRAPPED: "wrapped.js", UNSERVED: "unserved.js"}
 """The modules that are there beside workerd's own, by name."""
 _INTERNAL_DATE = "2026-10-01"  # fixed: what our own scripts do must not change with a Worker's date
-_DIGEST = re.compile(r"[0-9a-f]{32}")
-_LONGEST_NAME = 255
 _NAMESPACE_ID = re.compile(r"[0-9a-f]{32}")
 _MODULE_FIELD = {
     "application/javascript+module": "esModule",
@@ -93,6 +90,11 @@ class Layout:
     sites: Path | None = None
     faults: Faults = field(default_factory=Faults)
 
+    @property
+    def links(self) -> Path:
+        """Return where the workflows of its Workers are linked, by name."""
+        return self.folder / "workflows"
+
     def sockets(self) -> dict[str, Path]:
         """Return a socket for each Worker and for the runtime's own, by service; paths are numbers, never names."""
         # A socket's path is limited to about a hundred bytes, and a Worker's name alone may have 63.
@@ -103,9 +105,11 @@ class Layout:
 def config_text(layout: Layout) -> str:
     """Write the configuration of a whole layout. Raises ScriptInvalid for a Worker that cannot be configured."""
     broken = layout.faults.workers  # a stand-in answers for these, at every path: no file must come before it
-    layout = replace(layout, workers=tuple(replace(w, assets=None) if w.name in broken else w for w in layout.workers))
-    services = [_internet(), *_own_services(layout), *(_worker_service(layout, worker) for worker in layout.workers)]
-    services += (_asset_service(layout, worker) for worker in layout.workers if worker.assets is not None)
+    whole = (replace(w, assets=None, workflows=()) if w.name in broken else w for w in layout.workers)
+    layout = replace(layout, workers=tuple(whole))
+    services = [_internet(), *_own_services(layout), *_disk_of_workflows(layout)]
+    for worker in layout.workers:
+        services += _services_of(layout, worker)
     entries = {worker_service(worker.name): entry_service(worker) for worker in layout.workers}
     listening = [listener(name, path, to=entries.get(name, name)) for name, path in layout.sockets().items()]
     return document(services, listening)
@@ -117,12 +121,11 @@ def examined_text(layout: Layout, wrapper: str, socket: Path) -> str:
     Raises ScriptInvalid as `config_text` does.
     """
     (worker,) = layout.workers
-    tried = [_worker_service(layout, worker, before=[wrapper])]
-    tried += [_asset_service(layout, worker)] if worker.assets is not None else []
+    tried = _services_of(layout, worker, before=[wrapper])
     # The runtime's own Worker takes as long to start as the one that is tried: only where a binding leads to it.
     needed = any(string(SYSTEM) in written for written in tried)
     own = [system_service()] if needed else []
-    services = [nowhere(), *own, *externals([worker], layout.folder / "none"), *tried]
+    services = [nowhere(), *own, *_disk_of_workflows(layout), *externals([worker], layout.folder / "none"), *tried]
     return document(services, [listener("probe", socket, to=worker_service(worker.name))])
 
 
@@ -173,11 +176,20 @@ def _own_services(layout: Layout) -> Iterator[str]:
         bindings.append(struct(name=string("EVENTS"), service=string("events")))
         address = string(f"unix:{layout.events}")
         yield service("events", external=struct(address=address, http="()"))
+    for worker in layout.workers:
+        bindings += (
+            struct(name=string(f"workflow:{w.name}"), service=workflow_api(worker, w.name)) for w in worker.workflows
+        )
     if layout.storage is not None:
         yield service("objects", disk=struct(path=string(str(layout.storage)), writable="true"))
     bindings.append(struct(name=string("RATE_LIMITS"), service=string(RATE_LIMITS)))
     yield from externals(layout.workers, layout.resources or layout.folder / "none")
     yield system_service(bindings)
+
+
+def _disk_of_workflows(layout: Layout) -> Iterator[str]:
+    if any(worker.workflows for worker in layout.workers):
+        yield service(DISK, disk=struct(path=string(str(layout.links)), writable="true"))
 
 
 def system_service(bindings: Sequence[str] = ()) -> str:
@@ -191,6 +203,16 @@ def system_service(bindings: Sequence[str] = ()) -> str:
         bindings=listed(bindings),
     )
     return service(SYSTEM, worker=worker)
+
+
+def _services_of(layout: Layout, worker: RunnableWorker, *, before: Sequence[str] = ()) -> list[str]:
+    """Write a Worker, with the services of its static assets and of its workflows where it has some."""
+    written = [_worker_service(layout, worker, before=before)]
+    if worker.assets is not None:
+        written.append(_asset_service(layout, worker))
+    if worker.workflows:
+        written.append(service(engine_service(worker.name), worker=struct(**engine_fields(worker))))
+    return written
 
 
 def _worker_service(layout: Layout, worker: RunnableWorker, *, before: Sequence[str] = ()) -> str:
@@ -208,6 +230,7 @@ def _worker_service(layout: Layout, worker: RunnableWorker, *, before: Sequence[
         durableObjectNamespaces=listed(map(_namespace, worker.namespaces)),
         # In memory for a trial: an object that is made while the script starts must not reach a stored one.
         durableObjectStorage="(inMemory = void)" if layout.storage is None else '(localDisk = "objects")',
+        workflowsEngine=engine_of(worker) if broken is None else None,
         tails=None if layout.events is None else listed([tail]),
     )
     return service(worker_service(worker.name), worker=fields)
@@ -276,63 +299,3 @@ def _namespace(namespace: HostedNamespace) -> str:
         uniqueKey=string(namespace.namespace_id),
         enableSql="true" if namespace.sqlite else "false",
     )
-
-
-def is_plain(path: str) -> bool:
-    """Say whether the path of a static asset can be a file below any directory, and never leaves it."""
-    names = path.split("/")
-    return names[0] == "" and len(names) > 1 and all(map(_is_name, names[1:]))
-
-
-def _is_name(name: str) -> bool:
-    try:
-        length = len(name.encode())
-    except UnicodeEncodeError:  # half a character
-        return False
-    return name not in {"", ".", ".."} and "\0" not in name and length <= _LONGEST_NAME
-
-
-async def make_sites(workers: Iterable[RunnableWorker], root: Path | None) -> None:
-    """Make the directories below `root` that hold the static assets of `workers`, where they are not there already.
-
-    A directory is named by its content, and complete before it has that name: Workers and versions share it.
-    """
-    for worker in workers:
-        if worker.assets is not None and root is not None:
-            await asyncio.to_thread(_make_site, worker.assets, root)
-
-
-def _make_site(site: StaticSite, root: Path) -> None:
-    """Make one directory of links. A path that is not plain, as an older upload may have one, gets no file."""
-    folder = root / site.digest
-    if folder.exists():
-        return
-    root.mkdir(mode=0o700, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=root))
-    for path, content in site.files.items():
-        if is_plain(path):
-            place = fresh / path[1:]
-            place.parent.mkdir(parents=True, exist_ok=True)
-            _link(content, place)
-    try:
-        fresh.rename(folder)
-    except OSError:  # another start was faster, and made the same
-        shutil.rmtree(fresh)
-
-
-def _link(content: Path, place: Path) -> None:
-    """Link a file; copy it where the disk has no hard links, or too many to one file already."""
-    try:
-        os.link(content, place)
-    except FileNotFoundError:
-        raise  # the content is gone: a copy would fail as well
-    except OSError:
-        shutil.copy2(content, place)  # with its time: workerd makes it a part of the ETag
-
-
-def sweep_sites(root: Path, workers: Iterable[RunnableWorker] | None = None) -> None:
-    """Remove the directories that none of `workers` serves; without `workers` all, unfinished ones too."""
-    keep = None if workers is None else {worker.assets.digest for worker in workers if worker.assets}
-    for folder in root.iterdir() if root.exists() else ():
-        if keep is None or (_DIGEST.fullmatch(folder.name) and folder.name not in keep):
-            shutil.rmtree(folder, ignore_errors=True)

@@ -20,11 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.local.runtime.bindings import SYSTEM, targets
-from notebook_do.local.runtime.config import Faults, Layout, config_text, make_sites, worker_fields
+from notebook_do.local.runtime.config import Faults, Layout, config_text, worker_fields
 from notebook_do.local.runtime.http1 import HEAD_LIMIT, length_of, read_body, read_head
+from notebook_do.local.runtime.sites import make_sites
 from notebook_do.local.runtime.spec import RunnableWorker, ScriptInvalid
 from notebook_do.local.runtime.upstream import Upstream
 from notebook_do.local.runtime.workerd import Absent, DidNotStart, Workerd, start_workerd
+from notebook_do.local.runtime.workflows import make_links
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -107,7 +109,8 @@ class Island:
         """
         self.workers = workers
         self.names = frozenset(worker.name for worker in workers)
-        self.namespaces = frozenset(one.namespace_id for worker in workers for one in worker.namespaces)
+        self.namespaces = frozenset(one for worker in workers for one in worker.stored)
+        self.workflows = tuple(one for worker in workers for one in worker.workflows)
         self.closing, self.gone = asyncio.Event(), asyncio.Event()
         self.crashed = False
         self.leases = 0
@@ -190,6 +193,7 @@ class Island:
         try:
             layout = replace(self._plan, workers=self.workers, folder=sockets, faults=unwritable(self.workers))
             await make_sites(self.workers, layout.sites)
+            make_links(self.workers, layout.storage, layout.links)
             async with self._places.starting(self):
                 self.process = await self._start_somehow(layout)
         except (ScriptInvalid, DidNotStart, Absent, TimeoutError, OSError) as error:

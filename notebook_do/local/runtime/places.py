@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from notebook_do.local.objects import stored
+from notebook_do.local.objects.instances import at_work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
@@ -121,12 +122,17 @@ class Places:
         return not island.in_use and island.process is not None and not island.closing.is_set()
 
     def _needed(self, island: Island) -> bool:
-        """Say whether an island that nobody uses has something to do: an alarm soon, or work behind an answer."""
-        return (island.quiet_for() < BEHIND and works_behind(island.workers)) or self._near(island, _NEAR)
+        """Say whether an island that nobody uses has something to do: an alarm soon, a step, work behind an answer."""
+        behind = island.quiet_for() < BEHIND and works_behind(island.workers)
+        return behind or self._near(island, _NEAR) or self._at_work(island)
 
     def _near(self, island: Island, seconds: float) -> bool:
         due = stored.next_alarm(self._storage, island.namespaces)
         return due is not None and due < time.time() + min(seconds, self._idle)
+
+    def _at_work(self, island: Island) -> bool:
+        """Say whether a step of a workflow runs: it was begun by no request that is still inside, and may take long."""
+        return any(next(at_work(self._storage, one.workflow_id), None) for one in island.workflows)
 
     async def end_when_idle(self, island: Island) -> None:
         """End an island when it is idle."""
@@ -145,8 +151,10 @@ class Places:
         if rest > 0:
             return rest
         # With an alarm so near it would only be started again; workerd runs the alarm itself while it lives.
-        soon = await asyncio.to_thread(self._near, island, self._idle)
-        return self._idle if soon or island.in_use else 0  # somebody may have come while the disk was read
+        needed = await asyncio.to_thread(self._near, island, self._idle) or await asyncio.to_thread(
+            self._at_work, island
+        )
+        return self._idle if needed or island.in_use else 0  # somebody may have come while the disk was read
 
 
 def works_behind(workers: Iterable[RunnableWorker]) -> bool:

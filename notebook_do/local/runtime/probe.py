@@ -26,15 +26,16 @@ from notebook_do.local.runtime.config import (
     document,
     examined_text,
     listener,
-    make_sites,
     nowhere,
     service,
     system_service,
     worker_fields,
 )
+from notebook_do.local.runtime.sites import make_sites
 from notebook_do.local.runtime.spec import Export, ProbeReport, RunnableWorker, ScriptInvalid
 from notebook_do.local.runtime.upstream import Upstream
 from notebook_do.local.runtime.workerd import DidNotStart, Workerd, start_workerd
+from notebook_do.local.runtime.workflows import make_links
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -119,7 +120,9 @@ class Trials:
             self.under_way.append(worker)
             try:
                 await make_sites([worker], self._sites)
-                yield Layout(workers=(worker,), folder=sockets, sites=self._sites)
+                layout = Layout(workers=(worker,), folder=sockets, sites=self._sites)
+                make_links([worker], None, layout.links)
+                yield layout
             finally:
                 self.under_way.remove(worker)
                 shutil.rmtree(sockets, ignore_errors=True)

@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import TargetError
 from notebook_do.local.objects import stored
+from notebook_do.local.objects.instances import at_work
 from notebook_do.local.process.ownership import fresh_folder, locked
 from notebook_do.local.runtime.bindings import SYSTEM, worker_service
-from notebook_do.local.runtime.config import Layout, sweep_sites
+from notebook_do.local.runtime.config import Layout
 from notebook_do.local.runtime.island import EventServer, Island, Lease, Retired, Sink, neighbours
 from notebook_do.local.runtime.places import MOST, Places
 from notebook_do.local.runtime.probe import CHECK_TIMEOUT, Trials
-from notebook_do.local.runtime.spec import RunnableWorker, ScriptInvalid
+from notebook_do.local.runtime.sites import sweep_sites
+from notebook_do.local.runtime.spec import RunnableWorker, ScriptInvalid, WorkflowRefusal
 from notebook_do.local.services.assembly import Services
 
 if TYPE_CHECKING:
@@ -107,7 +109,7 @@ class Runtime:
         # What a killed runtime left half done; the lock says that nobody else is at it.
         await asyncio.to_thread(stored.sweep, self.storage)
         await asyncio.to_thread(sweep_sites, self._sites)
-        await self._plan_wakes(one.namespace_id for worker in self._workers() for one in worker.namespaces)
+        await self._plan_wakes(one for worker in self._workers() for one in worker.stored)
 
     # --- requests ---------------------------------------------------------------------------------------------
 
@@ -157,7 +159,21 @@ class Runtime:
             return None
         self._by_script.update(dict.fromkeys(island.names, island))
         self._background(self._places.end_when_idle(island))
+        if island.workflows:
+            self._background(self._take_up(island))
         return island
+
+    async def _take_up(self, island: Island) -> None:
+        """Let the instances go on that an earlier process left in the middle of a step.
+
+        The engine does so when it is asked about one; by itself only for those that wait, as it has their alarms.
+        """
+        for one in island.workflows:
+            for instance_id in await asyncio.to_thread(lambda: list(at_work(self.storage, one.workflow_id))):  # noqa: B023
+                asked = {"workflow": one.name, "call": "getInstance", "args": [instance_id]}
+                with contextlib.suppress(Retired, ScriptInvalid, OSError):  # the next process does it
+                    async with island.lease(SYSTEM) as lease:
+                        await lease.upstream.fetch("POST", "/", host=SYSTEM, body=json.dumps(asked).encode())
 
     def _overlapping(self, island: Island) -> list[Island]:
         """Find islands that still hold a Worker or a namespace of this one: they must be over first."""
@@ -193,7 +209,9 @@ class Runtime:
                 self._wakes[namespace] = wake(max(0.0, due - time.time()), self._wake, namespace)
 
     def _due(self, namespaces: list[str]) -> dict[str, float | None]:
-        return {namespace: stored.next_alarm(self.storage, [namespace]) for namespace in namespaces}
+        flows = {one.workflow_id for worker in self._workers() for one in worker.workflows}
+        cut_short = {one for one in namespaces if one in flows and any(at_work(self.storage, one))}
+        return {one: 0.0 if one in cut_short else stored.next_alarm(self.storage, [one]) for one in namespaces}
 
     def _wake(self, namespace: str) -> None:
         self._wakes.pop(namespace, None)
@@ -224,9 +242,7 @@ class Runtime:
         for name in {name for island in stale for name in island.names} & deployed.keys():
             self._background(self._warm(name))
         await self._plan_wakes(
-            one.namespace_id
-            for name in touched & deployed.keys() - self._by_script.keys()
-            for one in deployed[name].namespaces
+            one for name in touched & deployed.keys() - self._by_script.keys() for one in deployed[name].stored
         )
 
     def _is_stale(self, island: Island, touched: set[str]) -> bool:
@@ -276,6 +292,13 @@ class Runtime:
         moment = int((time.time() if at is None else at) * 1000)
         return await self._run(script_name, "scheduled", {"cron": cron, "time": moment})
 
+    async def ask_workflow(self, script_name: str, workflow: str, call: str, *args: Any) -> Any:
+        """Call the API of a workflow that a Worker hosts. Raises WorkflowRefusal in its words, or as `lease`."""
+        answer = await self._run(script_name, "workflow", {"workflow": workflow, "call": call, "args": args})
+        if error := answer.get("error"):
+            raise WorkflowRefusal(str(error))
+        return answer.get("result")
+
     async def run_queue(self, script_name: str, queue: str, messages: list[dict[str, Any]]) -> dict[str, Any]:
         """Hand a batch to a Worker's `queue` handler; returns workerd's result. Raises as `lease` does."""
         return await self._run(script_name, "queue", {"queue": queue, "messages": messages})
@@ -321,4 +344,4 @@ class Runtime:
 
 
 def _hosts(worker: RunnableWorker, namespace_id: str) -> bool:
-    return any(one.namespace_id == namespace_id for one in worker.namespaces)
+    return namespace_id in worker.stored

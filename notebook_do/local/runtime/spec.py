@@ -47,6 +47,20 @@ class HostedNamespace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostedWorkflow:
+    """A workflow that a Worker hosts. Its instances are kept under `workflow_id`, whatever its name is.
+
+    `steps` is the most steps of an instance, `retention` for how long one that ended is kept (`success`, `error`).
+    """
+
+    workflow_id: str
+    name: str
+    class_name: str
+    steps: int | None = None
+    retention: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StaticSite:
     """The static assets of a version: the file that holds each path's bytes, and Cloudflare's `assets.config`."""
 
@@ -77,6 +91,12 @@ class RunnableWorker:
     compatibility_date: str = OLDEST_DATE
     compatibility_flags: tuple[str, ...] = ()
     assets: StaticSite | None = None
+    workflows: tuple[HostedWorkflow, ...] = ()
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """Return the ids under which it keeps data: those of its namespaces and of its workflows."""
+        return (*(one.namespace_id for one in self.namespaces), *(one.workflow_id for one in self.workflows))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +123,10 @@ class ProbeReport:
 
 ENTRYPOINT_KINDS = frozenset({"durable-object", "worker-entrypoint", "workflow"})
 """The kinds of an export that extend a class of `cloudflare:workers`: they handle events, and reads list them."""
+
+
+class WorkflowRefusal(Exception):  # noqa: N818 - an answer, not a failure
+    """The engine of a workflow refuses a call; the message is its own, with its code in parentheses."""
 
 
 class ScriptInvalid(Exception):  # noqa: N818 - Cloudflare's own word for code 10021

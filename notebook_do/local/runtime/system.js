@@ -1,5 +1,5 @@
-// The runtime's own Worker in every island: it takes the tail events of all the others, runs crons on request
-// and stands in for what is bound but not deployed.
+// The runtime's own Worker in every island: it takes the tail events of all the others, runs crons and asks workflows
+// on request and stands in for what is bound but not deployed.
 import { WorkerEntrypoint } from "cloudflare:workers";
 
 // Events wait a few milliseconds for company: under load one message carries those of many requests.
@@ -70,11 +70,18 @@ function message({ id, timestamp, attempts, kind, body }) {
 export default {
   tail,
   async fetch(request, env) {
-    const { listen, script, cron, time, queue, messages } = await request.json();
+    const { listen, script, cron, time, queue, messages, workflow, call, args } = await request.json();
     if (listen) {
       heard += 1;
       dropping = false;
       return new Response(null, { status: 204 });
+    }
+    if (workflow !== undefined) {
+      try {
+        return Response.json({ result: await env[`workflow:${workflow}`][call](...args) });
+      } catch (error) {
+        return Response.json({ error: error.message });
+      }
     }
     if (queue !== undefined) {
       return Response.json(await env[`worker:${script}`].queue(queue, messages.map(message)));

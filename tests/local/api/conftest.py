@@ -157,8 +157,8 @@ class Api:
 
 
 @contextlib.contextmanager
-def _api(data: Path) -> Iterator[Api]:
-    api = Api(launch.ensure(data))
+def _api(data: Path, *, strict: bool = False) -> Iterator[Api]:
+    api = Api(launch.start(data, strict=True) if strict else launch.ensure(data))
     try:
         yield api
     finally:
@@ -167,7 +167,7 @@ def _api(data: Path) -> Iterator[Api]:
 
 
 @pytest.fixture(scope="session")
-def make_api() -> Callable[[Path], contextlib.AbstractContextManager[Api]]:
+def make_api() -> Callable[..., contextlib.AbstractContextManager[Api]]:
     """Give a maker of servers: one for each data directory."""
     return _api
 

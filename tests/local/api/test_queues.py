@@ -100,7 +100,7 @@ def test_a_binding_without_its_resource_is_refused(server: Any, script: str, bin
     assert f"`{key}`" in refused.text
 
 
-@pytest.mark.parametrize("kind", ["ai", "browser", "hyperdrive", "vectorize", "workflow", "send_email", "pipelines"])
+@pytest.mark.parametrize("kind", ["ai", "browser", "hyperdrive", "vectorize", "send_email", "pipelines"])
 def test_what_is_not_served_is_refused_with_a_line(server: Any, script: str, kind: str) -> None:
     """A binding type that the local runtime cannot serve is refused at upload, and the line says what to do."""
     refused = server.upload(script, bindings=[{"name": "X", "type": kind}])
