@@ -143,7 +143,6 @@ RULES: dict[str, Rule] = {
     "workflow_jurisdiction": Rule(10209, "The jurisdiction of workflow '{name}' cannot be changed."),  # code: wrangler
     "workflow_script": Rule(10001, "Workflow '{name}': there is no Worker '{script}'."),
     "workflow_inactive": Rule(10001, "Workflow '{name}' is inactive: its Worker '{script}' {why}."),
-    "workflow_status": Rule(10001, "Instance '{id}': {why}"),
     "no_instance": _observed(10400, "workflows.api.error.instance.not_found", status=404),  # workerd's engine
     "instance_exists": _observed(10405, "workflows.api.error.instance.already_exists", status=409),  # likewise
     "workflow_refused": Rule(10001, "{why}"),
