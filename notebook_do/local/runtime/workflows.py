@@ -91,7 +91,9 @@ def make_links(workers: Iterable[RunnableWorker], storage: Path | None, links: P
     flows = [one for worker in workers for one in worker.workflows]
     if flows:
         links.mkdir(mode=0o700)
-    for one in flows if storage is not None else ():
+    if storage is None:
+        return
+    for one in flows:
         kept = folder_of(storage, one.workflow_id)
         kept.mkdir(mode=0o700, exist_ok=True)
         (links / (KEY + one.name)).symlink_to(kept, target_is_directory=True)
