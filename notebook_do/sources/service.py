@@ -1,11 +1,12 @@
 """Speaks to esbuild as its npm package does, in packets over stdin and stdout: what an import means is decided here.
 
-esbuild's command line has no plugins, and without them a bundle cannot be wrangler's. One process makes one bundle. The
-protocol is that of the pinned version; it has no description but esbuild's own `lib/shared/stdio_protocol.ts`.
+esbuild's command line has no plugins, and without them a bundle cannot be wrangler's. The protocol
+is that of the pinned version; it has no description but esbuild's own `lib/shared/stdio_protocol.ts`.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import struct
@@ -13,7 +14,7 @@ import subprocess
 import threading
 from dataclasses import dataclass, field
 from functools import cache
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from notebook_do.toolchain import ESBUILD_VERSION, find_esbuild
 
@@ -89,28 +90,88 @@ def run(build: Build) -> Built:
     Files that it makes are returned, and never written.
     """
     program = find_esbuild()
-    command = [str(program), f"--service={_version(program)}"]
-    process = subprocess.Popen(  # noqa: S603 - the pinned binary, no shell
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    late = threading.Timer(SECONDS, process.kill)
+    service = _waiting.take(program) or _Service(program)
+    late = threading.Timer(SECONDS, service.process.kill)
     late.start()
     try:
-        assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101 - both are pipes
-        return _Conversation(process.stdout, process.stdin, build).hold()
+        built = _Conversation(service, build).hold()
     except (EOFError, BrokenPipeError):
-        problem = b"" if process.stderr is None else process.stderr.read()
+        problem = service.errors.read()
         said = " ".join(problem.decode(errors="replace").split())[:300]
         ran_out = f"esbuild did not end within {SECONDS} s; bundle it yourself and give the .js file."
+        service.end()
         raise EsbuildStopped(said or (ran_out if late.finished.is_set() else "esbuild ended in the middle.")) from None
+    except BaseException:  # a plugin's, or an interrupt: it stands in the middle of a conversation
+        service.end()
+        raise
     finally:
         late.cancel()
-        process.kill()
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    stream.close()
-        process.wait()
+    _waiting.keep(service)
+    return built
+
+
+class _Service:
+    """A process of esbuild, which makes one bundle after the other."""
+
+    def __init__(self, program: Path) -> None:
+        self.program, self.greeted = program, False
+        command = [str(program), f"--service={_version(program)}"]
+        self.process = subprocess.Popen(  # noqa: S603 - the pinned binary, no shell
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert self.process.stdin and self.process.stdout and self.process.stderr  # noqa: PT018, S101 - all are pipes
+        self.questions, self.answers, self.errors = self.process.stdin, self.process.stdout, self.process.stderr
+
+    def end(self) -> None:
+        """End the process; it writes nothing that could be cut short."""
+        self.process.kill()
+        for stream in (self.questions, self.answers, self.errors):
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
+        self.process.wait()
+
+
+class _Waiting:
+    """The process that waits for the next bundle, one at most: its start takes longer than most bundles.
+
+    It ends with this process, whose end closes its pipes.
+    """
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._service: _Service | None = None
+        os.register_at_fork(after_in_child=self._forget)
+        atexit.register(self.end)
+
+    def take(self, program: Path) -> _Service | None:
+        """Return the process that waits, if it is there and of this program."""
+        with self._turn:
+            service, self._service = self._service, None
+        if service is not None and (service.program != program or service.process.poll() is not None):
+            service.end()
+            return None
+        return service
+
+    def keep(self, service: _Service) -> None:
+        """Let a process wait in the place of the one that does."""
+        with self._turn:
+            before, self._service = self._service, service
+        if before is not None:
+            before.end()
+
+    def end(self) -> None:
+        """End the process that waits."""
+        with self._turn:
+            service, self._service = self._service, None
+        if service is not None:
+            service.end()
+
+    def _forget(self) -> None:
+        """Leave the process to the one that was forked: two cannot hold one conversation."""
+        self._turn, self._service = threading.Lock(), None
+
+
+_waiting = _Waiting()
 
 
 @cache
@@ -125,15 +186,18 @@ def _version(program: Path) -> str:
 class _Conversation:
     """One build over a pair of pipes; several questions of esbuild are open at a time."""
 
-    def __init__(self, incoming: IO[bytes], outgoing: IO[bytes], build: Build) -> None:
-        self._in, self._out, self._build = incoming, outgoing, build
+    def __init__(self, service: _Service, build: Build) -> None:
+        self._service, self._build = service, build
+        self._in, self._out = service.answers, service.questions
         self._next = 1
         self._deciding: dict[int, tuple[int, Generator[Import, Answer, Answer]]] = {}
         """By our question, whose answer goes on with which decision of esbuild's question."""
 
     def hold(self) -> Built:
         """Ask for the build and answer until it is there."""
-        self._receive()  # esbuild's version, which it has compared already
+        if not self._service.greeted:
+            self._receive()  # esbuild's version, which it has compared already
+            self._service.greeted = True
         self._send(0, self._request(), question=True)
         while True:
             number, question, value = _decode(self._receive())

@@ -81,21 +81,23 @@ def read(path: Path) -> bytes | None:
             return file.read()
 
 
-def replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes, *, synced: bool = True) -> None:
     """Put `content` at `path`, 0600: written beside it, synced, renamed over it, the directory synced.
 
-    In this order: a rename that reaches the disk before the content leaves an empty file after a power loss.
+    In this order: a rename that reaches the disk before the content leaves an empty file after a power loss. What is
+    not `synced` may be lost or empty then, and is whole after everything else.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     with explained(path, "writing"):
         try:
-            _write(temporary, os.O_CREAT | os.O_EXCL, content, synced=True)
+            _write(temporary, os.O_CREAT | os.O_EXCL, content, synced=synced)
             temporary.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):  # the first failure is the one to tell
                 temporary.unlink()
             raise
-        sync_directory(path.parent)
+        if synced:
+            sync_directory(path.parent)
 
 
 def append(path: Path, content: bytes) -> None:

@@ -52,7 +52,8 @@ class Observations:
         scripts = {name: [seen.at, seen.declared, seen.listed] for name, seen in sorted(noted.items())}
         text = json.dumps({"version": _VERSION, "scripts": scripts}, separators=(",", ":"))
         with contextlib.suppress(StateError):
-            disk.replace(self.path, text.encode())
+            # Two waits for the disk less in every plan: what a power loss takes away or empties is read anew.
+            disk.replace(self.path, text.encode(), synced=False)
 
 
 def _decoded(document: Any) -> Iterator[tuple[str, Observation]]:

@@ -53,7 +53,7 @@ const config :Workerd.Config = (
     (name = "objects", disk = (path = "FOLDER/objects", writable = true))],
   sockets = [(name = "http", address = "127.0.0.1:PORT", http = (), service = "worker")]);
 """
-ROUNDS, SECONDS = 5, 2.0
+ROUNDS, SECONDS = 3, 1.5
 LOAD = Path(__file__).with_name("load.py")
 
 
