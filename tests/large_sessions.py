@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from notebook_do.declare.catalog import Catalog
 from notebook_do.model import (
     Bindings,
+    Desired,
     Namespace,
     NamespaceBinding,
     NamespaceId,
@@ -43,14 +44,21 @@ def catalog_of(workers: int, prefix: str = "Class") -> Catalog:
         bound = {f"B{n}": NamespaceBinding(stable_id=i) for n, i in enumerate(ids)}
         neighbour = NamespaceBinding(stable_id=StableId(f"ns-{(number + 1) % workers}-0"), through=None)
         bindings = Bindings(f"w-{number}", {**bound, "NEIGHBOUR": neighbour})
-        catalog.declare(Worker(f"w-{number}", script=f"// {number}", bindings=bindings, url=False))
+        source = "".join(f"export class {prefix}{n} {{}}\n" for n in range(PER_WORKER)) + f"// {number}"
+        catalog.declare(Worker(f"w-{number}", script=source, bindings=bindings, url=False))
     return catalog
 
 
 def plan_of(catalog: Catalog, recorded: Recorded, observed: Observed) -> Plan:
     """Plan from declarations."""
-    desired = catalog.desired("s", "production", read=reader())
-    return build_plan(desired, recorded, observed, target="local", default_compatibility_date="2026-01-01")
+    plan = build_plan(desired_of(catalog), recorded, observed, target="local", default_compatibility_date="2026-01-01")
+    assert not plan.refusals
+    return plan
+
+
+def desired_of(catalog: Catalog) -> Desired:
+    """Read the sources of what is declared; esbuild parses each content once."""
+    return catalog.desired("s", "production", read=reader())
 
 
 def deployed(first: Plan) -> tuple[Recorded, Observed]:

@@ -48,7 +48,7 @@ MAIN = "index.js"
 # wrangler takes the variable NODE_ENV where it is set; here a bundle depends on nothing but its sources.
 _NODE_ENV = {f"{before}process.env.NODE_ENV": '"production"' for before in ("", "global.", "globalThis.")}
 _KNOWN_LATER = re.compile(rb"^export \* from ", re.MULTILINE)
-_KEPT = 512
+_KEPT = 4096
 _JSX = "JSX syntax extension"
 
 

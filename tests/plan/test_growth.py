@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from large_sessions import ACCOUNT, ORIGIN, catalog_of, deployed, plan_of
+from large_sessions import ACCOUNT, ORIGIN, catalog_of, deployed, desired_of, plan_of
 
 import notebook_do as nd
 from notebook_do.model import Observed, Recorded
@@ -44,6 +44,7 @@ def lines_of(act: Callable[[], object]) -> int:
 def planning(kind: str, workers: int) -> Callable[[], object]:
     """Return a plan to be made, with its digest, of so many Workers with ten namespaces each."""
     catalog, nothing = catalog_of(workers), Observed(account_id=ACCOUNT, api_origin=ORIGIN)
+    desired_of(catalog)
     new = Recorded(lineage="f" * 32)
     if kind == "first deploy":
         return lambda: plan_of(catalog, new, nothing).digest
@@ -51,6 +52,7 @@ def planning(kind: str, workers: int) -> Callable[[], object]:
     if kind == "state file lost":
         return lambda: plan_of(catalog, new, live).digest
     renamed = catalog_of(workers, "Renamed")
+    desired_of(renamed)
     return lambda: plan_of(renamed if kind == "every class renamed" else catalog, recorded, live).digest
 
 
