@@ -9,6 +9,8 @@ import nbformat
 import pytest
 
 from notebook_do.cli import main
+from notebook_do.interchange import project_files
+from notebook_do.interchange.configuration import read_configuration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +56,19 @@ def test_an_environment_and_a_session_are_named(project: Path, capsys: pytest.Ca
     assert said["files"] == []
     assert main([*words[:-1], "--quiet"]) == 0
     assert capsys.readouterr().out == ""
+
+
+def test_a_project_is_read_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name and the stage of the session are of what is imported, and not of another reading of it."""
+    read: list[str] = []
+
+    def noted(place: str, content: bytes) -> dict[str, Any]:
+        read.append(place)
+        return read_configuration(place, content)
+
+    monkeypatch.setattr(project_files, "read_configuration", noted)
+    assert main(["import", "--wrangler", str(project)]) == 0
+    assert read == ["my app/wrangler.jsonc"]
 
 
 def test_a_notebook_is_written_and_plans(

@@ -56,13 +56,14 @@ _LANGUAGES = {ModuleKind.ESM: "js", ModuleKind.PYTHON: "py"}
 class Imported:
     """Cells in the order in which to paste them, the files they name, and what a person should know.
 
-    `declarations` are what the cells declare when they run.
+    `declarations` are what the cells declare when they run, `built` what the build commands of a project said.
     """
 
     cells: tuple[str, ...]
     declarations: tuple[Declaration, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    built: tuple[str, ...] = ()
 
 
 def import_cells(  # noqa: PLR0913 - what is live, and what is known of it

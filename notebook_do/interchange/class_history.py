@@ -24,12 +24,14 @@ _STEPS = ("new_classes", "new_sqlite_classes", "renamed_classes", "transferred_c
 class ProjectClass:
     """A class under its last name. `names` are its names, each with the migration tag that gave it, the first first.
 
-    `from_script` is the Worker that it was moved here from. `gone` is the tag that deletes it.
+    `from_script` is the Worker that it was moved here from, `from_class` its name there. `gone` is the tag that
+    deletes it.
     """
 
     storage: Storage
     names: list[tuple[str, str]]
     from_script: str | None = None
+    from_class: str | None = None
     gone: str | None = None
 
     @property
@@ -98,7 +100,8 @@ def _apply(place: str, step: Mapping[str, Any], found: list[ProjectClass]) -> No
             )
             found.append(ProjectClass(storage=storage, names=[(tag, name)]))
     for moved in _tables(place, step, "transferred_classes", ("from", "from_script", "to")):
-        came = ProjectClass(storage=Storage.SQLITE, names=[(tag, moved["to"])], from_script=moved["from_script"])
+        came = ProjectClass(storage=Storage.SQLITE, names=[(tag, moved["to"])])
+        came.from_script, came.from_class = moved["from_script"], moved["from"]
         found.append(came)
     renames = list(_tables(place, step, "renamed_classes", ("from", "to")))
     for one, to in [(_must_be(place, found, r["from"], tag), r["to"]) for r in renames]:
@@ -185,7 +188,7 @@ def _of_entry(place: str, name: str, entry: Mapping[str, Any], notes: list[str])
                 f"exports.{name} goes to Worker {entry.get('transferred_to')}: declare it there with transferred_from."
             )
         case "expecting-transfer":
-            found.from_script = entry.get("transfer_from")
+            found.from_script, found.from_class = entry.get("transfer_from"), name
         case _:
             raise CommandError(
                 f"{place}: state {state!r} of exports.{name} is not known; known are created, deleted, ..."

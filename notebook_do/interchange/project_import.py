@@ -23,6 +23,7 @@ from notebook_do.interchange.wrangler_reading import ProjectWorker, read_worker
 from notebook_do.live.adopt import as_project
 from notebook_do.live.observe import read_lists
 from notebook_do.model import Namespace, Source
+from notebook_do.sources.building import Build
 from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:
@@ -42,6 +43,12 @@ class Selected:
     workers: tuple[ProjectWorker, ...]
     environments: frozenset[str]
     notes: tuple[str, ...]
+
+    @property
+    def builds(self) -> tuple[Build, ...]:
+        """The build commands of the Workers."""
+        commands = ((w.id, w.given.get("build")) for w in self.workers)
+        return tuple(Build(worker=id_, command=command) for id_, command in commands if command)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +120,14 @@ def check_stage(selected: Selected, env: str, session: tuple[str, str]) -> None:
     raise CommandError(
         f"import: {what} is not imported into stage {stage}; open its own first: "
         f"%durable session {name} --stage {stage_of(selected, env)}"
+    )
+
+
+def not_built(selected: Selected) -> tuple[str, ...]:
+    """Say of each build command that it was not run: an import runs none that it was not asked to run."""
+    return tuple(
+        f"Worker {build.worker}: its build command `{build.command}` was not run; import with --build runs it."
+        for build in selected.builds
     )
 
 

@@ -68,7 +68,9 @@ class ProjectDeclarations:
 def declare_project(workers: Sequence[ProjectWorker], known: Known) -> ProjectDeclarations:
     """Return the declarations of Workers; raises CommandError naming the configuration that cannot be right."""
     _check_names(workers)
-    naming = _Naming(known=known, taken=set(known.taken))
+    came = (one for worker in workers for one in worker.classes.present() if one.from_script and one.from_class)
+    moved = frozenset((one.from_script or "", one.from_class or "") for one in came)
+    naming = _Naming(known=known, taken=set(known.taken), moved=moved)
     for worker in sorted(workers, key=lambda w: w.id):
         naming.host(worker)
     found = {w.script: _worker(w, naming) for w in sorted(workers, key=lambda w: w.id)}
@@ -89,20 +91,22 @@ def _check_names(workers: Sequence[ProjectWorker]) -> None:
 
 @dataclass(slots=True, kw_only=True)
 class _Naming:
-    """The namespaces of a project by slot, as they are named one after the other."""
+    """The namespaces of a project by slot, as they are named one after the other; `moved` went to another Worker."""
 
     known: Known
     taken: set[str]
+    moved: frozenset[Slot] = frozenset()
     named: dict[Slot, Namespace] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def host(self, worker: ProjectWorker) -> None:
         """Name the classes that a Worker hosts: those of its history, and those that it only binds."""
         for one in worker.classes.classes:
-            if one.gone is None:
-                self.named[worker.script, one.name] = self._hosted(worker, one)
-            else:
+            slot = (worker.script, one.name)
+            if one.gone is not None:
                 self._note_gone(worker, one)
+            elif slot not in self.moved or slot in self.known.live:
+                self.named[slot] = self._hosted(worker, one)
         for reference in worker.bound.classes.values():
             slot = (worker.script, reference.class_name)
             if reference.script in (None, worker.script) and slot not in self.named:
@@ -165,7 +169,7 @@ class _Naming:
 
     def _check_moved(self, worker: ProjectWorker, one: ProjectClass) -> None:
         """Refuse a class that is still to be moved here: who moves it must know both Workers."""
-        if any((one.from_script, name) in self.known.live for _, name in one.names):
+        if (one.from_script, one.from_class) in self.known.live:
             raise CommandError(
                 f"{worker.place}: class {one.name} is still to be moved here from Worker {one.from_script}, where it "
                 "is live; move it by wrangler deploy first, then import again."

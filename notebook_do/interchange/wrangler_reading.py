@@ -107,8 +107,8 @@ def _fields(
     given |= _containers(config)
     if config.get("workers_dev") is None:  # as wrangler: no address on workers.dev where there is a route
         given["url"] = not (config.get("routes") or config.get("route"))
-    if assets := config.get("assets"):
-        given["assets"] = _assets(place, folder, assets)
+    if assets := _assets(place, folder, config.get("assets"), left):
+        given["assets"] = assets
     left.rest("triggers", _rest_of(config, "triggers"), ("crons",))
     left.rest("build", _rest_of(config, "build"), ("command", "cwd"))
     _read_metadata(place, _rest_of(config, "unsafe").get("metadata") or {}, settings, left)
@@ -167,10 +167,19 @@ def _module(folder: str, to: Any) -> Any:
     return path if path.startswith("../") else f"./{path}"
 
 
-def _assets(place: str, folder: str, assets: Any) -> dict[str, Any]:
-    if not isinstance(assets, dict) or not isinstance(assets.get("directory"), str):
-        raise CommandError(f"{place}: assets has no directory; build the project, or write it, then import again.")
-    return {**assets, "directory": from_notebook(folder, assets["directory"])}
+def _assets(place: str, folder: str, assets: Any, left: Left) -> dict[str, Any] | None:
+    """Return the assets as they are declared; None where only a build of the project knows their directory."""
+    if not assets:
+        return None
+    if not isinstance(assets, dict):
+        raise CommandError(f"{place}: assets must be a table; correct it, then import again.")
+    directory = assets.get("directory")
+    if directory is None:  # as for the plugin of Vite, which writes it into the configuration that it generates
+        left.say("assets", "it has no directory, so they are left out: build the project, then import again.")
+        return None
+    if not isinstance(directory, str):
+        raise CommandError(f"{place}: assets.directory must be a path; correct it, then import again.")
+    return {**assets, "directory": from_notebook(folder, directory)}
 
 
 # --- settings

@@ -141,13 +141,14 @@ def import_(call: Call) -> Shown:
     written = write_files(Path.cwd(), imported.files)
     return View(
         (
+            *(Line(said) for said in imported.built),
             Header("Cells to paste", (("cells", str(len(imported.cells))),)),
             *(Code("", cell, paste=True) for cell in imported.cells),
             *(Line(note, Tone.CHANGE) for note in imported.notes),
             *([Items("Files written", tuple(Item(str(p)) for p in written))] if written else []),
             Line("Nothing was sent. Paste and run the cells, then: %durable plan"),
         ),
-        data={"cells": imported.cells, "notes": imported.notes, "files": written},
+        data={"cells": imported.cells, "notes": imported.notes, "files": written, "built": imported.built},
     )
 
 
@@ -157,20 +158,22 @@ def _imported(options: Any) -> Imported:
     if o.wrangler is None:
         if o.env is not None:
             raise CommandError("%durable import: --env is an environment of a project; add --wrangler PATH.")
+        if o.build:
+            raise CommandError("%durable import: --build runs what builds a project; add --wrangler PATH.")
         return current().import_(*o.workers, from_account=o.from_account, source=o.source)
     if o.workers or o.from_account or o.source:
         raise CommandError("%durable import: --wrangler takes a project whole; import live Workers separately.")
-    return opened_for(Path(o.wrangler), o.env).import_wrangler(o.wrangler, o.env)
+    return opened_for(Path(o.wrangler), o.env).import_wrangler(o.wrangler, o.env, build=o.build)
 
 
 def opened_for(path: Path, env: str | None) -> Session:
     """Return the open session; raises CommandError with the line that opens the one that a project needs."""
-    from notebook_do.sessions.exchanging import session_of
+    from notebook_do.sessions.exchanging import read_wrangler
 
     try:
         return current()
     except CommandError:
-        name, stage = session_of(path, env or "")
+        name, stage = read_wrangler(path, env).session
         raise CommandError(f"import: no session is open; first: %durable session {name} --stage {stage}") from None
 
 

@@ -209,6 +209,7 @@ VERBS = (
             Option(name="--source", value="FILE", knows="path", help="the file that the live Worker is made of"),
             Option(name="--wrangler", value="PATH", alone=".", knows="path", help="the project of a file or folder"),
             Option(name="--env", value="NAME", help="with --wrangler: this environment, not the top level"),
+            Option(name="--build", help="with --wrangler: run the build commands first, and show what they say"),
         ),
         example="%durable import --wrangler . --env staging",
     ),

@@ -143,7 +143,8 @@ SENTENCES: dict[str, Row] = {
         "Worker {script} bears the migration tag {tag} of {reason}",
         alchemy="Alchemy, which does not know the tag that follows.",
         project='another project. Before that one deploys it again, add this at the end of "migrations" in its '
-        "wrangler configuration, and give its code these class names: {entries}",
+        "wrangler configuration, in place of entries there that do the same under another tag, and give its code "
+        "these class names: {entries}",
     ),
     "mark-completed": Row(
         "The tags of Worker {script} are to say which namespaces {stable_ids} are; an interrupted deploy left their "

@@ -5,22 +5,23 @@ The state file is read and written under one lock: a deploy in another kernel be
 
 from __future__ import annotations
 
+import asyncio
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebook_do.errors import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.declare.catalog import Catalog
     from notebook_do.interchange.cells import Imported
     from notebook_do.interchange.exporting import GivenAssets
     from notebook_do.interchange.importing import Import
-    from notebook_do.interchange.project_import import ProjectImport
+    from notebook_do.interchange.project_import import ProjectImport, Selected
     from notebook_do.live.connection import Connection
     from notebook_do.model import Desired, Recorded
     from notebook_do.state.file import StateFile
@@ -60,19 +61,52 @@ async def import_live(place: Place, workers: tuple[str, ...], source: str | None
     return await _taken_in(place, find)
 
 
-async def import_wrangler(place: Place, path: Path, env: str) -> Imported:
-    """Declare the Workers of a wrangler project, of its top level or of one environment."""
-    from notebook_do.interchange.project_files import read_project
-    from notebook_do.interchange.project_import import check_stage, import_project, select
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadProject:
+    """The Workers of a wrangler project, of its top level or of one environment, as they were read."""
 
-    selected = select(read_project(path), env)
-    check_stage(selected, env, place.session)
+    path: Path
+    env: str
+    selected: Selected
+
+    @property
+    def session(self) -> tuple[str, str]:
+        """Name and stage of the session for it where none was named: its folder's name."""
+        from notebook_do.interchange.project_import import stage_of
+
+        place = self.path.expanduser().resolve()
+        folder = place.parent if place.is_file() else place
+        # A session's name is also a folder of the state file.
+        name = re.sub(r"[^A-Za-z0-9_-]+", "-", folder.name).strip("-_")[:63] or "project"
+        return name, stage_of(self.selected, self.env)
+
+
+def read_wrangler(path: str | Path | ReadProject, env: str | None) -> ReadProject:
+    """Read a wrangler project, or return the one that was read already; raises CommandError where that cannot be."""
+    from notebook_do.interchange.project_files import read_project
+    from notebook_do.interchange.project_import import select
+
+    if isinstance(path, ReadProject):
+        return path
+    return ReadProject(path=Path(path), env=env or "", selected=select(read_project(Path(path)), env or ""))
+
+
+async def import_wrangler(place: Place, read: ReadProject, build: bool) -> Imported:  # noqa: FBT001 - as it was asked
+    """Declare the Workers of a project; with `build` their build commands run first."""
+    from notebook_do.interchange.project_import import check_stage, import_project, not_built
+    from notebook_do.sources.building import run_builds
+
+    check_stage(read.selected, read.env, place.session)
+    built = await asyncio.to_thread(run_builds, read.selected.builds, Path.cwd()) if build else ()
+    # Once more: a command may write the configuration that the project leads to.
+    selected = read_wrangler(read.path, read.env).selected if built else read.selected
 
     def find(client: Client, recorded: Recorded) -> Awaitable[ProjectImport]:
         target = place.connection.target
         return import_project(client, recorded, selected, session=place.session, catalog=place.catalog, target=target)
 
-    return await _taken_in(place, find)
+    found = await _taken_in(place, find)
+    return replace(found, built=built, notes=found.notes if build else (*found.notes, *not_built(selected)))
 
 
 async def _taken_in(place: Place, find: Callable[[Client, Recorded], Awaitable[Import | ProjectImport]]) -> Imported:
@@ -86,18 +120,6 @@ async def _taken_in(place: Place, find: Callable[[Client, Recorded], Awaitable[I
             state.save(found.recorded, above=found.newest)
     place.catalog.declare(*found.declare)
     return found.imported
-
-
-def session_of(path: Path, env: str) -> tuple[str, str]:
-    """Return name and stage of the session for a project that none was named for: its folder's name."""
-    from notebook_do.interchange.project_files import read_project
-    from notebook_do.interchange.project_import import select, stage_of
-
-    place = path.expanduser().resolve()
-    folder = place.parent if place.is_file() else place
-    # A session's name is also a folder of the state file.
-    name = re.sub(r"[^A-Za-z0-9_-]+", "-", folder.name).strip("-_")[:63] or "project"
-    return name, stage_of(select(read_project(path), env), env)
 
 
 async def export_project(place: Place, desired: Desired, directory: Path, assets: GivenAssets) -> tuple[Path, ...]:

@@ -22,7 +22,7 @@ from notebook_do.model import Secret, ValueBinding
 from notebook_do.model.steps import Forget
 from notebook_do.plan.plan import Plan
 from notebook_do.sessions.comparing import Comparison, compare
-from notebook_do.sources.building import run_build
+from notebook_do.sources.building import builds_of, run_builds
 from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:
@@ -82,11 +82,7 @@ class Planning:
 
     def build(self) -> tuple[str, ...]:
         """Run the build commands of the declared Workers, each once, and return what they said."""
-        commands = {worker.build: worker for worker in self.catalog.workers.values() if worker.build}
-        told: list[str] = []
-        for command, worker in commands.items():
-            told += [f"Worker {worker.id}: `{command}` was run.", *run_build(worker, Path.cwd())]
-        return tuple(told)
+        return run_builds(builds_of(self.catalog.workers.values()), Path.cwd())
 
     async def make(
         self,

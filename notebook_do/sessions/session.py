@@ -260,14 +260,16 @@ class Session:
         file = None if source is None else str(source)
         return self._run(self._exchange(exchanging.import_live, workers, file))
 
-    def import_wrangler(self, path: str | Path = ".", env: str | None = None) -> Imported:
+    def import_wrangler(
+        self, path: str | Path | exchanging.ReadProject = ".", env: str | None = None, *, build: bool = False
+    ) -> Imported:
         """Declare the Workers of a wrangler project, one file or all below a folder, and write the cells to keep.
 
-        Without `env` those of the top level. What is live of them is taken over, so that the next plan shows no more
-        than the project changes; what cannot be carried is named in the notes. Sends nothing.
+        Without `env` those of the top level. What is live is taken over, so that the next plan shows what the project
+        changes; what cannot be carried is named in the notes. `build` runs build commands first. Sends nothing.
         """
         refusing.check("session.import_wrangler")
-        return self._run(self._exchange(exchanging.import_wrangler, Path(path), env or ""))
+        return self._run(self._exchange(exchanging.import_wrangler, exchanging.read_wrangler(path, env), build))
 
     def export_wrangler(self, directory: str | Path = "wrangler", *, assets: GivenAssets = None) -> tuple[Path, ...]:
         """Write a wrangler project for each declared Worker: what `wrangler deploy` finds live already, unchanged.

@@ -5,14 +5,16 @@ A plan runs no command by itself: reading what a deploy would do must not run a 
 
 from __future__ import annotations
 
+import os
 import subprocess
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebook_do.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
     from notebook_do.model import Worker
 
@@ -29,17 +31,36 @@ def made_by(worker: Worker) -> str:
     return f"`{worker.build}` makes it: %durable plan --build runs that."
 
 
-def run_build(worker: Worker, base: str | Path) -> tuple[str, ...]:
-    """Run the build command of a Worker in `base` and return what it said, line by line, the last ones only.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """The build command of a Worker, and the line of its cell where there is one."""
 
-    Raises SourceError, with the last line, for a command that fails.
-    """
-    command = worker.build or ""
+    worker: str
+    command: str
+    line: int | None = None
+
+
+def builds_of(workers: Iterable[Worker]) -> list[Build]:
+    """Return the build commands of declared Workers."""
+    return [Build(worker=w.id, command=w.build, line=w.where.line if w.where else None) for w in workers if w.build]
+
+
+def run_builds(builds: Iterable[Build], base: Path) -> tuple[str, ...]:
+    """Run build commands in `base`, each once, and return what they said, line by line."""
+    told: list[str] = []
+    for build in {build.command: build for build in builds}.values():
+        told += [f"Worker {build.worker}: `{build.command}` was run.", *_run(build, base)]
+    return tuple(told)
+
+
+def _run(build: Build, base: Path) -> tuple[str, ...]:
+    """Run one command and return the last lines of what it said; raises SourceError, with the last, where it fails."""
     try:
         done = subprocess.run(  # noqa: S602 - the user's own command, written in the cell, for a shell
-            command,
+            build.command,
             shell=True,
             cwd=base,
+            env={**os.environ, "PATH": _path(base)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -47,18 +68,28 @@ def run_build(worker: Worker, base: str | Path) -> tuple[str, ...]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise _failed(worker, f"did not end within {SECONDS} s", ()) from None
+        raise _failed(build, f"did not end within {SECONDS} s", ()) from None
     lines = tuple(line.rstrip() for line in done.stdout.decode(errors="replace").splitlines() if line.strip())
     if done.returncode != 0:
-        raise _failed(worker, f"ended with exit code {done.returncode}", lines)
+        raise _failed(build, f"ended with exit code {done.returncode}", lines)
     left_out = len(lines) - _SHOWN
     return (f"… {left_out} lines before", *lines[-_SHOWN:]) if left_out > 0 else lines
 
 
-def _failed(worker: Worker, what: str, lines: tuple[str, ...]) -> SourceError:
+def _path(base: Path) -> str:
+    """Return where a command finds programs: those of the project's packages first.
+
+    npm and npx, with which wrangler is mostly started, do the same. The first place is that of the folder into which
+    the command itself may change.
+    """
+    folder = base.resolve()
+    packages = [str(above / "node_modules" / ".bin") for above in (folder, *folder.parents)]
+    return os.pathsep.join([str(Path("node_modules", ".bin")), *packages, os.environ.get("PATH", os.defpath)])
+
+
+def _failed(build: Build, what: str, lines: tuple[str, ...]) -> SourceError:
     last = f": {lines[-1]}" if lines else ""
-    problem = f"Worker {worker.id}: build command `{worker.build}` {what}{last}"
-    error = SourceError(problem, line=worker.where.line if worker.where else None)
+    error = SourceError(f"Worker {build.worker}: build command `{build.command}` {what}{last}", line=build.line)
     error.excerpt = "\n".join(lines[-_SHOWN:])
     return error
 

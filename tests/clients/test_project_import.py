@@ -1,220 +1,40 @@
 """Small wrangler projects of our own, deployed by the real wrangler and imported: nothing is left to plan.
 
 Each project has one kind of thing in it. Its Worker is live as wrangler left it; after the import the plan has no
-migration, no change of a binding and none of a setting, and of the code only what the two bundles differ in.
+migration, no change of a binding and none of a setting, and of the code only what the two bundles differ in. Deployed
+from here into an account that has nothing, the same project is live as wrangler had it, and answers the same.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from wrangler_projects import OBJECTS, PLAIN, PROGRAMS, STEPS, THOROUGH, Program, one, write
 
 import notebook_do as nd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
-
-COUNTER = """import { DurableObject } from "cloudflare:workers";
-import { word } from "./word";
-
-// A comment that no bundle keeps.
-export class Counter extends DurableObject<Env> {
-  async increment(): Promise<number> {
-    const count = ((await this.ctx.storage.get<number>("count")) ?? 0) + 1;
-    await this.ctx.storage.put("count", count);
-    return count;
-  }
-}
-export default {
-  async fetch(request: Request, env: Env): Promise<Response> {
-    return new Response(word + (await env.COUNTER.getByName("a").increment()));
-  },
-  async queue() {},
-  async scheduled() {},
-};
-"""
-WORD = 'export const word: string = "n";\n'
-OBJECTS = {"bindings": [{"name": "COUNTER", "class_name": "Counter"}]}
-STEPS = [{"tag": "v1", "new_sqlite_classes": ["Counter"]}]
-BASE = {"main": "src/index.ts", "compatibility_date": "2026-06-01"}
-PLAIN = {**BASE, "durable_objects": OBJECTS, "migrations": STEPS}
-CALLER = "export default { fetch: (request, env) => env.API.fetch(request) };\n"
-FAR = """export default {
-  fetch: async (request, env) => new Response("far" + (await env.COUNTER.getByName("a").increment())),
-};
-"""
-TOML = """name = "toml"
-main = "src/index.ts" # the source
-compatibility_date = "2026-06-01"
-compatibility_flags = [ "nodejs_compat" ]
-
-[[durable_objects.bindings]]
-name = "COUNTER"
-class_name = "Counter"
-
-[[migrations]]
-tag = "v1"
-new_sqlite_classes = [ "Counter" ]
-
-[vars]
-WORD = "a b"
-[vars.TABLE]
-list = [ 1, 2 ]
-"""
-JSONC = """{
-  // as `npm create cloudflare` writes it
-  "$schema": "node_modules/wrangler/config-schema.json",
-  "name": "jsonc",
-  "main": "src/index.ts",
-  "compatibility_date": "2026-06-01",
-  "durable_objects": { "bindings": [{ "name": "COUNTER", "class_name": "Counter" },], },
-  "exports": { "Counter": { "type": "durable-object", "storage": "sqlite" } },
-  /* on by default for new projects */ "observability": { "enabled": true },
-}
-"""
-
-
-class Program(NamedTuple):
-    """A project: its files besides the counter, what is deployed in which folder, and what is imported."""
-
-    files: dict[str, Any]
-    deploys: tuple[tuple[str, ...], ...] = (("",),)
-    path: str = ""
-    env: str = ""
-    workers: tuple[str, ...] = ()
-    same_code: bool = True
-    sent: frozenset[str] = frozenset()
-    """Kinds of changes that the plan shows all the same."""
-
-
-def one(**config: Any) -> dict[str, Any]:
-    """Give a project of one configuration."""
-    return {"wrangler.jsonc": {**PLAIN, **config}}
-
-
-PROGRAMS: dict[str, Program] = {
-    "toml": Program({"wrangler.toml": TOML}, workers=("toml",)),
-    "jsonc-exports": Program({"wrangler.jsonc": JSONC}, workers=("jsonc",)),
-    "environment": Program(
-        one(
-            name="env",
-            vars={"A": "top"},
-            env={"staging": {"vars": {"A": "staging"}, "durable_objects": OBJECTS}, "other": {}},
-        ),
-        deploys=(("", "--env", "staging"),),
-        env="staging",
-        workers=("env-staging",),
-    ),
-    "several-workers": Program(
-        {
-            "api/wrangler.jsonc": {**PLAIN, "name": "several-api"},
-            "web/wrangler.toml": 'name = "several-web"\nmain = "index.js"\ncompatibility_date = "2026-06-01"\n'
-            '[[services]]\nbinding = "API"\nservice = "several-api"\n',
-            "web/index.js": CALLER,
-            "far/wrangler.json": {
-                "name": "several-far",
-                "main": "index.js",
-                "compatibility_date": "2026-06-01",
-                "durable_objects": {
-                    "bindings": [{"name": "COUNTER", "class_name": "Counter", "script_name": "several-api"}]
-                },
-            },
-            "far/index.js": FAR,
-            "node_modules/some/wrangler.json": {"name": "never"},
-        },
-        deploys=(("api",), ("web",), ("far",)),
-        workers=("several-api", "several-web", "several-far"),
-    ),
-    "redirect": Program(
-        {
-            "wrangler.jsonc": {**PLAIN, "name": "built"},
-            ".wrangler/deploy/config.json": {"configPath": "../../dist/built/wrangler.json", "auxiliaryWorkers": []},
-            "dist/built/wrangler.json": {
-                **PLAIN,
-                "name": "built",
-                "main": "index.js",
-                "no_bundle": True,
-                "rules": [{"type": "ESModule", "globs": ["**/*.js"]}],
-                "userConfigPath": "/somewhere/wrangler.jsonc",
-                "topLevelName": "built",
-                "definedEnvironments": [],
-                "triggers": {},
-                "kv_namespaces": [],
-                "dev": {"port": 8787},
-            },
-            "dist/built/index.js": 'import { DurableObject } from "cloudflare:workers";\n'
-            "export class Counter extends DurableObject { async increment() { return 1; } }\n"
-            "export default { fetch: () => new Response('built') };\n",
-        },
-        workers=("built",),
-    ),
-    "everything": Program(
-        one(
-            name="whole",
-            vars={"TEXT": "a", "NUMBER": 1, "TABLE": {"a": [None]}},
-            r2_buckets=[{"binding": "BUCKET", "bucket_name": "pictures"}],
-            ratelimits=[{"name": "LIMIT", "namespace_id": "1", "simple": {"limit": 5, "period": 10}}],
-            version_metadata={"binding": "VERSION"},
-            worker_loaders=[{"binding": "LOADER"}],
-            services=[{"binding": "SELF", "service": "whole", "props": {"a": 1}}],
-            queues={
-                "producers": [{"binding": "JOBS", "queue": "jobs"}],
-                "consumers": [{"queue": "mail", "max_batch_size": 5, "max_batch_timeout": 2, "max_retries": 1}],
-            },
-            triggers={"crons": ["*/5 * * * *", "0 3 * * *"]},
-            observability={"enabled": True, "head_sampling_rate": 0.5},
-            placement={"mode": "smart"},
-            limits={"cpu_ms": 100},
-            logpush=True,
-            workers_dev=True,
-            preview_urls=True,
-        ),
-        workers=("whole",),
-    ),
-    "renamed": Program(
-        one(
-            name="renamed",
-            migrations=[
-                {"tag": "v1", "new_sqlite_classes": ["First"]},
-                {"tag": "v2", "renamed_classes": [{"from": "First", "to": "Counter"}]},
-            ],
-        ),
-        workers=("renamed",),
-    ),
-    "assets": Program(
-        one(name="site", assets={"directory": "./public", "binding": "ASSETS"})
-        | {"public/page.html": "<h1>page</h1>", "public/_headers": "/*\n  x-a: b\n"},
-        workers=("site",),
-        sent=frozenset({"assets"}),
-    ),
-}
-THOROUGH = {"several-workers", "jsonc-exports", "renamed"}
-
-
-def write(folder: Path, files: dict[str, Any]) -> None:
-    """Write a project, the counter beside each configuration that names it."""
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content if isinstance(content, str) else json.dumps(content))
-        if path.name.startswith("wrangler.") and "src/index.ts" in path.read_text():
-            (path.parent / "src").mkdir(exist_ok=True)
-            (path.parent / "src" / "index.ts").write_text(COUNTER)
-            (path.parent / "src" / "word.ts").write_text(WORD)
 
 
 @pytest.fixture(scope="module")
-def account(shared_cloud: Any) -> Any:
-    """Give the Cloudflare of all programs, with the queues that they name."""
+def api(shared_cloud: Any) -> Iterator[httpx.Client]:
+    """Speak to the API of the Cloudflare of all programs, below its account."""
     headers = {"Authorization": f"Bearer {shared_cloud.target.token()}"}
     base = f"{shared_cloud.target.api}/accounts/{shared_cloud.target.account_id}"
     with httpx.Client(base_url=base, headers=headers, trust_env=False, timeout=60) as client:
-        for queue in ("jobs", "mail"):
-            assert client.post("/queues", json={"queue_name": queue}).status_code == 200
+        yield client
+
+
+@pytest.fixture(scope="module")
+def account(shared_cloud: Any, api: httpx.Client) -> Any:
+    """Give the Cloudflare of all programs, with the queues that they name."""
+    for queue in ("jobs", "mail"):
+        assert api.post("/queues", json={"queue_name": queue}).status_code == 200
     return shared_cloud
 
 
@@ -233,27 +53,152 @@ def deploy(account: Any, node: Path, node_packages: Path) -> Callable[..., str]:
     return lambda folder, *words: str(account.run(node, program, "deploy", *words, cwd=folder))
 
 
+_OF_THE_DEPLOY = {"annotations", "tags", "bindings", "migration_tag"}
+"""Settings that say who deployed, and the bindings, which are compared by themselves."""
+
+
+def seen(account: Any, script: str) -> dict[str, Any]:
+    """Return what the API tells of a Worker, without what says when, by whom, and under which id."""
+    settings = account.get(f"/workers/scripts/{script}/settings")
+    (item,) = [s for s in account.get("/workers/scripts") if s["id"] == script]
+    queues = sorted(account.get("/queues"), key=lambda q: str(q["queue_name"]))
+    consumers = [(q["queue_name"], c) for q in queues for c in q["consumers"] if c.get("script") == script]
+    namespaces = [n for n in account.get("/workers/durable_objects/namespaces") if n["script"] == script]
+    return {
+        **{f"setting {k}": v for k, v in settings.items() if k not in _OF_THE_DEPLOY},
+        "bindings": sorted((_without_ids(b) for b in settings["bindings"]), key=lambda b: str(b["name"])),
+        "namespaces": sorted((n["class"], n["use_sqlite"]) for n in namespaces),
+        "exports": item.get("exports"),
+        "form": "migrations" if item.get("migration_tag") else "exports",
+        "schedules": sorted(s["cron"] for s in account.get(f"/workers/scripts/{script}/schedules")["schedules"]),
+        "subdomain": account.get(f"/workers/scripts/{script}/subdomain"),
+        "consumers": [(queue, _without_ids(consumer)) for queue, consumer in consumers],
+        "domains": sorted(d["hostname"] for d in account.get("/workers/domains") if d["service"] == script),
+    }
+
+
+def _without_ids(found: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in found.items() if k not in {"namespace_id", "created_on", "consumer_id"}}
+
+
+def answers(account: Any, program: Program) -> dict[tuple[str, str], tuple[int, str]]:
+    """Call each Worker of a program."""
+    calls = {(name, path): account.call(name, path) for name in program.workers for path in program.asks}
+    return {call: (answer.status_code, answer.text) for call, answer in calls.items()}
+
+
+def changed(plan: nd.Plan) -> dict[str, str]:
+    """Return what a plan does, by kind."""
+    return {c.kind: c.detail for c in (*plan.changes, *plan.drift) if c.action != "noop"}
+
+
+def imported(program: Program, session: nd.Session, path: Path) -> nd.Plan:
+    """Import a project and plan it; nothing is refused, and no class changes."""
+    session.import_wrangler(path, program.env or None, build=program.build)
+    assert sorted(w.name or "" for w in session.catalog.workers.values()) == sorted(program.workers)
+    plan = session.plan()
+    assert [r.message for r in plan.refusals] == []
+    return plan
+
+
 NAMES = [pytest.param(n, marks=[pytest.mark.thorough] if n in THOROUGH else []) for n in sorted(PROGRAMS)]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_unchanged_deployed_project_has_nothing_to_plan(here: Path, deploy: Callable[..., str], name: str) -> None:
-    """Issue 14: no migration, no change of a binding or setting, and of the code none where both bundles are equal."""
-    program = PROGRAMS[name]
+def test_a_project_is_live_as_wrangler_has_it(
+    here: Path,
+    account: Any,
+    api: httpx.Client,
+    deploy: Callable[..., str],
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Issue 14: unchanged it has nothing to plan, nor has its export; deployed from here it is and answers the same."""
+    program, stage = PROGRAMS[name], PROGRAMS[name].env or "production"
     write(here / name, program.files)
     for folder, *words in program.deploys:
         deploy(here / name / folder, *words)
-    session = nd.session(name, stage=program.env or "production")
-    found = session.import_wrangler(here / name / program.path, program.env or None)
-    assert sorted(w.name or "" for w in session.catalog.workers.values()) == sorted(program.workers)
-    plan = session.plan()
-    assert [r.message for r in plan.refusals] == []
+    theirs = {script: seen(account, script) for script in program.workers}
+    answered = answers(account, program)
+
+    session = nd.session(name, stage=stage)
+    plan = imported(program, session, here / name)
     assert plan.migrations.empty
-    changed = {c.kind for c in (*plan.changes, *plan.drift) if c.action != "noop"}
-    allowed = program.sent | (set() if program.same_code else {"code"})
-    assert changed <= allowed, [c.detail for c in (*plan.changes, *plan.drift)]
-    assert found.cells[0] == f"%durable session {name} --stage {program.env or 'production'}"
-    assert len(found.cells) == 1 + len(session.catalog.namespaces) + len(program.workers)
+    assert changed(plan).keys() <= program.sent, changed(plan)
+    session.export_wrangler("out")
+    again = imported(program, nd.session(f"{name}-again", stage=stage), here / "out")
+    assert changed(again).keys() <= program.sent, changed(again)
+
+    for script in program.workers:
+        assert api.delete(f"/workers/scripts/{script}?force=true").status_code == 200
+    monkeypatch.setenv("KEY", "hush")  # until now it was only live, and kept
+    fresh = nd.session(f"{name}-anew", stage=stage)
+    fresh.deploy(imported(program, fresh, here / name))
+    for script, before in theirs.items():
+        now = seen(account, script)
+        assert {key: (one, now.get(key)) for key, one in before.items() if now.get(key) != one} == {}, script
+    assert answers(account, program) == answered
+
+
+@pytest.mark.parametrize("form", ["migrations", pytest.param("exports", marks=pytest.mark.thorough)])
+def test_a_rename_of_the_project_keeps_its_data(
+    here: Path, account: Any, deploy: Callable[..., str], form: str
+) -> None:
+    """Issue 14: wrangler deployed the class under its first name, the session renames it, and wrangler goes on."""
+    name = f"rename-{form}"
+    entry = {"type": "durable-object", "storage": "sqlite"}
+    first = {"migrations": STEPS} if form == "migrations" else {"exports": {"Counter": entry}}
+    base = {**PLAIN, "name": name, "migrations": [], **first}
+    write(here / name, {"wrangler.json": base})
+    deploy(here / name)
+    assert account.call(name).text == "n1"
+    source = here / name / "src" / "index.ts"
+    source.write_text(source.read_text().replace("class Counter", "class Tally"))
+    renamed = {"Counter": {"type": "durable-object", "state": "renamed", "renamed_to": "Tally"}, "Tally": entry}
+    step = {"tag": "v2", "renamed_classes": [{"from": "Counter", "to": "Tally"}]}
+    second: dict[str, Any] = {"migrations": [*STEPS, step]} if form == "migrations" else {"exports": renamed}
+    bindings = {"bindings": [{**OBJECTS["bindings"][0], "class_name": "Tally"}]}
+    config = {**base, **second, "durable_objects": bindings}
+    (here / name / "wrangler.json").write_text(json.dumps(config))
+
+    session = nd.session(name, stage="production")
+    session.import_wrangler(name)
+    plan = session.plan()
+    assert list(plan.migrations["step"]) == ["rename"]
+    session.deploy(plan)
+    assert account.call(name).text == "n2"
+    if form == "migrations":  # the plan says what wrangler's own list needs
+        (told,) = [w for w in plan.warnings if "in place of entries there that do the same" in w]
+        config["migrations"][-1] = json.loads(told[told.index("{") :])
+        (here / name / "wrangler.json").write_text(json.dumps(config))
+    deploy(here / name)
+    assert account.call(name).text == "n3"
+    session.import_wrangler(name)
+    assert session.plan().empty
+
+
+@pytest.mark.thorough
+def test_a_class_that_moved_to_another_worker_of_the_project(
+    here: Path, account: Any, deploy: Callable[..., str]
+) -> None:
+    """Moved by wrangler, it is imported once, at the Worker that has it now, though the first one's history has it."""
+    write(here / "moved", {"from/wrangler.json": {**PLAIN, "name": "moved-from"}})
+    deploy(here / "moved" / "from")
+    assert account.call("moved-from").text == "n1"
+    move = {"from": "Counter", "from_script": "moved-from", "to": "Counter"}
+    to = {**PLAIN, "name": "moved-to", "migrations": [{"tag": "v1", "transferred_classes": [move]}]}
+    write(here / "moved", {"to/wrangler.json": to})
+    with pytest.raises(nd.CommandError, match="class Counter is still to be moved here from Worker moved-from"):
+        nd.session("moved", stage="production").import_wrangler("moved")
+    deploy(here / "moved" / "to")
+    left = {**PLAIN, "name": "moved-from", "main": "index.js", "durable_objects": {"bindings": []}}
+    write(here / "moved", {"from/wrangler.json": left, "from/index.js": "export default { fetch: () => null };\n"})
+    deploy(here / "moved" / "from")
+    session = nd.session("moved", stage="production")
+    session.import_wrangler("moved")
+    assert [(n.id, n.script_name) for n in session.catalog.namespaces.values()] == [("counter", "moved-to")]
+    assert session.plan().empty
+    assert account.call("moved-to").text == "n2"
 
 
 @pytest.mark.thorough

@@ -345,6 +345,17 @@ def test_a_rename_that_is_not_deployed_is_a_rename_of_the_live_namespace() -> No
         assert [found["A"], found["B"]] == expected
 
 
+def test_a_class_that_moved_within_the_project_is_hosted_where_it_went() -> None:
+    """The history of the first Worker still has it; one that is not moved yet is refused under its name there."""
+    move = {"from": "Counter", "from_script": "a", "to": "Tally"}
+    came = {"name": "b", "migrations": [{"tag": "v1", "transferred_classes": [move]}]}
+    left = {"name": "a", "migrations": [{"tag": "v1", "new_sqlite_classes": ["Counter"]}]}
+    assert named(declared(left, came)) == [("tally", "Tally", "b")]
+    space = Namespace(StableId("counter"), class_name="Counter", script_name="a")
+    with pytest.raises(CommandError, match="class Tally is still to be moved here from Worker a"):
+        declared(left, came, known=Known(live={("a", "Counter"): space}))
+
+
 def test_a_deleted_class_that_is_live_is_named_and_stays() -> None:
     """Nothing here is deleted because a project does not have it any more."""
     steps = [{"tag": "v1", "new_sqlite_classes": ["A"]}, {"tag": "v2", "deleted_classes": ["A"]}]
@@ -396,6 +407,15 @@ def test_a_field_that_is_not_carried_is_named_with_what_to_do() -> None:
     assert len(found.notes) == 4
 
 
+def test_assets_whose_directory_only_a_build_knows_are_named() -> None:
+    """As for the plugin of Vite before it built the project: the Worker is imported, and a line says what to do."""
+    found = declared({"assets": {"not_found_handling": "single-page-application", "binding": "ASSETS"}})
+    assert found.workers["api"].assets is None
+    assert found.notes == (
+        "Worker api: assets: it has no directory, so they are left out: build the project, then import again.",
+    )
+
+
 def test_what_a_build_tool_writes_out_by_default_is_not_named() -> None:
     """A configuration that Vite makes has every key; those that nobody chose say nothing."""
     found = declared(
@@ -419,6 +439,7 @@ def test_what_a_build_tool_writes_out_by_default_is_not_named() -> None:
     ("config", "said"),
     [
         ({"main": None}, "w0: there is no main"),
+        ({"assets": "public"}, "w0: assets must be a table"),
         ({"vars": []}, "w0: vars must be a table, not list"),
         ({"kv_namespaces": {}}, "w0: kv_namespaces must be a list of tables"),
         ({"services": [{"binding": "A"}]}, "w0: services needs service in each entry"),

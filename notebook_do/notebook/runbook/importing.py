@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.display import clean
 from notebook_do.errors import CommandError
 from notebook_do.notebook.parsing import parse
 from notebook_do.notebook.verbs import find
-from notebook_do.sessions.exchanging import session_of
+from notebook_do.sessions.exchanging import read_wrangler
 from notebook_do.sessions.opening import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from notebook_do.interchange.cells import Imported
 
@@ -40,18 +40,18 @@ def import_project(asked: AskedProject) -> str:
     words = parse(find("import"), asked.words)
     if words.workers or words.from_account or words.source or words.as_:
         raise CommandError(
-            "import: --wrangler takes a project whole; of other words only --json and --quiet go with it."
+            "import: --wrangler takes a project whole; of other words only --build, --json and --quiet go with it."
         )
     path, out = asked.path.expanduser().resolve(), asked.out.resolve() if asked.out else None
     if out is not None:
         _check_out(out)
         os.chdir(out.parent)  # paths in cells, and the state file, are relative to where the notebook is
-    path = Path(os.path.relpath(path))
+    read = read_wrangler(os.path.relpath(path), asked.env)
     options: dict[str, Any] = dict(asked.options)
-    name, stage = session_of(path, asked.env or "")
+    name, stage = read.session
     session = open_session(options.pop("name", name), **({"stage": stage} | options))
     try:
-        found = session.import_wrangler(path, asked.env)
+        found = session.import_wrangler(read, build=words.build)
     finally:
         session.close()
     if out is not None:
@@ -60,7 +60,8 @@ def import_project(asked: AskedProject) -> str:
         return ""
     if words.json:
         written = [str(out)] if out else []
-        return json.dumps({"cells": found.cells, "notes": found.notes, "files": written}, ensure_ascii=False)
+        data = {"cells": found.cells, "notes": found.notes, "files": written, "built": found.built}
+        return json.dumps(data, ensure_ascii=False)
     return clean(_text(found, asked.out))
 
 
@@ -74,8 +75,10 @@ def _check_out(out: Path) -> None:
 
 
 def _text(found: Imported, out: Path | None) -> str:
-    """Return the cells, or where they are, and the notes as comments below them, so that all of it can be pasted."""
+    """Return the cells, or where they are; what was run stands above and the notes below, so that it can be pasted."""
     cells = [f"# {out}: {len(found.cells)} cells"] if out else list(found.cells)
+    if found.built:
+        cells.insert(0, "\n".join(f"# {said}" for said in found.built))
     notes = [f"# {note}" for note in found.notes]
     return "\n\n".join([*cells, "\n".join([*notes, "# Nothing was sent. Run the cells, then: %durable plan"])])
 
