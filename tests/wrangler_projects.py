@@ -289,7 +289,7 @@ PROGRAMS: dict[str, Program] = {
         sent=frozenset({"assets"}),
     ),
 }
-THOROUGH = PROGRAMS.keys() - {"toml", "environment", "redirect", "everything", "assets", "secrets"}
+THOROUGH = PROGRAMS.keys() - {"environment", "redirect", "everything", "assets"}
 """Each program is a process of wrangler, so that most of them are for the thorough run."""
 
 
