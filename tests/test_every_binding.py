@@ -429,6 +429,7 @@ SERVED_HERE = {
     "version_metadata",
     "worker_loader",
     "ratelimit",
+    *("analytics_engine", "pipelines", "secrets_store_secret", "send_email"),
 }
 
 

@@ -159,7 +159,6 @@ _ROWS = (
     BindingType(
         "analytics_engine", "Analytics Engine dataset", "AnalyticsEngine", "AnalyticsEngineDataset",
         toml="analytics_engine", required=_texts("dataset"), wrangler=_list("analytics_engine_datasets", "dataset"),
-        not_local="Analytics Engine",
     ),
     BindingType(
         "ratelimit", "rate limit", "RateLimit", "RateLimit", toml="ratelimit",
@@ -175,7 +174,6 @@ _ROWS = (
         "pipelines", "pipeline", "Pipeline", 'import("cloudflare:pipelines").Pipeline', toml="pipeline",
         optional=_texts("pipeline", "stream"), one_of=("pipeline", "stream"),
         wrangler=_list("pipelines", "pipeline", "stream", exclusive=("pipeline", "stream"), exactly_one=True),
-        not_local="a pipeline",
     ),
     BindingType(
         "dispatch_namespace", "dispatch namespace", "DispatchNamespace", "DispatchNamespace",
@@ -223,12 +221,12 @@ _ROWS = (
     BindingType(
         "secrets_store_secret", "Secrets Store secret", "SecretsStoreSecret", "SecretsStoreSecret",
         required=_texts("store_id", "secret_name"),
-        wrangler=_list("secrets_store_secrets", "store_id", "secret_name"), not_local="a Secrets Store secret",
+        wrangler=_list("secrets_store_secrets", "store_id", "secret_name"),
     ),
     BindingType(
         "send_email", "email", "SendEmail", "SendEmail",
         optional={_ADDRESSES[0]: "string", **dict.fromkeys(_ADDRESSES[1:], "list of strings")},
-        wrangler=_list("send_email", *_ADDRESSES, exclusive=_ADDRESSES[:2], named="name"), not_local="email sending",
+        wrangler=_list("send_email", *_ADDRESSES, exclusive=_ADDRESSES[:2], named="name"),
     ),
     BindingType(
         "version_metadata", "version metadata", "VersionMetadata", "WorkerVersionMetadata",

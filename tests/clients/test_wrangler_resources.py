@@ -106,3 +106,50 @@ def test_objects_of_r2(cloud: Any, wrangler: Callable[..., str], tmp_path: Path)
     assert cloud.get("/r2/buckets/files/objects") == []
     wrangler("r2", "bucket", "delete", "files")
     assert cloud.get("/r2/buckets")["buckets"] == []
+
+
+@pytest.mark.thorough
+def test_secrets_of_a_store(cloud: Any, wrangler: Callable[..., str]) -> None:
+    """`secrets-store` makes a store and its secrets, which a Worker that wrangler deploys reads; no value is shown."""
+    wrangler("secrets-store", "store", "create", "keys", "--remote")
+    (store,) = cloud.get("/secrets_store/stores")
+    at = (store["id"], "--remote")
+    create = ("--name", "key", "--value", "v-alue", "--scopes", "workers")
+    wrangler("secrets-store", "secret", "create", *at, *create)
+    (secret,) = cloud.get(f"/secrets_store/stores/{store['id']}/secrets")
+    listed = wrangler("secrets-store", "secret", "list", *at)
+    assert secret["id"] in listed
+    assert "v-alue" not in listed
+    bound = {"secrets_store_secrets": [{"binding": "KEY", "store_id": store["id"], "secret_name": "key"}]}
+    reads = "export default { async fetch(r, env) { return new Response(await env.KEY.get()); } };"
+    wrangler("deploy", config=bound, source=reads)
+    assert cloud.call("w").text == "v-alue"
+    update = ("--secret-id", secret["id"], "--value", "newer", "--scopes", "workers")
+    wrangler("secrets-store", "secret", "update", *at, *update)
+    assert cloud.call("w").text == "newer"
+    wrangler("secrets-store", "secret", "delete", *at, "--secret-id", secret["id"])
+    assert cloud.get(f"/secrets_store/stores/{store['id']}/secrets") == []
+
+
+@pytest.mark.thorough
+def test_bindings_that_keep_what_is_sent(cloud: Any, wrangler: Callable[..., str]) -> None:
+    """A configuration with a dataset, a stream and emails deploys, and what the Worker sends can be listed."""
+    source = """
+    import { EmailMessage } from "cloudflare:email";
+    export default { async fetch(request, env) {
+      await env.EVENTS.send([{ n: 1 }]);
+      const raw = "From: me@example.org\\r\\nMessage-ID: <1@example.org>\\r\\n\\r\\nHello";
+      await env.MAIL.send(new EmailMessage("me@example.org", "a@example.com", raw));
+      await env.MAIL.send({ from: "me@example.org", to: "a@example.com", subject: "Hi", text: "Hello" });
+      env.HITS.writeDataPoint({ blobs: ["b"] });
+      return new Response("sent");
+    } };"""
+    bound = {
+        "analytics_engine_datasets": [{"binding": "HITS", "dataset": "hits"}],
+        "pipelines": [{"binding": "EVENTS", "stream": "events"}],
+        "send_email": [{"name": "MAIL", "allowed_destination_addresses": ["a@example.com"]}],
+    }
+    wrangler("deploy", config=bound, source=source)
+    assert cloud.call("w").text == "sent"
+    found = {(one["type"], one["name"]) for one in cloud.get("/local/sent") if one["type"] != "analytics_engine"}
+    assert found == {("send_email", "w"), ("pipelines", "events")}

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notebook_do.local.runtime.bindings import string, unsupported
+from notebook_do.local.runtime.bindings import unsupported
 from notebook_do.local.runtime.config import Faults, Layout, config_text
 from notebook_do.local.runtime.island import faults_in, neighbours
 from notebook_do.local.runtime.spec import HostedNamespace, RunnableWorker
+from notebook_do.local.runtime.text import string
 from notebook_do.local.runtime.upstream import Upstream
 from notebook_do.local.runtime.workerd import start_workerd
 

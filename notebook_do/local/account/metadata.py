@@ -55,6 +55,8 @@ _REQUIRED = {
     "r2_bucket": ("bucket_name", str),
     "queue": ("queue_name", str),
     "d1": ("id", str),
+    "analytics_engine": ("dataset", str),
+    "secrets_store_secret": ("secret_name", str),
 }
 
 

@@ -25,6 +25,8 @@ from notebook_do.local.api import (
     queues,
     resources,
     scripts,
+    secrets_store,
+    sent,
     settings,
     tails,
     triggers,
@@ -58,22 +60,8 @@ _log = logging.getLogger(__name__)
 def app_of(cloud: Cloud, token: str, *, patience: float) -> ASGIApp:
     """Return the API's application with its gate."""
     path = f"{ROOT}/accounts/{cloud.account.id}"
-    groups = (
-        account,
-        scripts,
-        settings,
-        tails,
-        versions,
-        workers,
-        queues,
-        resources,
-        bucket_objects,
-        workflows,
-        instances,
-        zones,
-        triggers,
-        assets,
-    )
+    of_scripts = (account, scripts, settings, tails, versions, workers, triggers, assets, workflows, instances)
+    groups = (*of_scripts, queues, resources, bucket_objects, secrets_store, sent, zones)
     routes = [route for group in groups for route in group.routes(path)]
     other = [
         Route(ROOT + "/accounts/{account_id}", _other_account, methods=_METHODS),

@@ -118,6 +118,9 @@ RULES: dict[str, Rule] = {
     "no_bucket": _documented(10006, "The specified bucket does not exist.", status=404),
     "object_too_large": _documented(100100, "Your proposed upload exceeds the maximum allowed object size."),
     "no_database": Rule(7404, "The database {id} could not be found.", status=404),
+    "store_secret_exists": Rule(10014, "a secret named '{name}' already exists in this store.", status=409),
+    "no_store_secret": Rule(10404, "Secret '{id}' does not exist in this store.", status=404),
+    "nothing_sent": Rule(10404, "Nothing that was sent has the id {id} and a content of its own.", status=404),
     "bad_cron": _observed(10100, "invalid cron string: {cron}"),
     # --- zones
     "route_script": _observed(

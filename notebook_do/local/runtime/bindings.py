@@ -1,8 +1,5 @@
 """Cloudflare's binding objects in the language of workerd's configuration, and which ones are not served locally.
 
-That language is Cap'n Proto text. Whatever a string of a user holds, it stays one string there: every byte that is
-not plain ASCII is escaped.
-
 KV, R2, D1, queues, caches and rate limits are answered by services of ours: one external service for each resource,
 all at one socket. Which resource is meant is a header that workerd puts into each request, in place of any that a
 Worker wrote, so no Worker can reach what it does not bind.
@@ -16,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from notebook_do.local.runtime.spec import OBJECTS, RunnableWorker, is_of_account
+from notebook_do.local.runtime.text import embed, listed, string, struct
 from notebook_do.local.services.server import PROTOCOL_HEADER, RESOURCE_HEADER, SERVICE_HEADER
 
 if TYPE_CHECKING:
@@ -34,35 +32,15 @@ _RESOURCES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "r2_bucket": ("r2", ("bucket_name",)),
     "d1": ("d1", ("id", "database_id")),
     "queue": ("queue", ("queue_name",)),
+    "analytics_engine": ("analytics_engine", ("dataset",)),
+    "pipelines": ("pipelines", ("pipeline", "stream")),
 }
+_EMAIL = ("destination_address", "allowed_destination_addresses", "allowed_sender_addresses")
 RATE_LIMITS = "ratelimit"
 D1_CALLS = "d1_binding_jsrpc"
 """The compatibility flag under which workerd's D1 API calls whom it asks, where it sends requests without it."""
 UNSERVED = "notebook-do-internal:unserved"
 """The module that makes what stands in for a binding that is not served, `unserved.js`."""
-_PLAIN = {byte for byte in range(0x20, 0x7F) if chr(byte) not in "\"'\\"}
-_WRITTEN = {byte: f"\\x{byte:02x}" for byte in range(0x100) if byte not in _PLAIN}
-
-
-def string(value: str) -> str:
-    """Write a string; what is not UTF-8 (a lone surrogate) becomes a question mark."""
-    # Translated as a whole: byte by byte it was a quarter of what the server works for an upload.
-    return f'"{value.encode("utf-8", "replace").decode("latin-1").translate(_WRITTEN)}"'
-
-
-def struct(**fields: str | None) -> str:
-    """Write a struct of fields that are written already; a field that is None is left out."""
-    return "(" + ", ".join(f"{name} = {value}" for name, value in fields.items() if value is not None) + ")"
-
-
-def listed(values: Iterable[str]) -> str:
-    """Write a list of values that are written already."""
-    return "[" + ",\n".join(values) + "]"
-
-
-def embed(path: Path) -> str:
-    """Refer to a file's bytes: as text they would take 3.5 times the room, and be parsed."""
-    return f"embed {string(str(path.absolute()))}"
 
 
 def worker_service(script_name: str) -> str:
@@ -232,9 +210,13 @@ def _assets(binding: Binding, worker: RunnableWorker, peers: Peers) -> dict[str,
     return {"service": struct(name=string(asset_service(worker.name)), entrypoint=files_only)}
 
 
-def resource_of(binding: Binding) -> tuple[str, str] | None:
-    """Return (service, resource) of a binding; None for one that no service of ours answers."""
+def resource_of(binding: Binding, worker: RunnableWorker) -> tuple[str, str] | None:
+    """Return (service, resource) of a Worker's binding; None for one that no service of ours answers."""
     kind = str(binding.get("type"))
+    if kind == "send_email":
+        return kind, worker.name
+    if kind == "secrets_store_secret":
+        return "secrets_store", f"{binding.get('store_id')}/{binding.get('secret_name')}"
     if kind not in _RESOURCES:
         return None
     service, fields = _RESOURCES[kind]
@@ -255,7 +237,7 @@ def cache_of(script_name: str) -> str:
 
 def externals(workers: Iterable[RunnableWorker], socket: Path) -> Iterator[str]:
     """Write the external services that the bindings and caches of `workers` need; they are all at one socket."""
-    bound = {found for worker in workers for binding in worker.bindings if (found := resource_of(binding))}
+    bound = {found for worker in workers for binding in worker.bindings if (found := resource_of(binding, worker))}
     caches = {("cache", worker.name) for worker in workers}  # without one, `caches` fails ("No Cache was configured")
     # In order, so that the same Workers make the same text.
     for service, resource in sorted({*bound, *caches, (RATE_LIMITS, "")}):
@@ -274,29 +256,43 @@ def _external(name: str, service: str, resource: str, socket: Path) -> str:
 
 
 def _resource(field: str) -> Writer:
-    def write(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
-        return {field: _designator(binding)}
+    def write(binding: Binding, worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
+        return {field: _designator(binding, worker)}
 
     return write
 
 
-def _designator(binding: Binding) -> str:
-    found = resource_of(binding)
+def _designator(binding: Binding, worker: RunnableWorker) -> str:
+    found = resource_of(binding, worker)
     assert found is not None  # noqa: S101 - asked for types that have a resource
     return struct(name=string(service_name(*found)))
 
 
 def _d1(binding: Binding, worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
     # workerd has D1's client API inside; what it needs is somebody who answers its queries.
-    inner = {"service": _designator(binding)}
+    inner = {"service": _designator(binding, worker)}
     if D1_CALLS in worker.compatibility_flags:
         inner = {"wrapped": _wrapped(WRAPPED, "d1", struct(name=string("service"), **inner))}
     return {"wrapped": _wrapped("cloudflare-internal:d1-api", None, struct(name=string("fetcher"), **inner))}
 
 
-def _wrapped(module: str, entrypoint: str | None, inner: str) -> str:
+def _wrapped(module: str, entrypoint: str | None, *inner: str) -> str:
     entry = string(entrypoint) if entrypoint else None
-    return struct(moduleName=string(module), entrypoint=entry, innerBindings=f"[{inner}]")
+    return struct(moduleName=string(module), entrypoint=entry, innerBindings=listed(inner))
+
+
+def _own_api(entrypoint: str) -> Writer:
+    """Return the writer of a binding whose API is `entrypoint` of `wrapped.js`, before a service of ours."""
+
+    def write(binding: Binding, worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
+        inner = struct(name=string("service"), service=_designator(binding, worker))
+        # What only our own code may read: whom the binding lets an email go to is not for the Worker to change.
+        rules = struct(
+            name=string("rules"), json=string(json.dumps({name: binding[name] for name in _EMAIL if name in binding}))
+        )
+        return {"wrapped": _wrapped(WRAPPED, entrypoint, inner, rules)}
+
+    return write
 
 
 def _rate_limit(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
@@ -323,13 +319,16 @@ _WRITERS: Mapping[str, Writer] = {
     "r2_bucket": _resource("r2Bucket"),
     "queue": _resource("queue"),
     "d1": _d1,
+    "analytics_engine": _resource("analyticsEngine"),
+    "pipelines": _own_api("pipeline"),
+    "secrets_store_secret": _own_api("secret"),
+    "send_email": _own_api("email"),
     "ratelimit": _rate_limit,
 }
 _ELSEWHERE = {
     "ai": "Workers AI",
     "ai_search": "AI Search",
     "ai_search_namespace": "AI Search",
-    "analytics_engine": "Analytics Engine",
     "artifacts": "an Artifacts namespace",
     "browser": "Browser Rendering",
     "dispatch_namespace": "Workers for Platforms",
@@ -338,10 +337,7 @@ _ELSEWHERE = {
     "images": "Images",
     "media": "Media Transformations",
     "mtls_certificate": "an mTLS certificate",
-    "pipelines": "a pipeline",
     "secret_key": "a secret key",
-    "secrets_store_secret": "a Secrets Store secret",
-    "send_email": "email sending",
     "vectorize": "a Vectorize index",
     "vpc_network": "a VPC network",
     "vpc_service": "a VPC service",

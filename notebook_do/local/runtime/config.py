@@ -21,18 +21,15 @@ from notebook_do.local.runtime.bindings import (
     asset_service,
     bindings_of,
     cache_of,
-    embed,
     engine_service,
     entry_service,
     externals,
-    listed,
-    string,
-    struct,
     worker_service,
     workflow_api,
 )
 from notebook_do.local.runtime.edge import CF_HEADER
 from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, RunnableWorker, ScriptInvalid
+from notebook_do.local.runtime.text import embed, listed, string, struct
 from notebook_do.local.runtime.workflows import DISK, engine_fields, engine_of
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.local.runtime.bindings import bindings_of, externals, listed, string, struct
+from notebook_do.local.runtime.bindings import bindings_of, externals
 from notebook_do.local.runtime.config import (
     Layout,
     config_text,
@@ -33,6 +33,7 @@ from notebook_do.local.runtime.config import (
 )
 from notebook_do.local.runtime.sites import make_sites
 from notebook_do.local.runtime.spec import Export, ProbeReport, RunnableWorker, ScriptInvalid
+from notebook_do.local.runtime.text import listed, string, struct
 from notebook_do.local.runtime.upstream import Upstream
 from notebook_do.local.runtime.workerd import DidNotStart, Workerd, start_workerd
 from notebook_do.local.runtime.workflows import make_links

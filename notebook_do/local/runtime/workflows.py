@@ -13,14 +13,8 @@ from typing import TYPE_CHECKING
 
 from notebook_do.local.objects.instances import KEY
 from notebook_do.local.objects.stored import folder_of
-from notebook_do.local.runtime.bindings import (
-    engine_service,
-    listed,
-    string,
-    struct,
-    worker_service,
-    workflow_api,
-)
+from notebook_do.local.runtime.bindings import engine_service, worker_service, workflow_api
+from notebook_do.local.runtime.text import listed, string, struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -31,4 +31,71 @@ class D1 extends wrappedBinding.WrappedBinding {
   }
 }
 
+async function told(answer) {
+  if (!answer.ok) throw new Error(await answer.text());
+  return answer;
+}
+
+class SecretsStoreSecret extends wrappedBinding.WrappedBinding {
+  #service;
+
+  constructor(service) {
+    super(service);
+    this.#service = service;
+  }
+
+  async get() {
+    return (await told(await this.#service.fetch("http://secrets-store/"))).text();
+  }
+}
+
+class Pipeline extends wrappedBinding.WrappedBinding {
+  #service;
+
+  constructor(service) {
+    super(service);
+    this.#service = service;
+  }
+
+  async send(records) {
+    if (!Array.isArray(records)) throw new TypeError("send() needs an array of records");
+    await told(await this.#service.fetch("http://pipelines/", { method: "POST", body: JSON.stringify(records) }));
+  }
+}
+
+const base64 = (content) => {
+  const bytes = typeof content === "string" ? new TextEncoder().encode(content) : new Uint8Array(plain("", content));
+  return bytes.toBase64();
+};
+
+class SendEmail extends wrappedBinding.WrappedBinding {
+  #service;
+  #rules;
+
+  constructor(service, rules) {
+    super(service);
+    this.#service = service;
+    this.#rules = rules;
+  }
+
+  // An EmailMessage of `cloudflare:email`, or the fields of an email to be written.
+  async send(message) {
+    if (typeof message !== "object" || message === null) throw new TypeError("send() needs an EmailMessage");
+    const { from, to, raw } = message;
+    const about = { from, to, rules: this.#rules };
+    const body = raw === undefined ? JSON.stringify(this.#fields(message)) : await new Response(raw).arrayBuffer();
+    const headers = { "notebook-do-email": encodeURIComponent(JSON.stringify(about)) };
+    const where = raw === undefined ? "fields" : "raw";
+    return (await told(await this.#service.fetch(`http://email/${where}`, { method: "POST", headers, body }))).json();
+  }
+
+  #fields({ attachments, ...fields }) {
+    const files = attachments?.map((file) => ({ ...file, content: base64(file.content) }));
+    return { ...fields, attachments: files };
+  }
+}
+
+export const secret = ({ service }) => new SecretsStoreSecret(service);
+export const pipeline = ({ service }) => new Pipeline(service);
+export const email = ({ service, rules }) => new SendEmail(service, rules);
 export const d1 = ({ service }) => new D1(service);

@@ -13,6 +13,8 @@ from notebook_do.local.services.d1 import D1Service
 from notebook_do.local.services.kv import KvService
 from notebook_do.local.services.queues import Deliver, Delivery, QueueService
 from notebook_do.local.services.r2 import R2Service
+from notebook_do.local.services.secrets_store import SecretsStoreService
+from notebook_do.local.services.sent import SentService
 from notebook_do.local.services.server import Database, ServiceAnswer, ServiceRequest, ServiceServer, json_answer
 
 if TYPE_CHECKING:
@@ -89,6 +91,8 @@ class Services:
         self.queues = QueueService(folder / "queues.sqlite", clock)
         self.cache = CacheService(folder / "cache.sqlite", clock)
         self.rate_limits = RateLimitService(clock)
+        self.sent = SentService(folder / "sent.sqlite", clock)
+        self.secrets_store = SecretsStoreService(folder / "secrets-store.sqlite", clock)
         self.directory = Directory(folder / "directory.sqlite", clock)
         self._server: ServiceServer | None = None
         self._delivery: Delivery | None = None
@@ -102,6 +106,10 @@ class Services:
             "queue": self.queues.handle,
             "cache": self.cache.handle,
             "ratelimit": self.rate_limits.handle,
+            "analytics_engine": self.sent.point,
+            "pipelines": self.sent.records,
+            "send_email": self.sent.email,
+            "secrets_store": self.secrets_store.handle,
         }
         self._server = ServiceServer(socket, handlers)
         await self._server.start()
@@ -120,7 +128,8 @@ class Services:
         await self.stop_delivery()
         if self._server is not None:
             await self._server.close()
-        for service in (self.kv, self.r2, self.d1, self.queues, self.cache, self.rate_limits, self.directory):
+        own = (self.kv, self.r2, self.d1, self.queues, self.cache, self.rate_limits, self.sent, self.secrets_store)
+        for service in (*own, self.directory):
             service.close()
 
 

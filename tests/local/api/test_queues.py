@@ -100,12 +100,16 @@ def test_a_binding_without_its_resource_is_refused(server: Any, script: str, bin
     assert f"`{key}`" in refused.text
 
 
-@pytest.mark.parametrize("kind", ["ai", "browser", "hyperdrive", "vectorize", "send_email", "pipelines"])
-def test_what_is_not_served_is_refused_with_a_line(server: Any, script: str, kind: str) -> None:
-    """A binding type that the local runtime cannot serve is refused at upload, and the line says what to do."""
-    refused = server.upload(script, bindings=[{"name": "X", "type": kind}])
-    assert server.code_of(refused) == 10021
-    assert "deploy to Cloudflare to use it" in refused.text
+@pytest.mark.parametrize("kind", ["ai", "browser", "hyperdrive", "vectorize", "images"])
+def test_what_is_not_served_throws_a_line(server: Any, script: str, kind: str) -> None:
+    """A Worker with a binding that the local runtime cannot serve runs; a use throws, and the line says what to do."""
+    source = """export default { async fetch(request, env) {
+      try { await env.X.run("model"); } catch (error) { return new Response(error.message); }
+    } };"""
+    assert server.upload(script, source, bindings=[{"name": "X", "type": kind}]).status_code == 200
+    assert server.call(script).text.endswith(
+        f"(binding type {kind}) is not served by the local runtime; deploy to Cloudflare to use it."
+    )
 
 
 def test_every_served_binding_is_admitted(make_api: Callable[..., Any], tmp_path: Any) -> None:
@@ -118,11 +122,15 @@ def test_every_served_binding_is_admitted(make_api: Callable[..., Any], tmp_path
         {"type": "ratelimit", "name": "RL", "namespace_id": "1", "simple": {"limit": 1, "period": 10}},
         {"type": "version_metadata", "name": "VM"},
         {"type": "json", "name": "J", "json": {"a": 1}},
+        {"type": "analytics_engine", "name": "AE", "dataset": "hits"},
+        {"type": "pipelines", "name": "P", "stream": "events"},
+        {"type": "secrets_store_secret", "name": "S", "store_id": "a" * 32, "secret_name": "key"},
+        {"type": "send_email", "name": "M", "allowed_destination_addresses": ["a@example.com"]},
     ]
     source = "export default { fetch(r, env) { return Response.json(Object.keys(env).sort()); } };"
     with make_api(tmp_path / "data") as api:
         assert api.upload("w", source, bindings=bindings).status_code == 200
-        assert api.call("w").json() == ["D1", "J", "KV", "Q", "R2", "RL", "VM"]
+        assert api.call("w").json() == ["AE", "D1", "J", "KV", "M", "P", "Q", "R2", "RL", "S", "VM"]
 
 
 def test_a_consumer_keeps_its_handler_and_is_not_deleted(server: Any, script: str) -> None:
