@@ -1,12 +1,13 @@
-"""Reads, sets and removes what calls a Worker: routes of zones, custom domains, consumers of queues.
+"""Reads, sets and removes what calls a Worker: routes of zones, custom domains, consumers of queues, workflows.
 
 None of the paths is in the published OpenAPI document of Workers scripts; they are those of Cloudflare's own SDK
-(resources `zones`, `workers.routes`, `workers.domains`, `queues`, `queues.consumers`). Flags that would take a host
-name or a DNS record away from somebody else (`override_existing_origin` and its like) are never sent.
+(resources `zones`, `workers.routes`, `workers.domains`, `queues`, `queues.consumers`, `workflows`). Flags that would
+take a host name or a DNS record away from somebody else (`override_existing_origin` and its like) are never sent.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -94,6 +95,19 @@ async def set_trigger(client: Client, script: str, trigger: Trigger) -> None:
                 raise DeployError(f"queue {trigger.key} is not there any more; nothing was sent for it. Plan again.")
             consumers = client.path("queues", live.parent, "consumers")
             await client.change(*_created_or_changed(consumers, live), _consumer_body(script, trigger))
+        case "workflow":
+            body = {"script_name": script, **await _kept(client, live), **trigger.settings.value}
+            await client.change("PUT", client.path("workflows", trigger.key), body)
+
+
+async def _kept(client: Client, live: ObservedTrigger) -> dict[str, Any]:
+    """Return what a workflow has besides its class: it would go with a request that does not say it again."""
+    if live.id is None:
+        return {}
+    version = next(iter(await _list(client, client.path("workflows", live.key, "versions"))), {})
+    kept = {k: v for k in ("limits", "concurrency", "default_retention") if (v := version.get(k)) is not None}
+    schedules = [{"cron": s["cron"]} for s in objects_in(live.settings.value.get("schedules")) if "cron" in s]
+    return {**kept, "schedules": schedules} if schedules else kept
 
 
 async def has_queue(client: Client, name: str) -> bool:
@@ -120,6 +134,8 @@ async def remove_trigger(client: Client, script: str, trigger: Trigger) -> None:
             path = client.path("workers", "domains", live.id)
         case "consumer":
             path = client.path("queues", _parent(live), "consumers", live.id)
+        case "workflow":
+            raise AssertionError("a workflow is never taken away: its instances would go with it")
     await client.change("DELETE", path)
 
 
@@ -164,6 +180,12 @@ class _Reader:
                     id=str(item["consumer_id"]) if item.get("consumer_id") else None,
                     parent=str(queue.get("queue_id")),
                 )
+
+            case "workflow":
+                items = await self._all(self.client.path("workflows"))
+                found = next((i for i in items if i.get("name") == trigger.key), {})
+                shown = {k: v for k in ("class_name", "schedules") if (v := found.get(k)) is not None}
+                return replace(_observed(trigger, found, "script_name", "account"), settings=Json(shown))
 
     async def _all(self, path: str) -> list[dict[str, Any]]:
         if path not in self._lists:

@@ -19,7 +19,9 @@ from notebook_do.model import (
     DesiredWorker,
     Json,
     Namespace,
+    Resource,
     Storage,
+    Trigger,
     ValueBinding,
     Worker,
 )
@@ -159,7 +161,7 @@ def _desired_namespace(item: Namespace, hosts: Hosts) -> DesiredNamespace:
 
 
 # A field that is the same in both is copied by name, so that a new one needs no line here.
-_RESOLVED = frozenset({"id", "modules", "bindings", "assets", "options"})
+_RESOLVED = frozenset({"id", "modules", "bindings", "triggers", "assets", "options"})
 _SAME = [f.name for f in fields(Worker) if f.name in DesiredWorker.__dataclass_fields__ and f.name not in _RESOLVED]
 """What is desired of a Worker as it is declared."""
 
@@ -173,6 +175,20 @@ def _settings(item: Worker, hosts: Hosts) -> Json:
     return Json({**settings, "tail_consumers": consumers})
 
 
+def _workflows(bindings: Iterable[ScriptBinding], script_name: str) -> tuple[Trigger, ...]:
+    """Return the workflows that a script hosts by its bindings: those that name a class, of no other script.
+
+    An upload that binds one does not make it: `GET workflows/{name}` answers 10200 after it, as somebody measured.
+    """
+    values = (b.value for b in bindings if isinstance(b, ValueBinding))
+    given = [v.fields.value for v in values if isinstance(v, Resource) and v.type == "workflow"]
+    own = [f for f in given if f.get("class_name") and f.get("script_name") in {None, script_name}]
+    return tuple(
+        Trigger(kind="workflow", key=str(f["workflow_name"]), settings=Json({"class_name": f["class_name"]}))
+        for f in own
+    )
+
+
 def _with_assets(item: Worker, bindings: tuple[ScriptBinding, ...]) -> tuple[ScriptBinding, ...]:
     """Add the binding that the assets are declared with."""
     name = item.assets.value.get("binding") if item.assets else None
@@ -182,13 +198,15 @@ def _with_assets(item: Worker, bindings: tuple[ScriptBinding, ...]) -> tuple[Scr
 
 
 def _desired_worker(item: Worker, hosts: Hosts, read: Callable[[Worker], Source]) -> DesiredWorker:
-    source = read(item)
+    source, script_name, bindings = read(item), hosts.script_of[item.id], hosts.bindings_of(item)
+    triggers = {(t.kind, t.key): t for t in (*item.triggers, *_workflows(bindings, script_name))}
     return DesiredWorker(
         id=item.id,
-        script_name=hosts.script_of[item.id],
+        script_name=script_name,
         main_module=source.main_module,
         modules=source.modules,
-        bindings=_with_assets(item, hosts.bindings_of(item)),
+        bindings=_with_assets(item, bindings),
+        triggers=tuple(triggers[place] for place in sorted(triggers)),
         content_digest=source.digest,
         assets=source.assets,
         options=_settings(item, hosts),

@@ -172,7 +172,9 @@ def _uploaded(worker: RecordedWorker, intent: Intent, done: Done) -> RecordedWor
 
 
 def _with_trigger(worker: RecordedWorker, trigger: Trigger, *, is_set: bool) -> RecordedWorker:
-    """Record that a trigger was set or removed."""
+    """Record that a trigger was set or removed; a workflow is not, as what is recorded may be taken away again."""
+    if trigger.kind == "workflow":
+        return worker
     kept = {(t.kind, t.key): t for t in worker.triggers}
     kept.pop((trigger.kind, trigger.key), None)
     if is_set:

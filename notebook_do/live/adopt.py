@@ -224,7 +224,7 @@ def _worker_record(worker: DesiredWorker, live: ObservedScript) -> RecordedWorke
         migration_tag=live.migration_tag,
         content_digest=worker.content_digest,
         settings_digest=str(fingerprint(worker)),
-        triggers=worker.triggers,
+        triggers=tuple(trigger for trigger in worker.triggers if trigger.kind != "workflow"),
         settings=imported_settings(worker),
         modified_on=live.modified_on,
         op=op_of(live),

@@ -1,4 +1,4 @@
-"""What calls a Worker besides its workers.dev address: cron triggers, routes, custom domains and queues.
+"""What calls a Worker besides its workers.dev address: cron triggers, routes, custom domains, queues and workflows.
 
 Cron expressions are checked field by field, as Cloudflare reads them: five fields; week days count from 1, which is
 Sunday. The grammar is that of Cloudflare's published parser (saffron): ranges may wrap around, a step is smaller than
@@ -18,15 +18,16 @@ from notebook_do.model.declared import Json
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-TriggerKind = Literal["route", "domain", "consumer"]
+TriggerKind = Literal["route", "domain", "consumer", "workflow"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
     """One trigger of a Worker, declared or recorded as ours.
 
-    `key` is the pattern of a route, the host name of a custom domain, the name of a consumed queue; in an account there
-    is at most one of a kind and key. `settings` are those of a consumer, in Cloudflare's words.
+    `key` is the pattern of a route, the host name of a custom domain, the name of a consumed queue or of a workflow; in
+    an account there is at most one of a kind and key. `settings` are those of a consumer, in Cloudflare's words, and of
+    a workflow its `class_name`. A workflow is never recorded: with it its instances would go, so no plan takes it away.
     """
 
     kind: TriggerKind
@@ -39,7 +40,12 @@ class Trigger:
         return f"{_WORDS[self.kind]} {self.key}"
 
 
-_WORDS: dict[TriggerKind, str] = {"route": "route", "domain": "custom domain", "consumer": "consumer of queue"}
+_WORDS: dict[TriggerKind, str] = {
+    "route": "route",
+    "domain": "custom domain",
+    "consumer": "consumer of queue",
+    "workflow": "workflow",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

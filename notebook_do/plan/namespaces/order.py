@@ -65,7 +65,7 @@ def order_of(hard: Mapping[str, set[str]], soft: Mapping[str, set[str]]) -> list
 
 def closed_last(triggering: Triggering) -> frozenset[str]:
     """Return the scripts that get a route or a custom domain: their workers.dev address is closed only after that."""
-    return frozenset(s.script_name for s in triggering.sets if s.trigger.kind != "consumer")
+    return frozenset(s.script_name for s in triggering.sets if s.trigger.kind in {"route", "domain"})
 
 
 def in_sequence(steps: list[Step], triggering: Triggering, ownerships: Mapping[str, Ownership]) -> list[Step]:

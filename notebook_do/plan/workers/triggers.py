@@ -1,6 +1,7 @@
-"""Compares declared, recorded and live triggers (routes, custom domains, consumed queues) and makes their steps.
+"""Compares declared, recorded and live triggers (routes, domains, queues, workflows) and makes their steps.
 
-A cron trigger that this session never set stays. A queue that a plan makes comes before the first step that needs it.
+A cron trigger that this session never set stays; so does every workflow, with its instances. A queue that a plan makes
+comes before the first step that needs it.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def _settle(
     there = live.settings.value
     # Cloudflare fills in the settings of a consumer that were not sent; those are no difference.
     same = live.script == script and all(there.get(k) == v for k, v in trigger.settings.value.items())
-    if same and record == trigger:
+    if same and (record == trigger or trigger.kind == "workflow"):
         return  # one that is live and not recorded gets a step all the same: only what is recorded is ever removed
     if record == trigger:
         how = "unset" if live.script is None else "changed"
@@ -117,7 +118,7 @@ def _settle(
     elif record is not None and _is_changed(record, script, live):
         text = say("undone", "trigger", name=_label(trigger), script=script)
         findings.outside.append(Objection(kind="put-back", text=text))
-    elif record is None and live.script:
+    elif record is None and live.script and trigger.kind != "workflow":
         text = say("trigger-unrecorded", label=_label(trigger), script=script)
         findings.outside.append(Objection(kind="take-over", text=text))
     makes = trigger.kind == "consumer" and live.parent is None
