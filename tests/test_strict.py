@@ -108,14 +108,20 @@ def test_a_strict_server_refuses_what_nobody_made(own_cloud: Path) -> None:
             session.deploy(plan)
         assert text in str(caught.value)
         assert f"[code {code}]" in str(caught.value)
+    absent = ask("PUT", f"/r2/buckets/{BUCKET}/objects/k")
+    assert (absent.status_code, absent.json()["errors"][0]["code"]) == (404, 10006)
     made = ask("POST", "/storage/kv/namespaces", {"title": "words"}).json()["result"]["id"]
     ask("POST", "/r2/buckets", {"name": BUCKET}).raise_for_status()
+    assert ask("PUT", f"/r2/buckets/{BUCKET}/objects/k").status_code == 200
     database = ask("POST", "/d1/database", {"name": "rows"}).json()["result"]["uuid"]
     ask("POST", "/queues", {"queue_name": "jobs"}).raise_for_status()
     bound = {"KV": nd.KV(made), "PICS": nd.R2(BUCKET), "DB": nd.D1(database), "JOBS": nd.Queue("jobs")}
     result = session.deploy(declare(session, **bound))
     assert result["api"].fetch("/").text == "null"
     assert session.plan().empty
+    foreign = {"origins": [{"hostname": "a.example.com", "zone_id": "f" * 32}]}
+    refused = ask("PUT", "/workers/scripts/api-dev/domains/records", foreign)
+    assert refused.json()["errors"][0]["code"] == 1001
 
 
 BOTH = """let got = [];

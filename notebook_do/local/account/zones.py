@@ -1,6 +1,7 @@
 """Zones, routes and custom domains: which Worker answers at which host name and path.
 
-Emulated: a zone is there as soon as it is asked for by a name of two labels; names under `.invalid` have none.
+Emulated: a zone is there as soon as it is asked for by a name of two labels, or a route or domain says that it is in a
+zone of that name; names under `.invalid` have none.
 """
 
 from __future__ import annotations
@@ -77,11 +78,15 @@ class Zones:
         """Close the database."""
         self._db.close()
 
-    def named(self, name: str) -> Zone | None:
-        """Return the zone of a name, which is made where the name can be a zone's."""
+    def named(self, name: str, *, certain: bool = False) -> Zone | None:
+        """Return the zone of a name, which is made where the name can be a zone's; longer ones where that is `certain`.
+
+        A client that looks for the zone of a host name asks for ever shorter names: the longest must not become one.
+        """
         labels = name.split(".")
-        if len(labels) != 2 or not all(labels) or labels[1] == "invalid":
-            return None
+        known = next((zone for zone in self.all() if zone.name == name), None)
+        if known or not all(labels) or labels[-1] == "invalid" or not (len(labels) == 2 or (certain and labels[2:])):
+            return known
         with self._db.writing() as db:
             # Of the name, so that a zone that somebody wrote down has its id in every data directory.
             zone_id = hashlib.sha256(f"zone {name}".encode()).hexdigest()[:32]

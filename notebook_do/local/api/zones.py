@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from notebook_do.local.account.zones import Place, Zone
     from notebook_do.local.api.envelope import Cloud
 
+_ID = re.compile(r"[0-9a-f]{32}\Z")
 _HOST = re.compile(r"([a-z0-9_]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]\Z")
 
 
@@ -65,7 +66,10 @@ async def list_zones(request: Request) -> Response:
 
 
 async def list_routes(request: Request) -> Response:
-    """List the routes of a zone."""
+    """List the routes of a zone; of a zone at Cloudflare there are none here."""
+    cloud, wanted = cloud_of(request), request.path_params["zone_id"]
+    if _is_foreign(cloud, wanted) and wanted not in {zone.id for zone in cloud.zones.all()}:
+        return answer([])
     cloud, zone = _zone(request)
     return answer([route_item(route) for route in cloud.zones.routes() if route.zone == zone.id])
 
@@ -153,15 +157,30 @@ def check_free(cloud: Cloud, wanted: Wanted, script: str) -> None:
 
 def zone_of(cloud: Cloud, item: dict[str, Any], host: str) -> Zone:
     """Return the zone that a route or domain names by `zone_id` or `zone_name`; else that of its host name."""
-    own = cloud.zones.named(".".join(host.removeprefix("*").split(".")[-2:]))
     name, wanted = item.get("zone_name"), item.get("zone_id")
+    own = _zone_of_host(cloud, host)
     if isinstance(name, str):
-        own = cloud.zones.named(name)
+        own = cloud.zones.named(name, certain=True)
     if wanted is not None:
-        own = next((zone for zone in cloud.zones.all() if zone.id == wanted), None)
+        known = next((zone for zone in cloud.zones.all() if zone.id == wanted), None)
+        own = known or (own if _is_foreign(cloud, wanted) else None)
     if own is None:
         raise refuse("no_zone", id=str(wanted or name or host)[:64])
     return own
+
+
+def _zone_of_host(cloud: Cloud, host: str) -> Zone | None:
+    bare = host.removeprefix("*").removeprefix(".")
+    fitting = [zone for zone in cloud.zones.all() if f".{bare}".endswith(f".{zone.name}")]
+    # The longest, as `example.co.uk` is known only because somebody named it.
+    return (
+        max(fitting, key=lambda zone: len(zone.name)) if fitting else cloud.zones.named(".".join(bare.split(".")[-2:]))
+    )
+
+
+def _is_foreign(cloud: Cloud, zone_id: Any) -> bool:
+    """Say whether an id can be that of a zone at Cloudflare, which nobody can know here: `--strict` takes none."""
+    return isinstance(zone_id, str) and _ID.match(zone_id) is not None and not cloud.strict
 
 
 async def delete_domain(request: Request) -> Response:

@@ -17,6 +17,7 @@ from notebook_do.local.services.mail import composed, judged
 from notebook_do.local.services.server import Database, ServiceAnswer, ServiceRefusal, ServiceRequest, json_answer
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
@@ -34,14 +35,6 @@ CREATE TABLE IF NOT EXISTS sent (
     item TEXT NOT NULL, content BLOB, size INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS sent_name ON sent (type, name, id);
-"""
-_OLDER = """
-DELETE FROM sent WHERE type = :type AND name = :name AND id <= (
-    SELECT max(id) FROM (
-        SELECT id, sum(size) OVER newest AS bytes, row_number() OVER newest AS place
-        FROM sent WHERE type = :type AND name = :name WINDOW newest AS (ORDER BY id DESC)
-    ) WHERE bytes > :bytes OR place > :items
-)
 """
 
 
@@ -63,6 +56,7 @@ class SentService:
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
         self._db = Database(path, _SCHEMA)
+        self._kept: dict[tuple[str, str], tuple[int, int]] = {}
 
     def close(self) -> None:
         """Close the database."""
@@ -95,13 +89,26 @@ class SentService:
 
     def keep(self, type_: SentType, name: str, items: Iterable[tuple[Any, bytes | None]]) -> None:
         """Keep items, each with a content or None; the oldest of their name that are too many go."""
-        texts = [(json.dumps(item), content) for item, content in items]
-        now = self.clock()
+        texts, now = [(json.dumps(item), content) for item, content in items], self.clock()
+        rows = [(type_, name, now, text, content, len(text) + len(content or b"")) for text, content in texts]
         with self._db.writing() as db:
             query = "INSERT INTO sent (type, name, sent, item, content, size) VALUES (?, ?, ?, ?, ?, ?)"
-            rows = [(type_, name, now, text, content, len(text) + len(content or b"")) for text, content in texts]
+            count, size = self._kept_of(db, type_, name)
             db.executemany(query, rows)
-            db.execute(_OLDER, {"type": type_, "name": name, "bytes": MOST_BYTES, "items": MOST_ITEMS})
+            count, size = count + len(rows), size + sum(row[-1] for row in rows)
+            while count > MOST_ITEMS or size > MOST_BYTES:
+                oldest = "SELECT id, size FROM sent WHERE type = ? AND name = ? ORDER BY id LIMIT 1"
+                id_, freed = db.execute(oldest, (type_, name)).fetchone()
+                db.execute("DELETE FROM sent WHERE id = ?", (id_,))
+                count, size = count - 1, size - freed
+            self._kept[type_, name] = count, size
+
+    def _kept_of(self, db: sqlite3.Connection, type_: str, name: str) -> tuple[int, int]:
+        """Return how many items of a name there are and their size: counted once, as a Worker may send thousands."""
+        if (type_, name) not in self._kept:
+            query = "SELECT count(*), coalesce(sum(size), 0) FROM sent WHERE type = ? AND name = ?"
+            self._kept[type_, name] = db.execute(query, (type_, name)).fetchone()
+        return self._kept[type_, name]
 
     # --- what a person asks
 
@@ -130,6 +137,7 @@ class SentService:
         """Forget all that was sent."""
         with self._db.writing() as db:
             db.execute("DELETE FROM sent")
+            self._kept.clear()
 
 
 def _point(event: Mapping[str, Any]) -> dict[str, Any]:

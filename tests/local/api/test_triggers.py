@@ -62,7 +62,7 @@ def test_routes_are_replaced_as_a_whole(server: Any, pair: tuple[str, str]) -> N
         (["example.com/*"], 10001),
         ([{"pattern": 5}], 1001),
         ([{"pattern": "example.org/*", "zone_name": "example.com"}], 10022),
-        ([{"pattern": "example.org/*", "zone_id": "f" * 32}], 1001),
+        ([{"pattern": "example.org/*", "zone_id": "no id"}], 1001),
         ([{"pattern": "a.invalid/*"}], 1001),
     ],
 )
@@ -73,6 +73,26 @@ def test_routes_that_cannot_be_are_refused(server: Any, pair: tuple[str, str], b
     assert server.code_of(server.http.put(url, json=body)) == code
     assert visit(server, "stays.example.com") == pair[0]
     assert server.code_of(server.http.put(f"{server.scripts}/nobody/routes", json=[])) == 10007
+
+
+def test_a_configuration_of_a_real_account_is_taken(server: Any, pair: tuple[str, str]) -> None:
+    """A zone id of Cloudflare means the zone of the host name here, and a zone of three labels is there once named."""
+    foreign = "f" * 32
+    assert server.result(f"/zones/{foreign}/workers/routes") == []
+    routes = [
+        {"pattern": "a.example.com/*", "zone_id": foreign},
+        {"pattern": "b.example.co.uk/*", "zone_name": "example.co.uk"},
+        {"pattern": "c.example.co.uk/*"},
+    ]
+    put = server.http.put(f"{server.scripts}/{pair[0]}/routes", json=routes)
+    assert put.status_code == 200, put.text
+    for host in ("a.example.com", "b.example.co.uk", "c.example.co.uk"):
+        assert visit(server, host) == pair[0]
+    (zone,) = server.result("/zones?name=example.co.uk")
+    assert len(server.result(f"/zones/{zone['id']}/workers/routes")) == 2
+    assert server.result("/zones?name=b.example.co.uk") == []
+    assert put_domains(server, pair[0], {"hostname": "d.example.com", "zone_id": foreign}).status_code == 200
+    assert visit(server, "d.example.com") == pair[0]
 
 
 def test_custom_domains_are_shown_before_they_are_set(server: Any, pair: tuple[str, str]) -> None:
@@ -120,7 +140,7 @@ def test_a_custom_domain_can_be_switched_off(server: Any, pair: tuple[str, str])
     [
         ({"hostname": "*.example.com"}, 10001),
         ({"hostname": "a.example.org", "zone_name": "example.com"}, 10001),
-        ({"hostname": "a.example.com", "zone_id": "f" * 32}, 1001),
+        ({"hostname": "a.example.com", "zone_id": "no id"}, 1001),
         ({"hostname": "a.example.com", "enabled": "yes"}, 10001),
         ({}, 10001),
     ],
