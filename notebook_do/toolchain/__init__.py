@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-import httpx
 import platformdirs
 
 from notebook_do.errors import ToolchainError
@@ -246,6 +245,8 @@ def _install(pin: Pin, binary: Path, progress: Progress | None) -> None:
 
 def _download(pin: Pin, target: IO[bytes], progress: Progress | None) -> None:
     """Fetch the tarball into `target`; raises ToolchainError unless it is exactly the pinned one."""
+    import httpx  # a quarter of what a server loads when it starts; it is there for this download alone
+
     registry = registry_for(pin.package)
     place = urlsplit(registry).hostname or registry
     digest = hashlib.sha512()

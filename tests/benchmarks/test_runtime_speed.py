@@ -145,7 +145,7 @@ def test_a_call_through_the_port(tmp_path: Path, module: Path, say: Callable[[st
                 await asyncio.sleep(0.001)
             for path, what in (("/plain", "a plain call"), ("/", "a call that increments a stored counter")):
                 say(f"{what}: {median(await asyncio.to_thread(calls, port, path))}")
-            server.should_exit = True
+            server.end()
             await serving
 
     asyncio.run(measure())
@@ -175,7 +175,7 @@ def test_what_the_named_protocol_saves(say: Callable[[str], None]) -> None:
         while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.001)
         found = await asyncio.to_thread(calls, listener.getsockname()[1])
-        server.should_exit = True
+        server.end()
         await serving
         return found
 

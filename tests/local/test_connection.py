@@ -40,7 +40,7 @@ def test_an_accepted_socket_sends_at_once() -> None:
         accepted = [one.transport.get_extra_info("socket") for one in server.server_state.connections]
         found = [one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in accepted]
         writer.close()
-        server.should_exit = True
+        server.end()
         await serving
         return found
 

@@ -122,7 +122,7 @@ async def serve(  # noqa: PLR0913 - the facts of one server
                 ticking.cancel()
                 await asyncio.wait([ticking])
                 for server, _ in servers:
-                    server.should_exit = True
+                    server.end()
                 await asyncio.gather(*(task for _, task in servers), return_exceptions=True)
     _log.info("ended")
 
