@@ -125,6 +125,11 @@ def test_a_server_does_not_start_on_an_empty_token(data: Path) -> None:
     assert upload(target, "page").status_code == 200
 
 
+def children(pid: int) -> set[str]:
+    """Find the processes that a process started."""
+    return {one for task in Path(f"/proc/{pid}/task").iterdir() for one in (task / "children").read_text().split()}
+
+
 def kill_while_probing(target: Any) -> None:
     """Kill a server in the middle of an upload."""
     told = target.token()
@@ -133,9 +138,12 @@ def kill_while_probing(target: Any) -> None:
         with contextlib.suppress(httpx.HTTPError):
             upload(target, "endless", ENDLESS, told)
 
+    before = children(target.pid)
     sent = threading.Thread(target=send)
     sent.start()
-    time.sleep(1.5)
+    while children(target.pid) <= before:
+        assert sent.is_alive()
+        time.sleep(0.01)
     os.kill(target.pid, signal.SIGKILL)
     sent.join()
     while Home(target.data).is_served():

@@ -82,18 +82,20 @@ class Workerd:
         await self.ended.wait()
 
 
-async def start_workerd(
+async def start_workerd(  # noqa: PLR0913 - what is started, and how long it may take
     workerd: Path,
     config: str,
     *,
     folder: Path,
     sockets: Iterable[str],
     timeout: float = 30.0,  # noqa: ASYNC109 - it ends a process, not only a wait
+    cpu_seconds: int | None = None,
 ) -> Workerd:
     """Start workerd with `config` and return when every one of `sockets` listens.
 
-    Raises DidNotStart when it ends before it is ready, TimeoutError when it is not ready in time, Absent when there
-    is no such program any more: it is looked for, and fetched, once more before that.
+    Raises DidNotStart when it ends before it is ready, TimeoutError when it is not ready in time, or needs more than
+    `cpu_seconds` of the processor for it (Linux), Absent when there is no such program any more: it is looked for, and
+    fetched, once more before that.
     """
     if not os.access(workerd, os.X_OK):  # a cache may be cleared while the server runs
         workerd = await _found_again(workerd)
@@ -104,7 +106,7 @@ async def start_workerd(
             with open(path, "x", encoding="utf-8", opener=_private) as file:  # noqa: ASYNC230 - a few kilobytes
                 file.write(config)
             try:
-                running = await _spawn(workerd, path, writing)
+                running = await _spawn(workerd, path, writing, cpu_seconds)
             except (FileNotFoundError, PermissionError) as error:
                 raise Absent(f"workerd cannot be started from {workerd} ({error.strerror}); try again.") from None
             finally:
@@ -118,6 +120,8 @@ async def start_workerd(
         os.close(reading)
     if not ready:
         await running.stop(0)
+        if running.process.returncode == -signal.SIGXCPU:
+            raise TimeoutError
         raise DidNotStart(running.errors)
     return running
 
@@ -135,7 +139,7 @@ def _private(name: str, flags: int) -> int:
     return os.open(name, flags, 0o600)
 
 
-async def _spawn(workerd: Path, config: Path, control: int) -> Workerd:
+async def _spawn(workerd: Path, config: Path, control: int, cpu_seconds: int | None) -> Workerd:
     # `-I /`: Cap'n Proto looks up an absolute path of `embed` below the folders that it is given.
     process = await asyncio.create_subprocess_exec(
         str(workerd),
@@ -150,7 +154,7 @@ async def _spawn(workerd: Path, config: Path, control: int) -> Workerd:
         start_new_session=True,  # Ctrl-C in a terminal goes to a whole group: the end is ours to order
         preexec_fn=_tied_to_parent(),
     )
-    _raise_file_limit(process.pid)
+    _set_limits(process.pid, cpu_seconds)
     return Workerd(process)
 
 
@@ -169,13 +173,17 @@ def _tied_to_parent() -> Callable[[], None] | None:
     return tie
 
 
-def _raise_file_limit(pid: int) -> None:
+def _set_limits(pid: int, cpu_seconds: int | None) -> None:
     """Let workerd open about nine files for each Worker: an island of 120 Workers fails at the usual 1,024."""
     if sys.platform != "linux":
         return
     import resource
 
     with contextlib.suppress(ProcessLookupError, PermissionError):
+        if cpu_seconds is not None:
+            # A second more before SIGKILL, so that the signal tells the reason; and no core of a gigabyte for it.
+            resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
+            resource.prlimit(pid, resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
         soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
         if soft != resource.RLIM_INFINITY and soft < wanted:

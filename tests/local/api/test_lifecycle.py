@@ -149,13 +149,6 @@ def test_startup_errors_show_no_path_of_the_machine(server: Any, script: str) ->
     assert "/tmp" not in message
 
 
-def test_an_endless_start_is_given_up(server: Any, script: str) -> None:
-    """A script that never finishes loading is refused; the server goes on."""
-    answer = server.upload(script, "while (true) {}")
-    assert server.code_of(answer) == 10021
-    assert server.upload(script).status_code == 200
-
-
 # --- declarative exports
 
 
