@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import gc
 import os
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+import httpx._transports.default as _transports
 import platformdirs
 import pytest
 from hypothesis import HealthCheck, settings
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
 
 sys.path.append(str(Path(__file__).parent))  # for what tests of several directories share
 from sharing import empty
+
+# jsonschema loads this one where Jupyter's server brought it along: 3 s for a grammar of addresses, used by no test.
+sys.modules.setdefault("rfc3987_syntax", None)
+# The store of certificates takes 25 ms to load, once for each client that a test makes of the local Cloudflare.
+_transports.create_ssl_context = functools.cache(_transports.create_ssl_context)
 
 CACHE = platformdirs.user_cache_path("notebook_do", appauthor=False) / "test-clients"
 PIP = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", ".")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from sharing import thinned
 
 from notebook_do.local.process import launch
 
@@ -235,7 +236,7 @@ def script_name(form: str) -> str:
     return "".join(c if c.isalnum() else "-" for c in form.lower())[:50].strip("-")
 
 
-@pytest.mark.parametrize("form", ADMITTED)
+@pytest.mark.parametrize("form", thinned(ADMITTED, of=4))
 def test_a_form_that_cloudflare_admits_runs(cloudflare: Cloud, form: str) -> None:
     """The upload is taken, and the object answers through its binding."""
     name = script_name(form)
@@ -245,7 +246,7 @@ def test_a_form_that_cloudflare_admits_runs(cloudflare: Cloud, form: str) -> Non
     assert (answer.status_code, answer.text) == (200, "pong")
 
 
-@pytest.mark.parametrize("form", REFUSED)
+@pytest.mark.parametrize("form", thinned(REFUSED, of=4))
 def test_a_form_that_cloudflare_refuses_changes_nothing(cloudflare: Cloud, form: str) -> None:
     """The upload is refused with Cloudflare's code and a text that names the trouble; nothing is deployed."""
     source, code, words = REFUSED[form]

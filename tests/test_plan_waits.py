@@ -68,7 +68,7 @@ def declared() -> Session:
 def test_a_plan_tells_that_it_waits_and_goes_on(cloud: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Issue 13.3: a plan waits for the rate limit as a deploy does; without a terminal it says so once."""
     session = declared()
-    spend(session, 3)
+    spend(session, 1)
     assert not session.plan().empty
     (line,) = capsys.readouterr().err.splitlines()
     said = r"The plan waits \d s: Cloudflare's rate limit: the last 0 of 1,200 requests .* \(Ctrl-C stops it\)"

@@ -344,7 +344,9 @@ def test_a_queue_that_went_away_meanwhile_is_not_made_again(cloud: Path) -> None
     assert session.plan().empty
 
 
-@pytest.mark.parametrize(("path", "trigger"), TRIGGERS)
+@pytest.mark.parametrize(
+    ("path", "trigger"), [TRIGGERS[0], *(pytest.param(*t, marks=pytest.mark.thorough) for t in TRIGGERS[1:])]
+)
 def test_a_lost_answer_is_resolved_by_looking(cloud: Path, path: str, trigger: dict[str, Any]) -> None:
     """What arrived is not sent again: the deploy looks who holds the trigger, and records it."""
     session = declare("api", script=CONSUMER, bindings=seen(), **trigger)
@@ -355,7 +357,9 @@ def test_a_lost_answer_is_resolved_by_looking(cloud: Path, path: str, trigger: d
     assert session.plan().empty
 
 
-@pytest.mark.parametrize(("path", "trigger"), TRIGGERS[:3])
+@pytest.mark.parametrize(
+    ("path", "trigger"), [*(pytest.param(*t, marks=pytest.mark.thorough) for t in TRIGGERS[:2]), TRIGGERS[2]]
+)
 def test_the_next_plan_finds_what_a_broken_deploy_had_set(cloud: Path, path: str, trigger: dict[str, Any]) -> None:
     """The network goes away after the request: the deploy says that it cannot tell, the next plan looks and records."""
     session = declare("api", script=CONSUMER, bindings=seen(), **trigger)

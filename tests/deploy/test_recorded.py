@@ -256,15 +256,14 @@ def test_a_cancel_in_a_wave_records_what_was_sent(tmp_path: Path) -> None:
 
 def test_an_interrupt_in_a_wave_records_what_was_answered(tmp_path: Path) -> None:
     """Interrupted in the middle of a wave: what is answered in time is seen and recorded, and nothing more is sent."""
-    account, three = Account(), asyncio.Event()
+    account, three, told = Account(), asyncio.Event(), asyncio.Event()
 
     async def slow(request: httpx.Request, deliver: Any) -> Any:
         if request.method == "PUT":
             response = deliver()
             if len(account.scripts) >= 3:
                 three.set()
-            for _ in range(20):
-                await asyncio.sleep(0)
+            await told.wait()
             return response
         return None
 
@@ -273,6 +272,7 @@ def test_an_interrupt_in_a_wave_records_what_was_answered(tmp_path: Path) -> Non
         task = asyncio.ensure_future(project.deploy(plan))
         await three.wait()
         task.cancel()
+        asyncio.get_running_loop().call_later(0.1, told.set)  # the deploy has noticed by then; its grace is far longer
         with pytest.raises(asyncio.CancelledError):
             await task
 

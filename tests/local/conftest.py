@@ -60,7 +60,7 @@ class Stage:
     def __init__(self, data: Path, make: Callable[..., RunnableWorker], facts: dict[str, Any]) -> None:
         """Begin with nothing deployed."""
         self.data, self.make, self._facts = data, make, facts
-        self._patience = facts.pop("patience", PATIENCE)
+        self._patience, self._keep = facts.pop("patience", PATIENCE), facts.pop("keep", None)
         self.workers: dict[str, RunnableWorker] = {}
         self.events: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._news = asyncio.Event()
@@ -126,6 +126,7 @@ class Stage:
         listener = bind(0)
         self.port = listener.getsockname()[1]
         server = workers_server(self.runtime, patience=self._patience)
+        server.config.timeout_keep_alive = self._keep or server.config.timeout_keep_alive
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.001)
@@ -135,7 +136,7 @@ class Stage:
                 yield
             finally:
                 await self.runtime.close()
-        server.should_exit = True
+        server.end()
         await serving
 
 

@@ -8,6 +8,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sharing import thinned
 
 from notebook_do.local.process import listening
 from notebook_do.local.runtime.upstream import Exchange, Upstream
@@ -25,8 +26,7 @@ export default { fetch(request) {
 """
 
 
-@pytest.mark.parametrize("chunked", [False, True])
-@pytest.mark.parametrize("size", [2, 3 << 20])
+@pytest.mark.parametrize(("size", "chunked"), thinned([2, 3 << 20], [False, True], of=2))
 def test_an_early_answer_arrives_every_time(play: Callable[..., None], size: int, *, chunked: bool) -> None:
     """Forty requests on one kept connection, each with a body that nobody reads: each gets the Worker's own answer."""
 
@@ -43,9 +43,7 @@ def test_an_early_answer_arrives_every_time(play: Callable[..., None], size: int
     play(story)
 
 
-@pytest.mark.parametrize("version", ["1.1", "1.0"])
-@pytest.mark.parametrize("chunked", [False, True])
-@pytest.mark.parametrize("size", [2, 3 << 20])
+@pytest.mark.parametrize(("size", "chunked", "version"), thinned([2, 3 << 20], [False, True], ["1.1", "1.0"], of=3))
 def test_a_client_that_reads_late_finds_the_answer(
     play: Callable[..., None], size: int, version: str, *, chunked: bool
 ) -> None:

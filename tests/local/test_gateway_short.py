@@ -235,17 +235,17 @@ def test_a_deploy_waits_for_the_short_way(play: Callable[..., None], taken: list
 
 
 def test_a_quiet_connection_is_closed_after_the_short_way(play: Callable[..., None]) -> None:
-    """A kept connection ends a few seconds after its last answer, whichever way that came."""
+    """A kept connection ends a while after its last answer, whichever way that came."""
 
     async def story(stage: Any) -> None:
         stage.put("page", MIRROR)
         async with connected(stage) as line:
             await line.say(request(stage, "/a"))
             await line.answer()
-            async with asyncio.timeout(8):
+            async with asyncio.timeout(4):  # uvicorn's own while is 5 seconds
                 assert await line.reader.read() == b""
 
-    play(story)
+    play(story, keep=1)
 
 
 def read_by_h11(data: bytes) -> list[Any]:

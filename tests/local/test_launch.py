@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from sharing import thinned
 
 from notebook_do.errors import TargetError
 from notebook_do.local.process import launch
@@ -249,7 +250,7 @@ def first_line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", thinned([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], of=3))
 def test_the_foreground_serves_until_a_signal(data: Path, number: signal.Signals) -> None:
     """A foreground server is shared, needs no users, and ends at once on a signal."""
     process = foreground(data)

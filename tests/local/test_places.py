@@ -144,11 +144,12 @@ def test_a_near_alarm_keeps_its_process(play: Callable[..., None]) -> None:
 
     async def story(stage: Any) -> None:
         names = counters(stage, 3)
-        await stage.text(names[0], "/?ring=5000")
+        await stage.text(names[0], "/?ring=9000")
         pid = stage.pid(names[0])
         for name in (*names[1:], *names[1:]):
             await stage.text(name)
         assert stage.pid(names[0]) == pid
+        await stage.text(names[0], "/?ring=100")
         await stage.logged(names[0], "rang")
 
     play(story, most=2)
@@ -156,10 +157,10 @@ def test_a_near_alarm_keeps_its_process(play: Callable[..., None]) -> None:
 
 def test_an_alarm_that_is_running_keeps_its_process(play: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     """An alarm handler at work is not cut off for another process: it comes to its end, once."""
-    slow = 'console.log("began"); await new Promise((done) => setTimeout(done, 2500)); console.log("rang");'
+    slow = 'console.log("began"); await new Promise((done) => { this.go = done; }); console.log("rang");'
 
     async def story(stage: Any) -> None:
-        source = COUNTER.replace('console.log("rang");', slow)
+        source = COUNTER.replace('console.log("rang");', slow).replace("increment() {", "increment() { this.go?.();")
         stage.put("slow", source, hosts={"Counter": "f" * 32}, bindings=BOUND)
         stage.put("page", HELLO)
         await stage.text("slow", "/?ring=300")
@@ -170,6 +171,7 @@ def test_an_alarm_that_is_running_keeps_its_process(play: Callable[..., None], m
         for _ in range(3):
             assert await stage.text("page") == "hello"
         assert stage.pid("slow") == pid
+        await stage.text("slow")  # lets the handler go on to its end
         await stage.logged("slow", "rang")
         assert sum("began" in log["message"] for item in stage.events["slow"] for log in item["logs"]) == 1
 
@@ -235,7 +237,7 @@ def test_starts_are_bounded_by_the_cores(play: Callable[..., None]) -> None:
             while True:
                 started = [island for island in set(stage.runtime._by_script.values()) if island.process is None]
                 most = max(most, sum(island in room._taken for island in started))
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)
 
         watching = asyncio.create_task(watch())
         assert await asyncio.gather(*map(stage.text, names)) == ["1"] * len(names)

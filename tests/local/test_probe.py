@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sharing import thinned
 
 from notebook_do.local.runtime.probe import Trials, probe
 from notebook_do.local.runtime.spec import Export, ModuleFile, ScriptInvalid
@@ -259,7 +260,7 @@ ODD = (
 )
 
 
-@pytest.mark.parametrize("source", ODD)
+@pytest.mark.parametrize("source", thinned(ODD, of=5))
 def test_one_start_lets_nothing_pass_that_two_refuse(
     workerd: Path, make_worker: Callable[..., RunnableWorker], tmp_path: Path, source: str
 ) -> None:

@@ -139,7 +139,7 @@ def test_acknowledged_writes_survive_kill_9(play: Callable[..., None]) -> None:
     async def story(stage: Any) -> None:
         stage.put("counter", COUNTER, **HOST)
         acknowledged = 0
-        for _ in range(5):
+        for _ in range(2):
             for _ in range(20):
                 acknowledged = int(await stage.text("counter"))
             island = stage.runtime._by_script["counter"]
@@ -314,15 +314,15 @@ def test_forget_removes_one_namespace_only(play: Callable[..., None]) -> None:
     play(story)
 
 
-@pytest.mark.parametrize("hostile", ["../objects", "..", "", "/etc", NS.upper() + "A", NS + "/..", NS[:-1] + "\0"])
-def test_what_is_no_namespace_id_is_never_a_path(play: Callable[..., None], hostile: str) -> None:
+def test_what_is_no_namespace_id_is_never_a_path(play: Callable[..., None]) -> None:
     """Only 32 hexadecimal digits name a folder."""
 
     async def story(stage: Any) -> None:
-        with pytest.raises(ValueError, match="no namespace id"):
-            await stage.runtime.forget(hostile)
-        with pytest.raises(ValueError, match="no namespace id"):
-            await stage.runtime.objects(hostile)
+        for hostile in ("../objects", "..", "", "/etc", NS.upper() + "A", NS + "/..", NS[:-1] + "\0"):
+            with pytest.raises(ValueError, match="no namespace id"):
+                await stage.runtime.forget(hostile)
+            with pytest.raises(ValueError, match="no namespace id"):
+                await stage.runtime.objects(hostile)
 
     play(story)
 
@@ -428,7 +428,7 @@ def test_files_can_be_read_while_they_are_written(play: Callable[..., None]) -> 
         await stage.text("counter")
 
         async def write() -> None:
-            for number in range(200):
+            for number in range(60):
                 assert int(await stage.text("counter")) == number + 2
 
         writing = asyncio.create_task(write())
@@ -438,7 +438,7 @@ def test_files_can_be_read_while_they_are_written(play: Callable[..., None]) -> 
         await writing
         path = stage.data / "objects" / NS / f"{ID_OF_A}.sqlite"
         with sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True) as database:
-            assert database.execute("SELECT count(*) FROM hits").fetchone() == (201,)
+            assert database.execute("SELECT count(*) FROM hits").fetchone() == (61,)
 
     play(story)
 

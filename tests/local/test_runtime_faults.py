@@ -75,33 +75,35 @@ def test_an_entrypoint_that_is_gone_fails_only_where_it_is_used(play: Callable[.
     play(story)
 
 
-@pytest.mark.parametrize(
-    ("binding", "use", "message"),
-    [
-        ({"type": "service", "service": "nobody"}, "fetch('http://x/')", 'there is no Worker "nobody"'),
-        ({"type": "service", "service": "nobody"}, "greet()", 'there is no Worker "nobody"'),
-        (
-            {"type": "durable_object_namespace", "class_name": "Counter", "script_name": "nobody"},
-            "idFromName('a')",
-            'there is no Worker "nobody"',
-        ),
-        (
-            {"type": "durable_object_namespace", "class_name": "Nope", "script_name": "other"},
-            "getByName('a').greet()",
-            'Worker "other" has no namespace of class Nope',
-        ),
-        ({"type": "vectorize", "index_name": "i"}, "query([1])", "a Vectorize index (binding type vectorize) is not"),
-    ],
+TIE = {"type": "service", "name": "TIE", "service": "other"}
+"""Workers that are tied to one run in one process, whose start is most of such a test."""
+ABSENT: tuple[tuple[dict[str, Any], str, str], ...] = (
+    ({"type": "service", "service": "nobody"}, "fetch('http://x/')", 'there is no Worker "nobody"'),
+    ({"type": "service", "service": "nobody"}, "greet()", 'there is no Worker "nobody"'),
+    (
+        {"type": "durable_object_namespace", "class_name": "Counter", "script_name": "nobody"},
+        "idFromName('a')",
+        'there is no Worker "nobody"',
+    ),
+    (
+        {"type": "durable_object_namespace", "class_name": "Nope", "script_name": "other"},
+        "getByName('a').greet()",
+        'Worker "other" has no namespace of class Nope',
+    ),
+    ({"type": "vectorize", "index_name": "i"}, "query([1])", "a Vectorize index (binding type vectorize) is not"),
 )
-def test_what_is_bound_but_not_there_says_so(
-    play: Callable[..., None], binding: dict[str, Any], use: str, message: str
-) -> None:
+
+
+def test_what_is_bound_but_not_there_says_so(play: Callable[..., None]) -> None:
     """Using a binding whose target is missing throws an error that names it; the Worker itself runs."""
 
     async def story(stage: Any) -> None:
         stage.put("other", HELLO)
-        stage.put("page", CALLS.replace("greet()", use), bindings=({"name": "PEER", **binding},))
-        assert message in await stage.text("page")
+        for number, (binding, use, _) in enumerate(ABSENT):
+            source = CALLS.replace("greet()", use)
+            stage.put(f"page-{number}", source, bindings=({"name": "PEER", **binding}, TIE))
+        for number, (_, _, message) in enumerate(ABSENT):
+            assert message in await stage.text(f"page-{number}")
 
     play(story)
 
@@ -172,48 +174,56 @@ def test_a_hosted_class_needs_no_binding(play: Callable[..., None]) -> None:
     play(story)
 
 
-@pytest.mark.parametrize(
-    "text", ['"', "\\", '"), (name = "x', "\n\0\x7f\u2028", "ü \N{SNOWMAN}", "#", '\' embed "/etc/passwd"']
-)
-def test_values_arrive_as_they_are(play: Callable[..., None], text: str) -> None:
+TEXTS = ('"', "\\", '"), (name = "x', "\n\0\x7f\u2028", "ü \N{SNOWMAN}", "#", '\' embed "/etc/passwd"')
+
+
+def test_values_arrive_as_they_are(play: Callable[..., None]) -> None:
     """Whatever a variable, a JSON value or a binding's name holds, the Worker gets exactly that and nothing else."""
-    bindings = (
-        {"type": "plain_text", "name": "TEXT", "text": text},
-        {"type": "secret_text", "name": "SECRET", "text": text},
-        {"type": "json", "name": "JSON", "json": {text: [text, None, 1.5, True]}},
-        {"type": "plain_text", "name": text, "text": "named"},
-    )
+    source = "export default { fetch(request, { TIE, ...env }) { return Response.json(env); } };"
 
     async def story(stage: Any) -> None:
-        stage.put("page", "export default { fetch(request, env) { return Response.json(env); } };", bindings=bindings)
-        found = (await stage.call("page")).json()
-        assert found == {"TEXT": text, "SECRET": text, "JSON": {text: [text, None, 1.5, True]}, text: "named"}
+        stage.put("other", HELLO)
+        for number, text in enumerate(TEXTS):
+            bindings = (
+                {"type": "plain_text", "name": "TEXT", "text": text},
+                {"type": "secret_text", "name": "SECRET", "text": text},
+                {"type": "json", "name": "JSON", "json": {text: [text, None, 1.5, True]}},
+                {"type": "plain_text", "name": text, "text": "named"},
+                TIE,
+            )
+            stage.put(f"page-{number}", source, bindings=bindings)
+        for number, text in enumerate(TEXTS):
+            found = (await stage.call(f"page-{number}")).json()
+            assert found == {"TEXT": text, "SECRET": text, "JSON": {text: [text, None, 1.5, True]}, text: "named"}
 
     play(story)
 
 
-@pytest.mark.parametrize("name", ["a/b.js", "a b.js", 'q".js', "ü.js", "con", "%2e%2e/x.js", "a\\..\\b.js"])
-def test_a_module_may_have_any_name(play: Callable[..., None], tmp_path: Path, name: str) -> None:
+def test_a_module_may_have_any_name(play: Callable[..., None], tmp_path: Path) -> None:
     """A module of any name is read from its own file, and no other file appears for it."""
+    names = ("a/b.js", "a b.js", 'q".js', "ü.js", "con", "%2e%2e/x.js", "a\\..\\b.js")
 
     async def story(stage: Any) -> None:
-        stage.put("page", HELLO, modules=with_module(stage, tmp_path, name))
+        stage.put("other", HELLO)
+        for number, name in enumerate(names):
+            stage.put(f"page-{number}", HELLO, modules=with_module(stage, tmp_path, name), bindings=(TIE,))
         before = names_in(tmp_path)
-        assert await stage.text("page") == "hello"
+        for number, name in enumerate(names):
+            assert await stage.text(f"page-{number}") == "hello", name
         assert names_in(tmp_path) == before
 
     play(story)
 
 
-@pytest.mark.parametrize("name", ["..", "../../x.js", "/etc/x.js", "a/../b.js"])
-def test_a_module_name_that_leads_out_is_refused(play: Callable[..., None], tmp_path: Path, name: str) -> None:
+def test_a_module_name_that_leads_out_is_refused(play: Callable[..., None], tmp_path: Path) -> None:
     """A module name that would leave the Worker is refused in one line, by the trial boot and at its address."""
 
     async def story(stage: Any) -> None:
-        worker = stage.put("page", HELLO, modules=with_module(stage, tmp_path, name))
-        with pytest.raises(ScriptInvalid, match="must not begin with"):
-            await stage.runtime.trials.check(worker)
-        assert "must not begin with" in (await stage.call("page")).text
+        for number, name in enumerate(("..", "../../x.js", "/etc/x.js", "a/../b.js")):
+            worker = stage.put(f"page-{number}", HELLO, modules=with_module(stage, tmp_path, name))
+            with pytest.raises(ScriptInvalid, match="must not begin with"):
+                await stage.runtime.trials.check(worker)
+            assert "must not begin with" in (await stage.call(worker.name)).text
 
     play(story)
 
@@ -231,19 +241,11 @@ def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        "127.0.0.1:PORT",
-        "localhost:PORT",
-        "[::1]:PORT",
-        "[::ffff:127.0.0.1]:PORT",
-        "0.0.0.0:PORT",
-        "127.1:PORT",
-        "0x7f000001:PORT",
-    ],
-)
-def test_a_worker_cannot_reach_this_machine(play: Callable[..., None], place: str) -> None:
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "127.1", "0x7f000001")
+AROUND = ("10.0.0.1", "169.254.169.254", "192.168.0.1", "100.64.0.1", "[fd00::1]", "[fe80::1]")
+
+
+def test_a_worker_cannot_reach_this_machine(play: Callable[..., None]) -> None:
     """Whatever it is called, loopback is out of a Worker's reach: the connection is never made."""
     source = """
     export default { async fetch(request) {
@@ -257,18 +259,15 @@ def test_a_worker_cannot_reach_this_machine(play: Callable[..., None], place: st
         server = await asyncio.start_server(lambda _reader, writer: (reached.append(1), writer.close()), None, 0)
         port = server.sockets[0].getsockname()[1]
         stage.put("page", source)
-        url = f"http://{place.replace('PORT', str(port))}/"
-        assert await stage.text("page", method="POST", content=url) == "refused"
+        for place in LOOPBACK:
+            assert await stage.text("page", method="POST", content=f"http://{place}:{port}/") == "refused", place
         server.close()
         assert reached == []
 
     play(story)
 
 
-@pytest.mark.parametrize(
-    "address", ["10.0.0.1", "169.254.169.254", "192.168.0.1", "100.64.0.1", "[fd00::1]", "[fe80::1]"]
-)
-def test_a_worker_cannot_reach_the_network_around(play: Callable[..., None], address: str) -> None:
+def test_a_worker_cannot_reach_the_network_around(play: Callable[..., None]) -> None:
     """Private, link-local and metadata addresses are refused at once, not after a timeout."""
     source = """
     export default { async fetch(request) {
@@ -279,8 +278,10 @@ def test_a_worker_cannot_reach_the_network_around(play: Callable[..., None], add
 
     async def story(stage: Any) -> None:
         stage.put("page", source)
-        async with asyncio.timeout(3):
-            assert await stage.text("page", method="POST", content=f"http://{address}/") == "refused"
+        await stage.call("page")  # its process starts
+        for address in AROUND:
+            async with asyncio.timeout(3):
+                assert await stage.text("page", method="POST", content=f"http://{address}/") == "refused", address
 
     play(story)
 

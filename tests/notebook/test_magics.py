@@ -22,6 +22,7 @@ from notebook_do.errors import (
     PlanRefused,
     StalePlan,
 )
+from notebook_do.local.process import launch
 from notebook_do.notebook import verbs
 from notebook_do.notebook.parsing import uncommented
 from notebook_do.sessions.opening import current, open_session
@@ -131,8 +132,9 @@ def of_shell(ip: InteractiveShell, older: frozenset[threading.Thread]) -> dict[s
     }
 
 
-def test_unloading_leaves_nothing_behind(own_cloud: Path) -> None:
+def test_unloading_leaves_nothing_behind(own_cloud: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shell that used the extension is, after unload, as it was; twice reloaded it has one of everything."""
+    monkeypatch.setitem(launch.ensure.__kwdefaults__, "linger", 0.2)
     ip = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
     older = frozenset(threading.enumerate())  # other tests' servers may end meanwhile
     extensions, before = ip.extension_manager, of_shell(ip, older)
