@@ -175,3 +175,29 @@ def test_refusals_are_shown(cloud: Any, project: Path, wrangler: Callable[..., s
 def test_whoami(cloud: Any, wrangler: Callable[..., str]) -> None:
     """Wrangler knows the account."""
     assert cloud.target.account_id in wrangler("whoami")
+
+
+def test_a_foreign_account_id_is_refused_with_what_to_do(
+    cloud: Any, project: Path, wrangler: Callable[..., str]
+) -> None:
+    """A configuration of another account says how it comes to use this one; without `account_id` it deploys."""
+    write(project, migrations=CREATE, account_id="1" * 32)
+    said = " ".join(wrangler("deploy", fails=True).split())
+    own = cloud.target.account_id
+    assert f"account {'1' * 32} is not this local Cloudflare's." in said
+    assert "Take `account_id` out of the configuration" in said
+    assert f"set CLOUDFLARE_ACCOUNT_ID={own}" in said
+    assert "[code: 9109]" in said
+    assert cloud.get("/workers/scripts") == []
+    write(project, migrations=CREATE)
+    wrangler("deploy")
+    assert cloud.call("counter").text == "n1"
+
+
+def test_a_binding_that_is_not_served_does_not_stop_wrangler(
+    cloud: Any, project: Path, wrangler: Callable[..., str]
+) -> None:
+    """A project with AI and a browser deploys, and what it does without them works."""
+    write(project, migrations=CREATE, ai={"binding": "AI"}, browser={"binding": "BROWSER"})
+    assert "Deployed counter triggers" in wrangler("deploy")
+    assert cloud.call("counter").text == "n1"

@@ -134,7 +134,12 @@ def test_every_kind_of_module_can_be_imported(probed: Callable[..., ProbeReport]
         (HELLO + "export const five = 5;", {}, "Incorrect type for map entry 'five'"),
         (HELLO, {"compatibility_date": "2030-01-01"}, "in the future"),
         (HELLO, {"compatibility_date": "tomorrow"}, "date"),
-        (HELLO, {"compatibility_flags": ("nope",)}, "No such compatibility flag: nope"),
+        (HELLO, {"compatibility_flags": ("nope",)}, "No such compatibility flag: nope; correct it, leave it out"),
+        (HELLO, {"compatibility_flags": ("nope", "no_way")}, "No such compatibility flag: nope, no_way; correct it"),
+        (HELLO, {"compatibility_flags": ("nodejs_compat", "no_nodejs_compat")}, "nodejs_compat vs no_nodejs_compat"),
+        (HELLO, {"compatibility_flags": ("python_workers",)}, "flag python_workers cannot be honoured"),
+        (HELLO, {"compatibility_flags": ("r2_binding_jsrpc",)}, "flag r2_binding_jsrpc cannot be honoured"),
+        (HELLO, {"compatibility_flags": ("replica_routing",)}, "flag replica_routing cannot be honoured"),
         (HELLO, {"main_module": "other.js"}, 'the main module "other.js" is not among the uploaded modules'),
     ],
 )

@@ -28,6 +28,7 @@ from notebook_do.local.runtime.bindings import (
     workflow_api,
 )
 from notebook_do.local.runtime.edge import CF_HEADER
+from notebook_do.local.runtime.flags import not_honoured
 from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, RunnableWorker, ScriptInvalid
 from notebook_do.local.runtime.text import embed, listed, string, struct
 from notebook_do.local.runtime.workflows import DISK, engine_fields, engine_of
@@ -256,6 +257,8 @@ def worker_fields(worker: RunnableWorker, *, before: Sequence[str] = ()) -> dict
     parts = {binding.get("part") for binding in worker.bindings}
     rest = [module for module in worker.modules if module.name != worker.main_module and module.name not in parts]
     modules = [written for module in (*main, *rest) if (written := _module(module))]  # workerd starts the first one
+    if problem := not_honoured(worker.compatibility_flags):
+        raise ScriptInvalid(problem)
     return {
         "modules": listed([*before, *modules]),
         "compatibilityDate": string(worker.compatibility_date),

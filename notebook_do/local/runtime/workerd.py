@@ -219,9 +219,16 @@ async def _listening(ready: int, wanted: set[str]) -> bool:
 _NOISE = re.compile(r"^(?:workerd/|\*\*\* |stack: |.*\bwarning: |.* refers to service \"assets:).*")
 _PLACE = re.compile(r"(?:(?:/[^\s:\"']+)*/)?config\.capnp:[\d:-]+\s*(?:error: )?")
 _SERVICE = re.compile(r"^service \S+?: |file:///bundle/")
+_UNKNOWN_FLAG = "No such compatibility flag: "
 
 
 def readable(output: Iterable[str]) -> str:
     """Return what workerd said of a script, without its own source positions, paths and service names."""
     lines = [_PLACE.sub("", _SERVICE.sub("", line)) for line in output if line.strip() and not _NOISE.match(line)]
+    # Said once for all of them: a Worker has one line, whatever it misspelt.
+    if unknown := [line.removeprefix(_UNKNOWN_FLAG) for line in lines if line.startswith(_UNKNOWN_FLAG)]:
+        return (
+            f"{_UNKNOWN_FLAG}{', '.join(unknown)}; correct it, leave it out, or deploy to Cloudflare, whose runtime "
+            "may be newer than the local one."
+        )
     return "\n".join(lines) or "the script does not start, and workerd did not say why"
