@@ -32,7 +32,7 @@ def test_start_status_stop(own_cloud: Path) -> None:
     assert started.returncode == 0, started.stderr
     assert "export CLOUDFLARE_API_BASE_URL=http://127.0.0.1:" in started.stdout
     facts = json.loads(run("local", "status", "--json").stdout)
-    assert set(facts) == {"url", "api", "account_id", "token_file", "data", "pid", "strict", "env"}
+    assert set(facts) == {"url", "api", "account_id", "token_file", "data", "pid", "strict", "crons", "env"}
     assert set(facts["env"]) == {
         "CLOUDFLARE_API_BASE_URL",
         "CLOUDFLARE_BASE_URL",

@@ -312,7 +312,7 @@ def test_what_others_need_is_one_object(data: Path) -> None:
     """`to_json` holds the addresses and the environment of other clients."""
     target = launch.ensure(data)
     shown = json.loads(json.dumps(target.to_json()))
-    assert set(shown) == {"url", "api", "account_id", "token_file", "data", "pid", "strict", "env"}
+    assert set(shown) == {"url", "api", "account_id", "token_file", "data", "pid", "strict", "crons", "env"}
     assert shown["env"] == {
         "CLOUDFLARE_API_BASE_URL": target.api,
         "CLOUDFLARE_BASE_URL": target.api,

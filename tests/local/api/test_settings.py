@@ -287,8 +287,6 @@ def test_cron_triggers(server: Any, script: str) -> None:
         ({"name": "T"}, 10021),
         ({"type": "durable_object_namespace", "name": "D"}, 10021),
         ({"type": "durable_object_namespace", "name": "D", "namespace_id": "0" * 32}, 10066),
-        ({"type": "durable_object_namespace", "name": "D", "class_name": "X", "dispatch_namespace": "d"}, 10021),
-        ({"type": "no_such_type", "name": "T"}, 10021),
         ("text", 10001),
     ],
 )
