@@ -65,6 +65,15 @@ def test_a_declared_workflow_is_made_and_runs(cloud: Path) -> None:
     assert nd.session("app").plan().empty
 
 
+def test_a_strict_local_cloudflare_gets_it_too(own_cloud: Path) -> None:
+    """There, as at Cloudflare, the upload alone makes no workflow: what makes it is a request of its own."""
+    launch.start(strict=True)
+    worker = nd.session("app").deploy(declare())["api"]
+    assert worker.fetch("/create?id=a").json() == "a"
+    assert ended(worker, "a")["status"] == "complete"
+    assert nd.session("app").plan().empty
+
+
 def test_another_class_changes_the_workflow_and_what_others_set_stays(cloud: Path) -> None:
     """A changed class is one more row; limits that wrangler set stay, and so do the instances."""
     worker = nd.session("app").deploy(declare())["api"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notebook_do.local.objects.v8 import DecodeError, decode
+from notebook_do.local.objects.v8 import DecodeError, beginning, decode
 
 HEAD = b"\xff\x0f"
 TAGS = b"_0TF-IUNZcS\"^oAa;'DRB~Vyxnzs\\{$@:,r"
@@ -54,3 +54,13 @@ def test_a_value_that_grows_as_it_is_read_is_undecodable() -> None:
         body = b"A\x02" + body + (b"^" + bytes([20 - number]) if number else b"I\x02") + b"$\x00\x02"
     with pytest.raises(DecodeError, match="more than 200,000 parts"):
         decode(HEAD + body)
+
+
+def test_the_beginning_of_an_object_is_read_where_the_rest_cannot_be() -> None:
+    """What comes before the first part that is cut short or of an unknown kind is there; what is no object is empty."""
+    head = b'\xff\x0fo"\x01aI\x02'
+    assert beginning(head + b'"\x01bI\x04{\x02') == {"a": 1, "b": 2}
+    assert beginning(head + b'"\x01bI') == {"a": 1}
+    assert beginning(head + b'"\x01b!') == {"a": 1}
+    assert beginning(b"\xff\x0fI\x02") == {}
+    assert beginning(b"") == {}

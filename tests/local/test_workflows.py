@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from notebook_do.local.objects.instances import instance, steps_of
+from notebook_do.local.objects.instances import instance, instances, steps_of
 from notebook_do.local.runtime.spec import HostedWorkflow
 
 if TYPE_CHECKING:
@@ -249,6 +249,39 @@ def test_a_binding_with_a_script_name_ties_two_workers(play: Callable[..., None]
         assert stage.island("client") is stage.island("flow")
         await do(stage, "event", "a")
         assert (await until(stage, "a", worker="client"))["status"] == "complete"
+
+    play(story)
+
+
+def test_what_an_instance_logs_is_its_workers(play: Callable[..., None]) -> None:
+    """`console.log` in a workflow is an event of its Worker, also where that has an old compatibility date."""
+
+    async def story(stage: Any) -> None:
+        stage.put("flow", FLOW, **HOST, compatibility_date="2024-01-01")
+        await create(stage, "a", say="hello")
+        await stage.logged("flow", "said hello")
+        assert (await until(stage, "a"))["status"] == "complete"
+
+    play(story)
+
+
+def test_an_output_that_cannot_be_shown_hides_no_status(play: Callable[..., None]) -> None:
+    """What is nested deeper than is read here leaves the instance listed with its id, its status and its steps."""
+
+    async def story(stage: Any) -> None:
+        stage.put("flow", FLOW, **HOST)
+        nested: Any = 1
+        for _ in range(300):
+            nested = [nested]
+        await create(stage, "a", deep=300)
+        await create(stage, "b", other=nested)
+        for id_ in "ab":
+            await until(stage, id_)
+            found = look(stage, id_)
+            assert (found.id, found.status) == (id_, "complete")
+            assert list(outputs(found)) == ["first-1"]
+        listed = {one.id: one.status for one in instances(stage.runtime.storage, ID)}
+        assert listed == {"a": "complete", "b": "complete"}
 
     play(story)
 

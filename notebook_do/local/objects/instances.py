@@ -22,6 +22,21 @@ KEY = "miniflare-workflows-"
 """What workerd puts before a workflow's name where it names a folder, and makes the ids of instances from."""
 _WATCH = 600.0
 """Seconds: no later than this is the alarm of an instance whose code runs (`WATCH_MS` of workerd's engine)."""
+_MOST_PARTS = 2_000_000
+"""How many parts a value may have: the engine keeps outputs of up to 1 MiB."""
+_STATUSES = {
+    "workflow_queued": "queued",
+    "rollback_started": "rollingBack",
+    "workflow_started": "running",
+    "workflow_running": "running",
+    "workflow_paused": "paused",
+    "workflow_waiting_for_pause": "waitingForPause",
+    "workflow_waiting": "waiting",
+    "workflow_completed": "complete",
+    "workflow_errored": "errored",
+    "workflow_terminated": "terminated",
+}
+"""The events of a history that say which status an instance has from then on."""
 _AT_WORK = frozenset(("queued", "running", "waitingForPause", "rollingBack"))
 """The statuses in which code of a Worker runs, or is about to."""
 
@@ -106,13 +121,26 @@ def _value(database: sqlite3.Connection, key: str) -> dict[str, Any] | None:
     if not database.execute("SELECT 1 FROM sqlite_master WHERE name = '_cf_KV'").fetchone():
         return None
     row = database.execute("SELECT value FROM _cf_KV WHERE key = ?", (key,)).fetchone()
-    return None if row is None else dict(v8.decode(row[0]))
+    if row is None:
+        return None
+    # Parameters or an output may be what no JSON can show: then the history tells what comes behind them.
+    found = v8.beginning(row[0], most=_MOST_PARTS)
+    return found if "status" in found else _told(database)
+
+
+def _told(database: sqlite3.Connection) -> dict[str, Any] | None:
+    """Return what the history of an instance tells of it, without its parameters and its output."""
+    events = [event for _, event in _values(database, "l:")]
+    statuses = [_STATUSES[event["type"]] for event in events if event["type"] in _STATUSES]
+    if not statuses:
+        return None
+    return {"id": events[0]["instanceId"], "created": events[0]["timestamp"], "status": statuses[-1], "started": True}
 
 
 def _values(database: sqlite3.Connection, prefix: str, order: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     query = f"SELECT key, value FROM _cf_KV WHERE key >= ? AND key < ? ORDER BY key {order}"  # noqa: S608 - as above
     for key, stored in database.execute(query, (prefix, prefix.replace(":", ";"))):  # the letter that follows it
-        yield str(key), dict(v8.decode(stored))
+        yield str(key), v8.beginning(stored, most=_MOST_PARTS)
 
 
 # --- as the API tells of it

@@ -11,6 +11,7 @@ v8serialize 0.4.0 reads this format too and is not used: its import takes 247 ms
 from __future__ import annotations
 
 import base64
+import contextlib
 import math
 import struct
 from datetime import UTC, datetime, timedelta
@@ -30,9 +31,9 @@ class DecodeError(ValueError):
     """These bytes are not a value that is read here."""
 
 
-def decode(stored: bytes) -> Any:
-    """Read one stored value. Raises DecodeError for what is none, or is of a kind that has no plain form."""
-    reader = _Reader(stored)
+def decode(stored: bytes, *, most: int = _MOST_PARTS) -> Any:
+    """Read one stored value. Raises DecodeError for what is none, has no plain form, or more than `most` parts."""
+    reader = _Reader(stored, most)
     try:
         return reader.whole()
     except (IndexError, struct.error, UnicodeDecodeError, OverflowError) as error:
@@ -41,16 +42,31 @@ def decode(stored: bytes) -> Any:
         raise DecodeError(f"it is nested too deep to be read here, at byte {reader.at}") from None
 
 
+def beginning(stored: bytes, *, most: int = _MOST_PARTS) -> dict[str, Any]:
+    """Read a stored object as far as it can be read: all of it, or what comes before the first part that cannot."""
+    reader, found = _Reader(stored, most), dict[str, Any]()
+    with contextlib.suppress(DecodeError, IndexError, struct.error, UnicodeDecodeError, OverflowError, RecursionError):
+        if reader.begins() and reader.tag() == b"o":
+            reader.keep(found)
+            while reader.bytes[reader.at : reader.at + 1] != b"{":
+                key = str(reader.value())
+                found[key] = reader.value()
+    return found
+
+
 class _Reader:
-    def __init__(self, stored: bytes) -> None:
-        self.bytes, self.at, self.depth, self.parts = stored, 0, 0, 0
+    def __init__(self, stored: bytes, most: int) -> None:
+        self.bytes, self.at, self.depth, self.parts, self.most = stored, 0, 0, 0, most
         self.seen: list[Any] = []
         """Every object in the order in which it began: a later `^` refers to it by its number."""
         self.sizes: dict[int, int] = {}
         """How many parts each finished object has: one that is stored once may be referred to a thousand times."""
 
+    def begins(self) -> bool:
+        return self.take(1) == b"\xff" and 13 <= self.varint() <= 15
+
     def whole(self) -> Any:
-        if self.take(1) != b"\xff" or not 13 <= self.varint() <= 15:
+        if not self.begins():
             raise DecodeError("it does not begin as a stored value of a known version")
         return self.value()
 
@@ -95,8 +111,8 @@ class _Reader:
 
     def grow(self, parts: int) -> None:
         self.parts += parts
-        if self.parts > _MOST_PARTS:
-            raise DecodeError(f"it has more than {_MOST_PARTS:,} parts")
+        if self.parts > self.most:
+            raise DecodeError(f"it has more than {self.most:,} parts")
 
     def _of(self, tag: bytes) -> Any:
         if tag in _WORDS:

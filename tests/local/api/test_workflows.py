@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,6 +123,32 @@ def test_lists_of_instances_are_filtered_and_paged(flows: Flows, script: str) ->
     assert gone.json()["result"]["deleted"] == [{"id": "i0"}]
     assert gone.json()["result"]["errors"][0]["code"] == 10400
     assert "i0" not in {one["id"] for one in flows.server.result(flows.instances)}
+
+
+def test_a_kill_of_the_server_loses_nothing(make_api: Callable[..., Any], tmp_path: Path) -> None:
+    """After kill -9 of the server an instance that sleeps and one within a step both go on by themselves."""
+    with make_api(tmp_path / "data") as server:
+        flows = Flows(server, "orders")
+        flows.upload("api")
+        flows.create("sleeps", nap=1500)
+        flows.create("works", work=1500)
+        first = [step["output"] for step in flows.get("sleeps", "waiting")["steps"] if step["name"] == "first-1"]
+        os.kill(server.target.pid, signal.SIGKILL)
+    with make_api(tmp_path / "data") as server:
+        flows = Flows(server, "orders")
+        assert [flows.get("sleeps")["output"]["first"]] == first
+        assert flows.get("works")["output"]["work"] == 2
+
+
+def test_a_renamed_worker_keeps_its_workflows(flows: Flows, script: str) -> None:
+    """The workflow follows its script, with its instances."""
+    flows.upload(script)
+    flows.create("a")
+    flows.get("a")
+    to = f"{script[:50]}-to"
+    flows.server.http.patch(f"{flows.server.account}/workers/services/{script}", json={"id": to}).raise_for_status()
+    assert flows.server.result(f"{flows.path}/{flows.name}")["script_name"] == to
+    assert flows.server.call(to, "/status?id=a").json()["status"] == "complete"
 
 
 def test_put_makes_changes_and_moves_a_workflow(flows: Flows, script: str) -> None:

@@ -9,6 +9,8 @@ export class Flow extends WorkflowEntrypoint {
   async run({ payload, workflowName, instanceId }, step) {
     const told = { workflowName, instanceId };
     told.first = await step.do("first", async () => crypto.randomUUID());
+    if (payload.say) console.log(`said ${payload.say}`);
+    if (payload.deep) for (let n = 0; n < payload.deep; n++) told.deep = [told.deep];
     if (payload.flaky) {
       const retries = { limit: 3, delay: 20, backoff: "constant" };
       told.tries = await step.do("flaky", { retries }, async () => {
