@@ -73,12 +73,44 @@ BUILT = (
     "export class Counter extends DurableObject { async increment() { return 1; } }\n"
     "export default { fetch: () => new Response('built') };\n"
 )
+SAYS = "export default { fetch: (request) => new Response(new URL(request.url).pathname) };\n"
+NOT_SERVED = """export default { async fetch(request, env) {
+  try { return Response.json(await env.AI.run("a-model", {})); } catch (error) { return new Response(error.message); }
+} };
+"""
+FLOW = """import { WorkflowEntrypoint } from "cloudflare:workers";
+export class Flow extends WorkflowEntrypoint {
+  async run(event, step) { return await step.do("double", async () => event.payload.n * 2); }
+}
+export default { async fetch(request, env) {
+  const instance = await env.FLOW.create({ params: { n: 21 } });
+  let found = await instance.status();
+  for (let turn = 0; turn < 100 && found.status !== "complete"; turn++) {
+    await scheduler.wait(50);
+    found = await instance.status();
+  }
+  return Response.json([found.status, found.output]);
+} };
+"""
+STORES = """import { EmailMessage } from "cloudflare:email";
+export default { async fetch(request, env) {
+  const found = "CREATE VIRTUAL TABLE IF NOT EXISTS found USING fts5(text)";
+  await env.DB.batch([found, "DELETE FROM found"].map((sql) => env.DB.prepare(sql)));
+  await env.DB.prepare("INSERT INTO found VALUES (?)").bind("a text with words").run();
+  const rows = (await env.DB.prepare("SELECT text FROM found WHERE found MATCH 'words'").all()).results;
+  await env.KV.put("key", "value");
+  const mail = new EmailMessage("a@example.com", "b@example.com", "Subject: x");
+  const { country, colo } = request.cf;
+  return Response.json([rows, await env.KV.get("key"), mail.to, country, colo, request.headers.has("cf-ray")]);
+} };
+"""
 
 
 class Program(NamedTuple):
     """A project: its files besides the counter, what is deployed in which folder, and what is imported.
 
-    `asks` are the paths that are called of each Worker; `build` says that a build command makes the entrypoint.
+    `asks` are what is called of each Worker: a path, or the host of a route with one; `build` says that a build command
+    makes the entrypoint.
     """
 
     files: dict[str, Any]
@@ -270,6 +302,84 @@ PROGRAMS: dict[str, Program] = {
             preview_urls=True,
         ),
         workers=("whole",),
+    ),
+    "routes": Program(
+        {
+            "wrangler.json": {
+                **DATE,
+                "name": "routed",
+                "main": "index.js",
+                "routes": [
+                    "example.net/a/*",
+                    {"pattern": "shop.example.com/*", "zone_name": "example.com"},
+                ],
+            },
+            "index.js": SAYS,
+        },
+        workers=("routed",),
+        asks=("/", "example.net/a/1", "example.net/b", "shop.example.com/x"),
+    ),
+    "custom-domain": Program(
+        {
+            "wrangler.json": {
+                **DATE,
+                "name": "at-a-domain",
+                "main": "index.js",
+                "routes": [{"pattern": "app.example.org", "custom_domain": True}],
+                "workers_dev": True,
+            },
+            "index.js": SAYS,
+        },
+        workers=("at-a-domain",),
+        asks=("/on-workers-dev", "app.example.org/x"),
+    ),
+    "not-served": Program(
+        {
+            "wrangler.json": {
+                **DATE,
+                "name": "not-served",
+                "main": "index.js",
+                "ai": {"binding": "AI"},
+                "browser": {"binding": "BROWSER"},
+                "images": {"binding": "IMAGES"},
+                "vectorize": [{"binding": "VECTORS", "index_name": "vectors"}],
+                "hyperdrive": [{"binding": "HYPERDRIVE", "id": "a" * 32}],
+                "analytics_engine_datasets": [{"binding": "DATA", "dataset": "data"}],
+                "send_email": [{"name": "MAIL"}],
+                "secrets_store_secrets": [{"binding": "STORED", "store_id": "a" * 32, "secret_name": "key"}],
+                "mtls_certificates": [{"binding": "CERTIFICATE", "certificate_id": "a" * 32}],
+            },
+            "index.js": NOT_SERVED,
+        },
+        workers=("not-served",),
+    ),
+    "workflow": Program(
+        {
+            "wrangler.json": {
+                **DATE,
+                "name": "flows",
+                "main": "index.js",
+                "workflows": [{"name": "flow", "binding": "FLOW", "class_name": "Flow"}],
+            },
+            "index.js": FLOW,
+        },
+        workers=("flows",),
+    ),
+    "stores": Program(
+        {
+            "wrangler.json": {
+                **DATE,
+                "name": "stores",
+                "main": "index.js",
+                "compatibility_flags": ["d1_binding_jsrpc"],
+                "kv_namespaces": [{"binding": "KV", "id": "a" * 32}],
+                "d1_databases": [
+                    {"binding": "DB", "database_name": "db", "database_id": "aaaaaaaa-0000-4000-8000-aaaaaaaaaaaa"}
+                ],
+            },
+            "index.js": STORES,
+        },
+        workers=("stores",),
     ),
     "secrets": Program(
         one(name="secret", secrets={"required": ["KEY"]}) | {"keys.json": {"KEY": "hush"}},

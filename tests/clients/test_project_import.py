@@ -83,8 +83,18 @@ def _without_ids(found: dict[str, Any]) -> dict[str, Any]:
 
 def answers(account: Any, program: Program) -> dict[tuple[str, str], tuple[int, str]]:
     """Call each Worker of a program."""
-    calls = {(name, path): account.call(name, path) for name in program.workers for path in program.asks}
+    calls = {(name, path): called(account, name, path) for name in program.workers for path in program.asks}
     return {call: (answer.status_code, answer.text) for call, answer in calls.items()}
+
+
+def called(account: Any, name: str, path: str) -> httpx.Response:
+    """Call a Worker by its name, or by the host of a route."""
+    host, slash, rest = path.partition("/")
+    if not host:
+        answer: httpx.Response = account.call(name, path)
+        return answer
+    url = f"{account.target.url}{slash}{rest}"
+    return httpx.get(url, headers={"Host": host}, timeout=30, trust_env=False)
 
 
 def changed(plan: nd.Plan) -> dict[str, str]:
