@@ -164,14 +164,21 @@ def test_node_modules_of_the_runtime_win_when_asked_for(cloud: Path) -> None:
 
 
 def test_the_source_map_leads_back_to_the_sources(tmp_path: Path) -> None:
-    """A bundle's source map names the sources from the entrypoint's folder; no path of the machine is in it."""
-    write(
-        tmp_path, {"src/worker.ts": "import './lib/x'; export default {};", "src/lib/x.ts": "console.log(1 as number);"}
-    )
+    """A bundle's source map names the sources from the entrypoint's folder; no path of the machine is in it.
+
+    Of one beside that folder the way out is left off, as wrangler does, which sends no other map.
+    """
+    files: dict[str, str | bytes] = {
+        "src/worker.ts": "import './lib/x'; import '../../beside/y'; export default {};",
+        "src/lib/x.ts": "console.log(1 as number);",
+    }
+    write(tmp_path / "app", files)
+    write(tmp_path, {"beside/y.ts": "console.log(2 as number);"})
+    tmp_path /= "app"
     made = modules_of(tmp_path, entrypoint="src/worker.ts")
     assert made["index.js"].content.rstrip().endswith(b"//# sourceMappingURL=index.js.map")
     assert made["index.js.map"].kind is ModuleKind.SOURCE_MAP
-    assert json.loads(made["index.js.map"].content)["sources"] == ["lib/x.ts", "worker.ts"]
+    assert json.loads(made["index.js.map"].content)["sources"] == ["lib/x.ts", "beside/y.ts", "worker.ts"]
     assert str(tmp_path).encode() not in b"".join(m.content for m in made.values())
 
 

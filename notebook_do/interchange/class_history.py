@@ -86,7 +86,10 @@ def _of_migrations(place: str, migrations: Any) -> Classes:
             for key in sorted(step.keys() - {"tag", *_STEPS})
         ]
         _apply(place, step, found)
-    _check(len(set(tags)) == len(tags), place, "a tag of migrations is there twice")
+    notes += [
+        f"migrations: tag {tag} is there twice, so wrangler sends the later step again; give each a tag of its own."
+        for tag in sorted({tag for tag in tags if tags.count(tag) > 1})
+    ]
     return Classes(classes=tuple(found), tags=tuple(tags), notes=tuple(notes))
 
 

@@ -32,6 +32,7 @@ _AS_LIVE = "what is live of it stays, and only wrangler changes it."
 INSTEAD: Mapping[str, str] = MappingProxyType(
     {
         "addresses": "bind the addresses of inbound email by Email Routing, or with wrangler.",
+        "build.upload": "main, rules and base_dir say it since wrangler 2, which does not read it any more.",
         "cloudchamber": NOT_CARRIED["containers"],
         "compliance_region": _WITH_WRANGLER,
         "connect": f"listening sockets cannot be declared; {_WITH_WRANGLER}",

@@ -45,6 +45,7 @@ _OPTIONS = (
     "--keep-names",
 )
 MAIN = "index.js"
+_OUTWARDS = re.compile(r"\A(?:\.\.?[/\\])+")
 # wrangler takes the variable NODE_ENV where it is set; here a bundle depends on nothing but its sources.
 _NODE_ENV = {f"{before}process.env.NODE_ENV": '"production"' for before in ("", "global.", "globalThis.")}
 _KNOWN_LATER = re.compile(rb"^export \* from ", re.MULTILINE)
@@ -151,8 +152,13 @@ def _made(asked: Build, settings: Settings) -> Made:
 
 
 def _map(content: bytes) -> bytes:
-    """Return a source map without white space."""
-    return json.dumps(json.loads(content), separators=(",", ":")).encode()
+    """Return a source map without white space, its paths without what leads out of the entrypoint's folder.
+
+    wrangler cuts that off what it sends (`cleanPathPrefix`), so that the export of a bundle is deployed as it is live.
+    """
+    found = json.loads(content)
+    found["sources"] = [_OUTWARDS.sub("", path) for path in found["sources"]]
+    return json.dumps(found, separators=(",", ":")).encode()
 
 
 def _exports(meta: Mapping[str, Any], code: bytes) -> tuple[str, ...] | None:
