@@ -324,6 +324,18 @@ def test_an_error_names_file_line_and_column(tmp_path: Path, files: dict[str, st
 # --- without a bundle
 
 
+def test_a_rule_names_a_file_by_its_path(tmp_path: Path) -> None:
+    """A glob without a `*` is the path from the folder, as the export writes it, whatever the file's ending."""
+    files: dict[str, str | bytes] = {
+        "app/main.js": "import a from './lib/a.md'; export default a;",
+        "app/lib/a.md": "A",
+    }
+    write(tmp_path, files)
+    rules = nd.Json([{"type": "Text", "globs": ["lib/a.md"], "fallthrough": False}])
+    made = modules_of(tmp_path, entrypoint="app/main.js", no_bundle=True, rules=rules)
+    assert {name: module.kind for name, module in made.items()}["lib/a.md"] is ModuleKind.TEXT
+
+
 def test_modules_go_up_as_they_are(cloud: Path) -> None:
     """With no_bundle every imported file is a module: JavaScript, CommonJS, WebAssembly, text, data and JSON."""
     write(

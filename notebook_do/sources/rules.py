@@ -79,15 +79,15 @@ class Rules:
         """Return the patterns of all imports that a rule may be about."""
         return (rule.import_pattern for rule in self._rules)
 
+    def of_file(self, name: str) -> ModuleKind | None:
+        """Return what a file of the folder that is searched is, by its path from there; None where no rule names it."""
+        shown = (rule for rule in self._rules if not rule.hidden)
+        return next((rule.kind for rule in shown if re.fullmatch(rule.file_pattern, name)), None)
+
     def find(self, folder: Path) -> dict[str, ModuleKind]:
         """Return what the files of a folder are that a rule names, by their paths from it, sorted."""
-        known = [(re.compile(rule.file_pattern), rule.kind) for rule in self._rules if not rule.hidden]
-        found: dict[str, ModuleKind] = {}
-        for name in sorted(_files(folder)):
-            kind = next((kind for pattern, kind in known if pattern.fullmatch(name)), None)
-            if kind is not None:
-                found[name] = kind
-        return found
+        kinds = ((name, self.of_file(name)) for name in sorted(_files(folder)))
+        return {name: kind for name, kind in kinds if kind is not None}
 
 
 def _files(folder: Path) -> Iterator[str]:

@@ -63,7 +63,8 @@ def _module(root: Path, name: str, importer: str, rules: Rules) -> Module:
     # `?module` and the like belong to the name by which the runtime looks for it, and not to the file.
     path = name.partition("?")[0]
     rule = rules.of_import(f"./{name}", code=True)
-    kind = rule.kind if rule else KINDS.get(Path(path).suffix.lower())
+    # First as a file of the folder: a glob without a `*` names one so, and wrangler asks of nothing else here.
+    kind = rules.of_file(path) or (rule.kind if rule else KINDS.get(Path(path).suffix.lower()))
     if kind is None:
         raise BundleFailed(
             f"{importer} imports {name}, which no_bundle cannot upload; bundle it, rename it, or say what it is with a "
