@@ -67,7 +67,8 @@ class SecretsStoreService:
         with self._db.reading() as db:
             row = db.execute("SELECT value FROM secret WHERE store = ? AND name = ?", (store, name)).fetchone()
         if row is None:
-            raise ServiceRefusal(404, f'Secret "{name}" not found')
+            how = f"wrangler secrets-store secret create {store} --name {name} --scopes workers --remote"
+            raise ServiceRefusal(404, f'Secret "{name}" not found in store {store}; set it with `{how}`')
         return ServiceAnswer(body=row[0])
 
     # --- stores
