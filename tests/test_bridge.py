@@ -122,8 +122,8 @@ def test_closing_ends_what_runs_with_its_clean_up() -> None:
         ({"nest-asyncio2": "1.7.4", "ipykernel": "7.4.0"}, False),
         ({"nest-asyncio2": "1.7.2", "ipykernel": "7.4.0"}, True),
         ({"ipykernel": "7.0.0a1"}, True),
-        ({"ipykernel": "6.31.0"}, False),
-        ({}, False),
+        pytest.param({"ipykernel": "6.31.0"}, False, marks=pytest.mark.thorough),
+        pytest.param({}, False, marks=pytest.mark.thorough),
     ],
 )
 def test_what_would_freeze_queued_cells_is_refused(

@@ -12,10 +12,34 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from notebook_do.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 COMMAND = [sys.executable, "-m", "notebook_do.cli"]
+
+
+@pytest.fixture
+def here(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Give what runs one command to its end in this process: for what no process of its own could show better."""
+    monkeypatch.setattr(sys, "path", [*sys.path])  # of which a command makes the path of a kernel
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        capsys.readouterr()
+        try:
+            status = main(words)
+        except SystemExit as wrong:  # argparse's own
+            status = wrong.code
+        return subprocess.CompletedProcess(words, status, *capsys.readouterr())
+
+    return run
 
 
 def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -101,11 +125,11 @@ def test_no_network_for_the_first_download_is_one_line(own_cloud: Path) -> None:
     assert "NOTEBOOK_DO_WORKERD" in done.stderr
 
 
-def test_wrong_usage_is_status_2(home: Path) -> None:
+def test_wrong_usage_is_status_2(home: Path, here: Callable[..., Any]) -> None:
     """An unknown command, a missing notebook and a bad parameter name are wrong usage."""
     assert run("flie").returncode == 2
-    assert run("lab", "nowhere.ipynb").returncode == 2
-    missing = run("run", "nowhere.ipynb")
+    assert here("lab", "nowhere.ipynb").returncode == 2
+    missing = here("run", "nowhere.ipynb")
     assert missing.returncode == 2
     assert "nowhere.ipynb" in missing.stderr
 
@@ -150,26 +174,26 @@ def notebook(path: Path, *cells: str, parameters: str = "") -> Path:
     return path
 
 
-def test_verbs_work_on_a_toml_file(cloud: Path) -> None:
+def test_verbs_work_on_a_toml_file(cloud: Path, here: Callable[..., Any]) -> None:
     """Plan, wait for an approval, approve by the printed line, call, look, and plan nothing more."""
     (cloud / "shop.toml").write_text(TOML)
-    plan = run("plan", "shop.toml", "-p", "limit", "7")
+    plan = here("plan", "shop.toml", "-p", "limit", "7")
     assert (plan.returncode, plan.stderr) == (0, "")
     assert "session: shop  stage: dev" in plan.stdout
-    waits = run("deploy", "shop.toml", "-p", "limit", "7")
+    waits = here("deploy", "shop.toml", "-p", "limit", "7")
     assert waits.returncode == 3
     assert not (cloud / ".notebook_do").exists()
     line = waits.stdout.rpartition("To send exactly this plan: ")[2]
     assert line.startswith("notebook-do deploy shop.toml -p limit 7 --approve ")
-    assert run("deploy", "shop.toml", "-p", "limit", "8", *line.split()[-2:]).returncode == 3, "another plan"
+    assert here("deploy", "shop.toml", "-p", "limit", "8", *line.split()[-2:]).returncode == 3, "another plan"
     done = run(*shlex.split(line)[1:])
     assert (done.returncode, done.stderr) == (0, "")
     assert "3 of 3 steps done" in done.stdout
-    assert "limit 7" in run("fetch", "shop.toml", "api", "/", "-p", "limit", "7").stdout
-    rows = json.loads(run("show", "shop.toml", "namespaces", "--json", "-p", "limit", "7").stdout)
+    assert "limit 7" in here("fetch", "shop.toml", "api", "/", "-p", "limit", "7").stdout
+    rows = json.loads(here("show", "shop.toml", "namespaces", "--json", "-p", "limit", "7").stdout)
     assert [(row["stable_id"], row["objects"]) for row in rows] == [("counter", 1)]
-    assert "Nothing to do" in run("deploy", "shop.toml", "-p", "limit", "7").stdout
-    lost = run("destroy", "shop.toml", "api", "-p", "limit", "7")
+    assert "Nothing to do" in here("deploy", "shop.toml", "-p", "limit", "7").stdout
+    lost = here("destroy", "shop.toml", "api", "-p", "limit", "7")
     assert lost.returncode == 3, "a protected namespace"
     assert "protected" in lost.stderr
 
@@ -257,9 +281,9 @@ def test_a_module_beside_the_notebook_is_imported_as_in_a_kernel(cloud: Path) ->
     assert "told-by-a-module" in done.stdout
 
 
-def test_the_help_says_what_is_run(home: Path) -> None:
+def test_the_help_says_what_is_run(home: Path, here: Callable[..., Any]) -> None:
     """And that a module of the user's own hides what it declares."""
-    said = run("plan", "-h").stdout
+    said = here("plan", "-h").stdout
     assert "Declarations hidden in a module of your own cannot be seen." in said
     assert "is an error that names it" in " ".join(said.split())
 
@@ -291,22 +315,22 @@ def test_the_help_says_what_is_run(home: Path) -> None:
     ],
 )
 def test_a_mistake_in_a_file_is_one_line_and_status_2(
-    home: Path, cells: list[str], words: tuple[str, ...], said: str
+    home: Path, here: Callable[..., Any], cells: list[str], words: tuple[str, ...], said: str
 ) -> None:
     """The file, the cell and the line are named."""
     notebook(home / "book.ipynb", *cells)
-    done = run("plan", "book.ipynb", *words)
+    done = here("plan", "book.ipynb", *words)
     assert done.returncode in {1, 2}
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_files_that_are_none_are_status_2(home: Path) -> None:
+def test_files_that_are_none_are_status_2(home: Path, here: Callable[..., Any]) -> None:
     """A missing file, a broken notebook, a text that is neither."""
     (home / "broken.ipynb").write_text("{")
     (home / "notes.txt").write_text("x")
     for name in ("nowhere.ipynb", "broken.ipynb", "notes.txt"):
-        done = run("plan", name)
+        done = here("plan", name)
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), name
         assert name in done.stderr
 

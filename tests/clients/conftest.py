@@ -95,12 +95,12 @@ class Cloud:
 
 
 @pytest.fixture
-def cloud(tmp_path: Path) -> Iterator[Cloud]:
-    """Give a local Cloudflare with an empty account."""
-    data, home = tmp_path / "data", tmp_path / "home"
+def cloud(shared_data: Path, tmp_path: Path) -> Iterator[Cloud]:
+    """Give the local Cloudflare of all tests, whose account is empty."""
+    home = tmp_path / "home"
     home.mkdir()
-    yield Cloud(launch.ensure(data), home)
-    launch.stop(data)
+    yield Cloud(launch.ensure(shared_data), home)
+    empty(shared_data)
 
 
 @pytest.fixture(scope="module")

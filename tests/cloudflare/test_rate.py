@@ -7,6 +7,7 @@ import selectors
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sharing import thinned
 
 from notebook_do.cloudflare.rate import RATE_REQUESTS, RATE_SECONDS, RESERVE, Rate
 from notebook_do.cloudflare.retry import Cancelled, Pace
@@ -97,8 +98,7 @@ async def another(api: Api, at_once: int) -> None:
     await asyncio.gather(*(one() for _ in range(at_once)))
 
 
-@pytest.mark.parametrize("policy", [True, False])
-@pytest.mark.parametrize("busy", [0, 8])
+@pytest.mark.parametrize(("busy", "policy"), thinned([0, 8], [True, False], of=2))
 def test_we_are_never_refused_whoever_asks_beside_us(busy: int, policy: bool) -> None:  # noqa: FBT001
     """With another program as busy as we are, or none, 2,000 requests end without one 429 for us."""
     api, shown = Api(policy=policy), list[str]()

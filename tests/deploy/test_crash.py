@@ -109,8 +109,8 @@ def survive(begin: Callable[[str], Trial], points: list[tuple[int, str]]) -> Non
         shutil.rmtree(trial.path)
 
 
-SOME_OR_ALL = pytest.mark.parametrize("every", [12, pytest.param(1, marks=pytest.mark.thorough)])
-"""By default a kill at each twelfth mutation, and at few of the others."""
+SOME_OR_ALL = pytest.mark.parametrize("every", [17, pytest.param(1, marks=pytest.mark.thorough)])
+"""By default a kill at each seventeenth mutation, and at few of the others."""
 
 
 @pytest.fixture(params=["migrations", "exports"])
@@ -145,7 +145,7 @@ def test_f30_killed_at_some_writes(tmp_path: Path, served: Served, runner: Runne
     )
 
 
-@pytest.mark.parametrize("every", [13, pytest.param(1, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("every", [29, pytest.param(1, marks=pytest.mark.thorough)])
 def test_f30_killed_between_an_outcome_and_the_state(
     tmp_path: Path, served: Served, runner: Runner, form: str, every: int
 ) -> None:

@@ -109,7 +109,7 @@ async def live_through(account: Account, state: StateFile, weather: Weather | No
 
 @pytest.mark.parametrize(
     ("fault", "endpoint", "times"),
-    thinned(FAULTS, ENDPOINTS, (1, 1000), of=7, always=lambda _, endpoint, times: (endpoint, times) == ("upload", 1)),
+    thinned(FAULTS, ENDPOINTS, (1, 1000), of=16, always=lambda _, endpoint, times: (endpoint, times) == ("upload", 1)),
 )
 def test_f31_f32_f33_f37_every_fault_at_every_endpoint(tmp_path: Path, fault: str, endpoint: str, times: int) -> None:
     """F31-F33, F36, F37, P4, P5: with any fault, once or for good, no migration is applied twice and state is true.

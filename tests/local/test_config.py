@@ -63,7 +63,7 @@ def test_islands_part_the_deployed_set(ties: list[tuple[int, int]]) -> None:
     assert all(islands[str(a)] == islands[str(b)] for a, b in ties)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=settings.default.max_examples // 5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(st.text(max_size=40), min_size=1, max_size=20))
 def test_any_text_arrives_as_it_is(
     workerd: Path,

@@ -217,7 +217,7 @@ PARTS = st.lists(
     cut=st.none() | st.integers(0, 400),
     boundary=st.sampled_from([BOUNDARY] * 6 + ["b" * 257, "é", '"']),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=settings.default.max_examples // 2, deadline=None, suppress_health_check=list(HealthCheck))
 def test_no_upload_is_a_failure_of_ours(
     lenient: Any, metadata: Any, parts: list[bytes], cut: int | None, boundary: str
 ) -> None:
@@ -228,7 +228,7 @@ def test_no_upload_is_a_failure_of_ours(
 
 
 @given(settings_=METADATA, parts=PARTS)
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=settings.default.max_examples // 4, deadline=None, suppress_health_check=list(HealthCheck))
 def test_no_change_of_settings_is_a_failure_of_ours(lenient: Any, settings_: Any, parts: list[bytes]) -> None:
     """The same for a change of settings, and for a version that is not deployed."""
     assert lenient.upload("malformed-settings").status_code == 200

@@ -11,15 +11,25 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory, make_api: Callable[[Path], Any]) -> Iterator[Any]:
+    """Give a server that nobody else uses."""
+    with make_api(tmp_path_factory.mktemp("quiet") / "data") as api:
+        yield api
 
 
 @pytest.fixture
-def asked(own_server: Any) -> Iterator[Any]:
-    """Give a server that a connection of an asker is open to already."""
-    assert own_server.result(f"{own_server.account}/local/settled")["settled"] is True
-    yield own_server
-    os.kill(own_server.target.pid, signal.SIGCONT)
+def asked(quiet: Any) -> Iterator[Any]:
+    """Give a server that was asked once, so that a connection to it is open; its account is empty."""
+    assert quiet.result(f"{quiet.account}/local/settled")["settled"] is True
+    yield quiet
+    os.kill(quiet.target.pid, signal.SIGCONT)
+    for name in names(quiet):
+        quiet.http.delete(f"{quiet.scripts}/{name}").raise_for_status()
 
 
 def request_bytes(server: Any, name: str, *, size: int = 0) -> bytes:
