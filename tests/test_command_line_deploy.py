@@ -140,7 +140,7 @@ def test_the_plan_is_shown_and_the_word_sends_it(terminal: Callable[..., pexpect
     ("answer", "said"),
     [
         ("yes\n", "notebook-do: the word deploy was not typed; nothing was sent."),
-        ("\x04", "notebook-do: no answer; nothing was sent."),
+        pytest.param("\x04", "notebook-do: no answer; nothing was sent.", marks=pytest.mark.thorough),
         ("\x03", "notebook-do: interrupted; nothing was sent."),
     ],
     ids=["a wrong word", "the end of the input", "Ctrl-C"],

@@ -50,6 +50,7 @@ def test_a_runbook_changes_nothing_until_it_is_approved(runbook: Path, cloud: Pa
     assert not list(cloud.rglob("state.json"))
 
 
+@pytest.mark.thorough
 def test_an_approved_digest_deploys_that_plan(runbook: Path, cloud: Path) -> None:
     """The digest that a first run printed approves exactly that plan in a second one; the parameter took effect."""
     first, second = cloud / "first.ipynb", cloud / "second.ipynb"

@@ -140,7 +140,7 @@ ONLY = {
 SOON = {"jobs": {"batch_size": 1, "max_wait_time_ms": 0}}
 
 
-@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("apart", [pytest.param(False, marks=pytest.mark.thorough), True])
 def test_a_queue_is_made_before_the_upload_that_sends_to_it(own_cloud: Path, apart: bool) -> None:  # noqa: FBT001
     """Issue 11.14: the first deploy of producer and consumer, in one Worker or in two, succeeds where 11000 is told."""
     assert run("local", "start", "--strict").returncode == 0

@@ -81,6 +81,7 @@ def test_declare_plan_press_and_a_live_answer(lab: Lab) -> None:
     assert lab.problems == []
 
 
+@pytest.mark.thorough
 def test_destroy_needs_its_phrase_and_a_stale_plan_its_own_press(lab: Lab) -> None:
     """A protected namespace is refused; a typed phrase enables the button; what went stale is shown anew."""
     lab.open(*DECLARE, "%durable deploy")
