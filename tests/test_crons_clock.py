@@ -46,12 +46,13 @@ def clocked() -> list[str]:
 def test_a_session_has_a_clock_only_where_it_asks_for_it(cloud: Path) -> None:
     """It is the session's own, stays through its deploys, and goes with another opening or with the session."""
     session = nd.session("app")
-    session.status()
+    assert "by the clock" not in str(session.status())
     assert clocked() == []
     assert nd.session("app", crons=True) is session
     nd.Worker("api", script=COUNTING, bindings={"KV": nd.KV("a" * 32)}, crons=["* * * * *"])
     session.deploy(session.plan())
     assert clocked() == ["ndo:do:app:dev:"]
+    assert "Cron triggers run by the clock, in UTC." in str(session.status())
     other = nd.session("other", stage="qa", crons=True)
     other.status()
     assert clocked() == ["ndo:do:other:qa:"]

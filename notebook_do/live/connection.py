@@ -43,6 +43,8 @@ class Connection:
     rate: Rate | None = None
     cautions: tuple[str, ...] = ()
     """What a person should know before the token is used: one line each."""
+    crons: bool = False
+    """Whether the local Cloudflare runs the cron triggers of this session, or of all, by the clock."""
     makes_resources: bool = False
     """Whether KV, R2, D1 and queues that nobody made begin with their first use: a local Cloudflare, not strict."""
     _subdomain: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
@@ -108,6 +110,7 @@ def connect_local(
         token=token,
         workers_url=local.url,
         makes_resources=not local.strict,
+        crons=local.crons or crons is not None,
     )
     return connection, local
 

@@ -37,6 +37,8 @@ class Status(Shown):
     recorded_workers: int
     recorded_namespaces: int
     next_steps: tuple[str, ...]
+    crons: bool = False
+    """Whether the local target runs cron triggers by the clock."""
 
 
 def status_of(  # noqa: PLR0913, PLR0917 - what a session is made of
@@ -54,6 +56,7 @@ def status_of(  # noqa: PLR0913, PLR0917 - what a session is made of
         declared_namespaces=len(catalog.namespaces),
         recorded_workers=len(recorded.workers),
         recorded_namespaces=len(recorded.namespaces),
+        crons=connection.crons,
         next_steps=("%durable plan", "%durable deploy") if catalog.workers else _FIRST_STEPS,
     )
 

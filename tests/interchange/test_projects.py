@@ -399,6 +399,7 @@ def test_a_field_that_is_not_carried_is_named_with_what_to_do() -> None:
     )
     lines = {note.split(": ")[1]: note for note in found.notes}
     assert "deploy this Worker with wrangler" in lines["containers"]
+    assert next(iter(found.workers.values())).containers == ("A",)  # so that a plan says what becomes of it
     assert "give the directory as assets" in lines["site"]
     assert "it is not known here" in lines["minfy"]
     assert found.notes[-1].endswith(

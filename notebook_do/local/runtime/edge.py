@@ -9,7 +9,7 @@ for accounts that pay for it.
 from __future__ import annotations
 
 import json
-import secrets
+from random import getrandbits
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -47,11 +47,12 @@ CF: Mapping[str, Any] = MappingProxyType(
 """`request.cf` of every request."""
 OURS = frozenset((b"cf-connecting-ip", b"cf-ray", b"cf-ipcountry", CF_HEADER.encode()))
 """The headers that a Worker trusts, so a client's own must not pass."""
-_CONSTANT = ((b"cf-ipcountry", CF["country"].encode()), (CF_HEADER.encode(), json.dumps(dict(CF)).encode()))
+_BLOB = json.dumps(dict(CF), separators=(",", ":")).encode()
+_CONSTANT = ((b"cf-ipcountry", CF["country"].encode()), (CF_HEADER.encode(), _BLOB))
 _COLO = CF["colo"].encode()
 
 
 def edge_headers(client: str) -> Headers:
     """Return the headers that a request from this address gets; each has a ray of its own."""
-    ray = b"%b-%b" % (secrets.token_hex(8).encode(), _COLO)
+    ray = b"%016x-%b" % (getrandbits(64), _COLO)
     return [(b"cf-connecting-ip", client.encode()), (b"cf-ray", ray), *_CONSTANT]

@@ -26,7 +26,6 @@ Headers = list[tuple[bytes, bytes]]
 HEAD_LIMIT = 1 << 20  # a Worker may answer with many cookies; asyncio's own limit of 64 kB would end the connection
 PIECE = 1 << 16
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(rb"[^\r\n\0]*")
 _TARGET = re.compile(rb"[^\s\0]+")
 _STATUS = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9])(?: .*)?")
 _NUMBER = re.compile(rb"[0-9]{1,18}")
@@ -51,10 +50,15 @@ def head(method: bytes, target: bytes, headers: Headers) -> bytes:
         raise ValueError("not a request line")
     lines = [b"%b %b HTTP/1.1" % (method, target)]
     for name, value in headers:
-        if not (_TOKEN.fullmatch(name) and _VALUE.fullmatch(value)):
+        if not _TOKEN.fullmatch(name) or not _is_value(value):
             raise ValueError("not a header")
         lines.append(b"%b: %b" % (name, value))
     return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def _is_value(value: bytes) -> bool:
+    # Looked for one by one: a pattern takes ten times as long for a long value, and every request has one.
+    return b"\n" not in value and b"\r" not in value and b"\0" not in value
 
 
 def framing(method: bytes, length: int) -> Headers:
@@ -82,7 +86,7 @@ async def read_head(reader: StreamReader) -> tuple[bytes, Headers]:
 def _header(line: bytes) -> tuple[bytes, bytes]:
     # No blank before the colon, no second line of a value: both were read in two ways often enough (RFC 9112, 5).
     name, colon, value = line.partition(b":")
-    if not colon or not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
+    if not colon or not _TOKEN.fullmatch(name) or not _is_value(value):
         raise Malformed("a line is no header")
     return name.lower(), value.strip(b" \t")
 

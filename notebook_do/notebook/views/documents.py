@@ -183,6 +183,7 @@ def status_document(status: Status) -> Document:
     return (
         Header("Durable Objects", tuple(facts)),
         Line(declared),
+        *([Line("Cron triggers run by the clock, in UTC.")] if status.crons else []),
         Code("State file:", str(status.state_path)),
         Code("API:", status.api),
         *([Code("Next:", "\n".join(status.next_steps))] if status.next_steps else []),
