@@ -35,7 +35,7 @@ OPTIONS = ("usage_model", "limits", "placement", "annotations", "cache_options")
 """Versioned metadata that is kept and returned, and changes nothing here."""
 SETTINGS = ("logpush", "observability", "tags", "tail_consumers")
 """Metadata that belongs to the script and not to one version."""
-PART_TYPES = frozenset(("text_blob", "data_blob"))
+PART_TYPES = frozenset(("text_blob", "data_blob", "wasm_module"))
 """Bindings whose content is a part of the upload."""
 _OBJECTS = (
     *("limits", "placement", "annotations", "cache_options", "observability", "migrations", "exports"),
