@@ -15,7 +15,16 @@ from notebook_do.interchange.cells import import_cells
 from notebook_do.interchange.exporting import write_files
 from notebook_do.interchange.wrangler import wrangler_files
 from notebook_do.live.adopt import adopted
-from notebook_do.model import RESOURCE_TYPES, Json, Module, ModuleKind, Observed, ObservedScript, Recorded
+from notebook_do.model import (
+    RESOURCE_TYPES,
+    Json,
+    Module,
+    ModuleKind,
+    Observed,
+    ObservedScript,
+    ObservedTrigger,
+    Recorded,
+)
 from notebook_do.plan.build import build_plan
 from notebook_do.sources.bundle import reader
 
@@ -94,7 +103,14 @@ def account(bindings: list[dict[str, Any]], **facts: Any) -> Observed:
         url=True,
         **facts,
     )
-    return Observed(account_id="a" * 32, api_origin="http://x", scripts=(HOST, script), namespaces=(ROOMS,))
+    own = [b for b in bindings if b["type"] == "workflow" and b.get("class_name") and not b.get("script_name")]
+    hosted = {b["workflow_name"]: b["class_name"] for b in own}
+    workflows = tuple(
+        ObservedTrigger(kind="workflow", key=name, script="w", settings=Json({"class_name": kind}), id="1", parent="-")
+        for name, kind in hosted.items()
+    )
+    there = {"scripts": (HOST, script), "namespaces": (ROOMS,), "triggers": workflows}
+    return Observed(account_id="a" * 32, api_origin="http://x", **there)
 
 
 def sent_by(wrangler: Any, folder: Path) -> tuple[dict[str, Any], dict[str, tuple[str, bytes]]]:
