@@ -94,7 +94,7 @@ def test_key_value_storage_is_kept_as_asked(server: Any, script: str) -> None:
         (10021, None, {"compatibility_flags": ["no_such_flag"]}),
         (10021, None, {"compatibility_date": "2099-01-01"}),
         (10021, None, {"compatibility_date": "yesterday"}),
-        (10021, None, {"bindings": [{"type": "ai", "name": "AI"}]}),
+        (10021, None, {"bindings": [{"type": "workflow", "name": "FLOW", "workflow_name": "../up"}]}),
         (10068, "console.log('no handlers');", {}),
         (10061, None, {"bindings": "bound"}),
         (10064, "export default { fetch() {} };", {}),

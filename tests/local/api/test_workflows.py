@@ -231,6 +231,7 @@ def test_an_entry_of_exports_makes_a_workflow_too(flows: Flows, script: str) -> 
     assert flows.get("a")["status"] == "complete"
 
 
+@pytest.mark.thorough  # by default tests/test_workflows.py deploys to a strict one
 def test_a_strict_server_makes_no_workflow_by_an_upload(make_api: Callable[..., Any], tmp_path: Path) -> None:
     """As at Cloudflare: until it is put, a workflow is not there (10200), and its binding says so."""
     with make_api(tmp_path / "data", strict=True) as server:
