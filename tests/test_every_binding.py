@@ -441,7 +441,7 @@ def test_objects_of_this_worker_and_of_another() -> None:
 
 SERVED_HERE = {
     *("assets", "d1", "kv_namespace", "queue", "r2_bucket", "workflow"),
-    "plain_text",
+    *("plain_text", "secret_key"),
     "json",
     "service",
     "text_blob",

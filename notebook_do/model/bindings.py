@@ -127,7 +127,6 @@ _ROWS = (
     ),
     BindingType(
         "secret_key", typescript="CryptoKey", instead="set it with the API or wrangler; an upload keeps it",
-        not_local="a secret key",
     ),
     BindingType("inherit", instead="declare what it inherits"),
     BindingType(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from notebook_do.local.runtime.keys import crypto_key
 from notebook_do.local.runtime.spec import OBJECTS, RunnableWorker, is_of_account
 from notebook_do.local.runtime.text import embed, listed, string, struct
 from notebook_do.local.services.server import PROTOCOL_HEADER, RESOURCE_HEADER, SERVICE_HEADER
@@ -306,6 +307,7 @@ def _rate_limit(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dic
 _WRITERS: Mapping[str, Writer] = {
     "plain_text": _text,
     "secret_text": _text,
+    "secret_key": lambda binding, _worker, _peers: {"cryptoKey": crypto_key(binding)},
     "json": _json,
     "text_blob": _text_blob,
     "data_blob": _data_blob,
@@ -337,7 +339,6 @@ _ELSEWHERE = {
     "images": "Images",
     "media": "Media Transformations",
     "mtls_certificate": "an mTLS certificate",
-    "secret_key": "a secret key",
     "vectorize": "a Vectorize index",
     "vpc_network": "a VPC network",
     "vpc_service": "a VPC service",

@@ -203,7 +203,8 @@ def _wrapper(worker: RunnableWorker, *, again: bool = False) -> str:
 def _probe_config(worker: RunnableWorker, listening: Path) -> str:
     # Only values are bound: objects and other Workers are stand-ins, which a script may hold but not call at start.
     # Secrets are stand-ins too: a kill could leave this folder behind.
-    bound = tuple({**b, "text": "secret"} if b.get("type") == "secret_text" else b for b in worker.bindings)
+    kinds = ("secret_text", "secret_key")
+    bound = tuple({**b, "type": kinds[0], "text": "secret"} if b.get("type") in kinds else b for b in worker.bindings)
     fields = worker_fields(worker, before=[_wrapper(worker)])
     bindings = listed(bindings_of(replace(worker, bindings=bound), {}, {}))
     probed = service("probe", worker=struct(**fields, bindings=bindings))
