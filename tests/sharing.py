@@ -37,6 +37,7 @@ LISTS = (
     ("/queues", "/queues/{queue_id}"),
     ("/storage/kv/namespaces", "/storage/kv/namespaces/{id}"),
     ("/d1/database", "/d1/database/{uuid}"),
+    ("/secrets_store/stores", "/secrets_store/stores/{id}"),
 )
 """What an account of the tests may hold, and how each is deleted. R2 buckets with objects in them stay."""
 
