@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,11 +160,16 @@ def play(tmp_path: Path, workerd: Path, make_worker: Callable[..., RunnableWorke
 
 def workerds() -> set[int]:
     """List the workerd processes, zombies too, that this one started."""
-    return {pid for pid, parent, name in _processes() if name == "workerd" and parent == os.getpid()}
+    return {int(child) for task in Path("/proc/self/task").iterdir() for child in _children(task) if _is_workerd(child)}
 
 
-def _processes() -> Iterator[tuple[int, int, str]]:
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            head, _, tail = stat.read_text().rpartition(")")
-            yield int(stat.parent.name), int(tail.split()[1]), head.partition("(")[2]
+def _children(task: Path) -> list[str]:
+    with contextlib.suppress(OSError):  # a thread that ended meanwhile
+        return (task / "children").read_text().split()
+    return []
+
+
+def _is_workerd(pid: str) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text() == "workerd\n"
+    return False

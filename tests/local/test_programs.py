@@ -160,4 +160,4 @@ def test_readable_stream(program: Callable[..., Running]) -> None:
     ):
         lines = answer.iter_lines()
         assert [next(lines) for _ in range(3)] == ["1", "2", "3"]
-    assert until(lambda: len({feed.call("/sent").json() for _ in range(100)}) == 1), "it still makes pieces"
+    assert until(lambda: len({feed.call("/sent").json() for _ in range(40)}) == 1), "it still makes pieces"

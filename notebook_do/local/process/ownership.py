@@ -134,7 +134,7 @@ def reap(place: str) -> list[int]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)  # not SIGTERM, which never ends one with an open websocket
     deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline and _workerds(place):
+    while found and time.monotonic() < deadline and _workerds(place):
         time.sleep(0.01)
     return found
 
