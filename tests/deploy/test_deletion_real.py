@@ -15,6 +15,7 @@ from notebook_do.errors import ApiError
 from notebook_do.local.account.account import Account
 from notebook_do.local.api.scripts import HOLDS
 from notebook_do.local.process import launch
+from notebook_do.local.process.home import Home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,18 +24,16 @@ if TYPE_CHECKING:
     from notebook_do.local.process.launch import LocalTarget
 
 
-@pytest.fixture(params=["", "1"])
+@pytest.fixture(scope="module", params=["", "1"])
 def holds(request: pytest.FixtureRequest) -> str:
     """Say whether a script's own namespaces stop its unforced deletion."""
     return str(request.param)
 
 
-@pytest.fixture
-def target(tmp_path: Path, holds: str) -> Iterator[LocalTarget]:
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory, holds: str) -> Iterator[LocalTarget]:
     """Start a local Cloudflare that acts like that."""
-    data = tmp_path / "local"
-    launch.ensure(data).release()
-    launch.stop(data)
+    data = Home(tmp_path_factory.mktemp("local") / "data").data
     account = Account(data)
     account.set_setting(HOLDS, holds)
     account.close()
