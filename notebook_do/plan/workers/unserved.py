@@ -60,4 +60,5 @@ def _containers(worker: DesiredWorker, upload: Upload, target: Target) -> str:
     classes = sorted({*worker.containers, *(live if target == "local" else ())})
     if not classes:
         return ""
-    return say("containers", target, script=worker.script_name, names=", ".join(classes))
+    where = "local" if target == "local" else "cloudflare"
+    return say("containers", where, script=worker.script_name, names=", ".join(classes))
