@@ -204,6 +204,21 @@ def test_a_step_that_a_kill_cut_short_is_tried_again_at_once(play: Callable[...,
     play(story, running=False, grace=0.1)
 
 
+def test_a_deploy_waits_for_a_step(play: Callable[..., None]) -> None:
+    """A step that runs while its Worker is deployed anew is waited for as a request is, and not tried a second time."""
+
+    async def story(stage: Any) -> None:
+        stage.put("flow", FLOW, **HOST)
+        await create(stage, "a", work=700, nap=300)
+        await until_kept(stage, "a", lambda one: "work-1" in {step["name"] for step in steps_of(one)})
+        first = stage.island("flow")
+        await stage.deploy("flow", FLOW + "// other\n", **HOST)
+        assert stage.island("flow") is not first
+        assert (await until(stage, "a"))["output"]["work"] == 1
+
+    play(story)
+
+
 def test_an_instance_that_waits_wakes_an_island_that_ended(play: Callable[..., None]) -> None:
     """A process that ended for want of requests is started when the sleep of an instance is over."""
 

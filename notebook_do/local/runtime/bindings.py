@@ -197,7 +197,8 @@ def _workflow(binding: Binding, worker: RunnableWorker, peers: Peers) -> dict[st
     host, name = str(binding.get("script_name") or worker.name), str(binding["workflow_name"])
     peer = peers.get(host)
     if peer is None or name not in {workflow.name for workflow in peer.workflows}:
-        absent = f'there is no Worker "{host}"' if peer is None else f'Worker "{host}" has no workflow "{name}"'
+        lost = f'Worker "{host}" has no workflow "{name}"; deploy that Worker again, which makes it'
+        absent = f'there is no Worker "{host}"' if peer is None else lost
         return {"service": missing(f'binding "{binding["name"]}": {absent}')}
     # workerd has the client API inside, as of D1; its engine answers it.
     inner = struct(name=string("fetcher"), service=workflow_api(peer, name))

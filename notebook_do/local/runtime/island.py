@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.local.objects.instances import at_work
 from notebook_do.local.runtime.bindings import SYSTEM, targets
 from notebook_do.local.runtime.config import Faults, Layout, config_text, worker_fields
 from notebook_do.local.runtime.http1 import HEAD_LIMIT, length_of, read_body, read_head
@@ -37,6 +38,7 @@ Sink = Callable[[str, dict[str, Any]], None]
 """Takes (script name, tail event)."""
 _AFTER_STREAMS = 0.5
 """Seconds for SIGTERM: once a websocket was open workerd may never end by itself, even when that is closed."""
+_LOOK_AGAIN = 0.05
 _BACKLOG = 4096
 _TAKEN = b"HTTP/1.1 204 No Content\r\n\r\n"
 _NOBODY = b"HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n"
@@ -125,6 +127,11 @@ class Island:
         self._settled = asyncio.Event()
         self._boot: asyncio.Task[None] | None = None
         self._end: asyncio.Task[None] | None = None
+
+    def at_work(self) -> bool:
+        """Say whether a step of a workflow runs, which no request that is inside began. Reads the disk."""
+        storage, runs = self._plan.storage, self.process is not None and not self.gone.is_set()
+        return runs and any(next(at_work(storage, one.workflow_id), None) for one in self.workflows if storage)
 
     def settle(self) -> None:
         """Compare the counts again: the end waits until only streams without an end are left."""
@@ -249,6 +256,9 @@ class Island:
         with contextlib.suppress(TimeoutError):
             self.settle()
             await asyncio.wait_for(self._settled.wait(), grace)
+        # As long as a request a step of a workflow is waited for: one that is cut short counts as a failed attempt.
+        while time.monotonic() < deadline and await asyncio.to_thread(self.at_work):  # noqa: ASYNC110 - it is on the disk
+            await asyncio.sleep(_LOOK_AGAIN)
         for upstream in self._upstreams.values():
             upstream.close()
         if self.process is not None:

@@ -17,7 +17,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from notebook_do.local.objects import stored
-from notebook_do.local.objects.instances import at_work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
@@ -124,15 +123,11 @@ class Places:
     def _needed(self, island: Island) -> bool:
         """Say whether an island that nobody uses has something to do: an alarm soon, a step, work behind an answer."""
         behind = island.quiet_for() < BEHIND and works_behind(island.workers)
-        return behind or self._near(island, _NEAR) or self._at_work(island)
+        return behind or self._near(island, _NEAR) or island.at_work()
 
     def _near(self, island: Island, seconds: float) -> bool:
         due = stored.next_alarm(self._storage, island.namespaces)
         return due is not None and due < time.time() + min(seconds, self._idle)
-
-    def _at_work(self, island: Island) -> bool:
-        """Say whether a step of a workflow runs: it was begun by no request that is still inside, and may take long."""
-        return any(next(at_work(self._storage, one.workflow_id), None) for one in island.workflows)
 
     async def end_when_idle(self, island: Island) -> None:
         """End an island when it is idle."""
@@ -151,9 +146,7 @@ class Places:
         if rest > 0:
             return rest
         # With an alarm so near it would only be started again; workerd runs the alarm itself while it lives.
-        needed = await asyncio.to_thread(self._near, island, self._idle) or await asyncio.to_thread(
-            self._at_work, island
-        )
+        needed = await asyncio.to_thread(self._near, island, self._idle) or await asyncio.to_thread(island.at_work)
         return self._idle if needed or island.in_use else 0  # somebody may have come while the disk was read
 
 
