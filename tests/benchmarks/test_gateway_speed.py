@@ -22,6 +22,8 @@ from notebook_do.toolchain import find_workerd
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
+    from notebook_do.local.runtime.capnp import Struct
+
 pytestmark = pytest.mark.benchmark
 
 COUNTER = """
@@ -41,20 +43,25 @@ export default {
   },
 };
 """
-BARE = """using Workerd = import "/workerd/workerd.capnp";
-const config :Workerd.Config = (
-  services = [
-    (name = "worker", worker = (
-      modules = [(name = "index.js", esModule = embed "FOLDER/index.js")],
-      compatibilityDate = "2026-10-01",
-      bindings = [(name = "COUNTER", durableObjectNamespace = "Counter")],
-      durableObjectNamespaces = [(className = "Counter", uniqueKey = "bare", enableSql = true)],
-      durableObjectStorage = (localDisk = "objects"))),
-    (name = "objects", disk = (path = "FOLDER/objects", writable = true))],
-  sockets = [(name = "http", address = "127.0.0.1:PORT", http = (), service = "worker")]);
-"""
 ROUNDS, SECONDS = 3, 1.5
 LOAD = Path(__file__).with_name("load.py")
+
+
+def config_of(folder: Path, port: int) -> Struct:
+    """Make the configuration of a workerd with the Worker alone."""
+    worker = {
+        "modules": [{"name": "index.js", "esModule": folder / "index.js"}],
+        "compatibilityDate": "2026-10-01",
+        "bindings": [{"name": "COUNTER", "durableObjectNamespace": {"className": "Counter"}}],
+        "durableObjectNamespaces": [{"className": "Counter", "uniqueKey": "bare", "enableSql": True}],
+        "durableObjectStorage": {"localDisk": "objects"},
+    }
+    services = [
+        {"name": "worker", "worker": worker},
+        {"name": "objects", "disk": {"path": str(folder / "objects"), "writable": True}},
+    ]
+    listening = {"name": "http", "address": f"127.0.0.1:{port}", "http": {}, "service": {"name": "worker"}}
+    return {"services": services, "sockets": [listening]}
 
 
 @contextlib.asynccontextmanager
@@ -64,8 +71,7 @@ async def bare(folder: Path) -> AsyncIterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as found:
         port: int = found.getsockname()[1]
     (folder / "index.js").write_text(COUNTER)
-    config = BARE.replace("FOLDER", str(folder)).replace("PORT", str(port))
-    running = await start_workerd(find_workerd(), config, folder=folder, sockets=["http"])
+    running = await start_workerd(find_workerd(), config_of(folder, port), folder=folder, sockets=["http"])
     try:
         yield port
     finally:

@@ -11,10 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from notebook_do.local.runtime.bindings import unsupported
-from notebook_do.local.runtime.config import Faults, Layout, config_text
+from notebook_do.local.runtime.config import Faults, Layout, config_of
 from notebook_do.local.runtime.island import faults_in, neighbours
 from notebook_do.local.runtime.spec import HostedNamespace, RunnableWorker
-from notebook_do.local.runtime.text import string
 from notebook_do.local.runtime.upstream import Upstream
 from notebook_do.local.runtime.workerd import start_workerd
 
@@ -78,7 +77,7 @@ def test_any_text_arrives_as_it_is(
     async def read() -> Any:
         folder = tmp_path_factory.mktemp("c")
         layout = Layout(workers=(make_worker("page", SHOW, bindings=bindings),), folder=folder)
-        running = await start_workerd(workerd, config_text(layout), folder=folder, sockets=layout.sockets())
+        running = await start_workerd(workerd, config_of(layout), folder=folder, sockets=layout.sockets())
         upstream = Upstream(layout.sockets()["worker:page"])
         try:
             return (await upstream.fetch("GET", "/", host="page")).body
@@ -89,23 +88,13 @@ def test_any_text_arrives_as_it_is(
     assert json.loads(asyncio.run(read())) == {f"T{i}": text for i, text in enumerate(texts)}
 
 
-@given(value=st.text())
-def test_a_written_text_is_one_line_of_ascii(value: str) -> None:
-    """No string, lone surrogates included, can end its own quotes or begin a new line."""
-    written = string(value)
-    assert written.isascii()
-    assert written.isprintable()
-    assert written[0] == written[-1] == '"'
-    assert '"' not in written[1:-1]
-
-
 @pytest.mark.parametrize("namespace_id", ["../up", "", "ABCDEF" * 6, "0" * 33, "/" * 32])
 def test_a_key_is_a_namespace_id(make_worker: Callable[..., RunnableWorker], tmp_path: Path, namespace_id: str) -> None:
     """Only 32 hexadecimal digits become a uniqueKey, because workerd makes a folder of that name."""
     hosted = HostedNamespace(namespace_id=namespace_id, class_name="A", sqlite=True)
     page = make_worker("page", SHOW, namespaces=(hosted,))
     with pytest.raises(ValueError, match="no namespace id"):
-        config_text(Layout(workers=(page,), folder=tmp_path))
+        config_of(Layout(workers=(page,), folder=tmp_path))
 
 
 def test_unsupported_bindings_say_what_they_are() -> None:

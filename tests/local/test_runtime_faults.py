@@ -287,7 +287,7 @@ def test_a_worker_cannot_reach_the_network_around(play: Callable[..., None]) -> 
 
 
 def test_nothing_leaks_to_the_process(play: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workerd gets no environment and no secret in its arguments; the file with its configuration is gone."""
+    """Workerd gets no environment and no secret in its arguments; no file holds its configuration."""
     monkeypatch.setenv("CLOUDFLARE_API_TOKEN", "token-of-mine")
 
     async def story(stage: Any) -> None:

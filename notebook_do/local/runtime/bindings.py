@@ -1,4 +1,4 @@
-"""Cloudflare's binding objects in the language of workerd's configuration, and which ones are not served locally.
+"""Cloudflare's binding objects as values of workerd's configuration, and which ones are not served locally.
 
 KV, R2, D1, queues, caches and rate limits are answered by services of ours: one external service for each resource,
 all at one socket. Which resource is meant is a header that workerd puts into each request, in place of any that a
@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from notebook_do.local.runtime.capnp import Struct, struct
 from notebook_do.local.runtime.keys import crypto_key
 from notebook_do.local.runtime.spec import OBJECTS, RunnableWorker, is_of_account
-from notebook_do.local.runtime.text import embed, listed, string, struct
 from notebook_do.local.services.server import PROTOCOL_HEADER, RESOURCE_HEADER, SERVICE_HEADER
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ WRAPPED = "notebook-do-internal:bindings"
 Peers = Mapping[str, RunnableWorker]
 """The Workers of one process, by name."""
 Binding = Mapping[str, Any]
-Writer = Callable[[Binding, RunnableWorker, Peers], dict[str, str]]
+Writer = Callable[[Binding, RunnableWorker, Peers], Struct]
 _RESOURCES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "kv_namespace": ("kv", ("namespace_id",)),
     "r2_bucket": ("r2", ("bucket_name",)),
@@ -59,10 +59,10 @@ def engine_service(script_name: str) -> str:
     return f"workflows:{script_name}"
 
 
-def workflow_api(worker: RunnableWorker, name: str) -> str:
-    """Write what answers the calls about one workflow of a Worker: an entrypoint of its engine."""
-    props = struct(json=string(json.dumps({"workflow": name})))
-    return struct(name=string(engine_service(worker.name)), entrypoint=string("WorkflowBinding"), props=props)
+def workflow_api(worker: RunnableWorker, name: str) -> Struct:
+    """Make what answers the calls about one workflow of a Worker: an entrypoint of its engine."""
+    props = {"json": json.dumps({"workflow": name})}
+    return {"name": engine_service(worker.name), "entrypoint": "WorkflowBinding", "props": props}
 
 
 def entry_service(worker: RunnableWorker) -> str:
@@ -83,8 +83,8 @@ def unsupported(binding: Binding) -> str | None:
     )
 
 
-def bindings_of(worker: RunnableWorker, peers: Peers, faults: Mapping[tuple[str, str], str]) -> Iterator[str]:
-    """Write all bindings of a Worker that shares its process with `peers`.
+def bindings_of(worker: RunnableWorker, peers: Peers, faults: Mapping[tuple[str, str], str]) -> Iterator[Struct]:
+    """Make all bindings of a Worker that shares its process with `peers`.
 
     `faults` holds, by Worker and binding name, what workerd found wrong with a binding. Such a binding, and one that
     leads nowhere, throws when it is used: workerd does not start at all with a binding to an absent service. So does
@@ -98,22 +98,20 @@ def bindings_of(worker: RunnableWorker, peers: Peers, faults: Mapping[tuple[str,
             value = unserved(said)
         else:
             value = _WRITERS[binding["type"]](binding, worker, peers)
-        yield struct(name=string(name), **value)
+        yield {"name": name, **value}
 
 
-def unserved(message: str) -> dict[str, str]:
-    """Write a binding that throws `message` whenever it is used, though nothing but the Worker itself is there."""
-    inner = struct(name=string("message"), text=string(message))
-    return {"wrapped": _wrapped(UNSERVED, None, inner)}
+def unserved(message: str) -> Struct:
+    """Make a binding that throws `message` whenever it is used, though nothing but the Worker itself is there."""
+    return {"wrapped": _wrapped(UNSERVED, None, {"name": "message", "text": message})}
 
 
-def missing(message: str) -> str:
-    """Write a service that throws `message` whenever it is used.
+def missing(message: str) -> Struct:
+    """Make a service that throws `message` whenever it is used.
 
     Without it the binding would be `undefined` to the Worker, whose own error then says nothing of the cause.
     """
-    props = struct(json=string(json.dumps({"message": message})))
-    return struct(name=string(SYSTEM), entrypoint=string("Missing"), props=props)
+    return {"name": SYSTEM, "entrypoint": "Missing", "props": {"json": json.dumps({"message": message})}}
 
 
 def targets(worker: RunnableWorker) -> Iterator[str]:
@@ -125,41 +123,40 @@ def targets(worker: RunnableWorker) -> Iterator[str]:
             yield str(binding["script_name"])
 
 
-def _text(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
-    # A secret too: `fromEnvironment` would put all of them into the environment of one process. The configuration is a
-    # private file that is removed once it was read.
-    return {"text": string(str(binding["text"]))}
+def _text(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> Struct:
+    # A secret too: `fromEnvironment` would put all of them into the environment of one process.
+    return {"text": str(binding["text"])}
 
 
-def _json(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
-    return {"json": string(json.dumps(binding["json"]))}
+def _json(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> Struct:
+    return {"json": json.dumps(binding["json"])}
 
 
-def _text_blob(binding: Binding, worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
+def _text_blob(binding: Binding, worker: RunnableWorker, _peers: Peers) -> Struct:
     return {"text": _part(binding, worker)}
 
 
-def _data_blob(binding: Binding, worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
+def _data_blob(binding: Binding, worker: RunnableWorker, _peers: Peers) -> Struct:
     return {"data": _part(binding, worker)}
 
 
-def _part(binding: Binding, worker: RunnableWorker) -> str:
+def _part(binding: Binding, worker: RunnableWorker) -> Path:
     for module in worker.modules:
         if module.name == binding["part"]:
-            return embed(module.path)
+            return module.path
     raise KeyError(binding["part"])
 
 
-def _version_metadata(_binding: Binding, worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
+def _version_metadata(_binding: Binding, worker: RunnableWorker, _peers: Peers) -> Struct:
     # What follows the slash is the runtime's own, for Workers whose namespaces changed without a new version.
-    return {"json": string(json.dumps({"id": worker.version.partition("/")[0], "tag": "", "timestamp": ""}))}
+    return {"json": json.dumps({"id": worker.version.partition("/")[0], "tag": "", "timestamp": ""})}
 
 
-def _worker_loader(_binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
-    return {"workerLoader": "()"}
+def _worker_loader(_binding: Binding, _worker: RunnableWorker, _peers: Peers) -> Struct:
+    return {"workerLoader": {}}
 
 
-def _service(binding: Binding, _worker: RunnableWorker, peers: Peers) -> dict[str, str]:
+def _service(binding: Binding, _worker: RunnableWorker, peers: Peers) -> Struct:
     target = str(binding["service"])
     if target not in peers:
         return {"service": missing(f'binding "{binding["name"]}": there is no Worker "{target}"')}
@@ -167,14 +164,14 @@ def _service(binding: Binding, _worker: RunnableWorker, peers: Peers) -> dict[st
     # The asset service hands requests and calls on, but not props, and has no entrypoints of its Worker.
     service = worker_service(target) if props or entrypoint else entry_service(peers[target])
     designator = struct(
-        name=string(service),
-        entrypoint=string(str(entrypoint)) if entrypoint else None,
-        props=struct(json=string(json.dumps(props))) if props else None,
+        name=service,
+        entrypoint=str(entrypoint) if entrypoint else None,
+        props={"json": json.dumps(props)} if props else None,
     )
     return {"service": designator}
 
 
-def _durable_object_namespace(binding: Binding, worker: RunnableWorker, peers: Peers) -> dict[str, str]:
+def _durable_object_namespace(binding: Binding, worker: RunnableWorker, peers: Peers) -> Struct:
     host = str(binding.get("script_name") or worker.name)
     class_name = str(binding["class_name"])
     peer = peers.get(host)
@@ -186,14 +183,14 @@ def _durable_object_namespace(binding: Binding, worker: RunnableWorker, peers: P
         )
         return {"service": missing(f'binding "{binding["name"]}": {absent}')}
     designator = struct(
-        className=string(class_name),
+        className=class_name,
         # By the Worker and never by its static assets, which would be found under `entry_service`.
-        serviceName=None if host == worker.name else string(worker_service(host)),
+        serviceName=None if host == worker.name else worker_service(host),
     )
     return {"durableObjectNamespace": designator}
 
 
-def _workflow(binding: Binding, worker: RunnableWorker, peers: Peers) -> dict[str, str]:
+def _workflow(binding: Binding, worker: RunnableWorker, peers: Peers) -> Struct:
     host, name = str(binding.get("script_name") or worker.name), str(binding["workflow_name"])
     peer = peers.get(host)
     if peer is None or name not in {workflow.name for workflow in peer.workflows}:
@@ -201,15 +198,15 @@ def _workflow(binding: Binding, worker: RunnableWorker, peers: Peers) -> dict[st
         absent = f'there is no Worker "{host}"' if peer is None else lost
         return {"service": missing(f'binding "{binding["name"]}": {absent}')}
     # workerd has the client API inside, as of D1; its engine answers it.
-    inner = struct(name=string("fetcher"), service=workflow_api(peer, name))
-    return {"wrapped": struct(moduleName=string("cloudflare-internal:workflows-api"), innerBindings=f"[{inner}]")}
+    inner = {"name": "fetcher", "service": workflow_api(peer, name)}
+    return {"wrapped": _wrapped("cloudflare-internal:workflows-api", None, inner)}
 
 
-def _assets(binding: Binding, worker: RunnableWorker, peers: Peers) -> dict[str, str]:
+def _assets(binding: Binding, worker: RunnableWorker, peers: Peers) -> Struct:
     if worker.name not in peers or worker.assets is None:
         return {"service": missing(f'binding "{binding["name"]}": Worker "{worker.name}" has no static assets')}
-    files_only = string("AssetWorker")  # the entrypoint that does not ask the Worker: it is the Worker that asks here
-    return {"service": struct(name=string(asset_service(worker.name)), entrypoint=files_only)}
+    files_only = "AssetWorker"  # the entrypoint that does not ask the Worker: it is the Worker that asks here
+    return {"service": {"name": asset_service(worker.name), "entrypoint": files_only}}
 
 
 def resource_of(binding: Binding, worker: RunnableWorker) -> tuple[str, str] | None:
@@ -237,72 +234,67 @@ def cache_of(script_name: str) -> str:
     return service_name("cache", script_name)
 
 
-def externals(workers: Iterable[RunnableWorker], socket: Path) -> Iterator[str]:
-    """Write the external services that the bindings and caches of `workers` need; they are all at one socket."""
+def externals(workers: Iterable[RunnableWorker], socket: Path) -> Iterator[Struct]:
+    """Make the external services that the bindings and caches of `workers` need; they are all at one socket."""
     bound = {found for worker in workers for binding in worker.bindings if (found := resource_of(binding, worker))}
     caches = {("cache", worker.name) for worker in workers}  # without one, `caches` fails ("No Cache was configured")
-    # In order, so that the same Workers make the same text.
+    # In order, so that the same Workers make the same message.
     for service, resource in sorted({*bound, *caches, (RATE_LIMITS, "")}):
         name = RATE_LIMITS if service == RATE_LIMITS else service_name(service, resource)
         yield _external(name, service, resource, socket)
 
 
-def _external(name: str, service: str, resource: str, socket: Path) -> str:
+def _external(name: str, service: str, resource: str, socket: Path) -> Struct:
     headers = [
-        struct(name=string(header), value=string(value))
+        {"name": header, "value": value}
         for header, value in ((SERVICE_HEADER, service), (RESOURCE_HEADER, quote(resource, safe="")))
     ]
-    http = struct(forwardedProtoHeader=string(PROTOCOL_HEADER), injectRequestHeaders=listed(headers))
-    external = struct(address=string(f"unix:{socket}"), http=http)
-    return struct(name=string(name), external=external)
+    http = {"forwardedProtoHeader": PROTOCOL_HEADER, "injectRequestHeaders": headers}
+    return {"name": name, "external": {"address": f"unix:{socket}", "http": http}}
 
 
 def _resource(field: str) -> Writer:
-    def write(binding: Binding, worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
+    def write(binding: Binding, worker: RunnableWorker, _peers: Peers) -> Struct:
         return {field: _designator(binding, worker)}
 
     return write
 
 
-def _designator(binding: Binding, worker: RunnableWorker) -> str:
+def _designator(binding: Binding, worker: RunnableWorker) -> Struct:
     found = resource_of(binding, worker)
     assert found is not None  # noqa: S101 - asked for types that have a resource
-    return struct(name=string(service_name(*found)))
+    return {"name": service_name(*found)}
 
 
-def _d1(binding: Binding, worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
+def _d1(binding: Binding, worker: RunnableWorker, _peers: Peers) -> Struct:
     # workerd has D1's client API inside; what it needs is somebody who answers its queries.
     inner = {"service": _designator(binding, worker)}
     if D1_CALLS in worker.compatibility_flags:
-        inner = {"wrapped": _wrapped(WRAPPED, "d1", struct(name=string("service"), **inner))}
-    return {"wrapped": _wrapped("cloudflare-internal:d1-api", None, struct(name=string("fetcher"), **inner))}
+        inner = {"wrapped": _wrapped(WRAPPED, "d1", {"name": "service", **inner})}
+    return {"wrapped": _wrapped("cloudflare-internal:d1-api", None, {"name": "fetcher", **inner})}
 
 
-def _wrapped(module: str, entrypoint: str | None, *inner: str) -> str:
-    entry = string(entrypoint) if entrypoint else None
-    return struct(moduleName=string(module), entrypoint=entry, innerBindings=listed(inner))
+def _wrapped(module: str, entrypoint: str | None, *inner: Struct) -> Struct:
+    return struct(moduleName=module, entrypoint=entrypoint, innerBindings=inner)
 
 
 def _own_api(entrypoint: str) -> Writer:
     """Return the writer of a binding whose API is `entrypoint` of `wrapped.js`, before a service of ours."""
 
-    def write(binding: Binding, worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
-        inner = struct(name=string("service"), service=_designator(binding, worker))
+    def write(binding: Binding, worker: RunnableWorker, _peers: Peers) -> Struct:
+        inner = {"name": "service", "service": _designator(binding, worker)}
         # What only our own code may read: whom the binding lets an email go to is not for the Worker to change.
-        rules = struct(
-            name=string("rules"), json=string(json.dumps({name: binding[name] for name in _EMAIL if name in binding}))
-        )
+        rules = {"name": "rules", "json": json.dumps({name: binding[name] for name in _EMAIL if name in binding})}
         return {"wrapped": _wrapped(WRAPPED, entrypoint, inner, rules)}
 
     return write
 
 
-def _rate_limit(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> dict[str, str]:
+def _rate_limit(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> Struct:
     # workerd has no such binding: this is an entrypoint of the runtime's own Worker, which asks the service.
     simple = binding.get("simple") or {}
     limits = {"namespace": str(binding.get("namespace_id")), **{k: simple.get(k) for k in ("limit", "period")}}
-    props = struct(json=string(json.dumps(limits)))
-    return {"service": struct(name=string(SYSTEM), entrypoint=string("RateLimit"), props=props)}
+    return {"service": {"name": SYSTEM, "entrypoint": "RateLimit", "props": {"json": json.dumps(limits)}}}
 
 
 _WRITERS: Mapping[str, Writer] = {

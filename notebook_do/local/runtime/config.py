@@ -1,6 +1,6 @@
 """What one workerd process is made of: its configuration.
 
-Names of the user stay quoted text and never become a path. A namespace's `uniqueKey` is its namespace id, always:
+Names of the user stay texts and never become a path. A namespace's `uniqueKey` is its namespace id, always:
 workerd finds the objects by it, so they stay through a rename or transfer of the class. What is bound but not
 deployed becomes a stand-in that says so, because workerd would not start at all.
 """
@@ -27,10 +27,10 @@ from notebook_do.local.runtime.bindings import (
     worker_service,
     workflow_api,
 )
+from notebook_do.local.runtime.capnp import VOID, Struct, mentions, struct
 from notebook_do.local.runtime.edge import CF_HEADER
 from notebook_do.local.runtime.flags import not_honoured
 from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, RunnableWorker, ScriptInvalid
-from notebook_do.local.runtime.text import embed, listed, string, struct
 from notebook_do.local.runtime.workflows import DISK, engine_fields, engine_of
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ class Layout:
         return {name: self.folder / str(number) for number, name in enumerate(names)}
 
 
-def config_text(layout: Layout) -> str:
-    """Write the configuration of a whole layout. Raises ScriptInvalid for a Worker that cannot be configured."""
+def config_of(layout: Layout) -> Struct:
+    """Make the configuration of a whole layout. Raises ScriptInvalid for a Worker that cannot be configured."""
     broken = layout.faults.workers  # a stand-in answers for these, at every path: no file must come before it
     whole = (replace(w, assets=None, workflows=()) if w.name in broken else w for w in layout.workers)
     layout = replace(layout, workers=tuple(whole))
@@ -113,160 +113,145 @@ def config_text(layout: Layout) -> str:
     return document(services, listening)
 
 
-def examined_text(layout: Layout, wrapper: str, socket: Path) -> str:
-    """Write a layout of one Worker that reaches nothing, with `wrapper` before its modules, which answers at `socket`.
+def examined_config(layout: Layout, wrapper: Struct, socket: Path) -> Struct:
+    """Make a layout of one Worker that reaches nothing, with `wrapper` before its modules, which answers at `socket`.
 
-    Raises ScriptInvalid as `config_text` does.
+    Raises ScriptInvalid as `config_of` does.
     """
     (worker,) = layout.workers
     tried = _services_of(layout, worker, before=[wrapper])
     # The runtime's own Worker takes as long to start as the one that is tried: only where a binding leads to it.
-    needed = any(string(SYSTEM) in written for written in tried)
-    own = [system_service()] if needed else []
+    own = [system_service()] if mentions(tried, SYSTEM) else []
     services = [nowhere(), *own, *_disk_of_workflows(layout), *externals([worker], layout.folder / "none"), *tried]
     return document(services, [listener("probe", socket, to=worker_service(worker.name))])
 
 
-def document(services: Sequence[str], listening: Sequence[str]) -> str:
-    """Put services and sockets, written already, into one configuration."""
-    modules = (
-        struct(name=string(name), internal="true", esModule=embed(SYSTEM_SCRIPT.with_name(file)))
+def document(services: Sequence[Struct], listening: Sequence[Struct]) -> Struct:
+    """Put services and sockets into one configuration."""
+    modules = [
+        {"name": name, "internal": True, "esModule": SYSTEM_SCRIPT.with_name(file)}
         for name, file in _EXTENSIONS.items()
-    )
-    extensions = listed([struct(modules=listed(modules))])
-    body = struct(services=listed(services), sockets=listed(listening), extensions=extensions)
-    return f'using Workerd = import "/workerd/workerd.capnp";\nconst config :Workerd.Config = {body};\n'
+    ]
+    return {"services": services, "sockets": listening, "extensions": [{"modules": modules}]}
 
 
-def listener(name: str, path: Path, *, to: str | None = None) -> str:
-    """Write a unix socket that leads to the service of the same name, or to another."""
-    leads = string(to or name)
-    http = struct(cfBlobHeader=string(CF_HEADER))
-    return struct(name=string(name), address=string(f"unix:{path}"), http=http, service=leads)
+def listener(name: str, path: Path, *, to: str | None = None) -> Struct:
+    """Make a unix socket that leads to the service of the same name, or to another."""
+    leads = {"name": to or name}
+    return {"name": name, "address": f"unix:{path}", "http": {"cfBlobHeader": CF_HEADER}, "service": leads}
 
 
-def service(name: str, **kind: str) -> str:
-    """Write one service; `kind` is `worker=`, `assets=`, `network=`, `disk=` or `external=` with its value."""
-    return struct(name=string(name), **kind)
+def service(name: str, **kind: Struct) -> Struct:
+    """Make one service; `kind` is `worker=`, `assets=`, `network=`, `disk=` or `external=` with its value."""
+    return {"name": name, **kind}
 
 
-def _internet() -> str:
-    """Write the service `internet`, which workerd uses for every `fetch` that no binding takes."""
-    network = struct(
-        allow=listed([string("public")]),
-        deny=listed(map(string, _DENIED)),
-        tlsOptions=struct(trustBrowserCas="true"),  # without it workerd trusts no certificate at all
-    )
-    return service("internet", network=network)
+def _internet() -> Struct:
+    """Make the service `internet`, which workerd uses for every `fetch` that no binding takes."""
+    trusted = {"trustBrowserCas": True}  # without it workerd trusts no certificate at all
+    return service("internet", network={"allow": ["public"], "deny": _DENIED, "tlsOptions": trusted})
 
 
-def nowhere() -> str:
-    """Write an `internet` that leads nowhere at all."""
-    return service("internet", network="(allow = [])")
+def nowhere() -> Struct:
+    """Make an `internet` that leads nowhere at all."""
+    return service("internet", network={"allow": []})
 
 
-def _own_services(layout: Layout) -> Iterator[str]:
-    bindings = [
-        struct(name=string(name), service=string(name))
-        for name in (worker_service(worker.name) for worker in layout.workers)
+def _own_services(layout: Layout) -> Iterator[Struct]:
+    bindings: list[Struct] = [
+        {"name": name, "service": {"name": name}} for name in (worker_service(worker.name) for worker in layout.workers)
     ]
     if layout.events is not None:
-        bindings.append(struct(name=string("EVENTS"), service=string("events")))
-        address = string(f"unix:{layout.events}")
-        yield service("events", external=struct(address=address, http="()"))
+        bindings.append({"name": "EVENTS", "service": {"name": "events"}})
+        yield service("events", external={"address": f"unix:{layout.events}", "http": {}})
     for worker in layout.workers:
-        bindings += (
-            struct(name=string(f"workflow:{w.name}"), service=workflow_api(worker, w.name)) for w in worker.workflows
-        )
+        bindings += ({"name": f"workflow:{w.name}", "service": workflow_api(worker, w.name)} for w in worker.workflows)
     if layout.storage is not None:
-        yield service("objects", disk=struct(path=string(str(layout.storage)), writable="true"))
-    bindings.append(struct(name=string("RATE_LIMITS"), service=string(RATE_LIMITS)))
+        yield service("objects", disk={"path": str(layout.storage), "writable": True})
+    bindings.append({"name": "RATE_LIMITS", "service": {"name": RATE_LIMITS}})
     yield from externals(layout.workers, layout.resources or layout.folder / "none")
     yield system_service(bindings)
 
 
-def _disk_of_workflows(layout: Layout) -> Iterator[str]:
+def _disk_of_workflows(layout: Layout) -> Iterator[Struct]:
     if any(worker.workflows for worker in layout.workers):
-        yield service(DISK, disk=struct(path=string(str(layout.links)), writable="true"))
+        yield service(DISK, disk={"path": str(layout.links), "writable": True})
 
 
-def system_service(bindings: Sequence[str] = ()) -> str:
-    """Write the runtime's own Worker."""
-    module = struct(name=string("system.js"), esModule=embed(SYSTEM_SCRIPT))
-    worker = struct(
-        modules=listed([module]),
-        compatibilityDate=string(_INTERNAL_DATE),
+def system_service(bindings: Sequence[Struct] = ()) -> Struct:
+    """Make the runtime's own Worker."""
+    worker = {
+        "modules": [{"name": "system.js", "esModule": SYSTEM_SCRIPT}],
+        "compatibilityDate": _INTERNAL_DATE,
         # For `scheduled` and `queue` of other Workers, which a service binding does not have otherwise.
-        compatibilityFlags=listed([string("service_binding_extra_handlers")]),
-        bindings=listed(bindings),
-    )
+        "compatibilityFlags": ["service_binding_extra_handlers"],
+        "bindings": bindings,
+    }
     return service(SYSTEM, worker=worker)
 
 
-def _services_of(layout: Layout, worker: RunnableWorker, *, before: Sequence[str] = ()) -> list[str]:
-    """Write a Worker, with the services of its static assets and of its workflows where it has some."""
-    written = [_worker_service(layout, worker, before=before)]
+def _services_of(layout: Layout, worker: RunnableWorker, *, before: Sequence[Struct] = ()) -> list[Struct]:
+    """Make a Worker, with the services of its static assets and of its workflows where it has some."""
+    made = [_worker_service(layout, worker, before=before)]
     if worker.assets is not None:
-        written.append(_asset_service(layout, worker))
+        made.append(_asset_service(layout, worker))
     if worker.workflows:
-        written.append(service(engine_service(worker.name), worker=struct(**engine_fields(worker))))
-    return written
+        made.append(service(engine_service(worker.name), worker=engine_fields(worker)))
+    return made
 
 
-def _worker_service(layout: Layout, worker: RunnableWorker, *, before: Sequence[str] = ()) -> str:
+def _worker_service(layout: Layout, worker: RunnableWorker, *, before: Sequence[Struct] = ()) -> Struct:
     broken = layout.faults.workers.get(worker.name)
     peers = {peer.name: peer for peer in layout.workers}
     script = worker_fields(worker, before=before) if broken is None else _stand_in(broken)
-    bindings = () if broken is not None else bindings_of(worker, peers, layout.faults.bindings)
     # A tail event has no script name of its own here (it is null), so the name goes along.
-    props = struct(json=string(json.dumps({"script": worker.name})))
-    tail = struct(name=string(SYSTEM), props=props)
+    tail = {"name": SYSTEM, "props": {"json": json.dumps({"script": worker.name})}}
     fields = struct(
         **script,
-        bindings=listed(bindings),
-        cacheApiOutbound=string(cache_of(worker.name)),
-        durableObjectNamespaces=listed(map(_namespace, worker.namespaces)),
+        bindings=[] if broken is not None else list(bindings_of(worker, peers, layout.faults.bindings)),
+        cacheApiOutbound={"name": cache_of(worker.name)},
+        durableObjectNamespaces=list(map(_namespace, worker.namespaces)),
         # In memory for a trial: an object that is made while the script starts must not reach a stored one.
-        durableObjectStorage="(inMemory = void)" if layout.storage is None else '(localDisk = "objects")',
+        durableObjectStorage={"inMemory": VOID} if layout.storage is None else {"localDisk": "objects"},
         workflowsEngine=engine_of(worker) if broken is None else None,
-        tails=None if layout.events is None else listed([tail]),
+        tails=None if layout.events is None else [tail],
     )
     return service(worker_service(worker.name), worker=fields)
 
 
-def _asset_service(layout: Layout, worker: RunnableWorker) -> str:
-    """Write workerd's own asset service, which stands before a Worker and asks it where no file answers."""
+def _asset_service(layout: Layout, worker: RunnableWorker) -> Struct:
+    """Make workerd's own asset service, which stands before a Worker and asks it where no file answers."""
     if worker.assets is None or layout.sites is None:
         raise ValueError(f"{worker.name} has no static assets, or the layout no place for them")
     # `_headers` and `_redirects` on the wire are `headers` and `redirects` to workerd, which parses them itself.
     config = {key.removeprefix("_"): value for key, value in worker.assets.config.items()}
-    assets = struct(
-        path=string(str(layout.sites / worker.assets.digest)),
-        config=string(json.dumps(config)),
-        userWorker=string(worker_service(worker.name)),
-    )
+    assets = {
+        "path": str(layout.sites / worker.assets.digest),
+        "config": json.dumps(config),
+        "userWorker": {"name": worker_service(worker.name)},
+    }
     return service(asset_service(worker.name), assets=assets)
 
 
-def worker_fields(worker: RunnableWorker, *, before: Sequence[str] = ()) -> dict[str, str]:
-    """Write a Worker's modules and compatibility; `before` are modules to put in front, written already."""
+def worker_fields(worker: RunnableWorker, *, before: Sequence[Struct] = ()) -> Struct:
+    """Make a Worker's modules and compatibility; `before` are modules to put in front."""
     main = [module for module in worker.modules if module.name == worker.main_module]
     if not main:
         raise ScriptInvalid(f'the main module "{worker.main_module}" is not among the uploaded modules')
     # The content of a `text_blob` or `data_blob` is a part of the upload as a module is, but no module.
     parts = {binding.get("part") for binding in worker.bindings}
     rest = [module for module in worker.modules if module.name != worker.main_module and module.name not in parts]
-    modules = [written for module in (*main, *rest) if (written := _module(module))]  # workerd starts the first one
+    modules = [made for module in (*main, *rest) if (made := _module(module))]  # workerd starts the first one
     if problem := not_honoured(worker.compatibility_flags):
         raise ScriptInvalid(problem)
     return {
-        "modules": listed([*before, *modules]),
-        "compatibilityDate": string(worker.compatibility_date),
-        "compatibilityFlags": listed(map(string, worker.compatibility_flags)),
+        "modules": [*before, *modules],
+        "compatibilityDate": worker.compatibility_date,
+        "compatibilityFlags": worker.compatibility_flags,
     }
 
 
-def _module(module: ModuleFile) -> str | None:
+def _module(module: ModuleFile) -> Struct | None:
     if module.name.startswith("/") or ".." in module.name.split("/"):
         raise ScriptInvalid(f'module "{module.name}": a module name must not begin with "/" or contain ".."')
     content_type = module.content_type.partition(";")[0].strip().lower()
@@ -280,22 +265,21 @@ def _module(module: ModuleFile) -> str | None:
     field_name = _MODULE_FIELD.get(content_type)
     if field_name is None:
         raise ScriptInvalid(f'module "{module.name}" has the unknown content type "{content_type}"')
-    return struct(name=string(module.name), **{field_name: embed(module.path)})
+    return {"name": module.name, field_name: module.path}
 
 
-def _stand_in(message: str) -> dict[str, str]:
+def _stand_in(message: str) -> Struct:
     source = (
         f"export default {{ fetch() {{ return new Response({json.dumps(message + chr(10))}, {{ status: 500 }}); }} }};"
     )
-    module = struct(name=string("stand-in.js"), esModule=string(source))
-    return {"modules": listed([module]), "compatibilityDate": string(_INTERNAL_DATE)}
+    return {"modules": [{"name": "stand-in.js", "esModule": source}], "compatibilityDate": _INTERNAL_DATE}
 
 
-def _namespace(namespace: HostedNamespace) -> str:
+def _namespace(namespace: HostedNamespace) -> Struct:
     if not _NAMESPACE_ID.fullmatch(namespace.namespace_id):  # workerd makes a folder of this name
         raise ValueError(f"{namespace.namespace_id!r} is no namespace id")
-    return struct(
-        className=string(namespace.class_name),
-        uniqueKey=string(namespace.namespace_id),
-        enableSql="true" if namespace.sqlite else "false",
-    )
+    return {
+        "className": namespace.class_name,
+        "uniqueKey": namespace.namespace_id,
+        "enableSql": namespace.sqlite,
+    }

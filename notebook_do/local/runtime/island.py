@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.local.objects.instances import at_work
 from notebook_do.local.runtime.bindings import SYSTEM, targets
-from notebook_do.local.runtime.config import Faults, Layout, config_text, worker_fields
+from notebook_do.local.runtime.config import Faults, Layout, config_of, worker_fields
 from notebook_do.local.runtime.http1 import HEAD_LIMIT, length_of, read_body, read_head
 from notebook_do.local.runtime.sites import make_sites
 from notebook_do.local.runtime.spec import RunnableWorker, ScriptInvalid
@@ -218,7 +218,7 @@ class Island:
                 path.unlink(missing_ok=True)  # an attempt that failed may have bound it
             try:
                 return await start_workerd(
-                    self._workerd, config_text(layout), folder=self._plan.folder, sockets=layout.sockets()
+                    self._workerd, config_of(layout), folder=self._plan.folder, sockets=layout.sockets()
                 )
             except DidNotStart as error:
                 faults = faults_in(error.lines, layout)

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 from notebook_do.local.runtime.bindings import bindings_of, externals
 from notebook_do.local.runtime.config import (
     Layout,
-    config_text,
+    config_of,
     document,
-    examined_text,
+    examined_config,
     listener,
     nowhere,
     service,
@@ -33,13 +33,14 @@ from notebook_do.local.runtime.config import (
 )
 from notebook_do.local.runtime.sites import make_sites
 from notebook_do.local.runtime.spec import Export, ProbeReport, RunnableWorker, ScriptInvalid
-from notebook_do.local.runtime.text import listed, string, struct
 from notebook_do.local.runtime.upstream import Upstream
 from notebook_do.local.runtime.workerd import DidNotStart, Workerd, start_workerd
 from notebook_do.local.runtime.workflows import make_links
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+    from notebook_do.local.runtime.capnp import Struct
 
 PROBE_TIMEOUT = 5.0
 CHECK_TIMEOUT = 10.0
@@ -88,7 +89,7 @@ class Trials:
         """Boot a Worker as it would be deployed, but alone and in memory; raises ScriptInvalid."""
         async with self._place(worker) as layout:
             names, seconds = layout.sockets(), self._timeout
-            async with trial(self._workerd, config_text(layout), folder=layout.folder, sockets=names, seconds=seconds):
+            async with trial(self._workerd, config_of(layout), folder=layout.folder, sockets=names, seconds=seconds):
                 pass
 
     async def examine(self, worker: RunnableWorker) -> ProbeReport:
@@ -99,7 +100,7 @@ class Trials:
         """
         async with self._place(worker) as layout:
             asked = layout.folder / "probe"
-            config = examined_text(layout, _wrapper(worker, again=True), asked)
+            config = examined_config(layout, _wrapper(worker, again=True), asked)
             began = time.monotonic()
             async with trial(
                 self._workerd,
@@ -144,7 +145,7 @@ class Trials:
 @contextlib.asynccontextmanager
 async def trial(  # noqa: PLR0913 - what is started, and how it ends
     workerd: Path,
-    config: str,
+    config: Struct,
     *,
     folder: Path,
     sockets: Iterable[str],
@@ -188,8 +189,8 @@ async def probe(
     return _report(found, startup)
 
 
-def _wrapper(worker: RunnableWorker, *, again: bool = False) -> str:
-    """Write the module that asks the main one; `again` it exports all that the main one does, as that runs behind it.
+def _wrapper(worker: RunnableWorker, *, again: bool = False) -> Struct:
+    """Make the module that asks the main one; `again` it exports all that the main one does, as that runs behind it.
 
     A default export is exported under another name then: workerd checks it as it checks every export.
     """
@@ -197,17 +198,17 @@ def _wrapper(worker: RunnableWorker, *, again: bool = False) -> str:
     source = _TEMPLATE.read_text(encoding="utf-8").replace('"NOTEBOOK_DO_MAIN_MODULE"', main)
     if again:
         source += f"export * from {main};\nexport const notebookDoDefault = main.default ?? {{}};\n"
-    return struct(name=string(_WRAPPER), esModule=string(source))
+    return {"name": _WRAPPER, "esModule": source}
 
 
-def _probe_config(worker: RunnableWorker, listening: Path) -> str:
+def _probe_config(worker: RunnableWorker, listening: Path) -> Struct:
     # Only values are bound: objects and other Workers are stand-ins, which a script may hold but not call at start.
-    # Secrets are stand-ins too: a kill could leave this folder behind.
+    # Secrets are stand-ins too: a script that only has to be asked needs none.
     kinds = ("secret_text", "secret_key")
     bound = tuple({**b, "type": kinds[0], "text": "secret"} if b.get("type") in kinds else b for b in worker.bindings)
     fields = worker_fields(worker, before=[_wrapper(worker)])
-    bindings = listed(bindings_of(replace(worker, bindings=bound), {}, {}))
-    probed = service("probe", worker=struct(**fields, bindings=bindings))
+    bindings = list(bindings_of(replace(worker, bindings=bound), {}, {}))
+    probed = service("probe", worker={**fields, "bindings": bindings})
     services = [nowhere(), system_service(), *externals([worker], listening.with_name("none")), probed]
     return document(services, [listener("probe", listening)])
 

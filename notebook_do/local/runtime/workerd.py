@@ -2,7 +2,7 @@
 
 It gets no environment, no descriptor that it does not need and its own process group. It dies with the process that
 started it (Linux). Its output is always read, because a full pipe hangs it (after about 64 kB). Its configuration,
-which can hold secrets, is a private file that is removed once it was read.
+which can hold secrets, goes to its standard input and is never a file.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ import signal
 import sys
 import tempfile
 from collections import deque
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from notebook_do.errors import TargetError, ToolchainError
+from notebook_do.local.runtime.capnp import Struct, encode
 from notebook_do.toolchain import find_workerd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
 OUTPUT_LINES = 200  # enough for one script's error
 OUTPUT_LINE = 4096
@@ -67,6 +69,12 @@ class Workerd:
             await self.process.wait()
             self.ended.set()
 
+    def configure(self, config: bytes) -> None:
+        """Send its configuration, and nothing after it. It is not there any more if that fails, which `ended` says."""
+        if (stdin := self.process.stdin) is not None:
+            stdin.write(config)
+            stdin.close()
+
     async def stop(self, grace: float) -> None:
         """End it: SIGTERM, then SIGKILL after `grace` seconds, as it never ends by itself with a websocket open.
 
@@ -82,9 +90,46 @@ class Workerd:
         await self.ended.wait()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A process that waits for its configuration. It is nobody's yet: it has opened nothing and knows nothing.
+
+    `held` closes what the start of it needs: `control`, where it tells what it listens at, and its folder.
+    """
+
+    process: Workerd
+    control: int
+    held: contextlib.ExitStack
+
+    async def run(
+        self,
+        config: bytes,
+        sockets: Iterable[str],
+        timeout: float,  # noqa: ASYNC109 - see there
+        cpu_seconds: int | None,
+    ) -> Workerd:
+        """Send it its configuration, and return when it listens. Raises as `start_workerd`."""
+        try:
+            if cpu_seconds is not None:
+                _limit_processor(self.process.pid, cpu_seconds)
+            self.process.configure(config)
+            ready = await asyncio.wait_for(_listening(self.control, set(sockets)), timeout)
+        except BaseException:
+            await self.process.stop(0)
+            raise
+        finally:
+            self.held.close()
+        if not ready:
+            await self.process.stop(0)
+            if self.process.process.returncode == -signal.SIGXCPU:
+                raise TimeoutError
+            raise DidNotStart(self.process.errors)
+        return self.process
+
+
 async def start_workerd(  # noqa: PLR0913 - what is started, and how long it may take
     workerd: Path,
-    config: str,
+    config: Struct,
     *,
     folder: Path,
     sockets: Iterable[str],
@@ -93,37 +138,38 @@ async def start_workerd(  # noqa: PLR0913 - what is started, and how long it may
 ) -> Workerd:
     """Start workerd with `config` and return when every one of `sockets` listens.
 
-    Raises DidNotStart when it ends before it is ready, TimeoutError when it is not ready in time, or needs more than
-    `cpu_seconds` of the processor for it (Linux), Absent when there is no such program any more: it is looked for, and
-    fetched, once more before that.
+    Raises DidNotStart when it ends before it is ready, or a file of the configuration cannot be read, TimeoutError
+    when it is not ready in time, or needs more than `cpu_seconds` of the processor for it (Linux), Absent when there
+    is no such program any more: it is looked for, and fetched, once more before that.
     """
+    message = await message_of(config)
+    waiting = await spawn_workerd(workerd, folder)
+    return await waiting.run(message, sockets, timeout, cpu_seconds)
+
+
+async def message_of(config: Struct) -> bytes:
+    """Return what workerd reads of a configuration. Raises DidNotStart where a file of it cannot be read."""
+    try:
+        return await asyncio.to_thread(encode, config)  # it reads every module
+    except OSError as error:
+        raise DidNotStart([f"a file of its code cannot be read ({error.strerror}): upload the Worker again"]) from None
+
+
+async def spawn_workerd(workerd: Path, folder: Path) -> Waiting:
+    """Start a workerd that waits for its configuration, with a place in `folder`. Raises Absent as `start_workerd`."""
     if not os.access(workerd, os.X_OK):  # a cache may be cleared while the server runs
         workerd = await _found_again(workerd)
-    reading, writing = os.pipe()
-    try:
-        with tempfile.TemporaryDirectory(dir=folder, prefix="config-") as private:
-            path = Path(private) / "config.capnp"
-            with open(path, "x", encoding="utf-8", opener=_private) as file:  # noqa: ASYNC230 - a few kilobytes
-                file.write(config)
-            try:
-                running = await _spawn(workerd, path, writing, cpu_seconds)
-            except (FileNotFoundError, PermissionError) as error:
-                raise Absent(f"workerd cannot be started from {workerd} ({error.strerror}); try again.") from None
-            finally:
-                os.close(writing)  # workerd has the only copy now: its end is the end of what can be read
-            try:
-                ready = await asyncio.wait_for(_listening(reading, set(sockets)), timeout)
-            except BaseException:
-                await running.stop(0)
-                raise
-    finally:
-        os.close(reading)
-    if not ready:
-        await running.stop(0)
-        if running.process.returncode == -signal.SIGXCPU:
-            raise TimeoutError
-        raise DidNotStart(running.errors)
-    return running
+    with contextlib.ExitStack() as held:
+        place = held.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix="config-"))
+        control, theirs = os.pipe()
+        held.callback(os.close, control)
+        try:
+            process = await _spawn(workerd, place, theirs)
+        except (FileNotFoundError, PermissionError) as error:
+            raise Absent(f"workerd cannot be started from {workerd} ({error.strerror}); try again.") from None
+        finally:
+            os.close(theirs)  # workerd has the only copy now: its end is the end of what can be read
+        return Waiting(process=process, control=control, held=held.pop_all())
 
 
 async def _found_again(workerd: Path) -> Path:
@@ -135,26 +181,22 @@ async def _found_again(workerd: Path) -> Path:
     return found
 
 
-def _private(name: str, flags: int) -> int:
-    return os.open(name, flags, 0o600)
-
-
-async def _spawn(workerd: Path, config: Path, control: int, cpu_seconds: int | None) -> Workerd:
-    # `-I /`: Cap'n Proto looks up an absolute path of `embed` below the folders that it is given.
+async def _spawn(workerd: Path, place: str, control: int) -> Workerd:
     process = await asyncio.create_subprocess_exec(
         str(workerd),
-        *("serve", "--experimental", "-I", "/", f"--control-fd={control}"),
-        str(config),
-        stdin=asyncio.subprocess.DEVNULL,
+        # `-I` has no use but to name the place: whoever takes the directory next finds it by that (`reap`).
+        *("serve", "--experimental", "--binary", "-I", place, f"--control-fd={control}"),
+        "-",
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,  # what Workers log, which comes as tail events too
         stderr=asyncio.subprocess.PIPE,
         env={},  # a Worker must not find what this process was started with
-        cwd=str(config.parent),
+        cwd=place,
         pass_fds=[control],
         start_new_session=True,  # Ctrl-C in a terminal goes to a whole group: the end is ours to order
         preexec_fn=_tied_to_parent(),
     )
-    _set_limits(process.pid, cpu_seconds)
+    _raise_file_limit(process.pid)
     return Workerd(process)
 
 
@@ -173,17 +215,24 @@ def _tied_to_parent() -> Callable[[], None] | None:
     return tie
 
 
-def _set_limits(pid: int, cpu_seconds: int | None) -> None:
+def _limit_processor(pid: int, seconds: int) -> None:
+    if sys.platform != "linux":
+        return
+    import resource
+
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        # A second more before SIGKILL, so that the signal tells the reason; and no core of a gigabyte for it.
+        resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
+        resource.prlimit(pid, resource.RLIMIT_CPU, (seconds, seconds + 1))
+
+
+def _raise_file_limit(pid: int) -> None:
     """Let workerd open about nine files for each Worker: an island of 120 Workers fails at the usual 1,024."""
     if sys.platform != "linux":
         return
     import resource
 
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        if cpu_seconds is not None:
-            # A second more before SIGKILL, so that the signal tells the reason; and no core of a gigabyte for it.
-            resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
-            resource.prlimit(pid, resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
         soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
         if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -217,14 +266,13 @@ async def _listening(ready: int, wanted: set[str]) -> bool:
 
 # Its own source positions, stacks and warnings, and what only follows from a fault that was named before.
 _NOISE = re.compile(r"^(?:workerd/|\*\*\* |stack: |.*\bwarning: |.* refers to service \"assets:).*")
-_PLACE = re.compile(r"(?:(?:/[^\s:\"']+)*/)?config\.capnp:[\d:-]+\s*(?:error: )?")
 _SERVICE = re.compile(r"^service \S+?: |file:///bundle/")
 _UNKNOWN_FLAG = "No such compatibility flag: "
 
 
 def readable(output: Iterable[str]) -> str:
     """Return what workerd said of a script, without its own source positions, paths and service names."""
-    lines = [_PLACE.sub("", _SERVICE.sub("", line)) for line in output if line.strip() and not _NOISE.match(line)]
+    lines = [_SERVICE.sub("", line) for line in output if line.strip() and not _NOISE.match(line)]
     # Said once for all of them: a Worker has one line, whatever it misspelt.
     if unknown := [line.removeprefix(_UNKNOWN_FLAG) for line in lines if line.startswith(_UNKNOWN_FLAG)]:
         return (

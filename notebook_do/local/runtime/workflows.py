@@ -1,4 +1,4 @@
-"""Workflows in the language of workerd's configuration: the engine is workerd's own, one service a hosting Worker.
+"""Workflows as values of workerd's configuration: the engine is workerd's own, one service a hosting Worker.
 
 The engine is a module that the pinned workerd carries (`/workerd/workflows.js`, experimental). It keeps each instance
 as a Durable Object, with an alarm for whatever it waits for, in a folder that workerd names after the workflow. Here
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from notebook_do.local.objects.instances import KEY
 from notebook_do.local.objects.stored import folder_of
 from notebook_do.local.runtime.bindings import engine_service, worker_service, workflow_api
-from notebook_do.local.runtime.text import listed, string, struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from notebook_do.local.runtime.capnp import Struct
     from notebook_do.local.runtime.spec import HostedWorkflow, RunnableWorker
 
 DISK = "workflows"
@@ -32,37 +32,35 @@ _PRESERVE = "workflows_preserve_non_retryable_error_message"
 _REPLACE = "workflows_replace_non_retryable_error_message"
 
 
-def engine_fields(worker: RunnableWorker) -> dict[str, str]:
-    """Write the engine of a Worker's workflows."""
-    module = struct(name=string("workflows.js"), bundled=string(_MODULE))
-    service = string(worker_service(worker.name))
+def engine_fields(worker: RunnableWorker) -> Struct:
+    """Make the engine of a Worker's workflows."""
+    service = worker_service(worker.name)
     instances = [
-        struct(
-            name=string(f"workflow:{one.name}"),
-            durableObjectNamespace=struct(className=string(KEY + one.name), serviceName=service),
-        )
+        {
+            "name": f"workflow:{one.name}",
+            "durableObjectNamespace": {"className": KEY + one.name, "serviceName": service},
+        }
         for one in worker.workflows
     ]
     limits = {one.name: limited for one in worker.workflows if (limited := _limits(one))}
     return {
-        "modules": listed([module]),
-        "compatibilityDate": string(_INTERNAL_DATE),
-        "compatibilityFlags": listed([string("experimental"), *map(string, _flags(worker))]),
-        "bindings": listed([*instances, struct(name=string("WORKFLOWS"), json=string(json.dumps(limits)))]),
-        "durableObjectStorage": struct(localDisk=string(DISK)),  # it takes no other
+        "modules": [{"name": "workflows.js", "bundled": _MODULE}],
+        "compatibilityDate": _INTERNAL_DATE,
+        "compatibilityFlags": ["experimental", *_flags(worker)],
+        "bindings": [*instances, {"name": "WORKFLOWS", "json": json.dumps(limits)}],
+        "durableObjectStorage": {"localDisk": DISK},  # it takes no other
     }
 
 
-def engine_of(worker: RunnableWorker) -> str | None:
-    """Write the field of a Worker that ties its classes to the engine; None for one without workflows."""
+def engine_of(worker: RunnableWorker) -> Struct | None:
+    """Make the field of a Worker that ties its classes to the engine; None for one without workflows."""
     if not worker.workflows:
         return None
     workflows = [
-        struct(className=string(one.class_name), name=string(one.name), bindingService=workflow_api(worker, one.name))
+        {"className": one.class_name, "name": one.name, "bindingService": workflow_api(worker, one.name)}
         for one in worker.workflows
     ]
-    actor = struct(name=string(engine_service(worker.name)), entrypoint=string("Engine"))
-    return struct(actorClass=actor, workflows=listed(workflows))
+    return {"actorClass": {"name": engine_service(worker.name), "entrypoint": "Engine"}, "workflows": workflows}
 
 
 def _limits(workflow: HostedWorkflow) -> dict[str, object]:
