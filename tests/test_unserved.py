@@ -164,3 +164,21 @@ def test_containers_are_named_by_class(home: Path, given: Any, problem: str) -> 
     session = nd.session("app")
     with pytest.raises(nd.DeclarationError, match=problem):
         session.declare(nd.Worker("api", script=BOX, containers=given))
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("nope", "No such compatibility flag: nope; correct it, leave it out"),
+        ("r2_binding_jsrpc", "compatibility flag r2_binding_jsrpc cannot be honoured by the local runtime, because"),
+    ],
+)
+def test_a_flag_that_cannot_be_honoured_is_refused_by_name(cloud: Path, flag: str, said: str) -> None:
+    """In one line, with what to do; nothing is deployed."""
+    session = nd.session("app")
+    nd.Worker("api", script="export default { fetch() {} };", compatibility_flags=[flag])
+    with pytest.raises(nd.DurableError) as caught:
+        session.deploy(session.plan())
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert session.plan().steps

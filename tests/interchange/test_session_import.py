@@ -318,3 +318,21 @@ def test_a_live_worker_whose_source_is_a_file(cloud: Path) -> None:
     again = nd.session("third")
     again.import_("api", source=folder / "src" / "index.ts")
     assert changed(again.plan()) == [("update", "code", "modules")], "no claim is made"
+
+
+def test_a_project_of_an_account_with_what_only_cloudflare_has_runs_here(cloud: Path) -> None:
+    """`account_id` is left out with a line; AI and a container are warned of by name, and the Worker answers."""
+    more = {"ai": {"binding": "AI"}, "containers": [{"class_name": "Counter", "image": "./Dockerfile"}]}
+    write(cloud / "app", account_id="a" * 32, **more)
+    session = nd.session("app", stage="production")
+    found = session.import_wrangler("app")
+    assert any(note.endswith("account_id is of Cloudflare; it is left out here.") for note in found.notes)
+    assert "a" * 32 not in "".join(found.cells)
+    assert "containers=['Counter']" in "".join(found.cells)
+    plan = session.plan()
+    assert [w for w in plan.warnings if w.startswith("Worker api: ")] == list(plan.warnings)
+    assert "AI (Workers AI)" in plan.warnings[0]
+    assert "Counter runs here without a container" in plan.warnings[1]
+    result = session.deploy(plan)
+    assert plan.warnings[1] in result.notes
+    assert result["api"].fetch("/").text == "wn1"
