@@ -52,9 +52,11 @@ def _resource(kind: str) -> nd.Resource:
     return nd.Resource(type=kind, fields=nd.Json({**required, **chosen}))
 
 
-# A secret key is no Resource: nobody declares it, and an upload keeps it.
+# What is a part of the upload (a Wasm module) needs that part, and is tested where parts are.
 LACKING = sorted(
-    kind for kind, row in BINDING_TYPES.items() if row.only_wrangler or (row.not_local and kind in RESOURCE_TYPES)
+    kind
+    for kind, row in BINDING_TYPES.items()
+    if row.only_wrangler or (row.not_local and kind in RESOURCE_TYPES and "part" not in row.required)
 )
 FOREIGN = nd.Resource(
     type="durable_object_namespace",
