@@ -176,16 +176,28 @@ def test_a_file_that_changed_after_the_plan_is_stale(public: Path) -> None:
         session.deploy(plan)
 
 
+def test_a_link_within_the_project_is_followed(public: Path) -> None:
+    """As wrangler does: to a folder beside the directory, and to a file in it."""
+    (public.parent / "pictures").mkdir()
+    (public.parent / "pictures" / "a.txt").write_text("a picture")
+    (public / "img").symlink_to(public.parent / "pictures")
+    (public / "again.txt").symlink_to("img/a.txt")
+    session = nd.session("s")
+    site = session.deploy(declare(session))["site"]
+    assert [site.fetch(path).text for path in ("/img/a.txt", "/again.txt")] == ["a picture", "a picture"]
+
+
 @pytest.mark.parametrize(
     ("spoil", "problem"),
     [
         (lambda public: public.joinpath("link").symlink_to("/etc"), "link is a link, and none is followed"),
+        (lambda public: public.joinpath("loop").symlink_to(public), "loop is a link, and none is followed"),
         (lambda public: public.joinpath(".assetsignore").write_bytes(b"\xff"), ".assetsignore is no UTF-8 text"),
         (lambda public: public.rename(public.with_name("elsewhere")), "public is no directory"),
     ],
 )
 def test_what_cannot_be_sent_is_one_line(public: Path, spoil: Any, problem: str) -> None:
-    """A link, an ignore file that is no text and a missing directory are refused, with the Worker's name."""
+    """A link that leads out or in a circle, an ignore file that is no text, no directory: refused, by Worker."""
     spoil(public)
     session = nd.session("s")
     with pytest.raises(SourceError, match="Worker site: assets: ") as caught:

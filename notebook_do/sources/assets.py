@@ -1,7 +1,8 @@
 """Reads a Worker's directory of static assets: every file below it by path, with the name of its content.
 
-Nothing outside the directory is followed. Hidden files (but `.well-known`) and `node_modules` are never assets;
-`_headers` and `_redirects` are Cloudflare's rules and go up as such; what `.assetsignore` names stays here.
+No link is followed out of the directory of the notebook, which the project is in. Hidden files (but `.well-known`) and
+`node_modules` are never assets; `_headers` and `_redirects` are Cloudflare's rules and go up as such; what
+`.assetsignore` names stays here.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def read_assets(worker: Worker, declared: Mapping[str, Any], *, base: str | Path
         raise _wrong(worker, f"{declared['directory']} is no directory in {Path(base).resolve()}.")
     config = {key: declared[key] for key in (*ASSET_CHOICES, "base_path", "run_worker_first") if key in declared}
     config |= {name: _text(worker, text) for name in _RULES if (text := root / name).is_file()}
-    found = list(_walk(worker, root, _ignored(worker, root)))
+    found = list(_walk(worker, root, _ignored(worker, root), within=Path(base).resolve()))
     files = tuple(sorted((_file(worker, root, path) for path in found), key=lambda f: f.path))
     if len(files) > MOST_FILES:
         raise _wrong(worker, f"it has {len(files):,} files, more than Cloudflare's {MOST_FILES:,}.")
@@ -62,8 +63,8 @@ def _ignored(worker: Worker, root: Path) -> Callable[[Path], bool]:
     return lambda path: spec.match_file(path.relative_to(root).as_posix().lower())
 
 
-def _walk(worker: Worker, folder: Path, ignored: Callable[[Path], bool]) -> Iterator[Path]:
-    """List the files below a directory that are not ignored; a link is refused."""
+def _walk(worker: Worker, folder: Path, ignored: Callable[[Path], bool], *, within: Path) -> Iterator[Path]:
+    """List the files below a directory that are not ignored; a link that leads out of `within` is refused."""
     stack = [folder]
     while stack:
         for path in sorted(stack.pop().iterdir()):
@@ -71,13 +72,21 @@ def _walk(worker: Worker, folder: Path, ignored: Callable[[Path], bool]) -> Iter
             rules = path.parent == folder and path.name in _RULES
             if hidden or rules or path.name in _NEVER or ignored(path):
                 continue
-            # A link may lead to any file of this machine, and what goes up is public.
-            if path.is_symlink():
-                raise _wrong(worker, f"{path.relative_to(folder)} is a link, and none is followed; put the file there.")
+            # wrangler follows every link. One may lead to any file of this machine, and what goes up is public.
+            if path.is_symlink() and not _may_follow(path, within):
+                name = path.relative_to(folder)
+                raise _wrong(worker, f"{name} is a link, and none is followed out of {within}; put the file there.")
             if path.is_dir():
                 stack.append(path)
             elif path.is_file():
                 yield path
+
+
+def _may_follow(link: Path, within: Path) -> bool:
+    """Say whether a link stays in the project, and leads to no folder that it is in itself."""
+    target = link.resolve()
+    inside = any(above.resolve().is_relative_to(target) for above in link.parents)
+    return target.is_relative_to(within) and not inside
 
 
 def _file(worker: Worker, root: Path, path: Path) -> AssetFile:
