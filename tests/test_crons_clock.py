@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from ast import literal_eval
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,8 @@ import pytest
 import notebook_do as nd
 from notebook_do.errors import CommandError, TargetError
 from notebook_do.local.process import launch
+from notebook_do.model import Where
+from notebook_do.notebook import commands, parsing
 from notebook_do.notebook.verbs import BY_NAME, usage
 
 if TYPE_CHECKING:
@@ -61,6 +64,24 @@ def test_a_session_has_a_clock_only_where_it_asks_for_it(cloud: Path) -> None:
     assert clocked() == []
     nd.session("app", crons=True).status()
     nd.session("app").close()
+    assert clocked() == []
+
+
+def test_the_magic_opens_a_session_with_a_clock_at_once(cloud: Path) -> None:
+    """`%durable session NAME --crons` takes the clock over from the session before, whose use ends with it."""
+
+    def use(words: str) -> str:
+        options = parsing.parse(BY_NAME["session"], parsing.split(words))
+        call = parsing.Call(
+            ip=SimpleNamespace(user_ns={}), verb="session", words=(), body=None, where=Where(), options=options
+        )
+        return str(commands.session(call))
+
+    assert "by the clock" in use("app --crons")
+    assert clocked() == ["ndo:do:app:dev:"]
+    assert "by the clock" in use("other --stage qa --crons")
+    assert clocked() == ["ndo:do:other:qa:"]
+    assert "by the clock" not in use("other --stage qa")
     assert clocked() == []
 
 
