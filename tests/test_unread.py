@@ -142,17 +142,17 @@ def test_an_upload_of_another_tool_is_seen_at_once(session: Session, sent: list[
     assert {change.worker for change in plan.drift} == {"w3"}
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"version": 1}', b'{"version": 9, "scripts": {}}', b"[]"])
-def test_a_lost_note_costs_reads_and_nothing_else(session: Session, sent: list[str], content: bytes) -> None:
+def test_a_lost_note_costs_reads_and_nothing_else(session: Session, sent: list[str]) -> None:
     """The note is a cache: without it, or with a damaged one, everything is read."""
     planned(session, sent)
     note = session.state_path.with_name("observations.json")
     assert set(json.loads(note.read_bytes())["scripts"]) == set(NAMES)
-    note.write_bytes(content)
-    plan, requests = planned(session, sent)
-    assert plan.empty
-    assert requests == LISTS + 4 * len(NAMES)
-    assert planned(session, sent)[1] == LISTS + 2 * 4
+    for content in (b"", b"{", b'{"version": 1}', b'{"version": 9, "scripts": {}}', b"[]"):
+        note.write_bytes(content)
+        plan, requests = planned(session, sent)
+        assert plan.empty
+        assert requests == LISTS + 4 * len(NAMES)
+        assert planned(session, sent)[1] == LISTS + 2 * 4
 
 
 # --- what is destroyed
@@ -227,7 +227,11 @@ def test_a_plan_that_destroys_looks_once(hosted: Session, sent: list[str]) -> No
     assert sent.count("GET scripts") == sent.count("GET workers") == sent.count("GET durable_objects/namespaces") == 1
 
 
-@pytest.mark.parametrize(("binding", "subject"), [(ROOM, "room"), (CALL, "host")], ids=["namespace", "service"])
+@pytest.mark.parametrize(
+    ("binding", "subject"),
+    [(ROOM, "room"), pytest.param(CALL, "host", marks=pytest.mark.thorough)],
+    ids=["namespace", "service"],
+)
 def test_whoever_binds_what_is_destroyed_is_named_by_the_lists(
     hosted: Session, sent: list[str], binding: dict[str, str], subject: str
 ) -> None:
@@ -242,7 +246,10 @@ def test_whoever_binds_what_is_destroyed_is_named_by_the_lists(
     assert "bystander" not in settings_read(sent)
 
 
-@pytest.mark.parametrize("answer", ["refused", "without references", "of another form"])
+@pytest.mark.parametrize(
+    "answer",
+    ["refused", *(pytest.param(a, marks=pytest.mark.thorough) for a in ("without references", "of another form"))],
+)
 def test_where_the_lists_do_not_name_binders_everybody_is_read(
     hosted: Session, sent: list[str], monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
