@@ -291,10 +291,10 @@ def _own_api(entrypoint: str) -> Writer:
 
 
 def _rate_limit(binding: Binding, _worker: RunnableWorker, _peers: Peers) -> Struct:
-    # workerd has no such binding: this is an entrypoint of the runtime's own Worker, which asks the service.
     simple = binding.get("simple") or {}
     limits = {"namespace": str(binding.get("namespace_id")), **{k: simple.get(k) for k in ("limit", "period")}}
-    return {"service": {"name": SYSTEM, "entrypoint": "RateLimit", "props": {"json": json.dumps(limits)}}}
+    inner = {"name": "service", "service": {"name": RATE_LIMITS}}
+    return {"wrapped": _wrapped(WRAPPED, "rateLimit", inner, {"name": "rules", "json": json.dumps(limits)})}
 
 
 _WRITERS: Mapping[str, Writer] = {

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebook_do.local.runtime.bindings import (
-    RATE_LIMITS,
     SYSTEM,
     UNSERVED,
     WRAPPED,
@@ -168,7 +167,6 @@ def _own_services(layout: Layout) -> Iterator[Struct]:
         bindings += ({"name": f"workflow:{w.name}", "service": workflow_api(worker, w.name)} for w in worker.workflows)
     if layout.storage is not None:
         yield service("objects", disk={"path": str(layout.storage), "writable": True})
-    bindings.append({"name": "RATE_LIMITS", "service": {"name": RATE_LIMITS}})
     yield from externals(layout.workers, layout.resources or layout.folder / "none")
     yield system_service(bindings)
 

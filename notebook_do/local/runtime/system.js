@@ -47,16 +47,6 @@ export class Missing extends WorkerEntrypoint {
   }
 }
 
-// A rate limit: `props` say which counters and how much, the service counts.
-export class RateLimit extends WorkerEntrypoint {
-  async limit(options) {
-    if (typeof options?.key !== "string") throw new TypeError("limit() needs { key: string }");
-    const body = JSON.stringify({ ...this.ctx.props, key: options.key });
-    const answer = await this.env.RATE_LIMITS.fetch("http://rate-limits/", { method: "POST", body });
-    return answer.json();
-  }
-}
-
 // Messages as the service keeps them (base64, with their content type) to what a queue() handler gets.
 function message({ id, timestamp, attempts, kind, body }) {
   const bytes = Uint8Array.from(atob(body), (letter) => letter.charCodeAt(0));

@@ -95,6 +95,24 @@ class SendEmail extends wrappedBinding.WrappedBinding {
   }
 }
 
+class RateLimit extends wrappedBinding.WrappedBinding {
+  #service;
+  #rules;
+
+  constructor(service, rules) {
+    super(service);
+    this.#service = service;
+    this.#rules = rules;
+  }
+
+  async limit(options) {
+    if (typeof options?.key !== "string") throw new TypeError("limit() needs { key: string }");
+    const body = JSON.stringify({ ...this.#rules, key: options.key });
+    return (await told(await this.#service.fetch("http://rate-limits/", { method: "POST", body }))).json();
+  }
+}
+
+export const rateLimit = ({ service, rules }) => new RateLimit(service, rules);
 export const secret = ({ service }) => new SecretsStoreSecret(service);
 export const pipeline = ({ service }) => new Pipeline(service);
 export const email = ({ service, rules }) => new SendEmail(service, rules);

@@ -54,6 +54,10 @@ class Asking:
     def __init__(self, stage: Any) -> None:
         self.stage, self.services = stage, stage.runtime.services
 
+    def again(self, name: str, bindings: tuple[dict[str, Any], ...], **more: Any) -> None:
+        """Deploy the asked Worker once more, under a name of its own."""
+        self.stage.put(name, ASKED, bindings=bindings, **more)
+
     async def all(self, *calls: list[Any], worker: str = "asked") -> list[Any]:
         """Let the Worker make calls `[binding, method, arguments...]`; errors come as {"error": ...}."""
         answer = await self.stage.call(worker, method="POST", json=list(calls))

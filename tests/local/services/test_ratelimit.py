@@ -26,4 +26,10 @@ def test_calls_beyond_the_limit_do_not_succeed(ask: Callable[..., None]) -> None
         assert await limit.one("LIMIT", "limit", {"key": "a"}) == {"success": True}
         assert "error" in await limit.one("LIMIT", "limit", {})
 
+        # No RPC is between a Worker and its limits, which an early date does not have.
+        limit.again("early", (LIMIT,), compatibility_date="2022-03-21")
+        assert await limit.one("LIMIT", "limit", {"key": "c"}, worker="early") == {"success": True}
+        both = await limit.all(*[["LIMIT", "limit", {"key": "a"}]] * 2, worker="early")
+        assert [one["success"] for one in both] == [True, False]
+
     ask(story, LIMIT, SAME, OTHER)
