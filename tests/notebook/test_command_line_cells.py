@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from IPython.core.interactiveshell import InteractiveShell
+from sharing import thinned
 from traitlets.config import Config
 
 import notebook_do.sessions.opening as session_module
@@ -362,7 +363,7 @@ RUN: dict[str, tuple[tuple[str | tuple[str, str], ...], dict[str, Any]]] = {
 """By what is tried: the cells, and what the command line then has."""
 
 
-@pytest.mark.parametrize("case", RUN, ids=lambda c: c.replace(" ", "-"))
+@pytest.mark.parametrize("case", thinned(RUN, of=2), ids=lambda c: c.replace(" ", "-"))
 def test_a_cell_that_names_us_is_run(place: Path, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what it needs, so that what it opens and declares is what is planned."""
     monkeypatch.setenv("CLOUDFLARE_API_TOKEN", "none")
@@ -535,7 +536,7 @@ FAILS: dict[str, tuple[tuple[str | tuple[str, str], ...], str]] = {
 """By what is tried: the cells, and what the one line says."""
 
 
-@pytest.mark.parametrize("case", FAILS, ids=lambda c: c.replace(" ", "-"))
+@pytest.mark.parametrize("case", thinned(FAILS, of=2), ids=lambda c: c.replace(" ", "-"))
 def test_what_cannot_be_run_is_an_error_that_names_the_cell(place: Path, case: str) -> None:
     """It says what to write instead, or what runs it; nothing is skipped."""
     cells, said = FAILS[case]
@@ -756,7 +757,7 @@ def test_what_is_declared_is_what_the_notebook_declares_by_hand(place: Path, pic
     )
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", thinned(range(4), of=4))
 def test_the_digest_is_that_of_a_run_by_hand(place: Path, cloud: Path, seed: int) -> None:
     """The plan of what the command line declares is the plan that the notebook shows, by its digest."""
     picked = random.Random(seed).sample(sorted(set(PIECES) - {"forget"}), 6)
