@@ -309,6 +309,7 @@ def test_several_sources_are_bundled_at_once(tmp_path: Path, monkeypatch: pytest
             "b.js:1:10: No ",
         ),
         ({"worker.ts": "import 'nowhere';"}, 'worker.ts:1:8: Could not resolve "nowhere"'),
+        ({"worker.ts": "import 'virtual:of/a-plugin';"}, "only the build tool of the project makes that module: build"),
         ({"worker.ts": "import './x.json';", "x.json": "{"}, "x.json:1:2: "),
     ],
 )

@@ -279,6 +279,8 @@ def _advice(text: str, message: Mapping[str, Any]) -> str:
     if unknown := re.search(r'No loader is configured for "(\.[^"]+)" files', text):
         rule = json.dumps({"type": "Text", "globs": [f"**/*{unknown[1]}"]})
         return f"say what such files are: --rule '{rule}'."
+    if re.match(r'Could not resolve "[a-z][\w-]*:', text):  # `virtual:react-router/server-build`, of a plugin of Vite
+        return "only the build tool of the project makes that module: build it, and import or name what that writes."
     if text.startswith("Could not resolve") and "built into node" in notes:
         return "declare the compatibility flag nodejs_compat."
     if text.startswith("Could not resolve") and "mark the path" in notes:
