@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
@@ -18,6 +19,7 @@ from measuring import COUNTER, ROUNDS, ask, running, spawn, timed
 import notebook_do as nd
 from notebook_do.local.runtime.probe import Trials
 from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, RunnableWorker
+from notebook_do.local.runtime.workerd import start_workerd
 from notebook_do.toolchain import find_esbuild, find_workerd
 
 if TYPE_CHECKING:
@@ -103,7 +105,8 @@ def starts(folder: Path) -> tuple[float, float]:
         pass
 
     async def measure() -> tuple[float, float]:
-        trials, two, one = Trials(find_workerd(), folder, folder / "sites", ready=ready), [], []
+        start = partial(start_workerd, find_workerd(), folder=folder)
+        trials, two, one = Trials(start, folder, folder / "sites", ready=ready), [], []
         for _ in range(ROUNDS):
             began = time.perf_counter()
             await trials.probe(worker)

@@ -9,20 +9,27 @@ import os
 import socket
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from capnp_text import file_of
 
 from notebook_do.local.process.listening import bind, server_of
 from notebook_do.local.process.workers_port import workers_server
+from notebook_do.local.runtime.config import Layout, config_of
 from notebook_do.local.runtime.probe import probe
 from notebook_do.local.runtime.runtime import Runtime
+from notebook_do.local.runtime.spare import Starter
 from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, RunnableWorker
+from notebook_do.local.runtime.workerd import Workerd, _listening, _tied_to_parent, start_workerd
 from notebook_do.toolchain import find_workerd
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from notebook_do.local.runtime.capnp import Struct
 
 pytestmark = pytest.mark.benchmark
 
@@ -100,7 +107,7 @@ def test_start_redeploy_and_probe(tmp_path: Path, module: Path, say: Callable[[s
             for version in range(15):
                 workers["counter-1"] = counter(module, 1, version)
                 began = time.perf_counter()
-                await probe(workers["counter-1"], find_workerd())
+                await probe(workers["counter-1"], partial(start_workerd, find_workerd(), folder=tmp_path))
                 probes.append(time.perf_counter() - began)
                 began = time.perf_counter()
                 await runtime.changed(["counter-1"])
@@ -118,6 +125,57 @@ def test_start_redeploy_and_probe(tmp_path: Path, module: Path, say: Callable[[s
         say(f"start to first answer: {median(starts)}")
         say(f"replace to first answer of the new code: {median(swaps)}")
         say(f"probe: {median(probes)}")
+
+    asyncio.run(measure())
+
+
+async def by_text(workerd: Path, config: Struct, folder: Path, sockets: set[str]) -> Workerd:
+    """Start workerd as it is started by hand, with its configuration as text in a file."""
+    written = folder / "config.capnp"
+    written.write_text(file_of(config))
+    control, theirs = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        *(workerd, "serve", "--experimental", "-I", "/", f"--control-fd={theirs}", written),
+        stderr=asyncio.subprocess.PIPE,
+        env={},
+        pass_fds=[theirs],
+        preexec_fn=_tied_to_parent(),
+    )
+    os.close(theirs)
+    assert await _listening(control, sockets)
+    os.close(control)
+    return Workerd(process)
+
+
+def test_start_by_text_by_message_and_by_one_that_waits(
+    tmp_path: Path, module: Path, say: Callable[[str], None]
+) -> None:
+    """Print how long a start takes until it listens, in turns, and how each way compares with text."""
+
+    async def measure() -> None:
+        workerd = find_workerd()
+        times: dict[str, list[float]] = {"text": [], "message": [], "a process that waits": []}
+        starter = Starter(workerd, tmp_path, idle=60)
+        for number in range(16):
+            for way, taken in times.items():
+                folder = tmp_path / f"{number}-{len(way)}"
+                folder.mkdir()
+                layout = Layout(workers=(counter(module, 1),), folder=folder)
+                config, sockets = config_of(layout), set(layout.sockets())
+                began = time.perf_counter()
+                if way == "text":
+                    running = await by_text(workerd, config, folder, sockets)
+                elif way == "message":
+                    running = await start_workerd(workerd, config, folder=folder, sockets=sockets)
+                else:
+                    running = await starter.start(config, sockets=sockets)
+                taken.append(time.perf_counter() - began)
+                await running.stop(0)
+                await asyncio.sleep(0.15)  # the next one is made meanwhile
+        await starter.close()
+        for way, taken in times.items():
+            ratio = statistics.median(one / text for one, text in zip(taken[1:], times["text"][1:], strict=True))
+            say(f"start by {way}: {median(taken[1:])}, {ratio:.2f} of text")
 
     asyncio.run(measure())
 

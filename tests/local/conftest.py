@@ -163,6 +163,12 @@ def workerds() -> set[int]:
     return {int(child) for task in Path("/proc/self/task").iterdir() for child in _children(task) if _is_workerd(child)}
 
 
+@pytest.fixture
+def processes() -> Callable[[], set[int]]:
+    """Give what lists the workerd processes that this one started."""
+    return workerds
+
+
 def _children(task: Path) -> list[str]:
     with contextlib.suppress(OSError):  # a thread that ended meanwhile
         return (task / "children").read_text().split()

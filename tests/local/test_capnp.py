@@ -6,6 +6,7 @@ import asyncio
 import json
 import struct
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from notebook_do.local.runtime.spec import (
     ScriptInvalid,
     StaticSite,
 )
+from notebook_do.local.runtime.workerd import start_workerd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -255,15 +257,17 @@ def test_a_module_may_hold_any_bytes(workerd: Path, make_worker: Callable[..., R
     )
     main = make_worker("page", source.replace("WANTED", wanted)).modules
     worker = make_worker("page", "", modules=(*main, *modules))
-    assert asyncio.run(probe(worker, workerd)).default_handlers == ("fetch",)
+    assert asyncio.run(probe(worker, partial(start_workerd, workerd, folder=tmp_path))).default_handlers == ("fetch",)
 
 
-def test_code_that_is_gone_is_one_line(workerd: Path, make_worker: Callable[..., RunnableWorker]) -> None:
+def test_code_that_is_gone_is_one_line(
+    workerd: Path, make_worker: Callable[..., RunnableWorker], tmp_path: Path
+) -> None:
     """A file of a Worker that cannot be read any more is said without its path on this machine."""
     worker = make_worker("page", "export default {};")
     worker.modules[0].path.unlink()
     with pytest.raises(ScriptInvalid) as invalid:
-        asyncio.run(probe(worker, workerd))
+        asyncio.run(probe(worker, partial(start_workerd, workerd, folder=tmp_path)))
     assert str(invalid.value) == (
         "a file of its code cannot be read (No such file or directory): upload the Worker again"
     )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,10 +14,10 @@ from sharing import thinned
 
 from notebook_do.local.runtime.probe import Trials, probe
 from notebook_do.local.runtime.spec import Export, ModuleFile, ScriptInvalid
+from notebook_do.local.runtime.workerd import start_workerd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from notebook_do.local.runtime.spec import ProbeReport, RunnableWorker
 
@@ -26,7 +29,8 @@ def probed(workerd: Path, make_worker: Callable[..., RunnableWorker]) -> Callabl
     """Give a way to probe a source text."""
 
     def run(source: str, *, timeout: float = 5.0, **more: Any) -> ProbeReport:
-        return asyncio.run(probe(make_worker("page", source, **more), workerd, timeout=timeout))
+        start = partial(start_workerd, workerd, folder=Path(tempfile.gettempdir()))
+        return asyncio.run(probe(make_worker("page", source, **more), start, timeout=timeout))
 
     return run
 
@@ -173,7 +177,7 @@ def test_a_python_worker_is_refused_at_once(
     module = ModuleFile(name="main.py", content_type="text/x-python", path=path)
     worker = make_worker("page", "", main_module="main.py", modules=(module,), compatibility_flags=("python_workers",))
     with pytest.raises(ScriptInvalid, match=r'^"main.py" is Python: .* Pyodide bundle from the network'):
-        asyncio.run(probe(worker, workerd))
+        asyncio.run(probe(worker, partial(start_workerd, workerd, folder=tmp_path)))
 
 
 def test_bindings_are_there_while_the_script_starts(probed: Callable[..., ProbeReport]) -> None:
@@ -280,7 +284,7 @@ def test_one_start_lets_nothing_pass_that_two_refuse(
         pass
 
     async def story() -> None:
-        trials = Trials(workerd, tmp_path, tmp_path / "sites", ready=ready)
+        trials = Trials(partial(start_workerd, workerd, folder=tmp_path), tmp_path, tmp_path / "sites", ready=ready)
         try:
             examined = await trials.examine(worker)
         except ScriptInvalid:

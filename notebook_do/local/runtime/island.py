@@ -26,7 +26,7 @@ from notebook_do.local.runtime.http1 import HEAD_LIMIT, length_of, read_body, re
 from notebook_do.local.runtime.sites import make_sites
 from notebook_do.local.runtime.spec import RunnableWorker, ScriptInvalid
 from notebook_do.local.runtime.upstream import Upstream
-from notebook_do.local.runtime.workerd import Absent, DidNotStart, Workerd, start_workerd
+from notebook_do.local.runtime.workerd import Absent, DidNotStart, Start, Workerd
 from notebook_do.local.runtime.workflows import make_links
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Island:
         self,
         workers: tuple[RunnableWorker, ...],
         *,
-        workerd: Path,
+        start: Start,
         plan: Layout,
         places: Places,
         over: Callable[[Island], None],
@@ -122,7 +122,7 @@ class Island:
         self.faults = Faults()
         self.process: Workerd | None = None
         self.born = self.last_used
-        self._workerd, self._plan, self._places, self._when_over = workerd, plan, places, over
+        self._begin, self._plan, self._places, self._when_over = start, plan, places, over
         self._upstreams: dict[str, Upstream] = {}
         self._settled = asyncio.Event()
         self._boot: asyncio.Task[None] | None = None
@@ -217,9 +217,7 @@ class Island:
             for path in layout.sockets().values():
                 path.unlink(missing_ok=True)  # an attempt that failed may have bound it
             try:
-                return await start_workerd(
-                    self._workerd, config_of(layout), folder=self._plan.folder, sockets=layout.sockets()
-                )
+                return await self._begin(config_of(layout), sockets=layout.sockets())
             except DidNotStart as error:
                 faults = faults_in(error.lines, layout)
                 if faults == layout.faults:

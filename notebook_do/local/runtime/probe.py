@@ -34,7 +34,7 @@ from notebook_do.local.runtime.config import (
 from notebook_do.local.runtime.sites import make_sites
 from notebook_do.local.runtime.spec import Export, ProbeReport, RunnableWorker, ScriptInvalid
 from notebook_do.local.runtime.upstream import Upstream
-from notebook_do.local.runtime.workerd import DidNotStart, Workerd, start_workerd
+from notebook_do.local.runtime.workerd import DidNotStart, Start, Workerd
 from notebook_do.local.runtime.workflows import make_links
 
 if TYPE_CHECKING:
@@ -65,14 +65,14 @@ class Trials:
 
     def __init__(
         self,
-        workerd: Path,
+        start: Start,
         folder: Path,
         sites: Path,
         *,
         ready: Callable[[], Awaitable[None]],
         check_timeout: float = CHECK_TIMEOUT,
     ) -> None:
-        self._workerd, self._folder, self._sites, self._timeout = workerd, folder, sites, check_timeout
+        self._start, self._folder, self._sites, self._timeout = start, folder, sites, check_timeout
         self._ready = ready
         self.under_way: list[RunnableWorker] = []
         """The Workers that are tried now: their static assets may not be swept."""
@@ -83,13 +83,13 @@ class Trials:
         """Find out what a Worker exports, by loading it alone; raises ScriptInvalid."""
         await self._ready()
         async with self._at_once:
-            return await probe(worker, self._workerd, folder=self._folder)
+            return await probe(worker, self._start, folder=self._folder)
 
     async def check(self, worker: RunnableWorker) -> None:
         """Boot a Worker as it would be deployed, but alone and in memory; raises ScriptInvalid."""
         async with self._place(worker) as layout:
             names, seconds = layout.sockets(), self._timeout
-            async with trial(self._workerd, config_of(layout), folder=layout.folder, sockets=names, seconds=seconds):
+            async with trial(self._start, config_of(layout), sockets=names, seconds=seconds):
                 pass
 
     async def examine(self, worker: RunnableWorker) -> ProbeReport:
@@ -103,9 +103,8 @@ class Trials:
             config = examined_config(layout, _wrapper(worker, again=True), asked)
             began = time.monotonic()
             async with trial(
-                self._workerd,
+                self._start,
                 config,
-                folder=layout.folder,
                 sockets=["probe"],
                 seconds=min(PROBE_TIMEOUT, self._timeout),
                 trials=self,
@@ -143,20 +142,17 @@ class Trials:
 
 
 @contextlib.asynccontextmanager
-async def trial(  # noqa: PLR0913 - what is started, and how it ends
-    workerd: Path,
+async def trial(
+    start: Start,
     config: Struct,
     *,
-    folder: Path,
     sockets: Iterable[str],
     seconds: float,
     trials: Trials | None = None,
 ) -> AsyncIterator[None]:
     """Start a script once, to be ended with the context. Raises ScriptInvalid, with workerd's words or for the time."""
     try:
-        running = await start_workerd(
-            workerd, config, folder=folder, sockets=sockets, timeout=seconds, cpu_seconds=START_CPU_SECONDS
-        )
+        running = await start(config, sockets=sockets, timeout=seconds, cpu_seconds=START_CPU_SECONDS)
         try:
             yield
         finally:
@@ -172,7 +168,7 @@ async def trial(  # noqa: PLR0913 - what is started, and how it ends
 
 async def probe(
     worker: RunnableWorker,
-    workerd: Path,
+    start: Start,
     *,
     timeout: float = PROBE_TIMEOUT,  # noqa: ASYNC109 - it ends a process, not only a wait
     folder: Path | None = None,
@@ -182,7 +178,7 @@ async def probe(
         listening = Path(own) / "probe"
         config = _probe_config(worker, listening)
         began = time.monotonic()
-        async with trial(workerd, config, folder=Path(own), sockets=["probe"], seconds=timeout):
+        async with trial(start, config, sockets=["probe"], seconds=timeout):
             startup = time.monotonic() - began
             async with asyncio.timeout(timeout):
                 found = await _ask(listening)

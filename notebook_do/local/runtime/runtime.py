@@ -27,6 +27,7 @@ from notebook_do.local.runtime.island import EventServer, Island, Lease, Retired
 from notebook_do.local.runtime.places import MOST, Places
 from notebook_do.local.runtime.probe import CHECK_TIMEOUT, Trials
 from notebook_do.local.runtime.sites import sweep_sites
+from notebook_do.local.runtime.spare import Starter
 from notebook_do.local.runtime.spec import RunnableWorker, ScriptInvalid, WorkflowRefusal
 from notebook_do.local.services.assembly import Services
 
@@ -72,7 +73,7 @@ class Runtime:
         self.storage.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = locked(data / "runtime.lock", data)
         self._folder, self._mark = fresh_folder(data / "run")
-        self._workerd, self._workers, self._grace = workerd, workers, grace
+        self._workers, self._grace = workers, grace
         self._places = Places(self.storage, most=most, idle=idle, grace=grace, background=self._background)
         self._events = EventServer(self._folder / "events", events, listening)
         self.services = Services(data / "services")
@@ -91,7 +92,9 @@ class Runtime:
         self._tasks: set[asyncio.Task[None]] = set()
         self._started: asyncio.Task[None] | None = None
         self._closed = False
-        self.trials = Trials(workerd, self._folder, self._sites, ready=self.start, check_timeout=check_timeout)
+        self._starter = Starter(workerd, self._folder, idle=idle)
+        start = self._starter.start
+        self.trials = Trials(start, self._folder, self._sites, ready=self.start, check_timeout=check_timeout)
         with contextlib.suppress(RuntimeError):  # no loop yet: the first call of `start` does it
             self._started = asyncio.get_running_loop().create_task(self._start())
 
@@ -143,7 +146,7 @@ class Runtime:
         """Plan the island of a Worker; None when something had to be waited for and all must be looked at again."""
         island = Island(
             neighbours(script_name, self._workers()),
-            workerd=self._workerd,
+            start=self._starter.start_island,
             plan=self._plan,
             places=self._places,
             over=self._forget,
@@ -321,7 +324,7 @@ class Runtime:
             timer.cancel()
         await asyncio.gather(*(island.retire(self._grace) for island in set(self._by_script.values())))
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.trials.close()
+        await asyncio.gather(self.trials.close(), self._starter.close())
         # After the islands, whose last requests still use bindings and report events.
         await self._events.close()
         await self.services.close()

@@ -19,7 +19,7 @@ import sys
 import tempfile
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from notebook_do.errors import TargetError, ToolchainError
 from notebook_do.local.runtime.capnp import Struct, encode
@@ -125,6 +125,25 @@ class Waiting:
                 raise TimeoutError
             raise DidNotStart(self.process.errors)
         return self.process
+
+    async def end(self) -> None:
+        """End it unused."""
+        await self.process.stop(0)
+        self.held.close()
+
+
+class Start(Protocol):
+    """How a process is started; raises as `start_workerd`, which is one when it is told the program and the folder."""
+
+    async def __call__(
+        self,
+        config: Struct,
+        *,
+        sockets: Iterable[str],
+        timeout: float = ...,  # noqa: ASYNC109 - see there
+        cpu_seconds: int | None = ...,
+    ) -> Workerd:
+        """Start it."""
 
 
 async def start_workerd(  # noqa: PLR0913 - what is started, and how long it may take
