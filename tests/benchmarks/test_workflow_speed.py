@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from notebook_do.local.runtime.config import Layout, config_text
+from notebook_do.local.runtime.config import Layout, config_of
 from notebook_do.local.runtime.spec import HostedWorkflow, ModuleFile, RunnableWorker
 from notebook_do.local.runtime.workerd import start_workerd
 from notebook_do.local.runtime.workflows import make_links
@@ -34,7 +34,7 @@ async def started(folder: Path, worker: RunnableWorker) -> tuple[float, float]:
     layout = Layout(workers=(worker,), folder=sockets, storage=storage)
     make_links(layout.workers, storage, layout.links)
     began = time.perf_counter()
-    running = await start_workerd(find_workerd(), config_text(layout), folder=folder, sockets=layout.sockets())
+    running = await start_workerd(find_workerd(), config_of(layout), folder=folder, sockets=layout.sockets())
     took = time.perf_counter() - began
     memory = resident(running.pid)
     await running.stop(0)
