@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sharing import thinned
 
+from notebook_do.local.runtime import probe as probe_module
 from notebook_do.local.runtime.probe import Trials, probe
 from notebook_do.local.runtime.spec import Export, ModuleFile, ScriptInvalid
 from notebook_do.local.runtime.workerd import start_workerd
@@ -166,6 +169,18 @@ def test_an_endless_loop_is_given_up(probed: Callable[..., ProbeReport], source:
     """A script that never finishes starting is refused after the timeout, and its process is gone."""
     with pytest.raises(ScriptInvalid, match="CPU time limit"):
         probed(source, timeout=0.5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the wall time alone is limited")
+def test_a_start_is_given_so_many_seconds_of_the_processor(
+    probed: Callable[..., ProbeReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An endless loop ends when they are used up, long before the wall time is over."""
+    monkeypatch.setattr(probe_module, "START_CPU_SECONDS", 1)
+    began = time.monotonic()
+    with pytest.raises(ScriptInvalid, match="CPU time limit"):
+        probed("while (true) {}", timeout=120)
+    assert time.monotonic() - began < 100
 
 
 def test_a_python_worker_is_refused_at_once(
