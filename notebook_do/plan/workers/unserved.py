@@ -57,7 +57,8 @@ def _word(resource: Resource) -> str:
 def _containers(worker: DesiredWorker, upload: Upload, target: Target) -> str:
     """Name the classes with a container: those that are declared so, and those whose live `exports` entry has one."""
     live = {name for name, entry in upload.entries.value.items() if isinstance(entry, dict) and "container" in entry}
-    classes = sorted({*worker.containers, *(live if target == "local" else ())})
+    hosted = {name for name, _ in upload.migration.classes} if upload.migration else set()
+    classes = sorted({*worker.containers, *(live & hosted if target == "local" else ())})
     if not classes:
         return ""
     where = "local" if target == "local" else "cloudflare"
