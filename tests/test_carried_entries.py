@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HOST = """
-import { DurableObject } from "cloudflare:workers";
+import { DurableObject, WorkflowEntrypoint } from "cloudflare:workers";
+export class Flow extends WorkflowEntrypoint { async run() {} }
 export class %s extends DurableObject {
   async hit() {
     const n = ((await this.ctx.storage.get("n")) ?? 0) + 1;
