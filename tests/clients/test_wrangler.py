@@ -172,6 +172,7 @@ def test_refusals_are_shown(cloud: Any, project: Path, wrangler: Callable[..., s
     assert cloud.get("/workers/scripts") == []
 
 
+@pytest.mark.thorough
 def test_whoami(cloud: Any, wrangler: Callable[..., str]) -> None:
     """Wrangler knows the account."""
     assert cloud.target.account_id in wrangler("whoami")
