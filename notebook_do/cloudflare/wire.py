@@ -44,6 +44,7 @@ from notebook_do.model import (
     Storage,
     ValueBinding,
 )
+from notebook_do.model.declared import live_json
 from notebook_do.model.states import is_kept
 from notebook_do.model.words import OP_TAG
 
@@ -244,13 +245,13 @@ def decode_binding(item: Any, script_name: str) -> ScriptBinding:
     if kind == "plain_text":
         return ValueBinding(name=name, value=PlainText(text=text_in(fields, "text") or ""))
     if kind == "json":
-        return ValueBinding(name=name, value=Json(fields.get("json")))
+        return ValueBinding(name=name, value=live_json(fields.get("json")))
     if kind == "service":
         worker = ServiceBinding(
             worker=text_in(fields, "service") or "",
             entrypoint=text_in(fields, "entrypoint"),
             environment=text_in(fields, "environment"),
-            props=Json(fields["props"]) if isinstance(fields.get("props"), dict) else None,
+            props=live_json(fields["props"]) if isinstance(fields.get("props"), dict) else None,
         )
         return ValueBinding(name=name, value=worker)
     # The text of a secret is in no answer; should it ever be in one, it ends here.

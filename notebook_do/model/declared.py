@@ -40,18 +40,55 @@ class Json:
     text: str
 
     def __init__(self, value: Any) -> None:
-        """Take any JSON value; raises DeclarationError for one that JSON cannot carry (NaN included)."""
+        """Take any JSON value; raises DeclarationError for one that JSON does not carry whole (NaN, 2**53 + 1)."""
         try:
             # Two cells may write the same value with its keys in another order; that is no change.
             text = json.dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":"))
         except (TypeError, ValueError) as error:
             raise DeclarationError(f"this is not a JSON value: {error}") from None
+        if _LONG.search(text) and (lost := next(_losing(json.loads(text)), None)) is not None:
+            where, number = lost
+            raise DeclarationError(
+                f"this JSON value would lose digits: {where.lstrip('.') or 'it'} is {number}, and JavaScript reads "
+                f'{_as_read(number)}; write it as text: "{number}".'
+            )
         object.__setattr__(self, "text", text)
 
     @property
     def value(self) -> Any:
         """Return the value: a new copy each time."""
         return json.loads(self.text)
+
+
+def live_json(value: Any) -> Json:
+    """Return a value that is live already: whatever its numbers are, they are what its Worker reads."""
+    made = Json(None)
+    object.__setattr__(made, "text", json.dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":")))
+    return made
+
+
+_LONG = re.compile(r"\d{16}")
+"""Fewer digits lose none: JavaScript's numbers are exact to 2**53, which has sixteen."""
+
+
+def _losing(value: Any, where: str = "") -> Iterator[tuple[str, int]]:
+    """Yield the whole numbers that no JavaScript number holds, each with the path to it."""
+    if isinstance(value, int) and _as_read(value) != str(value):
+        yield where, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _losing(item, f"{where}.{key}")
+    elif isinstance(value, list):
+        for place, item in enumerate(value):
+            yield from _losing(item, f"{where}[{place}]")
+
+
+def _as_read(number: int) -> str:
+    """Return what JSON.parse makes of a whole number, as a whole number."""
+    try:
+        return str(int(float(number))) if not isinstance(number, bool) else str(number)
+    except OverflowError:
+        return "Infinity"
 
 
 SecretSource = Literal["env", "keyring", "prompt"]
