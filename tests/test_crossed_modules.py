@@ -19,7 +19,7 @@ PACKAGE = Path(nd.__file__).parent
 NOT_COUNTED = {"model", "errors", "display"}
 """What every room may name: values, errors and how they are shown."""
 
-CROSSED = {"declare": 5, "plan": 54, "deploy": 38, "fetch": 14}
+CROSSED = {"declare": 5, "plan": 54, "deploy": 38, "fetch": 15}
 """How many modules are crossed at most. The aim is 30 for a plan and 25 for a deploy."""
 
 

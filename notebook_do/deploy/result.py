@@ -80,7 +80,7 @@ class Deployed:
     session: Caller = field(repr=False)
 
     def fetch(self, path: str = "/", method: str = "GET", **options: Any) -> httpx.Response:
-        """Call the Worker; `options` are those of `httpx.request`."""
+        """Call the Worker; see `Session.fetch`."""
         return self.session.fetch(self.id, path, method=method, **options)
 
 

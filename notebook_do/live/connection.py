@@ -73,8 +73,8 @@ class Connection:
         return f"https://{script_name}.{self._subdomain[0]}.workers.dev" if self._subdomain else None
 
     async def fetch(self, script_name: str, path: str, method: str, options: dict[str, Any]) -> httpx.Response:
-        """Call a deployed Worker; raises TargetError when nothing answers."""
-        import httpx
+        """Call a deployed Worker; raises TargetError when nothing answers. See `fetching.fetch`."""
+        from notebook_do.live.fetching import fetch
 
         url = await self.url(script_name)
         if url is None:
@@ -82,11 +82,9 @@ class Connection:
         base, headers = url, dict(options.pop("headers", None) or {})
         if self.workers_url is not None:  # names under .localhost do not resolve everywhere
             base, headers["host"] = self.workers_url.rstrip("/"), url.removeprefix("http://")
-        try:
-            async with httpx.AsyncClient(trust_env=False, verify=self.workers_url is None, timeout=60) as client:
-                return await client.request(method, base + "/" + path.lstrip("/"), headers=headers, **options)
-        except httpx.HTTPError as error:
-            raise TargetError(f"Worker {script_name} did not answer at {url}: {type(error).__name__}.") from None
+        asked = {**options, "headers": headers}
+        answer: httpx.Response = await fetch(script_name, base + "/" + path.lstrip("/"), url, method, asked)
+        return answer
 
 
 def connect_local(
