@@ -5,6 +5,9 @@ The rooms below (session, pandas, ipywidgets, httpx) are imported by the first v
 
 from __future__ import annotations
 
+import ast
+import itertools
+import linecache
 import sys
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -19,7 +22,7 @@ from notebook_do.settings import SETTINGS, Setting, configured, settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import SimpleNamespace
+    from types import FrameType, SimpleNamespace
 
 
 class JsonText(str):
@@ -71,7 +74,8 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
             if not settled({})["short_errors"]:
                 traceback.print_exc()
             raise
-        return None if silenced else value
+        # Nothing is shown where the line stands alone; `p = %durable plan --quiet` is for its value.
+        return None if silenced and _stands_alone(self.shell) else value
 
     durable.__doc__ = verbs.overview()
 
@@ -110,7 +114,7 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
             if value is not None and self.shell is not None:
                 self.shell.user_ns[options.as_] = value
             return None
-        return None if options.quiet else value
+        return None if options.quiet and _stands_alone(self.shell) else value
 
 
 def where(ip: Any, *, in_cell: bool) -> Any:
@@ -131,12 +135,30 @@ def where(ip: Any, *, in_cell: bool) -> Any:
 
 
 def _line_in_cell(ip: Any) -> int:
-    frame = sys._getframe()  # noqa: SLF001 - the frame that IPython runs for the cell
-    while frame is not None:
-        if frame.f_globals is ip.user_ns:
-            return frame.f_lineno
-        frame = frame.f_back  # type: ignore[assignment]
-    return 1
+    frame = _frame_of_cell(ip)
+    return frame.f_lineno if frame is not None else 1
+
+
+def _frame_of_cell(ip: Any) -> FrameType | None:
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - the frame that IPython runs for the cell
+    while frame is not None and frame.f_globals is not ip.user_ns:
+        frame = frame.f_back
+    return frame
+
+
+def _stands_alone(ip: Any) -> bool:
+    """Say whether the magic that runs is a statement of its own in the cell, so that IPython may show its value."""
+    frame = _frame_of_cell(ip)
+    if frame is None:  # a program called it, and wants the value
+        return False
+    lines = linecache.getlines(frame.f_code.co_filename)  # IPython keeps the text of its cells there
+    place = next(itertools.islice(frame.f_code.co_positions(), frame.f_lasti // 2, None), None)
+    try:
+        statements = ast.walk(ast.parse("".join(lines)))
+    except SyntaxError:
+        return True
+    values = [one.value for one in statements if isinstance(one, ast.Expr)]
+    return not lines or any(place == (one.lineno, one.end_lineno, one.col_offset, one.end_col_offset) for one in values)
 
 
 def load(ip: Any) -> Any:
