@@ -33,9 +33,9 @@ def frame(name: str, rows: Any, *, said: str = "", **attrs: Any) -> pd.DataFrame
     return made
 
 
-def selected(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
-    """Make the DataFrame of what a statement selected: its own columns, with the dtypes that the values have."""
-    made: pd.DataFrame = import_module("notebook_do.frames").selected(columns, rows)
+def selected(columns: Sequence[str], rows: Sequence[Sequence[Any]], ours: bool = False) -> pd.DataFrame:  # noqa: FBT001, FBT002 - as `select` gives it
+    """Make the DataFrame of what a statement selected, with the dtypes that the values have; see frames.py."""
+    made: pd.DataFrame = import_module("notebook_do.frames").selected(columns, rows, ours)
     return made
 
 

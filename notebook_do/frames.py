@@ -13,6 +13,7 @@ from enum import Enum
 from html import escape
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 
 from notebook_do.display import clean
@@ -81,10 +82,43 @@ def frame(name: str, rows: Iterable[Any], said: str = "") -> pd.DataFrame:
     return marked(made)
 
 
-def selected(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
-    """Make a frame of what a statement selected; a column has the dtype that fits all its values."""
-    made = pd.DataFrame([list(row) for row in rows], columns=list(columns), dtype=object)
-    return marked(made.convert_dtypes())
+def selected(columns: Sequence[str], rows: Sequence[Sequence[Any]], ours: bool = False) -> pd.DataFrame:  # noqa: FBT001, FBT002 - as above
+    """Make a frame of what a statement selected, exactly: the dtype of a column is what SQLite says of its values.
+
+    INTEGER is Int64, REAL Float64, TEXT string, each also beside NULL; bytes, several kinds, NULLs only and no rows are
+    object. Of all objects the first and the last column are `ours`, and always text.
+    """
+    # Not convert_dtypes: it makes whole numbers of 1.0 and 2.0, and went through floats with 2**53 + 1 beside NULL.
+    texts = {0, len(columns) - 1} if ours else set[int]()
+    made = pd.DataFrame(
+        {at: _exact([row[at] for row in rows], "string" if at in texts else "") for at in range(len(columns))},
+        index=pd.RangeIndex(len(rows)),
+    )
+    made.columns = pd.Index(list(columns))
+    return marked(made)
+
+
+def _exact(values: list[Any], dtype: str) -> Any:
+    kinds = {type(value) for value in values if value is not None}
+    if dtype or kinds == {str}:
+        return pd.array(values, dtype="string")
+    gaps = np.array([value is None for value in values], dtype=bool)
+    if kinds == {int} and all(-(2**63) <= value < 2**63 for value in values if value is not None):
+        return pd.arrays.IntegerArray(np.array([value or 0 for value in values], dtype="int64"), gaps)
+    if kinds == {float}:
+        return pd.arrays.FloatingArray(np.array([value or 0.0 for value in values], dtype="float64"), gaps)
+    return pd.Series(values, dtype=object)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows with Python's own values, what is missing as None: pandas' to_json cuts digits and bytes."""
+    columns = [_plain(frame.iloc[:, at]) for at in range(frame.shape[1])]
+    return [dict(zip(map(str, frame.columns), row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _plain(column: pd.Series[Any]) -> list[Any]:
+    # A float's own NaN is a value in an object column, and only a mask says what is missing elsewhere.
+    return [None if value is None or value is pd.NA or value is pd.NaT else value for value in column.tolist()]
 
 
 def _value(row: Any, column: str) -> Any:

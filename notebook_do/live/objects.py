@@ -5,12 +5,12 @@ Cloudflare tells ids and no more; there, what an object holds is the Worker's to
 
 from __future__ import annotations
 
-import base64
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import CommandError, nearest
 from notebook_do.live.observe import observe_objects, observe_scripts
+from notebook_do.live.values import decode, parameters
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -73,29 +73,59 @@ async def value_rows(
     namespace_id = _readable(connection, recorded, stable_id, "values")
     async with connection.client() as client:
         found = await client.stored_values(namespace_id, name)
-    return tuple({"stable_id": stable_id, **one, "value": _python(one["value"])} for one in found)
+    return tuple({"stable_id": stable_id, **one, "value": decode(one["value"])} for one in found)
 
 
 async def select(  # noqa: PLR0913, PLR0917 - where, and what is asked
     connection: Connection, recorded: Recorded, stable_id: str, sql: str, params: Sequence[Any], name: str | None
-) -> tuple[tuple[str, ...], list[list[Any]]]:
-    """Run one SELECT on one object or on all; return columns and rows.
+) -> tuple[tuple[str, ...], list[list[Any]], bool]:
+    """Run one SELECT on one object or on all; return the names of the columns, the rows, and whether ours are there.
 
-    Of all objects, every row begins with `object_id` and `name`, and a column that an object lacks is None there.
+    Of all objects every row begins with the object's name and ends with its id, and a column that an object lacks is
+    None there.
     """
-    namespace_id = _readable(connection, recorded, stable_id, "query")
+    namespace_id, sent = _readable(connection, recorded, stable_id, "query"), parameters(params)
     async with connection.client() as client:
-        found = await client.query_objects(namespace_id, sql, list(params), name)
+        found = await client.query_objects(namespace_id, sql, sent, name)
+    # A statement may select one name twice, and objects of one class may be of several versions of the code: a column
+    # is its name and how often that came before. In the order in which they come first.
+    told = [(one, numbered(one["columns"])) for one in found]
+    keys = dict.fromkeys(key for _, keys in told for key in keys)
+    columns = distinct([column for column, _ in keys])
     if name is not None:
-        return (tuple(found[0]["columns"]), _rows(found[0])) if found else ((), [])
-    # In the order in which they come first: objects may have been written by different versions of the code.
-    columns = dict.fromkeys(column for one in found for column in one["columns"])
+        return columns, [_cells(row) for one in found for row in one["rows"]], False
     rows = [
-        [one["object_id"], one["name"], *map(dict(zip(one["columns"], row, strict=True)).get, columns)]
-        for one in found
-        for row in _rows(one)
+        [one["name"], *map(dict(zip(own, _cells(row), strict=True)).get, keys), one["object_id"]]
+        for one, own in told
+        for row in one["rows"]
     ]
-    return ("object_id", "name", *columns), rows
+    return (_ours("name", columns), *columns, _ours("object_id", columns)), rows, True
+
+
+def numbered(columns: Sequence[str]) -> list[tuple[str, int]]:
+    """Return each column with how often its name came before."""
+    counts: dict[str, int] = {}
+    found = []
+    for column in columns:
+        found.append((column, counts.setdefault(column, 0)))
+        counts[column] += 1
+    return found
+
+
+def distinct(columns: Sequence[str]) -> tuple[str, ...]:
+    """Give columns of one name different ones: `id`, `id.1`, ...; a name that another column has is never taken."""
+    given, used = set(columns), dict[str, None]()
+    for column in columns:
+        free, number = column, 0
+        while free in used or (number and free in given):
+            number += 1
+            free = f"{column}.{number}"
+        used[free] = None
+    return tuple(used)
+
+
+def _ours(name: str, columns: Sequence[str]) -> str:
+    return distinct([*columns, f"object.{name}" if name in columns else name])[-1]
 
 
 def _readable(connection: Connection, recorded: Recorded, stable_id: str, verb: str) -> NamespaceId:
@@ -107,17 +137,5 @@ def _readable(connection: Connection, recorded: Recorded, stable_id: str, verb: 
     return deployed(recorded, stable_id)
 
 
-def _rows(one: dict[str, Any]) -> list[list[Any]]:
-    return [[_python(value) for value in row] for row in one["rows"]]
-
-
-def _python(value: Any) -> Any:
-    """Return a value with bytes in place of what stands for them in JSON (`{"$base64": ...}`)."""
-    match value:
-        case {"$base64": str(text)} if len(value) == 1:
-            return base64.b64decode(text)
-        case dict():
-            return {key: _python(item) for key, item in value.items()}
-        case list():
-            return [_python(item) for item in value]
-    return value
+def _cells(row: list[Any]) -> list[Any]:
+    return [decode(value) for value in row]

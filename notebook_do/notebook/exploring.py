@@ -117,10 +117,14 @@ def query(call: Call) -> pd.DataFrame:
     return current().query(o.namespace, sql, *map(_param, o.param), object=o.object)
 
 
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no JSON, though Python reads it")
+
+
 def _param(text: str) -> Any:
     """Read a parameter as a JSON scalar; anything else is the text itself."""
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_no_number)
     except ValueError:
         return text
     # A JSON string or table is more likely meant as the text that it is.

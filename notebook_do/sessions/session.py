@@ -148,7 +148,7 @@ class Session:
     # --- look
 
     async def afetch(self, worker: str, path: str = "/", *, method: str = "GET", **options: Any) -> httpx.Response:
-        """Call a Worker by id or script name; `options` are those of `httpx.request`."""
+        """Call a Worker by id or script name; see `fetch`."""
         refusing.check("session.fetch")
         connection, name = await self._connect(), self.script_name(worker)
         recorded = (w.script_name for w in self._state.load().workers)
@@ -159,7 +159,10 @@ class Session:
         return await connection.fetch(name, path, method, options)
 
     def fetch(self, worker: str, path: str = "/", *, method: str = "GET", **options: Any) -> httpx.Response:
-        """Call a Worker by id or script name; `options` are those of `httpx.request`."""
+        """Call a Worker by id or script name; `options`: those of `httpx.request`, its `timeout` (60 s) for all of it.
+
+        With `stream=True` the answer is returned once it begins, to be read as it comes: `with ... as answer:`.
+        """
         return self._run(self.afetch(worker, path, method=method, **options))
 
     def script_name(self, worker: str) -> str:
@@ -209,15 +212,15 @@ class Session:
     def values(self, stable_id: str, *, object: str | None = None) -> pd.DataFrame:  # noqa: A002 - what it is
         """Read what `storage.put` stored, of one object (its name or id) or of all: one row a key.
 
-        `value` is the plain Python value; what has none is `{"undecoded": why}`. On the local target only.
+        `value` is the Python value (a Date an aware datetime); one that cannot be read says why. The local target only.
         """
         return frame("values", self._run(self._look(explore.value_rows, stable_id, object)))
 
     def query(self, stable_id: str, sql: str, *params: Any, object: str | None = None) -> pd.DataFrame:  # noqa: A002
         """Run one SELECT on the SQLite storage of one object (its name or id), or of all objects of a namespace.
 
-        Of all, the rows begin with `object_id` and `name`, and objects without such a table are left out. Only reads,
-        at most 100,000 rows, and only on the local target: raises CommandError or ApiError, which say why not.
+        Of all, the rows begin with `name` and end with `object_id`, and objects without such a table are left out. Only
+        reads, at most 100,000 rows and 16 MiB, on the local target: raises CommandError or ApiError, which say why not.
         """
         return selected(*self._run(self._look(explore.select, stable_id, sql, params, object)))
 
@@ -257,8 +260,7 @@ class Session:
         """
         refusing.check("session.import_")
         exchanging.check_asked(workers, source, all_of_them=from_account)
-        file = None if source is None else str(source)
-        return self._run(self._exchange(exchanging.import_live, workers, file))
+        return self._run(self._exchange(exchanging.import_live, workers, None if source is None else str(source)))
 
     def import_wrangler(
         self, path: str | Path | exchanging.ReadProject = ".", env: str | None = None, *, build: bool = False
@@ -277,8 +279,7 @@ class Session:
         `assets` gives, by Worker id, the directory of static assets that are live and not declared here (as after an
         import), or a table of `directory` and how they are served; a directory alone is that of the only Worker.
         """
-        asked = self._planning.desired(), Path(directory), assets
-        return self._run(self._exchange(exchanging.export_project, *asked))
+        return self._run(self._exchange(exchanging.export_project, self._planning.desired(), Path(directory), assets))
 
     def export_types(self, directory: str | Path = "types") -> tuple[Path, ...]:
         """Write the type of each declared Worker's `env`: `<directory>/<Worker id>/worker-configuration.d.ts`."""

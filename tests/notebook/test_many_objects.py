@@ -61,6 +61,9 @@ def test_more_than_a_thousand_is_said_everywhere(crowd: nd.Session, ip: Interact
     everything = crowd.objects("rooms")
     assert (len(everything), everything.attrs) == (N, {**OURS, "read": N, "more": False})
     assert "there are more" not in repr(everything)
+    assert sorted(crowd.values("rooms")["object_id"]) == sorted(everything["object_id"]), (
+        "of all, and not of the first page"
+    )
     _go_on(crowd, everything["object_id"].tolist())
     _by_magic(ip, everything["object_id"].tolist())
 

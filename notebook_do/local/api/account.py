@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
@@ -25,8 +24,7 @@ from notebook_do.local.api.envelope import (
     read_object,
 )
 from notebook_do.local.objects.stored import (
-    MOST_ROWS,
-    SECONDS,
+    Bounds,
     ReadError,
     Selected,
     StoredObject,
@@ -35,6 +33,7 @@ from notebook_do.local.objects.stored import (
     select,
     values,
 )
+from notebook_do.local.objects.tags import of_cell
 from notebook_do.local.rules.bounds import as_object
 from notebook_do.local.rules.refusals import refuse
 
@@ -200,10 +199,14 @@ async def query(request: Request) -> Response:
     sql, params = body.get("sql"), body.get("params") or []
     if not isinstance(sql, str) or not sql.strip():
         raise refuse("bad_field", where="sql", why="must be a statement")
-    if not isinstance(params, list) or not all(isinstance(p, str | int | float | None) for p in params):
-        raise refuse("bad_field", where="params", why="must be a list of numbers, strings and nulls")
     try:
-        found = await asyncio.to_thread(_selected, folder, chosen, sql, params)
+        given = [of_cell(one) for one in params] if isinstance(params, list) else None
+    except ValueError as error:
+        raise refuse("bad_field", where="params", why=f"each {error}") from None
+    if given is None:
+        raise refuse("bad_field", where="params", why="must be a list")
+    try:
+        found = await asyncio.to_thread(_selected, folder, chosen, sql, given)
     except ReadError as error:
         raise refuse("bad_query", why=error) from None
     return answer([{**_named(one), "columns": got.columns, "rows": got.rows} for one, got in found])
@@ -212,18 +215,17 @@ async def query(request: Request) -> Response:
 def _selected(
     folder: Path, chosen: list[StoredObject], sql: str, params: list[Any]
 ) -> list[tuple[StoredObject, Selected]]:
-    """Run one statement on each object; time and rows are bounded for all of them together."""
-    until, left, found, missing = time.monotonic() + SECONDS, MOST_ROWS, [], None
+    """Run one statement on each object; time, rows and bytes are bounded for all of them together."""
+    bounds, found, missing = Bounds(), [], None
     for one in chosen:
         try:
-            got = select(folder / f"{one.id}.sqlite", sql, params, until=until, most=left)
+            got = select(folder / f"{one.id}.sqlite", sql, params, bounds)
         except ReadError as error:
             if not _MISSING.match(str(error)):  # objects of one class may be of several ages, and their tables too
                 raise
             missing = error
             continue
         if got is not None:
-            left -= len(got.rows)
             found.append((one, got))
     if missing is not None and not found:
         raise missing
@@ -234,11 +236,19 @@ async def list_values(request: Request) -> Response:
     """Return what `storage.put` stored, by key, of one object (`object`: its name or id) or of each."""
     folder, chosen, _ = await _chosen(request)
 
-    def look() -> list[dict[str, Any]]:
-        found = [(one, key, value) for one in chosen for key, value in values(folder / f"{one.id}.sqlite")]
-        return [{**_named(one), "key": key, "value": value} for one, key, value in found]
+    try:
+        return answer(await asyncio.to_thread(_looked, folder, chosen))
+    except ReadError as error:
+        raise refuse("bad_query", why=error) from None
 
-    return answer(await asyncio.to_thread(look))
+
+def _looked(folder: Path, chosen: list[StoredObject]) -> list[dict[str, Any]]:
+    bounds, found = Bounds(), []
+    for one in chosen:
+        for key, value in values(folder / f"{one.id}.sqlite"):
+            found.append({**_named(one), "key": key, "value": value})
+            bounds.take(found[-1], "ask one object alone")
+    return found
 
 
 async def _chosen(request: Request) -> tuple[Path, list[StoredObject], dict[str, Any]]:

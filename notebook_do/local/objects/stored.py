@@ -26,6 +26,7 @@ from urllib.parse import parse_qsl, unquote
 from uuid import uuid4
 
 from notebook_do.local.objects import v8
+from notebook_do.local.objects.tags import cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -146,6 +147,7 @@ def _has_data(path: Path) -> bool:
 
 
 MOST_ROWS = 100_000
+MOST_BYTES = 16 << 20
 SECONDS = 20.0
 _READS = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 _PRAGMAS = frozenset(("table_info", "table_list", "table_xinfo", "index_list", "index_info"))
@@ -163,28 +165,46 @@ class Selected:
     rows: list[list[Any]]
 
 
-def select(path: Path, sql: str, params: Sequence[Any], *, until: float, most: int = MOST_ROWS) -> Selected | None:
-    """Run one reading statement on one object's file; None for an object that has none. `until` is monotonic time."""
+class Bounds:
+    """What one answer may still cost: 20 seconds, 100,000 rows and 16 MiB of JSON, of all objects together."""
+
+    def __init__(self) -> None:
+        """Begin now."""
+        self.until = time.monotonic() + SECONDS
+        self._rows, self._bytes = MOST_ROWS, MOST_BYTES
+
+    def take(self, row: Any, hint: str) -> None:
+        """Add a row to the answer. Raises ReadError, which ends with the `hint`, where it is one too many."""
+        self._rows, self._bytes = self._rows - 1, self._bytes - len(json.dumps(row))
+        if self._rows < 0:
+            raise ReadError(f"it gives more than {MOST_ROWS:,} rows; {hint}")
+        if self._bytes < 0:
+            raise ReadError(f"it gives more than {MOST_BYTES >> 20} MiB; {hint}")
+
+
+def select(path: Path, sql: str, params: Sequence[Any], bounds: Bounds) -> Selected | None:
+    """Run one reading statement on one object's file; None for an object that has none."""
     with reading(path) as database:
         if database is None:
             return None
         database.set_authorizer(_only_reads)
         # SQLite asks every 10,000 steps: a recursive query has no end of its own.
-        database.set_progress_handler(lambda: time.monotonic() > until, 10_000)
+        database.set_progress_handler(lambda: time.monotonic() > bounds.until, 10_000)
+        rows = []
         try:
             cursor = database.execute(sql, tuple(params))
-            rows = [[_plain(value) for value in row] for row in cursor.fetchmany(most + 1)]
-        except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
+            for row in cursor:
+                rows.append([cell(value) for value in row])
+                bounds.take(rows[-1], "narrow it with WHERE or LIMIT")
+        except (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeEncodeError) as error:
             raise ReadError(_words(error)) from None
         if cursor.description is None:  # an empty statement, or a comment
             raise ReadError("this is no statement that reads; begin with SELECT")
-        if len(rows) > most:
-            raise ReadError(f"it gives more than {most:,} rows; narrow it with WHERE or LIMIT")
         return Selected(columns=tuple(column[0] for column in cursor.description), rows=rows)
 
 
 def values(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield what `storage.put` stored in one object's file, by key; what cannot be read is `{"undecoded": why}`."""
+    """Yield what `storage.put` stored in one object's file, by key, tagged; what cannot be read is tagged as such."""
     with reading(path) as database:
         if database is None or not database.execute("SELECT 1 FROM sqlite_master WHERE name = '_cf_KV'").fetchone():
             return
@@ -192,7 +212,7 @@ def values(path: Path) -> Iterator[tuple[str, Any]]:
             try:
                 yield str(key), v8.decode(stored)
             except v8.DecodeError as error:
-                yield str(key), {"undecoded": str(error)}
+                yield str(key), {"$": "undecoded", "v": str(error)}
 
 
 def _only_reads(action: int, first: str | None, second: str | None, _database: str | None, _by: str | None) -> int:
@@ -203,15 +223,6 @@ def _only_reads(action: int, first: str | None, second: str | None, _database: s
     if action == sqlite3.SQLITE_FUNCTION and second == "load_extension":
         return sqlite3.SQLITE_DENY
     return sqlite3.SQLITE_OK if action in _READS else sqlite3.SQLITE_DENY
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case bytes():
-            return v8.plain_bytes(value)
-        case float():
-            return v8.finite(value)
-    return value
 
 
 def _words(error: Exception) -> str:

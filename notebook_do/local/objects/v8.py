@@ -1,8 +1,9 @@
-"""Read a value as `storage.put` stores it: bytes in V8's serialization format -> plain JSON values, for looking at.
+"""Read a value as `storage.put` stores it: bytes in V8's serialization format -> JSON, in one of two forms.
 
-What JSON cannot carry is written as a person would: a Date as its ISO text, a Map as a list of pairs, a Set as a
-list, bytes as `{"$base64": ...}`, `undefined` as null, a BigInt as a whole number. The format is that of V8's
-`ValueSerializer`, versions 13 to 15.
+Tagged, nothing is lost: what JSON has no form for is an object with the key `$` (`{"$": "date", "v": 0}`), and so is an
+object of a user's that has this key. Plain, for what Cloudflare's own API shows of workflows, a Date is its ISO text, a
+Map a list of pairs, a Set a list, bytes `{"$base64": ...}`. In both `undefined` is null and a BigInt a whole number,
+and an error its first line. The format is that of V8's `ValueSerializer`, versions 13 to 15.
 
 v8serialize 0.4.0 reads this format too and is not used: its import takes 247 ms, it is four times slower (an array of
 1,000 objects: 103 ms against 25 ms), and gives JavaScript's types, which would have to be converted once more.
@@ -10,12 +11,13 @@ v8serialize 0.4.0 reads this format too and is not used: its import takes 247 ms
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import math
 import struct
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from notebook_do.local.objects.tags import tagged_bytes, unwritten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +34,8 @@ class DecodeError(ValueError):
 
 
 def decode(stored: bytes, *, most: int = _MOST_PARTS) -> Any:
-    """Read one stored value. Raises DecodeError for what is none, has no plain form, or more than `most` parts."""
-    reader = _Reader(stored, most)
+    """Read one stored value, tagged. Raises DecodeError for what is none, has no form, or more than `most` parts."""
+    reader = _Reader(stored, most, tagged=True)
     try:
         return reader.whole()
     except (IndexError, struct.error, UnicodeDecodeError, OverflowError) as error:
@@ -43,8 +45,8 @@ def decode(stored: bytes, *, most: int = _MOST_PARTS) -> Any:
 
 
 def beginning(stored: bytes, *, most: int = _MOST_PARTS) -> dict[str, Any]:
-    """Read a stored object as far as it can be read: all of it, or what comes before the first part that cannot."""
-    reader, found = _Reader(stored, most), dict[str, Any]()
+    """Read a stored object, plain, as far as it can be read: all, or what comes before the first part that cannot."""
+    reader, found = _Reader(stored, most, tagged=False), dict[str, Any]()
     with contextlib.suppress(DecodeError, IndexError, struct.error, UnicodeDecodeError, OverflowError, RecursionError):
         if reader.begins() and reader.tag() == b"o":
             reader.keep(found)
@@ -55,8 +57,11 @@ def beginning(stored: bytes, *, most: int = _MOST_PARTS) -> dict[str, Any]:
 
 
 class _Reader:
-    def __init__(self, stored: bytes, most: int) -> None:
+    def __init__(self, stored: bytes, most: int, *, tagged: bool) -> None:
         self.bytes, self.at, self.depth, self.parts, self.most = stored, 0, 0, 0, most
+        self.tagged = tagged
+        self.rings: set[int] = set()
+        """The objects that hold themselves, by their numbers."""
         self.seen: list[Any] = []
         """Every object in the order in which it began: a later `^` refers to it by its number."""
         self.sizes: dict[int, int] = {}
@@ -107,6 +112,8 @@ class _Reader:
         self.depth -= 1
         if len(self.seen) > place:
             self.sizes[place] = self.parts - before
+            if self.tagged and place in self.rings:
+                return {"$": "def", "n": place, "v": found}
         return found
 
     def grow(self, parts: int) -> None:
@@ -124,8 +131,14 @@ class _Reader:
 
     # --- text and numbers
 
-    def number(self) -> float | int | str:
-        return finite(self.double())
+    def number(self) -> Any:
+        number = self.double()
+        name = unwritten(number)
+        if name and self.tagged:
+            return {"$": "number", "v": name}
+        if not math.isfinite(number):
+            return name
+        return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
     def signed(self) -> int:
         number = self.varint()
@@ -140,7 +153,7 @@ class _Reader:
         return self.take(self.varint()).decode("latin-1")
 
     def wide(self) -> str:
-        return self.take(self.varint()).decode("utf-16-le", "replace")
+        return self.take(self.varint()).decode("utf-16-le", "surrogatepass")  # a lone half, too
 
     def utf8(self) -> str:
         return self.take(self.varint()).decode("utf-8", "replace")
@@ -161,8 +174,11 @@ class _Reader:
         number = self.varint()
         if number >= len(self.seen):
             raise DecodeError(f"it refers to object {number}, which has not begun")
-        if number not in self.sizes:  # it has begun and not ended: it holds itself
-            return "[circular]"
+        if number not in self.sizes or (
+            self.tagged and number in self.rings
+        ):  # it has begun and not ended: it holds itself
+            self.rings.add(number)
+            return {"$": "ref", "v": number} if self.tagged else "[circular]"
         self.grow(self.sizes[number])  # a few bytes that double what is shown with each reference are bounded so
         return self.seen[number]
 
@@ -177,6 +193,10 @@ class _Reader:
         made: dict[str, Any] = self.keep({})
         made.update((str(key), item) for key, item in self.pairs(b"{"))
         self.varint()
+        if self.tagged and "$" in made:
+            held = [list(pair) for pair in made.items()]
+            made.clear()
+            made.update({"$": "object", "v": held})
         return made
 
     def dense(self) -> list[Any]:
@@ -197,22 +217,30 @@ class _Reader:
         self.varint(), self.varint()
         return made
 
-    def map(self) -> list[list[Any]]:
-        made: list[list[Any]] = self.keep([])
-        made.extend([key, item] for key, item in self.pairs(b":"))
+    def map(self) -> Any:
+        made, held = self.listed("map")
+        held.extend([key, item] for key, item in self.pairs(b":"))
         self.varint()
         return made
 
-    def set(self) -> list[Any]:
-        made: list[Any] = self.keep([])
+    def set(self) -> Any:
+        made, held = self.listed("set")
         while self.bytes[self.at : self.at + 1] != b",":
-            made.append(self.value())
+            held.append(self.value())
         self.at += 1
         self.varint()
         return made
 
-    def date(self) -> str:
-        return str(self.keep(_date(self.double())))
+    def listed(self, tag: str) -> tuple[Any, list[Any]]:
+        """Begin a Map or a Set; return what stands for it, and the list of what it holds."""
+        held: list[Any] = []
+        return self.keep({"$": tag, "v": held} if self.tagged else held), held
+
+    def date(self) -> Any:
+        moment = self.double()
+        if not self.tagged:
+            return self.keep(_date(moment))
+        return self.keep({"$": "date", "v": int(moment) if math.isfinite(moment) else None})
 
     def pattern(self) -> str:
         def read() -> str:
@@ -222,26 +250,29 @@ class _Reader:
 
         return str(self.boxed(read))
 
-    def buffer(self, *, resizable: bool = False) -> dict[str, str]:
+    def buffer(self, *, resizable: bool = False) -> Any:
         place = len(self.seen)
         self.seen.append(None)
         length = self.varint()
         if resizable:
             self.varint()
         held = self.take(length)
-        self.seen[place] = made = plain_bytes(held)
+        self.seen[place] = made = self.held("bytes", held)
         if self.bytes[self.at : self.at + 1] == b"V":  # a view on the buffer that was just read
             self.at += 1
             return self.view(held)
         return made
 
-    def view(self, held: bytes) -> dict[str, str]:
-        self.take(1)
+    def view(self, held: bytes) -> Any:
+        kind = _ARRAYS.get(self.take(1), "bytes")
         offset, length = self.varint(), self.varint()
         self.varint()  # its flags, since version 14
         self.sizes[len(self.seen)] = 1
-        made: dict[str, str] = self.keep(plain_bytes(held[offset : offset + length]))
-        return made
+        return self.keep(self.held(kind, held[offset : offset + length]))
+
+    def held(self, kind: str, held: bytes) -> dict[str, str]:
+        made = tagged_bytes(held, kind)
+        return made if self.tagged else {"$base64": made["v"]}
 
     def host(self) -> str:
         """Read what workerd adds to V8's kinds; of these only errors can be stored."""
@@ -285,11 +316,19 @@ _READ: dict[bytes, Callable[[_Reader], Any]] = {
 """V8's tag -> how what follows it is read."""
 
 
-def finite(number: float) -> float | int | str:
-    """Write a whole number as one; what JSON has no number for is written as JavaScript prints it."""
-    if not math.isfinite(number):
-        return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
-    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+_ARRAYS = {
+    b"b": "Int8Array",
+    b"w": "Int16Array",
+    b"W": "Uint16Array",
+    b"d": "Int32Array",
+    b"D": "Uint32Array",
+    b"h": "Float16Array",
+    b"f": "Float32Array",
+    b"F": "Float64Array",
+    b"q": "BigInt64Array",
+    b"Q": "BigUint64Array",
+}
+"""V8's letter -> the typed array; those of single bytes without a sign, and a DataView, are bytes."""
 
 
 def _date(milliseconds: float) -> str:
@@ -300,8 +339,3 @@ def _date(milliseconds: float) -> str:
     except OverflowError:  # JavaScript's years reach further than Python's
         return f"{milliseconds:.0f} ms since 1970"
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def plain_bytes(held: bytes) -> dict[str, str]:
-    """Write bytes in the plain form that all readers of stored values know."""
-    return {"$base64": base64.b64encode(held).decode()}

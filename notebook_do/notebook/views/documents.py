@@ -265,7 +265,10 @@ def plain(value: Any) -> Any:  # noqa: C901 - one case a kind of value
             # A set has no order of its own, and the same value must be the same JSON.
             return sorted(plain(item) for item in value)
     if hasattr(value, "to_json") and hasattr(value, "columns"):  # a DataFrame, without loading pandas to know it
-        rows = json.loads(value.to_json(orient="records", date_format="iso", default_handler=str))
+        from notebook_do.frames import records
+        from notebook_do.live.values import encode
+
+        rows = [{column: encode(item) for column, item in row.items()} for row in records(value)]
         return {"rows": rows, **plain(value.attrs)} if value.attrs.get("more") else rows
     # A response, without loading httpx to know it.
     if hasattr(value, "status_code"):

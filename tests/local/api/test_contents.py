@@ -14,7 +14,9 @@ export class Room extends DurableObject {
     const typed = new Uint16Array([1, 2, 65535]);
     const values = {
       "null": null, "undefined": [undefined], "true": true, "int": 42, "negative": -7, "double": 1.5, "huge": 2 ** 60,
-      "nan": NaN, "infinite": -Infinity, "bigint": -(2n ** 70n), "text": "héllo", "wide": "日本 🎉",
+      "nan": NaN, "infinite": -Infinity, "zero": -0, "half": "\\ud83d",
+      "words": ["NaN", "[circular]", { $base64: "AQ==" }, { undecoded: "no" }], "mark": { $: "bytes", v: "AQ==" },
+      "bigint": -(2n ** 70n), "text": "héllo", "wide": "日本 🎉",
       "list": [1, [2, "three"], { four: 4 }], "hole": [1, , 3], "object": { a: { b: [true] }, "2": "two" },
       "date": new Date(Date.UTC(2026, 0, 2, 3, 4, 5, 678)), "never": new Date(NaN),
       "map": new Map([["k", 1], [2, "v"]]), "set": new Set([1, "x"]), "pattern": /a+/g,
@@ -55,28 +57,32 @@ STORED = {
     "negative": -7,
     "double": 1.5,
     "huge": float(2**60),
-    "nan": "NaN",
-    "infinite": "-Infinity",
+    "nan": {"$": "number", "v": "NaN"},
+    "infinite": {"$": "number", "v": "-Infinity"},
+    "zero": {"$": "number", "v": "-0"},
+    "words": ["NaN", "[circular]", {"$base64": "AQ=="}, {"undecoded": "no"}],
+    "mark": {"$": "object", "v": [["$", "bytes"], ["v", "AQ=="]]},
+    "half": "\ud83d",
     "bigint": -(2**70),
     "text": "héllo",
     "wide": "日本 🎉",
     "list": [1, [2, "three"], {"four": 4}],
     "hole": [1, None, 3],
     "object": {"2": "two", "a": {"b": [True]}},
-    "date": "2026-01-02T03:04:05.678Z",
-    "never": "Invalid Date",
-    "map": [["k", 1], [2, "v"]],
-    "set": [1, "x"],
+    "date": {"$": "date", "v": 1767323045678},
+    "never": {"$": "date", "v": None},
+    "map": {"$": "map", "v": [["k", 1], [2, "v"]]},
+    "set": {"$": "set", "v": [1, "x"]},
     "pattern": "/a+/",
-    "bytes": {"$base64": "AQL/"},
-    "buffer": {"$base64": "CQg="},
-    "view": {"$base64": "AgD//w=="},
+    "bytes": {"$": "bytes", "v": "AQL/"},
+    "buffer": {"$": "bytes", "v": "CQg="},
+    "view": {"$": "Uint16Array", "v": "AgD//w=="},
     "twice": [{"same": 1}, {"same": 1}],
-    "bytes twice": [{"$base64": "AQACAP//"}, {"$base64": "AQACAP//"}],
+    "bytes twice": [{"$": "Uint16Array", "v": "AQACAP//"}, {"$": "Uint16Array", "v": "AQACAP//"}],
     "boxed": ["s", 7, True, 5],
     "error": "TypeError: went wrong",
     "after an error": ["Error: x", "y"],
-    "ring": {"name": "ring", "itself": "[circular]"},
+    "ring": {"$": "def", "n": 0, "v": {"name": "ring", "itself": {"$": "ref", "v": 0}}},
     "sparse": [None, None, None, "far"],
 }
 
@@ -110,7 +116,7 @@ def _refused(server: Any, path: str, **body: Any) -> str:
 
 
 def test_every_kind_of_stored_value_is_read(server: Any, rooms: str) -> None:
-    """What `storage.put` stored comes back as the plain value that a person would write, whatever its kind."""
+    """What `storage.put` stored comes back as what it is, whatever its kind; what JSON has no form for is tagged."""
     found = _ask(server, f"{rooms}/values", object="cellar")
     assert {one["name"] for one in found} == {"cellar"}
     assert {one["key"]: one["value"] for one in found} == STORED
@@ -135,7 +141,7 @@ def test_one_object_answers_sql(server: Any, rooms: str) -> None:
     asked = {"sql": "SELECT author, text, mood, raw FROM messages WHERE author = ?", "params": ["grace"]}
     (found,) = _ask(server, f"{rooms}/query", object="garden", **asked)
     assert found["columns"] == ["author", "text", "mood", "raw"]
-    assert found["rows"] == [["grace", "rain", 0.5, {"$base64": "Bw=="}]]
+    assert found["rows"] == [["grace", "rain", 0.5, {"$": "bytes", "v": "Bw=="}]]
     assert _ask(server, f"{rooms}/query", object=found["object_id"], **asked) == [found]
 
 
@@ -161,6 +167,14 @@ def test_all_objects_answer_sql(server: Any, rooms: str) -> None:
         ({"sql": "SELECT ?"}, "binding"),
         ({"sql": ""}, "sql"),
         ({"sql": "SELECT 1", "params": [[1]]}, "params"),
+        ({"sql": "SELECT 1", "params": [{"$": "date", "v": 0}]}, "params"),
+        (
+            {
+                "sql": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 99) "
+                "SELECT hex(zeroblob(500000)) FROM n"
+            },
+            "more than 16 MiB; narrow it",
+        ),
         ({"sql": "SELECT 1", "object": "nobody"}, "'nobody' has stored nothing"),
         (
             {"sql": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"},
