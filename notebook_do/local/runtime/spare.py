@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     from notebook_do.local.runtime.capnp import Struct
     from notebook_do.local.runtime.workerd import Waiting, Workerd
 
+_ASKED = 0.005
 _PAUSE = 0.1
-"""Seconds: to make a process holds this one up for a few milliseconds, which its first requests would wait for."""
+"""Seconds: to make a process holds this one up for a few milliseconds, which what comes first would wait for.
+
+A trial is asked once, and an island's start follows it within tens of milliseconds; an island has requests.
+"""
 _Program = tuple[int, int, int]
 
 
@@ -46,12 +50,9 @@ class Starter:
         sockets: Iterable[str],
         timeout: float = 30.0,  # noqa: ASYNC109 - it ends a process, not only a wait
         cpu_seconds: int | None = None,
-        pause: float = 0.0,
+        pause: float = _ASKED,
     ) -> Workerd:
-        """Start a process as `start_workerd` does; `pause` seconds after that the next one is made.
-
-        At once is right for a trial, which an island's start follows within milliseconds.
-        """
+        """Start a process as `start_workerd` does; `pause` seconds after that the next one is made."""
         message = await message_of(config)
         wanted = set(sockets)
         self._starting += 1
