@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from notebook_do.errors import CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf, "-0": -0.0}
@@ -124,6 +124,37 @@ def _whole(number: int, node: Any, shared: dict[int, Any]) -> Any:
 
 def encode(value: Any) -> Any:
     """Return a decoded value as tagged JSON again, of which a program that reads `--json` can tell everything apart."""
+    return _encoded(value, {}, set())
+
+
+def _encoded(value: Any, above: dict[int, int], rings: set[int]) -> Any:
+    """Write one value; `above` are the values around it with their depth, `rings` the depths of those it refers to."""
+    if not isinstance(value, dict | list | tuple | set):
+        return _scalar(value)
+    if id(value) in above:
+        rings.add(above[id(value)])
+        return {"$": "ref", "v": above[id(value)]}
+    depth = len(above)
+    made = _container(value, lambda item: _encoded(item, {**above, id(value): depth}, rings))
+    if depth not in rings:
+        return made
+    rings.remove(depth)
+    return {"$": "def", "n": depth, "v": made}
+
+
+def _container(value: Any, write: Callable[[Any], Any]) -> Any:
+    match value:
+        case dict() if not all(isinstance(key, str) for key in value):
+            return {"$": "map", "v": [[write(key), write(item)] for key, item in value.items()]}
+        case dict():
+            made = {key: write(item) for key, item in value.items()}
+            return {"$": "object", "v": [list(pair) for pair in made.items()]} if "$" in made else made
+        case set():
+            return {"$": "set", "v": [write(item) for item in value]}
+    return [write(item) for item in value]
+
+
+def _scalar(value: Any) -> Any:
     match value:
         case float():
             number = float(value)
@@ -133,15 +164,6 @@ def encode(value: Any) -> Any:
             return {"$": "bytes", "v": base64.b64encode(value).decode()}
         case datetime():
             return {"$": "date", "v": (value - _EPOCH) // timedelta(milliseconds=1)}
-        case dict() if not all(isinstance(key, str) for key in value):
-            return {"$": "map", "v": [[encode(key), encode(item)] for key, item in value.items()]}
-        case dict():
-            made = {key: encode(item) for key, item in value.items()}
-            return {"$": "object", "v": [list(pair) for pair in made.items()]} if "$" in made else made
-        case list() | tuple():
-            return [encode(item) for item in value]
-        case set():
-            return {"$": "set", "v": [encode(item) for item in value]}
         case Undecoded():
             return {"$": "undecoded", "v": value.why}
     array = next((tag for tag, name in _ARRAYS.items() if name == str(getattr(value, "dtype", ""))), None)

@@ -55,6 +55,8 @@ def test_what_json_has_no_form_for_is_told_apart() -> None:
     )
     ring = decode({"$": "def", "n": 0, "v": {"itself": {"$": "ref", "v": 0}, "list": [{"$": "ref", "v": 0}]}})
     assert ring["itself"] is ring["list"][0] is ring
+    again = decode(json.loads(json.dumps(encode([ring, ring]))))[1]
+    assert again["itself"] is again["list"][0] is again
     with pytest.raises(CommandError, match="a value of kind 'later', which this version cannot read"):
         decode({"$": "later"})
 

@@ -69,17 +69,7 @@ def _ran(ip: InteractiveShell, cell: str) -> Any:
     return result.result
 
 
-def test_frames_never_guess(exact: nd.Session, ip: InteractiveShell) -> None:
-    """Of one deployed session, so that it is deployed once: each sentence of exactness that needs stored objects."""
-    _a_column_is_what_sqlite_says(exact)
-    _columns_of_one_name_are_told_apart(exact)
-    _parameters_arrive_as_they_are(exact, ip)
-    _values_are_what_was_stored(exact, ip)
-    _a_time_out_is_total(exact)
-    _a_result_has_every_worker(exact)
-
-
-def _a_column_is_what_sqlite_says(exact: nd.Session) -> None:
+def test_a_column_is_what_sqlite_says(exact: nd.Session) -> None:
     """INTEGER is exact also beside NULL, 1.0 stays REAL, infinities stay, bytes are bytes, NULLs alone are object."""
     found = exact.query("rooms", "SELECT id, x, name, raw, mixed, NULL AS absent FROM a", object="old")
     assert [str(dtype) for dtype in found.dtypes] == ["Int64", "Float64", "string", "object", "object", "object"]
@@ -93,7 +83,7 @@ def _a_column_is_what_sqlite_says(exact: nd.Session) -> None:
     assert str(exact.query("rooms", "SELECT id FROM a WHERE 0", object="old")["id"].dtype) == "object"
 
 
-def _columns_of_one_name_are_told_apart(exact: nd.Session) -> None:
+def test_columns_of_one_name_are_told_apart(exact: nd.Session) -> None:
     """`SELECT a.id, b.id` has both, of one object and of all; an own `name` stays the statement's, and ours is called so."""  # noqa: E501
     join = "SELECT a.id, b.id FROM a JOIN a AS b ON a.id < b.id"
     assert exact.query("rooms", join, object="old").columns.tolist() == ["id", "id.1"]
@@ -111,7 +101,7 @@ def _columns_of_one_name_are_told_apart(exact: nd.Session) -> None:
     assert [*nothing.columns, len(nothing)] == ["name", "id", "object_id", 0]
 
 
-def _parameters_arrive_as_they_are(exact: nd.Session, ip: InteractiveShell) -> None:
+def test_parameters_arrive_as_they_are(exact: nd.Session, ip: InteractiveShell) -> None:
     """Numpy's and Python's scalars are bound as what they are; anything else is refused by name and place."""
     given = (np.int64(BIG), b"\xff", True, datetime(2026, 1, 2, tzinfo=UTC), None, math.inf)
     kinds = ", ".join(f"typeof(?{place}) AS k{place}, ?{place} AS v{place}" for place in range(1, 7))
@@ -125,7 +115,7 @@ def _parameters_arrive_as_they_are(exact: nd.Session, ip: InteractiveShell) -> N
     assert _ran(ip, line).iloc[0].tolist() == ["text", "real"]
 
 
-def _values_are_what_was_stored(exact: nd.Session, ip: InteractiveShell) -> None:
+def test_values_are_what_was_stored(exact: nd.Session, ip: InteractiveShell) -> None:
     """NaN and "NaN" differ, what looks like a mark of ours stays what it is, and JSON says all of it."""
     found = exact.values("rooms", object="old").set_index("key")["value"]
     assert math.isnan(found.pop("nan"))
@@ -149,8 +139,8 @@ def _values_are_what_was_stored(exact: nd.Session, ip: InteractiveShell) -> None
     ]
 
 
-def _a_time_out_is_total(exact: nd.Session) -> None:
-    """End an endless answer with its time-out; who wants it asks for a stream, which begins at once."""
+def test_a_time_out_is_total(exact: nd.Session) -> None:
+    """An endless answer ends with its time-out; who wants it asks for a stream, which begins at once."""
     with pytest.raises(TargetError, match=r"Worker chat-dev has not ended its answer in 0\.5 s .*timeout=.*stream="):
         exact.fetch("chat", "/endless", timeout=0.5)
     with exact.fetch("chat", "/endless", timeout=20, stream=True) as answer:
@@ -159,8 +149,8 @@ def _a_time_out_is_total(exact: nd.Session) -> None:
         assert [next(lines) for _ in range(3)] == ["tick"] * 3
 
 
-def _a_result_has_every_worker(exact: nd.Session) -> None:
-    """Find a Worker in the result of a deploy that had nothing to do for it: README's lines, run twice."""
+def test_a_result_has_every_worker(exact: nd.Session) -> None:
+    """A deploy that had nothing to do for a Worker has it in its result all the same: README's lines, run twice."""
     result = exact.deploy(exact.plan())
     assert result.outcomes == ()
     assert result["chat"].script_name == "chat-dev"
