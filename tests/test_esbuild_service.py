@@ -85,6 +85,13 @@ def test_a_plugin_that_fails_leaves_no_process_in_the_middle(folder: Path) -> No
     assert b"first" in bundle(folder)
 
 
+def test_a_large_bundle_leaves_no_process_with_its_memory(folder: Path) -> None:
+    """A process that waits is a small one."""
+    (folder / "word.ts").write_text(f'export const word = "{"x" * (1 << 20)}";\n')
+    bundle(folder)
+    assert service._waiting._service is None
+
+
 @pytest.mark.parametrize("end", ["", "os._exit(0)", "os.kill(os.getpid(), 9)"])
 def test_it_ends_with_whom_it_works_for(folder: Path, end: str) -> None:
     """No esbuild outlives a kernel, however that ends; a forked child has one of its own."""

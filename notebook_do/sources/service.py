@@ -6,27 +6,25 @@ is that of the pinned version; it has no description but esbuild's own `lib/shar
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import os
 import struct
-import subprocess
 import threading
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.toolchain import ESBUILD_VERSION, find_esbuild
+from notebook_do.sources.process import Service, Waiting
+from notebook_do.toolchain import find_esbuild
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
-    from pathlib import Path
 
 SECONDS = 60
 """How long a bundle may take before it is given up."""
+_LARGE = 1 << 20
+"""Bytes of a bundle whose process is ended: it does not give back its memory, hundreds of MB, while it waits."""
 _NONE, _BOOL, _INT, _TEXT, _BYTES, _LIST, _DICT = range(7)
 _U32 = struct.Struct("<I")
 _KEY = 0
+_waiting = Waiting()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +88,7 @@ def run(build: Build) -> Built:
     Files that it makes are returned, and never written.
     """
     program = find_esbuild()
-    service = _waiting.take(program) or _Service(program)
+    service = _waiting.take(program) or Service(program)
     late = threading.Timer(SECONDS, service.process.kill)
     late.start()
     try:
@@ -106,87 +104,17 @@ def run(build: Build) -> Built:
         raise
     finally:
         late.cancel()
-    _waiting.keep(service)
+    if sum(map(len, built.files.values())) < _LARGE:
+        _waiting.keep(service)
+    else:
+        service.end()
     return built
-
-
-class _Service:
-    """A process of esbuild, which makes one bundle after the other."""
-
-    def __init__(self, program: Path) -> None:
-        self.program, self.greeted = program, False
-        command = [str(program), f"--service={_version(program)}"]
-        self.process = subprocess.Popen(  # noqa: S603 - the pinned binary, no shell
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        assert self.process.stdin and self.process.stdout and self.process.stderr  # noqa: PT018, S101 - all are pipes
-        self.questions, self.answers, self.errors = self.process.stdin, self.process.stdout, self.process.stderr
-
-    def end(self) -> None:
-        """End the process; it writes nothing that could be cut short."""
-        self.process.kill()
-        for stream in (self.questions, self.answers, self.errors):
-            with contextlib.suppress(BrokenPipeError):
-                stream.close()
-        self.process.wait()
-
-
-class _Waiting:
-    """The process that waits for the next bundle, one at most: its start takes longer than most bundles.
-
-    It ends with this process, whose end closes its pipes.
-    """
-
-    def __init__(self) -> None:
-        self._turn = threading.Lock()
-        self._service: _Service | None = None
-        os.register_at_fork(after_in_child=self._forget)
-        atexit.register(self.end)
-
-    def take(self, program: Path) -> _Service | None:
-        """Return the process that waits, if it is there and of this program."""
-        with self._turn:
-            service, self._service = self._service, None
-        if service is not None and (service.program != program or service.process.poll() is not None):
-            service.end()
-            return None
-        return service
-
-    def keep(self, service: _Service) -> None:
-        """Let a process wait in the place of the one that does."""
-        with self._turn:
-            before, self._service = self._service, service
-        if before is not None:
-            before.end()
-
-    def end(self) -> None:
-        """End the process that waits."""
-        with self._turn:
-            service, self._service = self._service, None
-        if service is not None:
-            service.end()
-
-    def _forget(self) -> None:
-        """Leave the process to the one that was forked: two cannot hold one conversation."""
-        self._turn, self._service = threading.Lock(), None
-
-
-_waiting = _Waiting()
-
-
-@cache
-def _version(program: Path) -> str:
-    """Return the version that an esbuild wants to be greeted with: the pinned one, or that of the user's own."""
-    if "NOTEBOOK_DO_ESBUILD" not in os.environ:
-        return ESBUILD_VERSION
-    done = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=False)  # noqa: S603
-    return done.stdout.strip() or ESBUILD_VERSION
 
 
 class _Conversation:
     """One build over a pair of pipes; several questions of esbuild are open at a time."""
 
-    def __init__(self, service: _Service, build: Build) -> None:
+    def __init__(self, service: Service, build: Build) -> None:
         self._service, self._build = service, build
         self._in, self._out = service.answers, service.questions
         self._next = 1
