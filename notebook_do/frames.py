@@ -1,16 +1,18 @@
 """Rows -> DataFrames with fixed columns and dtypes, also when there are no rows. Frames are views, never state.
 
-A frame is an ordinary DataFrame with its values as they are. It is marked in `attrs`, which pandas hands on to what is
-taken from it: IPython's text of a marked frame or column is cleaned, because a terminal must not obey what was stored;
-that of any other is pandas' own. Beyond IPython (`print(frame)`) pandas leaves such characters in.
+A frame is a DataFrame with its values as they are; only its text is cleaned, and that of what is taken from it: a
+terminal must not obey what was stored. It is marked in `attrs` too, which pandas hands on to some that do not keep the
+class, and IPython's text of these is cleaned as well.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from enum import Enum
 from html import escape
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -51,15 +53,61 @@ def dtype_of(column: str) -> str:
     return "bool" if column in _BOOLS else "Int64" if column in _COUNTS else "string"
 
 
-class Partial(pd.DataFrame):
-    """A frame of a part of what there is, which says so below its rows; what is made of it is a plain frame."""
+class _Cleaned:
+    """Text of which a terminal obeys nothing; what else there is comes from pandas."""
 
-    _metadata = ("said",)
-    said: str
+    def to_string(self, buf: Any = None, **options: Any) -> str | None:
+        """Write it as pandas does, with control, bidirectional and invisible characters written out."""
+        # Not __repr__: IPython would take that before a formatter that the user has set for a DataFrame.
+        text = clean(super().to_string(**options))  # type: ignore[misc]  # pandas' class comes behind this one
+        if buf is None:
+            return text
+        if hasattr(buf, "write"):
+            buf.write(text)
+        else:
+            Path(buf).write_text(text, encoding=options.get("encoding") or "utf-8")
+        return None
+
+
+class Frame(_Cleaned, pd.DataFrame):  # type: ignore[misc]  # to_string has one signature for all of pandas' own
+    """A DataFrame whose text, and that of frames and columns made of it, shows nothing that a terminal obeys."""
 
     @property
     def _constructor(self) -> type[pd.DataFrame]:
-        return pd.DataFrame
+        return Frame
+
+    @property
+    def _constructor_sliced(self) -> type[pd.Series[Any]]:
+        return Column
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle as a DataFrame of pandas': who reads it need not have this package."""
+        del protocol
+        return copy, (pd.DataFrame(self),)
+
+
+class Column(_Cleaned, pd.Series):  # type: ignore[misc]  # it takes no type at run time
+    """A column or a row of a Frame."""
+
+    @property
+    def _constructor(self) -> type[pd.Series[Any]]:
+        return Column
+
+    @property
+    def _constructor_expanddim(self) -> type[pd.DataFrame]:
+        return Frame
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle as a Series of pandas'."""
+        del protocol
+        return copy, (pd.Series(self),)
+
+
+class Partial(Frame):
+    """A frame of a part of what there is, which says so below its rows; what is made of it does not."""
+
+    _metadata = ("said",)
+    said: str
 
     def __repr__(self) -> str:
         return f"{super().__repr__()}\n{self.said}"
@@ -73,7 +121,7 @@ def frame(name: str, rows: Iterable[Any], said: str = "") -> pd.DataFrame:
     """Make the frame called `name`; a row is a dataclass or a mapping, and may lack columns. `said` is shown below."""
     kept = list(rows)
     columns = COLUMNS[name]
-    made = (Partial if said else pd.DataFrame)(
+    made = (Partial if said else Frame)(
         {column: pd.Series([_value(row, column) for row in kept], dtype=dtype_of(column)) for column in columns},
         columns=list(columns),
     )
@@ -90,7 +138,7 @@ def selected(columns: Sequence[str], rows: Sequence[Sequence[Any]], ours: bool =
     """
     # Not convert_dtypes: it makes whole numbers of 1.0 and 2.0, and went through floats with 2**53 + 1 beside NULL.
     texts = {0, len(columns) - 1} if ours else set[int]()
-    made = pd.DataFrame(
+    made = Frame(
         {at: _exact([row[at] for row in rows], "string" if at in texts else "") for at in range(len(columns))},
         index=pd.RangeIndex(len(rows)),
     )

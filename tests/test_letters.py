@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import pickle
 import re
 import subprocess
 import sys
@@ -133,6 +135,22 @@ def test_a_frame_keeps_its_values_and_shows_them_cleaned(shell: InteractiveShell
     for value in (objects, objects["name"], objects.head(1), objects[objects["stable_id"] == "x"], rows, rows.loc[0]):
         assert r"\x1b[2J" in plain(shell, value)
         assert not RAW.search(plain(shell, value))
+        assert not RAW.search(str(value)), "print(value), in any Python"
+        assert r"\x1b[2J" in str(value)
+
+
+def test_a_frame_is_written_cleaned_and_pickled_plain(tmp_path: Path) -> None:
+    """Into a file or a buffer its text is clean too; a pickle of it is pandas' own, with its values as they are."""
+    rows = selected(("x",), [[EVIL]])
+    rows.to_string(tmp_path / "rows.txt")
+    with io.StringIO() as buffer:
+        rows.to_string(buffer)
+        written_texts = (buffer.getvalue(), (tmp_path / "rows.txt").read_text(encoding="utf-8"))
+    assert [r"\x1b[2J" in text and not RAW.search(text) for text in written_texts] == [True, True]
+    for value, kind in ((rows, pd.DataFrame), (rows["x"], pd.Series)):
+        back = pickle.loads(pickle.dumps(value))
+        assert type(back) is kind
+        assert back.to_numpy().ravel().tolist() == [EVIL]
 
 
 def test_other_frames_are_shown_as_pandas_does(shell: InteractiveShell) -> None:
