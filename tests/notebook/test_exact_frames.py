@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from datetime import UTC, datetime
@@ -44,6 +45,7 @@ export default {
   async fetch(request, env) {
     const { pathname } = new URL(request.url);
     if (pathname === "/endless") return new Response(endless());
+    if (pathname === "/silent") await new Promise((resolve) => setTimeout(resolve, 5000));
     await env.ROOMS.getByName(pathname.slice(1)).fill(pathname.slice(1));
     return new Response("ok");
   },
@@ -147,6 +149,15 @@ def test_a_time_out_is_total(exact: nd.Session) -> None:
         assert answer.status_code == 200
         lines: Iterator[str] = answer.iter_lines()
         assert [next(lines) for _ in range(3)] == ["tick"] * 3
+    for stream in (False, True):
+        with pytest.raises(TargetError, match=r"Worker chat-dev has not answered in 0\.2 s"):
+            exact.fetch("chat", "/silent", timeout=0.2, stream=stream)
+
+    async def first() -> str:
+        async with await exact.afetch("chat", "/endless", stream=True) as answer:
+            return await anext(answer.aiter_lines())
+
+    assert asyncio.run(first()) == "tick"
 
 
 def test_a_result_has_every_worker(exact: nd.Session) -> None:
