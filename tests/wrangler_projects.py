@@ -399,7 +399,7 @@ PROGRAMS: dict[str, Program] = {
         sent=frozenset({"assets"}),
     ),
 }
-THOROUGH = PROGRAMS.keys() - {"environment", "redirect", "everything", "assets"}
+THOROUGH = PROGRAMS.keys() - {"environment", "everything"}
 """Each program is a process of wrangler, so that most of them are for the thorough run."""
 
 

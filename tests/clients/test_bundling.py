@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-ALWAYS = {"define-alias-minify", "polyfills"}
+ALWAYS = {"polyfills"}
 """The others are `thorough`: each is a process of wrangler."""
 KINDS = {".txt": "text", ".md": "text", ".html": "text", ".bin": "data", ".png": "data", ".wasm": "wasm"}
 

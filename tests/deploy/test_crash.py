@@ -113,7 +113,7 @@ SOME_OR_ALL = pytest.mark.parametrize("every", [17, pytest.param(1, marks=pytest
 """By default a kill at each seventeenth mutation, and at few of the others."""
 
 
-@pytest.fixture(params=["migrations", "exports"])
+@pytest.fixture(params=["migrations", pytest.param("exports", marks=pytest.mark.thorough)])
 def form(request: pytest.FixtureRequest) -> str:
     """Both forms of class migrations."""
     return str(request.param)
