@@ -56,6 +56,19 @@ def empty(data: Path) -> None:
         assert account.get("/workers/durable_objects/namespaces").json()["result"] == []
 
 
+def call(method: str, path: str, body: Any = None) -> Any:
+    """Ask the API as another tool does, and return the result; `{account}` stands for the account's path."""
+    target = launch.ensure()
+    try:
+        url = target.api + path.replace("{account}", f"/accounts/{target.account_id}")
+        headers = {"Authorization": f"Bearer {target.token()}"}
+        answer = httpx.request(method, url, json=body, headers=headers, trust_env=False)
+        assert answer.is_success, answer.text
+        return answer.json()["result"]
+    finally:
+        target.release()
+
+
 def thinned(*axes: Iterable[Any], of: int, always: Callable[..., bool] = lambda *_: False) -> list[Any]:
     """Return all combinations; by default one in `of` runs, and the rest is `thorough`.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from sharing import call
 
 import notebook_do as nd
 from notebook_do.cloudflare.client import Client
@@ -48,19 +49,6 @@ def visit(host: str, path: str = "/") -> httpx.Response:
     target = launch.ensure()
     try:
         return httpx.get(target.url + path, headers={"Host": host}, trust_env=False)
-    finally:
-        target.release()
-
-
-def call(method: str, path: str, body: Any = None) -> Any:
-    """Ask the API as another tool does; `{account}` stands for the account's path."""
-    target = launch.ensure()
-    try:
-        url = target.api + path.replace("{account}", f"/accounts/{target.account_id}")
-        headers = {"Authorization": f"Bearer {target.token()}"}
-        answer = httpx.request(method, url, json=body, headers=headers, trust_env=False)
-        assert answer.is_success, answer.text
-        return answer.json()["result"]
     finally:
         target.release()
 

@@ -6,26 +6,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
+from sharing import call
 
 import notebook_do as nd
 from notebook_do.local.process import launch
 from notebook_do.model.steps import RemoveTrigger, SetTrigger
 
 FLOW = (Path(__file__).parent / "local" / "programs" / "flow.js").read_text()
-
-
-def call(method: str, path: str, body: Any = None) -> Any:
-    """Ask the API as another tool does, beneath the account."""
-    target = launch.ensure()
-    try:
-        url = f"{target.api}/accounts/{target.account_id}{path}"
-        headers = {"Authorization": f"Bearer {target.token()}"}
-        answer = httpx.request(method, url, json=body, headers=headers, trust_env=False)
-        assert answer.is_success, answer.text
-        return answer.json()["result"]
-    finally:
-        target.release()
 
 
 def declare(source: str = FLOW, worker: str = "api", **flow: Any) -> nd.Plan:
@@ -80,15 +67,15 @@ def test_another_class_changes_the_workflow_and_what_others_set_stays(cloud: Pat
     worker.fetch("/create?id=a")
     ended(worker, "a")
     limits = {"script_name": "api", "class_name": "Flow", "limits": {"steps": 9}, "schedules": [{"cron": "1 1 * * *"}]}
-    call("PUT", "/workflows/orders", limits)
+    call("PUT", "{account}/workflows/orders", limits)
     assert nd.session("app").plan().empty
     plan = declare(FLOW.replace("class Flow", "class Better"), class_name="Better")
     assert rows(plan) == [("update", "orders", "Workflow orders of api is changed.")]
     worker = nd.session("app").deploy(plan)["api"]
     assert nd.session("app").plan().empty
-    assert call("GET", "/workflows/orders")["class_name"] == "Better"
-    assert call("GET", "/workflows/orders")["schedules"] == [{"cron": "1 1 * * *"}]
-    assert call("GET", "/workflows/orders/versions")[0]["limits"] == {"steps": 9}
+    assert call("GET", "{account}/workflows/orders")["class_name"] == "Better"
+    assert call("GET", "{account}/workflows/orders")["schedules"] == [{"cron": "1 1 * * *"}]
+    assert call("GET", "{account}/workflows/orders/versions")[0]["limits"] == {"steps": 9}
     assert ended(worker, "a")["status"] == "complete"
 
 
@@ -103,7 +90,7 @@ def test_a_workflow_is_never_taken_away(cloud: Path) -> None:
     assert not any(isinstance(step, RemoveTrigger) for step in plan.steps)
     session.deploy(plan)
     session.deploy(session.destroy("api"))
-    assert call("GET", "/workflows/orders/instances")[0]["id"] == "a"
+    assert call("GET", "{account}/workflows/orders/instances")[0]["id"] == "a"
     worker = session.deploy(declare())["api"]
     assert ended(worker, "a")["status"] == "complete"
 
@@ -121,6 +108,6 @@ def test_the_workflow_of_another_worker_is_bound_and_not_taken(cloud: Path) -> N
     assert "workflow orders belongs to Worker api" in taken.message
     assert "workflow orders is declared by api and by client" in twice.message
     session.forget("worker", "client")
-    call("PUT", "/workflows/orders", {"script_name": "client", "class_name": "Flow"})
+    call("PUT", "{account}/workflows/orders", {"script_name": "client", "class_name": "Flow"})
     (refusal,) = session.plan().refusals
     assert "workflow orders belongs to Worker client" in refusal.message
