@@ -72,7 +72,9 @@ def test_a_plugin_that_fails_leaves_no_process_in_the_middle(folder: Path) -> No
     class Failing(service.Plugin):
         filters = {"": ".*"}  # noqa: RUF012
 
-        def decide(self, one: service.Import) -> Generator[service.Import, service.Answer, service.Answer]:
+        def decide(
+            self, one: service.ImportQuestion
+        ) -> Generator[service.ImportQuestion, service.Answer, service.Answer]:
             raise KeyboardInterrupt(one.path)
             yield one
 

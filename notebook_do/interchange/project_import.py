@@ -23,7 +23,7 @@ from notebook_do.interchange.wrangler_reading import ProjectWorker, read_worker
 from notebook_do.live.adopt import as_project
 from notebook_do.live.observe import read_lists
 from notebook_do.model import Namespace, Source
-from notebook_do.sources.building import Build
+from notebook_do.sources.building import BuildCommand
 from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:
@@ -45,10 +45,10 @@ class Selected:
     notes: tuple[str, ...]
 
     @property
-    def builds(self) -> tuple[Build, ...]:
+    def builds(self) -> tuple[BuildCommand, ...]:
         """The build commands of the Workers."""
         commands = ((w.id, w.given.get("build")) for w in self.workers)
-        return tuple(Build(worker=id_, command=command) for id_, command in commands if command)
+        return tuple(BuildCommand(worker=id_, command=command) for id_, command in commands if command)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ def made_by(worker: Worker) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Build:
+class BuildCommand:
     """The build command of a Worker, and the line of its cell where there is one."""
 
     worker: str
@@ -40,12 +40,14 @@ class Build:
     line: int | None = None
 
 
-def builds_of(workers: Iterable[Worker]) -> list[Build]:
+def builds_of(workers: Iterable[Worker]) -> list[BuildCommand]:
     """Return the build commands of declared Workers."""
-    return [Build(worker=w.id, command=w.build, line=w.where.line if w.where else None) for w in workers if w.build]
+    return [
+        BuildCommand(worker=w.id, command=w.build, line=w.where.line if w.where else None) for w in workers if w.build
+    ]
 
 
-def run_builds(builds: Iterable[Build], base: Path) -> tuple[str, ...]:
+def run_builds(builds: Iterable[BuildCommand], base: Path) -> tuple[str, ...]:
     """Run build commands in `base`, each once, and return what they said, line by line."""
     told: list[str] = []
     for build in {build.command: build for build in builds}.values():
@@ -53,7 +55,7 @@ def run_builds(builds: Iterable[Build], base: Path) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _run(build: Build, base: Path) -> tuple[str, ...]:
+def _run(build: BuildCommand, base: Path) -> tuple[str, ...]:
     """Run one command and return the last lines of what it said; raises SourceError, with the last, where it fails."""
     try:
         done = subprocess.run(  # noqa: S602 - the user's own command, written in the cell, for a shell
@@ -87,7 +89,7 @@ def _path(base: Path) -> str:
     return os.pathsep.join([str(Path("node_modules", ".bin")), *packages, os.environ.get("PATH", os.defpath)])
 
 
-def _failed(build: Build, what: str, lines: tuple[str, ...]) -> SourceError:
+def _failed(build: BuildCommand, what: str, lines: tuple[str, ...]) -> SourceError:
     last = f": {lines[-1]}" if lines else ""
     error = SourceError(f"Worker {build.worker}: build command `{build.command}` {what}{last}", line=build.line)
     error.excerpt = "\n".join(lines[-_SHOWN:])

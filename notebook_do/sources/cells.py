@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from notebook_do.model import Worker
-    from notebook_do.sources.esbuild import BundleFailed, Place
+    from notebook_do.sources.esbuild import BundleFailed, Position
 
 
 def wrong(worker: Worker, message: str, *, line: int | None = None) -> SourceError:
@@ -30,7 +30,7 @@ def in_cell(worker: Worker, failed: BundleFailed) -> SourceError:
     return error
 
 
-def excerpt(lines: Sequence[str], place: Place, *, first: int) -> str:
+def excerpt(lines: Sequence[str], place: Position, *, first: int) -> str:
     """Return the lines around a place with a caret below it; `first` is the number of the first line."""
     shown = range(max(1, place.line - 2), min(len(lines), place.line + 1) + 1)
     width = max(3, *(len(str(first + number - 1)) for number in shown)) if shown else 3

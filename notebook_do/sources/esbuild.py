@@ -18,7 +18,7 @@ from notebook_do.model import Module, ModuleKind
 from notebook_do.sources.imports import Imports, injected
 from notebook_do.sources.node import Node
 from notebook_do.sources.rules import Rules
-from notebook_do.sources.service import Build, Built, EsbuildStopped, Import, Plugin, run
+from notebook_do.sources.service import Build, Built, EsbuildStopped, ImportQuestion, Plugin, run
 from notebook_do.toolchain import has_esbuild
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ _JSX = "JSX syntax extension"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Position:
     """Where a message of esbuild points to: line and column are those that a person counts, from 1."""
 
     file: str
@@ -66,7 +66,7 @@ class Place:
 class BundleFailed(Exception):  # noqa: N818 - what happened, not whose error it is
     """esbuild did not make a bundle; `place` is where in the sources, where it says that."""
 
-    def __init__(self, message: str, place: Place | None = None) -> None:
+    def __init__(self, message: str, place: Position | None = None) -> None:
         super().__init__(message)
         self.message, self.place = message, place
 
@@ -199,7 +199,7 @@ class _Noting(Plugin):
         self.found: list[tuple[str, str]] = []
         self._renamed = renamed
 
-    def decide(self, one: Import) -> Generator[Import, Answer, Answer]:
+    def decide(self, one: ImportQuestion) -> Generator[ImportQuestion, Answer, Answer]:
         """Leave it where it is."""
         yield from ()
         self.found.append((one.path, one.kind))
@@ -270,7 +270,7 @@ def _failure(message: Mapping[str, Any]) -> BundleFailed:
     # It counts columns in bytes, from 0.
     before = place["lineText"].encode()[: place["column"]].decode(errors="replace")
     found = place["lineText"].encode()[place["column"] :][: place["length"]].decode(errors="replace")
-    at = Place(file=place["file"], line=place["line"], column=len(before) + 1, length=max(1, len(found)))
+    at = Position(file=place["file"], line=place["line"], column=len(before) + 1, length=max(1, len(found)))
     return BundleFailed(what, at)
 
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.model import Module
 from notebook_do.sources.node import MODULES, file_of, has_file, read_file
-from notebook_do.sources.service import Answer, Import, Plugin
+from notebook_do.sources.service import Answer, ImportQuestion, Plugin
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Mapping
 
     from notebook_do.sources.node import Node
-    from notebook_do.sources.rules import Rule, Rules
+    from notebook_do.sources.rules import ModuleRule, Rules
 
 # Names of namespaces stand in a bundle, before the paths of their files.
 _REQUIRED, _REQUIRED_ALIAS = "node-built-in-modules", "required-unenv-alias"
@@ -51,7 +51,7 @@ class Imports(Plugin):
         self.filters = {"": f"^(?:{names}|node:.+|cloudflare:.*|{_WHOLE}.*|{known})$", _PACKAGES: ".*"}
         self.filters |= dict.fromkeys((_GLOBALS, _REQUIRED, _REQUIRED_ALIAS), ".*")
 
-    def decide(self, one: Import) -> Generator[Import, Answer, Answer]:
+    def decide(self, one: ImportQuestion) -> Generator[ImportQuestion, Answer, Answer]:
         """Decide what an import leads to; nothing is decided of the entrypoint."""
         if one.path.startswith(_WHOLE):
             name = one.path.removeprefix(_WHOLE)
@@ -85,19 +85,21 @@ class Imports(Plugin):
             )
         return {"contents": text.encode(), "loader": "js"}
 
-    def _aliased(self, one: Import, target: str) -> Generator[Import, Answer, Answer]:
+    def _aliased(self, one: ImportQuestion, target: str) -> Generator[ImportQuestion, Answer, Answer]:
         if decided := (yield from self._of_node(_renamed(one, target))):
             return decided
         places = [self._folder] if target.startswith((".", "/")) else [self._folder, one.folder]
         found: Answer = {"errors": True}
         for folder in places:
             if found["errors"]:
-                found = yield Import(path=target, kind="import-statement", importer="", namespace="file", folder=folder)
+                found = yield ImportQuestion(
+                    path=target, kind="import-statement", importer="", namespace="file", folder=folder
+                )
         if found["errors"]:
             return _error(f'alias {one.path}: "{target}" is no package and no file in {self._folder}')
         return {key: found[key] for key in ("path", "namespace", "external", "suffix", "sideEffects") if key in found}
 
-    def _ruled(self, one: Import, rule: Rule) -> Generator[Import, Answer, Answer]:
+    def _ruled(self, one: ImportQuestion, rule: ModuleRule) -> Generator[ImportQuestion, Answer, Answer]:
         """Make a module of the file that a rule is about; its name has the content, so that it is no other's."""
         path = one.path.partition("?")[0]
         beside = posixpath.normpath(posixpath.join(one.folder, path))
@@ -119,7 +121,7 @@ class Imports(Plugin):
         self.modules[name] = Module(name=name, content=content, kind=rule.kind)
         return {"path": f"./{name}", "external": True}
 
-    def _of_node(self, one: Import) -> Generator[Import, Answer, Answer]:
+    def _of_node(self, one: ImportQuestion) -> Generator[ImportQuestion, Answer, Answer]:
         """Decide what one of Node's modules leads to, or a package that stands for one of them."""
         name, prefixed = one.path.removeprefix("node:"), one.path.startswith("node:")
         of_node = prefixed or name in MODULES
@@ -137,7 +139,7 @@ class Imports(Plugin):
             return {"path": one.path, "namespace": _REQUIRED_ALIAS}
         return _packaged(file_of(target))
 
-    def _of_older_node(self, one: Import) -> Generator[Import, Answer, Answer]:
+    def _of_older_node(self, one: ImportQuestion) -> Generator[ImportQuestion, Answer, Answer]:
         """Leave to the runtime what is nowhere on the disk: without the second form only `node:` names one of Node's.
 
         A bare name is taken for one as well where the Worker has Node at all.
@@ -151,7 +153,7 @@ class Imports(Plugin):
         return {"path": one.path if prefixed else f"node:{one.path}", "external": True}
 
     @staticmethod
-    def _of_packages(one: Import) -> Answer:
+    def _of_packages(one: ImportQuestion) -> Answer:
         """Decide what an import leads to that one of the packages has of another."""
         inside = one.namespace in {_PACKAGES, _GLOBALS, _REQUIRED_ALIAS}
         return _packaged(file_of(one.path)) if inside and has_file(one.path) else {}
@@ -162,8 +164,8 @@ def _packaged(file: str) -> Answer:
     return {"path": file, "namespace": _PACKAGES, "sideEffects": "/polyfill/" in file}
 
 
-def _renamed(one: Import, path: str) -> Import:
-    return Import(path=path, kind=one.kind, importer=one.importer, namespace=one.namespace, folder=one.folder)
+def _renamed(one: ImportQuestion, path: str) -> ImportQuestion:
+    return ImportQuestion(path=path, kind=one.kind, importer=one.importer, namespace=one.namespace, folder=one.folder)
 
 
 def _error(text: str) -> Answer:

@@ -37,7 +37,7 @@ class Service:
         self.process.wait()
 
 
-class Waiting:
+class Spare:
     """The process that waits for the next bundle, one at most.
 
     It ends with this process, whose end closes its pipes.

@@ -25,7 +25,7 @@ _NOT_SEARCHED = frozenset({"node_modules", ".git", ".wrangler", ".venv", "__pyca
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ModuleRule:
     """One glob of a rule; `hidden`: an earlier rule of its type says that none follows it."""
 
     kind: ModuleKind
@@ -62,15 +62,15 @@ class Rules:
 
     def __init__(self, declared: Sequence[dict[str, Any]] | None) -> None:
         """Keep the rules; a type whose rule has no `fallthrough` is complete with it."""
-        self._rules: list[Rule] = []
+        self._rules: list[ModuleRule] = []
         complete: set[ModuleKind] = set()
         for rule in (*(declared or ()), *_DEFAULT):
             kind = RULE_TYPES[rule["type"]]
-            self._rules += [Rule(kind, glob, kind in complete) for glob in rule["globs"]]
+            self._rules += [ModuleRule(kind, glob, kind in complete) for glob in rule["globs"]]
             if not rule.get("fallthrough"):
                 complete.add(kind)
 
-    def of_import(self, path: str, *, code: bool) -> Rule | None:
+    def of_import(self, path: str, *, code: bool) -> ModuleRule | None:
         """Return the rule of an imported path; one of JavaScript only with `code`."""
         found = (r for r in self._rules if (code or r.kind not in _CODE) and re.fullmatch(r.import_pattern, path))
         return min(found, key=lambda rule: rule.hidden, default=None)

@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.sources.process import Service, Waiting
+from notebook_do.sources.process import Service, Spare
 from notebook_do.toolchain import find_esbuild
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ _LARGE = 1 << 20
 _NONE, _BOOL, _INT, _TEXT, _BYTES, _LIST, _DICT = range(7)
 _U32 = struct.Struct("<I")
 _KEY = 0
-_waiting = Waiting()
+_waiting = Spare()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Import:
+class ImportQuestion:
     """An import whose meaning esbuild asks for; `namespace` and `folder` are those of the file that has it."""
 
     path: str
@@ -49,7 +49,7 @@ class Plugin:
     namespaces: Sequence[str] = ()
     """Of these the files are not on the disk: `load` gives them."""
 
-    def decide(self, one: Import) -> Generator[Import, Answer, Answer]:
+    def decide(self, one: ImportQuestion) -> Generator[ImportQuestion, Answer, Answer]:
         """Yield the imports that esbuild shall look up by its own rules, be sent what it found, return the answer."""
         raise NotImplementedError
 
@@ -118,7 +118,7 @@ class _Conversation:
         self._service, self._build = service, build
         self._in, self._out = service.answers, service.questions
         self._next = 1
-        self._deciding: dict[int, tuple[int, Generator[Import, Answer, Answer]]] = {}
+        self._deciding: dict[int, tuple[int, Generator[ImportQuestion, Answer, Answer]]] = {}
         """By our question, whose answer goes on with which decision of esbuild's question."""
 
     def hold(self) -> Built:
@@ -166,14 +166,14 @@ class _Conversation:
                 self._send(number, {})
                 return
             words = {"path": "path", "kind": "kind", "importer": "importer", "namespace": "namespace"}
-            one = Import(**{ours: asked[theirs] for ours, theirs in words.items()}, folder=asked["resolveDir"])
+            one = ImportQuestion(**{ours: asked[theirs] for ours, theirs in words.items()}, folder=asked["resolveDir"])
             self._go_on(number, plugin.decide(one), None)
         elif plugin is not None and asked["command"] == "on-load":
             self._send(number, {"id": 1, **plugin.load(asked["namespace"], asked["path"])})
         else:  # the beginning of the build, and whether we are still there
             self._send(number, {"errors": [], "warnings": []})
 
-    def _go_on(self, number: int, deciding: Generator[Import, Answer, Answer], found: Answer | None) -> None:
+    def _go_on(self, number: int, deciding: Generator[ImportQuestion, Answer, Answer], found: Answer | None) -> None:
         try:
             ahead = next(deciding) if found is None else deciding.send(found)
         except StopIteration as decided:

@@ -19,7 +19,7 @@ from notebook_do.local.rules.refusals import refuse
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from notebook_do.local.services.sent import Sent
+    from notebook_do.local.services.sent import SentItem
 
 
 async def list_sent(request: Request) -> Response:
@@ -31,7 +31,7 @@ async def list_sent(request: Request) -> Response:
     return answer([_item(one) for one in found])
 
 
-def _item(one: Sent) -> dict[str, Any]:
+def _item(one: SentItem) -> dict[str, Any]:
     content = {"content": f"local/sent/{one.id}"} if one.has_content else {}
     return {"id": one.id, "type": one.type, "name": one.name, "sent": time_text(one.sent), "item": one.item, **content}
 

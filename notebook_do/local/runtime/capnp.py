@@ -39,7 +39,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class FieldLayout:
     """Where a field lies: `at` is the number of its pointer, or of its bit for a flag.
 
     `tag` is what its union holds while this field is set, at the 16-bit word `union`. `of` is the layout of what it
@@ -53,9 +53,9 @@ class Field:
     union: int
 
 
-def _made_for(kind: Kind) -> Callable[..., Field]:
-    def field(at: int = 0, of: str = "", *, tag: int | None = None, union: int = 0) -> Field:
-        return Field(kind=kind, at=at, of=of, tag=tag, union=union)
+def _made_for(kind: Kind) -> Callable[..., FieldLayout]:
+    def field(at: int = 0, of: str = "", *, tag: int | None = None, union: int = 0) -> FieldLayout:
+        return FieldLayout(kind=kind, at=at, of=of, tag=tag, union=union)
 
     return field
 
@@ -64,7 +64,7 @@ _text, _data, _texts, _words = map(_made_for, (Kind.TEXT, Kind.DATA, Kind.TEXTS,
 _one, _many, _group = map(_made_for, (Kind.STRUCT, Kind.STRUCTS, Kind.GROUP))
 _flag, _nothing = map(_made_for, (Kind.FLAG, Kind.NOTHING))
 
-LAYOUTS: Mapping[str, Mapping[str, Field]] = {
+LAYOUTS: Mapping[str, Mapping[str, FieldLayout]] = {
     "Config": {"services": _many(0, "Service"), "sockets": _many(1, "Socket"), "extensions": _many(3, "Extension")},
     "Socket": {
         "name": _text(0),
@@ -238,7 +238,7 @@ class _Message:
             elif field.kind is not Kind.NOTHING:
                 self._add(room, word + words + field.at, field, content)
 
-    def _add(self, room: _Room, word: int, field: Field, content: Any) -> None:
+    def _add(self, room: _Room, word: int, field: FieldLayout, content: Any) -> None:
         if field.kind is Kind.STRUCT:
             self.add_struct(room, word, field.of, content)
         elif field.kind is Kind.STRUCTS:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from notebook_do.local.runtime.capnp import Struct
-    from notebook_do.local.runtime.workerd import Waiting, Workerd
+    from notebook_do.local.runtime.workerd import Unconfigured, Workerd
 
 _ASKED = 0.005
 _PAUSE = 0.1
@@ -36,7 +36,7 @@ class Starter:
     def __init__(self, workerd: Path, folder: Path, *, idle: float) -> None:
         """Take the program, the folder that all processes have a place in, and for how long one waits at most."""
         self._workerd, self._folder, self._idle = workerd, folder, idle
-        self._spare: tuple[Waiting, _Program] | None = None
+        self._spare: tuple[Unconfigured, _Program] | None = None
         self._making: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._starting = 0
@@ -81,7 +81,7 @@ class Starter:
         """Start a process whose first requests wait already: they are answered before the next one is made."""
         return await self.start(config, sockets=sockets, timeout=timeout, cpu_seconds=cpu_seconds, pause=_PAUSE)
 
-    async def _take(self) -> Waiting | None:
+    async def _take(self) -> Unconfigured | None:
         """Return the process that waits, if it is one of the program that is there now, and lives."""
         if self._making is not None:
             await asyncio.wait([self._making])

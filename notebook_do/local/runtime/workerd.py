@@ -91,7 +91,7 @@ class Workerd:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class Unconfigured:
     """A process that waits for its configuration. It is nobody's yet: it has opened nothing and knows nothing.
 
     `held` closes what the start of it needs: `control`, where it tells what it listens at, and its folder.
@@ -174,7 +174,7 @@ async def message_of(config: Struct) -> bytes:
         raise DidNotStart([f"a file of its code cannot be read ({error.strerror}): upload the Worker again"]) from None
 
 
-async def spawn_workerd(workerd: Path, folder: Path) -> Waiting:
+async def spawn_workerd(workerd: Path, folder: Path) -> Unconfigured:
     """Start a workerd that waits for its configuration, with a place in `folder`. Raises Absent as `start_workerd`."""
     if not os.access(workerd, os.X_OK):  # a cache may be cleared while the server runs
         workerd = await _found_again(workerd)
@@ -188,7 +188,7 @@ async def spawn_workerd(workerd: Path, folder: Path) -> Waiting:
             raise Absent(f"workerd cannot be started from {workerd} ({error.strerror}); try again.") from None
         finally:
             os.close(theirs)  # workerd has the only copy now: its end is the end of what can be read
-        return Waiting(process=process, control=control, held=held.pop_all())
+        return Unconfigured(process=process, control=control, held=held.pop_all())
 
 
 async def _found_again(workerd: Path) -> Path:

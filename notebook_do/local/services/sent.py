@@ -39,7 +39,7 @@ CREATE INDEX IF NOT EXISTS sent_name ON sent (type, name, id);
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
+class SentItem:
     """One thing that was sent: to the dataset or pipeline `name`, or an email of the Worker `name`."""
 
     id: int
@@ -112,7 +112,7 @@ class SentService:
 
     # --- what a person asks
 
-    def listed(self, type_: str | None, name: str | None, *, before: int | None, limit: int) -> list[Sent]:
+    def listed(self, type_: str | None, name: str | None, *, before: int | None, limit: int) -> list[SentItem]:
         """List what was sent, the newest first, of one type and name or of all; `before` is the id of a last page."""
         query = """
             SELECT id, type, name, sent, item, content IS NOT NULL FROM sent
@@ -123,7 +123,7 @@ class SentService:
         with self._db.reading() as db:
             rows = db.execute(query, wanted).fetchall()
         return [
-            Sent(id=i, type=t, name=n, sent=s, item=json.loads(item), has_content=bool(content))
+            SentItem(id=i, type=t, name=n, sent=s, item=json.loads(item), has_content=bool(content))
             for i, t, n, s, item, content in rows
         ]
 
