@@ -77,7 +77,7 @@ class Passing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table(Shown):
+class TitledTable(Shown):
     """Rows under a title. `name` is the DataFrame's name in frames.py, which fixes its columns."""
 
     name: str

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "notebook_do"
 BOTTOM = {"display", "errors", "frames"}
 PURE = {"model", *BOTTOM}
 RULES = {"plan", "declare", *PURE}
-EFFECTS = {"cloudflare", "credentials", "state", "sources", "bridge", "toolchain", *RULES}
+EFFECTS = {"inspector", "cloudflare", "credentials", "state", "sources", "bridge", "toolchain", *RULES}
 LIVE = {"live", "interchange", *EFFECTS}
 JOINED = {"sessions", "deploy", "settings", *LIVE}
 
@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bridge": {"errors"},
     "toolchain": {"toolchain", "errors"},
     "model": PURE,
+    "inspector": {"inspector", *PURE},
     "declare": {"declare", *PURE},
     "plan": RULES - {"declare"},
     "sources": {"sources", "toolchain", *PURE},
@@ -37,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "notebook": {"notebook", *JOINED},
     "cli": {"cli", "notebook", "errors", "display", "local"},
     "__init__": {"sessions", "model", "errors", "notebook"},
-    "local": {"local", "errors", "toolchain"},
+    "local": {"local", "errors", "toolchain", "inspector"},
 }
 """Room -> rooms it may import, arrows down only."""
 
@@ -50,7 +51,7 @@ TYPE_ONLY = {
 BY_NAME = {("display", "notebook"), ("display", "frames"), ("__init__", "notebook"), ("__init__", "sessions")}
 """Edges that are taken at run time by name: a value is shown, a public name is used for the first time."""
 
-MODULES = 234
+MODULES = 243
 """How many modules there are at most; whoever adds a subject raises it, and says so."""
 
 LONGEST_FILE, LONGEST_FUNCTION = 350, 60
@@ -148,6 +149,14 @@ def test_local_meets_the_client_side_over_http_only() -> None:
                 assert module == "notebook_do.local.process.launch", f"{path.relative_to(ROOT)} imports {module}"
 
 
+def test_local_takes_of_the_inspector_its_javascript_only() -> None:
+    """What looks inside a class is one text on both targets; local/ reads it and shares no encoder with the client."""
+    for path in FILES:
+        for module, _ in imports(path):
+            if room(name_of(path)) == "local" and module.startswith("notebook_do.inspector"):
+                assert module == "notebook_do.inspector.modules", f"{path.relative_to(ROOT)} imports {module}"
+
+
 def test_pure_rooms_are_pure() -> None:
     """plan/ and declare/ read no clock, randomness, environment, network or file."""
     banned = {"os", "time", "random", "secrets", "uuid", "subprocess", "socket", "httpx", "pathlib", "sqlite3"}
@@ -196,6 +205,18 @@ def test_there_are_no_more_modules_than_agreed() -> None:
     """A new subject may have a module of its own; then the number is raised deliberately."""
     count = sum(path.name != "__init__.py" or bool(path.read_text().count("\n") > 3) for path in FILES)
     assert count <= MODULES, f"{count} modules"
+
+
+def test_one_class_name_for_one_thing() -> None:
+    """No two classes have one name; `Worker` is the declared value, and the call that makes and registers it."""
+    found: dict[str, list[str]] = {}
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
+    assert {name: places for name, places in found.items() if len(places) > 1} == {
+        "Worker": ["model/declared.py", "sessions/declaring.py"]
+    }
 
 
 def test_no_drawer_modules() -> None:

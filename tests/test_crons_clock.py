@@ -17,7 +17,8 @@ from notebook_do.errors import CommandError, TargetError
 from notebook_do.local.process import launch
 from notebook_do.model import Where
 from notebook_do.notebook import commands, parsing
-from notebook_do.notebook.verbs import BY_NAME, usage
+from notebook_do.notebook.verbs import BY_NAME
+from notebook_do.notebook.verbs.help import usage
 
 if TYPE_CHECKING:
     from pathlib import Path

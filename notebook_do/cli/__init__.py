@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import CommandError, ConsentRequired, DurableError, PlanRefused, StalePlan
-from notebook_do.notebook.verbs import OF_SESSION, ON_COMMAND_LINE, usage
+from notebook_do.notebook.verbs import OF_SESSION, ON_COMMAND_LINE
+from notebook_do.notebook.verbs.help import usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from notebook_do.notebook.verbs import Verb
+    from notebook_do.notebook.verbs.verb import Verb
 
 _REFUSALS = (PlanRefused, StalePlan, ConsentRequired)
 _WHAT_IS_RUN = """\

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 async def read_triggers(client: Client, wanted: Iterable[Trigger]) -> tuple[ObservedTrigger, ...]:
     """Say of each trigger who holds it: one request for all custom domains, one or more a zone, one a queue."""
-    reader = _Reader(client)
+    reader = _TriggerReader(client)
     return tuple([await reader.read(trigger) for trigger in wanted])
 
 
@@ -145,7 +145,7 @@ def holds(live: ObservedTrigger, script: str, trigger: Trigger) -> bool:
     return live.script == script and all(there.get(key) == value for key, value in trigger.settings.value.items())
 
 
-class _Reader:
+class _TriggerReader:
     """Reads triggers, each list once."""
 
     def __init__(self, client: Client) -> None:

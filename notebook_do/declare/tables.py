@@ -200,7 +200,7 @@ def _wrong(line: int, message: str) -> DeclarationError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class KeyPlace:
     """Where a table or key stands; `content` is where its text begins, if its lines are lines here. From 0."""
 
     line: int
@@ -224,16 +224,16 @@ class Lines:
         return None if place is None or place.content is None else self._first + place.content
 
     @cached_property
-    def _places(self) -> dict[Path, Place]:
-        found: dict[Path, Place] = {}
+    def _places(self) -> dict[Path, KeyPlace]:
+        found: dict[Path, KeyPlace] = {}
         for path, place in _read(self._text.split("\n")):
             found.setdefault(path, place)
             for end in range(1, len(path)):  # `a.b.c = 1` is also where a and a.b begin, when nothing said so before
-                found.setdefault(path[:end], Place(line=place.line))
+                found.setdefault(path[:end], KeyPlace(line=place.line))
         return found
 
 
-def _read(lines: Sequence[str]) -> Iterator[tuple[Path, Place]]:
+def _read(lines: Sequence[str]) -> Iterator[tuple[Path, KeyPlace]]:
     table: Path = ()
     at = 0
     # A whole parse knows no lines, so each header and key is parsed by itself; the text is valid TOML by now.
@@ -241,11 +241,11 @@ def _read(lines: Sequence[str]) -> Iterator[tuple[Path, Place]]:
         stripped = lines[at].strip()
         if stripped.startswith("["):
             table = _path(stripped)
-            yield table, Place(line=at)
+            yield table, KeyPlace(line=at)
         elif stripped and not stripped.startswith("#"):
             key, _, value = stripped.partition("=")
             path, end = (*table, *_path(f"{key} = 0")), _end(lines, at, value.strip())
-            yield path, Place(line=at, content=_content(value.strip(), at, end))
+            yield path, KeyPlace(line=at, content=_content(value.strip(), at, end))
             at = end
         at += 1
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from notebook_do.cloudflare.client import Client
-    from notebook_do.deploy.look import Lists
+    from notebook_do.deploy.look import SharedLists
     from notebook_do.deploy.result import Outcome
     from notebook_do.model import (
         ClassMigration,
@@ -183,7 +183,7 @@ class KnownScripts:
         return next((f"{fact} {was} → {now}" for fact, (was, now) in known.items() if was != now), None)
 
 
-async def first_change(lists: Lists, known: KnownScripts, steps: Mapping[int, Step]) -> tuple[int, str] | None:
+async def first_change(lists: SharedLists, known: KnownScripts, steps: Mapping[int, Step]) -> tuple[int, str] | None:
     """Return the first of `steps` that rests on what somebody else changed by the lists, and what that is.
 
     Looks several times while the list of scripts lags behind our own uploads.

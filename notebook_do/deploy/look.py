@@ -61,7 +61,7 @@ class Sent:
     reconciled: Reconciliation = field(default=Reconciliation())
 
 
-class Lists:
+class SharedLists:
     """The account's lists of scripts and namespaces, each read once for all who ask before it is renewed."""
 
     def __init__(self, client: Client) -> None:
@@ -129,7 +129,9 @@ async def until_there(client: Client, script: str, call: Callable[[], Awaitable[
 # --- looking
 
 
-async def look(lists: Lists, intent: Intent, *, change_expected: bool = False, fresh: bool = False) -> Sent | None:
+async def look(
+    lists: SharedLists, intent: Intent, *, change_expected: bool = False, fresh: bool = False
+) -> Sent | None:
     """Look whether `intent` happened; None when it did not. Raises Uncertain when that cannot be told.
 
     With `change_expected` it is looked at several times, as long as the lists do not show any change.
@@ -152,7 +154,7 @@ async def look(lists: Lists, intent: Intent, *, change_expected: bool = False, f
     return None
 
 
-async def state_of(lists: Lists, intent: Intent) -> tuple[Status, ObservedScript | None]:
+async def state_of(lists: SharedLists, intent: Intent) -> tuple[Status, ObservedScript | None]:
     """Read the live facts that `intent` is about; return how it stands, and the script where an upload tells."""
     client = lists.client
     match intent.kind:
@@ -189,7 +191,7 @@ def _done_if(happened: bool) -> Status:  # noqa: FBT001 - a comparison's outcome
 # --- verifying what was accepted
 
 
-async def verify(lists: Lists, intents: Iterable[Intent]) -> dict[str, Live | Uncertain]:
+async def verify(lists: SharedLists, intents: Iterable[Intent]) -> dict[str, Live | Uncertain]:
     """Read the namespaces until those of each intent are as they should be, or never are.
 
     Returns by op what is live of them, or what is wrong. One list is read for all.
@@ -220,7 +222,7 @@ async def verify(lists: Lists, intents: Iterable[Intent]) -> dict[str, Live | Un
 
 
 async def verify_shown(
-    lists: Lists, uploads: Iterable[tuple[Intent, ObservedScript | None]]
+    lists: SharedLists, uploads: Iterable[tuple[Intent, ObservedScript | None]]
 ) -> dict[str, ObservedScript | Uncertain]:
     """Read the script list until it shows each upload, by its op or the answered etag, or never does.
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from notebook_do.cloudflare.answer import NoAnswer
-from notebook_do.deploy.look import Lists, Mismatched, Overtaken, Uncertain, look, verify
+from notebook_do.deploy.look import Mismatched, Overtaken, SharedLists, Uncertain, look, verify
 from notebook_do.deploy.record import Recording, after_done, done_of, missing, unclaimed
 from notebook_do.deploy.result import Outcome
 from notebook_do.errors import ApiError
@@ -71,7 +71,7 @@ async def resolve(client: Client, state: StateFile, now: Callable[[], float] = t
     if not any(map(_is_left, journal.attempts())):
         return ()
     recorded = state.load(account_id=client.account_id, api_origin=client.origin)
-    recording, lists = Recording(state, bound(recorded, client)), Lists(client)
+    recording, lists = Recording(state, bound(recorded, client)), SharedLists(client)
     outcomes = _catch_up(recording, state)
     try:
         for intent in journal.open_intents():
@@ -144,7 +144,7 @@ async def _settled(client: Client, state: StateFile) -> bool:
         return False
 
 
-async def _resolve_one(lists: Lists, journal: Journal, intent: Intent, now: float) -> tuple[Outcome, Done | None]:
+async def _resolve_one(lists: SharedLists, journal: Journal, intent: Intent, now: float) -> tuple[Outcome, Done | None]:
     """Look up one intent; return what became of it, and what was seen of it if it happened.
 
     `now` is in seconds since 1970, infinite to decide at once.
@@ -159,7 +159,7 @@ async def _resolve_one(lists: Lists, journal: Journal, intent: Intent, now: floa
     return _undone(journal, intent, overtaken, now), None
 
 
-async def _verified(lists: Lists, intent: Intent) -> Mapping[NamespaceId, ObservedNamespace]:
+async def _verified(lists: SharedLists, intent: Intent) -> Mapping[NamespaceId, ObservedNamespace]:
     """Return the namespaces that an intent left; raises Uncertain where they are not as they should be."""
     if not intent.verify:
         return {}

@@ -16,7 +16,7 @@ from notebook_do.cloudflare import wire
 from notebook_do.credentials.vault import Vault, make_key
 from notebook_do.deploy.before import check_consents, check_decided, check_secrets, verified_afterwards, waves_of
 from notebook_do.deploy.conflicts import KnownScripts, check_current, diverged, first_change, must_be_compared
-from notebook_do.deploy.look import Lists, Uncertain
+from notebook_do.deploy.look import SharedLists, Uncertain
 from notebook_do.deploy.record import Recording, after_forget
 from notebook_do.deploy.recover import bound, recognise, resolve, today
 from notebook_do.deploy.result import Event, Outcome, all_outcomes, counted, result_of, stopped, with_line
@@ -91,7 +91,7 @@ class _Run:
     ) -> None:
         self.plan, self.client, self.state = plan, client, state
         self.emit, self.cancel, self.vault, self.now = emit, cancel, vault, now
-        self.journal, self.lists = state.journal, Lists(client)
+        self.journal, self.lists = state.journal, SharedLists(client)
         self.outcomes: dict[int, Outcome] = {}
         self.failed: tuple[int, DurableError] | None = None
         self.ended = False

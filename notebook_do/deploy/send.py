@@ -14,7 +14,7 @@ from notebook_do.cloudflare.answer import NoAnswer
 from notebook_do.cloudflare.lifecycle import beginnings, decode_reconciliation
 from notebook_do.cloudflare.retry import Cancelled, is_definite
 from notebook_do.cloudflare.triggers import consumed_queues, make_queue, remove_trigger, set_trigger
-from notebook_do.deploy.look import Lists, Overtaken, Sent, Uncertain, look, unclear, until_there
+from notebook_do.deploy.look import Overtaken, Sent, SharedLists, Uncertain, look, unclear, until_there
 from notebook_do.deploy.result import SCRIPT_FAULTS
 from notebook_do.errors import ApiError, DeployError
 from notebook_do.live.observe import observe_namespaces, observe_scripts
@@ -105,7 +105,7 @@ async def _until_sent(
                 # A fault of the script is certain in spite of any doubt: the same body was refused for it before, too.
                 raise unclear(intent, failure) if doubt and failure.code not in SCRIPT_FAULTS else failure
             # Without doubt one look is enough: then it is somebody else's tag or class that refused this.
-            if sent := await look(Lists(client), intent, change_expected=doubt, fresh=fresh):
+            if sent := await look(SharedLists(client), intent, change_expected=doubt, fresh=fresh):
                 return sent, False
             raise unclear(intent, failure) if doubt else failure
         doubt = doubt or not is_definite(failure)
@@ -114,7 +114,7 @@ async def _until_sent(
             await _pause(client, failure, attempt)
         except Cancelled as cancelled:
             raise unclear(intent, cancelled) if doubt else cancelled from None
-        if doubt and (sent := await look(Lists(client), intent, fresh=fresh)):
+        if doubt and (sent := await look(SharedLists(client), intent, fresh=fresh)):
             return sent, False
     raise unclear(intent, failure) if doubt else failure
 

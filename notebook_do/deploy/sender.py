@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from notebook_do.credentials.vault import Vault
     from notebook_do.deploy.conflicts import KnownScripts
     from notebook_do.deploy.intents import Mutation
-    from notebook_do.deploy.look import Lists, Live, Sent
+    from notebook_do.deploy.look import Live, Sent, SharedLists
     from notebook_do.deploy.record import Recording
     from notebook_do.model import MigrationTag, ObservedScript
     from notebook_do.plan.plan import Plan
@@ -50,7 +50,7 @@ class Sender:
     def __init__(  # noqa: PLR0913, PLR0917 - one plan, what it is sent with, and where it is written down
         self,
         plan: Plan,
-        lists: Lists,
+        lists: SharedLists,
         known: KnownScripts,
         recording: Recording,
         journal: Journal,

@@ -193,7 +193,7 @@ def _desired(imported: Imported, session: tuple[str, str]) -> Desired:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
+class StableIds:
     """Stable IDs of live namespaces by namespace id, all that are taken, and what a person should know."""
 
     known: Mapping[str, str]
@@ -203,7 +203,7 @@ class Names:
 
 def name_namespaces(
     recorded: Recorded, observed: Observed, scripts: Sequence[str], *, session: tuple[str, str], catalog: Catalog
-) -> Names:
+) -> StableIds:
     """Name live namespaces: as the state file says, as our own marks say, as anybody's do, as a cell declares them.
 
     One stable ID is one namespace: where it is taken, another one gets a name of its own. What names a class only and
@@ -234,4 +234,4 @@ def name_namespaces(
             )
     # What is known by an id goes over what a cell says by its class.
     known = {id_: i for i, id_ in declared.items() if id_ and i not in taken} | known
-    return Names(known=known, taken=frozenset(taken | cells.keys()), notes=tuple(notes))
+    return StableIds(known=known, taken=frozenset(taken | cells.keys()), notes=tuple(notes))

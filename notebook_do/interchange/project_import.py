@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selected:
+class SelectedEnvironment:
     """The Workers of one environment of a project; `environments` are all that the project has."""
 
     workers: tuple[ProjectWorker, ...]
@@ -65,7 +65,7 @@ class ProjectImport:
         return self.imported.declarations
 
 
-def select(project: Project, env: str = "") -> Selected:
+def select(project: Project, env: str = "") -> SelectedEnvironment:
     """Return the Workers of one environment, the top level without `env`; what is left out is noted by name.
 
     Raises CommandError where no configuration has that environment, or none has a Worker.
@@ -93,7 +93,7 @@ def select(project: Project, env: str = "") -> Selected:
         what = f"environment {env}" if env and env not in environments else "Worker with code"
         known = f"; it has {', '.join(sorted(environments))}" if env and environments else ""
         raise CommandError(f"import: the project has no {what}{known}. {' '.join(notes)}".rstrip())
-    return Selected(workers=tuple(workers), environments=environments, notes=tuple(notes))
+    return SelectedEnvironment(workers=tuple(workers), environments=environments, notes=tuple(notes))
 
 
 def _environments(file: ProjectFile) -> frozenset[str]:
@@ -105,12 +105,12 @@ def _from_here(folder: Path) -> str:
     return Path(os.path.relpath(folder)).as_posix()
 
 
-def stage_of(selected: Selected, env: str = "") -> str:
+def stage_of(selected: SelectedEnvironment, env: str = "") -> str:
     """Return the stage that an environment is declared in: its name; the top level has one that no environment has."""
     return env or next(s for s in ("production", "dev", "top-level") if s not in selected.environments)
 
 
-def check_stage(selected: Selected, env: str, session: tuple[str, str]) -> None:
+def check_stage(selected: SelectedEnvironment, env: str, session: tuple[str, str]) -> None:
     """Raise CommandError where the open session is of another stage than the environment."""
     # Two environments in one state file would look like one Worker that changed its name.
     name, stage = session
@@ -123,7 +123,7 @@ def check_stage(selected: Selected, env: str, session: tuple[str, str]) -> None:
     )
 
 
-def not_built(selected: Selected) -> tuple[str, ...]:
+def not_built(selected: SelectedEnvironment) -> tuple[str, ...]:
     """Say of each build command that it was not run: an import runs none that it was not asked to run."""
     return tuple(
         f"Worker {build.worker}: its build command `{build.command}` was not run; import with --build runs it."
@@ -154,7 +154,7 @@ def check_account(workers: tuple[ProjectWorker, ...], account_id: str, target: T
 async def import_project(  # noqa: PLR0913 - what is asked, and what is known
     client: Client,
     recorded: Recorded,
-    selected: Selected,
+    selected: SelectedEnvironment,
     *,
     session: tuple[str, str],
     catalog: Catalog,
@@ -241,7 +241,7 @@ def _recorded(found: Import, before: Recorded, desired: Desired) -> Recorded:
 
 
 def _cells(
-    selected: Selected, declared: ProjectDeclarations, session: tuple[str, str], target: Target
+    selected: SelectedEnvironment, declared: ProjectDeclarations, session: tuple[str, str], target: Target
 ) -> tuple[str, ...]:
     namespaces = (f"%durable {line_of('namespace', item)}" for item in declared.namespaces)
     opens = session_line(selected.workers, session, target)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.declare.cell import parse_cell
-from notebook_do.display import Table
+from notebook_do.display import TitledTable
 from notebook_do.errors import CommandError, CredentialError
 from notebook_do.notebook import deploying, exploring, verbs
 from notebook_do.notebook.shells import watching
@@ -225,7 +225,7 @@ def state(call: Call) -> Shown:
     match o.action or "list":
         case "backups":
             rows = tuple({"serial": b.serial, "readable": b.readable, "path": str(b.path)} for b in file.backups())
-            return Table(name="backups", title="Backups of the state file", rows=rows)
+            return TitledTable(name="backups", title="Backups of the state file", rows=rows)
         case "restore":
             recorded = file.restore(_serial(o.value))
             said = Line(f"Restored serial {o.value} as serial {recorded.serial}. Next: %durable plan")

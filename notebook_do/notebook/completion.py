@@ -15,6 +15,7 @@ from IPython.core.completer import SimpleCompletion, context_matcher
 
 from notebook_do.errors import DurableError
 from notebook_do.notebook import verbs
+from notebook_do.notebook.verbs.verb import COMMON
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +29,7 @@ _CLASS = re.compile(r"\bclass\s+([A-Za-z_$][\w$]*)\s+extends\s+DurableObject\b")
 _HEADER = re.compile(r"^\s*\[\s*(namespaces|workers)\s*\.\s*([^\].\s]+)\s*(\.\s*bindings\s*)?\]")
 
 
-class Names:
+class KnownNames:
     """The names that the open session knows: declared, recorded, and live when last looked; none without a session."""
 
     def __init__(self) -> None:
@@ -89,7 +90,7 @@ def _in_line(words: list[str], fragment: str, variables: list[str]) -> list[str]
     verb = verbs.BY_NAME.get(words[0])
     if verb is None:
         return []
-    options = {o.name: o for o in (*verb.options, *verbs.COMMON)}
+    options = {o.name: o for o in (*verb.options, *COMMON)}
     behind = options.get(words[-1])
     if behind is not None and behind.value and behind.name.startswith("-"):
         return _values(behind, fragment, variables)
@@ -111,7 +112,7 @@ def _values(option: Option, fragment: str, variables: list[str]) -> list[str]:
     if option.choices:
         return list(option.choices)
     # Read when it is needed: a session's state file is on a disk.
-    names = Names()
+    names = KnownNames()
     if option.value.startswith(("BINDING=", "NAME=")) or (option.many and option.knows):
         start, equals, _ = fragment.partition("=")
         if option.name.startswith("-"):
@@ -130,7 +131,7 @@ def _values(option: Option, fragment: str, variables: list[str]) -> list[str]:
     return _known(option.knows, names)
 
 
-def _known(knows: str, names: Names) -> list[str]:
+def _known(knows: str, names: KnownNames) -> list[str]:
     match knows:
         case "worker":
             return names.workers
@@ -158,7 +159,7 @@ def _in_toml(text: str, line: str) -> tuple[str, list[str]]:
     """Complete a table header, a key, or the value behind a key."""
     from notebook_do.declare.tables import binding_forms, toml_keys
 
-    names = Names()
+    names = KnownNames()
     if line.lstrip().startswith("["):
         fragment = line.lstrip()
         tables = [*(f"[namespaces.{n}]" for n in names.namespaces), *(f"[workers.{n}]" for n in names.workers)]
@@ -182,7 +183,7 @@ def _in_toml(text: str, line: str) -> tuple[str, list[str]]:
     return fragment, _shown(word for word in words if word.startswith(fragment))
 
 
-def _toml_values(key: str, names: Names, *, quoted: bool) -> list[str]:
+def _toml_values(key: str, names: KnownNames, *, quoted: bool) -> list[str]:
     from notebook_do.model import BINDING_TYPES, NAMESPACE_FIELDS, WORKER_FIELDS
 
     field = NAMESPACE_FIELDS.get(key) or WORKER_FIELDS.get(key)

@@ -18,6 +18,7 @@ from traitlets import Bool, Enum, TraitType, Unicode, observe
 from notebook_do.errors import DurableError
 from notebook_do.notebook import completion, verbs
 from notebook_do.notebook.parsing import Call, filled, read_options, split, uncommented
+from notebook_do.notebook.verbs.help import overview, usage
 from notebook_do.settings import SETTINGS, Setting, configured, settled
 
 if TYPE_CHECKING:
@@ -77,12 +78,12 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
         # Nothing is shown where the line stands alone; `p = %durable plan --quiet` is for its value.
         return None if silenced and _stands_alone(self.shell) else value
 
-    durable.__doc__ = verbs.overview()
+    durable.__doc__ = overview()
 
     def _run(self, line: str, body: str | None) -> Any:
         words = split(line)
         if words[:1] in (["-h"], ["--help"]):
-            print(verbs.overview())  # noqa: T201 - help is text
+            print(overview())  # noqa: T201 - help is text
             return None
         name = words[0] if words and not words[0].startswith("-") else ""
         rest = words[1:] if name else words
@@ -90,7 +91,7 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
             rest = filled(rest, self.shell.user_ns)
         options = read_options(name, rest, body)
         if getattr(options, "help", False):
-            print(verbs.usage(verbs.find(name)))  # noqa: T201
+            print(usage(verbs.find(name)))  # noqa: T201
             return None
         from notebook_do.notebook.commands import RUN, declare
 

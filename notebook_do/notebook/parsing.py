@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.declare.line import REFERENCE, Option, Wording, read_words, split_line, take_out
 from notebook_do.errors import CommandError
-from notebook_do.notebook.verbs import COMMON, Verb, did_you_mean, find, usage
+from notebook_do.notebook.verbs import did_you_mean, find
+from notebook_do.notebook.verbs.help import usage
+from notebook_do.notebook.verbs.verb import COMMON, Verb
 
 if TYPE_CHECKING:
     import re

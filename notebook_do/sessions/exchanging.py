@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from notebook_do.interchange.cells import Imported
     from notebook_do.interchange.exporting import GivenAssets
     from notebook_do.interchange.importing import Import
-    from notebook_do.interchange.project_import import ProjectImport, Selected
+    from notebook_do.interchange.project_import import ProjectImport, SelectedEnvironment
     from notebook_do.live.connection import Connection
     from notebook_do.model import Desired, Recorded
     from notebook_do.state.file import StateFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class ExchangeContext:
     """Where something is imported into: name and stage of a session, its account, state file and declarations."""
 
     name: str
@@ -51,7 +51,7 @@ def check_asked(workers: tuple[str, ...], source: object, *, all_of_them: bool) 
         raise CommandError("import: --source is the file of one Worker; name that one, and import others alone.")
 
 
-async def import_live(place: Place, workers: tuple[str, ...], source: str | None) -> Imported:
+async def import_live(place: ExchangeContext, workers: tuple[str, ...], source: str | None) -> Imported:
     """Declare live Workers as they are, none named: all of the account; `source` is the file of the only one."""
     from notebook_do.interchange.importing import import_workers
 
@@ -67,7 +67,7 @@ class ReadProject:
 
     path: Path
     env: str
-    selected: Selected
+    selected: SelectedEnvironment
 
     @property
     def session(self) -> tuple[str, str]:
@@ -91,7 +91,7 @@ def read_wrangler(path: str | Path | ReadProject, env: str | None) -> ReadProjec
     return ReadProject(path=Path(path), env=env or "", selected=select(read_project(Path(path)), env or ""))
 
 
-async def import_wrangler(place: Place, read: ReadProject, build: bool) -> Imported:  # noqa: FBT001 - as it was asked
+async def import_wrangler(place: ExchangeContext, read: ReadProject, build: bool) -> Imported:  # noqa: FBT001 - as it was asked
     """Declare the Workers of a project; with `build` their build commands run first."""
     from notebook_do.interchange.project_import import check_stage, import_project, not_built
     from notebook_do.sources.building import run_builds
@@ -109,7 +109,9 @@ async def import_wrangler(place: Place, read: ReadProject, build: bool) -> Impor
     return replace(found, built=built, notes=found.notes if build else (*found.notes, *not_built(selected)))
 
 
-async def _taken_in(place: Place, find: Callable[[Client, Recorded], Awaitable[Import | ProjectImport]]) -> Imported:
+async def _taken_in(
+    place: ExchangeContext, find: Callable[[Client, Recorded], Awaitable[Import | ProjectImport]]
+) -> Imported:
     """Declare what is found, and write what is live of it into the state file."""
     connection, state = place.connection, place.state
     with state.lock():
@@ -122,7 +124,9 @@ async def _taken_in(place: Place, find: Callable[[Client, Recorded], Awaitable[I
     return found.imported
 
 
-async def export_project(place: Place, desired: Desired, directory: Path, assets: GivenAssets) -> tuple[Path, ...]:
+async def export_project(
+    place: ExchangeContext, desired: Desired, directory: Path, assets: GivenAssets
+) -> tuple[Path, ...]:
     """Write a wrangler project for each declared Worker."""
     from notebook_do.interchange.exporting import export_wrangler
 

@@ -5,75 +5,36 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from notebook_do.bridge import bridge
 from notebook_do.cloudflare import refusing
-from notebook_do.declare.catalog import Catalog
-from notebook_do.display import Passing, Table, frame, selected, shortened
+from notebook_do.display import Passing, TitledTable, shortened
 from notebook_do.errors import CommandError, DurableError, Interrupted, StalePlan
-from notebook_do.live import objects as explore
-from notebook_do.live.connection import Connecting
-from notebook_do.live.inventory import more_objects, namespace_rows, state_rows, status_of, worker_rows
+from notebook_do.live.inventory import state_rows, status_of
 from notebook_do.sessions import exchanging
 from notebook_do.sessions.comparing import watched
-from notebook_do.sessions.planning import Planning, with_addresses
+from notebook_do.sessions.looking import Looking
+from notebook_do.sessions.planning import with_addresses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable
-
-    import httpx
-    import pandas as pd
 
     from notebook_do.deploy.result import Cancel, DeployResult, Emit
     from notebook_do.display import Shown
     from notebook_do.interchange.cells import Imported
     from notebook_do.interchange.exporting import GivenAssets
-    from notebook_do.live.connection import Connection
     from notebook_do.live.inventory import Status
-    from notebook_do.model import Declaration, Observed, Recorded, Target
+    from notebook_do.model import Declaration
     from notebook_do.plan.plan import Plan
-    from notebook_do.state.file import StateFile
-    from notebook_do.state.lock import Locking
 
     Ids = Iterable[str]
 
 T = TypeVar("T")
 
 
-class Session:
+class Session(Looking):
     """Declarations of one session and stage, with their state file and target. Made by `open_session`."""
-
-    def __init__(self, name: str, *, stage: str, target: Target, account: str | None, state: StateFile) -> None:
-        self.name, self.stage, self.target = name, stage, target
-        self.catalog = Catalog()
-        self.auto_approve = os.environ.get("NOTEBOOK_DO_DEPLOY") == "press"
-        self.live: frozenset[str] = frozenset()
-        """The scripts of the account when it was last looked at."""
-        self.connecting = Connecting(target, account)
-        self._state = state
-        self._planning = Planning(name, stage, target, self.catalog, state)
-
-    def __repr__(self) -> str:
-        return f"Session({self.name!r}, stage={self.stage!r}, target={self.target!r}, state={str(self.state_path)!r})"
-
-    @property
-    def identity(self) -> tuple[str, str, Target, str | None, Path, Locking]:
-        """What makes this session the same as another: name, stage, target, account, state path and locking."""
-        return self.name, self.stage, self.target, self.connecting.account, self.state_path, self._state.locking
-
-    @property
-    def state_path(self) -> Path:
-        """Where the state file is, or will be after the first deploy."""
-        return self._state.path
-
-    @property
-    def state(self) -> StateFile:
-        """The state file: its backups and its lock."""
-        refusing.check("session.state")
-        return self._state
 
     # --- declare: no effects
 
@@ -145,108 +106,20 @@ class Session:
         """Send exactly `plan`, once; see `adeploy`."""
         return self._run(self.adeploy(plan, confirm=confirm, emit=emit, cancel=cancel))
 
-    # --- look
-
-    async def afetch(self, worker: str, path: str = "/", *, method: str = "GET", **options: Any) -> httpx.Response:
-        """Call a Worker by id or script name; see `fetch`."""
-        refusing.check("session.fetch")
-        connection, name = await self._connect(), self.script_name(worker)
-        recorded = (w.script_name for w in self._state.load().workers)
-        # What is declared or recorded is called at once; only an unknown name costs the request that lists all scripts.
-        if name == worker and name not in {*self.catalog.workers, *recorded}:
-            self.live = await explore.live_scripts(connection)
-            explore.must_be_live(name, self.live, self.catalog.workers)
-        return await connection.fetch(name, path, method, options)
-
-    def fetch(self, worker: str, path: str = "/", *, method: str = "GET", **options: Any) -> httpx.Response:
-        """Call a Worker by id or script name; `options`: those of `httpx.request`, its `timeout` (60 s) for all of it.
-
-        With `stream=True` the answer is returned once it begins, to be read as it comes: `with ... as answer:`.
-        """
-        return self._run(self.afetch(worker, path, method=method, **options))
-
-    def script_name(self, worker: str) -> str:
-        """Return the script name of a Worker id, as declared or as recorded; a name that is neither stays as it is."""
-        if worker in self.catalog.workers:
-            return self.catalog.script_name(worker, self.stage)
-        return next((w.script_name for w in self._state.load().workers if w.id == worker), worker)
-
-    def recorded(self) -> Recorded:
-        """Read the state file; a session that never deployed has an empty one with serial 0."""
-        return self._state.load()
-
-    async def aobserve(self) -> tuple[Recorded, Observed, Connection]:
-        """Read the state file and what is live, object counts of the recorded namespaces included."""
-        from notebook_do.live.observe import observe
-
-        connection, recorded = await self._connect(), self._state.load()
-        async with connection.client() as client:
-            ids = tuple(n.namespace_id for n in recorded.namespaces)
-            observed = await observe(client, scripts=None, settings=False, objects_of=ids)
-        self.live = frozenset(s.name for s in observed.scripts)
-        return recorded, observed, connection
-
-    def namespaces(self) -> pd.DataFrame:
-        """List the namespaces, declared, recorded or live on our Workers: one row each, with `objects` stored now.
-
-        `status` is live, declared (not deployed yet), orphan (live, not declared now; never deleted for that),
-        gone (recorded, not live) or unmanaged (live on one of our scripts, not recorded).
-        """
-        rows = self.namespace_rows()
-        return frame("namespaces", rows, **more_objects(rows))
-
-    def workers(self) -> pd.DataFrame:
-        """List the Workers, declared or recorded: one row each, with what is live of them."""
-        return frame("workers", self.worker_rows())
-
-    def objects(self, stable_id: str, *, limit: int | None = 10_000, after: str | None = None) -> pd.DataFrame:
-        """List the objects of a namespace, at most `limit` (None: all): one row each; `stored`: it holds data.
-
-        `after` goes on behind the object with that id. Where there are more, the frame says so, and its `attrs` have
-        `more` and the id to go on `after`. `name` is known on the local target for objects that were reached by name;
-        Cloudflare lists ids only.
-        """
-        rows, more = self._run(self._look(explore.object_rows, stable_id, limit, after))
-        return frame("objects", rows, **explore.going_on(stable_id, rows, more=more))
-
-    def values(self, stable_id: str, *, object: str | None = None) -> pd.DataFrame:  # noqa: A002 - what it is
-        """Read what `storage.put` stored, of one object (its name or id) or of all: one row a key.
-
-        `value` is the Python value (a Date an aware datetime); one that cannot be read says why. The local target only.
-        """
-        return frame("values", self._run(self._look(explore.value_rows, stable_id, object)))
-
-    def query(self, stable_id: str, sql: str, *params: Any, object: str | None = None) -> pd.DataFrame:  # noqa: A002
-        """Run one SELECT on the SQLite storage of one object (its name or id), or of all objects of a namespace.
-
-        Of all, the rows begin with `name` and end with `object_id`, and objects without such a table are left out. Only
-        reads, at most 100,000 rows and 16 MiB, on the local target: raises CommandError or ApiError, which say why not.
-        """
-        return selected(*self._run(self._look(explore.select, stable_id, sql, params, object)))
-
-    def namespace_rows(self) -> tuple[dict[str, Any], ...]:
-        """Return the rows of `namespaces()`."""
-        recorded, observed, _ = self._run(self.aobserve())
-        return namespace_rows(self.catalog, recorded, observed)
-
-    def worker_rows(self) -> tuple[dict[str, Any], ...]:
-        """Return the rows of `workers()`."""
-        return self._run(self._worker_rows())
-
     def show(self, what: str = "all") -> Shown:
         """Return a table to display: namespaces, workers, bindings, migrations or state."""
         match what:
             case "namespaces":
-                return Table(name="namespaces", title="Namespaces", rows=self.namespace_rows())
+                return TitledTable(name="namespaces", title="Namespaces", rows=self.namespace_rows())
             case "workers":
-                return Table(name="workers", title="Workers", rows=self.worker_rows())
+                return TitledTable(name="workers", title="Workers", rows=self.worker_rows())
             case "bindings":
-                return Table(name="bindings", title="Bindings", rows=self.plan().binding_rows)
+                return TitledTable(name="bindings", title="Bindings", rows=self.plan().binding_rows)
             case "migrations":
-                return Table(name="migrations", title="Class migrations to come", rows=self.plan().migration_rows)
+                return TitledTable(name="migrations", title="Class migrations to come", rows=self.plan().migration_rows)
             case "state":
                 title = f"State file {shortened(self.state_path)}"
-                return Table(name="state", title=title, rows=state_rows(self._state.load()))
+                return TitledTable(name="state", title=title, rows=state_rows(self._state.load()))
         raise CommandError(f"show: unknown {what!r}; choose namespaces, workers, bindings, migrations or state.")
 
     # --- in and out
@@ -297,44 +170,20 @@ class Session:
         """
         return self._planning.secrets.ask(self.catalog, key)
 
-    def whoami(self) -> Table:
+    def whoami(self) -> TitledTable:
         """Say which token is used: where it was found, its account, and the last four characters of its id."""
-        return Table(name="whoami", title="Token in use", rows=(self._run(self._whoami()),))
+        return TitledTable(name="whoami", title="Token in use", rows=(self._run(self._whoami()),))
 
     def status(self) -> Status:
         """Say where we are. Starts the local target when it is not running, so that its address can be shown."""
         place, connection = shortened(self.state_path), self._run(self._connect())
         return status_of(self.name, self.stage, place, connection, self.catalog, self._state.load())
 
-    def close(self) -> None:
-        """Let go of the local target; it ends when its last user is gone."""
-        self.connecting.release()
-
     # --- inside
-
-    async def _connect(self) -> Connection:
-        return await self.connecting.connect()
-
-    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the bridge; what only this thread can ask for is asked first."""
-        try:
-            self.connecting.ask_first()
-        except BaseException:
-            coroutine.close()
-            raise
-        return bridge.run(coroutine)
-
-    async def _worker_rows(self) -> tuple[dict[str, Any], ...]:
-        recorded, observed, connection = await self.aobserve()
-        names = {w.id: w.script_name for w in recorded.workers}
-        names |= {id_: self.catalog.script_name(id_, self.stage) for id_ in self.catalog.workers}
-        live = {s.name for s in observed.scripts}
-        urls = {name: await connection.url(name) for name in names.values() if name in live}
-        return worker_rows(self.catalog, names, recorded, observed, urls)
 
     async def _exchange(self, act: Callable[..., Coroutine[Any, Any, T]], *asked: Any) -> T:
         connection = await self._connect()
-        place = exchanging.Place(
+        place = exchanging.ExchangeContext(
             name=self.name, stage=self.stage, connection=connection, state=self._state, catalog=self.catalog
         )
         return await act(place, *asked)
@@ -345,6 +194,3 @@ class Session:
         connection = await self._connect()
         async with connection.client() as client:
             return await whoami(client, connection.token)
-
-    async def _look(self, read: Callable[..., Coroutine[Any, Any, T]], *asked: Any) -> T:
-        return await read(await self._connect(), self._state.load(), *asked)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from notebook_do.local.account.account import Account, AccountChange, new_hex_id, new_version_id, now
-from notebook_do.local.account.records import Code, Deployment, Script, StoredModule, Version
+from notebook_do.local.account.records import Deployment, Script, ScriptCode, StoredModule, Version
 from notebook_do.local.process import launch
 from notebook_do.local.rules.namespaces import AccountNamespace
 from notebook_do.local.runtime.spec import Export, ProbeReport
@@ -51,7 +51,7 @@ def fill(data: Path) -> None:
             number=1,
             created_on=now(),
             source="api",
-            code=Code(main_module="index.js", modules=(module,), compatibility_date="2026-06-01", report=REPORT),
+            code=ScriptCode(main_module="index.js", modules=(module,), compatibility_date="2026-06-01", report=REPORT),
             etag=digest,
             bindings=({**BINDING, "namespace_id": namespaces[-1].id},),
         )

@@ -20,6 +20,7 @@ from notebook_do.model import (
     Worker,
 )
 from notebook_do.notebook import verbs
+from notebook_do.notebook.verbs.help import usage
 
 SOURCE = "export default {}\n"
 
@@ -127,7 +128,7 @@ def test_errors_count_from_the_line_of_the_magic() -> None:
 def test_usage_names_every_option() -> None:
     """The help comes from the same table as the parser."""
     for kind in ("namespace", "worker"):
-        shown = verbs.usage(verbs.BY_NAME[kind])
+        shown = usage(verbs.BY_NAME[kind])
         assert len(options(kind)) >= 8
         assert all(f"    {option.name}" in shown for option in options(kind))
 

@@ -12,7 +12,7 @@ from notebook_do.errors import TargetError
 from notebook_do.local.account import records as module
 from notebook_do.local.account.account import Account, AccountChange, new_hex_id, new_version_id, now
 from notebook_do.local.account.blobs import Blobs
-from notebook_do.local.account.records import Code, Deployment, Script, StoredModule, Version
+from notebook_do.local.account.records import Deployment, Script, ScriptCode, StoredModule, Version
 from notebook_do.local.rules.namespaces import AccountNamespace
 from notebook_do.local.runtime.spec import Export, ProbeReport
 
@@ -35,7 +35,7 @@ def change(account: Account, name: str, content: bytes = b"code", **more: object
         number=script.next_number,
         created_on=now(),
         source="api",
-        code=Code(
+        code=ScriptCode(
             main_module="index.js",
             modules=(StoredModule(name="index.js", content_type="text/plain", digest=digest, size=len(content)),),
             report=REPORT,

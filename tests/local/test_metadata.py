@@ -19,7 +19,7 @@ from notebook_do.local.account.metadata import (
     read_settings,
     read_upload,
 )
-from notebook_do.local.account.records import DEFERRED, Code, StoredModule, Version
+from notebook_do.local.account.records import DEFERRED, ScriptCode, StoredModule, Version
 from notebook_do.local.rules.refusals import Refused
 
 JS = "application/javascript+module"
@@ -33,7 +33,7 @@ def module(name: str = "index.js", kind: str = JS) -> StoredModule:
 
 def version(*bindings: dict[str, Any]) -> Version:
     """Make the version before."""
-    code = Code(main_module="index.js", modules=(module(),))
+    code = ScriptCode(main_module="index.js", modules=(module(),))
     return Version(id="v", number=1, created_on="", source="api", code=code, etag="e", bindings=bindings)
 
 

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.local.objects import stored as module
-from notebook_do.local.objects.stored import Names, object_id
+from notebook_do.local.objects.stored import ObjectNames, object_id
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ class Script:
         self.content_type, self.path, self.modules = kind, place / "module", (self,)
 
 
-def known(names: Names, *objects: str, workers: tuple[Any, ...] = ()) -> set[str]:
+def known(names: ObjectNames, *objects: str, workers: tuple[Any, ...] = ()) -> set[str]:
     """Give which of these objects are known by name."""
     ids = [object_id(SPACE, one) for one in objects]
     found = names.find(SPACE, ids, workers)
@@ -34,7 +34,7 @@ def known(names: Names, *objects: str, workers: tuple[Any, ...] = ()) -> set[str
 
 def test_what_a_request_mentions_is_heard(tmp_path: Path) -> None:
     """Each part of a path, decoded, the path whole, and the values of a query."""
-    names = Names(tmp_path / "names")
+    names = ObjectNames(tmp_path / "names")
     names.collect("/rooms/lob%20by", b"user=a%2Bb&empty=")
     assert known(names, "lob by", "rooms", "a+b", "/rooms/lob%20by", "user", "never") == {
         *("lob by", "rooms", "a+b", "/rooms/lob%20by"),
@@ -43,23 +43,23 @@ def test_what_a_request_mentions_is_heard(tmp_path: Path) -> None:
 
 def test_what_was_proved_is_known_to_the_next_server(tmp_path: Path) -> None:
     """Proved names are kept in a file, and only those; forgetting a namespace drops them."""
-    names = Names(tmp_path / "names")
+    names = ObjectNames(tmp_path / "names")
     names.collect("/lobby/other", b"")
     assert known(names, "lobby") == {"lobby"}
     assert list(json.loads((tmp_path / "names" / f"{SPACE}.json").read_text()).values()) == ["lobby"]
-    again = Names(tmp_path / "names")
+    again = ObjectNames(tmp_path / "names")
     assert known(again, "lobby") == {"lobby"}
     assert known(again, "lobby", "other") == {"lobby"}
     again.collect("/other", b"")
     assert known(again, "lobby", "other") == {"lobby", "other"}
     again.forget(SPACE)
     again.forget(SPACE)
-    assert known(Names(tmp_path / "names"), "lobby") == set()
+    assert known(ObjectNames(tmp_path / "names"), "lobby") == set()
 
 
 def test_nothing_is_written_where_nothing_is_proved(tmp_path: Path) -> None:
     """A guess leaves no trace."""
-    names = Names(tmp_path / "names")
+    names = ObjectNames(tmp_path / "names")
     names.collect("/guess", b"")
     assert known(names, "object") == set()
     assert not (tmp_path / "names").exists()
@@ -69,18 +69,18 @@ def test_strings_of_scripts_and_the_empty_name(tmp_path: Path) -> None:
     """Short literals of JavaScript in each kind of quotes, and the name that is empty; other modules are not read."""
     source = 'env.A.getByName("lobby"); getByName(\'single\'); getByName(`back`); let long = "' + "x" * 300 + '"'
     script = Script(tmp_path, "application/javascript+module", source)
-    names = Names(tmp_path / "names")
+    names = ObjectNames(tmp_path / "names")
     assert known(names, "lobby", "single", "back", "x" * 300, "", workers=(script,)) == {"lobby", "single", "back", ""}
     script = Script(tmp_path, "text/javascript", '"plain"')
-    assert known(Names(tmp_path / "b"), "plain", workers=(script,)) == {"plain"}
+    assert known(ObjectNames(tmp_path / "b"), "plain", workers=(script,)) == {"plain"}
     script = Script(tmp_path, "text/plain", '"text"')
-    assert known(Names(tmp_path / "c"), "text", workers=(script,)) == set()
+    assert known(ObjectNames(tmp_path / "c"), "text", workers=(script,)) == set()
 
 
 def test_what_is_heard_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest word is forgotten first, a word heard again stays where it was, and long ones are not kept."""
     monkeypatch.setattr(module, "MOST_COLLECTED", 4)
-    names = Names(tmp_path / "names")
+    names = ObjectNames(tmp_path / "names")
     names.collect("/a", b"")
     names.collect("/b", b"")
     names.collect("/a", b"")

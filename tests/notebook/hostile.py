@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from notebook_do.deploy.result import DeployResult, Outcome
-from notebook_do.display import Table as Rows
+from notebook_do.display import TitledTable as Rows
 from notebook_do.model import Bindings, Json, Namespace, NamespaceBinding, PlainText, ServiceBinding, StableId, Worker
 from notebook_do.notebook.views import documents as views
 from notebook_do.notebook.views.blocks import Code, Diagram, Edge, Folded, Header, Item, Items, Line, Link, Table, Tone

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nbconvert import HTMLExporter
 
-from notebook_do.display import Table
+from notebook_do.display import TitledTable
 from notebook_do.frames import COLUMNS, dtype_of, frame
 from notebook_do.notebook.views.documents import bundle
 from notebook_do.plan.plan import Action, Change
@@ -49,7 +49,7 @@ def words(html: str) -> str:
 def test_every_cell_of_a_table_is_in_all_three(name: str, data: st.DataObject) -> None:
     """A value of the frame is a word of the text and a word of the HTML. An action is a symbol there."""
     rows = data.draw(rows_of(name))
-    shown = bundle(Table(name=name, title="", rows=tuple(rows)))
+    shown = bundle(TitledTable(name=name, title="", rows=tuple(rows)))
     for row, kept in zip(rows, frame(name, rows).to_dict("records"), strict=True):
         for column, value in row.items():
             assert kept[column] == value
@@ -85,7 +85,7 @@ def test_an_empty_frame_has_its_columns_and_dtypes(name: str) -> None:
 def test_ten_thousand_rows_show_200_and_count_the_rest(name: str) -> None:
     """A long table stays a page, and says how many more there are."""
     row = {c: "create" if c == "action" else 1 if dtype_of(c) == "Int64" else c for c in COLUMNS[name]}
-    shown = bundle(Table(name=name, title="", rows=(row,) * 10_000))
+    shown = bundle(TitledTable(name=name, title="", rows=(row,) * 10_000))
     for drawn in shown.values():
         assert "9800 more rows" in drawn
         assert len(drawn) < 600_000

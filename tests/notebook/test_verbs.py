@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from notebook_do.errors import CommandError
 from notebook_do.notebook import parsing, verbs
+from notebook_do.notebook.verbs.help import usage
+
+if TYPE_CHECKING:
+    from notebook_do.notebook.verbs.verb import Verb
 
 TABLE = [verb for verb in verbs.VERBS if not verb.declares]
 
 
 @pytest.mark.parametrize("verb", verbs.VERBS, ids=lambda v: v.name)
-def test_help_names_every_option_and_an_example(verb: verbs.Verb) -> None:
+def test_help_names_every_option_and_an_example(verb: Verb) -> None:
     """Nothing that a verb takes is left out of its help."""
-    text = verbs.usage(verb)
+    text = usage(verb)
     assert all(option.name in text or option.value in text for option in verb.options)
     assert "--as VAR" in text
     assert verb.example in text
@@ -21,7 +27,7 @@ def test_help_names_every_option_and_an_example(verb: verbs.Verb) -> None:
 
 
 @pytest.mark.parametrize("verb", TABLE, ids=lambda v: v.name)
-def test_every_verb_has_the_common_options(verb: verbs.Verb) -> None:
+def test_every_verb_has_the_common_options(verb: Verb) -> None:
     """--as, --json, --quiet and -h mean the same everywhere."""
     places = [o.choices[0] if o.choices else "x" for o in verb.options if o.required]
     found = parsing.parse(verb, [*places, "--as", "v", "--json", "--quiet"])
@@ -38,7 +44,7 @@ def test_words_follow_posix_shell_rules() -> None:
     ("words", "said"),
     [
         ("plaan", 'unknown verb "plaan", did you mean "plan"?'),
-        ("xyzzy", "verbs: session, namespace"),
+        ("xyzzy", "verbs: session, show"),
     ],
 )
 def test_a_mistyped_verb_is_answered_with_the_nearest(words: str, said: str) -> None:

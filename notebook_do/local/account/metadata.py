@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.local.account.records import DEFERRED, SECRET_TYPES, Code, StoredModule, Version
+from notebook_do.local.account.records import DEFERRED, SECRET_TYPES, ScriptCode, StoredModule, Version
 from notebook_do.local.rules.bounds import as_object, check_tags, check_update_strategy, check_workflow_name
 from notebook_do.local.rules.exports import check_form, is_class
 from notebook_do.local.rules.refusals import refuse, refuse_each
@@ -64,7 +64,7 @@ _REQUIRED = {
 class ScriptUpload:
     """One upload, ready to be judged against the account."""
 
-    code: Code
+    code: ScriptCode
     bindings: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     migrations: dict[str, Any] | None = None
     exports: dict[str, Any] | None = None
@@ -165,7 +165,7 @@ def read_upload(
     """Check a full upload; bindings that refer to the previous version are replaced by what they refer to."""
     check_shape(metadata)
     main = entry_of(metadata)
-    code = Code(
+    code = ScriptCode(
         main_module=main,
         modules=check_modules(modules, main),
         # Without one Cloudflare takes the oldest there is, 2021-11-02, not the newest.

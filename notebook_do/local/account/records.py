@@ -48,7 +48,7 @@ class StoredModule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Code:
+class ScriptCode:
     """What runs: modules, entry, compatibility; and what a probe found in it."""
 
     main_module: str
@@ -72,7 +72,7 @@ class Version:
     number: int
     created_on: str
     source: str
-    code: Code
+    code: ScriptCode
     etag: str
     bindings: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     exports: dict[str, Any] | None = None
@@ -97,7 +97,7 @@ class Version:
         code["modules"] = tuple(StoredModule(**module) for module in code["modules"])
         code["compatibility_flags"] = tuple(code["compatibility_flags"])
         code["report"] = ProbeReport(**report)
-        return cls(**{**raw, "code": Code(**code), "bindings": tuple(raw["bindings"])})
+        return cls(**{**raw, "code": ScriptCode(**code), "bindings": tuple(raw["bindings"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +155,7 @@ class Script:
         return cls(**json.loads(text))
 
 
-def content_digests(code: Code, assets: Mapping[str, Any] | None) -> set[str]:
+def content_digests(code: ScriptCode, assets: Mapping[str, Any] | None) -> set[str]:
     """Return the digests of all contents of a version: its modules, and its static assets."""
     files = {} if assets is None else assets["files"]
     return {module.digest for module in code.modules} | {file["digest"] for file in files.values()}

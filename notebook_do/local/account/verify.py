@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from notebook_do.local.account.metadata import ScriptUpload
     from notebook_do.local.account.publish import RunningAccount
-    from notebook_do.local.account.records import Code, Script
+    from notebook_do.local.account.records import Script, ScriptCode
     from notebook_do.local.account.workflows import Workflow
     from notebook_do.local.rules.namespaces import AccountFacts, Lifecycle
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 class Verified:
     """What was found of an upload's code: its exports, or why it is refused; and as what it was started, if it was."""
 
-    code: Code
+    code: ScriptCode
     report: ProbeReport
     refused: Refused | None = None
     tried: RunnableWorker | None = field(default=None, repr=False)
@@ -107,7 +107,7 @@ async def _verify(running: RunningAccount, script: Script, upload: ScriptUpload,
     return _judged(code, known or report, worker)
 
 
-async def _probed(running: RunningAccount, name: str, code: Code) -> Verified:
+async def _probed(running: RunningAccount, name: str, code: ScriptCode) -> Verified:
     try:
         report = await running.runtime.trials.probe(runnable(running.account.blobs, name, _untold(code), ()))
     except ScriptInvalid as invalid:
@@ -115,7 +115,7 @@ async def _probed(running: RunningAccount, name: str, code: Code) -> Verified:
     return _judged(code, report, None)
 
 
-def _judged(code: Code, report: ProbeReport, tried: RunnableWorker | None) -> Verified:
+def _judged(code: ScriptCode, report: ProbeReport, tried: RunnableWorker | None) -> Verified:
     idle = not report.default_handlers and not any(export.kind in ENTRYPOINT_KINDS for export in report.exports)
     return Verified(code=code, report=report, refused=refuse("no_handlers") if idle else None, tried=tried)
 
@@ -143,7 +143,7 @@ def _texts(value: Any) -> Iterator[str]:
         yield from _texts(inner)
 
 
-def _untold(code: Code, **more: Any) -> Version:
+def _untold(code: ScriptCode, **more: Any) -> Version:
     """Return code as a version that nobody is told of."""
     return Version(id="trial", number=0, created_on="", source="", code=code, etag="", **more)
 
@@ -169,10 +169,10 @@ def _shape(worker: RunnableWorker) -> RunnableWorker:
     return replace(worker, version="", bindings=bindings, namespaces=tuple(hosted), workflows=flows)
 
 
-def _same_program(one: Code, other: Code) -> bool:
+def _same_program(one: ScriptCode, other: ScriptCode) -> bool:
     """Say whether two uploads run alike: the date and the flags decide with the code what can be exported."""
 
-    def program(code: Code) -> tuple[object, ...]:
+    def program(code: ScriptCode) -> tuple[object, ...]:
         return code.content_digest(), code.compatibility_date, code.compatibility_flags
 
     return program(one) == program(other)

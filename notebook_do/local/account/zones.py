@@ -43,7 +43,7 @@ class Zone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class ZoneEntry:
     """A custom domain (`name` is its host name) or a route (its pattern), and the script behind it.
 
     A domain that is not `enabled` is kept and leads nowhere; of previews there are none here, the wish is only kept.
@@ -72,7 +72,7 @@ class Zones:
 
     def __init__(self, path: Path) -> None:
         self._db = Database(path, _SCHEMA)
-        self._kept: dict[str, tuple[Place, ...]] = {}  # every request to a Worker asks for them
+        self._kept: dict[str, tuple[ZoneEntry, ...]] = {}  # every request to a Worker asks for them
 
     def close(self) -> None:
         """Close the database."""
@@ -98,15 +98,15 @@ class Zones:
         with self._db.reading() as db:
             return [Zone(id=i, name=n) for i, n in db.execute("SELECT id, name FROM zone ORDER BY name")]
 
-    def domains(self) -> list[Place]:
+    def domains(self) -> list[ZoneEntry]:
         """List the custom domains by host name."""
         return self._places(_DOMAINS)
 
-    def routes(self) -> list[Place]:
+    def routes(self) -> list[ZoneEntry]:
         """List the routes by pattern."""
         return self._places("SELECT id, zone, pattern, script FROM route ORDER BY pattern")
 
-    def _places(self, sql: str) -> list[Place]:
+    def _places(self, sql: str) -> list[ZoneEntry]:
         if sql not in self._kept:
             with self._db.reading() as db:
                 self._kept[sql] = tuple(_place(*row) for row in db.execute(sql))
@@ -120,7 +120,7 @@ class Zones:
         finally:
             self._kept.clear()
 
-    def set_domains(self, script: str, wanted: Iterable[Wanted], *, only: bool = False) -> list[Place]:
+    def set_domains(self, script: str, wanted: Iterable[Wanted], *, only: bool = False) -> list[ZoneEntry]:
         """Attach host names to a script, all or none; with `only` it has no others afterwards."""
         asked = {one.name: one for one in wanted}
         with self._changing() as db:
@@ -135,7 +135,7 @@ class Zones:
                 db.execute("INSERT OR REPLACE INTO domain_switch VALUES (?, ?, ?)", switches)
         return [place for place in self.domains() if place.name in asked]
 
-    def set_routes(self, script: str, wanted: Iterable[Wanted]) -> list[Place]:
+    def set_routes(self, script: str, wanted: Iterable[Wanted]) -> list[ZoneEntry]:
         """Make these the routes of a script, all or none: others go, and those that stay keep their ids."""
         known = {route.name: route.id for route in self.routes() if route.script == script}
         asked = {one.name: (known.get(one.name) or secrets.token_hex(16), one.zone, one.name) for one in wanted}
@@ -144,12 +144,12 @@ class Zones:
             db.executemany("INSERT INTO route VALUES (?, ?, ?, ?)", [(*row, script) for row in asked.values()])
         return [route for route in self.routes() if route.script == script]
 
-    def set_route(self, zone: str, pattern: str, script: str, route_id: str | None = None) -> Place:
+    def set_route(self, zone: str, pattern: str, script: str, route_id: str | None = None) -> ZoneEntry:
         """Add a route, or replace the one of that id."""
         route_id = route_id or secrets.token_hex(16)
         with self._changing() as db:
             db.execute("INSERT OR REPLACE INTO route VALUES (?, ?, ?, ?)", (route_id, zone, pattern, script))
-        return Place(id=route_id, zone=zone, name=pattern, script=script)
+        return ZoneEntry(id=route_id, zone=zone, name=pattern, script=script)
 
     def remove(self, place_id: str) -> None:
         """Remove a custom domain or a route."""
@@ -174,9 +174,9 @@ class Zones:
         return max(fitting, key=lambda route: len(route.name)).script if fitting else None
 
 
-def _place(id_: str, zone: str, name: str, script: str, *switches: int) -> Place:
+def _place(id_: str, zone: str, name: str, script: str, *switches: int) -> ZoneEntry:
     enabled, previews = map(bool, switches or (1, 0))  # a route has none
-    return Place(id=id_, zone=zone, name=name, script=script, enabled=enabled, previews_enabled=previews)
+    return ZoneEntry(id=id_, zone=zone, name=name, script=script, enabled=enabled, previews_enabled=previews)
 
 
 def _fits(pattern: str, host: str, path: str) -> bool:

@@ -26,7 +26,7 @@ from notebook_do.local.api.envelope import (
 from notebook_do.local.objects.stored import (
     Bounds,
     ReadError,
-    Selected,
+    StatementResult,
     StoredObject,
     folder_of,
     object_id,
@@ -214,7 +214,7 @@ async def query(request: Request) -> Response:
 
 def _selected(
     folder: Path, chosen: list[StoredObject], sql: str, params: list[Any]
-) -> list[tuple[StoredObject, Selected]]:
+) -> list[tuple[StoredObject, StatementResult]]:
     """Run one statement on each object; time, rows and bytes are bounded for all of them together."""
     bounds, found, missing = Bounds(), [], None
     for one in chosen:

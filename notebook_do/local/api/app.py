@@ -39,7 +39,7 @@ from notebook_do.local.api.assets import UPLOAD
 from notebook_do.local.api.envelope import no
 from notebook_do.local.api.tails import TAIL_PREFIX
 from notebook_do.local.rules.refusals import Refused, refuse
-from notebook_do.local.runtime.workerd import Absent
+from notebook_do.local.runtime.workerd import RuntimeMissing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,7 @@ def app_of(cloud: Cloud, token: str, *, patience: float) -> ASGIApp:
             *other,
             WebSocketRoute(TAIL_PREFIX + "{secret}", _tail),
         ],
-        exception_handlers={Refused: _refused, Absent: _absent, HTTPException: _not_routed, Exception: _failed},
+        exception_handlers={Refused: _refused, RuntimeMissing: _absent, HTTPException: _not_routed, Exception: _failed},
     )
     app.router.redirect_slashes = False  # a redirect would lead a client to an address that Cloudflare does not have
     app.state.cloud = cloud

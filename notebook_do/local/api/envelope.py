@@ -225,7 +225,7 @@ class Part:
 
 
 @dataclass(slots=True)
-class Form:
+class ReceivedForm:
     """A whole upload: the JSON fields in memory, the files on the disk."""
 
     fields: dict[str, bytes] = field(default_factory=dict)
@@ -233,13 +233,13 @@ class Form:
 
 
 @asynccontextmanager
-async def received(request: Request) -> AsyncIterator[Form]:
+async def received(request: Request) -> AsyncIterator[ReceivedForm]:
     """Read a multipart body; its files that nobody kept are removed with the context."""
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
         raise refuse("content_type", wanted="multipart/form-data")
-    form = Form()
+    form = ReceivedForm()
     try:
         await _read_into(form, request, boundary)
         yield form
@@ -248,8 +248,8 @@ async def received(request: Request) -> AsyncIterator[Form]:
             part.file.discard()
 
 
-async def _read_into(form: Form, request: Request, boundary: bytes) -> None:
-    reader, total = _Reader(form, cloud_of(request).account.blobs), 0
+async def _read_into(form: ReceivedForm, request: Request, boundary: bytes) -> None:
+    reader, total = _FormReader(form, cloud_of(request).account.blobs), 0
     parser = _parser(boundary, reader)
     async for chunk in chunks(request):
         total += len(chunk)
@@ -263,7 +263,7 @@ async def _read_into(form: Form, request: Request, boundary: bytes) -> None:
         raise refuse("bad_multipart", why="it ends before its closing boundary")
 
 
-def _parser(boundary: bytes, reader: _Reader) -> MultipartParser:
+def _parser(boundary: bytes, reader: _FormReader) -> MultipartParser:
     names = [name for name in dir(reader) if name.startswith("on_")]
     try:
         return MultipartParser(boundary, {name: getattr(reader, name) for name in names})  # type: ignore[arg-type]
@@ -271,10 +271,10 @@ def _parser(boundary: bytes, reader: _Reader) -> MultipartParser:
         raise refuse("bad_multipart", why=str(error)) from None
 
 
-class _Reader:
+class _FormReader:
     """Callbacks of the parser; python-multipart calls these in the order of the stream."""
 
-    def __init__(self, form: Form, blobs: Blobs) -> None:
+    def __init__(self, form: ReceivedForm, blobs: Blobs) -> None:
         self._form, self._blobs = form, blobs
         self._headers: dict[str, str] = {}
         self._name, self._value, self._bytes, self._count = bytearray(), bytearray(), 0, 0

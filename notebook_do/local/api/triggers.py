@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from notebook_do.local.account.zones import Place
+    from notebook_do.local.account.zones import ZoneEntry
     from notebook_do.local.api.envelope import Cloud
 
 
@@ -73,7 +73,7 @@ def _fresh(wanted: Wanted, script: str) -> dict[str, Any]:
     return {"id": "", "zone_id": wanted.zone, "hostname": wanted.name, "service": script, **switches}
 
 
-def _differs(domain: Place, wanted: Wanted, script: str) -> bool:
+def _differs(domain: ZoneEntry, wanted: Wanted, script: str) -> bool:
     now = (domain.script, domain.enabled, domain.previews_enabled)
     return now != (script, wanted.enabled, wanted.previews_enabled)
 

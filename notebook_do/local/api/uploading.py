@@ -9,7 +9,7 @@ from notebook_do.local.account.metadata import ScriptUpload, check_modules, entr
 from notebook_do.local.account.publish import fresh_script
 from notebook_do.local.account.records import StoredModule, Version, content_digests
 from notebook_do.local.account.verify import verify_ahead
-from notebook_do.local.api.envelope import Cloud, Form, cloud_of, parse_json
+from notebook_do.local.api.envelope import Cloud, ReceivedForm, cloud_of, parse_json
 from notebook_do.local.rules.bounds import as_object
 from notebook_do.local.rules.refusals import Refused, refuse
 
@@ -23,14 +23,16 @@ if TYPE_CHECKING:
     from notebook_do.local.account.verify import Verified
 
 
-def metadata_of(form: Form) -> dict[str, Any]:
+def metadata_of(form: ReceivedForm) -> dict[str, Any]:
     """Return the metadata of an upload."""
     if "metadata" not in form.fields:
         raise refuse("no_metadata")
     return as_object(parse_json(form.fields["metadata"], "metadata"), "metadata")
 
 
-def whole_upload(request: Request, form: Form, metadata: dict[str, Any], name: str, incoming: Incoming) -> ScriptUpload:
+def whole_upload(
+    request: Request, form: ReceivedForm, metadata: dict[str, Any], name: str, incoming: Incoming
+) -> ScriptUpload:
     """Return the upload of a script's form, its static assets included; `incoming` holds what it is made of."""
     cloud = cloud_of(request)
     previous = cloud.account.latest(name)
@@ -42,7 +44,7 @@ def whole_upload(request: Request, form: Form, metadata: dict[str, Any], name: s
     return upload
 
 
-def stored_modules(form: Form, incoming: Incoming) -> list[StoredModule]:
+def stored_modules(form: ReceivedForm, incoming: Incoming) -> list[StoredModule]:
     """Move the files of an upload to their lasting place."""
     return [
         StoredModule(name=p.name, content_type=p.content_type, digest=incoming.keep(p.file), size=p.file.size)
@@ -74,7 +76,7 @@ def carried(version: Version) -> ScriptUpload:
 
 
 def with_content(
-    cloud: Cloud, script: Script, form: Form, metadata: dict[str, Any], incoming: Incoming
+    cloud: Cloud, script: Script, form: ReceivedForm, metadata: dict[str, Any], incoming: Incoming
 ) -> ScriptUpload:
     """Return the newest version as an upload, with the modules of a form in place of its own."""
     modules, previous = stored_modules(form, incoming), cloud.account.latest(script.name)

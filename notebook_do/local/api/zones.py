@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from notebook_do.local.account.zones import Place, Zone
+    from notebook_do.local.account.zones import Zone, ZoneEntry
     from notebook_do.local.api.envelope import Cloud
 
 _ID = re.compile(r"[0-9a-f]{32}\Z")
@@ -27,12 +27,12 @@ def _zone_item(cloud: Cloud, zone: Zone) -> dict[str, Any]:
     return {"id": zone.id, "name": zone.name, "status": "active", "type": "full", "paused": False, "account": account}
 
 
-def route_item(route: Place) -> dict[str, Any]:
+def route_item(route: ZoneEntry) -> dict[str, Any]:
     """Write a route as the API shows it."""
     return {"id": route.id, "pattern": route.name, "script": route.script}
 
 
-def domain_item(cloud: Cloud, domain: Place) -> dict[str, Any]:
+def domain_item(cloud: Cloud, domain: ZoneEntry) -> dict[str, Any]:
     """Write a custom domain as the API shows it."""
     zone = next(z for z in cloud.zones.all() if z.id == domain.zone)
     return {

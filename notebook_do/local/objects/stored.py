@@ -158,7 +158,7 @@ class ReadError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selected:
+class StatementResult:
     """The result of one statement: the names of its columns, and its rows as JSON values."""
 
     columns: tuple[str, ...]
@@ -182,7 +182,7 @@ class Bounds:
             raise ReadError(f"it gives more than {MOST_BYTES >> 20} MiB; {hint}")
 
 
-def select(path: Path, sql: str, params: Sequence[Any], bounds: Bounds) -> Selected | None:
+def select(path: Path, sql: str, params: Sequence[Any], bounds: Bounds) -> StatementResult | None:
     """Run one reading statement on one object's file; None for an object that has none."""
     with reading(path) as database:
         if database is None:
@@ -200,7 +200,7 @@ def select(path: Path, sql: str, params: Sequence[Any], bounds: Bounds) -> Selec
             raise ReadError(_words(error)) from None
         if cursor.description is None:  # an empty statement, or a comment
             raise ReadError("this is no statement that reads; begin with SELECT")
-        return Selected(columns=tuple(column[0] for column in cursor.description), rows=rows)
+        return StatementResult(columns=tuple(column[0] for column in cursor.description), rows=rows)
 
 
 def values(path: Path) -> Iterator[tuple[str, Any]]:
@@ -241,7 +241,7 @@ _LITERAL = re.compile(rb"""(["'`])((?:(?!\1)[^\\\n]){0,200})\1""")
 _SCRIPT_LIMIT = 4 << 20
 
 
-class Names:
+class ObjectNames:
     """Likely names from requests, bounded; and, in a file for each namespace, the names that ids have proved."""
 
     def __init__(self, folder: Path) -> None:

@@ -35,7 +35,7 @@ class DecodeError(ValueError):
 
 def decode(stored: bytes, *, most: int = _MOST_PARTS) -> Any:
     """Read one stored value, tagged. Raises DecodeError for what is none, has no form, or more than `most` parts."""
-    reader = _Reader(stored, most, tagged=True)
+    reader = _ValueReader(stored, most, tagged=True)
     try:
         return reader.whole()
     except (IndexError, struct.error, UnicodeDecodeError, OverflowError) as error:
@@ -46,7 +46,7 @@ def decode(stored: bytes, *, most: int = _MOST_PARTS) -> Any:
 
 def beginning(stored: bytes, *, most: int = _MOST_PARTS) -> dict[str, Any]:
     """Read a stored object, plain, as far as it can be read: all, or what comes before the first part that cannot."""
-    reader, found = _Reader(stored, most, tagged=False), dict[str, Any]()
+    reader, found = _ValueReader(stored, most, tagged=False), dict[str, Any]()
     with contextlib.suppress(DecodeError, IndexError, struct.error, UnicodeDecodeError, OverflowError, RecursionError):
         if reader.begins() and reader.tag() == b"o":
             reader.keep(found)
@@ -56,7 +56,7 @@ def beginning(stored: bytes, *, most: int = _MOST_PARTS) -> dict[str, Any]:
     return found
 
 
-class _Reader:
+class _ValueReader:
     def __init__(self, stored: bytes, most: int, *, tagged: bool) -> None:
         self.bytes, self.at, self.depth, self.parts, self.most = stored, 0, 0, 0, most
         self.tagged = tagged
@@ -288,24 +288,24 @@ class _Reader:
         return str(self.boxed(read))
 
 
-_READ: dict[bytes, Callable[[_Reader], Any]] = {
-    b"I": _Reader.signed,
-    b"U": _Reader.varint,
-    b"N": _Reader.number,
-    b"Z": _Reader.bigint,
-    b'"': _Reader.latin,
-    b"c": _Reader.wide,
-    b"S": _Reader.utf8,
-    b"^": _Reader.again,
-    b"o": _Reader.object,
-    b"A": _Reader.dense,
-    b"a": _Reader.sparse,
-    b";": _Reader.map,
-    b"'": _Reader.set,
-    b"D": _Reader.date,
-    b"R": _Reader.pattern,
-    b"\\": _Reader.host,
-    b"B": _Reader.buffer,
+_READ: dict[bytes, Callable[[_ValueReader], Any]] = {
+    b"I": _ValueReader.signed,
+    b"U": _ValueReader.varint,
+    b"N": _ValueReader.number,
+    b"Z": _ValueReader.bigint,
+    b'"': _ValueReader.latin,
+    b"c": _ValueReader.wide,
+    b"S": _ValueReader.utf8,
+    b"^": _ValueReader.again,
+    b"o": _ValueReader.object,
+    b"A": _ValueReader.dense,
+    b"a": _ValueReader.sparse,
+    b";": _ValueReader.map,
+    b"'": _ValueReader.set,
+    b"D": _ValueReader.date,
+    b"R": _ValueReader.pattern,
+    b"\\": _ValueReader.host,
+    b"B": _ValueReader.buffer,
     b"~": lambda reader: reader.buffer(resizable=True),
     b"y": lambda reader: reader.keep(True),  # noqa: FBT003 - a boxed true
     b"x": lambda reader: reader.keep(False),  # noqa: FBT003 - a boxed false

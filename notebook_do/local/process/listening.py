@@ -38,7 +38,7 @@ GARBAGE_BYTES = 1 << 20
 class _Lingering:
     """A transport whose `close` lets the client read what was written, although it is still sending."""
 
-    def __init__(self, transport: asyncio.Transport, connection: Connection) -> None:
+    def __init__(self, transport: asyncio.Transport, connection: HttpConnection) -> None:
         self._transport, self._connection = transport, connection
 
     def __getattr__(self, name: str) -> Any:
@@ -51,7 +51,7 @@ class _Lingering:
         return self._connection.lingering or self._transport.is_closing()
 
 
-class Connection(H11Protocol):
+class HttpConnection(H11Protocol):
     """HTTP/1.1 with deadlines, and an end that resets no connection under an answer."""
 
     patience = PATIENCE
@@ -178,7 +178,7 @@ def readable(place: Any) -> bool:
     return bool(poll.poll(0))
 
 
-def patient(patience: float, connection: type[Connection] = Connection) -> type[Connection]:
+def patient(patience: float, connection: type[HttpConnection] = HttpConnection) -> type[HttpConnection]:
     """Return the protocol with another deadline: uvicorn makes its instances itself, so it cannot be an argument."""
     return type("Patient", (connection,), {"patience": patience})
 
@@ -298,7 +298,7 @@ def server_of(
     app: ASGIApp | Any,
     *,
     frames: type[asyncio.Protocol] | None = None,
-    connection: type[Connection] = Connection,
+    connection: type[HttpConnection] = HttpConnection,
     patience: float = PATIENCE,
 ) -> Server:
     """Return the server of an application; `frames` is the protocol of its websockets where the usual one will not do.

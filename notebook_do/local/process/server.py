@@ -27,7 +27,15 @@ from notebook_do.local.api.envelope import Cloud
 from notebook_do.local.api.tails import Tails
 from notebook_do.local.process.clock import Clock
 from notebook_do.local.process.home import Home, LocalTarget
-from notebook_do.local.process.listening import PATIENCE, Connection, LenientFrames, Server, bind, readable, server_of
+from notebook_do.local.process.listening import (
+    PATIENCE,
+    HttpConnection,
+    LenientFrames,
+    Server,
+    bind,
+    readable,
+    server_of,
+)
 from notebook_do.local.process.workers_port import workers_server
 from notebook_do.local.runtime.runtime import Runtime
 from notebook_do.toolchain import find_workerd
@@ -306,7 +314,7 @@ class Traffic:
         """
         await _until(lambda: not readable(listener))
         await _turn()
-        waiting = {c for c in server.server_state.connections if isinstance(c, Connection)}
+        waiting = {c for c in server.server_state.connections if isinstance(c, HttpConnection)}
         for connection in waiting:
             await _until(lambda one=connection: not one.may_hold_a_request())  # type: ignore[misc]
         await _turn()

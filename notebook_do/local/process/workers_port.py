@@ -9,7 +9,7 @@ import h11
 from notebook_do.local.gateway.gateway import BEGUN, workers_app
 from notebook_do.local.gateway.requests import nowhere
 from notebook_do.local.gateway.short import Begun, ShortWay, written
-from notebook_do.local.process.listening import PATIENCE, Connection, server_of
+from notebook_do.local.process.listening import PATIENCE, HttpConnection, server_of
 
 if TYPE_CHECKING:
     from notebook_do.local.gateway.requests import ScriptAt
@@ -24,7 +24,7 @@ def workers_server(runtime: Runtime, script_at: ScriptAt = nowhere, *, patience:
     return server_of(workers_app(runtime, script_at), connection=kind, patience=patience)
 
 
-class _Connection(Connection):
+class _Connection(HttpConnection):
     """A client's connection. While a request is on the short way, h11 does not know of it and sees nothing."""
 
     way: ShortWay

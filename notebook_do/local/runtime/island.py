@@ -26,7 +26,7 @@ from notebook_do.local.runtime.http1 import HEAD_LIMIT, length_of, read_body, re
 from notebook_do.local.runtime.sites import make_sites
 from notebook_do.local.runtime.spec import RunnableWorker, ScriptInvalid
 from notebook_do.local.runtime.upstream import Upstream
-from notebook_do.local.runtime.workerd import Absent, DidNotStart, Start, Workerd
+from notebook_do.local.runtime.workerd import DidNotStart, RuntimeMissing, Start, Workerd
 from notebook_do.local.runtime.workflows import make_links
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ class Island:
             make_links(self.workers, layout.storage, layout.links)
             async with self._places.starting(self):
                 self.process = await self._start_somehow(layout)
-        except (ScriptInvalid, DidNotStart, Absent, TimeoutError, OSError) as error:
+        except (ScriptInvalid, DidNotStart, RuntimeMissing, TimeoutError, OSError) as error:
             # One line for whoever waits; the next request plans a new island, with what is deployed then.
             shutil.rmtree(sockets, ignore_errors=True)
             self._over(crashed=True)  # a start that failed waits like a crash: it would fail again at once

@@ -77,7 +77,7 @@ class Runtime:
         self._places = Places(self.storage, most=most, idle=idle, grace=grace, background=self._background)
         self._events = EventServer(self._folder / "events", events, listening)
         self.services = Services(data / "services")
-        self.names, self._sites = stored.Names(data / "names"), data / "sites"
+        self.names, self._sites = stored.ObjectNames(data / "names"), data / "sites"
         self._plan = Layout(
             workers=(),
             folder=self._folder,

@@ -45,7 +45,7 @@ class DidNotStart(Exception):  # noqa: N818 - what happened, not whose error it 
         super().__init__(readable(self.lines))
 
 
-class Absent(TargetError):  # noqa: N818 - what is the case
+class RuntimeMissing(TargetError):  # noqa: N818 - what is the case
     """There is no workerd where it was, and none could be fetched; `message` says so in one line."""
 
 
@@ -185,7 +185,7 @@ async def spawn_workerd(workerd: Path, folder: Path) -> Unconfigured:
         try:
             process = await _spawn(workerd, place, theirs)
         except (FileNotFoundError, PermissionError) as error:
-            raise Absent(f"workerd cannot be started from {workerd} ({error.strerror}); try again.") from None
+            raise RuntimeMissing(f"workerd cannot be started from {workerd} ({error.strerror}); try again.") from None
         finally:
             os.close(theirs)  # workerd has the only copy now: its end is the end of what can be read
         return Unconfigured(process=process, control=control, held=held.pop_all())
@@ -195,7 +195,7 @@ async def _found_again(workerd: Path) -> Path:
     try:
         found = await asyncio.to_thread(find_workerd)
     except ToolchainError as error:
-        raise Absent(f"workerd is gone from {workerd}, and could not be had again: {error}") from None
+        raise RuntimeMissing(f"workerd is gone from {workerd}, and could not be had again: {error}") from None
     _log.warning("workerd was gone from %s; %s is used", workerd, found)
     return found
 

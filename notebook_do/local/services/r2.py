@@ -52,7 +52,7 @@ class R2Service:
         self.clock = clock
         self._files = Files(folder / "files")
         self._db = Database(folder / "r2.sqlite", SCHEMA)
-        self._uploads = Uploads(self._db, self._files, clock)
+        self._uploads = MultipartUploads(self._db, self._files, clock)
         with self._db.reading() as db:
             self._files.sweep({name for (name,) in db.execute(NAMED)})
 
@@ -246,7 +246,7 @@ class _Part:
     md5: str
 
 
-class Uploads:
+class MultipartUploads:
     """The multipart uploads of all buckets."""
 
     def __init__(self, db: Database, files: Files, clock: Callable[[], float]) -> None:

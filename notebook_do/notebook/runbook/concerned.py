@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from notebook_do.errors import CommandError
-from notebook_do.notebook.runbook.names import MENTIONS, Names
+from notebook_do.notebook.runbook.names import MENTIONS, UsedNames
 from notebook_do.notebook.runbook.statements import READS, Cell, Statement, Text, parse, run_and_ours, written_otherwise
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class _Book:
         self._dynamic |= names.dynamic
         ours |= names.binds | names.later_binds | self._changed(statement, used)
 
-    def _by_its_text(self, names: Names, used: set[str], ours: set[str]) -> bool:
+    def _by_its_text(self, names: UsedNames, used: set[str], ours: set[str]) -> bool:
         """Say whether a statement may reach one of our names by other means than writing it."""
         return bool(self._dynamic and used & self.unbound) or bool(names.dynamic and names.texts & ours)
 
@@ -207,9 +207,9 @@ class _Book:
             raise CommandError(f"{self.place(statement)} runs {path}, which uses notebook_do; write that here instead.")
 
 
-def _calls(order: Sequence[Statement]) -> dict[str, Names]:
+def _calls(order: Sequence[Statement]) -> dict[str, UsedNames]:
     """Return by name what calling its value may read, bind and change."""
-    calls: dict[str, Names] = defaultdict(Names)
+    calls: dict[str, UsedNames] = defaultdict(UsedNames)
     for statement in order:
         mine = statement.names
         if mine.later or mine.later_binds or mine.later_changes or mine.later_process:
@@ -225,7 +225,7 @@ def _calls(order: Sequence[Statement]) -> dict[str, Names]:
     return calls
 
 
-def _add(to: Names, of: Names) -> bool:
+def _add(to: UsedNames, of: UsedNames) -> bool:
     before = len(to.later), len(to.later_binds), len(to.later_changes), to.later_process
     to.later |= of.later
     to.later_binds |= of.later_binds

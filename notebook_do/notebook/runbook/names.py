@@ -24,7 +24,7 @@ _INSTALLS = re.compile(r"\b(pip3?|uv|conda|mamba|poetry|pipx)\b|\bwhich\b")
 
 
 @dataclass(slots=True, kw_only=True)
-class Names:
+class UsedNames:
     """What one piece of Python does with names, for those of the notebook's own scope."""
 
     loads: set[str] = field(default_factory=set)
@@ -62,7 +62,7 @@ class Names:
     wrong: str = ""
     """Why this can neither be run nor left out, and what to write."""
 
-    def tell(self, inner: Names) -> None:
+    def tell(self, inner: UsedNames) -> None:
         """Take over what holds wherever it stands."""
         self.named |= inner.named
         self.dynamic |= inner.dynamic
@@ -72,7 +72,7 @@ class Names:
         self.refused = self.refused or inner.refused
         self.wrong = self.wrong or inner.wrong
 
-    def take(self, inner: Names, *, hidden: Collection[str] = ()) -> None:
+    def take(self, inner: UsedNames, *, hidden: Collection[str] = ()) -> None:
         """Take over names of code that runs here and now, but for those that are its own."""
         own = set(hidden)
         self.loads |= inner.loads - own

@@ -7,7 +7,7 @@ import re
 import shlex
 
 from notebook_do.declare.line import REFERENCE
-from notebook_do.notebook.runbook.names import MENTIONS, PACKAGE, Names, root, roots, starts_command, transformed
+from notebook_do.notebook.runbook.names import MENTIONS, PACKAGE, UsedNames, root, roots, starts_command, transformed
 
 _RUNS_TEXT = {"exec", "eval", "compile", "run_cell", "run_cell_async", "run_code", "ex", "ev"}
 _RUNS_COMMAND = {"system", "getoutput", "getoutput_pexpect", "Popen", "popen", "run", "call", "check_call"}
@@ -23,20 +23,20 @@ _LOOKS |= {"int", "float", "bool", "sum", "min", "max", "range", "zip", "enumera
 _LOOKS |= {"frozenset", "format", "hash", "dir", "help", "callable", "bytes", "ord", "chr"}
 
 
-def read(*nodes: ast.AST) -> Names:
+def read(*nodes: ast.AST) -> UsedNames:
     """Read the names of statements or expressions."""
-    reader = _Reader()
+    reader = _CellReader()
     for node in nodes:
         reader.visit(node)
     return reader.found
 
 
-def of_code(source: str) -> Names:
+def of_code(source: str) -> UsedNames:
     """Read the names of a text that is run as a cell; one that cannot be read has none."""
     try:
         return read(ast.parse(transformed(source)))
     except (SyntaxError, ValueError):
-        return Names(texts={source})
+        return UsedNames(texts={source})
 
 
 def _called(node: ast.Call) -> str:
@@ -46,9 +46,9 @@ def _called(node: ast.Call) -> str:
     return ""
 
 
-class _Reader(ast.NodeVisitor):
+class _CellReader(ast.NodeVisitor):
     def __init__(self) -> None:
-        self.found = Names()
+        self.found = UsedNames()
 
     # --- names
 
@@ -262,7 +262,7 @@ _INSTALLERS = {"pip", "conda", "mamba", "uv", "run", "load_ext", "reload_ext", "
 _PROCESS_MAGICS = {"env", "set_env", "cd", "pushd", "popd", "dotenv"}
 
 
-def magic(found: Names, node: ast.Call) -> bool:
+def magic(found: UsedNames, node: ast.Call) -> bool:
     """Read a magic that is called by name; False when its name does not stand there."""
     words = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
     # A magic whose name or line is computed can be any; the caller refuses what that may be.
@@ -293,7 +293,7 @@ def magic(found: Names, node: ast.Call) -> bool:
     return True
 
 
-def _durable(found: Names, name: str, *, texts: list[str]) -> None:
+def _durable(found: UsedNames, name: str, *, texts: list[str]) -> None:
     found.named = True
     found.loads |= {one.strip() for text in texts for one in REFERENCE.findall(text)}
     if name != "durable":
@@ -306,7 +306,7 @@ def expanded(text: str) -> set[str]:
     return found | set(re.findall(r"\$\{?(\w+)", text))
 
 
-def _other_line(found: Names, name: str, line: str) -> None:
+def _other_line(found: UsedNames, name: str, line: str) -> None:
     found.refused = f"%{name} {line}".rstrip()
     if name not in _INSTALLERS:
         found.run_texts |= {" ".join(of_code(line).loads)}
@@ -318,7 +318,7 @@ def _other_line(found: Names, name: str, line: str) -> None:
         found.wrong = f"uses %durable inside of %{name}; write it on a line of its own"
 
 
-def _cell_magic(found: Names, parts: tuple[str, str, str]) -> None:
+def _cell_magic(found: UsedNames, parts: tuple[str, str, str]) -> None:
     name, line, body = parts
     if name in _PYTHON_CELL:
         inner = of_code(body)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from notebook_do.declare.line import REFERENCE
 from notebook_do.notebook import verbs
 from notebook_do.notebook.parsing import split, uncommented
-from notebook_do.notebook.runbook.names import MENTIONS, Names, holds, roots, transformed
+from notebook_do.notebook.runbook.names import MENTIONS, UsedNames, holds, roots, transformed
 from notebook_do.notebook.runbook.reading import read
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Statement:
     first: int
     last: int
     kind: Kind
-    names: Names
+    names: UsedNames
     verb: str = ""
     sure: frozenset[str] = frozenset()
     """The names that it binds whatever happens, so that what they were before is gone."""
@@ -172,7 +172,7 @@ def _durable(number: int, first: int, last: int, target: str, call: tuple[str, .
     """Read a lone `%durable` line, or a `%%durable` cell."""
     words, body = split(uncommented(call[1])), call[2] if len(call) > 2 else None
     verb = words[0] if words and not words[0].startswith("-") else ""
-    names = Names(texts={*call[1:]})
+    names = UsedNames(texts={*call[1:]})
     if target:
         names.binds.add(target)
     # The options are read roughly here: the verb's own parser would refuse a line that is never run.

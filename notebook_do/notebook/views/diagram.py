@@ -36,7 +36,7 @@ class Arrow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class WorkerBox:
     """The box of a Worker, with its arrows from top to bottom."""
 
     name: str
@@ -61,7 +61,7 @@ class End:
 class Arranged:
     """Boxes in the order in which they stand, so that few arrows cross."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[WorkerBox, ...]
     ends: tuple[End, ...]
 
     @property
@@ -94,7 +94,7 @@ def arrange(diagram: Diagram) -> Arranged:
             arrows.append(Arrow(name=name, target=at, tone=edge.tone, first=first, host=edge.role == "host"))
             seen.add(at)
         role = " and ".join(dict.fromkeys(sorted((e.role for e in edges if e.role), reverse=True)))
-        sources.append(Source(name=clipped(worker, NAME), about=clipped(role, NAME), arrows=tuple(arrows)))
+        sources.append(WorkerBox(name=clipped(worker, NAME), about=clipped(role, NAME), arrows=tuple(arrows)))
     boxes = tuple(End(name=clipped(name, ABOUT), about=clipped(about, ABOUT)) for name, about in ends)
     return Arranged(sources=tuple(sources), ends=boxes)
 

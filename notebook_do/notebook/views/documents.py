@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from notebook_do.display import Shown, Table, in_json
+from notebook_do.display import Shown, TitledTable, in_json
 from notebook_do.errors import CommandError
 from notebook_do.model import Json, Namespace, Worker
 from notebook_do.notebook.views import text
@@ -91,7 +91,7 @@ def document_of(value: Shown) -> Document:
             return _declared((value,))
         case Declared():
             return _declared(value.items)
-        case Table():
+        case TitledTable():
             return table_document(value)
     # A declaration or a plan is shown without what only a session, or a deploy, has loaded.
     from notebook_do.deploy.result import DeployResult
@@ -139,7 +139,7 @@ def _by_id(items: tuple[Declaration, ...], kind: type[T]) -> dict[str, T]:
     return {str(item.id): item for item in items if isinstance(item, kind)}
 
 
-def table_document(table: Table) -> Document:
+def table_document(table: TitledTable) -> Document:
     """Show rows with the columns of their DataFrame, empty columns left out."""
     from notebook_do.frames import COLUMNS
 
@@ -247,7 +247,7 @@ def plain(value: Any) -> Any:  # noqa: C901 - one case a kind of value
     match value:
         case Plan():
             return {"digest": value.digest, **json.loads(value.to_json())}
-        case Table():
+        case TitledTable():
             return [plain(dict(row)) for row in value.rows]
         case View():
             return str(value) if value.data is None else plain(value.data)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
+class ClassReading:
     """What a mark, a tag or a record says of a stable ID: its class on a script, and how its namespace id begins."""
 
     slot: Slot
@@ -136,7 +136,7 @@ class Readings:
         found = [_statement(n, entry) for n, entry in named if self.is_ours(n) or (adopts and n == host)]
         if not found and adopts and host in self._scripts:
             classes = alchemy_classes(self._scripts[host])
-            found = [Statement(slot=Slot(host, classes[stable_id]))] if stable_id in classes else []
+            found = [ClassReading(slot=Slot(host, classes[stable_id]))] if stable_id in classes else []
         return self._read(stable_id, found) if found else None
 
     def tagged(self, script: str) -> dict[str, Reading]:
@@ -144,7 +144,7 @@ class Readings:
         if mark := self.marks.get(script):
             return {i: self._read(i, [_statement(script, entry)]) for i, entry in mark.entries.items()}
         classes = alchemy_classes(self._scripts[script]) if script in self._scripts else {}
-        return {i: self._read(i, [Statement(slot=Slot(script, name))]) for i, name in classes.items()}
+        return {i: self._read(i, [ClassReading(slot=Slot(script, name))]) for i, name in classes.items()}
 
     def recorded(self, record: RecordedNamespace) -> Reading:
         """Read a record: by its id; one without an id by a mark that has it, or else by its class.
@@ -156,9 +156,9 @@ class Readings:
             return Reading(slot=slot, live=self._live.get(record.namespace_id))
         named = self._named.get(record.stable_id, ())
         marked = [_statement(name, entry) for name, entry in named if self.is_ours(name) and entry.begins]
-        return self._read(record.stable_id, marked or [Statement(slot=slot)])
+        return self._read(record.stable_id, marked or [ClassReading(slot=slot)])
 
-    def _read(self, stable_id: str, statements: list[Statement]) -> Reading:
+    def _read(self, stable_id: str, statements: list[ClassReading]) -> Reading:
         """Decide between statements about one stable ID: an id that is live outweighs any class name."""
         named = [one for one in statements if one.begins]
         if not named:
@@ -174,7 +174,7 @@ class Readings:
             return self._in_doubt(stable_id, statements[0].slot)
         return Reading(slot=named[0].slot)
 
-    def _by_class(self, stable_id: str, statements: list[Statement]) -> Reading:
+    def _by_class(self, stable_id: str, statements: list[ClassReading]) -> Reading:
         """Decide between statements that name a class only: believed where nothing else can be meant."""
         there = [one for one in statements if one.slot in self._slots] or statements
         slot = there[0].slot
@@ -258,5 +258,5 @@ def refuse_doubt(stable_id: str, reading: Reading, findings: Findings, where: Wh
     findings.refuse("identity-unknown", stable_id, where=where, slot=reading.slot, candidates=reading.candidates)
 
 
-def _statement(script: str, entry: Entry) -> Statement:
-    return Statement(slot=Slot(script, entry.class_name), begins=entry.begins)
+def _statement(script: str, entry: Entry) -> ClassReading:
+    return ClassReading(slot=Slot(script, entry.class_name), begins=entry.begins)

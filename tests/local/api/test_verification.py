@@ -13,7 +13,7 @@ import pytest
 from notebook_do.local.account.account import Account
 from notebook_do.local.account.metadata import ScriptUpload
 from notebook_do.local.account.publish import RunningAccount, fresh_script, publish
-from notebook_do.local.account.records import Code, StoredModule
+from notebook_do.local.account.records import ScriptCode, StoredModule
 from notebook_do.local.account.verify import verify_ahead
 from notebook_do.local.rules.refusals import Refused
 from notebook_do.local.runtime.runtime import Runtime
@@ -97,7 +97,7 @@ class Counted:
         module = StoredModule(
             name="index.js", content_type="application/javascript+module", digest=digest, size=len(source)
         )
-        return ScriptUpload(code=Code(main_module="index.js", modules=(module,)), **more)
+        return ScriptUpload(code=ScriptCode(main_module="index.js", modules=(module,)), **more)
 
     async def publish(self, upload: ScriptUpload, **more: Any) -> list[str]:
         """Publish an upload of the script `page`; give what was started for it."""

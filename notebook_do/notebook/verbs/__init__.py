@@ -1,0 +1,42 @@
+"""All verbs of `%durable`, in the order of the help."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from notebook_do.errors import CommandError
+from notebook_do.notebook.verbs import declaring, deploying, exchanging, looking, session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from notebook_do.notebook.verbs.verb import Verb
+
+VERBS: tuple[Verb, ...] = (
+    *session.VERBS,
+    *declaring.VERBS,
+    *deploying.VERBS,
+    *looking.VERBS,
+    *exchanging.VERBS,
+)
+
+BY_NAME = {verb.name: verb for verb in VERBS}
+OF_SESSION = tuple(option for option in BY_NAME["session"].own if option.name.startswith("--") and option.value)
+"""The options that say which session is meant."""
+ON_COMMAND_LINE = tuple(v for v in VERBS if v.name not in {"session", "namespace", "worker", "rm", "form", "require"})
+"""The verbs that `notebook-do` has too: those that act on declarations or show something."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `, did you mean "..."?`, or nothing when no word is near."""
+    found = get_close_matches(word, list(known), n=1, cutoff=0.55)
+    return f', did you mean "{found[0]}"?' if found else ""
+
+
+def find(word: str) -> Verb:
+    """Return the verb called `word`; raises CommandError with the nearest one."""
+    if word in BY_NAME:
+        return BY_NAME[word]
+    hint = did_you_mean(word, BY_NAME) or f"; verbs: {', '.join(BY_NAME)}."
+    raise CommandError(f'%durable: unknown verb "{word}"{hint}')

@@ -1,0 +1,43 @@
+"""The verbs that declare, and that take a declaration back."""
+
+from __future__ import annotations
+
+from notebook_do.declare.line import Option
+from notebook_do.notebook.verbs.verb import Verb
+
+VERBS = (
+    Verb(
+        name="namespace",
+        summary="declare a Durable Object namespace by its stable ID",
+        form="both",
+        declares="namespace",
+        own=(Option(name="id", value="ID", required=True, knows="namespace", help="stable ID: the permanent name"),),
+        example="%durable namespace counter --class Counter",
+    ),
+    Verb(
+        name="worker",
+        summary="declare a Worker; the cell's body is the source of its main module",
+        form="both",
+        declares="worker",
+        own=(Option(name="id", value="ID", required=True, knows="worker", help="the Worker's id in this session"),),
+        example="%%durable worker my-worker --bind COUNTER=counter",
+    ),
+    Verb(
+        name="rm",
+        summary="forget a declaration; what is live stays",
+        own=(
+            Option(name="kind", choices=("namespace", "worker"), required=True, help="what it declares"),
+            Option(name="id", value="ID", required=True, knows="declared", help="its id"),
+        ),
+        example="%durable rm worker my-worker",
+    ),
+    Verb(
+        name="form",
+        summary="declare or deploy with widgets",
+        own=(
+            Option(name="what", choices=("namespace", "worker", "deploy"), required=True, help="which form"),
+            Option(name="id", value="ID", knows="declared", help="declaration to begin with"),
+        ),
+        example="%durable form worker my-worker",
+    ),
+)

@@ -1,0 +1,62 @@
+"""What `-h` and `%durable?` show: made of the tables of verbs, as wide as a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from notebook_do.notebook.verbs import VERBS
+from notebook_do.notebook.verbs.verb import COMMON
+
+if TYPE_CHECKING:
+    from notebook_do.declare.line import Option
+    from notebook_do.notebook.verbs.verb import Verb
+
+
+def usage(verb: Verb) -> str:
+    """Write the help of one verb, as wide as a terminal."""
+    prefix = "%%durable" if verb.form == "cell" else "%durable"
+    # Five options still fit on the line; more would hide what must be given.
+    flags = [option for option in verb.options if option.name.startswith("-")]
+    shown = [option for option in verb.options if option not in flags or len(flags) <= 5]
+    words = " ".join([*(_usage_word(option) for option in shown), *(["[options]"] if len(flags) > 5 else [])])
+    lines = [f"{prefix} {verb.name} {words}".rstrip(), f"  {verb.summary[0].upper()}{verb.summary[1:]}."]
+    lines += [f"  {verb.about}"] if verb.about else []
+    rows = [(_option_words(option), option) for option in (*verb.options, *COMMON)]
+    width = max(len(left) for left, _ in rows)
+    for left, option in rows:
+        more = f" ({', '.join(option.choices)})" if option.choices and not option.value else ""
+        lines.append(f"    {left.ljust(width)}  {option.help}{more}")
+    return "\n".join([*lines, *([f"  Example: {verb.example}"] if verb.example else [])])
+
+
+def _usage_word(option: Option) -> str:
+    word = option.value or "|".join(option.choices) or option.name
+    if option.name.startswith("-"):
+        word = f"{option.name} {_value(option)}".rstrip()
+    word = word if option.required else f"[{word}]"
+    return f"{word}..." if option.many else word
+
+
+def _value(option: Option) -> str:
+    return "|".join(option.choices) if option.choices else option.value
+
+
+def _option_words(option: Option) -> str:
+    if option.name == "-h":
+        return "-h, --help"
+    return f"{option.name} {_value(option)}".strip() if option.name.startswith("-") else option.value or option.name
+
+
+def overview() -> str:
+    """Write what `%durable?` shows: all verbs, and how line and cell differ."""
+    width = max(len(verb.name) for verb in VERBS)
+    verbs = "\n".join(f"    {verb.name.ljust(width)}  {verb.summary}" for verb in VERBS)
+    return (
+        "Declare Cloudflare Durable Objects, read the plan, press Deploy.\n\n"
+        "    %durable                 where am I, and what next\n"
+        "    %durable VERB ...        a line acts or shows\n"
+        "    %%durable worker ID ...  a cell declares: the body is the Worker's source\n"
+        "    %%durable                a cell of TOML declares several: [namespaces.ID], [workers.ID]\n\n"
+        f"Verbs (each has -h):\n{verbs}\n\n"
+        "Every verb takes --as VAR, --json and --quiet. Nothing is sent but by the Deploy button or --approve DIGEST."
+    )

@@ -1,0 +1,54 @@
+"""The verbs that look at what runs: Workers, and the objects of a namespace."""
+
+from __future__ import annotations
+
+from notebook_do.declare.line import Option
+from notebook_do.notebook.verbs.verb import Verb
+
+_NAMESPACE = Option(name="namespace", value="NAMESPACE", required=True, knows="namespace", help="its stable ID")
+_OBJECT = Option(name="--object", value="O", help="one object, by its name or id; default all")
+
+VERBS = (
+    Verb(
+        name="fetch",
+        summary="call a deployed Worker and show its answer",
+        own=(
+            Option(name="worker", value="WORKER", required=True, knows="reachable", help="Worker id or script name"),
+            Option(name="path", value="PATH", help="path and query; default /"),
+            Option(name="--method", value="M", help="HTTP method; default GET, with --data POST"),
+            Option(name="--data", value="D", help="request body"),
+            Option(name="--header", value="K:V", many=True, help="request header"),
+        ),
+        example="%durable fetch my-worker /",
+    ),
+    Verb(
+        name="objects",
+        summary="list the stored objects of a namespace as a DataFrame",
+        own=(
+            _NAMESPACE,
+            Option(name="--limit", value="N", help="the most to read; default 10,000"),
+            Option(name="--after", value="ID", help="go on behind the object with this id"),
+            Option(name="--all", help="read all, however many"),
+        ),
+        example="%durable objects counter",
+        about="Where there are more, the last line says how to go on.",
+    ),
+    Verb(
+        name="values",
+        summary="read what objects stored by key (storage.put) as a DataFrame; on the local target",
+        own=(_NAMESPACE, _OBJECT),
+        example="%durable values counter --object visitors",
+    ),
+    Verb(
+        name="query",
+        summary="run a SELECT on the SQLite storage of objects, all or one, as a DataFrame; on the local target",
+        form="both",
+        own=(
+            _NAMESPACE,
+            Option(name="sql", value="SQL", help="the statement, in quotes; or the body of the cell"),
+            _OBJECT,
+            Option(name="--param", value="V", many=True, help="value for a ? of the statement; JSON, or else text"),
+        ),
+        example='%durable query rooms "SELECT * FROM messages"',
+    ),
+)

@@ -1,0 +1,40 @@
+"""What a verb of `%durable` is, and the options that every one of them takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from notebook_do.declare.line import Option
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verb:
+    """One verb. `form` is which of line and cell it takes; one that `declares` has the options of a declaration too."""
+
+    name: str
+    summary: str
+    own: tuple[Option, ...] = ()
+    form: Literal["line", "cell", "both"] = "line"
+    declares: Literal["", "namespace", "worker"] = ""
+    example: str = ""
+    about: str = ""
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """Its options and arguments, in the order of the help."""
+        if not self.declares:
+            return self.own
+        from notebook_do.declare.options import options  # brings the model, which loading does not need
+
+        return (*self.own, *options(self.declares))
+
+
+COMMON = (
+    Option(
+        name="--as", value="VAR", help="keep the result in the variable VAR instead of showing it", knows="variable"
+    ),
+    Option(name="--json", help="give the result as JSON"),
+    Option(name="--quiet", help="show nothing but what waits for your approval"),
+    Option(name="-h", help="show this help"),
+)

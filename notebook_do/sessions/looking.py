@@ -1,0 +1,115 @@
+"""What a session shows of what is live: Workers, namespaces and their objects. It reads; `fetch` does what it calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from notebook_do.cloudflare import refusing
+from notebook_do.display import frame, selected
+from notebook_do.live import objects as explore
+from notebook_do.live.inventory import more_objects, namespace_rows, worker_rows
+from notebook_do.sessions.reaching import Reaching
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+    import httpx
+    import pandas as pd
+
+    from notebook_do.live.connection import Connection
+    from notebook_do.model import Observed, Recorded
+
+    Ids = Iterable[str]
+
+T = TypeVar("T")
+
+
+class Looking(Reaching):
+    """The part of a session that looks at what runs."""
+
+    async def afetch(self, worker: str, path: str = "/", *, method: str = "GET", **options: Any) -> httpx.Response:
+        """Call a Worker by id or script name; see `fetch`."""
+        refusing.check("session.fetch")
+        connection, name = await self._connect(), self.script_name(worker)
+        recorded = (w.script_name for w in self._state.load().workers)
+        # What is declared or recorded is called at once; only an unknown name costs the request that lists all scripts.
+        if name == worker and name not in {*self.catalog.workers, *recorded}:
+            self.live = await explore.live_scripts(connection)
+            explore.must_be_live(name, self.live, self.catalog.workers)
+        return await connection.fetch(name, path, method, options)
+
+    def fetch(self, worker: str, path: str = "/", *, method: str = "GET", **options: Any) -> httpx.Response:
+        """Call a Worker by id or script name; `options`: those of `httpx.request`, its `timeout` (60 s) for all of it.
+
+        With `stream=True` the answer is returned once it begins, to be read as it comes: `with ... as answer:`.
+        """
+        return self._run(self.afetch(worker, path, method=method, **options))
+
+    async def aobserve(self) -> tuple[Recorded, Observed, Connection]:
+        """Read the state file and what is live, object counts of the recorded namespaces included."""
+        from notebook_do.live.observe import observe
+
+        connection, recorded = await self._connect(), self._state.load()
+        async with connection.client() as client:
+            ids = tuple(n.namespace_id for n in recorded.namespaces)
+            observed = await observe(client, scripts=None, settings=False, objects_of=ids)
+        self.live = frozenset(s.name for s in observed.scripts)
+        return recorded, observed, connection
+
+    def namespaces(self) -> pd.DataFrame:
+        """List the namespaces, declared, recorded or live on our Workers: one row each, with `objects` stored now.
+
+        `status` is live, declared (not deployed yet), orphan (live, not declared now; never deleted for that),
+        gone (recorded, not live) or unmanaged (live on one of our scripts, not recorded).
+        """
+        rows = self.namespace_rows()
+        return frame("namespaces", rows, **more_objects(rows))
+
+    def workers(self) -> pd.DataFrame:
+        """List the Workers, declared or recorded: one row each, with what is live of them."""
+        return frame("workers", self.worker_rows())
+
+    def objects(self, stable_id: str, *, limit: int | None = 10_000, after: str | None = None) -> pd.DataFrame:
+        """List the objects of a namespace, at most `limit` (None: all): one row each; `stored`: it holds data.
+
+        `after` goes on behind the object with that id. Where there are more, the frame says so, and its `attrs` have
+        `more` and the id to go on `after`. `name` is known on the local target for objects that were reached by name;
+        Cloudflare lists ids only.
+        """
+        rows, more = self._run(self._look(explore.object_rows, stable_id, limit, after))
+        return frame("objects", rows, **explore.going_on(stable_id, rows, more=more))
+
+    def values(self, stable_id: str, *, object: str | None = None) -> pd.DataFrame:  # noqa: A002 - what it is
+        """Read what `storage.put` stored, of one object (its name or id) or of all: one row a key.
+
+        `value` is the Python value (a Date an aware datetime); one that cannot be read says why. The local target only.
+        """
+        return frame("values", self._run(self._look(explore.value_rows, stable_id, object)))
+
+    def query(self, stable_id: str, sql: str, *params: Any, object: str | None = None) -> pd.DataFrame:  # noqa: A002
+        """Run one SELECT on the SQLite storage of one object (its name or id), or of all objects of a namespace.
+
+        Of all, the rows begin with `name` and end with `object_id`, and objects without such a table are left out. Only
+        reads, at most 100,000 rows and 16 MiB, on the local target: raises CommandError or ApiError, which say why not.
+        """
+        return selected(*self._run(self._look(explore.select, stable_id, sql, params, object)))
+
+    def namespace_rows(self) -> tuple[dict[str, Any], ...]:
+        """Return the rows of `namespaces()`."""
+        recorded, observed, _ = self._run(self.aobserve())
+        return namespace_rows(self.catalog, recorded, observed)
+
+    def worker_rows(self) -> tuple[dict[str, Any], ...]:
+        """Return the rows of `workers()`."""
+        return self._run(self._worker_rows())
+
+    async def _worker_rows(self) -> tuple[dict[str, Any], ...]:
+        recorded, observed, connection = await self.aobserve()
+        names = {w.id: w.script_name for w in recorded.workers}
+        names |= {id_: self.catalog.script_name(id_, self.stage) for id_ in self.catalog.workers}
+        live = {s.name for s in observed.scripts}
+        urls = {name: await connection.url(name) for name in names.values() if name in live}
+        return worker_rows(self.catalog, names, recorded, observed, urls)
+
+    async def _look(self, read: Callable[..., Coroutine[Any, Any, T]], *asked: Any) -> T:
+        return await read(await self._connect(), self._state.load(), *asked)
