@@ -2,48 +2,41 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from notebook_do.cloudflare import refusing
 from notebook_do.display import frame, selected
 from notebook_do.live import objects as explore
 from notebook_do.live.inventory import more_objects, namespace_rows, worker_rows
-from notebook_do.sessions.reaching import Reaching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
-    import httpx
     import pandas as pd
 
+    from notebook_do.declare.catalog import Catalog
     from notebook_do.live.connection import Connection
     from notebook_do.model import Observed, Recorded
+    from notebook_do.state.file import StateFile
 
     Ids = Iterable[str]
 
 T = TypeVar("T")
 
 
-class Looking(Reaching):
-    """The part of a session that looks at what runs."""
+class Looking(ABC):
+    """The part of a session that looks at what runs; `Session` has the way there."""
 
-    async def afetch(self, worker: str, path: str = "/", *, method: str = "GET", **options: Any) -> httpx.Response:
-        """Call a Worker by id or script name; see `fetch`."""
-        refusing.check("session.fetch")
-        connection, name = await self._connect(), self.script_name(worker)
-        recorded = (w.script_name for w in self._state.load().workers)
-        # What is declared or recorded is called at once; only an unknown name costs the request that lists all scripts.
-        if name == worker and name not in {*self.catalog.workers, *recorded}:
-            self.live = await explore.live_scripts(connection)
-            explore.must_be_live(name, self.live, self.catalog.workers)
-        return await connection.fetch(name, path, method, options)
+    catalog: Catalog
+    live: frozenset[str]
+    stage: str
+    _state: StateFile
 
-    def fetch(self, worker: str, path: str = "/", *, method: str = "GET", **options: Any) -> httpx.Response:
-        """Call a Worker by id or script name; `options`: those of `httpx.request`, its `timeout` (60 s) for all of it.
+    @abstractmethod
+    async def _connect(self) -> Connection: ...
 
-        With `stream=True` the answer is returned once it begins, to be read as it comes: `with ... as answer:`.
-        """
-        return self._run(self.afetch(worker, path, method=method, **options))
+    @abstractmethod
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T: ...
 
     async def aobserve(self) -> tuple[Recorded, Observed, Connection]:
         """Read the state file and what is live, object counts of the recorded namespaces included."""

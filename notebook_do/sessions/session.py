@@ -5,28 +5,38 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from notebook_do.bridge import bridge
 from notebook_do.cloudflare import refusing
+from notebook_do.declare.catalog import Catalog
 from notebook_do.display import Passing, TitledTable, shortened
 from notebook_do.errors import CommandError, DurableError, Interrupted, StalePlan
+from notebook_do.live import objects as explore
+from notebook_do.live.connection import Connecting
 from notebook_do.live.inventory import state_rows, status_of
 from notebook_do.sessions import exchanging
 from notebook_do.sessions.comparing import watched
 from notebook_do.sessions.looking import Looking
-from notebook_do.sessions.planning import with_addresses
+from notebook_do.sessions.planning import Planning, with_addresses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable
+
+    import httpx
 
     from notebook_do.deploy.result import Cancel, DeployResult, Emit
     from notebook_do.display import Shown
     from notebook_do.interchange.cells import Imported
     from notebook_do.interchange.exporting import GivenAssets
+    from notebook_do.live.connection import Connection
     from notebook_do.live.inventory import Status
-    from notebook_do.model import Declaration
+    from notebook_do.model import Declaration, Recorded, Target
     from notebook_do.plan.plan import Plan
+    from notebook_do.state.file import StateFile
+    from notebook_do.state.lock import Locking
 
     Ids = Iterable[str]
 
@@ -35,6 +45,35 @@ T = TypeVar("T")
 
 class Session(Looking):
     """Declarations of one session and stage, with their state file and target. Made by `open_session`."""
+
+    def __init__(self, name: str, *, stage: str, target: Target, account: str | None, state: StateFile) -> None:
+        self.name, self.stage, self.target = name, stage, target
+        self.catalog = Catalog()
+        self.auto_approve = os.environ.get("NOTEBOOK_DO_DEPLOY") == "press"
+        self.live: frozenset[str] = frozenset()
+        """The scripts of the account when it was last looked at."""
+        self.connecting = Connecting(target, account)
+        self._state = state
+        self._planning = Planning(name, stage, target, self.catalog, state)
+
+    def __repr__(self) -> str:
+        return f"Session({self.name!r}, stage={self.stage!r}, target={self.target!r}, state={str(self.state_path)!r})"
+
+    @property
+    def identity(self) -> tuple[str, str, Target, str | None, Path, Locking]:
+        """What makes this session the same as another: name, stage, target, account, state path and locking."""
+        return self.name, self.stage, self.target, self.connecting.account, self.state_path, self._state.locking
+
+    @property
+    def state_path(self) -> Path:
+        """Where the state file is, or will be after the first deploy."""
+        return self._state.path
+
+    @property
+    def state(self) -> StateFile:
+        """The state file: its backups and its lock."""
+        refusing.check("session.state")
+        return self._state
 
     # --- declare: no effects
 
@@ -105,6 +144,36 @@ class Session(Looking):
     ) -> DeployResult:
         """Send exactly `plan`, once; see `adeploy`."""
         return self._run(self.adeploy(plan, confirm=confirm, emit=emit, cancel=cancel))
+
+    # --- look: the rest is `Looking`
+
+    async def afetch(self, worker: str, path: str = "/", *, method: str = "GET", **options: Any) -> httpx.Response:
+        """Call a Worker by id or script name; see `fetch`."""
+        refusing.check("session.fetch")
+        connection, name = await self._connect(), self.script_name(worker)
+        recorded = (w.script_name for w in self._state.load().workers)
+        # What is declared or recorded is called at once; only an unknown name costs the request that lists all scripts.
+        if name == worker and name not in {*self.catalog.workers, *recorded}:
+            self.live = await explore.live_scripts(connection)
+            explore.must_be_live(name, self.live, self.catalog.workers)
+        return await connection.fetch(name, path, method, options)
+
+    def fetch(self, worker: str, path: str = "/", *, method: str = "GET", **options: Any) -> httpx.Response:
+        """Call a Worker by id or script name; `options`: those of `httpx.request`, its `timeout` (60 s) for all of it.
+
+        With `stream=True` the answer is returned once it begins, to be read as it comes: `with ... as answer:`.
+        """
+        return self._run(self.afetch(worker, path, method=method, **options))
+
+    def script_name(self, worker: str) -> str:
+        """Return the script name of a Worker id, as declared or as recorded; a name that is neither stays as it is."""
+        if worker in self.catalog.workers:
+            return self.catalog.script_name(worker, self.stage)
+        return next((w.script_name for w in self._state.load().workers if w.id == worker), worker)
+
+    def recorded(self) -> Recorded:
+        """Read the state file; a session that never deployed has an empty one with serial 0."""
+        return self._state.load()
 
     def show(self, what: str = "all") -> Shown:
         """Return a table to display: namespaces, workers, bindings, migrations or state."""
@@ -179,7 +248,23 @@ class Session(Looking):
         place, connection = shortened(self.state_path), self._run(self._connect())
         return status_of(self.name, self.stage, place, connection, self.catalog, self._state.load())
 
+    def close(self) -> None:
+        """Let go of the local target; it ends when its last user is gone."""
+        self.connecting.release()
+
     # --- inside
+
+    async def _connect(self) -> Connection:
+        return await self.connecting.connect()
+
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the bridge; what only this thread can ask for is asked first."""
+        try:
+            self.connecting.ask_first()
+        except BaseException:
+            coroutine.close()
+            raise
+        return bridge.run(coroutine)
 
     async def _exchange(self, act: Callable[..., Coroutine[Any, Any, T]], *asked: Any) -> T:
         connection = await self._connect()

@@ -196,7 +196,6 @@ def test_what_was_found_ahead_is_not_looked_for_again(account: Callable[..., Non
         ("export class A {}", {"bindings": (BINDING,)}, 10068, ["probe"]),
         (COUNTER, {"bindings": (BINDING,)}, 10061, ["probe"]),
         (COUNTER, {"migrations": {"new_sqlite_classes": ["Gone"]}}, 10070, ["examine"]),
-        (ENDLESS, {}, 10021, ["examine"]),
     ],
 )
 def test_the_first_thing_wrong_is_the_one_that_is_said(
@@ -209,6 +208,18 @@ def test_the_first_thing_wrong_is_the_one_that_is_said(
             await here.publish(here.upload(source, **more))
         assert refused.value.errors[0]["code"] == code
         assert here.started == started
+        assert here.account.scripts == {}
+
+    account(story)
+
+
+def test_a_source_that_never_ends_is_given_up(account: Callable[..., None]) -> None:
+    """A main module that loops is refused as code that does not start, by whichever limit a busy machine meets first."""
+
+    async def story(here: Counted) -> None:
+        with pytest.raises(Refused) as refused:
+            await here.publish(here.upload(ENDLESS))
+        assert refused.value.errors[0]["code"] == 10021
         assert here.account.scripts == {}
 
     account(story)
