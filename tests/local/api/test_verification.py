@@ -214,7 +214,7 @@ def test_the_first_thing_wrong_is_the_one_that_is_said(
 
 
 def test_a_source_that_never_ends_is_given_up(account: Callable[..., None]) -> None:
-    """A main module that loops is refused as code that does not start, by whichever limit a busy machine meets first."""
+    """A main module that loops is refused as code that does not start, by whichever limit a busy machine meets."""
 
     async def story(here: Counted) -> None:
         with pytest.raises(Refused) as refused:
