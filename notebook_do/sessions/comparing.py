@@ -72,7 +72,7 @@ async def compare(
     from notebook_do.plan.workers.triggers import triggers_concerned
 
     desired, recorded = given.desired, given.recorded
-    observations = Observations(state.path.with_name("observations.json"))
+    observations = Observations(state.observations_path)
     declared, noted = declared_digests(desired, given.readings), observations.load()
     async with connection.client(watch.pace) as client:
         lists = await read_lists(client)

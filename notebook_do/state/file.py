@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from notebook_do.state.lock import Locking
 
 KEPT_BACKUPS = 20
+LOCAL_ORIGIN = "local:"
+"""How the origin of a local target's state begins."""
+
+_ON_LOCAL = """# Written by notebook_do at the first deploy, and never again.
+# This state is of the local Cloudflare: its ids are those of this machine, so nothing here is to be committed."""
+_ON_CLOUDFLARE = """# Written by notebook_do at the first deploy, and never again.
+# Commit {state}: it has the ids of what is live, and no secret. The rest is of this machine."""
 _BACKUP_NAME = re.compile(r"(\d{1,12})(?:\.[0-9a-f]{8})?\.json")
 
 
@@ -79,6 +86,11 @@ class StateFile:
     def lock_path(self) -> Path:
         """Where the lock is; the file is never replaced by a save."""
         return self._beside("state.lock")
+
+    @property
+    def observations_path(self) -> Path:
+        """Where the note of what was read is."""
+        return self._beside("observations.json")
 
     @property
     def backup_directory(self) -> Path:
@@ -211,9 +223,24 @@ class StateFile:
         if current is not None:
             self._back_up(current)
         self._fresh = None  # should this file be lost, what comes after it is another lineage
+        self._write_ignored(recorded)
         notebook = {"notebook": name} if (name := locks.notebook()) else {}
         disk.replace(self._real, write_document({**encode(recorded, before), **notebook}))
         return recorded
+
+    def _write_ignored(self, recorded: Recorded) -> None:
+        """Tell git which of the files here are this machine's; a file that is there already is the user's own."""
+        path = self._real.with_name(".gitignore")
+        if path.exists():
+            return
+        companions = [self.lock_path.name, self.journal_path.name, f"{self.backup_directory.name}/"]
+        companions.append(self.observations_path.name)
+        if (recorded.api_origin or "").startswith(LOCAL_ORIGIN):
+            said, names = _ON_LOCAL, [self._real.name, *companions, path.name]
+        else:
+            said, names = _ON_CLOUDFLARE.format(state=self._real.name), companions
+        # Names and no *: `--state` may put the file beside others, which are none of our business.
+        disk.replace(path, "\n".join([said, *(f"/{name}" for name in names), ""]).encode(), synced=False)
 
     def _decoded(self, content: bytes) -> tuple[Recorded, Document]:
         """Read the file's content, once as long as it stays the same."""

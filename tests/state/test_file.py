@@ -472,3 +472,29 @@ def test_the_triggers_of_a_worker_are_read_back(path: Path) -> None:
     with state.lock():
         state.save(replace(state.load(), **CONTENT | {"workers": (replace(worker, triggers=triggers),)}))
     assert StateFile(path).load().workers[0].triggers == triggers
+
+
+def test_git_is_told_which_files_are_this_machines(path: Path) -> None:
+    """On Cloudflare the state file is to be committed and nothing beside it; a local state not at all."""
+    saved(path)
+    said = path.with_name(".gitignore").read_text()
+    assert [line for line in said.splitlines() if not line.startswith("#")] == [
+        "/state.lock",
+        "/journal.jsonl",
+        "/backups/",
+        "/observations.json",
+    ]
+    assert "Commit state.json" in said
+    local = StateFile(path.with_name("local") / "state.json")
+    with local.lock():
+        local.save(replace(local.load(), api_origin="local:0123"))
+    said = (path.with_name("local") / ".gitignore").read_text()
+    assert {"/state.json", "/.gitignore", "/state.lock"} <= set(said.splitlines())
+
+
+def test_a_gitignore_that_is_there_is_left_alone(path: Path) -> None:
+    """`--state` may put the file into a directory of the user's, whose .gitignore is the user's."""
+    path.parent.mkdir(parents=True)
+    path.with_name(".gitignore").write_text("mine\n")
+    saved(path)
+    assert path.with_name(".gitignore").read_text() == "mine\n"
