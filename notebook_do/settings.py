@@ -58,7 +58,14 @@ SETTINGS = (
     Setting(name="short_errors", default=True, help="show expected errors as one line; false adds the traceback"),
 )
 BY_NAME = {setting.name: setting for setting in SETTINGS}
-_OTHER_VARIABLES = ("DATA", "DEPLOY", "WORKERD", "ESBUILD", "KEYS", "PROXY")
+VARIABLES = {
+    "DATA": "the directory of the local Cloudflare's data",
+    "KEYS": "the directory of the key that marks secrets, to share between machines",
+    "PROXY": "an HTTP proxy for Cloudflare's API; no other proxy variable is heard",
+    "WORKERD": "a workerd to use instead of the pinned one",
+    "ESBUILD": "an esbuild to use instead of the pinned one",
+    "DEPLOY": "`press` approves plans that delete nothing, for one headless run",
+}
 """Variables that are no settings: places and binaries of this machine, and the press in advance for one run."""
 _SWITCH = {**dict.fromkeys(("1", "true", "yes", "on"), True), **dict.fromkeys(("0", "false", "no", "off"), False)}
 
@@ -119,7 +126,7 @@ def _check_names(environ: Mapping[str, str], file: Path, table: Mapping[str, Any
     for name in table:
         if name not in BY_NAME:
             raise CommandError(f"{file}: [tool.notebook_do] has no setting {name}; {nearest(name, list(BY_NAME))}")
-    known = {s.variable for s in SETTINGS} | {PREFIX + name for name in _OTHER_VARIABLES}
+    known = {s.variable for s in SETTINGS} | {PREFIX + name for name in VARIABLES}
     for name in environ:
         if name.startswith(PREFIX) and name not in known:
             near = nearest(name, sorted(known))
