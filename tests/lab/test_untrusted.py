@@ -11,7 +11,7 @@ import pytest
 from hostile import HOSTILE, every_view, plan_of
 from playwright.sync_api import expect
 
-from notebook_do.notebook.views import html, text
+from notebook_do.notebook.views import html, markup, text
 from notebook_do.notebook.views.documents import bundle
 
 if TYPE_CHECKING:
@@ -98,8 +98,8 @@ def assert_harmless(lab: Lab, views: int) -> None:
     drawn = lab.cell(0).locator(".jp-RenderedHTMLCommon")
     expect(drawn).to_have_count(views, timeout=60_000)
     for tag, names in drawn.evaluate_all(TREE):
-        assert tag in html.TAGS | html.SHAPES
-        assert set(names) <= (html.ATTRIBUTES if tag in html.TAGS else html.SHAPE_ATTRIBUTES), tag
+        assert tag in markup.TAGS | markup.SHAPES
+        assert set(names) <= (markup.ATTRIBUTES if tag in markup.TAGS else markup.SHAPE_ATTRIBUTES), tag
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,24 @@ from typing import TYPE_CHECKING
 
 from notebook_do.deploy.result import DeployResult, Outcome
 from notebook_do.display import TitledTable as Rows
+from notebook_do.display.rich import code, link, rich, strong
 from notebook_do.model import Bindings, Json, Namespace, NamespaceBinding, PlainText, ServiceBinding, StableId, Worker
 from notebook_do.notebook.views import documents as views
-from notebook_do.notebook.views.blocks import Code, Diagram, Edge, Folded, Header, Item, Items, Line, Link, Table, Tone
+from notebook_do.notebook.views.blocks import (
+    Code,
+    Diagram,
+    Diff,
+    Edge,
+    Folded,
+    Group,
+    Header,
+    Item,
+    Items,
+    Line,
+    Link,
+    Table,
+    Tone,
+)
 from notebook_do.notebook.views.declarations import declared_document
 from notebook_do.plan.plan import Action, Baseline, Change, Consent, Plan, Refusal
 
@@ -91,7 +106,22 @@ def block_document(evil: str, tone: Tone | None) -> Document:
         Items(evil, (Item(evil, tone, (evil,)),)),
         Diagram(evil, (Edge(evil, evil, evil, tone, about=evil, role=evil), Edge("b", evil, evil))),
         Code(evil, f"{evil}\n{evil}"),
+        Diff((evil, f"-{evil}", f"+{evil}", f"@@{evil}"), evil),
         Folded(evil, (Line(evil),)),
+        *looks(rich(evil, code(evil), strong(evil), link(evil)), tone),
+    )
+
+
+def looks(text: str, tone: Tone | None) -> Document:
+    """Give every kind of block that takes a text whose parts have looks."""
+    return (
+        Header(text, ((text, text),), "production"),
+        Header(text, (), "live"),
+        Line(text, tone, small=True),
+        Table(text, (text,), (Group(text), (text,)), (None, tone)),
+        Table("", (), ((text, text),), (tone,)),
+        Items(text, (Item(text, tone, (text,)), Item(text))),
+        Folded(text, (Folded(text, (Diff((text,)),), opened=True),)),
     )
 
 

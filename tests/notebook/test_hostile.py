@@ -12,6 +12,7 @@ import pytest
 from hostile import HOSTILE, block_document, every_view
 
 from notebook_do import display as letters
+from notebook_do.display.rich import Rich, code, link, rich, strong
 from notebook_do.model import Json
 from notebook_do.notebook.views import documents as views
 from notebook_do.notebook.views import html, text
@@ -27,12 +28,13 @@ SVG = "{http://www.w3.org/2000/svg}"
 CELL = {"style", "colspan", "scope"}
 SHAPE = {"fill", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray"}
 ALLOWED: dict[str, set[str]] = {
-    **{tag: {"style", "role"} for tag in ("span", "b", "code", "pre", "li", "ul", "details", "summary")},
+    **{tag: {"style", "role"} for tag in ("span", "b", "code", "pre", "li", "ul", "summary")},
+    "details": {"style", "open"},
     "table": {"style"},
     "caption": {"style"},
     "thead": set(),
     "tbody": set(),
-    "tr": set(),
+    "tr": {"style"},
     "th": CELL,
     "td": CELL,
     "div": {"style", "role", "class"},
@@ -81,6 +83,8 @@ def poisoned(value: Any, evil: str) -> Any:
     match value:
         case bool() | None:
             return value
+        case Rich():
+            return rich(evil, code(evil), strong(evil), link(evil))
         case str() if type(value) is str:
             return evil
         case Json():

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import pytest
 
-from notebook_do.notebook.views import html
+from notebook_do.notebook.views import html, markup
 from notebook_do.notebook.views.blocks import Header, Line, Link, Table, Tone
 
 
 def test_a_child_is_text_unless_element_made_it() -> None:
     """There is no way to put markup in but `element`."""
-    assert html.element("b", "<i>&", html.element("span", "x")) == "<b>&lt;i&gt;&amp;<span>x</span></b>"
+    assert markup.element("b", "<i>&", markup.element("span", "x")) == "<b>&lt;i&gt;&amp;<span>x</span></b>"
 
 
 @pytest.mark.parametrize("tag", ["script", "style", "img", "iframe", "use", "foreignObject"])
 def test_a_tag_outside_the_list_is_a_bug(tag: str) -> None:
     """Views cannot grow tags beyond their list."""
     with pytest.raises(ValueError, match="may not hold"):
-        html.element(tag)
+        markup.element(tag)
 
 
 def test_an_attribute_outside_the_list_is_a_bug() -> None:
     """No event handler, no id."""
     with pytest.raises(ValueError, match="may not hold"):
-        html.element("div", onclick="x")
+        markup.element("div", onclick="x")
 
 
 @pytest.mark.parametrize(

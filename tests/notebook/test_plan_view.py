@@ -102,7 +102,7 @@ def test_long_plans_show_200_rows_and_count_the_rest(make_plan: Callable[..., Pl
     many = tuple(Change(action=Action.CREATE, kind="binding", id="w", name=f"B{n}") for n in range(10_000))
     plan = make_plan(changes=many)
     shown = bundle(plan)
-    assert "9800 more rows. plan.df has all." in shown["text/plain"]
+    assert "9,800 more rows. plan.df has all." in shown["text/plain"]
     assert shown["text/html"].count("binding B") == 200
     assert len(plan.df) == 10_000
 

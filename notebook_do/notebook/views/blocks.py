@@ -1,14 +1,14 @@
 """What a view consists of, before it becomes text or HTML.
 
 A view says everything once, as blocks; `text.py` and `html.py` draw the same blocks. So text and HTML can not tell
-different things.
+different things. Every text of a block may be a `Rich` one, of which HTML draws names, values and commands as code.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 
 class Tone(Enum):
@@ -19,6 +19,10 @@ class Tone(Enum):
     DROP = "-"
     ALERT = "!"
     SAME = "="
+    DONE = "✓"
+    RUNNING = "▸"
+    WAITING = "·"
+    UNKNOWN = "?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,29 +37,52 @@ Cell = str | Link
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first line of a view: what it is, and where it applies."""
+    """The first line of a view: what it is, and where it applies. `live` makes it a band: what is live may change."""
 
     title: str
     facts: tuple[tuple[str, str], ...] = ()
+    live: Literal["", "live", "production"] = ""
+
+    @property
+    def band(self) -> str:
+        """The words of the band; none on this machine."""
+        return {"": "", "live": "! LIVE", "production": "! LIVE PRODUCTION"}[self.live]
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One sentence. `role` is `status` or `alert` for what a screen reader should announce."""
+    """One sentence. `role` is `status` or `alert` for what a screen reader should announce.
+
+    `small` is for the last line: counts, the digest, the next command.
+    """
 
     text: str
     tone: Tone | None = None
     strong: bool = False
     role: str = ""
+    small: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A row over all columns, which says what the rows below it are about."""
+
+    text: str
+
+
+Row = tuple[Cell, ...] | Group
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under named columns. `hidden` rows are not drawn; `rest` says where all of them are."""
+    """Rows under named columns, or under none. `hidden` rows are not drawn; `rest` says where all of them are.
+
+    A tone tints the symbol and the first cell; ALERT, which is loss or failure, the whole row.
+    """
 
     caption: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[Row, ...]
     tones: tuple[Tone | None, ...] = ()
     hidden: int = 0
     rest: str = ""
@@ -108,14 +135,23 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True)
+class Diff:
+    """A unified diff, line by line; `rest` says where all of it is when only its first lines are drawn."""
+
+    lines: tuple[str, ...]
+    rest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Folded:
-    """Blocks behind a summary that opens them; plain text shows them open."""
+    """Blocks behind a summary that opens them; plain text shows them open, further in."""
 
     summary: str
     blocks: tuple[Block, ...]
+    opened: bool = False
 
 
-Block = Header | Line | Table | Items | Diagram | Code | Folded
+Block = Header | Line | Table | Items | Diagram | Code | Diff | Folded
 Document = tuple[Block, ...]
 
 
@@ -130,13 +166,15 @@ class Drawn(Protocol):
 
 # A notebook with thousands of rows of HTML takes seconds to open, and grows the file.
 ROWS = 200
-"""How many rows of a table a view draws."""
+"""How many rows of a table, and lines of a diff, a view draws."""
+DIFF_IN_TEXT = 40
+"""How many lines of a diff plain text draws; of a longer one its summary has the counts."""
 
 
 def capped(  # noqa: PLR0913 - a table has that many parts
     caption: str,
     columns: tuple[str, ...],
-    rows: tuple[tuple[Cell, ...], ...],
+    rows: tuple[Row, ...],
     *,
     total: int | None = None,
     tones: tuple[Tone | None, ...] = (),

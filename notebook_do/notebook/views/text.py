@@ -5,20 +5,24 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import assert_never
 
-from notebook_do.display import clean, one_line, width_of, wrap
+from notebook_do.display import clean, cut, one_line, width_of, wrap
 from notebook_do.notebook.views import diagram
 from notebook_do.notebook.views.blocks import (
+    DIFF_IN_TEXT,
     Block,
     Cell,
     Code,
     Diagram,
+    Diff,
     Document,
     Folded,
+    Group,
     Header,
     Item,
     Items,
     Line,
     Link,
+    Row,
     Table,
     Tone,
 )
@@ -33,89 +37,122 @@ def cell_text(cell: Cell) -> str:
     return one_line(cell.url if isinstance(cell, Link) else cell)
 
 
-def render(document: Document) -> str:
-    """Draw the blocks below each other."""
+def render(document: Document, width: int = WIDTH) -> str:
+    """Draw the blocks below each other, within `width` columns."""
     text, after_large = "", False
     for block in document:
-        if not (part := _block(block)):
+        if not (part := _block(block, width)):
             continue
-        large = isinstance(block, Table | Items | Diagram | Folded)
+        large = isinstance(block, Table | Items | Diagram | Diff | Folded)
         text += ("\n\n" if large or after_large else "\n") * bool(text) + part
         after_large = large
     return text
 
 
-def _block(block: Block) -> str:
+def _block(block: Block, width: int) -> str:
     match block:
         case Header():
             facts = "  ".join(f"{one_line(name)}: {one_line(value)}" for name, value in block.facts)
-            return _wrapped(f"{one_line(block.title)}{'  ' if facts else ''}{facts}", hang="    ")
+            return _wrapped("  ".join(filter(None, (block.band, one_line(block.title), facts))), width, hang="    ")
         case Line():
-            return _wrapped(f"{_symbol(block.tone)}{one_line(block.text)}", hang="  " if block.tone else "")
+            text = f"{_symbol(block.tone)}{one_line(block.text)}"
+            return _wrapped(text, width, hang="  " if block.tone else "")
         case Table():
-            return _table(block)
+            return _table(block, width)
         case Items():
-            return "\n".join([*([_wrapped(one_line(block.title))] if block.title else []), *map(_item, block.items)])
+            title = [_wrapped(one_line(block.title), width)] if block.title else []
+            return "\n".join([*title, *(_item(item, width) for item in block.items)])
         case Diagram():
-            return _diagram(block)
+            return _diagram(block, width)
         case Code():
-            return _code(block)
+            return _code(block, width)
+        case Diff():
+            return _diff(block, width)
         case Folded():
-            return f"{_wrapped(one_line(block.summary))}\n{render(block.blocks)}"
+            return _folded(block, width)
         case _:
             assert_never(block)
+
+
+def _folded(block: Folded, width: int) -> str:
+    """Draw what is behind the summary too: paper cannot be opened."""
+    inside = render(block.blocks, width - 2)
+    lines = (f"  {line}".rstrip() for line in inside.split("\n"))
+    return "\n".join([_wrapped(one_line(block.summary), width), *(lines if inside else ())])
 
 
 def _symbol(tone: Tone | None) -> str:
     return f"{tone.value} " if tone else ""
 
 
-def _item(item: Item) -> str:
-    first = _wrapped(f"  {_symbol(item.tone) or '- '}{one_line(item.text)}", hang="    ")
-    return "\n".join([first, *(_wrapped(f"      - {one_line(choice)}", hang="        ") for choice in item.choices)])
+def _item(item: Item, width: int) -> str:
+    first = _wrapped(f"  {_symbol(item.tone) or '- '}{one_line(item.text)}", width, hang="    ")
+    choices = (_wrapped(f"      - {one_line(choice)}", width, hang="        ") for choice in item.choices)
+    return "\n".join([first, *choices])
 
 
-def _code(block: Code) -> str:
+def _code(block: Code, width: int) -> str:
     lines = clean(block.text).split("\n")
     if block.paste:
         return "\n".join(lines)
-    if len(lines) == 1 and len(block.label) + len(lines[0]) < WIDTH:
+    if len(lines) == 1 and len(block.label) + len(lines[0]) < width:
         return f"{one_line(block.label)} {lines[0]}".strip()
-    body = [piece for line in lines for piece in wrap(line, WIDTH - 2, words=False)]
-    return "\n".join([*([_wrapped(one_line(block.label))] if block.label else []), *(f"  {piece}" for piece in body)])
+    body = [piece for line in lines for piece in wrap(line, width - 2, words=False)]
+    label = [_wrapped(one_line(block.label), width)] if block.label else []
+    return "\n".join([*label, *(f"  {piece}" for piece in body)])
 
 
-def _diagram(block: Diagram) -> str:
-    lines = [_wrapped(one_line(block.caption))] if block.caption else []
-    return "\n".join([*lines, *(f"  {line}" for line in diagram.lines(block))])
+def _diff(block: Diff, width: int) -> str:
+    """Draw a short diff; the counts of a longer one stand in the summary above it."""
+    if len(block.lines) > DIFF_IN_TEXT:
+        return _wrapped(f"  {len(block.lines):,} lines; {block.rest}".rstrip("; "), width, hang="  ")
+    pieces = (piece for line in block.lines for piece in wrap(clean(line), width - 2, words=False))
+    return "\n".join(f"  {piece}".rstrip() for piece in pieces)
 
 
-def _table(table: Table) -> str:
-    caption = one_line(table.caption)
+def _diagram(block: Diagram, width: int) -> str:
+    lines = [_wrapped(one_line(block.caption), width)] if block.caption else []
+    return "\n".join([*lines, *(f"  {cut(line, width - 2)}" for line in diagram.lines(block))])
+
+
+def _table(table: Table, width: int) -> str:
     symbols = any(table.tones)
     heads = tuple(map(one_line, table.columns))
-    columns = (("", *heads) if symbols else heads) if table.rows else ()
-    rows = [
-        ((tone.value if tone else "", *map(cell_text, row)) if symbols else tuple(map(cell_text, row)))
-        for row, tone in zip_longest(table.rows, table.tones)
-    ]
-    lines = [_wrapped(caption)] if caption else []
-    lines += grid(columns, rows)
+    columns = (("", *heads) if symbols and heads else heads) if table.rows else ()
+    rows = [_texts(row, tone, symbols=symbols) for row, tone in zip_longest(table.rows, table.tones)]
+    lines = [_wrapped(one_line(table.caption), width)] if table.caption else []
+    lines += grid(columns, rows, width=width, symbols=symbols)
     if table.hidden:
-        lines.append(_wrapped(f"... {table.hidden} more rows. {one_line(table.rest)}".rstrip()))
+        lines.append(_wrapped(f"... {table.hidden:,} more rows. {one_line(table.rest)}".rstrip(), width))
     return "\n".join(lines)
 
 
-def grid(columns: tuple[str, ...], rows: list[tuple[str, ...]], *, width: int = WIDTH) -> list[str]:
-    """Lay out rows under columns, within `width`; long cells go on below, in their own column."""
-    if not rows:
+def _texts(row: Row, tone: Tone | None, *, symbols: bool) -> tuple[str, ...] | str:
+    if isinstance(row, Group):
+        return one_line(row.text)
+    cells = tuple(map(cell_text, row))
+    return (tone.value if tone else "", *cells) if symbols else cells
+
+
+def grid(
+    columns: tuple[str, ...], rows: list[tuple[str, ...] | str], *, width: int = WIDTH, symbols: bool = False
+) -> list[str]:
+    """Lay out rows under columns, within `width`; long cells go on below, in their own column.
+
+    A row that is one text goes over all columns. The first column of `symbols` has no rule: it would read as a `-`.
+    """
+    cells = [row for row in rows if not isinstance(row, str)]
+    if not cells:
         return []
-    widths = _widths([columns, *rows], width)
+    widths = _widths([columns, *cells] if columns else cells, width)
     lines = _row(columns, widths) if any(columns) else []
     if lines:
-        lines.append("  ".join("-" * w for w in widths))
-    for row in rows:
-        lines += _row(row, widths)
+        lines.append("  ".join(" " * w if symbols and at == 0 else "-" * w for at, w in enumerate(widths)))
+    for at, row in enumerate(rows):
+        if isinstance(row, str):
+            lines += [*([""] if at else []), *wrap(row, width - 2)]
+        else:
+            lines += _row(row, widths)
     return [f"  {line}".rstrip() for line in lines]
 
 
@@ -149,11 +186,11 @@ def _padded(value: str, width: int) -> str:
     return value + " " * (width - width_of(value))
 
 
-def _wrapped(value: str, *, hang: str = "") -> str:
-    return value if width_of(value) <= WIDTH else "\n".join(_hung(value, hang))
+def _wrapped(value: str, width: int, *, hang: str = "") -> str:
+    return value if width_of(value) <= width else "\n".join(_hung(value, width, hang))
 
 
-def _hung(value: str, hang: str) -> list[str]:
+def _hung(value: str, width: int, hang: str) -> list[str]:
     lead = value[: len(value) - len(value.lstrip())]
-    pieces = wrap(value.lstrip(), WIDTH - max(len(hang), len(lead)))
+    pieces = wrap(value.lstrip(), width - max(len(hang), len(lead)))
     return [lead + pieces[0], *(hang + piece for piece in pieces[1:])]

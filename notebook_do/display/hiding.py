@@ -1,0 +1,173 @@
+"""What is shown of a value: one function decides what is hidden, by name and by shape, wherever values are shown.
+
+Whether a value is a secret is told by its name (`API_KEY`, `dbPassword`) or its shape (a PEM block, a JWT, an address
+with a password, a token of a known service). It is for plain values, JSON, code, headers and log lines alike; ids that
+a binding names are no plain values, and a real secret is never here at all.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.display.formats import clipped_value, counted
+from notebook_do.display.rich import Rich, code, rich
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHANGED = "hidden, changed"
+"""What is said of a hidden value that another one replaces."""
+BY_NAME, BY_SHAPE = "hidden because of its name", "hidden because it looks like a secret"
+
+_WORDS = frozenset(
+    ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "KEY", "CREDENTIAL", "PRIVATE", "DSN", "APIKEY", "PASSPHRASE")
+)
+# No other English word ends like these; of KEY (monkey, turkey) only whole words count.
+_ENDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "APIKEY")
+_HEADERS = frozenset(("set-cookie", "cookie", "authorization", "proxy-authorization"))
+_NAME_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[A-Z]")
+_SHAPES = re.compile(
+    r"-----BEGIN [A-Z0-9 ]*-----"
+    r"|\beyJ[\w-]{6,}\.[\w-]{4,}\.[\w-]*"  # a JWT: base64 of {"
+    r"|\b[A-Za-z][A-Za-z0-9+.-]*://[^\s/:@\"'`?#]*:(?!\$\{)[^\s/@\"'`]+@"
+    r"|\b(?:sk|rk|whsec)_(?=[A-Za-z_]*\d|[A-Za-z0-9_]{16})\w{6,}|\bsk-[\w-]{16,}"
+    r"|\bgh[pousr]_\w{6,}|\bgithub_pat_\w{6,}|\bglpat-[\w-]{6,}|\bxox[a-z]-[\w-]{6,}"
+    r"|\b(?:AKIA|ASIA)[A-Z0-9]{8,}|\bAIza[\w-]{20,}"
+)
+# A word of letters and digits alone, long enough to be no name: most keys of services without a prefix.
+_EDGES = r"\s\"'`=:,;()\[\]{}"
+_OPAQUE = re.compile(rf"(?<![^{_EDGES}])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{{24,}}(?![^{_EDGES}.])")
+
+
+def is_secret_name(name: str) -> bool:
+    """Say whether a name is one of a secret: split at `_`, `-`, `.` and capitals, plurals included."""
+    for found in _NAME_WORD.findall(name):
+        word = found.upper()
+        singular = word.removesuffix("S")
+        if singular in _WORDS or word in _WORDS or singular.endswith(_ENDS):
+            return True
+    return False
+
+
+def looks_secret(text: str) -> bool:
+    """Say whether a text looks like a secret, or has one in it."""
+    return bool(_SHAPES.search(text) or _OPAQUE.search(text))
+
+
+def without_secrets(text: str) -> str:
+    """Return a sentence or a comment with what looks like a secret in it replaced by the reason."""
+    return _OPAQUE.sub(BY_SHAPE, _SHAPES.sub(BY_SHAPE, text))
+
+
+def hidden(name: str, value: Any) -> str:
+    """Return why a value is not shown, in the words that stand in its place; empty where it is shown."""
+    if value in ("", None):
+        return ""
+    if is_secret_name(name):
+        return _by_name(value) if isinstance(value, str) else BY_NAME
+    return BY_SHAPE if isinstance(value, str) and looks_secret(value) else ""
+
+
+def _by_name(value: str) -> str:
+    return f"{BY_NAME} ({counted(len(value), 'character')})"
+
+
+def shown_value(name: str, value: Any) -> Rich:
+    """Return what is shown of a plain value: a text as it is, any other as JSON on one line, what is hidden in words.
+
+    The part that is a value has the look of code, the words in the place of a hidden one have not.
+    """
+    if why := hidden(name, value):
+        return rich(why)
+    return code(value if isinstance(value, str) else json_line(shown_json(name, value)))
+
+
+def shown_json(name: str, value: Any) -> Any:
+    """Return a JSON value with what is hidden replaced by words; each key in it is a name."""
+    if why := hidden(name, value):
+        return why
+    if isinstance(value, dict):
+        return {_shown_key(key): shown_json(str(key), item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [shown_json("", item) for item in value]
+    return value
+
+
+def _shown_key(key: Any) -> str:
+    return BY_SHAPE if looks_secret(str(key)) else str(key)
+
+
+def json_line(value: Any) -> str:
+    """Write a JSON value on one line."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def shown_header(name: str, value: str) -> str:
+    """Return what is shown of a header; those that carry a session or a credential are hidden by their name."""
+    if name.lower() in _HEADERS:
+        return _by_name(value)
+    return hidden(name, value) or value
+
+
+def shown_change(name: str, before: Any, after: Any) -> tuple[str, str]:
+    """Return what is shown of a value before and after; of a hidden one only that it changed."""
+    if hidden(name, before) and hidden(name, after):
+        return str(shown_value(name, before)), CHANGED
+    return str(shown_value(name, before)), str(shown_value(name, after))
+
+
+# --- JSON, path by path
+
+_IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*")
+_PATHS = 3
+
+
+def json_changes(name: str, before: Any, after: Any) -> Rich:
+    """Return in words what differs between two JSON values, at most 3 paths of it."""
+    was, now = dict(_leaves("", name, before)), dict(_leaves("", name, after))
+    paths = list(dict.fromkeys((*was, *now)))
+    if paths == [""]:
+        return _difference("", was[""], now[""])
+    differ = [path for path in paths if was.get(path) != now.get(path)]
+    pieces: list[str] = [f"JSON, {len(differ)} of {len(paths)} values: "]
+    for at, path in enumerate(differ[:_PATHS]):
+        pieces += [", " if at else "", _difference(path, was.get(path), now.get(path))]
+    more = len(differ) - _PATHS
+    return rich(*pieces, f" and {more} more" if more > 0 else "")
+
+
+_Leaf = tuple[str, Any]
+"""The name of a value, and the value."""
+
+
+def _leaves(path: str, name: str, value: Any) -> Iterator[tuple[str, _Leaf]]:
+    """Yield the path of each value that is no table or list, or is hidden as a whole."""
+    if isinstance(value, dict) and value and not hidden(name, value):
+        for key, item in value.items():
+            step = f".{key}" if _IDENTIFIER.fullmatch(str(key)) else f"[{json.dumps(_shown_key(key))}]"
+            yield from _leaves(path + step, str(key), item)
+    elif isinstance(value, list | tuple) and value and not hidden(name, value):
+        for at, item in enumerate(value):
+            yield from _leaves(f"{path}[{at}]", "", item)
+    else:
+        yield path, (name, value)
+
+
+def _difference(path: str, was: _Leaf | None, now: _Leaf | None) -> Rich:
+    lead = rich(code(path), " ") if path else rich()
+    if was is None:
+        return rich(lead, "is added: ", _leaf(now))
+    if now is None:
+        return rich(lead, "is removed, was ", _leaf(was))
+    if hidden(*was) and hidden(*now):
+        return rich(lead, CHANGED)
+    return rich(lead, _leaf(was), " → ", _leaf(now))
+
+
+def _leaf(leaf: _Leaf | None) -> Rich:
+    name, value = leaf or ("", None)
+    if why := hidden(name, value):
+        return rich(why)
+    return code(clipped_value(json_line(value)))

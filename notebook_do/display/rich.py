@@ -1,0 +1,108 @@
+"""A text of which parts have a look: code, bold, a link. To everything that only wants text, it is a `str`.
+
+Who writes a sentence knows which of its words are names, values or commands; HTML draws those in their look, plain text
+reads the same without it. A look is never found by reading a text: what it quotes is other people's.
+"""
+
+from __future__ import annotations
+
+from string import Formatter
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+Look = Literal["", "code", "strong", "link"]
+
+
+class Part(NamedTuple):
+    """A piece of a text, and its look."""
+
+    text: str
+    look: Look = ""
+
+
+class Rich(str):
+    """A text that knows the look of its parts; equal to, and hashed as, the plain text."""
+
+    __slots__ = ("parts",)
+    parts: tuple[Part, ...]
+
+    def __new__(cls, parts: Iterable[Part]) -> Self:
+        """Join the parts; neighbours of one look become one."""
+        kept = tuple(_joined(parts))
+        made = super().__new__(cls, "".join(part.text for part in kept))
+        made.parts = kept
+        return made
+
+    def __getnewargs__(self) -> tuple[tuple[Part, ...]]:  # type: ignore[override]  # a copy is made of its parts
+        return (self.parts,)
+
+
+def _joined(parts: Iterable[Part]) -> Iterator[Part]:
+    last: Part | None = None
+    for part in parts:
+        if last is not None and last.look == part.look and part.look != "link":
+            last = Part(last.text + part.text, part.look)
+            continue
+        if last is not None and last.text:
+            yield last
+        last = part
+    if last is not None and last.text:
+        yield last
+
+
+def parts_of(text: str) -> tuple[Part, ...]:
+    """Return the parts of any text; a plain one is one part without a look."""
+    return text.parts if isinstance(text, Rich) else (Part(str(text)),)
+
+
+def code(text: str) -> Rich:
+    """Return a name in code, a value, a command or an id."""
+    return Rich((Part(str(text), "code"),))
+
+
+def strong(text: str) -> Rich:
+    """Return the name that a row is about."""
+    return Rich((Part(str(text), "strong"),))
+
+
+def link(url: str) -> Rich:
+    """Return an address that may be followed; it is drawn as plain text unless it is http or https."""
+    return Rich((Part(str(url), "link"),))
+
+
+def rich(*texts: str) -> Rich:
+    """Put texts behind each other; each part keeps its look."""
+    return Rich(part for text in texts for part in parts_of(text))
+
+
+def joined(between: str, texts: Iterable[str]) -> Rich:
+    """Put texts behind each other with `between` between them."""
+    pieces = [piece for text in texts for piece in (between, text)]
+    return rich(*pieces[1:])
+
+
+def formatted(template: str, facts: Mapping[str, Any]) -> str:
+    """Fill a format string in; what stands between backticks of the template is code, and a fact keeps its look.
+
+    Backticks in a fact are only letters: the template is ours, the facts are other people's.
+    """
+    if "`" not in template and not any(isinstance(fact, Rich) for fact in facts.values()):
+        return template.format(**facts)
+    looks: tuple[Look, Look] = ("", "code")
+    pieces = template.split("`")
+    return Rich(part for at, piece in enumerate(pieces) for part in _filled(piece, facts, looks[at % 2]))
+
+
+def _filled(piece: str, facts: Mapping[str, Any], look: Look) -> Iterator[Part]:
+    formatter = Formatter()
+    for literal, name, spec, _ in formatter.parse(piece):
+        yield Part(literal, look)
+        if name is None:
+            continue
+        value, _ = formatter.get_field(name, (), facts)
+        if isinstance(value, Rich) and not look:
+            yield from value.parts
+        else:
+            yield Part(format(value, spec or ""), look)

@@ -1,0 +1,178 @@
+"""What is hidden of a value, by its name and by its shape, in a text, in JSON, in code and in headers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notebook_do.display.hiding import (
+    BY_SHAPE,
+    hidden,
+    is_secret_name,
+    json_changes,
+    shown_change,
+    shown_header,
+    shown_json,
+    shown_value,
+    without_secrets,
+)
+from notebook_do.display.source import shown_code
+
+PLANTED = (
+    "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkq+/hkiG9w0B\n-----END PRIVATE KEY-----",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+    "postgres://admin:hunter2pass@db.example.org/shop",
+    "sk_live_4eC39HqLyjWDarj",
+    "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+    "xoxb-17653672481-19874698323-pdFZKVeTuE8sk7oOcHrzqqgy",
+    "AKIAIOSFODNN7EXAMPLE",
+    "Zm9vYmFyYmF6cXV4MTIzNDU2Nzg5MA",
+)
+"""One of each shape."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("TOKEN", "SESSION_TOKEN", "apiKey", "APIKey", "API_KEYS", "dbPassword", "db.passwd", "x-api-key", "Secrets"),
+        *("PRIVATE_PEM", "awsCredentials", "SENTRY_DSN", "TOKEN2", "accesstoken", "APIKEY", "key"),
+    ],
+)
+def test_a_name_of_a_secret(name: str) -> None:
+    """Split at `_`, `-`, `.` and capitals; plurals count."""
+    assert is_secret_name(name)
+
+
+@pytest.mark.parametrize("name", ["LIMIT", "MONKEY", "keyboard", "TOKENIZER_MODEL", "secretary", "", "PASSAGE", "MODE"])
+def test_another_name(name: str) -> None:
+    """A word that only begins or ends like one is none."""
+    assert not is_secret_name(name)
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_each_shape_is_hidden_wherever_it_stands(planted: str) -> None:
+    """As a value, behind other words, in JSON, in a literal, in a comment; what is hidden says that it is."""
+    shown = [
+        shown_value("NOTE", planted),
+        shown_value("NOTE", f"Bearer {planted}"),
+        shown_value("NOTE", {"a": [planted, {"b": planted}]}),
+        json_changes("NOTE", {"a": planted}, {"a": planted + "x"}),
+        shown_code(f"const a = {json.dumps(planted)};"),
+        shown_code(f"/* {planted} */ f()"),
+        shown_code(f"const a = `{planted}`;"),
+        shown_code(f"A = {json.dumps(planted)}  # {planted.splitlines()[0]}", python=True),
+        shown_header("x-note", planted),
+        without_secrets(f"it said {planted.splitlines()[0]}"),
+    ]
+    for text in shown:
+        assert all(line not in text for line in planted.splitlines()), text
+        assert "hidden" in text
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["20", "fast", "https://example.org/a?b=1", "a sentence of many words, with 2026-11-27", "c" * 40, "1" * 40, ""],
+)
+def test_a_plain_value_is_shown_as_it_is(value: str) -> None:
+    """In the look of code."""
+    shown = shown_value("MODE", value)
+    assert shown == value
+    assert all(part.look == "code" for part in shown.parts)
+
+
+def test_a_hidden_value_says_why_and_never_what() -> None:
+    """By its name with its length, by its shape without; the words are no value, and do not look like one."""
+    by_name = shown_value("SESSION_TOKEN", "x" * 32)
+    assert by_name == "hidden because of its name (32 characters)"
+    assert by_name.parts[0].look == ""
+    assert shown_value("A", PLANTED[3]) == BY_SHAPE
+    assert shown_change("TOKEN", "a", "b") == ("hidden because of its name (1 character)", "hidden, changed")
+    assert shown_change("MODE", "a", "b") == ("a", "b")
+
+
+def test_in_json_each_key_is_a_name() -> None:
+    """A table under such a name is hidden whole, whatever it holds."""
+    value = {"max": 20, "password": 1, "auth": {"api_key": "zz", "user": "u"}, "keys": {"a": "b"}, "none": None}
+    assert shown_json("LIMITS", value) == {
+        "max": 20,
+        "password": "hidden because of its name",
+        "auth": {"api_key": "hidden because of its name (2 characters)", "user": "u"},
+        "keys": "hidden because of its name",
+        "none": None,
+    }
+    assert shown_json("TOKENS", {"a": 1}) == "hidden because of its name"
+
+
+def test_a_change_of_json_names_three_paths() -> None:
+    """Only the paths that differ, then how many more; what is hidden only changed."""
+    before = {"max": 20, "burst": 5, "list": [1, 2], "password": "old"}
+    assert json_changes("L", before, {**before, "max": 50}) == "JSON, 1 of 5 values: .max 20 → 50"
+    after = {"max": 50, "list": [1, 3], "password": "new", "more": True}
+    said = json_changes("L", before, after)
+    assert said == "JSON, 5 of 6 values: .max 20 → 50, .burst is removed, was 5, .list[1] 2 → 3 and 2 more"
+    assert json_changes("L", {"password": "a"}, {"password": "b"}) == "JSON, 1 of 1 values: .password hidden, changed"
+    assert json_changes("L", 1, 2) == "1 → 2"
+    assert json_changes("L", {"a b": 1}, {"a b": 2}) == 'JSON, 1 of 1 values: ["a b"] 1 → 2'
+
+
+CODE = """import x from "key-value";
+const API_KEY = "aaa1", other = 'shown';
+const token: string = "aaa2";
+const o = { apiKey: "aaa3", "x-api-key": `aaa4
+aaa5`, kind: "token", pattern: /["'`]/, "secret": 'aaa6' };
+h.set("authorization-token", "aaa7");
+const a = env.SECRET ?? "aaa8";
+if (token === "aaa9") storage.get("key");
+"""
+
+
+def test_a_literal_that_is_assigned_to_such_a_name_is_hidden() -> None:
+    """Constants, properties, defaults, comparisons, arguments behind a name; names and all other code stay."""
+    shown = shown_code(CODE)
+    assert "aaa" not in shown
+    assert shown.count("hidden because of its name") == 8
+    assert shown.count("\n") == CODE.count("\n")
+    for part in ('"key-value"', "'shown'", 'kind: "token"', "/[\"'`]/", 'storage.get("key")', "const API_KEY = "):
+        assert part in shown
+    assert shown_code('PASSWORD = f"aaa"\nx = 1', python=True) == (
+        'PASSWORD = f"hidden because of its name (3 characters)"\nx = 1'
+    )
+
+
+def test_code_without_secrets_is_shown_as_it_is() -> None:
+    """Not one letter of it is another."""
+    source = 'import { DurableObject } from "cloudflare:workers";\n// a note\nexport class A2345678901234567890123 {}\n'
+    assert shown_code(source) == source
+
+
+def test_headers_that_carry_a_session_are_hidden() -> None:
+    """Cookies and authorization, whatever is in them."""
+    assert shown_header("Set-Cookie", "a=b") == "hidden because of its name (3 characters)"
+    assert shown_header("Authorization", "x") == "hidden because of its name (1 character)"
+    assert shown_header("content-type", "text/plain") == "text/plain"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(JSON, st.sampled_from(PLANTED), st.text(max_size=5))
+def test_no_json_shows_a_planted_secret(value: object, planted: str, key: str) -> None:
+    """However it is nested, and whatever it replaces."""
+    whole = {"x": [value, {key: planted}]}
+    for text in (shown_value("A", whole), json_changes("A", value, whole), json_changes("A", whole, value)):
+        assert all(line not in text for line in planted.splitlines())
+
+
+@given(st.text(max_size=200))
+def test_any_text_can_be_code(text: str) -> None:
+    """Lines stay lines, and nothing raises."""
+    for python in (False, True):
+        assert shown_code(text, python=python).count("\n") == text.count("\n")
+    assert isinstance(hidden("A", text), str)
