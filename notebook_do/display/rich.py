@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Look = Literal["", "code", "strong", "link"]
 
 
-class Part(NamedTuple):
+class TextPart(NamedTuple):
     """A piece of a text, and its look."""
 
     text: str
@@ -26,24 +26,24 @@ class Rich(str):
     """A text that knows the look of its parts; equal to, and hashed as, the plain text."""
 
     __slots__ = ("parts",)
-    parts: tuple[Part, ...]
+    parts: tuple[TextPart, ...]
 
-    def __new__(cls, parts: Iterable[Part]) -> Self:
+    def __new__(cls, parts: Iterable[TextPart]) -> Self:
         """Join the parts; neighbours of one look become one."""
         kept = tuple(_joined(parts))
         made = super().__new__(cls, "".join(part.text for part in kept))
         made.parts = kept
         return made
 
-    def __getnewargs__(self) -> tuple[tuple[Part, ...]]:  # type: ignore[override]  # a copy is made of its parts
+    def __getnewargs__(self) -> tuple[tuple[TextPart, ...]]:  # type: ignore[override]  # a copy is made of its parts
         return (self.parts,)
 
 
-def _joined(parts: Iterable[Part]) -> Iterator[Part]:
-    last: Part | None = None
+def _joined(parts: Iterable[TextPart]) -> Iterator[TextPart]:
+    last: TextPart | None = None
     for part in parts:
         if last is not None and last.look == part.look and part.look != "link":
-            last = Part(last.text + part.text, part.look)
+            last = TextPart(last.text + part.text, part.look)
             continue
         if last is not None and last.text:
             yield last
@@ -52,24 +52,24 @@ def _joined(parts: Iterable[Part]) -> Iterator[Part]:
         yield last
 
 
-def parts_of(text: str) -> tuple[Part, ...]:
+def parts_of(text: str) -> tuple[TextPart, ...]:
     """Return the parts of any text; a plain one is one part without a look."""
-    return text.parts if isinstance(text, Rich) else (Part(str(text)),)
+    return text.parts if isinstance(text, Rich) else (TextPart(str(text)),)
 
 
 def code(text: str) -> Rich:
     """Return a name in code, a value, a command or an id."""
-    return Rich((Part(str(text), "code"),))
+    return Rich((TextPart(str(text), "code"),))
 
 
 def strong(text: str) -> Rich:
     """Return the name that a row is about."""
-    return Rich((Part(str(text), "strong"),))
+    return Rich((TextPart(str(text), "strong"),))
 
 
 def link(url: str) -> Rich:
     """Return an address that may be followed; it is drawn as plain text unless it is http or https."""
-    return Rich((Part(str(url), "link"),))
+    return Rich((TextPart(str(url), "link"),))
 
 
 def rich(*texts: str) -> Rich:
@@ -95,14 +95,14 @@ def formatted(template: str, facts: Mapping[str, Any]) -> str:
     return Rich(part for at, piece in enumerate(pieces) for part in _filled(piece, facts, looks[at % 2]))
 
 
-def _filled(piece: str, facts: Mapping[str, Any], look: Look) -> Iterator[Part]:
+def _filled(piece: str, facts: Mapping[str, Any], look: Look) -> Iterator[TextPart]:
     formatter = Formatter()
     for literal, name, spec, _ in formatter.parse(piece):
-        yield Part(literal, look)
+        yield TextPart(literal, look)
         if name is None:
             continue
         value, _ = formatter.get_field(name, (), facts)
         if isinstance(value, Rich) and not look:
             yield from value.parts
         else:
-            yield Part(format(value, spec or ""), look)
+            yield TextPart(format(value, spec or ""), look)

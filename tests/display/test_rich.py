@@ -6,7 +6,7 @@ import copy
 import json
 import pickle
 
-from notebook_do.display.rich import Part, Rich, code, formatted, joined, link, rich, strong
+from notebook_do.display.rich import Rich, TextPart, code, formatted, joined, link, rich, strong
 from notebook_do.model.plain import canonical, plain
 
 
@@ -25,13 +25,13 @@ def test_a_copy_keeps_the_looks() -> None:
     text = rich("of ", strong("api"), link("http://x"))
     for other in (copy.deepcopy(text), pickle.loads(pickle.dumps(text))):
         assert isinstance(other, Rich)
-        assert other.parts == text.parts == (Part("of "), Part("api", "strong"), Part("http://x", "link"))
+        assert other.parts == text.parts == (TextPart("of "), TextPart("api", "strong"), TextPart("http://x", "link"))
 
 
 def test_neighbours_of_one_look_are_one_part() -> None:
     """And what is empty is none."""
-    assert rich("a", "b", "", code(""), code("x")).parts == (Part("ab"), Part("x", "code"))
-    assert joined(", ", [code("a"), "b"]).parts == (Part("a", "code"), Part(", b"))
+    assert rich("a", "b", "", code(""), code("x")).parts == (TextPart("ab"), TextPart("x", "code"))
+    assert joined(", ", [code("a"), "b"]).parts == (TextPart("a", "code"), TextPart(", b"))
     assert joined(", ", []) == ""
 
 
@@ -40,7 +40,7 @@ def test_a_template_says_what_is_code_and_a_fact_cannot() -> None:
     found = formatted("class `{was}` of {worker}: {more:,}", {"was": "A`b`", "worker": "`x`", "more": 1204})
     assert found == "class A`b` of `x`: 1,204"
     assert isinstance(found, Rich)
-    assert found.parts == (Part("class "), Part("A`b`", "code"), Part(" of `x`: 1,204"))
+    assert found.parts == (TextPart("class "), TextPart("A`b`", "code"), TextPart(" of `x`: 1,204"))
     assert formatted("{a}!", {"a": code("v")}) == "v!"
     assert formatted("{a}!", {"a": code("v")}).parts[0].look == "code"  # type: ignore[attr-defined]
     assert not isinstance(formatted("{a}", {"a": "plain"}), Rich)
