@@ -86,9 +86,11 @@ class SourceError(DeclarationError):
     """The script does not start, or does not export what its declarations need.
 
     `excerpt` are the lines of the source that it is about, or what a build command said; a notebook shows them below.
+    `code` is Cloudflare's, where that refused the script.
     """
 
     excerpt: str = ""
+    code: int = 0
 
     def _below(self) -> list[str]:
         return ["", *(f"  {clean(line)}" for line in self.excerpt.splitlines())] if self.excerpt else []

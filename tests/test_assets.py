@@ -172,7 +172,7 @@ def test_a_file_that_changed_after_the_plan_is_stale(public: Path) -> None:
     session = nd.session("s")
     plan = declare(session)
     (public / "index.html").write_text("other")
-    with pytest.raises(DurableError, match=r"declarations changed|changed since the plan"):
+    with pytest.raises(DurableError, match=r"a file of Worker .* was edited after plan"):
         session.deploy(plan)
 
 

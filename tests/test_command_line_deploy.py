@@ -207,7 +207,7 @@ def test_a_stale_plan_is_refused_shown_anew_and_asked_for_once_more(
     child.expect(ASKED)
     (shop / "api.js").write_text(SOURCE.replace("first", "second"))
     child.sendline("deploy")
-    child.expect("declarations changed after plan .* was shown; nothing was sent.")
+    child.expect(r"a file of Worker api was edited after plan [^;]*;\s+nothing\s+was\s+sent")
     child.expect(ASKED)
     assert "Worker api-dev is created." in child.before
     assert not (shop / ".notebook_do" / "shop" / "dev" / "state.json").exists()
@@ -220,7 +220,7 @@ def test_a_stale_plan_is_refused_shown_anew_and_asked_for_once_more(
     again.expect(ASKED)
     (shop / "api.js").write_text(SOURCE.replace("first", "fourth"))
     again.sendline("deploy")
-    again.expect("nothing was sent")
+    again.expect(r"nothing\s+was\s+sent")
     again.expect(ASKED)
     again.sendline("deploy")
     again.expect("3 of 3 steps done")

@@ -80,9 +80,19 @@ def _changed(kind: str, before: dict[str, tuple[object, ...]], after: dict[str, 
         elif name not in before:
             words.append(f"{kind} {name} is new")
         elif before[name] != after[name]:
-            was, now = (", ".join(str(v) for v in facts if v is not None) for facts in (before[name], after[name]))
-            words.append(f"{kind} {name} changed ({was} → {now})")
+            words.append(f"{kind} {name} changed{_how(kind, before[name], after[name])}")
     return words
+
+
+def _how(kind: str, before: tuple[object, ...], after: tuple[object, ...]) -> str:
+    """Return how a namespace changed, and when a script did: its etag and its tags tell a person nothing."""
+    if kind == "script":
+        changed = str(after[-1] or "")
+        return (
+            f" outside, {changed[:19].replace('T', ' ')} UTC" if changed and changed != str(before[-1]) else " outside"
+        )
+    was, now = (", ".join(str(v) for v in facts if v is not None) for facts in (before, after))
+    return f" ({was} → {now})"
 
 
 def diverged(

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from notebook_do.cloudflare.retry import Cancelled
 from notebook_do.display import Shown
-from notebook_do.errors import ApiError, CommandError, DeployError, SourceError
-from notebook_do.model.steps import Upload
-from notebook_do.plan.workers.bindings import bound_queues
+from notebook_do.errors import CommandError, DeployError, SourceError
+from notebook_do.plan.plan import Action
 from notebook_do.plan.workers.settings import update_notes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     import httpx
 
     from notebook_do.errors import DurableError
     from notebook_do.model import Recorded
-    from notebook_do.model.steps import Step
     from notebook_do.plan.plan import Plan
 
 EventKind = Literal["step", "done", "failed", "waiting", "finished", "reading"]
 
 Ending = Literal["done", "not done", "uncertain", "not known yet"]
 """How a step ended. `not known yet`: it was sent by a deploy that was interrupted, and may still be carried out."""
-SCRIPT_FAULTS = frozenset({10021, 10070, 10061, 10064, 10068})
-"""Refusals of what the script says or exports: it does not start, or lacks a class or a handler."""
-_MISSING_CLASS = frozenset({"config_references_nonexistent_class", "config_export_not_in_code"})
-"""The scenarios of 100402 (exports reconciliation) that are faults of the script: it does not export the class."""
-_ABSENT_QUEUE = 11000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +56,39 @@ class Outcome:
     detail: str = ""
     script_name: str = ""
     """The script that an interrupted step was about."""
+    started: datetime | None = field(default=None, compare=False)
+    """When it was begun (UTC); None for a step that was not reached."""
+    ended: datetime | None = field(default=None, compare=False)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, waits for Cloudflare included; None for a step that was not reached."""
+        return None if self.started is None or self.ended is None else (self.ended - self.started).total_seconds()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a deploy stopped in the step `index`, counted from 0.
+
+    `message` is what was answered, and no more; `code` Cloudflare's, or 0. For a fault of the script `line` is the line
+    of the `cell` of that Worker, and `excerpt` the lines around it.
+    """
+
+    index: int
+    message: str
+    code: int = 0
+    worker: str = ""
+    line: int | None = None
+    cell: str = ""
+    """Such as `cell [7]`."""
+    excerpt: str = ""
+
+    @property
+    def place(self) -> str:
+        """Return where the fault is, such as `line 4 of cell [7]`; empty where that is not known."""
+        if self.line is None:
+            return ""
+        return f"line {self.line} of {self.cell}" if self.cell else f"line {self.line} of its cell"
 
 
 class Caller(Protocol):
@@ -86,19 +114,37 @@ class Deployed:
 
 @dataclass(kw_only=True)
 class DeployResult(Shown):
-    """What a deploy did: one outcome a step, the script names and namespace ids, the number of requests.
+    """What a deploy did: one outcome a step, the script names and namespace ids, the number of requests, the time.
 
-    `result["my-worker"]` is the deployed Worker, once the session has added the addresses.
+    `result["my-worker"]` is the deployed Worker, once the session has added the addresses. `counts` are those of the
+    plan's changes by their action, such as `{"create": 3, "delete": 1}`.
     """
 
     plan_digest: str
     outcomes: tuple[Outcome, ...] = ()
+    stage: str = ""
+    target: str = ""
+    started: datetime | None = None
+    ended: datetime | None = None
+    """When it began and ended (UTC)."""
+    counts: dict[str, int] = field(default_factory=dict)
+    failure: Failure | None = None
+    """What stopped it; None for one that is done, or was stopped on request."""
+    cancelled: bool = False
+    """Whether it stopped before its end because it was asked to."""
     workers: dict[str, str] = field(default_factory=dict)
     namespaces: dict[str, str] = field(default_factory=dict)
     requests: int = 0
     notes: tuple[str, ...] = ()
     """What a person should know or do next, a sentence each."""
     deployed: dict[str, Any] = field(default_factory=dict)
+    plan: Plan | None = field(default=None, repr=False, compare=False)
+    """The plan that was sent."""
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, from its lock to its last step."""
+        return None if self.started is None or self.ended is None else (self.ended - self.started).total_seconds()
 
     @property
     def ok(self) -> bool:
@@ -128,23 +174,31 @@ def counted(outcomes: tuple[Outcome, ...]) -> str:
     return ", ".join(c for c in counts if not c.startswith("0 "))
 
 
-def result_of(
+def result_of(  # noqa: PLR0913 - a plan, and what came of it
     plan: Plan,
     recorded: Recorded,
     outcomes: tuple[Outcome, ...] = (),
     *,
     requests: int = 0,
     notes: tuple[str, ...] = (),
+    times: tuple[datetime, datetime] | tuple[None, None] = (None, None),
 ) -> DeployResult:
     """Return the result of a deploy that left `recorded`; without outcomes, of a plan that had nothing to do."""
     done = [s for s, o in zip(plan.steps, outcomes, strict=True) if o.status == "done"]
+    actions = Counter(change.action for change in plan.changes)
     return DeployResult(
         plan_digest=plan.digest,
         outcomes=outcomes,
+        stage=plan.stage,
+        target=plan.target,
+        started=times[0],
+        ended=times[1],
+        counts={action.value: actions[action] for action in Action if actions[action] and action is not Action.NOOP},
         workers={w.id: w.script_name for w in recorded.workers},
         namespaces={n.stable_id: n.namespace_id for n in recorded.namespaces},
         requests=requests,
         notes=(*plan.notes, *plan.lasting, *notes, *update_notes(done, plan.target, done=True)),
+        plan=plan,
     )
 
 
@@ -158,8 +212,12 @@ def stopped(result: DeployResult, index: int, error: DurableError) -> DurableErr
     rest = [(o.text, o.status) for o in result.outcomes if o is not failed]
     tails = [(word, [text for text, status in rest if status == word]) for word in ("done", "not done", "uncertain")]
     tail = "".join(f" {word.capitalize()}: {'; '.join(texts)}." for word, texts in tails if texts)
+    # A wait that was ended on request is no fault of anything.
+    result.cancelled = isinstance(error, Cancelled)
+    result.failure = None if result.cancelled else failure_of(result, index, error)
     if isinstance(error, SourceError):
         fault = SourceError(error.message + tail, line=error.line)
+        fault.excerpt, fault.code = error.excerpt, error.code
         fault.result = result
         return fault
     stop = DeployError(f"{failed.text} is {failed.status}: {error}{tail}")
@@ -167,24 +225,16 @@ def stopped(result: DeployResult, index: int, error: DurableError) -> DurableErr
     return stop
 
 
-def with_line(error: DurableError, step: Step) -> DurableError:
-    """Return the SourceError of an upload that was refused for what its script says, with the cell's line of it.
-
-    The runtime counts lines from where the script begins. A refusal that need not name the queue (11000) gets the
-    queues that it can be about; any other error is returned as it is.
-    """
-    if not (isinstance(step, Upload) and isinstance(error, ApiError)):
-        return error
-    if error.code == _ABSENT_QUEUE and (queues := sorted(bound_queues(step.bindings))):
-        return DeployError(
-            f"{error} Worker {step.worker} sends to {', '.join(queues)}: declare the Worker that consumes it, or make "
-            "the queue (wrangler queues create NAME), and plan again."
-        )
-    if error.code not in SCRIPT_FAULTS and not error.scenarios & _MISSING_CLASS:
-        return error
-    # Bounded digits: the text is Cloudflare's, and int() refuses more than 4,300 of them.
-    place = re.search(rf"\bat {re.escape(step.main_module)}:(\d{{1,9}}):\d{{1,9}}", error.message)
-    line = step.line
-    if place and step.body_line is not None:
-        line = step.body_line + int(place[1]) - 1
-    return SourceError(f"Worker {step.worker}: {error.message} [code {error.code}]", line=line)
+def failure_of(result: DeployResult, index: int, error: DurableError) -> Failure:
+    """Return why it stopped, for a person who sees the steps beside it."""
+    code: int = getattr(error, "code", 0)
+    source = error if isinstance(error, SourceError) else None
+    step = result.plan.steps[index] if result.plan else None
+    return Failure(
+        index=index,
+        message=error.message.removesuffix(f" [code {code}]"),
+        code=code,
+        worker=getattr(step, "worker", ""),
+        line=source.line if source else None,
+        excerpt=source.excerpt if source else "",
+    )

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextvars import ContextVar
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 from notebook_do.cloudflare import wire
+from notebook_do.cloudflare.retry import Cancelled
 from notebook_do.credentials.vault import Vault, make_key
 from notebook_do.deploy.before import check_consents, check_decided, check_secrets, verified_afterwards, waves_of
 from notebook_do.deploy.conflicts import KnownScripts, check_current, diverged, first_change, must_be_compared
+from notebook_do.deploy.faults import with_line
 from notebook_do.deploy.look import SharedLists, Uncertain
 from notebook_do.deploy.record import Recording, after_forget
 from notebook_do.deploy.recover import bound, recognise, resolve, today
-from notebook_do.deploy.result import Event, Outcome, all_outcomes, counted, result_of, stopped, with_line
+from notebook_do.deploy.result import Event, Outcome, all_outcomes, counted, result_of, stopped
 from notebook_do.deploy.sender import Sender, unrecorded
 from notebook_do.errors import DeployError, DurableError, PlanRefused, StateError
 from notebook_do.live.observe import observe
@@ -31,18 +35,19 @@ if TYPE_CHECKING:
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.deploy.look import Live
-    from notebook_do.deploy.result import DeployResult, EventKind
+    from notebook_do.deploy.result import DeployResult, Ending, EventKind
     from notebook_do.deploy.sender import Accepted
     from notebook_do.model import Recorded
     from notebook_do.model.steps import Step
     from notebook_do.plan.plan import Plan
     from notebook_do.state.file import StateFile
-    from notebook_do.state.journal import Status
 
 AT_ONCE = 8
 """How many steps of one wave are under way together; Terraform has ten."""
 GRACE_SECONDS = 8.0
 """How long an interrupted deploy may take to finish the step that is under way."""
+_under_way: ContextVar[int | None] = ContextVar("_under_way", default=None)
+"""The step that this task sends: steps of one wave wait for Cloudflare each for themselves, and each says so."""
 
 
 async def deploy(  # noqa: PLR0913 - one plan, its surroundings, and three ways to talk
@@ -93,9 +98,13 @@ class _Run:
         self.emit, self.cancel, self.vault, self.now = emit, cancel, vault, now
         self.journal, self.lists = state.journal, SharedLists(client)
         self.outcomes: dict[int, Outcome] = {}
+        self.started = self._time()
+        self.begun: dict[int, datetime] = {}
+        """When each step was begun."""
         self.failed: tuple[int, DurableError] | None = None
         self.ended = False
         """Whether it was cancelled or interrupted."""
+        self.cancelled = False
         self.notes: list[str] = []
         self.sent_before = client.requests_sent
 
@@ -152,13 +161,17 @@ class _Run:
         return self._finished("cancelled before this")
 
     def waiting(self, text: str) -> None:
-        """Show that the deploy waits."""
-        self._event("waiting", min(len(self.outcomes), len(self.plan.steps) - 1), text)
+        """Show that the step that is sent waits, or else the first that is not done."""
+        index = _under_way.get()
+        if index is None:
+            steps = range(len(self.plan.steps))
+            index = next((i for i in steps if i not in self.outcomes), len(self.plan.steps) - 1)
+        self._event("waiting", index, text)
 
     def _ends(self, index: int) -> bool:
         """Say whether nothing more is to be sent, after a failure or a cancel; `index` would be the next."""
         if self.failed is None and not self.ended and self.cancel():
-            self.ended = True
+            self.ended = self.cancelled = True
             self._event("failed", index, "cancelled")
         return self.ended or self.failed is not None
 
@@ -231,6 +244,8 @@ class _Run:
     async def _send(self, accepted: dict[int, Accepted], index: int) -> None:
         """Send one step. An upload is `accepted` then, until the lists show it; any other is done."""
         step = self.plan.steps[index]
+        _under_way.set(index)
+        self.begun[index] = self._time()
         self._event("step", index, step.summary)
         try:
             if isinstance(step, Forget):
@@ -275,19 +290,29 @@ class _Run:
 
     def _done(self, index: int) -> None:
         text = self.plan.steps[index].summary
-        self.outcomes[index] = Outcome(text=text, status="done")
+        self._note(index, "done")
         self._event("done", index, text)
 
     def _fail(self, index: int, error: DurableError) -> None:
         """Note that a step failed; the error of the first one is the deploy's."""
-        status: Status = "uncertain" if isinstance(error, Uncertain) else "not done"
-        self.outcomes[index] = Outcome(text=self.plan.steps[index].summary, status=status, detail=error.message)
+        status: Ending = "uncertain" if isinstance(error, Uncertain) else "not done"
+        if isinstance(error, Cancelled):  # it was refused by nobody
+            self.begun.pop(index, None)
+        self._note(index, status, error.message)
         self.failed = self.failed or (index, error)
         self._event("failed", index, error.message)
 
     def _interrupted(self, index: int) -> None:
-        detail = "interrupted; the next plan looks what became of it"
-        self.outcomes[index] = Outcome(text=self.plan.steps[index].summary, status="uncertain", detail=detail)
+        self._note(index, "uncertain", "interrupted; the next plan looks what became of it")
+
+    def _note(self, index: int, status: Ending, detail: str = "") -> None:
+        """Keep how a step ended, and when."""
+        text, started = self.plan.steps[index].summary, self.begun.get(index)
+        ended = self._time() if started else None
+        self.outcomes[index] = Outcome(text=text, status=status, detail=detail, started=started, ended=ended)
+
+    def _time(self) -> datetime:
+        return datetime.fromtimestamp(self.now(), UTC)
 
     # --- how it ends
 
@@ -295,7 +320,15 @@ class _Run:
         """Return the result; steps that were not reached are not done, because of `rest`."""
         outcomes = all_outcomes(self.plan, self.outcomes, rest)
         requests = self.client.requests_sent - self.sent_before
-        result = result_of(self.plan, self.recording.recorded, outcomes, requests=requests, notes=tuple(self.notes))
+        result = result_of(
+            self.plan,
+            self.recording.recorded,
+            outcomes,
+            requests=requests,
+            notes=tuple(self.notes),
+            times=(self.started, self._time()),
+        )
+        result.cancelled = self.cancelled and not result.ok
         self._event("finished", len(outcomes) - 1, counted(outcomes))
         return result
 

@@ -14,8 +14,8 @@ from notebook_do.cloudflare.answer import NoAnswer
 from notebook_do.cloudflare.lifecycle import beginnings, decode_reconciliation
 from notebook_do.cloudflare.retry import Cancelled, is_definite
 from notebook_do.cloudflare.triggers import consumed_queues, make_queue, remove_trigger, set_trigger
+from notebook_do.deploy.faults import SCRIPT_FAULTS
 from notebook_do.deploy.look import Overtaken, Sent, SharedLists, Uncertain, look, unclear, until_there
-from notebook_do.deploy.result import SCRIPT_FAULTS
 from notebook_do.errors import ApiError, DeployError
 from notebook_do.live.observe import observe_namespaces, observe_scripts
 from notebook_do.model import ClassBinding, ServiceBinding

@@ -125,14 +125,21 @@ def where(ip: Any, *, in_cell: bool) -> Any:
     kernel = getattr(ip, "kernel", None)
     parent = kernel.get_parent("shell") if kernel is not None else {}
     # JupyterLab sends the cell's id; nbclient does not (measured), and there the execution count names the cell.
-    cell = parent.get("metadata", {}).get("cellId") or f"In[{ip.execution_count}]"
+    run = _number_of_run(ip)
+    cell = parent.get("metadata", {}).get("cellId") or f"In[{run}]"
     code = parent.get("content", {}).get("code", "")
     # IPython drops blank lines before the first word; a person's line numbers count them.
     above = len(code) - len(code.lstrip("\n \t")) if code.strip() else 0
     blank = code[:above].count("\n")
     line = 1 + blank if in_cell else _line_in_cell(ip) + blank
-    run = ip.execution_count
     return Where(cell=str(cell), line=line, body_line=line + 1 if in_cell else None, run=run)
+
+
+def _number_of_run(ip: Any) -> int:
+    """Return the number that stands beside the cell that runs."""
+    # IPython 8 counts on after a cell, IPython 9 before its first line (measured, 9.18); both keep its text before.
+    history = getattr(ip, "history_manager", None)
+    return len(history.input_hist_parsed) - 1 if history is not None else ip.execution_count
 
 
 def _line_in_cell(ip: Any) -> int:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 from notebook_do.credentials.vault import Vault, fleeting_key, load_key
 from notebook_do.display import shortened
-from notebook_do.errors import CommandError, DeclarationError, PlanRefused, StalePlan
+from notebook_do.errors import CommandError, DeclarationError, DurableError, PlanRefused, StalePlan
 from notebook_do.model import Secret, ValueBinding
 from notebook_do.model.steps import Forget
 from notebook_do.plan.plan import Plan
+from notebook_do.sessions.changed import ShownDeclarations, cell_of, declared_in, what_changed
 from notebook_do.sessions.comparing import Comparison, compare
 from notebook_do.sources.building import builds_of, run_builds
 from notebook_do.sources.bundle import reader
@@ -49,6 +50,7 @@ class _Shown:
 
     plan: Plan
     made_of: Comparison
+    declared: ShownDeclarations
 
 
 class Planning:
@@ -121,7 +123,8 @@ class Planning:
         notes = (*built, *plan.notes, *await connection.notes(plan, watch.pace))
         plan = replace(plan, warnings=(*found, *cautions, *plan.warnings), notes=notes)
         # By digest, and not the last one only: an approval names the plan that was read.
-        self._shown[plan.digest] = _Shown(plan=deepcopy(plan), made_of=given)
+        declared = ShownDeclarations(items=declared_in(self.catalog), desired=desired)
+        self._shown[plan.digest] = _Shown(plan=deepcopy(plan), made_of=given, declared=declared)
         return plan
 
     async def _recover(self, connection: Connection, pace: Pace) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -173,17 +176,29 @@ class Planning:
         vault = self.secrets.vault()
         shown = self._as_shown(plan, vault)
         async with connection.client() as client:
-            result = await deploy(
-                shown,
-                client=client,
-                state=self.state,
-                confirm=confirm,
-                emit=emit or (lambda _: None),
-                cancel=cancel or (lambda: False),
-                vault=vault,
-            )
+            try:
+                result = await deploy(
+                    shown,
+                    client=client,
+                    state=self.state,
+                    confirm=confirm,
+                    emit=emit or (lambda _: None),
+                    cancel=cancel or (lambda: False),
+                    vault=vault,
+                )
+            except DurableError as stopped:
+                self._name_cell(stopped.result, self._shown[shown.digest].declared)
+                raise
         self._spend(shown)
         return result
+
+    @staticmethod
+    def _name_cell(result: DeployResult | None, declared: ShownDeclarations) -> None:
+        """Say of a fault of a script which cell declares it: the one that was sent, whatever was run since."""
+        if result is None or (failure := result.failure) is None or failure.line is None:
+            return
+        if (worker := declared.items.get(("Worker", failure.worker))) is not None:
+            result.failure = replace(failure, cell=cell_of(worker.where))
 
     def asked(self, plan: Plan) -> tuple[str, ...]:
         """Return what this plan was asked to destroy; nothing for one that was not made here."""
@@ -211,13 +226,14 @@ class Planning:
                 "Nothing was sent; plan again, and deploy what that gives."
             )
         # Sources are read again: an edited file is a changed declaration, though no cell was run.
-        if self.desired(shown.made_of.desired.destroy) != shown.made_of.desired:
-            raise StalePlan(f"declarations changed after plan {plan.digest} was shown; nothing was sent.")
+        desired = self.desired(shown.made_of.desired.destroy)
+        after = f"after plan {plan.digest} was shown ({shown.made_of.at[11:19]} UTC); nothing was sent."
+        if desired != shown.made_of.desired:
+            other = ShownDeclarations(items=declared_in(self.catalog), desired=desired)
+            raise StalePlan(f"{what_changed(shown.declared, other)} {after}")
         now = self.secrets.secret_readings(shown.made_of.desired, self.state.load().lineage, vault)
         if names := ", ".join(changed(shown.made_of.readings, now)):
-            raise StalePlan(
-                f"the value of secret {names} changed after plan {plan.digest} was shown; nothing was sent."
-            )
+            raise StalePlan(f"the value of secret {names} changed {after}")
         return shown.plan
 
     def _spend(self, plan: Plan) -> None:

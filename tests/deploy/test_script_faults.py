@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from notebook_do.deploy.result import SCRIPT_FAULTS, with_line
+from notebook_do.deploy.faults import SCRIPT_FAULTS, with_line
 from notebook_do.errors import ApiError, DeployError, SourceError
 from notebook_do.model import Json, Resource, ValueBinding
 from notebook_do.model.steps import DeleteScript, Upload

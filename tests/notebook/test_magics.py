@@ -286,7 +286,10 @@ def test_a_fault_of_the_script_is_one_line_with_its_place(ip: InteractiveShell, 
     with pytest.raises(DurableError) as error:
         approve(ip)
     assert "SyntaxError" in str(error.value)
-    assert error.value._render_traceback_() == [f"{type(error.value).__name__}: {error.value}"]
+    first, _, *lines = error.value._render_traceback_()
+    assert first == f"{type(error.value).__name__}: {error.value}"
+    assert any(line.startswith("  >") and "/(/" in line for line in lines), "below it the line of the cell"
+    assert lines[-2].endswith("^")
 
 
 def test_approval_in_advance_presses_for_plans_that_lose_nothing(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -242,7 +243,7 @@ def written(value: Any) -> str:
     return in_json(json.dumps(plain(value), indent=2, ensure_ascii=False))
 
 
-def plain(value: Any) -> Any:  # noqa: C901 - one case a kind of value
+def plain(value: Any) -> Any:  # noqa: C901, PLR0912 - one case a kind of value
     """Reduce `value` to JSON values; sources and bodies of modules are left out."""
     match value:
         case Plan():
@@ -255,6 +256,8 @@ def plain(value: Any) -> Any:  # noqa: C901 - one case a kind of value
             return value.value
         case Enum():
             return value.value
+        case datetime():
+            return value.isoformat()
         case str() | int() | float() | bool() | None:
             return value
         case Mapping():
