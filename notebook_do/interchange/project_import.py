@@ -27,7 +27,7 @@ from notebook_do.sources.building import BuildCommand
 from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.interchange.importing import Import
@@ -172,6 +172,7 @@ async def import_project(  # noqa: PLR0913 - what is asked, and what is known
     desired, unread = _desired(declared, session)
     notes = [*selected.notes, *declared.notes, *unread, *replaced_notes(declared.all, catalog)]
     notes += _live_notes(found, declared, recorded) if found else []
+    notes += _first_deploy_notes(declared, lists.scripts)
     if target == "local":
         notes += [
             f"{w.place}: account_id is of Cloudflare; it is left out here." for w in selected.workers if w.account
@@ -261,4 +262,15 @@ def _live_notes(found: Import, declared: ProjectDeclarations, recorded: Recorded
         "those of the project once."
         for s in scripts
         if s.has_assets and declared.workers[s.name].assets is not None
+    ]
+
+
+def _first_deploy_notes(declared: ProjectDeclarations, live: Collection[str]) -> list[str]:
+    """Say of Workers that are not live yet that their own list of migrations will not fit what is deployed here."""
+    # wrangler sends its whole list again where the live tag is none of it, and is refused (10074).
+    return [
+        f"Worker {worker.id}: its first deploy from here sets a migration tag that its `migrations` do not have. To "
+        "deploy it with wrangler after that, first put those in their place that %durable export wrangler writes."
+        for script, worker in declared.workers.items()
+        if worker.lifecycle == "migrations" and script not in live
     ]

@@ -231,3 +231,28 @@ def test_wrangler_goes_on_beside_the_session_that_imported_its_project(here: Pat
     session.import_wrangler("beside")
     assert session.plan().empty
     assert session.namespaces()["namespace_id"].tolist() == ids
+
+
+@pytest.mark.thorough
+def test_a_project_whose_first_deploy_is_from_here_says_how_wrangler_goes_on(
+    here: Path, account: Any, deploy: Callable[..., str]
+) -> None:
+    """The tag that is live then is none of the project's own; the import says so, and the export has it."""
+    write(here / "first", one(name="first"))
+    session = nd.session("first", stage="production")
+    imported = session.import_wrangler("first")
+    (note,) = [n for n in imported.notes if "migrations" in n]
+    assert "%durable export wrangler" in note
+    session.deploy(session.plan())
+    assert account.call("first").text == "n1"
+    with pytest.raises(AssertionError, match="10074"):
+        deploy(here / "first")
+    session.export_wrangler("out")
+    (exported,) = (here / "out").rglob("wrangler.jsonc")
+    (config,) = (here / "first").glob("wrangler.json*")
+    written = json.loads("\n".join(x for x in exported.read_text().splitlines() if not x.lstrip().startswith("//")))
+    config.write_text(json.dumps({**json.loads(config.read_text()), "migrations": written["migrations"]}))
+    deploy(here / "first")
+    assert account.call("first").text == "n2"
+    assert not [n for n in session.import_wrangler("first").notes if "migrations" in n]
+    assert session.plan().empty
