@@ -21,7 +21,8 @@ import pandas as pd
 from notebook_do.display import clean
 
 _BOOLS = frozenset(("destructive", "protected", "readable", "stored"))
-_COUNTS = frozenset(("objects", "serial"))
+_COUNTS = frozenset(("objects", "rows", "serial", "size"))
+_MOMENTS = frozenset(("alarm", "last_write"))
 _ANYTHING = frozenset(("value",))
 
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -37,9 +38,10 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "namespaces": (
         *("stable_id", "namespace_id", "worker", "class_name", "storage", "protected", "objects", "status"),
     ),
-    "objects": ("stable_id", "object_id", "name", "stored"),
+    "objects": ("name", "object_id", "size", "last_write", "alarm", "stored", "stable_id"),
     "state": ("stable_id", "namespace_id", "worker", "class_name", "class_history", "storage", "serial"),
-    "values": ("stable_id", "object_id", "name", "key", "value"),
+    "tables": ("table", "rows", "columns"),
+    "values": ("name", "key", "value", "size", "object_id", "stable_id"),
     "whoami": ("source", "account_id", "account", "status", "token_id"),
     "backups": ("serial", "readable", "path"),
     "workers": ("id", "name", "url", "etag", "modified_on", "lifecycle", "migration_tag", "status"),
@@ -50,7 +52,13 @@ def dtype_of(column: str) -> str:
     """Return the dtype that a column has in every frame."""
     if column in _ANYTHING:
         return "object"
+    if column in _MOMENTS:
+        return "datetime64[ms, UTC]"
     return "bool" if column in _BOOLS else "Int64" if column in _COUNTS else "string"
+
+
+_OF_OBJECTS = frozenset(("objects", "tables", "values"))
+"""The frames in which a text that nobody tells is NA; in the older ones it is empty."""
 
 
 class _Cleaned:
@@ -121,8 +129,12 @@ def frame(name: str, rows: Iterable[Any], said: str = "") -> pd.DataFrame:
     """Make the frame called `name`; a row is a dataclass or a mapping, and may lack columns. `said` is shown below."""
     kept = list(rows)
     columns = COLUMNS[name]
+    untold = None if name in _OF_OBJECTS else ""
     made = (Partial if said else Frame)(
-        {column: pd.Series([_value(row, column) for row in kept], dtype=dtype_of(column)) for column in columns},
+        {
+            column: pd.Series([_value(row, column, untold) for row in kept], dtype=dtype_of(column))
+            for column in columns
+        },
         columns=list(columns),
     )
     if isinstance(made, Partial):
@@ -169,9 +181,9 @@ def _plain(column: pd.Series[Any]) -> list[Any]:
     return [None if value is None or value is pd.NA or value is pd.NaT else value for value in column.tolist()]
 
 
-def _value(row: Any, column: str) -> Any:
+def _value(row: Any, column: str, untold: str | None) -> Any:
     value = row.get(column) if isinstance(row, Mapping) else getattr(row, column, None)
-    if column in _ANYTHING:
+    if column in _ANYTHING or column in _MOMENTS:
         return value
     if column in _BOOLS:
         return bool(value) if value is not None else False
@@ -180,7 +192,7 @@ def _value(row: Any, column: str) -> Any:
         return None if value in (None, "") else int(value)
     if isinstance(value, Enum):
         value = value.value
-    return "" if value is None else str(value)
+    return untold if value is None else str(value)
 
 
 MARK = "notebook_do"

@@ -146,10 +146,10 @@ class Client:
         path = self.path("workers", "durable_objects", "namespaces", namespace_id, "objects")
         return pages(self._read, path, {"limit": limit})
 
-    async def stored_values(self, namespace_id: str, name: str | None) -> list[Any]:
+    async def stored_values(self, namespace_id: str, name: str | None, prefix: str = "") -> list[Any]:
         """Read what the objects of a namespace stored by key; a local Cloudflare alone can tell."""
         path = self.path("local", "namespaces", namespace_id, "values")
-        return list_of((await self._once("POST", path, json={"object": name}))[0])
+        return list_of((await self._once("POST", path, json={"object": name, "prefix": prefix}))[0])
 
     async def query_objects(self, namespace_id: str, sql: str, params: list[Any], name: str | None) -> list[Any]:
         """Run one SELECT on the objects of a namespace; a local Cloudflare alone can do it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email.errors import CloseBoundaryNotFoundDefect
 from email.parser import BytesParser
 from email.policy import HTTP
@@ -301,11 +302,21 @@ def _module(part: MIMEPart) -> Module:
 
 
 def decode_object(item: Any) -> ObservedObject:
-    """Read one item of an object list; a local Cloudflare adds the name where it knows it."""
+    """Read one item of an object list; a local Cloudflare adds the name where it knows it, and what it measured."""
     fields = _fields(item, "object")
-    name = fields.get("name")
-    stored = fields.get("hasStoredData") is not False
-    return ObservedObject(object_id=str(fields.get("id", "")), name=str(name) if name else None, stored=stored)
+    name, size = fields.get("name"), fields.get("size")
+    return ObservedObject(
+        object_id=str(fields.get("id", "")),
+        name=str(name) if name else None,
+        stored=fields.get("hasStoredData") is not False,
+        size=size if isinstance(size, int) else None,
+        last_write=_moment(fields.get("lastWrite")),
+        alarm=_moment(fields.get("alarm")),
+    )
+
+
+def _moment(milliseconds: Any) -> datetime | None:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC) if isinstance(milliseconds, int) else None
 
 
 def count_stored(items: list[Any]) -> int:

@@ -67,12 +67,12 @@ def going_on(stable_id: str, rows: Sequence[dict[str, Any]], *, more: bool) -> d
 
 
 async def value_rows(
-    connection: Connection, recorded: Recorded, stable_id: str, name: str | None
+    connection: Connection, recorded: Recorded, stable_id: str, name: str | None, prefix: str = ""
 ) -> tuple[dict[str, Any], ...]:
     """Read what `storage.put` stored in one object or in all: the rows of the frame `values`."""
     namespace_id = _readable(connection, recorded, stable_id, "values")
     async with connection.client() as client:
-        found = await client.stored_values(namespace_id, name)
+        found = await client.stored_values(namespace_id, name, prefix)
     return tuple({"stable_id": stable_id, **one, "value": decode(one["value"])} for one in found)
 
 

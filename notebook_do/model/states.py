@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from notebook_do.model.declared import Json, PlainText, Resource, Secret, ServiceBinding
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from notebook_do.model.settings import StaticAssets
     from notebook_do.model.triggers import ObservedTrigger, Trigger
     from notebook_do.model.words import Lifecycle, MigrationTag, Module, NamespaceId, StableId, Storage, Where
@@ -301,11 +303,14 @@ class ObservedNamespace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedObject:
-    """One object of a namespace. `name` is None where the target does not tell it (Cloudflare never does)."""
+    """One object of a namespace. What the target does not tell is None: Cloudflare tells the first and the third."""
 
     object_id: str
     name: str | None
     stored: bool
+    size: int | None = None
+    last_write: datetime | None = None
+    alarm: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,12 +62,12 @@ class Looking(ABC):
         """List the Workers, declared or recorded: one row each, with what is live of them."""
         return frame("workers", self.worker_rows())
 
-    def objects(self, stable_id: str, *, limit: int | None = 10_000, after: str | None = None) -> pd.DataFrame:
-        """List the objects of a namespace, at most `limit` (None: all): one row each; `stored`: it holds data.
+    def objects(self, stable_id: str, *, limit: int | None = 1000, after: str | None = None) -> pd.DataFrame:
+        """List the objects of a namespace by id, at most `limit` (None: all): one row each; `stored`: it holds data.
 
         `after` goes on behind the object with that id. Where there are more, the frame says so, and its `attrs` have
-        `more` and the id to go on `after`. `name` is known on the local target for objects that were reached by name;
-        Cloudflare lists ids only.
+        `more` and the id to go on `after`. The local target tells the bytes of each, when it was last written and when
+        its alarm is due, and its name where it was reached by one; Cloudflare tells ids only, and the rest is NA.
         """
         rows, more = self._run(self._look(explore.object_rows, stable_id, limit, after))
         return frame("objects", rows, **explore.going_on(stable_id, rows, more=more))

@@ -115,8 +115,8 @@ def test_the_alarms_of_a_forgotten_namespace_are_gone(play: Callable[..., None])
         await stage.text("sleeper", "/?delay=60000")
         await stage.island("sleeper").gone.wait()
         await stage.runtime._quiet()
-        assert list(stage.runtime._wakes) == [NS]
+        assert list(stage.runtime._wakes.timers) == [NS]
         await stage.runtime.forget(NS)
-        assert stage.runtime._wakes == {}
+        assert stage.runtime._wakes.timers == {}
 
     play(story, idle=0.2)

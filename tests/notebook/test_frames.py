@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from notebook_do.plan.plan import Plan
 
 DTYPES = dict.fromkeys(("destructive", "protected", "readable", "stored"), "bool")
-DTYPES |= {"objects": "Int64", "serial": "Int64", "value": "object"}
+DTYPES |= dict.fromkeys(("objects", "rows", "serial", "size"), "Int64")
+DTYPES |= dict.fromkeys(("alarm", "last_write"), "datetime64[ms, UTC]") | {"value": "object"}
 
 
 @pytest.mark.parametrize("name", COLUMNS)

@@ -58,7 +58,7 @@ def test_more_than_a_thousand_is_said_everywhere(crowd: nd.Session, ip: Interact
     plan = crowd.destroy("rooms", "chat")
     assert "rooms: more than 1,000 stored objects would be deleted for ever" in str(plan)
     assert '"objects_more": true' in json.dumps(json.loads(plan.to_json()))
-    everything = crowd.objects("rooms")
+    everything = crowd.objects("rooms", limit=None)
     assert (len(everything), everything.attrs) == (N, {**OURS, "read": N, "more": False})
     assert "there are more" not in repr(everything)
     assert sorted(crowd.values("rooms")["object_id"]) == sorted(everything["object_id"]), (
@@ -70,7 +70,7 @@ def test_more_than_a_thousand_is_said_everywhere(crowd: nd.Session, ip: Interact
 
 def _go_on(crowd: nd.Session, ids: list[str]) -> None:
     """Read in parts; each part says that there are more, and where to go on."""
-    first = crowd.objects("rooms", limit=1000)
+    first = crowd.objects("rooms")
     assert first.attrs == {**OURS, "read": 1000, "more": True, "after": ids[999]}
     for shown in (repr(first), first._repr_html_()):
         assert "1,000 were read, and there are more: go on with after=" in shown

@@ -22,6 +22,7 @@ from notebook_do.local.api import (
     assets,
     bucket_objects,
     instances,
+    objects,
     queues,
     resources,
     scripts,
@@ -60,7 +61,7 @@ _log = logging.getLogger(__name__)
 def app_of(cloud: Cloud, token: str, *, patience: float) -> ASGIApp:
     """Return the API's application with its gate."""
     path = f"{ROOT}/accounts/{cloud.account.id}"
-    of_scripts = (account, scripts, settings, tails, versions, workers, triggers, assets, workflows, instances)
+    of_scripts = (account, objects, scripts, settings, tails, versions, workers, triggers, assets, workflows, instances)
     groups = (*of_scripts, queues, resources, bucket_objects, secrets_store, sent, zones)
     routes = [route for group in groups for route in group.routes(path)]
     other = [

@@ -27,6 +27,7 @@ from uuid import uuid4
 
 from notebook_do.local.objects import v8
 from notebook_do.local.objects.tags import cell
+from notebook_do.local.objects.written import last_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -43,11 +44,17 @@ _ALARM_KEY = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredObject:
-    """One object that has a file. `name` is None when it is not known: names are not stored with objects."""
+    """One object that has a file. `name` is None when it is not known: names are not stored with objects.
+
+    `size` is that of its database in bytes, `last_write` and `alarm` are Unix time in seconds.
+    """
 
     id: str
     has_stored_data: bool
     name: str | None = None
+    size: int = 0
+    last_write: float = 0.0
+    alarm: float | None = None
 
 
 def object_id(namespace_id: str, name: str) -> str:
@@ -64,18 +71,37 @@ def folder_of(storage: Path, namespace_id: str) -> Path:
     return storage / namespace_id
 
 
-def stored_objects(storage: Path, namespace_id: str, *, after: str = "", most: int | None = None) -> list[StoredObject]:
+def stored_objects(
+    storage: Path, namespace_id: str, *, after: str = "", most: int | None = None, only: str = ""
+) -> list[StoredObject]:
     """List the objects of a namespace by id, behind `after`, with the names that workerd keeps: those of set alarms.
 
-    Only the files of those that are listed are opened.
+    Only the files of those that are listed are opened; `only` is the id of the one that is wanted.
     """
     folder = folder_of(storage, namespace_id)
-    files = {match[1]: path for path in folder.glob("*.sqlite") if (match := _OBJECT_FILE.fullmatch(path.name))}
-    known = {alarm.object_id: alarm.name for alarm in alarms(storage, namespace_id) if alarm.name is not None}
-    return [
-        StoredObject(id=found, has_stored_data=_has_data(files[found]), name=known.get(found))
-        for found in sorted(found for found in files if found > after)[:most]
-    ]
+    names = (f"{only}.sqlite",) if only else (path.name for path in folder.glob("*.sqlite"))
+    files = {match[1]: folder / name for name in names if (match := _OBJECT_FILE.fullmatch(name))}
+    set_ = {alarm.object_id: alarm for alarm in alarms(storage, namespace_id)}
+    chosen = sorted(found for found in files if found > after)[:most]
+    return [one for id_ in chosen if (one := _looked(files[id_], set_.get(id_))) is not None]
+
+
+def _looked(path: Path, alarm: Alarm | None) -> StoredObject | None:
+    """Look at one object; None where its file is gone."""
+    with contextlib.suppress(FileNotFoundError), reading(path) as database:
+        if database is None:
+            return None
+        # As `databaseSize` of a Worker has it: what is committed, wherever it is written.
+        pages, size = (database.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "page_size"))
+        return StoredObject(
+            id=path.stem,
+            has_stored_data=_has_data(database),
+            name=None if alarm is None else alarm.name,
+            size=pages * size,
+            last_write=last_write(path),
+            alarm=None if alarm is None else alarm.at,
+        )
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,18 +158,15 @@ def _tables(database: sqlite3.Connection) -> set[str]:
     return {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
 
-def _has_data(path: Path) -> bool:
+def _has_data(database: sqlite3.Connection) -> bool:
     """Look inside: an object that was only touched, or emptied by `deleteAll()`, leaves a file of 4,096 bytes too."""
-    with reading(path) as database:
-        if database is None:
-            return False
-        tables = _tables(database)
-        if any(not name.startswith(("_cf_", "sqlite_")) for name in tables):
-            return True
-        if "_cf_KV" in tables and database.execute("SELECT 1 FROM _cf_KV LIMIT 1").fetchone():
-            return True
-        alarm = "SELECT 1 FROM _cf_METADATA WHERE key = ? AND value IS NOT NULL"
-        return "_cf_METADATA" in tables and database.execute(alarm, (_ALARM_KEY,)).fetchone() is not None
+    tables = _tables(database)
+    if any(not name.startswith(("_cf_", "sqlite_")) for name in tables):
+        return True
+    if "_cf_KV" in tables and database.execute("SELECT 1 FROM _cf_KV LIMIT 1").fetchone():
+        return True
+    alarm = "SELECT 1 FROM _cf_METADATA WHERE key = ? AND value IS NOT NULL"
+    return "_cf_METADATA" in tables and database.execute(alarm, (_ALARM_KEY,)).fetchone() is not None
 
 
 MOST_ROWS = 100_000
@@ -182,37 +205,53 @@ class Bounds:
             raise ReadError(f"it gives more than {MOST_BYTES >> 20} MiB; {hint}")
 
 
+@contextlib.contextmanager
+def bounded(database: sqlite3.Connection | None, bounds: Bounds) -> Iterator[None]:
+    """Let statements take no longer than `bounds` have left; what SQLite refuses is a ReadError."""
+    if database is not None:
+        # SQLite asks every 10,000 steps: a recursive query has no end of its own.
+        database.set_progress_handler(lambda: time.monotonic() > bounds.until, 10_000)
+    try:
+        yield
+    except (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeEncodeError) as error:
+        raise ReadError(_words(error)) from None
+
+
 def select(path: Path, sql: str, params: Sequence[Any], bounds: Bounds) -> StatementResult | None:
     """Run one reading statement on one object's file; None for an object that has none."""
-    with reading(path) as database:
+    with reading(path) as database, bounded(database, bounds):
         if database is None:
             return None
         database.set_authorizer(_only_reads)
-        # SQLite asks every 10,000 steps: a recursive query has no end of its own.
-        database.set_progress_handler(lambda: time.monotonic() > bounds.until, 10_000)
         rows = []
-        try:
-            cursor = database.execute(sql, tuple(params))
-            for row in cursor:
-                rows.append([cell(value) for value in row])
-                bounds.take(rows[-1], "narrow it with WHERE or LIMIT")
-        except (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeEncodeError) as error:
-            raise ReadError(_words(error)) from None
+        cursor = database.execute(sql, tuple(params))
+        for row in cursor:
+            rows.append([cell(value) for value in row])
+            bounds.take(rows[-1], "narrow it with WHERE or LIMIT")
         if cursor.description is None:  # an empty statement, or a comment
             raise ReadError("this is no statement that reads; begin with SELECT")
         return StatementResult(columns=tuple(column[0] for column in cursor.description), rows=rows)
 
 
-def values(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield what `storage.put` stored in one object's file, by key, tagged; what cannot be read is tagged as such."""
+def values(path: Path, prefix: str = "", key: str | None = None) -> Iterator[tuple[str, Any, bytes]]:
+    """Yield what `storage.put` stored in one object's file: each key with the value, tagged, and the bytes of it.
+
+    By key; only those that begin with `prefix`, or only this `key`. What cannot be read is tagged as such.
+    """
     with reading(path) as database:
         if database is None or not database.execute("SELECT 1 FROM sqlite_master WHERE name = '_cf_KV'").fetchone():
             return
-        for key, stored in database.execute("SELECT key, value FROM _cf_KV ORDER BY key"):
+        # Not LIKE, and no function of text: those end at a NUL, which a key may have.
+        asked = "SELECT key, value FROM _cf_KV WHERE key >= ? ORDER BY key", (prefix,)
+        if key is not None:
+            asked = "SELECT key, value FROM _cf_KV WHERE key = ?", (key,)
+        for found, stored in database.execute(*asked):
+            if not found.startswith(prefix):
+                return
             try:
-                yield str(key), v8.decode(stored)
+                yield found, v8.decode(stored), stored
             except v8.DecodeError as error:
-                yield str(key), {"$": "undecoded", "v": str(error)}
+                yield found, {"$": "undecoded", "v": str(error)}, stored
 
 
 def _only_reads(action: int, first: str | None, second: str | None, _database: str | None, _by: str | None) -> int:

@@ -260,6 +260,7 @@ class Island:
         for upstream in self._upstreams.values():
             upstream.close()
         if self.process is not None:
+            await self._places.before_end(self)
             rest = max(0.05, deadline - time.monotonic())
             await self.process.stop(min(rest, _AFTER_STREAMS) if self.streamed else rest)
         else:

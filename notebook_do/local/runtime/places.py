@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from notebook_do.local.objects import stored
+from notebook_do.local.objects.written import EVERY, Written
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
@@ -59,6 +60,7 @@ class Places:
         self._background = background
         self._taken: set[Island] = set()
         self._shrinking = False
+        self.written = Written()
         self._turns = asyncio.Semaphore(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
 
     @property
@@ -128,6 +130,19 @@ class Places:
     def _near(self, island: Island, seconds: float) -> bool:
         due = stored.next_alarm(self._storage, island.namespaces)
         return due is not None and due < time.time() + min(seconds, self._idle)
+
+    async def follow(self, island: Island) -> None:
+        """Note when the objects of an island are written, until it is over; see `Written`."""
+        while not island.gone.is_set():
+            await self.before_end(island)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(island.gone.wait(), EVERY)
+        await self.before_end(island)
+
+    async def before_end(self, island: Island) -> None:
+        """Note when its objects were written: the end of a process closes them all."""
+        folders = [stored.folder_of(self._storage, one) for one in island.namespaces]
+        await asyncio.to_thread(self.written.look, folders)
 
     async def end_when_idle(self, island: Island) -> None:
         """End an island when it is idle."""

@@ -18,9 +18,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import TargetError
-from notebook_do.local.objects import stored
-from notebook_do.local.objects.instances import at_work
+from notebook_do.local.objects import snapshots, stored
 from notebook_do.local.process.ownership import fresh_folder, locked
+from notebook_do.local.runtime.away import Away
 from notebook_do.local.runtime.bindings import SYSTEM, worker_service
 from notebook_do.local.runtime.config import Layout
 from notebook_do.local.runtime.island import EventServer, Island, Lease, Retired, Sink, neighbours
@@ -29,6 +29,7 @@ from notebook_do.local.runtime.probe import CHECK_TIMEOUT, Trials
 from notebook_do.local.runtime.sites import sweep_sites
 from notebook_do.local.runtime.spare import Starter
 from notebook_do.local.runtime.spec import RunnableWorker, ScriptInvalid, WorkflowRefusal
+from notebook_do.local.runtime.wakes import Wakes, take_up
 from notebook_do.local.services.assembly import Services
 
 if TYPE_CHECKING:
@@ -87,8 +88,9 @@ class Runtime:
             sites=self._sites,
         )
         self._by_script: dict[str, Island] = {}
+        self._away = Away()
         self._crashes: dict[frozenset[str], tuple[int, float]] = {}
-        self._wakes: dict[str, asyncio.TimerHandle] = {}
+        self._wakes = Wakes(self.storage, workers, self._wake)
         self._tasks: set[asyncio.Task[None]] = set()
         self._started: asyncio.Task[None] | None = None
         self._closed = False
@@ -111,8 +113,9 @@ class Runtime:
         await self.services.start(self._folder / "resources", self.run_queue)
         # What a killed runtime left half done; the lock says that nobody else is at it.
         await asyncio.to_thread(stored.sweep, self.storage)
+        await asyncio.to_thread(snapshots.finish, self.storage)
         await asyncio.to_thread(sweep_sites, self._sites)
-        await self._plan_wakes(one for worker in self._workers() for one in worker.stored)
+        await self._wakes.plan(one for worker in self._workers() for one in worker.stored)
 
     # --- requests ---------------------------------------------------------------------------------------------
 
@@ -154,6 +157,8 @@ class Runtime:
         if in_the_way := self._overlapping(island):
             await asyncio.gather(*(other.retire(self._grace) for other in in_the_way))
             return None  # another request may have planned the same island meanwhile
+        if await self._away.waited(island.namespaces):
+            return None
         # The first crash costs the next request nothing; a script that always crashes must not keep the machine busy.
         crashes, last = self._crashes.get(island.names, (0, 0.0))
         wait = last + min(_SLOWEST_RESTART, 0.05 * 2**crashes) - time.monotonic() if crashes > 1 else 0
@@ -162,21 +167,10 @@ class Runtime:
             return None
         self._by_script.update(dict.fromkeys(island.names, island))
         self._background(self._places.end_when_idle(island))
+        self._background(self._places.follow(island))
         if island.workflows:
-            self._background(self._take_up(island))
+            self._background(take_up(self.storage, island))
         return island
-
-    async def _take_up(self, island: Island) -> None:
-        """Let the instances go on that an earlier process left in the middle of a step.
-
-        The engine does so when it is asked about one; by itself only for those that wait, as it has their alarms.
-        """
-        for one in island.workflows:
-            for instance_id in await asyncio.to_thread(lambda: list(at_work(self.storage, one.workflow_id))):  # noqa: B023
-                asked = {"workflow": one.name, "call": "getInstance", "args": [instance_id]}
-                with contextlib.suppress(Retired, ScriptInvalid, OSError):  # the next process does it
-                    async with island.lease(SYSTEM) as lease:
-                        await lease.upstream.fetch("POST", "/", host=SYSTEM, body=json.dumps(asked).encode())
 
     def _overlapping(self, island: Island) -> list[Island]:
         """Find islands that still hold a Worker or a namespace of this one: they must be over first."""
@@ -198,26 +192,11 @@ class Runtime:
         else:
             self._crashes.pop(island.names, None)
         if not self._closed:
-            self._background(self._plan_wakes(island.namespaces))
+            self._background(self._wakes.plan(island.namespaces))
 
     # --- alarms -----------------------------------------------------------------------------------------------
 
-    async def _plan_wakes(self, namespaces: Iterable[str]) -> None:
-        """Set a timer for each namespace whose next alarm would otherwise find its island asleep."""
-        for namespace, due in (await asyncio.to_thread(self._due, list(namespaces))).items():
-            if known := self._wakes.pop(namespace, None):
-                known.cancel()  # only the soonest alarm counts: the others are read again when the island is over
-            if due is not None and not self._closed:
-                wake = asyncio.get_running_loop().call_later
-                self._wakes[namespace] = wake(max(0.0, due - time.time()), self._wake, namespace)
-
-    def _due(self, namespaces: list[str]) -> dict[str, float | None]:
-        flows = {one.workflow_id for worker in self._workers() for one in worker.workflows}
-        cut_short = {one for one in namespaces if one in flows and any(at_work(self.storage, one))}
-        return {one: 0.0 if one in cut_short else stored.next_alarm(self.storage, [one]) for one in namespaces}
-
     def _wake(self, namespace: str) -> None:
-        self._wakes.pop(namespace, None)
         for worker in self._workers():
             if _hosts(worker, namespace) and not self._closed:
                 self._background(self._warm(worker.name))
@@ -244,7 +223,7 @@ class Runtime:
         await asyncio.to_thread(sweep_sites, self._sites, [*deployed.values(), *self.trials.under_way])
         for name in {name for island in stale for name in island.names} & deployed.keys():
             self._background(self._warm(name))
-        await self._plan_wakes(
+        await self._wakes.plan(
             one for name in touched & deployed.keys() - self._by_script.keys() for one in deployed[name].stored
         )
 
@@ -265,11 +244,22 @@ class Runtime:
         folder = stored.folder_of(self.storage, namespace_id)
         holders = [island for island in set(self._by_script.values()) if namespace_id in island.namespaces]
         await asyncio.gather(*(island.retire(self._grace) for island in holders))
-        if timer := self._wakes.pop(namespace_id, None):
-            timer.cancel()
+        self._wakes.drop(namespace_id)
         self.names.forget(namespace_id)
         if folder.exists():
             await asyncio.to_thread(stored.remove_namespace, self.storage, namespace_id)
+
+    @contextlib.asynccontextmanager
+    async def away(self, namespace_id: str) -> AsyncIterator[None]:
+        """Keep every process from the objects of a namespace; requests to its Workers wait meanwhile."""
+        await self.start()
+        async with self._away.hold(namespace_id):
+            ran = [island for island in set(self._by_script.values()) if namespace_id in island.namespaces]
+            await asyncio.gather(*(island.retire(self._grace) for island in ran))
+            yield
+        await self._wakes.plan([namespace_id])
+        for name in {name for island in ran for name in island.names}:  # a websocket's client is about to come back
+            self._background(self._warm(name))
 
     async def report_events(self) -> None:
         """Have every process report its events, as somebody listens now: what ends after this is reported."""
@@ -277,13 +267,16 @@ class Runtime:
 
     # --- looking and doing ------------------------------------------------------------------------------------
 
-    async def objects(self, namespace_id: str, *, after: str = "", most: int | None = None) -> list[StoredObject]:
-        """List the objects of a namespace by id, behind `after`, with the names that are known."""
+    async def objects(
+        self, namespace_id: str, *, after: str = "", most: int | None = None, only: str = ""
+    ) -> list[StoredObject]:
+        """List objects of a namespace by id, behind `after`, with the names that are known; see `stored_objects`."""
         hosts = [worker.name for worker in self._workers() if _hosts(worker, namespace_id)]
         tied = [worker for host in hosts for worker in neighbours(host, self._workers())]
 
         def look() -> list[StoredObject]:
-            found = stored.stored_objects(self.storage, namespace_id, after=after, most=most)
+            self._places.written.look([stored.folder_of(self.storage, namespace_id)])
+            found = stored.stored_objects(self.storage, namespace_id, after=after, most=most, only=only)
             unnamed = [one.id for one in found if one.name is None]
             names = self.names.find(namespace_id, unnamed, tied) if unnamed else {}
             return [replace(one, name=one.name or names.get(one.id)) for one in found]
@@ -320,8 +313,7 @@ class Runtime:
         """End every island, after the requests inside, and release the data directory."""
         self._closed = True
         await self.services.stop_delivery()  # before the islands: a batch would start one again
-        for timer in self._wakes.values():
-            timer.cancel()
+        self._wakes.close()
         await asyncio.gather(*(island.retire(self._grace) for island in set(self._by_script.values())))
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(self.trials.close(), self._starter.close())

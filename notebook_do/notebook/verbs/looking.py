@@ -26,7 +26,7 @@ VERBS = (
         summary="list the stored objects of a namespace as a DataFrame",
         own=(
             _NAMESPACE,
-            Option(name="--limit", value="N", help="the most to read; default 10,000"),
+            Option(name="--limit", value="N", help="the most to read; default 1,000"),
             Option(name="--after", value="ID", help="go on behind the object with this id"),
             Option(name="--all", help="read all, however many"),
         ),
