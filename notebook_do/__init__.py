@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         DeclarationError,
         DeployError,
         DurableError,
+        JSError,
         PlanRefused,
         SourceError,
         StalePlan,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         TargetError,
         ToolchainError,
     )
+    from notebook_do.inspector.values import UNDEFINED, bigint
     from notebook_do.model import (
         AI,
         D1,
@@ -81,6 +83,7 @@ _HOMES = {
     **dict.fromkeys(("DurableObjectNamespace", "Worker"), "sessions.declaring"),
     "Plan": "plan.plan",
     "DeployResult": "deploy.result",
+    **dict.fromkeys(("UNDEFINED", "bigint"), "inspector.values"),
 }
 """By public name, the module that has it; the others are errors, or words of the model."""
 
@@ -89,6 +92,7 @@ __all__ = [
     "D1",
     "KV",
     "R2",
+    "UNDEFINED",
     "AiSearch",
     "AiSearchNamespace",
     "AnalyticsEngine",
@@ -108,6 +112,7 @@ __all__ = [
     "Flagship",
     "Hyperdrive",
     "Images",
+    "JSError",
     "Json",
     "Media",
     "Module",
@@ -138,6 +143,7 @@ __all__ = [
     "Worker",
     "WorkerLoader",
     "Workflow",
+    "bigint",
     "current",
     "load_ipython_extension",
     "session",

@@ -17,7 +17,8 @@ their traceback. The tree::
     │   ├── CredentialError no usable token or account
     │   └── ToolchainError  workerd or esbuild cannot be had on this machine
     ├── ApiError            Cloudflare answered, and the answer is no
-    └── DeployError         a deploy stopped; says what is done, not done, uncertain
+    ├── DeployError         a deploy stopped; says what is done, not done, uncertain
+    └── JSError             JavaScript's own error: a method that was called threw it, or an object stored it
 """
 
 from __future__ import annotations
@@ -187,6 +188,40 @@ class DeployError(DurableError):
     """
 
     error: DurableError | None = None
+
+
+class JSError(DurableError):
+    """A JavaScript error: a method that was called threw it, or an object stored or returned it.
+
+    `name`, `message` and `stack` are its own; what was thrown and is no Error has the name `thrown`. `stack` has the
+    frames of the Worker's code, or is None where they cannot be had. `cause` is a JSError, or any value, or None.
+    """
+
+    def __init__(self, name: str, message: str, *, stack: str | None = None, cause: Any = None) -> None:
+        super().__init__(message)
+        self.name, self.stack, self.cause = name, stack, cause
+
+    def __repr__(self) -> str:
+        return f"JSError({self.name!r}, {self.message!r})"
+
+    def __str__(self) -> str:
+        return f"{clean(self.name)}: {super().__str__()}" if self.message else clean(self.name)
+
+    def __eq__(self, other: object) -> bool:
+        """Two are equal that say the same: a stored one is a value."""
+        if not isinstance(other, JSError):
+            return NotImplemented
+        return (self.name, self.message, self.cause) == (other.name, other.message, other.cause)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.message))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.name, self.message), {"stack": self.stack, "cause": self.cause}
+
+    def _below(self) -> list[str]:
+        frames = (self.stack or "").splitlines()
+        return [clean(line) for line in frames if line.lstrip().startswith("at ")]
 
 
 # --- did you mean

@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sessions": JOINED | {"local"},
     "notebook": {"notebook", *JOINED},
     "cli": {"cli", "notebook", "errors", "display", "local"},
-    "__init__": {"sessions", "model", "errors", "notebook"},
+    "__init__": {"sessions", "model", "errors", "inspector", "notebook"},
     "local": {"local", "errors", "toolchain", "inspector"},
 }
 """Room -> rooms it may import, arrows down only."""
@@ -51,7 +51,7 @@ TYPE_ONLY = {
 BY_NAME = {("display", "notebook"), ("display", "frames"), ("__init__", "notebook"), ("__init__", "sessions")}
 """Edges that are taken at run time by name: a value is shown, a public name is used for the first time."""
 
-MODULES = 270
+MODULES = 280
 """How many modules there are at most; whoever adds a subject raises it, and says so."""
 
 LONGEST_FILE, LONGEST_FUNCTION = 350, 60

@@ -157,6 +157,11 @@ class Client:
         path = self.path("local", "namespaces", namespace_id, "query")
         return list_of((await self._once("POST", path, json=body))[0])
 
+    async def ask_objects(self, namespace_id: str, asked: bytes, seconds: float) -> list[Any]:
+        """Ask objects of a namespace, once, and wait so long at most; a local Cloudflare alone can do it."""
+        path = self.path("local", "namespaces", namespace_id, "ask")
+        return list_of((await self._once("POST", path, content=asked, timeout=seconds))[0])
+
     async def settled(self) -> bool:
         """Say whether all that was sent before is carried out; a local Cloudflare alone can tell, and only directly."""
         answer = dict_of(await self._get(self.path("local", "settled")))

@@ -9,8 +9,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import CommandError, nearest
+from notebook_do.inspector.values import decode
 from notebook_do.live.observe import observe_objects, observe_scripts
-from notebook_do.live.values import decode, parameters
+from notebook_do.live.values import parameters
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

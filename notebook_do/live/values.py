@@ -1,125 +1,22 @@
-"""Values on their way to and from objects: JSON in which an object with the key `$` is a tag, and Python's values.
+"""Values that objects have stored, as tagged JSON again (see `inspector.values`), and the parameters of statements.
 
-What JSON has no form for is a tag (`{"$": "bytes", "v": ...}`); an object of a user's that has a key `$` is one too, so
-nothing that was stored can be taken for a mark of ours. Pure; numpy and pandas are known by name and not imported.
+Pure; numpy and pandas are known by name and not imported.
 """
 
 from __future__ import annotations
 
 import base64
-import math
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.errors import CommandError
+from notebook_do.errors import CommandError, JSError
+from notebook_do.inspector.values import ARRAYS, NUMBERS, Undecoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf, "-0": -0.0}
-_ARRAYS = {
-    **{f"Int{bits}Array": f"int{bits}" for bits in (8, 16, 32)},
-    **{f"Uint{bits}Array": f"uint{bits}" for bits in (16, 32)},
-    **{f"Float{bits}Array": f"float{bits}" for bits in (16, 32, 64)},
-    "BigInt64Array": "int64",
-    "BigUint64Array": "uint64",
-}
-"""JavaScript's typed arrays and numpy's name of what they hold; a Uint8Array is bytes."""
 _LARGEST = 2**63 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Undecoded:
-    """Stands for a stored value that cannot be read from outside of its object; `why` says what is in the way."""
-
-    why: str
-
-
-def decode(node: Any, shared: dict[int, Any] | None = None) -> Any:
-    """Return the Python value of tagged JSON. Raises CommandError for a tag that is not known.
-
-    A Date is an aware datetime in UTC, a Map a dict (a list of pairs where Python has no such keys), a Set a set, a
-    typed array a numpy array; what holds itself holds itself in Python too.
-    """
-    shared = {} if shared is None else shared
-    if isinstance(node, list):
-        return [decode(item, shared) for item in node]
-    if not isinstance(node, dict):
-        return node
-    if "$" not in node:
-        return {key: decode(item, shared) for key, item in node.items()}
-    return _tagged(node, shared)
-
-
-def _tagged(node: dict[str, Any], shared: dict[int, Any]) -> Any:  # noqa: C901 - one case a tag
-    tag, held = node["$"], node.get("v")
-    match tag, held:
-        case "number", str():
-            return _NUMBERS[held]
-        case "bytes", str():
-            return base64.b64decode(held)
-        case "date", _:
-            return _moment(held)
-        case "object", list():
-            return {key: decode(item, shared) for key, item in held}
-        case "map", list():
-            return _dict([(decode(key, shared), decode(item, shared)) for key, item in held])
-        case "set", list():
-            return _set([decode(item, shared) for item in held])
-        case "def", _:
-            return _whole(node["n"], held, shared)
-        case "ref", int():
-            return shared[held]
-        case "undecoded", str():
-            return Undecoded(held)
-        case str(), str() if tag in _ARRAYS:
-            import numpy as np
-
-            return np.frombuffer(base64.b64decode(held), dtype=np.dtype(_ARRAYS[tag]).newbyteorder("<")).copy()
-    raise CommandError(f"an object answered with a value of kind {str(tag)[:40]!r}, which this version cannot read.")
-
-
-def _moment(held: float | None) -> datetime | str | None:
-    if held is None:  # new Date(NaN)
-        return None
-    try:
-        return _EPOCH + timedelta(milliseconds=held)
-    except OverflowError:  # JavaScript's years reach further than Python's
-        return f"{held:.0f} ms since 1970"
-
-
-def _dict(pairs: list[tuple[Any, Any]]) -> Any:
-    try:
-        made = dict(pairs)
-    except TypeError:
-        return pairs
-    return made if len(made) == len(pairs) else pairs  # 1 and true are two keys in JavaScript, and one here
-
-
-def _set(items: list[Any]) -> Any:
-    try:
-        made = set(items)
-    except TypeError:
-        return items
-    return made if len(made) == len(items) else items
-
-
-def _whole(number: int, node: Any, shared: dict[int, Any]) -> Any:
-    """Return a value that holds itself: it is known under its number before its parts are read."""
-    made: Any
-    if isinstance(node, list):
-        made = shared[number] = []
-        made.extend(decode(item, shared) for item in node)
-    elif isinstance(node, dict) and node.get("$", "object") == "object":
-        made = shared[number] = {}
-        pairs = node["v"] if "$" in node else node.items()
-        made.update((key, decode(item, shared)) for key, item in pairs)
-    else:  # a Map or a Set that holds itself, which Python's cannot
-        shared[number] = "[circular]"
-        made = shared[number] = decode(node, shared)
-    return made
 
 
 def encode(value: Any) -> Any:
@@ -158,7 +55,7 @@ def _scalar(value: Any) -> Any:
     match value:
         case float():
             number = float(value)
-            name = next((n for n, of in _NUMBERS.items() if repr(of) == repr(number)), None)
+            name = next((n for n, of in NUMBERS.items() if repr(of) == repr(number)), None)
             return number if name is None else {"$": "number", "v": name}
         case bytes():
             return {"$": "bytes", "v": base64.b64encode(value).decode()}
@@ -166,7 +63,9 @@ def _scalar(value: Any) -> Any:
             return {"$": "date", "v": (value - _EPOCH) // timedelta(milliseconds=1)}
         case Undecoded():
             return {"$": "undecoded", "v": value.why}
-    array = next((tag for tag, name in _ARRAYS.items() if name == str(getattr(value, "dtype", ""))), None)
+        case JSError():
+            return {"$": "error", "name": value.name, "message": value.message, "stack": value.stack}
+    array = next((tag for tag, name in ARRAYS.items() if name == str(getattr(value, "dtype", ""))), None)
     if array is not None and getattr(value, "ndim", 0) == 1:
         return {"$": array, "v": base64.b64encode(value.tobytes()).decode()}
     return value

@@ -6,8 +6,10 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from notebook_do.display import frame, selected
+from notebook_do.errors import CommandError, nearest
 from notebook_do.live import objects as explore
 from notebook_do.live.inventory import more_objects, namespace_rows, worker_rows
+from notebook_do.sessions.objects import LiveObject, SessionWay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -86,6 +88,16 @@ class Looking(ABC):
         reads, at most 100,000 rows and 16 MiB, on the local target: raises CommandError or ApiError, which say why not.
         """
         return selected(*self._run(self._look(explore.select, stable_id, sql, params, object)))
+
+    def object(self, namespace: str, name_or_id: str) -> LiveObject:
+        """Return one object of a namespace, by its name or id, to be called: `room.messages()`. Sends nothing.
+
+        `namespace` is a stable ID of this session. 64 hexadecimal digits are an id, all else is a name.
+        """
+        known = {*map(str, self.catalog.namespaces), *(str(one.stable_id) for one in self._state.load().namespaces)}
+        if namespace not in known:
+            raise CommandError(f"object: no namespace {namespace} is declared or deployed; {nearest(namespace, known)}")
+        return LiveObject(SessionWay(look=self._look, run=self._run), namespace, name_or_id)
 
     def namespace_rows(self) -> tuple[dict[str, Any], ...]:
         """Return the rows of `namespaces()`."""

@@ -83,8 +83,12 @@ def _described(name: str, value: Any) -> dict[str, Any]:
     if inspect.isclass(value):
         made = {} if value is nd.Session else {"takes": _taken(value)}  # a session is opened, never made
         return made | _attributes(value)
-    assert callable(value), name
+    if not callable(value):
+        return {"value": repr(value)}
     return {"takes": _taken(value)}
+
+
+_PLAIN = tuple | dict | str | int
 
 
 def _attributes(kind: type) -> dict[str, Any]:
@@ -92,7 +96,9 @@ def _attributes(kind: type) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in dir(kind):
         value = inspect.getattr_static(kind, name)
-        if name.startswith("_") or (issubclass(kind, tuple | dict | str) and name in dir(tuple | dict | str)):
+        if name.startswith("_") or (
+            issubclass(kind, _PLAIN) and name in {*dir(tuple), *dir(dict), *dir(str), *dir(int)}
+        ):
             continue
         value = value.__func__ if isinstance(value, classmethod | staticmethod) else value
         found[name] = _taken(value) if inspect.isfunction(value) else "value"

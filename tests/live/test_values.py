@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notebook_do.errors import CommandError
-from notebook_do.live.values import Undecoded, decode, encode, parameters
+from notebook_do.inspector.values import Undecoded, decode
+from notebook_do.live.values import encode, parameters
 
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8) | st.binary(max_size=8)

@@ -224,8 +224,9 @@ def runnable(
     Its name for the runtime covers these and its bindings: a rename or transfer makes no new version, and yet another
     process must run.
     """
+    without = {export.name for export in version.code.report.exports if export.kind in {"class", "function"}}
     hosted = tuple(
-        HostedNamespace(namespace_id=n.id, class_name=n.class_name, sqlite=n.sqlite)
+        HostedNamespace(namespace_id=n.id, class_name=n.class_name, sqlite=n.sqlite, rpc=n.class_name not in without)
         for n in sorted(namespaces, key=lambda n: n.id)  # another order is not another Worker
     )
     flows = hosted_workflows(workflows or {}, name, version)

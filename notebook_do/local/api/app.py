@@ -19,6 +19,7 @@ from starlette.routing import Route, WebSocketRoute
 
 from notebook_do.local.api import (
     account,
+    asking,
     assets,
     bucket_objects,
     instances,
@@ -61,8 +62,8 @@ _log = logging.getLogger(__name__)
 def app_of(cloud: Cloud, token: str, *, patience: float) -> ASGIApp:
     """Return the API's application with its gate."""
     path = f"{ROOT}/accounts/{cloud.account.id}"
-    of_scripts = (account, objects, scripts, settings, tails, versions, workers, triggers, assets, workflows, instances)
-    groups = (*of_scripts, queues, resources, bucket_objects, secrets_store, sent, zones)
+    of_scripts = (account, scripts, settings, tails, versions, workers, triggers, assets, workflows, instances)
+    groups = (*of_scripts, objects, asking, queues, resources, bucket_objects, secrets_store, sent, zones)
     routes = [route for group in groups for route in group.routes(path)]
     other = [
         Route(ROOT + "/accounts/{account_id}", _other_account, methods=_METHODS),

@@ -287,6 +287,8 @@ class ObjectNames:
         """Keep proved names in `folder`."""
         self._folder = folder
         self._collected: dict[str, None] = {}  # in order, for the oldest to be found
+        self._asked: dict[str, dict[str, None]] = {}
+        """By namespace, the names that a notebook has asked by since names were looked for."""
 
     def collect(self, path: str, query: bytes) -> None:
         """Remember what a request mentioned; the oldest is forgotten first."""
@@ -300,6 +302,10 @@ class ObjectNames:
         while len(self._collected) > MOST_COLLECTED:
             del self._collected[next(iter(self._collected))]
 
+    def asked(self, namespace_id: str, names: Iterable[str]) -> None:
+        """Remember by which names objects of a namespace were asked."""
+        self._asked.setdefault(namespace_id, {}).update(dict.fromkeys(names))
+
     def find(self, namespace_id: str, ids: Iterable[str], workers: Iterable[RunnableWorker]) -> dict[str, str]:
         """Return the known names by id, with those of `ids` that can be found now, and keep them for the next time."""
         file = folder_of(self._folder, namespace_id).with_suffix(".json")
@@ -308,7 +314,8 @@ class ObjectNames:
         if not wanted:
             return known
         # The empty name is one too.
-        likely = dict.fromkeys([*list(self._collected), *_strings(workers), ""])
+        asked = self._asked.pop(namespace_id, {})
+        likely = dict.fromkeys([*asked, *list(self._collected), *_strings(workers), ""])
         found = {one: name for name in likely if (one := object_id(namespace_id, name)) in wanted}
         if found:
             known |= found

@@ -274,18 +274,24 @@ class _ValueReader:
         made = tagged_bytes(held, kind)
         return made if self.tagged else {"$base64": made["v"]}
 
-    def host(self) -> str:
+    def host(self) -> Any:
         """Read what workerd adds to V8's kinds; of these only errors can be stored."""
 
-        def read() -> str:
+        def read() -> Any:
             if self.varint() != _NATIVE_ERROR:
                 raise DecodeError("an object of the runtime has no plain form")
-            self.varint()  # which of JavaScript's errors it is: the stack says so too
+            # Which of JavaScript's errors it is: the stack says so too. One of none of these has its name written out.
+            own = self.value() if self.varint() == 0 else ""
             message, more = self.value(), self.value()
             stack = more.get("stack") if isinstance(more, dict) else None
-            return stack.partition("\n")[0] if isinstance(stack, str) else f"Error: {message}"
+            first = stack.partition("\n")[0] if isinstance(stack, str) else f"Error: {message}"
+            if not self.tagged:
+                return first
+            name = own or first.removesuffix(str(message).partition("\n")[0]).rstrip(": ") or "Error"
+            cause = {"cause": more["cause"]} if isinstance(more, dict) and more.get("cause") is not None else {}
+            return {"$": "error", "name": name, "message": str(message), "stack": stack, **cause}
 
-        return str(self.boxed(read))
+        return self.boxed(read)
 
 
 _READ: dict[bytes, Callable[[_ValueReader], Any]] = {

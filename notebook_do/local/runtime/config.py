@@ -29,6 +29,7 @@ from notebook_do.local.runtime.bindings import (
 from notebook_do.local.runtime.capnp import VOID, Struct, mentions, struct
 from notebook_do.local.runtime.edge import CF_HEADER
 from notebook_do.local.runtime.flags import not_honoured
+from notebook_do.local.runtime.inspecting import bindings_to_ask, modules_before, modules_to_ask
 from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, RunnableWorker, ScriptInvalid
 from notebook_do.local.runtime.workflows import DISK, engine_fields, engine_of
 
@@ -76,7 +77,7 @@ class Layout:
 
     `folder` is where its sockets appear. `storage` is the folder of all objects, None for memory only. `events` is
     the unix socket that takes tail events, `resources` the one where KV, R2 and the like answer; None for none.
-    `sites` is the folder of all static assets.
+    `sites` is the folder of all static assets. With a `token`, objects can be asked by who knows it (`inspecting`).
     """
 
     workers: tuple[RunnableWorker, ...]
@@ -85,6 +86,7 @@ class Layout:
     events: Path | None = None
     resources: Path | None = None
     sites: Path | None = None
+    token: str = field(default="", repr=False)
     faults: Faults = field(default_factory=Faults)
 
     @property
@@ -165,10 +167,12 @@ def _own_services(layout: Layout) -> Iterator[Struct]:
         yield service("events", external={"address": f"unix:{layout.events}", "http": {}})
     for worker in layout.workers:
         bindings += ({"name": f"workflow:{w.name}", "service": workflow_api(worker, w.name)} for w in worker.workflows)
+    if layout.token:
+        bindings += bindings_to_ask(layout.workers, layout.faults.workers, layout.token)
     if layout.storage is not None:
         yield service("objects", disk={"path": str(layout.storage), "writable": True})
     yield from externals(layout.workers, layout.resources or layout.folder / "none")
-    yield system_service(bindings)
+    yield system_service(bindings, beside=modules_to_ask() if layout.token else ())
 
 
 def _disk_of_workflows(layout: Layout) -> Iterator[Struct]:
@@ -176,10 +180,10 @@ def _disk_of_workflows(layout: Layout) -> Iterator[Struct]:
         yield service(DISK, disk={"path": str(layout.links), "writable": True})
 
 
-def system_service(bindings: Sequence[Struct] = ()) -> Struct:
-    """Make the runtime's own Worker."""
+def system_service(bindings: Sequence[Struct] = (), *, beside: Sequence[Struct] = ()) -> Struct:
+    """Make the runtime's own Worker; `beside` are modules that it may import."""
     worker = {
-        "modules": [{"name": "system.js", "esModule": SYSTEM_SCRIPT}],
+        "modules": [{"name": "system.js", "esModule": SYSTEM_SCRIPT}, *beside],
         "compatibilityDate": _INTERNAL_DATE,
         # For `scheduled` and `queue` of other Workers, which a service binding does not have otherwise.
         "compatibilityFlags": ["service_binding_extra_handlers"],
@@ -201,6 +205,7 @@ def _services_of(layout: Layout, worker: RunnableWorker, *, before: Sequence[Str
 def _worker_service(layout: Layout, worker: RunnableWorker, *, before: Sequence[Struct] = ()) -> Struct:
     broken = layout.faults.workers.get(worker.name)
     peers = {peer.name: peer for peer in layout.workers}
+    before = [*before, *modules_before(worker, layout.token)]
     script = worker_fields(worker, before=before) if broken is None else _stand_in(broken)
     # A tail event has no script name of its own here (it is null), so the name goes along.
     tail = {"name": SYSTEM, "props": {"json": json.dumps({"script": worker.name})}}

@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import re
+import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from notebook_do.local.objects.instances import at_work
 from notebook_do.local.runtime.bindings import SYSTEM, targets
 from notebook_do.local.runtime.config import Faults, Layout, config_of, worker_fields
-from notebook_do.local.runtime.http1 import HEAD_LIMIT, length_of, read_body, read_head
 from notebook_do.local.runtime.sites import make_sites
 from notebook_do.local.runtime.spec import RunnableWorker, ScriptInvalid
 from notebook_do.local.runtime.upstream import Upstream
@@ -30,19 +28,13 @@ from notebook_do.local.runtime.workerd import DidNotStart, RuntimeMissing, Start
 from notebook_do.local.runtime.workflows import make_links
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from notebook_do.local.runtime.places import Places
 
-Sink = Callable[[str, dict[str, Any]], None]
-"""Takes (script name, tail event)."""
 _AFTER_STREAMS = 0.5
 """Seconds for SIGTERM: once a websocket was open workerd may never end by itself, even when that is closed."""
 _LOOK_AGAIN = 0.05
-_BACKLOG = 4096
-_TAKEN = b"HTTP/1.1 204 No Content\r\n\r\n"
-_NOBODY = b"HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n"
-"""Tells `system.js` to report no more, as events cost more than the requests that they are about."""
 
 
 class Retired(Exception):  # noqa: N818 - what happened, not whose error it is
@@ -198,7 +190,13 @@ class Island:
     async def _start(self) -> None:
         sockets = Path(tempfile.mkdtemp(dir=self._plan.folder, prefix=""))  # short, as the path of a socket is limited
         try:
-            layout = replace(self._plan, workers=self.workers, folder=sockets, faults=unwritable(self.workers))
+            layout = replace(
+                self._plan,
+                workers=self.workers,
+                folder=sockets,
+                token=secrets.token_hex(16),
+                faults=unwritable(self.workers),
+            )
             await make_sites(self.workers, layout.sites)
             make_links(self.workers, layout.storage, layout.links)
             async with self._places.starting(self):
@@ -305,44 +303,3 @@ def faults_in(lines: Iterable[str], layout: Layout) -> Faults:
         elif current is not None and line.startswith(("  ", "'")):  # where in the script, or what was imported
             workers[current] += f"\n{line}"
     return Faults(workers=workers, bindings=bindings)
-
-
-class EventServer:
-    """Takes the tail events that the runtime's own Worker in each island posts to a unix socket.
-
-    They come this way and not by workerd's output, which has no script names and flattens what was logged.
-    """
-
-    def __init__(self, path: Path, sink: Sink, wanted: Callable[[], bool]) -> None:
-        """Remember where to listen; `wanted` says whether anybody takes what `sink` gets."""
-        self.path = path
-        self._sink, self._wanted = sink, wanted
-        self._server: asyncio.Server | None = None
-
-    async def start(self) -> None:
-        """Begin to listen."""
-        self._server = await asyncio.start_unix_server(self._serve, self.path, limit=HEAD_LIMIT, backlog=_BACKLOG)
-
-    async def close(self) -> None:
-        """Stop listening."""
-        if self._server is not None:
-            self._server.close()
-        self.path.unlink(missing_ok=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
-            while True:
-                _, headers = await read_head(reader)
-                body = b"".join([piece async for piece, _ in read_body(reader, length_of(headers) or 0)])
-                # Before it is handed on: the Worker's tail waits for it, and a listener may be slow.
-                writer.write(_TAKEN if (wanted := self._wanted()) else _NOBODY)
-                if wanted:
-                    self._deliver(body)
-                await writer.drain()
-        writer.close()
-
-    def _deliver(self, body: bytes) -> None:
-        for message in json.loads(body):
-            script = message["script"]
-            for item in message["items"]:
-                self._sink(script, {**item, "scriptName": script})

@@ -23,7 +23,8 @@ from notebook_do.local.process.ownership import fresh_folder, locked
 from notebook_do.local.runtime.away import Away
 from notebook_do.local.runtime.bindings import SYSTEM, worker_service
 from notebook_do.local.runtime.config import Layout
-from notebook_do.local.runtime.island import EventServer, Island, Lease, Retired, Sink, neighbours
+from notebook_do.local.runtime.events import EventServer, Sink
+from notebook_do.local.runtime.island import Island, Lease, Retired, neighbours
 from notebook_do.local.runtime.places import MOST, Places
 from notebook_do.local.runtime.probe import CHECK_TIMEOUT, Trials
 from notebook_do.local.runtime.sites import sweep_sites
@@ -34,6 +35,7 @@ from notebook_do.local.services.assembly import Services
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from notebook_do.local.objects.stored import StoredObject
@@ -119,14 +121,12 @@ class Runtime:
 
     # --- requests ---------------------------------------------------------------------------------------------
 
-    @contextlib.asynccontextmanager
-    async def lease(self, script_name: str) -> AsyncIterator[Lease]:
+    def lease(self, script_name: str) -> AbstractAsyncContextManager[Lease]:
         """Lend the socket of a Worker for one request, starting its island if need be.
 
         Raises KeyError when it is not deployed, ScriptInvalid when its island cannot start.
         """
-        async with self._lease(script_name, worker_service(script_name)) as lease:
-            yield lease
+        return self._lease(script_name, worker_service(script_name))
 
     @contextlib.asynccontextmanager
     async def _lease(self, script_name: str, service: str) -> AsyncIterator[Lease]:
@@ -139,6 +139,10 @@ class Runtime:
                     with contextlib.suppress(Retired):
                         lease = await stack.enter_async_context(island.lease(service))
             yield lease
+
+    def system(self, script_name: str) -> AbstractAsyncContextManager[Lease]:
+        """Lend the socket of the runtime's own Worker beside a Worker. Raises as `lease`."""
+        return self._lease(script_name, SYSTEM)
 
     def enter(self, script_name: str) -> Lease | None:
         """Lend the socket of a Worker that runs, without waiting; None where `lease` would wait or raise."""
@@ -198,7 +202,7 @@ class Runtime:
 
     def _wake(self, namespace: str) -> None:
         for worker in self._workers():
-            if _hosts(worker, namespace) and not self._closed:
+            if worker.hosts(namespace) and not self._closed:
                 self._background(self._warm(worker.name))
 
     async def _warm(self, script_name: str) -> None:
@@ -271,7 +275,7 @@ class Runtime:
         self, namespace_id: str, *, after: str = "", most: int | None = None, only: str = ""
     ) -> list[StoredObject]:
         """List objects of a namespace by id, behind `after`, with the names that are known; see `stored_objects`."""
-        hosts = [worker.name for worker in self._workers() if _hosts(worker, namespace_id)]
+        hosts = [worker.name for worker in self._workers() if worker.hosts(namespace_id)]
         tied = [worker for host in hosts for worker in neighbours(host, self._workers())]
 
         def look() -> list[StoredObject]:
@@ -336,7 +340,3 @@ class Runtime:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _hosts(worker: RunnableWorker, namespace_id: str) -> bool:
-    return namespace_id in worker.stored

@@ -39,11 +39,15 @@ class ModuleFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostedNamespace:
-    """A Durable Object namespace that a Worker hosts. `namespace_id` is workerd's uniqueKey, always."""
+    """A Durable Object namespace that a Worker hosts. `namespace_id` is workerd's uniqueKey, always.
+
+    `rpc` is false of a class that is known not to extend DurableObject.
+    """
 
     namespace_id: str
     class_name: str
     sqlite: bool
+    rpc: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +101,10 @@ class RunnableWorker:
     def stored(self) -> tuple[str, ...]:
         """Return the ids under which it keeps data: those of its namespaces and of its workflows."""
         return (*(one.namespace_id for one in self.namespaces), *(one.workflow_id for one in self.workflows))
+
+    def hosts(self, stored_id: str) -> bool:
+        """Say whether it keeps the data of a namespace or workflow."""
+        return stored_id in self.stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,6 +60,11 @@ function message({ id, timestamp, attempts, kind, body }) {
 export default {
   tail,
   async fetch(request, env) {
+    const namespace = request.headers.get("x-namespace");
+    if (namespace !== null) {
+      const { ask } = await import("asking.js"); // when it is first needed: a start waits for all that is imported above
+      return new Response(await ask(env, namespace, await request.json()));
+    }
     const { listen, script, cron, time, queue, messages, workflow, call, args } = await request.json();
     if (listen) {
       heard += 1;

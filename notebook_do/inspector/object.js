@@ -1,0 +1,259 @@
+// Stands beside a Worker's modules: gives a class one more method, which lets whoever may ask look into its objects.
+// The class itself stays what it is: no subclass, which would break private statics and `this.constructor`.
+import { DurableObject } from "cloudflare:workers";
+import { Refusal, Unsendable, decode, drained, encode, encodeThrown } from "./wire.js";
+
+const OWN = "__notebook_do_";
+const HANDLERS = ["fetch", "connect", "alarm", "webSocketMessage", "webSocketClose", "webSocketError"];
+// What no call by RPC reaches, with workerd as well.
+const RESERVED = new Set(["constructor", "dup", "id", "name", ...HANDLERS]);
+const reserved = (name) => RESERVED.has(name) || name.startsWith(OWN);
+
+const ours = new WeakSet(); // the methods that were added
+const made = new WeakMap(); // a class without RPC -> what stands in for it
+const contexts = new WeakMap(); // an object of such a class -> its `ctx`
+const born = new WeakMap();
+
+// Adds the method `name`, or for a class without RPC the header `x-notebook-do: name` of a request, and returns the class
+// to export. `admit(object, ctx, asked)` gives the answer, or a promise of it, for who may not ask, else nothing. A class
+// that cannot take it is returned as it is: to look at objects is never a reason why a Worker does not start.
+export function inspectable(Base, { name, admit = () => undefined }) {
+  if (typeof Base !== "function") return Base;
+  if (Base.prototype instanceof DurableObject) {
+    extend(Base.prototype, name, admit);
+    return Base;
+  }
+  if (!made.has(Base)) made.set(Base, standIn(Base, name, admit));
+  return made.get(Base);
+}
+
+function extend(prototype, name, admit) {
+  if (name in prototype) return; // exported under two names, or derived from a class that has it, or a user's own
+  const value = function (asked) {
+    return answer(this, this.ctx, asked, admit);
+  };
+  ours.add(value);
+  Reflect.defineProperty(prototype, name, { value, configurable: true }); // false for a frozen one
+}
+
+// An object without RPC is reached by `fetch` alone, and only whoever constructs it sees its `ctx`.
+function standIn(Base, name, admit) {
+  const stand = new Proxy(Base, {
+    construct(target, args, newTarget) {
+      const object = Reflect.construct(target, args, newTarget === stand ? target : newTarget);
+      contexts.set(object, args[0]);
+      const { fetch } = object;
+      if (typeof fetch !== "function") return object;
+      const value = async (request) => {
+        if (request.headers.get("x-notebook-do") !== name) return fetch.call(object, request);
+        return new Response(await answer(object, contexts.get(object), await request.json(), admit));
+      };
+      Reflect.defineProperty(object, "fetch", { value, configurable: true, writable: true });
+      return object;
+    },
+  });
+  return stand;
+}
+
+// Returns JSON text: {"ok": value}, {"error": what the user's code threw}, {"absent": methods that there are, not the one
+// that was called}, or {"refused": text, "done": whether it was done all the same}.
+async function answer(object, ctx, asked, admit) {
+  if (!born.has(object)) born.set(object, new Date());
+  try {
+    const refused = await admit(object, ctx, asked);
+    if (refused !== undefined) return JSON.stringify(refused);
+    const { op, ...more } = JSON.parse(asked.text);
+    if (!Object.hasOwn(OPS, op)) throw new Refusal(`${op}: this object does not know how to do that`);
+    const value = await OPS[op](op === "call" ? ctx : contextOf(ctx), more, object);
+    return `{"ok":${encode(value)}}`;
+  } catch (thrown) {
+    if (thrown instanceof Thrown) return `{"error":${encodeThrown(thrown.cause)}}`;
+    if (thrown instanceof Absent) return JSON.stringify({ absent: methodsOf(object) });
+    const refused = thrown instanceof Refusal ? thrown.message : `${thrown?.name}: ${thrown?.message}`;
+    return JSON.stringify({ refused, done: thrown instanceof Unsendable });
+  }
+}
+
+// What the user's own code threw, as `cause`, and that there is no such method.
+class Thrown extends Error {}
+class Absent extends Error {}
+
+async function theirs(run, request) {
+  try {
+    return await run();
+  } catch (cause) {
+    // Caught here, it is no exception of the event that whoever takes the events gets: the last line says that it was.
+    if (request !== undefined) console.debug(OWN, request, JSON.parse(encodeThrown(cause)));
+    throw new Thrown("", { cause });
+  }
+}
+
+function contextOf(ctx) {
+  if (typeof ctx?.storage?.get !== "function") {
+    throw new Refusal("this class keeps something else in `this.ctx`, so that its objects cannot be looked into");
+  }
+  return ctx;
+}
+
+function methodsOf(object) {
+  const names = new Set();
+  for (let at = Object.getPrototypeOf(object); at && at !== DurableObject.prototype && at !== Object.prototype; at = Object.getPrototypeOf(at)) {
+    for (const name of Object.getOwnPropertyNames(at)) {
+      if (!reserved(name) && typeof Object.getOwnPropertyDescriptor(at, name).value === "function") names.add(name);
+    }
+  }
+  return [...names];
+}
+
+const MOST_ROWS = 100_000;
+
+// --- what can be asked, beside calls. `ctx` is the object's own.
+
+const OPS = {
+  // As RPC does: only what the class has, and never what only this object has.
+  async call(_, { method, args, request }, object) {
+    // The first line of what this request logs: whoever takes the events finds the request by it, and takes it away.
+    if (request !== undefined) console.debug(OWN, request, method);
+    const found = reserved(method) || Object.hasOwn(object, method) ? undefined : object[method];
+    if (typeof found !== "function" || found === Object.prototype[method]) throw new Absent();
+    const given = args.map(decode); // before the call: what cannot be read is no error of the user's
+    return drained(await theirs(() => found.apply(object, given), request));
+  },
+
+  async info(ctx, _, object) {
+    const sql = sqlOf(ctx);
+    return {
+      id: ctx.id.toString(),
+      name: ctx.id.name ?? null,
+      class: object.constructor.name,
+      sql: sql !== null,
+      bytes: sql === null ? null : sql.databaseSize,
+      alarm: await alarmOf(ctx),
+      tables: sql === null ? [] : tablesOf(sql).map(({ name }) => name),
+      sockets: ctx.getWebSockets().map((one) => ({ tags: ctx.getTags(one), attachment: one.deserializeAttachment(), state: one.readyState })),
+      methods: methodsOf(object),
+      born: born.get(object),
+    };
+  },
+
+  list: (ctx, { prefix, after, reverse, limit = 1000 }) =>
+    ctx.storage.list({
+      ...(prefix !== undefined && { prefix }),
+      ...(after !== undefined && { startAfter: after }),
+      reverse: !!reverse,
+      limit,
+    }),
+
+  get: (ctx, { key }) => ctx.storage.get(key),
+
+  put: async (ctx, { key, value }) => {
+    await ctx.storage.put(key, decode(value));
+  },
+
+  delete: (ctx, { key }) => ctx.storage.delete(key),
+
+  // Run, and rolled back whatever it is: what a statement does cannot be told from its text.
+  select(ctx, { sql: text, params = [], most = MOST_ROWS }) {
+    const sql = needed(ctx);
+    let found;
+    try {
+      ctx.storage.transactionSync(() => {
+        found = rowsOf(sql.exec(text, ...params.map(decode)), most);
+        throw new Undo();
+      });
+    } catch (error) {
+      if (!(error instanceof Undo)) throw error;
+    }
+    if (found.written > 0 || found.columns.length === 0) {
+      throw new Refusal("this statement does more than read; it was undone. Run it as a change.");
+    }
+    return found;
+  },
+
+  change: (ctx, { sql: text, params = [] }) => {
+    const sql = needed(ctx);
+    return ctx.storage.transactionSync(() => rowsOf(sql.exec(text, ...params.map(decode)), MOST_ROWS));
+  },
+
+  // All that is stored, as far as a program in the object can read it.
+  async export(ctx) {
+    const sql = sqlOf(ctx);
+    const tables = sql === null ? [] : tablesOf(sql);
+    return {
+      schema: sql === null ? [] : schemaOf(sql),
+      tables: tables.map(({ name }) => ({ name, ...rowsOf(sql.exec(`SELECT * FROM ${quoted(name)}`), MOST_ROWS) })),
+      values: await ctx.storage.list(),
+      alarm: await alarmOf(ctx),
+    };
+  },
+
+  async alarm(ctx, { at }) {
+    if (at === null) await ctx.storage.deleteAlarm();
+    else await ctx.storage.setAlarm(decode(at));
+    return alarmOf(ctx);
+  },
+
+  // The handler, now and once; an alarm that is set stays set.
+  async ring(ctx, _, object) {
+    if (typeof object.alarm !== "function") throw new Refusal("the class has no alarm()");
+    await theirs(() => object.alarm({ retryCount: 0, isRetry: false, scheduledTime: Date.now() }));
+    return alarmOf(ctx);
+  },
+
+  async wipe(ctx) {
+    await ctx.storage.deleteAlarm(); // deleteAll() left it before compatibility date 2026-02-24
+    await ctx.storage.deleteAll();
+    await ctx.storage.sync();
+    restart(ctx, "its data was deleted");
+  },
+
+  restart: (ctx) => restart(ctx, "it was restarted"),
+};
+
+class Undo extends Error {}
+
+// The next request makes the object anew, so that its constructor meets what is stored now. The answer leaves first.
+function restart(ctx, why) {
+  setTimeout(() => ctx.abort(`notebook_do: ${why} from a notebook`), 0);
+}
+
+function sqlOf(ctx) {
+  try {
+    ctx.storage.sql.exec("SELECT 1");
+    return ctx.storage.sql;
+  } catch {
+    return null; // key-value storage without SQL has a `sql` that throws
+  }
+}
+
+function needed(ctx) {
+  const sql = sqlOf(ctx);
+  if (sql === null) throw new Refusal("this namespace has key-value storage without SQL");
+  return sql;
+}
+
+const OF_USERS = "name NOT LIKE '\\_cf\\_%' ESCAPE '\\' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
+const tablesOf = (sql) => [...sql.exec(`SELECT name FROM sqlite_master WHERE type = 'table' AND ${OF_USERS}`)];
+const schemaOf = (sql) =>
+  [...sql.exec(`SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND ${OF_USERS} ORDER BY rowid`)].map((one) => one.sql);
+const quoted = (name) => `"${name.replaceAll('"', '""')}"`;
+
+// JavaScript reads every number of SQLite as a double: columns whose integers may have lost digits are `inexact`.
+function rowsOf(cursor, most) {
+  const columns = cursor.columnNames;
+  const rows = [];
+  const inexact = new Set();
+  for (const row of cursor.raw()) {
+    if (rows.length >= most) throw new Refusal(`this gives more than ${most} rows; narrow it`);
+    row.forEach((cell, at) => {
+      if (Number.isInteger(cell) && !Number.isSafeInteger(cell)) inexact.add(columns[at]);
+    });
+    rows.push(row);
+  }
+  return { columns, rows, inexact: [...inexact], read: cursor.rowsRead, written: cursor.rowsWritten };
+}
+
+async function alarmOf(ctx) {
+  const at = await ctx.storage.getAlarm();
+  return at === null ? null : new Date(at);
+}

@@ -1,0 +1,348 @@
+"""Values on their way to and from objects: JSON in which an object with the key `$` is a tag, and Python's values.
+
+What JSON has no form for is a tag (`{"$": "bytes", "v": ...}`); an object of a user's that has a key `$` is one too, so
+nothing that was stored can be taken for a mark of ours. wire.js is the other end. Pure; numpy and pandas are known by
+name and not imported.
+
+| JavaScript                 | Python out of it                   | Python into it                            |
+|----------------------------|------------------------------------|-------------------------------------------|
+| null, undefined            | None                               | None, pd.NA, pd.NaT; UNDEFINED            |
+| boolean, string            | bool, str                          | bool, np.bool_, str                       |
+| number                     | int if written whole, else float   | float, np.floating; int to 2**53 - 1      |
+| bigint                     | int                                | int beyond 2**53 - 1, bigint(5)           |
+| Date                       | aware datetime, None if invalid    | aware datetime, Timestamp                 |
+| Array                      | list                               | list, tuple, Series, ndarray, DataFrame   |
+| object; Map                | dict (pairs: keys fall together)   | dict of str keys; dict of others          |
+| Set                        | set (list: items fall together)    | set, frozenset                            |
+| ArrayBuffer, Uint8Array    | bytes                              | bytes, bytearray, memoryview, uint8 array |
+| other typed arrays         | ndarray                            | ndarray of one dimension and that dtype   |
+| Error                      | JSError                            |                                           |
+| RegExp                     | "/source/flags"                    |                                           |
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+from notebook_do.errors import CommandError, JSError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SAFE = 2**53 - 1
+"""The largest whole number up to which a JavaScript number is exact."""
+NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf, "-0": -0.0}
+ARRAYS = {
+    **{f"Int{bits}Array": f"int{bits}" for bits in (8, 16, 32)},
+    **{f"Uint{bits}Array": f"uint{bits}" for bits in (16, 32)},
+    **{f"Float{bits}Array": f"float{bits}" for bits in (16, 32, 64)},
+    "BigInt64Array": "int64",
+    "BigUint64Array": "uint64",
+}
+"""JavaScript's typed arrays and numpy's name of what they hold; a Uint8Array is bytes."""
+_BUILTIN = frozenset((int, float, str, bytes, list, tuple, dict, set, datetime))
+_DTYPES = {name: tag for tag, name in ARRAYS.items()} | {"uint8": "bytes"}
+
+
+class Undefined:
+    """JavaScript's `undefined`, as an argument; there is one of it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "UNDEFINED"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+UNDEFINED = Undefined()
+
+
+class bigint(int):  # noqa: N801 - JavaScript's own name of it
+    """A whole number that arrives as a BigInt, however small it is."""
+
+    __slots__ = ()
+
+    def __new__(cls, value: int) -> Self:
+        """Take the number."""
+        return super().__new__(cls, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Undecoded:
+    """Stands for a stored value that cannot be read from outside of its object; `why` says what is in the way."""
+
+    why: str
+
+
+# --- out of an object
+
+
+def decode(node: Any, shared: dict[int, Any] | None = None) -> Any:
+    """Return the Python value of tagged JSON. Raises CommandError for a tag that is not known.
+
+    What holds itself holds itself in Python too.
+    """
+    shared = {} if shared is None else shared
+    if isinstance(node, list):
+        return [decode(item, shared) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "$" not in node:
+        return {key: decode(item, shared) for key, item in node.items()}
+    return _tagged(node, shared)
+
+
+def _tagged(node: dict[str, Any], shared: dict[int, Any]) -> Any:
+    tag = node["$"]
+    held: Any = node.get("v")
+    match tag:
+        case "object":
+            return {decode(key, shared): decode(item, shared) for key, item in held}
+        case "map":
+            return _dict([(decode(key, shared), decode(item, shared)) for key, item in held])
+        case "set":
+            return _set([decode(item, shared) for item in held])
+        case "def":
+            return _whole(node["n"], held, shared)
+        case "ref":
+            return shared[held]
+        case "error":
+            return error_of(node, shared)
+        case "regexp":
+            return f"/{held}/{node.get('flags', '')}"
+    if (read := _SCALARS.get(tag)) is None:
+        raise CommandError(
+            f"an object answered with a value of kind {str(tag)[:40]!r}, which this version cannot read."
+        )
+    return read(held)
+
+
+def error_of(node: Mapping[str, Any], shared: dict[int, Any] | None = None) -> JSError:
+    """Return the JavaScript error of its tag; its stack holds the frames of the user's own code."""
+    stack, cause = node.get("stack"), node.get("cause")
+    made = JSError(str(node["name"]), str(node["message"]), stack=stack if isinstance(stack, str) else None)
+    made.cause = decode(cause, shared)
+    return made
+
+
+def _array(dtype: str, held: str) -> Any:
+    import numpy as np
+
+    return np.frombuffer(base64.b64decode(held), dtype=np.dtype(dtype).newbyteorder("<")).copy()
+
+
+def _moment(held: float | None) -> datetime | str | None:
+    if held is None:  # new Date(NaN)
+        return None
+    try:
+        return _EPOCH + timedelta(milliseconds=held)
+    except OverflowError:  # JavaScript's years reach further than Python's
+        return f"{held:.0f} ms since 1970"
+
+
+def _units(held: str) -> str:
+    return base64.b64decode(held).decode("utf-16-le", "surrogatepass")
+
+
+_SCALARS: Mapping[str, Callable[[Any], Any]] = {
+    "undefined": lambda _: None,
+    "number": NUMBERS.__getitem__,
+    "bigint": int,
+    "bytes": base64.b64decode,
+    "date": _moment,
+    "utf16": _units,
+    "undecoded": Undecoded,
+    "Uint8ClampedArray": partial(_array, "uint8"),
+    **{tag: partial(_array, dtype) for tag, dtype in ARRAYS.items()},
+}
+"""The tags of what holds nothing else, and what reads each."""
+
+
+def _dict(pairs: list[tuple[Any, Any]]) -> Any:
+    try:
+        made = dict(pairs)
+    except TypeError:
+        return pairs
+    return made if len(made) == len(pairs) else pairs  # 1 and true are two keys in JavaScript, and one here
+
+
+def _set(items: list[Any]) -> Any:
+    try:
+        made = set(items)
+    except TypeError:
+        return items
+    return made if len(made) == len(items) else items
+
+
+def _whole(number: int, node: Any, shared: dict[int, Any]) -> Any:
+    """Return a value that is met again, or holds itself: it is known under its number before its parts are read."""
+    made: Any
+    if isinstance(node, list):
+        made = shared[number] = []
+        made.extend(decode(item, shared) for item in node)
+    elif isinstance(node, dict) and node.get("$", "object") == "object":
+        made = shared[number] = {}
+        pairs = node["v"] if "$" in node else node.items()
+        made.update((decode(key, shared), decode(item, shared)) for key, item in pairs)
+    else:  # a Map or a Set that holds itself, which Python's cannot
+        shared[number] = "[circular]"
+        made = shared[number] = decode(node, shared)
+    return made
+
+
+# --- into an object
+
+
+def encode(value: Any, path: str) -> Any:
+    """Return a Python value as tagged JSON. Raises CommandError, which begins with the path, for what has no form."""
+    try:
+        return _encoded(value, path, ())
+    except RecursionError:
+        raise CommandError(f"{path}: it is nested too deep to be sent.") from None
+
+
+def encode_arguments(args: Iterable[Any]) -> list[Any]:
+    """Return the arguments of a call as tagged JSON, in order; see `encode`."""
+    return [encode(one, f"args[{at}]") for at, one in enumerate(args)]
+
+
+def _encoded(value: Any, path: str, above: tuple[int, ...]) -> Any:
+    kind = type(value)
+    if value is None or kind is bool:
+        return value
+    if kind not in _BUILTIN and (foreign := _foreign(kind)) is not None:
+        return foreign(value, path, above)
+    match value:
+        case Undefined():
+            return {"$": "undefined"}
+        case int():
+            return _whole_number(value)
+        case float():
+            return _number(float(value))
+        case str():
+            return _text(str.__str__(value))  # not str(), which a text that is an Enum writes its name into
+        case datetime():
+            return _date(value, path)
+        case bytes() | bytearray() | memoryview():
+            return _bytes(bytes(value))
+    return _container(value, path, above)
+
+
+def _foreign(kind: type) -> Callable[[Any, str, tuple[int, ...]], Any] | None:
+    """Return what writes a value of numpy's or pandas', or of a class made of one of theirs."""
+    rooms = (base.__module__.partition(".")[0] for base in kind.__mro__)
+    return next((_FOREIGN[room] for room in rooms if room in _FOREIGN), None)
+
+
+def _whole_number(value: int) -> Any:
+    whole = int(value)
+    return whole if abs(whole) <= _SAFE and not isinstance(value, bigint) else {"$": "bigint", "v": str(whole)}
+
+
+def _number(value: float) -> Any:
+    if math.isfinite(value) and (value or math.copysign(1, value) > 0):
+        return value
+    return {"$": "number", "v": next(name for name, number in NUMBERS.items() if repr(number) == repr(value))}
+
+
+def _text(value: str) -> Any:
+    if value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value):
+        return value
+    return {"$": "utf16", "v": base64.b64encode(value.encode("utf-16-le", "surrogatepass")).decode()}
+
+
+def _bytes(value: bytes, kind: str = "bytes") -> dict[str, str]:
+    return {"$": kind, "v": base64.b64encode(value).decode()}
+
+
+def _date(value: datetime, path: str) -> dict[str, Any]:
+    if value.tzinfo is None:
+        raise CommandError(f"{path}: {value} has no time zone: use .astimezone(), or replace(tzinfo=UTC).")
+    return {"$": "date", "v": (value - _EPOCH) // timedelta(milliseconds=1)}
+
+
+def _container(value: Any, path: str, above: tuple[int, ...]) -> Any:
+    if id(value) in above:
+        raise CommandError(f"{path}: it holds itself, which cannot be sent.")
+    inside = (*above, id(value))
+    match value:
+        case list() | tuple():
+            return [_encoded(item, f"{path}[{at}]", inside) for at, item in enumerate(value)]
+        case Mapping():
+            return _mapping(value, path, inside)
+        case set() | frozenset():
+            return {"$": "set", "v": [_encoded(item, f"{path}{{}}", inside) for item in value]}
+    raise _refused(value, path)
+
+
+def _mapping(value: Mapping[Any, Any], path: str, above: tuple[int, ...]) -> Any:
+    if not all(isinstance(key, str) for key in value):
+        pairs = [(_encoded(k, f"{path}.key", above), _encoded(v, f"{path}[{k!r}]", above)) for k, v in value.items()]
+        return {"$": "map", "v": [list(pair) for pair in pairs]}
+    made = [(_text(str.__str__(key)), _encoded(item, f"{path}.{key}", above)) for key, item in value.items()]
+    if all(isinstance(key, str) and key != "$" for key, _ in made):
+        return dict(made)
+    return {"$": "object", "v": [list(pair) for pair in made]}
+
+
+def _refused(value: Any, path: str, name: str = "") -> CommandError:
+    kind = type(value)
+    room = kind.__module__.partition(".")[0]
+    name = name or kind.__name__
+    named = name if room in {"builtins", "__main__"} else f"{room}.{name}"
+    return CommandError(f"{path}: a {named} cannot be sent; {_instead(kind, name)}.")
+
+
+def _instead(kind: type, name: str) -> str:
+    match name:
+        case "date":
+            return "send value.isoformat(), or a datetime with a time zone"
+        case "Decimal":
+            return "send str(value) or float(value)"
+        case "timedelta" | "Timedelta" | "timedelta64":
+            return "JavaScript has no durations: send its seconds"
+        case "datetime64":
+            return "it has no time zone: send a datetime that has one"
+    if hasattr(kind, "__dataclass_fields__"):
+        return "send dataclasses.asdict(value)"
+    return "send numbers, text, bytes, True, False, None, aware datetimes, and lists, dicts and sets of these"
+
+
+# --- numpy and pandas
+
+
+def _of_numpy(value: Any, path: str, above: tuple[int, ...]) -> Any:
+    dtype = getattr(value, "dtype", None)
+    if dtype is None or dtype.kind in "mMcV" or (dtype.kind == "f" and dtype.itemsize > 8):
+        raise _refused(value, path, {"m": "timedelta64", "M": "datetime64"}.get(getattr(dtype, "kind", ""), ""))
+    if value.ndim == 0:
+        return _encoded(value.item(), path, above)
+    tag = _DTYPES.get(dtype.name)
+    if value.ndim == 1 and tag is not None:
+        return _bytes(value.astype(dtype.newbyteorder("<")).tobytes(), tag)
+    return _encoded(value.tolist(), path, above)
+
+
+def _of_pandas(value: Any, path: str, above: tuple[int, ...]) -> Any:
+    if type(value).__name__ in {"NAType", "NaTType"}:
+        return None
+    if isinstance(value, datetime):  # a Timestamp, whose nanoseconds a Date has no place for
+        return _date(datetime.combine(value.date(), value.timetz()), path)
+    if hasattr(value, "itertuples"):  # a DataFrame
+        names, rows = [str(name) for name in value.columns], value.itertuples(index=False, name=None)
+        return _encoded([dict(zip(names, row, strict=True)) for row in rows], path, above)
+    if hasattr(value, "tolist"):  # Series, Index and the arrays that they are made of
+        return _encoded(value.tolist(), path, above)
+    raise _refused(value, path)
+
+
+_FOREIGN: Mapping[str, Callable[[Any, str, tuple[int, ...]], Any]] = {"numpy": _of_numpy, "pandas": _of_pandas}

@@ -1,0 +1,155 @@
+"""Calls methods of live objects: one, with what became of it in words, or one for each row of a frame.
+
+A call is like a fetch: what the method does is the Worker's business, and no plan guards it.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, assert_never
+
+from notebook_do.errors import CommandError, JSError, TargetError, nearest
+from notebook_do.inspector.values import encode_arguments
+from notebook_do.live.inspecting import Declined, NoMethod, NotKnown, Returned, Threw, way_to
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from notebook_do.live.connection import Connection
+    from notebook_do.live.inspecting import Outcome
+    from notebook_do.model import Recorded
+    from notebook_do.model.states import RecordedNamespace
+
+_ID = re.compile(r"[0-9a-f]{64}")
+_LONGEST = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Called:
+    """One call and what became of it. `ms` is the time of the whole way; `request` marks it in the log."""
+
+    namespace: RecordedNamespace
+    object: str
+    method: str
+    args: tuple[Any, ...]
+    outcome: Outcome
+    ms: float
+    seconds: float
+    request: str
+
+    def value(self) -> Any:
+        """Return what the method returned. Raises JSError where it threw, else what `error_in` says."""
+        if isinstance(self.outcome, Returned):
+            return self.outcome.value
+        raise self.error()
+
+    def error(self) -> JSError | CommandError | TargetError:
+        """Return the error of a call that returned nothing."""
+        where = f"{self.namespace.stable_id} / {self.object} . {self.method}()"
+        match self.outcome:
+            case Threw(error=error):
+                return error
+            case NoMethod() | Declined():
+                return CommandError(f"{where}: {said(self.outcome, self.namespace.class_name, self.method)}.")
+            case NotKnown():
+                return TargetError(
+                    f"{where}: {said(self.outcome, self.namespace.class_name, self.method)}; "
+                    "look at the object before you call it again (timeout=SECONDS gives it longer)."
+                )
+        raise ValueError("the call returned something")
+
+
+def said(outcome: Outcome, class_name: str, method: str) -> str:
+    """Say in one line, without a full stop, why a call returned nothing; empty for one that did."""
+    match outcome:
+        case Returned():
+            return ""
+        case Threw(error=error):
+            return str(error)
+        case NoMethod(methods=methods):
+            return f"class {class_name} has no method {method}{_instead(method, methods)}"
+        case Declined(why=why, done=done):
+            return f"the method has run, and its result cannot be had: {why}" if done else why
+        case NotKnown(why=why):
+            return f"{why}: whether it was done is not known, and it was not repeated"
+    assert_never(outcome)
+
+
+def _instead(method: str, methods: Sequence[str] | None) -> str:
+    if methods is None:
+        return ""
+    if not methods:
+        return "; it has none"
+    close = get_close_matches(method, methods, n=1, cutoff=0.6)
+    return f"; it has {', '.join(methods)}" + (f". Did you mean {close[0]}" if close else "")
+
+
+async def call(  # noqa: PLR0913, PLR0917 - whom, what and for how long
+    connection: Connection,
+    recorded: Recorded,
+    stable_id: str,
+    name_or_id: str,
+    method: str,
+    args: Sequence[Any],
+    seconds: float,
+) -> Called:
+    """Call a method of one object. Raises DurableError where nothing was sent."""
+    namespace = deployed_namespace(recorded, stable_id)
+    op = call_of(where_of(name_or_id), checked_method(method), encode_arguments(args))
+    begun = time.perf_counter()
+    async with connection.client() as client:
+        way = way_to(connection, client, namespace.namespace_id, stable_id)
+        (outcome,) = await way.ask([op], at_once=1, seconds=checked_seconds(seconds))
+    return Called(
+        namespace=namespace,
+        object=name_or_id,
+        method=method,
+        args=tuple(args),
+        outcome=outcome,
+        ms=(time.perf_counter() - begun) * 1000,
+        seconds=seconds,
+        request=op["request"],
+    )
+
+
+def call_of(where: dict[str, str], method: str, args: list[Any]) -> dict[str, Any]:
+    """Return the op that calls a method; what the call logs is found by its `request`."""
+    return {"object": where, "op": "call", "method": method, "args": args, "request": secrets.token_hex(8)}
+
+
+def where_of(name_or_id: str) -> dict[str, str]:
+    """Return how an object is addressed: 64 hexadecimal digits are an id, all else is a name."""
+    if not isinstance(name_or_id, str) or not name_or_id:
+        raise CommandError("object: an object has a name or an id, which are text and not empty.")
+    return {"id": name_or_id} if _ID.fullmatch(name_or_id) else {"name": name_or_id}
+
+
+def checked_method(method: str) -> str:
+    """Return the name of a method. Raises CommandError for one that begins with `_`, or is no text."""
+    if not isinstance(method, str) or not method or method.startswith("_"):
+        raise CommandError(f"call: {method!r} is no method that can be called; its name is text and begins with no _.")
+    return method
+
+
+def checked_seconds(seconds: float) -> float:
+    """Return for how long an answer is waited for. Raises CommandError for what is no such time."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0.001 <= seconds <= _LONGEST:
+        raise CommandError(f"timeout: seconds from 0.001 to {_LONGEST:,.0f}, not {seconds!r}.")
+    return float(seconds)
+
+
+def deployed_namespace(recorded: Recorded, stable_id: str) -> RecordedNamespace:
+    """Return what is recorded of a namespace; raises CommandError for one that was never deployed."""
+    found = {str(one.stable_id): one for one in recorded.namespaces}
+    if stable_id not in found:
+        raise CommandError(f"no namespace {stable_id} is deployed; {_hint(stable_id, found)}")
+    return found[stable_id]
+
+
+def _hint(stable_id: str, known: Iterable[str]) -> str:
+    names = list(known)
+    return nearest(stable_id, names) if names else "deploy it first."
