@@ -31,6 +31,7 @@ from notebook_do.local.api import (
     sent,
     settings,
     tails,
+    telemetry,
     triggers,
     versions,
     workers,
@@ -63,7 +64,7 @@ def app_of(cloud: Cloud, token: str, *, patience: float) -> ASGIApp:
     """Return the API's application with its gate."""
     path = f"{ROOT}/accounts/{cloud.account.id}"
     of_scripts = (account, scripts, settings, tails, versions, workers, triggers, assets, workflows, instances)
-    groups = (*of_scripts, objects, asking, queues, resources, bucket_objects, secrets_store, sent, zones)
+    groups = (*of_scripts, objects, asking, telemetry, queues, resources, bucket_objects, secrets_store, sent, zones)
     routes = [route for group in groups for route in group.routes(path)]
     other = [
         Route(ROOT + "/accounts/{account_id}", _other_account, methods=_METHODS),

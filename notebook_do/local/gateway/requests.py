@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from notebook_do.local.runtime.edge import OURS, edge_headers
+from notebook_do.local.runtime.edge import FOLLOW, OURS, edge_headers
 from notebook_do.local.runtime.http1 import FRAMING, of_connection
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def request_headers(scope: Scope) -> Headers:
     """Return the headers that the Worker sees: those of the request, and who sent it, as Cloudflare says it."""
     dropped = (HOP_BY_HOP | of_connection(scope["headers"]) | OURS) - _KEPT
     kept = [(name, value) for name, value in scope["headers"] if name not in dropped]
-    client = scope.get("client")
-    return [*kept, *edge_headers(client[0])] if client else kept
+    client, ids = scope.get("client"), (value for name, value in scope["headers"] if name == FOLLOW)
+    return [*kept, *edge_headers(client[0], next(ids, b""))] if client else kept
 
 
 def answer_headers(answered: Headers) -> Headers:

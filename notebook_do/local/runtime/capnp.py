@@ -91,6 +91,7 @@ LAYOUTS: Mapping[str, Mapping[str, FieldLayout]] = {
         "cacheApiOutbound": _one(7, "Designator"),
         "durableObjectStorage": _group(of="Storage"),
         "tails": _many(10, "Designator"),
+        "streamingTails": _many(11, "Designator"),
         "workflowsEngine": _one(15, "Engine"),
     },
     "Storage": {"inMemory": _nothing(tag=1, union=1), "localDisk": _text(8, tag=2, union=1)},

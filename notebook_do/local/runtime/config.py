@@ -185,8 +185,8 @@ def system_service(bindings: Sequence[Struct] = (), *, beside: Sequence[Struct] 
     worker = {
         "modules": [{"name": "system.js", "esModule": SYSTEM_SCRIPT}, *beside],
         "compatibilityDate": _INTERNAL_DATE,
-        # For `scheduled` and `queue` of other Workers, which a service binding does not have otherwise.
-        "compatibilityFlags": ["service_binding_extra_handlers"],
+        # The first is for `scheduled` and `queue` of other Workers, the others are for `tailStream`.
+        "compatibilityFlags": ["service_binding_extra_handlers", "streaming_tail_worker", "experimental"],
         "bindings": bindings,
     }
     return service(SYSTEM, worker=worker)
@@ -208,7 +208,8 @@ def _worker_service(layout: Layout, worker: RunnableWorker, *, before: Sequence[
     before = [*before, *modules_before(worker, layout.token)]
     script = worker_fields(worker, before=before) if broken is None else _stand_in(broken)
     # A tail event has no script name of its own here (it is null), so the name goes along.
-    tail = {"name": SYSTEM, "props": {"json": json.dumps({"script": worker.name})}}
+    told = json.dumps({"script": worker.name, "version": worker.version})
+    tails = None if layout.events is None else [{"name": SYSTEM, "props": {"json": told}}]
     fields = struct(
         **script,
         bindings=[] if broken is not None else list(bindings_of(worker, peers, layout.faults.bindings)),
@@ -217,7 +218,9 @@ def _worker_service(layout: Layout, worker: RunnableWorker, *, before: Sequence[
         # In memory for a trial: an object that is made while the script starts must not reach a stored one.
         durableObjectStorage={"inMemory": VOID} if layout.storage is None else {"localDisk": "objects"},
         workflowsEngine=engine_of(worker) if broken is None else None,
-        tails=None if layout.events is None else [tail],
+        tails=tails,
+        # The only way to learn which request the call of an object belongs to, and what is logged before the end.
+        streamingTails=tails,
     )
     return service(worker_service(worker.name), worker=fields)
 

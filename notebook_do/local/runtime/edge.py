@@ -9,6 +9,7 @@ for accounts that pay for it.
 from __future__ import annotations
 
 import json
+import re
 from random import getrandbits
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -45,14 +46,18 @@ CF: Mapping[str, Any] = MappingProxyType(
     }
 )
 """`request.cf` of every request."""
-OURS = frozenset((b"cf-connecting-ip", b"cf-ray", b"cf-ipcountry", CF_HEADER.encode()))
+FOLLOW = b"notebook-do-request"
+"""The header with the id of a request that is followed, which its ray becomes: no Worker sees it."""
+FOLLOWED = re.compile(rb"d0d0[0-9a-f]{12}")
+"""An id that is followed. `system.js` knows it by its beginning."""
+OURS = frozenset((b"cf-connecting-ip", b"cf-ray", b"cf-ipcountry", CF_HEADER.encode(), FOLLOW))
 """The headers that a Worker trusts, so a client's own must not pass."""
 _BLOB = json.dumps(dict(CF), separators=(",", ":")).encode()
 _CONSTANT = ((b"cf-ipcountry", CF["country"].encode()), (CF_HEADER.encode(), _BLOB))
 _COLO = CF["colo"].encode()
 
 
-def edge_headers(client: str) -> Headers:
-    """Return the headers that a request from this address gets; each has a ray of its own."""
-    ray = b"%016x-%b" % (getrandbits(64), _COLO)
-    return [(b"cf-connecting-ip", client.encode()), (b"cf-ray", ray), *_CONSTANT]
+def edge_headers(client: str, given: bytes = b"") -> Headers:
+    """Return the headers that a request from this address gets; each has a ray of its own, or the one that is given."""
+    ray = given if FOLLOWED.fullmatch(given) else b"%016x" % getrandbits(64)
+    return [(b"cf-connecting-ip", client.encode()), (b"cf-ray", b"%b-%b" % (ray, _COLO)), *_CONSTANT]

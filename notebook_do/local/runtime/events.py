@@ -1,21 +1,34 @@
-"""Takes the tail events of all islands, at one unix socket."""
+"""Takes what the runtime's own Worker in each island posts to a unix socket: what the Workers did and logged.
+
+It comes this way and not by workerd's output, which has no script names and flattens what was logged. Three kinds come
+at three paths: whole tail events, for who listens now; short ones, to be kept; and the steps of requests that are
+followed, while they run.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.local.runtime.followed import FollowedRequests
 from notebook_do.local.runtime.http1 import HEAD_LIMIT, length_of, read_body, read_head
 from notebook_do.local.runtime.inspecting import as_called
+from notebook_do.local.runtime.stacks import Stacks
+from notebook_do.local.services.logs import LogStore
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from notebook_do.local.runtime.island import Island
+    from notebook_do.local.runtime.spec import RunnableWorker
+
 Sink = Callable[[str, dict[str, Any]], None]
 """Takes (script name, tail event)."""
+Keeper = Callable[[bytes], None]
+"""Takes one message, a JSON list."""
 _BACKLOG = 4096
 _TAKEN = b"HTTP/1.1 204 No Content\r\n\r\n"
 _NOBODY = b"HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n"
@@ -23,15 +36,13 @@ _NOBODY = b"HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n"
 
 
 class EventServer:
-    """Takes the tail events that the runtime's own Worker in each island posts to a unix socket.
+    """Takes the messages of all islands and hands them on."""
 
-    They come this way and not by workerd's output, which has no script names and flattens what was logged.
-    """
-
-    def __init__(self, path: Path, sink: Sink, wanted: Callable[[], bool]) -> None:
+    def __init__(self, path: Path, sink: Sink, wanted: Callable[[], bool], *, kept: Keeper, followed: Keeper) -> None:
         """Remember where to listen; `wanted` says whether anybody takes what `sink` gets."""
         self.path = path
         self._sink, self._wanted = sink, wanted
+        self._keepers = {b"/kept": kept, b"/followed": followed}
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -47,11 +58,14 @@ class EventServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.CancelledError):
             while True:
-                _, headers = await read_head(reader)
+                start, headers = await read_head(reader)
                 body = b"".join([piece async for piece, _ in read_body(reader, length_of(headers) or 0)])
+                keep = self._keepers.get(start.split(b" ")[1])
                 # Before it is handed on: the Worker's tail waits for it, and a listener may be slow.
-                writer.write(_TAKEN if (wanted := self._wanted()) else _NOBODY)
-                if wanted:
+                writer.write(_TAKEN if (wanted := keep is not None or self._wanted()) else _NOBODY)
+                if keep is not None:
+                    keep(body)
+                elif wanted:
                     self._deliver(body)
                 await writer.drain()
         writer.close()
@@ -61,3 +75,38 @@ class EventServer:
             script = message["script"]
             for item in filter(None, map(as_called, message["items"])):
                 self._sink(script, {**item, "scriptName": script})
+
+
+class WorkerEvents:
+    """All that is told of what Workers do: kept in `logs`, and of the requests that are `followed`."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - where they come from, and to whom they go
+        self,
+        path: Path,
+        data: Path,
+        sink: Sink,
+        wanted: Callable[[], bool],
+        islands: Callable[[], Iterable[Island]],
+        workers: Callable[[], Iterable[RunnableWorker]],
+    ) -> None:
+        """Open what is kept in the data directory; `sink` and `wanted` as for `EventServer`."""
+        self._islands, self._workers = islands, workers
+        stacks = Stacks(self._versions)
+        self.logs, self.followed = LogStore(data / "logs.sqlite", stacks.mapped), FollowedRequests(stacks.mapped)
+        self._server = EventServer(path, sink, wanted, kept=self.logs.take, followed=self.followed.take)
+        self.path, self.start = path, self._server.start
+
+    async def settled(self) -> None:
+        """Wait until all is kept that Workers have done so far."""
+        await asyncio.gather(*(island.hurry_events() for island in set(self._islands())))
+        await self.logs.taken()
+
+    def _versions(self, script_name: str) -> list[RunnableWorker]:
+        """List the versions of a script that run, or are deployed; asked by a thread of its own."""
+        running = [worker for island in list(self._islands()) for worker in island.workers]
+        return [worker for worker in (*running, *self._workers()) if worker.name == script_name]
+
+    async def close(self) -> None:
+        """Stop listening, and close what is kept."""
+        await self._server.close()
+        await asyncio.to_thread(self.logs.close)

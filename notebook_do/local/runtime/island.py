@@ -176,10 +176,17 @@ class Island:
 
     async def report_events(self) -> None:
         """Have events reported again, as somebody listens now; a process that only starts reports them anyway."""
+        await self._tell(b'{"listen": true}')
+
+    async def hurry_events(self) -> None:
+        """Have what is kept of events handed over now, and not with the next ones."""
+        await self._tell(b'{"hurry": true}')
+
+    async def _tell(self, what: bytes) -> None:
         upstream = self._upstreams.get(SYSTEM)
         if upstream is not None:
             with contextlib.suppress(OSError):  # it ends: its last requests are over, or end with it
-                await upstream.fetch("POST", "/", host=SYSTEM, body=b'{"listen": true}')
+                await upstream.fetch("POST", "/", host=SYSTEM, body=what)
 
     async def started(self) -> None:
         """Wait until the process runs; the first caller starts it."""

@@ -23,7 +23,7 @@ from notebook_do.local.process.ownership import fresh_folder, locked
 from notebook_do.local.runtime.away import Away
 from notebook_do.local.runtime.bindings import SYSTEM, worker_service
 from notebook_do.local.runtime.config import Layout
-from notebook_do.local.runtime.events import EventServer, Sink
+from notebook_do.local.runtime.events import Sink, WorkerEvents
 from notebook_do.local.runtime.island import Island, Lease, Retired, neighbours
 from notebook_do.local.runtime.places import MOST, Places
 from notebook_do.local.runtime.probe import CHECK_TIMEOUT, Trials
@@ -78,18 +78,18 @@ class Runtime:
         self._folder, self._mark = fresh_folder(data / "run")
         self._workers, self._grace = workers, grace
         self._places = Places(self.storage, most=most, idle=idle, grace=grace, background=self._background)
-        self._events = EventServer(self._folder / "events", events, listening)
+        self._by_script: dict[str, Island] = {}
+        self.events = WorkerEvents(self._folder / "events", data, events, listening, self._by_script.values, workers)
         self.services = Services(data / "services")
         self.names, self._sites = stored.ObjectNames(data / "names"), data / "sites"
         self._plan = Layout(
             workers=(),
             folder=self._folder,
             storage=self.storage,
-            events=self._events.path,
+            events=self.events.path,
             resources=self._folder / "resources",
             sites=self._sites,
         )
-        self._by_script: dict[str, Island] = {}
         self._away = Away()
         self._crashes: dict[frozenset[str], tuple[int, float]] = {}
         self._wakes = Wakes(self.storage, workers, self._wake)
@@ -111,7 +111,7 @@ class Runtime:
         await asyncio.shield(self._started)
 
     async def _start(self) -> None:
-        await self._events.start()  # both before the first island, which would find nobody at their sockets
+        await self.events.start()  # both before the first island, which would find nobody at their sockets
         await self.services.start(self._folder / "resources", self.run_queue)
         # What a killed runtime left half done; the lock says that nobody else is at it.
         await asyncio.to_thread(stored.sweep, self.storage)
@@ -191,6 +191,7 @@ class Runtime:
                 del self._by_script[name]
         now = time.monotonic()
         if island.crashed:
+            self.events.logs.crashed(island.names)
             count, _ = self._crashes.get(island.names, (0, 0.0))
             self._crashes[island.names] = (1 if now - island.born > _STABLE else count + 1, now)
         else:
@@ -223,6 +224,8 @@ class Runtime:
         stale = [island for island in set(self._by_script.values()) if self._is_stale(island, touched)]
         await asyncio.gather(*(island.retire(self._grace) for island in stale))
         deployed = {worker.name: worker for worker in self._workers()}
+        for name in touched - deployed.keys():
+            self.events.logs.forget(name)
         # Nothing that still runs serves from these.
         await asyncio.to_thread(sweep_sites, self._sites, [*deployed.values(), *self.trials.under_way])
         for name in {name for island in stale for name in island.names} & deployed.keys():
@@ -322,7 +325,7 @@ class Runtime:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(self.trials.close(), self._starter.close())
         # After the islands, whose last requests still use bindings and report events.
-        await self._events.close()
+        await self.events.close()
         await self.services.close()
         shutil.rmtree(self._folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # only the link of a short folder is left (`fresh_folder`)

@@ -7,25 +7,218 @@ const COMPANY = 5;
 const OVERDUE = 1000;
 // The answer to a message that nobody listened to. From then on events are dropped, until somebody listens again.
 const NOBODY = 205;
-let waiting = [];
-let since = 0;
+// What is kept for later waits longer. A request is never held up by it; beyond this much in one message the rest is
+// only counted, so that a load of thousands of requests a second costs no more than this.
+const LATER = 100;
+const MOST_EVENTS = 500;
+const MOST_LETTERS = 4 << 20;
+// Cloudflare's limit of one invocation's logs, in letters; what is over it is cut, and `truncated` says so.
+const LONGEST = 256 << 10;
+// How the ray of a request begins whose lines somebody waits for, see `edge.py`.
+const FOLLOWED = "d0d0";
+
+async function post(env, path, body) {
+  const answer = await env.EVENTS.fetch(`http://events/${path}`, { method: "POST", body });
+  await answer.arrayBuffer();
+  return answer.status;
+}
+
+// What waits to be posted to one path, as JSON texts.
+class Outbox {
+  #path;
+  #pause;
+  #texts = [];
+  #since = 0;
+
+  constructor(path, pause) {
+    this.#path = path;
+    this.#pause = pause;
+  }
+
+  get length() {
+    return this.#texts.length;
+  }
+
+  push(text) {
+    this.#texts.push(text);
+  }
+
+  // Says whose turn it is to send: whoever comes first waits for the others. One that takes too long may have ended
+  // with its request, and the next one does it.
+  async turn() {
+    if (this.#since && Date.now() - this.#since < OVERDUE) return false;
+    this.#since = Date.now();
+    await scheduler.wait(this.#pause);
+    this.#since = 0;
+    return true;
+  }
+
+  // One message at a time: two that are under way may arrive in another order.
+  async inOrder(env) {
+    if (this.#since && Date.now() - this.#since < OVERDUE) return;
+    this.#since = Date.now();
+    await scheduler.wait(this.#pause);
+    while (this.#texts.length) {
+      this.#since = Date.now();
+      await this.send(env);
+    }
+    this.#since = 0;
+  }
+
+  async send(env) {
+    if (!this.#texts.length) return undefined;
+    const body = `[${this.#texts.join(",")}]`;
+    this.#texts = [];
+    return post(env, this.#path, body);
+  }
+}
+
+const live = new Outbox("live", COMPANY);
 let dropping = false;
 let heard = 0;
 
+async function report(items, { script }, env) {
+  live.push(JSON.stringify({ script, items }));
+  if (!(await live.turn())) return;
+  const before = heard;
+  const status = await live.send(env);
+  // Somebody may have begun to listen while the answer was under way.
+  if (status === NOBODY && before === heard) dropping = true;
+}
+
+const kept = new Outbox("kept", LATER);
+let letters = 0;
+let lost = new Map();
+
+// The event without headers, `cf` and query: those can hold what nobody wants on a disk.
+function short(event) {
+  const { request, response } = event ?? {};
+  if (!request) return event;
+  const { url, method, headers } = request;
+  return { request: { url: url.split("?", 1)[0], method, ray: headers["cf-ray"] }, response };
+}
+
+function cut(logs) {
+  let room = LONGEST;
+  const whole = [];
+  for (const log of logs) {
+    const size = JSON.stringify(log.message).length;
+    if (size > room) {
+      const text = log.message.map((one) => (typeof one === "string" ? one : JSON.stringify(one))).join(" ");
+      whole.push({ level: log.level, timestamp: log.timestamp, message: [text.slice(0, room)] });
+      return whole;
+    }
+    room -= size;
+    whole.push(log);
+  }
+  return whole;
+}
+
+function keep(items, { script, version }) {
+  for (const item of items) {
+    if (item.durableObjectId) leave(item.durableObjectId);
+    if (kept.length >= MOST_EVENTS || letters >= MOST_LETTERS) {
+      lost.set(script, (lost.get(script) ?? 0) + 1);
+      continue;
+    }
+    const { eventTimestamp: time, outcome, entrypoint, durableObjectId: object, logs, exceptions, event } = item;
+    const told = { script, version, time, outcome, entrypoint, object, event: short(event), exceptions, logs };
+    let text = JSON.stringify(told);
+    if (text.length > LONGEST) text = JSON.stringify({ ...told, logs: cut(logs), truncated: true });
+    letters += text.length;
+    kept.push(text);
+  }
+}
+
+async function flush(env) {
+  letters = 0;
+  for (const [script, count] of lost) kept.push(JSON.stringify({ script, lost: count }));
+  lost = new Map();
+  await kept.send(env);
+}
+
 // A handler and no entrypoint class, which workerd would construct for every event.
 async function tail(items, env, ctx) {
-  if (dropping) return;
-  waiting.push(JSON.stringify({ script: ctx.props.script, items }));
-  if (waiting.length > 1 && Date.now() - since < OVERDUE) return;
-  since = Date.now();
-  await scheduler.wait(COMPANY);
-  const body = `[${waiting.join(",")}]`;
-  waiting = [];
-  const before = heard;
-  const answer = await env.EVENTS.fetch("http://events/", { method: "POST", body });
-  await answer.arrayBuffer();
-  // Somebody may have begun to listen while the answer was under way.
-  if (answer.status === NOBODY && before === heard) dropping = true;
+  keep(items, ctx.props);
+  const reported = dropping ? undefined : report(items, ctx.props, env);
+  if (await kept.turn()) await flush(env);
+  await reported;
+}
+
+// Requests that are followed, by workerd's trace, which goes on into every Worker and object that a request reaches.
+// Of the others it is only known that they are not: null.
+const traces = new Map();
+const MOST_TRACES = 5000;
+const steps = new Outbox("followed", COMPANY);
+
+function begin({ spanContext: { traceId }, event: { info } }) {
+  const ray = info?.type === "fetch" ? info.headers.find(({ name }) => name === "cf-ray")?.value : undefined;
+  if (traces.size >= MOST_TRACES) traces.delete(traces.keys().next().value);
+  traces.set(traceId, ray?.startsWith(FOLLOWED) ? ray : null);
+}
+
+const TOLD = new Set(["log", "exception", "outcome", "return"]);
+
+// Of calls that run in one object at once workerd tells all lines as those of the last one, here and in `tail`: by
+// object, how many run, and what says so to the calls that are followed.
+const inside = new Map();
+
+function enter(object) {
+  const found = inside.get(object) ?? { count: 0, say: [] };
+  found.count += 1;
+  inside.set(object, found);
+  if (found.count > 1) for (const say of found.say.splice(0)) say();
+}
+
+function share(object, say) {
+  const found = inside.get(object);
+  if (found.count > 1) say();
+  else found.say.push(say);
+}
+
+function leave(object) {
+  const found = inside.get(object);
+  if (found && (found.count -= 1) <= 0) inside.delete(object);
+}
+
+// What an invocation does while it runs: `tail` tells it only at the end, and not to whom it belongs.
+function tailStream(onset, env, ctx) {
+  const { traceId, spanId } = onset.spanContext;
+  if (onset.event.durableObjectId) enter(onset.event.durableObjectId);
+  if (spanId === undefined) begin(onset);
+  const ray = traces.get(traceId);
+  if (ray === null) return undefined;
+  return ray === undefined ? followLater(onset, env, ctx) : follow(ray, onset, env, ctx);
+}
+
+// Under load the beginning of a call may come here before that of its caller.
+async function followLater(onset, env, ctx) {
+  const { traceId } = onset.spanContext;
+  for (let tries = 0; tries < 20 && !traces.has(traceId); tries += 1) await scheduler.wait(COMPANY);
+  const ray = traces.get(traceId);
+  return ray ? follow(ray, onset, env, ctx) : undefined;
+}
+
+function follow(ray, onset, env, ctx) {
+  const { script, version } = ctx.props;
+  const invocation = onset.invocationId;
+  const tell = (timestamp, event) => {
+    steps.push(JSON.stringify({ ray, invocation, script, version, timestamp, event }));
+    ctx.waitUntil(steps.inOrder(env));
+  };
+  const { entrypoint, durableObjectId: object, info } = onset.event;
+  const { type, method, url, scheduledTime, cron, queueName, batchSize } = info ?? {};
+  const about = { type, method, url: url?.split("?", 1)[0], scheduledTime, cron, queueName, batchSize };
+  const root = onset.spanContext.spanId === undefined;
+  tell(onset.timestamp, { type: "onset", root, entrypoint, object, info: about });
+  if (object) share(object, () => tell(onset.timestamp, { type: "shared" }));
+  return ({ timestamp, event, spanContext: { spanId } }) => {
+    if (TOLD.has(event.type)) tell(timestamp, event);
+    // Those of its own span: what it calls has a span with the same attribute.
+    if (event.type !== "attributes" || spanId !== onset.event.spanId) return;
+    const called = event.info.find(({ name }) => name === "jsrpc.method");
+    if (called) tell(timestamp, { type: "method", method: called.value });
+  };
 }
 
 // Bound in place of what is not there: every use throws the message in `props`.
@@ -59,16 +252,21 @@ function message({ id, timestamp, attempts, kind, body }) {
 
 export default {
   tail,
+  tailStream,
   async fetch(request, env) {
     const namespace = request.headers.get("x-namespace");
     if (namespace !== null) {
       const { ask } = await import("asking.js"); // when it is first needed: a start waits for all that is imported above
       return new Response(await ask(env, namespace, await request.json()));
     }
-    const { listen, script, cron, time, queue, messages, workflow, call, args } = await request.json();
+    const { listen, hurry, script, cron, time, queue, messages, workflow, call, args } = await request.json();
     if (listen) {
       heard += 1;
       dropping = false;
+      return new Response(null, { status: 204 });
+    }
+    if (hurry) {
+      await flush(env);
       return new Response(null, { status: 204 });
     }
     if (workflow !== undefined) {

@@ -1,0 +1,239 @@
+"""What Workers logged is kept, also over restarts; what a followed request did is told apart from all others."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.local.runtime.stacks import SourceMap
+from notebook_do.local.services import logs as store
+from notebook_do.local.services.logs import LogStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import pytest
+
+NS = "0" * 31 + "4"
+ROOMS = """
+import { DurableObject } from "cloudflare:workers";
+export class Room extends DurableObject {
+  async say(word) {
+    console.log("say", word);
+    await scheduler.wait(20);
+    const other = this.env.ROOM.getByName(word.startsWith("own") ? `${word} leaf` : "other");
+    await other.leaf(word);
+  }
+  leaf(word) { console.warn("leaf", word); }
+  fetch(request) { console.log("object", new URL(request.url).pathname); throw new RangeError("no such room"); }
+}
+export default {
+  async fetch(request, env, ctx) {
+    const word = new URL(request.url).pathname.slice(1);
+    console.log("top", word);
+    if (word === "slow") await scheduler.wait(600_000);
+    if (word === "fails") await env.ROOM.getByName("kitchen").fetch("http://room/x");
+    await env.ROOM.getByName(word.startsWith("own") ? word : "kitchen").say(word);
+    return new Response("ok");
+  },
+};
+"""
+HOST = {
+    "hosts": {"Room": NS},
+    "bindings": ({"type": "durable_object_namespace", "name": "ROOM", "class_name": "Room"},),
+}
+
+
+def lines_of(events: list[dict[str, Any]]) -> list[str]:
+    """Give what was logged, in the order of the events."""
+    return [" ".join(map(str, log["message"])) for one in events for log in one["logs"]]
+
+
+async def kept(stage: Any, script: str) -> list[dict[str, Any]]:
+    """Give what is kept of a Worker by now."""
+    await stage.runtime.events.settled()
+    return list(stage.runtime.events.logs.read(script, 0, 10**15).events)
+
+
+async def until_kept(stage: Any, script: str, word: str) -> list[dict[str, Any]]:
+    """Give what is kept of a Worker, once it has logged a word."""
+    async with asyncio.timeout(15):
+        while word not in " ".join(lines_of(found := await kept(stage, script))):  # noqa: ASYNC110 - no event for it
+            await asyncio.sleep(0.02)
+    return found
+
+
+def test_events_are_kept_when_nobody_listens_and_after_a_restart(play: Callable[..., None]) -> None:
+    """Each event is kept with its lines, also when nobody listens; a runtime that is started again still has it."""
+
+    async def story(stage: Any) -> None:
+        stage.put("rooms", ROOMS, **HOST)
+        async with stage.running():
+            await stage.text("rooms", "/one")
+            found = await until_kept(stage, "rooms", "top one")
+            assert sorted(lines_of(found)) == ["leaf one", "say one", "top one"]
+        async with stage.running():
+            assert sorted(lines_of(await kept(stage, "rooms"))) == ["leaf one", "say one", "top one"]
+
+    play(story, running=False, listening=lambda: False)
+
+
+def test_headers_and_queries_are_not_kept(play: Callable[..., None]) -> None:
+    """What a request carries in its headers and query is on no disk: only its method, path and ray are."""
+
+    async def story(stage: Any) -> None:
+        stage.put("rooms", ROOMS, **HOST)
+        await stage.text("rooms", "/one?key=planted", headers={"authorization": "planted", "cookie": "planted"})
+        await until_kept(stage, "rooms", "top one")
+        files = [path for path in stage.data.rglob("*") if path.is_file()]
+        assert not [path.name for path in files if b"planted" in path.read_bytes()]
+
+    play(story, listening=lambda: False)
+
+
+async def followed_at_once(stage: Any, words: list[str]) -> list[Any]:
+    """Send requests at once, others beside them; give what is known of each at its end."""
+    ids = [f"d0d0{number:012x}" for number in range(len(words))]
+    await asyncio.gather(
+        *(
+            stage.text("rooms", f"/{word}", headers={"notebook-do-request": one})
+            for word, one in zip(words, ids, strict=True)
+        ),
+        *(stage.text("rooms", f"/own-beside{n}") for n in range(8)),
+    )
+    found = [await stage.runtime.events.followed.read(one, 10) for one in ids]
+    assert all(one.complete for one in found)
+    return found
+
+
+def test_requests_that_run_at_once_keep_their_lines_apart(play: Callable[..., None]) -> None:
+    """A followed request has its own lines and those of every object that it reached, however many run beside it."""
+
+    async def story(stage: Any) -> None:
+        stage.put("rooms", ROOMS, **HOST)
+        await stage.text("rooms", "/warm")
+        words = [f"own{number}" for number in range(12)]
+        for word, found in zip(words, await followed_at_once(stage, words), strict=True):
+            events = [each.to_json() for each in found.in_order()]
+            assert lines_of(events) == [f"top {word}", f"say {word}", f"leaf {word}"]
+            assert not any(one["shared"] for one in events)
+            assert [one["event"].get("rpcMethod") for one in events] == [None, "say", "leaf"]
+
+    play(story)
+
+
+def test_calls_that_run_in_one_object_at_once_say_that_their_lines_are_mixed(play: Callable[..., None]) -> None:
+    """Of calls in one object at once workerd tells lines as those of the last one: each call that is followed says so.
+
+    No line is lost: together the requests have all of them.
+    """
+
+    async def story(stage: Any) -> None:
+        stage.put("rooms", ROOMS, **HOST)
+        await stage.text("rooms", "/warm")
+        words = [f"word{number}" for number in range(12)]
+        events = [one.to_json() for each in await followed_at_once(stage, words) for one in each.invocations.values()]
+        assert sorted(lines_of(events)) == sorted(f"{what} {word}" for word in words for what in ("top", "say", "leaf"))
+        mixed = [one for one in events if one["event"].get("rpcMethod") == "say" and len(one["logs"]) != 1]
+        assert mixed
+        assert all(one["shared"] for one in mixed)
+
+    play(story)
+
+
+def test_what_a_request_logged_so_far_is_known_before_its_end(play: Callable[..., None]) -> None:
+    """A request that does not answer has logged something: that is told while it still runs."""
+
+    async def story(stage: Any) -> None:
+        stage.put("rooms", ROOMS, **HOST)
+        one = "d0d0" + "a" * 12
+        asking = asyncio.create_task(stage.call("rooms", "/slow", headers={"notebook-do-request": one}))
+        async with asyncio.timeout(15):
+            while not (found := await stage.runtime.events.followed.read(one, 0.05)).invocations:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        found = await stage.runtime.events.followed.read(one, 0.3)
+        assert not found.complete
+        assert lines_of([each.to_json() for each in found.in_order()]) == ["top slow"]
+        asking.cancel()
+
+    play(story)
+
+
+def test_an_exception_of_an_object_has_its_own_stack(play: Callable[..., None]) -> None:
+    """The exception of an object that answers a request is told with the object's stack, and the caller's beside it."""
+
+    async def story(stage: Any) -> None:
+        stage.put("rooms", ROOMS, **HOST)
+        one = "d0d0" + "b" * 12
+        await stage.call("rooms", "/fails", headers={"notebook-do-request": one})
+        found = await stage.runtime.events.followed.read(one, 10)
+        thrown = [(each.entrypoint, error) for each in found.invocations.values() for error in each.exceptions]
+        assert {where: error["message"] for where, error in thrown} == {None: "no such room", "Room": "no such room"}
+        assert "at Room.fetch (index.js:11:" in next(error["stack"] for where, error in thrown if where == "Room")
+
+    play(story)
+
+
+def test_the_ring_drops_the_oldest_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a script the last events are kept; a look further back says that the ring dropped some."""
+    monkeypatch.setattr(store, "MOST_EVENTS", 100)
+    ring = LogStore(tmp_path / "logs.sqlite")
+    for moment in range(250):
+        ring.keep([event("a", moment), event("b", moment)] if moment < 50 else [event("a", moment)])
+    a, b = ring.read("a", 0, 1000), ring.read("b", 0, 1000)
+    assert [one["time"] for one in a.events] == list(range(150, 250))
+    assert [(one.why, one.first, one.last) for one in a.missing] == [("dropped", 0, 150)]
+    assert (len(b.events), b.missing) == (50, ())
+    assert ring.read("a", 160, 1000).missing == ()
+    ring.close()
+
+
+def test_events_that_were_too_many_are_counted(tmp_path: Path) -> None:
+    """Events that were not reported, as they were too many, are counted; one load is one gap."""
+    ring = LogStore(tmp_path / "logs.sqlite", clock=lambda: 1.0)
+    ring.keep([event("a", 900), {"script": "a", "lost": 40}])
+    ring.keep([event("a", 950), {"script": "a", "lost": 2}])
+    assert [(one.why, one.lost, one.first) for one in ring.read("a", 0, 2000).missing] == [("too many", 42, 900)]
+    ring.close()
+
+
+def test_a_store_that_was_not_closed_says_that_lines_may_be_missing(tmp_path: Path) -> None:
+    """After kill -9 what was kept is there, and a gap from the last event on says that the last ones may not be."""
+    ring = LogStore(tmp_path / "logs.sqlite", clock=lambda: 1.0)
+    ring.keep([event("a", 900)])
+    again = LogStore(tmp_path / "logs.sqlite", clock=lambda: 5.0)
+    found = again.read("a", 0, 9000)
+    assert [one["time"] for one in found.events] == [900]
+    assert [(one.why, one.first, one.last) for one in found.missing] == [("killed", 900, 5000)]
+    again.close()
+    closed = LogStore(tmp_path / "logs.sqlite")
+    assert len(closed.read("a", 0, 9000).missing) == 1
+    closed.close()
+    ring._db.close()
+
+
+def event(script: str, moment: int) -> dict[str, Any]:
+    """Give an event as `system.js` tells it."""
+    return {
+        "script": script,
+        "version": "1",
+        "time": moment,
+        "outcome": "ok",
+        "event": None,
+        "logs": [],
+        "exceptions": [],
+    }
+
+
+def test_a_source_map_leads_to_the_lines_of_the_sources() -> None:
+    """A place in a module leads to the one in its source, from the last segment before it; none before the first."""
+    # Lines 1 and 3 of the module are lines 1 and 12 of `b.ts`, as esbuild writes maps; line 2 has no source.
+    text = b'{"version": 3, "sources": ["a.ts", "b.ts"], "names": [], "mappings": "ACAA,IAAI;;EAWF"}'
+    read = SourceMap(text)
+    assert read.find(1, 1) == ("b.ts", 1, 1)
+    assert read.find(1, 9) == ("b.ts", 1, 5)
+    assert read.find(2, 1) is None
+    assert read.find(3, 3) == ("b.ts", 12, 3)
+    assert read.find(3, 1) is None
+    assert read.find(9, 1) is None
