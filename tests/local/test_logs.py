@@ -115,7 +115,7 @@ def test_requests_that_run_at_once_keep_their_lines_apart(play: Callable[..., No
         await stage.text("rooms", "/warm")
         words = [f"own{number}" for number in range(12)]
         for word, found in zip(words, await followed_at_once(stage, words), strict=True):
-            events = [each.to_json() for each in found.in_order()]
+            events = stage.runtime.events.followed.events(found)
             assert lines_of(events) == [f"top {word}", f"say {word}", f"leaf {word}"]
             assert not any(one["shared"] for one in events)
             assert [one["event"].get("rpcMethod") for one in events] == [None, "say", "leaf"]
@@ -154,7 +154,7 @@ def test_what_a_request_logged_so_far_is_known_before_its_end(play: Callable[...
                 await asyncio.sleep(0.02)
         found = await stage.runtime.events.followed.read(one, 0.3)
         assert not found.complete
-        assert lines_of([each.to_json() for each in found.in_order()]) == ["top slow"]
+        assert lines_of(stage.runtime.events.followed.events(found)) == ["top slow"]
         asking.cancel()
 
     play(story)

@@ -96,7 +96,7 @@ def _events(cloud: Cloud, since: int, until: int) -> Iterator[dict[str, Any]]:
 def _told(account: str, one: dict[str, Any], names: dict[str, str]) -> Iterator[dict[str, Any]]:
     kind, trigger = trigger_of(one)
     ray = (one["event"] or {}).get("request", {}).get("ray")
-    request_id = ray.partition("-")[0] if ray else None
+    request_id = one.get("request") or (ray.partition("-")[0] if ray else None)
     workers = {
         "scriptName": one["script"],
         "outcome": one["outcome"],
@@ -272,7 +272,7 @@ async def followed(request: Request) -> Response:
     found = await cloud.runtime.events.followed.read(ray, query_number(request, "wait", 0, 0, 60_000) / 1000)
     if found is None:
         return answer({"complete": False, "lost": 0, "events": []})
-    events = [one.to_json() for one in found.in_order()]
+    events = cloud.runtime.events.followed.events(found)
     names = await asyncio.to_thread(names_of, cloud, events)
     told = [{**one, "name": names.get(one["object"] or "")} for one in events]
     return answer({"complete": found.complete, "lost": found.lost, "events": told})

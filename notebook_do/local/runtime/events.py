@@ -91,8 +91,8 @@ class WorkerEvents:
     ) -> None:
         """Open what is kept in the data directory; `sink` and `wanted` as for `EventServer`."""
         self._islands, self._workers = islands, workers
-        stacks = Stacks(self._versions)
-        self.logs, self.followed = LogStore(data / "logs.sqlite", stacks.mapped), FollowedRequests(stacks.mapped)
+        self._stacks = Stacks(self._versions)
+        self.logs, self.followed = LogStore(data / "logs.sqlite", self._seen), FollowedRequests(self._seen)
         self._server = EventServer(path, sink, wanted, kept=self.logs.take, followed=self.followed.take)
         self.path, self.start = path, self._server.start
 
@@ -100,6 +100,13 @@ class WorkerEvents:
         """Wait until all is kept that Workers have done so far."""
         await asyncio.gather(*(island.hurry_events() for island in set(self._islands())))
         await self.logs.taken()
+
+    def _seen(self, event: dict[str, Any]) -> dict[str, Any] | None:
+        """Return an event as a person is to see it; None for what only a look of ours did."""
+        found = as_called(event)
+        for error in found["exceptions"] if found else ():
+            error["stack"] = self._stacks.mapped(event["script"], event["version"], error.get("stack", ""))
+        return found
 
     def _versions(self, script_name: str) -> list[RunnableWorker]:
         """List the versions of a script that run, or are deployed; asked by a thread of its own."""

@@ -7,6 +7,7 @@ told by workerd's trace, not guessed from times; only the last requests are reme
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from notebook_do.local.services.logs import Seen
 
 MOST_REQUESTS = 500
 MOST_LETTERS = 8 << 20
@@ -40,7 +41,7 @@ class Invocation:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the kept events are, which `services.logs` has."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return copy.deepcopy({name: getattr(self, name) for name in self.__slots__})
 
 
 @dataclass(slots=True)
@@ -58,17 +59,13 @@ class FollowedRequest:
         found = self.invocations.values()
         return any(one.root for one in found) and all(one.outcome is not None for one in found)
 
-    def in_order(self) -> list[Invocation]:
-        """Return the invocations as they began, the request itself first."""
-        return sorted(self.invocations.values(), key=lambda one: (not one.root, one.time))
-
 
 class FollowedRequests:
     """The last requests that were followed, by their rays."""
 
-    def __init__(self, mapped: Callable[[str, str, str], str]) -> None:
-        """Begin with none; `mapped` makes of a stack what is shown."""
-        self._mapped = mapped
+    def __init__(self, seen: Seen) -> None:
+        """Begin with none; `seen` as for `LogStore`."""
+        self._seen = seen
         self._requests: OrderedDict[str, FollowedRequest] = OrderedDict()
 
     def take(self, body: bytes) -> None:
@@ -98,6 +95,11 @@ class FollowedRequests:
             pass  # then it goes on, or its steps are still under way
         return request
 
+    def events(self, request: FollowedRequest) -> list[dict[str, Any]]:
+        """Return the invocations as events, in the order in which they began, the request itself first."""
+        found = sorted(request.invocations.values(), key=lambda one: (not one.root, one.time))
+        return [event for one in found if (event := self._seen(one.to_json())) is not None]
+
     def _of(self, ray: str) -> FollowedRequest:
         if ray not in self._requests:
             self._requests[ray] = FollowedRequest()
@@ -125,8 +127,7 @@ class FollowedRequests:
             case "log":
                 found.logs.append({**{k: v for k, v in event.items() if k != "type"}, "timestamp": moment})
             case "exception":
-                stack = self._mapped(found.script, found.version, event.get("stack", ""))
-                error = {"name": event.get("name", "Error"), "message": event.get("message", ""), "stack": stack}
+                error = {part: event.get(part, "") for part in ("name", "message", "stack")}
                 found.exceptions.append({**error, "timestamp": moment})
             case "method":
                 found.event = {"rpcMethod": event["method"]}

@@ -95,7 +95,9 @@ function short(event) {
   const { request, response } = event ?? {};
   if (!request) return event;
   const { url, method, headers } = request;
-  return { request: { url: url.split("?", 1)[0], method, ray: headers["cf-ray"] }, response };
+  const own = headers["x-notebook-do"]; // of a look or a call of ours, see `inspecting.py`
+  const told = { url: url.split("?", 1)[0], method, ray: headers["cf-ray"] };
+  return { request: own ? { ...told, headers: { "x-notebook-do": own } } : told, response };
 }
 
 function cut(logs) {

@@ -45,12 +45,12 @@ CREATE TABLE IF NOT EXISTS run (open INTEGER NOT NULL);
 TOO_MANY, DROPPED, KILLED, CRASHED = "too many", "dropped", "killed", "crashed"
 """Why events are missing."""
 
-Mapped = Callable[[str, str, str], str]
-"""(script, its version, a stack) -> the stack."""
+Seen = Callable[[dict[str, Any]], dict[str, Any] | None]
+"""Makes of an event what is kept of it, or nothing."""
 
 
-def _as_it_is(_script: str, _version: str, stack: str) -> str:
-    return stack
+def _as_it_is(event: dict[str, Any]) -> dict[str, Any]:
+    return event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +80,9 @@ class KeptEvents:
 class LogStore:
     """The kept events of all scripts of one data directory."""
 
-    def __init__(self, path: Path, mapped: Mapped = _as_it_is, clock: Callable[[], float] = time.time) -> None:
-        """Open the file; where the last process that had it was killed, that is noted.
-
-        `mapped` makes of a stack what is kept of it.
-        """
-        self._clock, self._mapped = clock, mapped
+    def __init__(self, path: Path, seen: Seen = _as_it_is, clock: Callable[[], float] = time.time) -> None:
+        """Open the file; where the last process that had it was killed, that is noted."""
+        self._clock, self._seen = clock, seen
         self._thread = ThreadPoolExecutor(1, "logs")  # the loop that carries requests waits for no disk
         self._db = Database(path, _SCHEMA)
         self._sizes: dict[str, _Size] = defaultdict(_Size)
@@ -124,10 +121,8 @@ class LogStore:
         for one in told:
             if "lost" in one:
                 lost[one["script"]] += one["lost"]
-            else:
-                for error in one["exceptions"]:
-                    error["stack"] = self._mapped(one["script"], one["version"], error.get("stack", ""))
-                events[one["script"]].append(one)
+            elif (event := self._seen(one)) is not None:
+                events[event["script"]].append(event)
         with self._db.writing() as db:
             for script, found in events.items():
                 self._insert(db, script, found)
