@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from notebook_do.model.plain import canonical, plain
+from notebook_do.model.plain import canonical
 from notebook_do.model.steps import SetMark, Upload
 from notebook_do.plan.namespaces.marks import op_of
 from notebook_do.state.observations import Observation
@@ -36,14 +36,14 @@ def declared_digests(desired: Desired, readings: Mapping[tuple[str, str], Secret
     """Return a digest of what is declared of each script: its Worker, its namespaces and the marks of its secrets."""
     hosted: dict[str, list[object]] = {}
     for namespace in desired.namespaces:
-        hosted.setdefault(namespace.script_name, []).append(plain(namespace))
+        hosted.setdefault(namespace.script_name, []).append(namespace)
     marks: dict[str, dict[str, str]] = {}
     for (script, name), reading in readings.items():
         marks.setdefault(script, {})[name] = reading.mark
     bodies = {
         worker.script_name: {
             # The modules are in `content_digest`, and of assets the hashes tell.
-            "worker": plain(replace(worker, modules=(), where=None)),
+            "worker": replace(worker, modules=(), where=None),
             "namespaces": hosted.get(worker.script_name, []),
             "secrets": marks.get(worker.script_name, {}),
         }

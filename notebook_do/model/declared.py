@@ -57,7 +57,7 @@ class Json:
     @property
     def value(self) -> Any:
         """Return the value: a new copy each time."""
-        return json.loads(self.text)
+        return {} if self.text == "{}" else json.loads(self.text)  # nearly every Worker's options are none
 
 
 def live_json(value: Any) -> Json:

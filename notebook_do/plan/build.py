@@ -303,7 +303,7 @@ def _request_of(work: _Work, script: str) -> UploadRequest:
         converts=diff.ownership.converts,
         binds=classes,
         bound_classes=frozenset(b.class_name for b in worker.bindings if isinstance(b, ClassBinding)),
-        serves=called_by(worker) & work.diffs.keys() - {script},
+        serves=(called_by(worker) & work.diffs.keys()) - {script},
         follows=work.triggering.heirs(diff.ownership),
     )
 

@@ -10,10 +10,11 @@ import hashlib
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from notebook_do.display import Shown, frame
-from notebook_do.model.plain import canonical, plain
+from notebook_do.model.plain import canonical
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -224,9 +225,10 @@ class Plan(Shown):
         return canonical(self._body())
 
     def _body(self) -> dict[str, Any]:
-        body = {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.compare}
+        body = {f.name: getattr(self, f.name) for f in fields(self) if f.compare}
         if self.baseline.serial == 0:  # never written: its lineage is new in every process, and tells nothing
-            del body["baseline"]["lineage"]
+            told = {f.name: getattr(self.baseline, f.name) for f in fields(Baseline) if f.name != "lineage"}
+            body["baseline"] = {"is": Baseline.__name__, **told}
         if not self.undecided:  # plans without it are written as they were before there was such a field
             del body["undecided"]
         return body
@@ -269,6 +271,8 @@ WORDS = {
 }
 """The word for each type in a digest: fixed, so that a class may be renamed while a plan that was approved before keeps
 its digest."""
+_COVERED = attrgetter("action", "kind", "id", "worker", "name", "field")
+"""What a digest covers of a change."""
 
 
 def digest_of(plan: Plan) -> str:
@@ -282,18 +286,18 @@ def digest_of(plan: Plan) -> str:
         "session": plan.session,
         "stage": plan.stage,
         "target": plan.target,
-        "steps": [plain(step, WORDS) for step in plan.steps],
+        "steps": plan.steps,
         # A state file that was never written has a lineage that is new in every process, and tells nothing.
         "state": [baseline.lineage if baseline.serial else "", baseline.serial, baseline.account_id],
-        "scripts": [plain(baseline.scripts), sorted(plan.scripts)],
-        "namespaces": [plain(baseline.namespaces), sorted(plan.namespace_ids)],
-        "consents": [plain(consent, WORDS) for consent in plan.consents],
+        "scripts": [baseline.scripts, sorted(plan.scripts)],
+        "namespaces": [baseline.namespaces, sorted(plan.namespace_ids)],
+        "consents": plan.consents,
         "refusals": sorted(refusal.code for refusal in plan.refusals),
-        "changes": [_change(change) for change in plan.changes],
-        "drift": [_change(change) for change in plan.drift],
+        "changes": list(map(_COVERED, plan.changes)),
+        "drift": list(map(_COVERED, plan.drift)),
         "undecided": [[left.worker, left.script_name, *left.ids] for left in plan.undecided],
     }
-    return hashlib.sha256(canonical(body).encode()).hexdigest()[:16]
+    return hashlib.sha256(canonical(body, WORDS).encode()).hexdigest()[:16]
 
 
 def is_as_shown(given: Plan, shown: Plan, digest: str) -> bool:
@@ -307,7 +311,3 @@ def is_as_shown(given: Plan, shown: Plan, digest: str) -> bool:
     if type(given) is not type(shown):
         return False
     return replace(given, warnings=shown.warnings, notes=shown.notes) == shown and digest_of(shown) == digest
-
-
-def _change(change: Change) -> list[str]:
-    return [change.action.value, change.kind, change.id, change.worker, change.name, change.field]

@@ -157,6 +157,7 @@ def gone_changes(facts: Facts, destroy_set: DestroySet) -> list[Change]:
 
 def destroy_changes(destroy_set: DestroySet) -> list[Change]:
     """Return the rows of what is destroyed, with all its objects, and of what is only forgotten."""
+    hosts = {live.script_name for live in destroy_set.namespaces.values()}
     changes = [
         Change(
             action=Action.DELETE,
@@ -180,7 +181,7 @@ def destroy_changes(destroy_set: DestroySet) -> list[Change]:
             name=script,
             before=script,
             detail=say("worker-deleted", script=script),
-            destructive=any(n.script_name == script for n in destroy_set.namespaces.values()),
+            destructive=script in hosts,
         )
         for id_, script in sorted(destroy_set.workers.items())
     ]

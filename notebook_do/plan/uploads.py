@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from notebook_do.model.steps import Step
     from notebook_do.plan.facts import Facts
     from notebook_do.plan.namespaces.identity import ResolvedNamespace
+    from notebook_do.plan.namespaces.marks import Mark
     from notebook_do.plan.namespaces.moves import NamespaceMove
     from notebook_do.plan.namespaces.schedule import ScheduledUpload
     from notebook_do.plan.workers.diff import WorkerDiff
@@ -80,7 +81,8 @@ class Uploads:
             upload = self._upload(scheduled)
             steps.append(upload)
             if last[scheduled.script] == number:
-                marks += self._mark(scheduled.script, upload.tags, created[scheduled.script])
+                new = created[scheduled.script]
+                marks += self._mark(scheduled.script, read_mark(upload.tags) if new else None, new)
                 steps += self.settings(scheduled.script)
         for script in self.diffs:
             if script not in last:
@@ -96,11 +98,10 @@ class Uploads:
         desired = self.facts.desired
         if ownership.live is None or ownership.mark is None or not ownership.mark.is_of(desired.session, desired.stage):
             return []
-        return self._mark(script, ownership.live.tags, known)
+        return self._mark(script, ownership.mark, known)
 
-    def _mark(self, script: str, tags: tuple[str, ...], known: set[StableId]) -> list[Step]:
-        """Return the step that puts ids into the mark that is live then, where `tags` wait for one of `known`."""
-        mark = read_mark(tags)
+    def _mark(self, script: str, mark: Mark | None, known: set[StableId]) -> list[Step]:
+        """Return the step that puts ids into the mark that is live then, where it waits for one of `known`."""
         entries = mark.entries if mark else {}
         waiting = [StableId(i) for i in sorted(entries) if entries[i].begins == "" and i in known]
         worker = self.diffs[script].ownership.worker

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +18,11 @@ from notebook_do.credentials.vault import Vault, fleeting_key, load_key
 from notebook_do.display import shortened
 from notebook_do.errors import CommandError, DeclarationError, DurableError, PlanRefused, StalePlan
 from notebook_do.model import Secret, ValueBinding
+from notebook_do.model.copying import copied
 from notebook_do.model.steps import Forget
 from notebook_do.plan.plan import Plan
 from notebook_do.sessions.changed import ShownDeclarations, cell_of, declared_in, what_changed
-from notebook_do.sessions.comparing import Comparison, compare
+from notebook_do.sessions.comparing import Comparison, compare, uncollected
 from notebook_do.sources.building import builds_of, run_builds
 from notebook_do.sources.bundle import reader
 
@@ -46,7 +46,10 @@ SecretReadings = dict[tuple[str, str], "SecretReading"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shown:
-    """A plan as it was shown, with what it was made of. A copy: what somebody makes of the shown one is not sent."""
+    """A plan as it was shown, with what it was made of. A copy: what somebody makes of the shown one is not sent.
+
+    One that sends nothing is kept itself: of what somebody makes of it nothing is sent either.
+    """
 
     plan: Plan
     made_of: Comparison
@@ -69,7 +72,8 @@ class Planning:
         """Return what the declarations resolve to, their sources read from the working directory."""
         try:
             read = reader(Path.cwd(), ahead=self.catalog.workers.values())
-            return self.catalog.desired(self.session, self.stage, read=read, destroy=destroy)
+            with uncollected():
+                return self.catalog.desired(self.session, self.stage, read=read, destroy=destroy)
         except DeclarationError as error:  # what an edited cell left behind is often the reason
             if not (left := self.catalog.left_over()):
                 raise
@@ -124,7 +128,9 @@ class Planning:
         plan = replace(plan, warnings=(*found, *cautions, *plan.warnings), notes=notes)
         # By digest, and not the last one only: an approval names the plan that was read.
         declared = ShownDeclarations(items=declared_in(self.catalog), desired=desired)
-        self._shown[plan.digest] = _Shown(plan=deepcopy(plan), made_of=given, declared=declared)
+        with uncollected():
+            kept = plan if plan.empty else copied(plan)
+            self._shown[plan.digest] = _Shown(plan=kept, made_of=given, declared=declared)
         return plan
 
     async def _recover(self, connection: Connection, pace: Pace) -> tuple[tuple[str, ...], dict[str, str]]:

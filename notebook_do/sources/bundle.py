@@ -56,21 +56,24 @@ def reader(base: str | Path = ".", *, ahead: Iterable[Worker] = ()) -> Callable[
     With the first one that is read all of `ahead` are begun, several at a time.
     """
     waiting = {worker.id: worker for worker in ahead}
+    # Once for all: following the links of a path takes longer than reading a small source.
+    folder, place = Path(base), str(Path(base).resolve())
     started: dict[str, Any] = {}
 
     def read(worker: Worker) -> Source:
         if len(waiting) > 1 and not started:
             with ThreadPoolExecutor(min(AT_ONCE, len(waiting))) as pool:
-                started.update({id_: pool.submit(_source, one, base) for id_, one in waiting.items()})
+                started.update({id_: pool.submit(_source, one, folder, place) for id_, one in waiting.items()})
         begun = started.get(worker.id) if waiting.get(worker.id) is worker else None
-        made: Source = begun.result() if begun else _source(worker, base)
+        made: Source = begun.result() if begun else _source(worker, folder, place)
         return made
 
     return read
 
 
-def _source(worker: Worker, base: str | Path) -> Source:
-    made = _checked(worker, Path(base))
+def _source(worker: Worker, base: Path, place: str) -> Source:
+    """Read a Worker; `place` is the real path of `base`."""
+    made = _checked(worker, base, place)
     return Source(
         main_module=made.modules[0].name,
         modules=made.modules,
@@ -86,7 +89,7 @@ def bundle(worker: Worker, *, base: str | Path) -> tuple[str, tuple[Module, ...]
 
     Relative entrypoints start at `base`. Raises SourceError with file, line and column where the source cannot be used.
     """
-    modules = _checked(worker, Path(base)).modules
+    modules = _checked(worker, Path(base), str(Path(base).resolve())).modules
     return modules[0].name, modules, digest(modules)
 
 
@@ -106,8 +109,8 @@ def imports_files(source: str) -> bool:
     return any(not name.startswith(("cloudflare:", "node:")) for name in _IMPORT.findall(source))
 
 
-def _checked(worker: Worker, base: Path) -> Made:
-    made = _made(worker, base)
+def _checked(worker: Worker, base: Path, place: str) -> Made:
+    made = _made(worker, base, place)
     size = sum(len(m.content) for m in made.modules if m.kind is not ModuleKind.SOURCE_MAP)
     if size > MAX_BYTES:
         problem = f"its modules are {size / 2**20:.1f} MiB, more than Cloudflare's {MAX_BYTES // 2**20} MiB"
@@ -115,7 +118,7 @@ def _checked(worker: Worker, base: Path) -> Made:
     return made
 
 
-def _made(worker: Worker, base: Path) -> Made:
+def _made(worker: Worker, base: Path, place: str) -> Made:
     """Return the modules of a Worker, from whichever way its source is given in."""
     if worker.modules:
         return Made(modules=worker.modules, exports=_exports_of(worker.modules[0]))
@@ -125,7 +128,7 @@ def _made(worker: Worker, base: Path) -> Made:
     if worker.lang == "py":
         return Made(modules=(Module(name="index.py", content=text, kind=ModuleKind.PYTHON),))
     # Whatever else a declaration says may be part of how it is bundled; most of them differ in nothing.
-    key = (replace(worker, where=None, bindings=_NONE), str(base.resolve()))
+    key = (replace(worker, where=None, bindings=_NONE), place)
     if key in _alone:
         return _alone[key]
     made = (worker.lang == "js" and _as_it_is(worker, text, "index.js")) or _from_text(worker, text, base)

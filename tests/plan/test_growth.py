@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +13,13 @@ from large_sessions import ACCOUNT, ORIGIN, catalog_of, deployed, desired_of, pl
 
 import notebook_do as nd
 from notebook_do.model import Observed, Recorded
+from notebook_do.plan.build import build_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
+
+    from notebook_do.model import Desired
 
 PACKAGE = str(Path(nd.__file__).parent)
 SMALL, LARGE = 6, 24
@@ -51,12 +56,33 @@ def planning(kind: str, workers: int) -> Callable[[], object]:
     recorded, live = deployed(plan_of(catalog, new, nothing))
     if kind == "state file lost":
         return lambda: plan_of(catalog, new, live).digest
+    if kind in {"adopted", "destroyed"}:
+        return _planned(kind, desired_of(catalog), recorded, live)
     renamed = catalog_of(workers, "Renamed")
     desired_of(renamed)
     return lambda: plan_of(renamed if kind == "every class renamed" else catalog, recorded, live).digest
 
 
-@pytest.mark.parametrize("kind", ["first deploy", "no change", "every class renamed", "state file lost"])
+def _planned(kind: str, desired: Desired, recorded: Recorded, live: Observed) -> Callable[[], object]:
+    """Return a plan that takes all Workers over, of which nothing here tells whose they are, or destroys them all."""
+    workers, namespaces = desired.workers, tuple(replace(n, protect=False) for n in desired.namespaces)
+    if kind == "adopted":
+        workers = tuple(replace(worker, adopt=True) for worker in workers)
+        recorded, live = (
+            Recorded(lineage="e" * 32),
+            replace(live, scripts=tuple(replace(s, tags=()) for s in live.scripts)),
+        )
+    asked = tuple(f"worker:{worker.id}" for worker in workers) if kind == "destroyed" else ()
+    wanted = replace(desired, workers=workers, namespaces=namespaces, destroy=asked)
+    plan = partial(build_plan, wanted, recorded, live, target="local", default_compatibility_date="2026-01-01")
+    assert plan().can_deploy
+    return lambda: plan().digest
+
+
+KINDS = ("first deploy", "no change", "every class renamed", "state file lost", "adopted", "destroyed")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_planning_grows_in_proportion(kind: str) -> None:
     """Issue 13.7: four times as many Workers and namespaces are planned in four times as many lines, first plan too."""
     planning(kind, 2)()  # what is made once

@@ -8,6 +8,7 @@ is in the set.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from notebook_do.model import ClassBinding, ServiceBinding, StableId
@@ -37,7 +38,7 @@ class DestroySet:
     """Recorded namespaces that are no longer live."""
     forgotten_workers: list[str] = field(default_factory=list)
     """Recorded Workers, by id, that are no longer live."""
-    stable_ids: frozenset[str] = frozenset()
+    stable_ids: set[str] = field(default_factory=set)
     """Every stable ID that was asked for, refused ones too, and those of the namespaces that a Worker takes with it."""
 
     @property
@@ -64,6 +65,7 @@ class DestroySet:
 
     def moves(self) -> list[NamespaceMove]:
         """Return the moves of the namespaces that are deleted by an upload of their Worker, which stays."""
+        deleted = self.scripts
         return [
             NamespaceMove(
                 stable_id=stable_id,
@@ -73,7 +75,7 @@ class DestroySet:
                 goal=None,
             )
             for stable_id, live in sorted(self.namespaces.items())
-            if live.script_name not in self.scripts
+            if live.script_name not in deleted
         ]
 
     def consents(self) -> tuple[Consent, ...]:
@@ -101,12 +103,12 @@ def destroy_set_of(facts: Facts, findings: Findings) -> DestroySet:
     for asked in facts.desired.destroy:
         collector.add(asked)
     found = collector.found
-    found.stable_ids = frozenset((*found.namespaces, *found.forgotten, *found.stable_ids))
+    found.stable_ids.update(found.namespaces, found.forgotten)
     collector.check_declared_there()
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Collector:
     """What was found by the names so far. A name is looked up in the state file, the declarations and the marks."""
 
@@ -153,7 +155,7 @@ class _Collector:
     def _add_namespace(self, stable_id: StableId) -> None:
         reading = reading_of(stable_id, self.facts, self.readings)
         live = reading.live if reading else None
-        self.found.stable_ids |= {stable_id}
+        self.found.stable_ids.add(stable_id)
         if reading is not None and reading.doubtful:
             desired = self.facts.namespaces.get(stable_id)
             refuse_doubt(stable_id, reading, self.findings, desired.where if desired else None)
@@ -202,10 +204,8 @@ class _Collector:
 
     def _add_hosted(self, id_: str, script: str) -> None:
         """Add every namespace of a script that is to be deleted; each needs a stable ID to be consented to."""
-        known = [StableId(i) for i in sorted({*self.facts.records, *self.facts.namespaces})]
-        ids = {live.namespace_id: stable_id for stable_id in known if (live := self._live(stable_id))}
         for hosted in self.facts.hosted.get(script, []):
-            stable_id = ids.get(hosted.namespace_id)
+            stable_id = self._stable_ids.get(hosted.namespace_id)
             if stable_id is None:
                 self.findings.refuse("unmanaged-namespace", id_, live=hosted)
                 continue
@@ -215,9 +215,15 @@ class _Collector:
                 self.findings.refuse(
                     "transfer-first", stable_id, where=wanted.where, script=script, desired=wanted, worker=id_
                 )
-            self.found.stable_ids |= {stable_id}
+            self.found.stable_ids.add(stable_id)
             self.found.namespaces[stable_id] = hosted
             self._check_protected(stable_id, hosted)
+
+    @cached_property
+    def _stable_ids(self) -> dict[str, StableId]:
+        """The stable IDs that are recorded or declared, by the ids of their live namespaces."""
+        known = [StableId(i) for i in sorted({*self.facts.records, *self.facts.namespaces})]
+        return {live.namespace_id: stable_id for stable_id in known if (live := self._live(stable_id))}
 
 
 # --- who still needs it
@@ -242,8 +248,8 @@ def check_binders(destroy_set: DestroySet, rewritten: frozenset[str], facts: Fac
         findings.refuse(
             "still-bound", subject, binders=", ".join(sorted(n for names in by_script.values() for n in names))
         )
-    scripts = [s for s in facts.observed.scripts if s.name not in rewritten | destroy_set.scripts]
-    unread = sum(script.bindings is None for script in scripts)
+    ends = rewritten | destroy_set.scripts
+    unread = sum(script.bindings is None for script in facts.observed.scripts if script.name not in ends)
     if unread and not _is_told(destroy_set, facts):
         findings.warn("bindings-unread", "several" if unread > 1 else "one", count=unread)
 
@@ -290,10 +296,10 @@ def _declared_binders(destroy_set: DestroySet, facts: Facts) -> Iterator[tuple[s
 
 def _live_binders(destroy_set: DestroySet, rewritten: frozenset[str], facts: Facts) -> Iterator[tuple[str, str, str]]:
     """Yield (stable ID or Worker id, script, binding) of the live bindings to what is destroyed."""
-    ids = destroy_set.by_id()
+    ids, ends = destroy_set.by_id(), destroy_set.scripts | rewritten
     slots = {Slot(n.script_name, n.class_name): i for i, n in destroy_set.namespaces.items()}
     for script in facts.observed.scripts:
-        for binding in (script.bindings or ()) if script.name not in destroy_set.scripts | rewritten else ():
+        for binding in (script.bindings or ()) if script.name not in ends else ():
             if not isinstance(binding, ClassBinding):
                 subject = _called(binding, destroy_set)
             elif binding.script_name is None or binding.script_name == script.name:
@@ -308,11 +314,11 @@ def _live_binders(destroy_set: DestroySet, rewritten: frozenset[str], facts: Fac
 
 def _listed_binders(destroy_set: DestroySet, rewritten: frozenset[str], facts: Facts) -> Iterator[tuple[str, str]]:
     """Yield (stable ID or Worker id, script) of those that the account's list names as binding what is destroyed."""
-    ids, ends = destroy_set.by_id(), destroy_set.scripts | rewritten
+    ids, deleted, ends = destroy_set.by_id(), destroy_set.scripts, destroy_set.scripts | rewritten
     for script in facts.observed.scripts:
         if script.binders is None:
             continue
-        callers = (script.binders.callers or ()) if script.name in destroy_set.scripts else ()
+        callers = (script.binders.callers or ()) if script.name in deleted else ()
         named = [(ids.get(id_), name) for id_, name in script.binders.pairs]
         named += [(destroy_set.worker_of(script.name), name) for name in callers]
         yield from ((subject, name) for subject, name in named if subject and name not in ends | {script.name})

@@ -7,6 +7,7 @@ adopts the Worker and nobody else claims the namespace.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from notebook_do.plan.facts import Slot
@@ -46,11 +47,12 @@ def identify(
     # Records first: which stable ID takes a namespace must not depend on the order of the declarations.
     owner: dict[str, StableId] = {r.namespace_id: r.stable_id for r in facts.recorded.namespaces if r.namespace_id}
     readings, destroyed = readings_of(facts), destroy_set.by_id()
+    known = _Known(facts, readings)
     for desired in facts.desired.namespaces:
         # A Worker that is to be deleted has no ownership; `check_declared_there` speaks of what is declared on it.
         if desired.host is None or desired.stable_id in destroy_set.stable_ids or desired.script_name not in ownerships:
             continue
-        found = _Search(facts, ownerships, findings, desired, readings).find()
+        found = _Search(facts, ownerships, findings, desired, readings, known).find()
         if found is None:
             continue
         if found.live is not None:
@@ -71,6 +73,30 @@ def identify(
     return resolved
 
 
+class _Known:
+    """Which live namespaces are known to be those of declared stable IDs, without any class name."""
+
+    def __init__(self, facts: Facts, readings: Readings) -> None:
+        self._facts, self._readings = facts, readings
+
+    @cached_property
+    def by_id(self) -> dict[str, set[StableId]]:
+        """The stable IDs by namespace id: as declared, recorded or marked, by the name before too."""
+        found: dict[str, set[StableId]] = {}
+        for desired in self._facts.desired.namespaces:
+            read = (reading.live.namespace_id for reading in self._read(desired) if reading and reading.live)
+            for id_ in (desired.namespace_id, *read):
+                if id_ is not None:
+                    found.setdefault(id_, set()).add(desired.stable_id)
+        return found
+
+    def _read(self, desired: DesiredNamespace) -> Iterator[Reading | None]:
+        """Read what is recorded, or else marked, of a stable ID and of the one that it is renamed from."""
+        for name in filter(None, (desired.stable_id, desired.renamed_from)):
+            record = self._facts.records.get(name)
+            yield self._readings.recorded(record) if record else self._readings.marked(name, desired.script_name)
+
+
 @dataclass(frozen=True, slots=True)
 class _Search:
     """The search for one declared namespace."""
@@ -80,6 +106,7 @@ class _Search:
     findings: Findings
     desired: DesiredNamespace
     readings: Readings
+    known: _Known
 
     def find(self) -> ResolvedNamespace | None:
         """Try the record, that of the former stable ID, the declared id, marks, and adoption; None after a refusal.
@@ -128,18 +155,8 @@ class _Search:
         return ResolvedNamespace(desired=desired, live=adopted, record=None)
 
     def _is_anothers(self, live: ObservedNamespace) -> bool:
-        """Say whether a live namespace is known to be that of another declared stable ID, by its name before too."""
-        others = (d for d in self.facts.desired.namespaces if d.stable_id != self.desired.stable_id)
-        return any(
-            other.namespace_id == live.namespace_id or any(r and r.live is live for r in self._known(other))
-            for other in others
-        )
-
-    def _known(self, other: DesiredNamespace) -> Iterator[Reading | None]:
-        """Read what is recorded, or else marked, of another stable ID and of the one that it is renamed from."""
-        for name in filter(None, (other.stable_id, other.renamed_from)):
-            record = self.facts.records.get(name)
-            yield self.readings.recorded(record) if record else self.readings.marked(name, other.script_name)
+        """Say whether a live namespace is known to be that of another declared stable ID."""
+        return bool(self.known.by_id.get(live.namespace_id, set()) - {self.desired.stable_id})
 
     @property
     def _slot(self) -> Slot:

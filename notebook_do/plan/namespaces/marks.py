@@ -29,6 +29,8 @@ ID_DIGITS = 12
 """How many of the 32 digits of a namespace id a mark has. Two live ids that begin alike are in doubt, never guessed."""
 _OURS = "ndo:"
 _PREFIX = f"{_OURS}do:"
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
+"""What percent-encoding leaves as it is; looked for first, since nearly every id and class name is of these."""
 _BEGINNING = re.compile(rf"[0-9a-f]{{{ID_DIGITS}}}")
 
 
@@ -77,13 +79,18 @@ def read_mark(tags: Iterable[str]) -> Mark | None:
                 disputed.add(id_)
     # A disputed entry is kept as one that names a class only. Left out, its stable ID would be one that no mark names,
     # and could be adopted by its class name.
-    known = {id_: replace(entry, begins="") if id_ in disputed else entry for id_, entry in entries.items()}
-    return Mark(session=owner[0], stage=owner[1], entries=known) if owner else None
+    for id_ in disputed:
+        entries[id_] = replace(entries[id_], begins="")
+    return Mark(session=owner[0], stage=owner[1], entries=entries) if owner else None
 
 
 def mark_of(session: str, stage: str) -> str:
     """Return how every mark of a session and stage begins, which each script that they made has among its tags."""
-    return f"{_PREFIX}{quote(session, safe='')}:{quote(stage, safe='')}:"
+    return f"{_PREFIX}{_quoted(session)}:{_quoted(stage)}:"
+
+
+def _quoted(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else quote(text, safe="")
 
 
 def _pairs(body: str) -> list[tuple[str, Entry]]:
@@ -139,7 +146,7 @@ def write_mark(session: str, stage: str, entries: Mapping[str, Entry]) -> tuple[
     tags, body, room = [], "", MAX_TAG_BYTES - len(head)
     for id_, entry in sorted(entries.items()):
         at = "" if entry.begins is None else f"@{entry.begins}"
-        part = f"{quote(id_, safe='')}={quote(entry.class_name, safe='')}{at}"
+        part = f"{_quoted(id_)}={_quoted(entry.class_name)}{at}"
         needed = len(part) + (ID_DIGITS if at == "@" else 0)
         if body and 1 + needed > room:
             tags.append(head + body)

@@ -16,7 +16,7 @@ from notebook_do.plan.workers.triggers import stops_consuming, with_queues
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from notebook_do.model import ObservedScript
+    from notebook_do.model import ObservedScript, StableId
     from notebook_do.model.steps import RemoveTrigger, SetTrigger, Step
     from notebook_do.plan.facts import Facts
     from notebook_do.plan.namespaces.destroy import DestroySet
@@ -133,17 +133,18 @@ def deletions(destroy_set: DestroySet, facts: Facts) -> list[Step]:
     takes the namespaces along whoever binds them.
     """
     ids = {script: worker for worker, script in destroy_set.workers.items()}
-    steps: list[Step] = []
-    for script in _clients_first(destroy_set.scripts, facts):
-        hosted = {i: n for i, n in sorted(destroy_set.namespaces.items()) if n.script_name == script}
-        steps.append(
-            DeleteScript(
-                worker=ids[script],
-                script_name=script,
-                namespace_ids=tuple(n.namespace_id for n in hosted.values()),
-                forgotten=tuple(i for i in hosted if i in facts.records),
-            )
+    hosted: dict[str, list[StableId]] = {}
+    for stable_id, namespace in sorted(destroy_set.namespaces.items()):
+        hosted.setdefault(namespace.script_name, []).append(stable_id)
+    steps: list[Step] = [
+        DeleteScript(
+            worker=ids[script],
+            script_name=script,
+            namespace_ids=tuple(destroy_set.namespaces[i].namespace_id for i in hosted.get(script, ())),
+            forgotten=tuple(i for i in hosted.get(script, ()) if i in facts.records),
         )
+        for script in _clients_first(destroy_set.scripts, facts)
+    ]
     if destroy_set.forgotten or destroy_set.forgotten_workers:
         steps.append(
             Forget(

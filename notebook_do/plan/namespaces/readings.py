@@ -106,6 +106,20 @@ class Readings:
         return {w.script_name: w for w in self._recorded.workers}
 
     @cached_property
+    def _with_id(self) -> set[str]:
+        """The stable IDs whose records have a namespace id."""
+        return {r.stable_id for r in self._recorded.namespaces if r.namespace_id}
+
+    @cached_property
+    def _without_id(self) -> dict[str, set[str]]:
+        """By script the stable IDs whose records have none."""
+        found: dict[str, set[str]] = {}
+        for record in self._recorded.namespaces:
+            if not record.namespace_id:
+                found.setdefault(record.script_name, set()).add(record.stable_id)
+        return found
+
+    @cached_property
     def claims(self) -> dict[str, frozenset[str]]:
         """By namespace id the stable IDs that claim it by its id: in records, and in marks of any session.
 
@@ -197,8 +211,8 @@ class Readings:
 
     def _free(self, script: str, stable_id: str) -> list[ObservedNamespace]:
         """Return what a script hosts and no other stable ID claims by its id."""
-        others = {id_ for id_, stable_ids in self.claims.items() if stable_ids - {stable_id}}
-        return [n for n in self._hosted.get(script, []) if n.namespace_id not in others]
+        claims, own = self.claims, {stable_id}
+        return [n for n in self._hosted.get(script, []) if not claims.get(n.namespace_id, own) - own]
 
     def _rivals(self, script: str, stable_id: str) -> set[str]:
         """Return the other stable IDs that are said to be on a script, by a class name only."""
@@ -206,10 +220,9 @@ class Readings:
         names = {i for i, entry in mark.entries.items() if not entry.begins} if mark else set()
         if not mark and script in self._scripts:
             names = set(alchemy_classes(self._scripts[script]))
-        names |= {r.stable_id for r in self._recorded.namespaces if r.script_name == script and not r.namespace_id}
-        known = {r.stable_id for r in self._recorded.namespaces if r.namespace_id}
+        names |= self._without_id.get(script, set())
         # Who has a namespace id of its own is known not to be this one, whatever class it had.
-        return names - known - {stable_id}
+        return names - self._with_id - {stable_id}
 
     def _untouched(self, script: str) -> bool:
         """Say whether a script is live as we left it, so that the classes that we wrote down are those of today.
@@ -226,8 +239,7 @@ class Readings:
     def nameless(self, script: str) -> bool:
         """Say whether a mark on a script names a stable ID by its class alone, and the state file does not know it."""
         mark = self.marks.get(script)
-        known = {r.stable_id for r in self._recorded.namespaces if r.namespace_id}
-        return mark is not None and any(not e.begins and i not in known for i, e in mark.entries.items())
+        return mark is not None and any(not e.begins and i not in self._with_id for i, e in mark.entries.items())
 
 
 def readings_of(facts: Facts) -> Readings:

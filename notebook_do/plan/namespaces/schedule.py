@@ -119,9 +119,13 @@ class _Schedule:
         self._forced: set[str] = set()
         self._touching: dict[str, list[StableId]] = {}
         """By script the namespaces that start or end there, by stable ID: no move leads over a third script."""
+        self._moving: dict[str, set[StableId]] = {}
+        """By script those of them that take an upload of it yet; deletions are not counted."""
         for id_, move in self._moves.items():
             for script in {slot.script for slot in (move.at, move.goal) if slot}:
                 self._touching.setdefault(script, []).append(id_)
+            for script in scripts_to_upload(self._states[id_]):
+                self._moving.setdefault(script, set()).add(id_)
 
     def run(self) -> None:
         """Upload script after script, as far as each can go, until all are done; then delete."""
@@ -161,7 +165,7 @@ class _Schedule:
         return [(self._moves[id_], self._states[id_]) for id_ in self._touching.get(script, ())]
 
     def _has_moves(self, script: str) -> bool:
-        return any(script in scripts_to_upload(state) for _, state in self._on(script))
+        return bool(self._moving.get(script))
 
     def _has_work(self, script: str) -> bool:
         return script in self._due or self._has_moves(script)
@@ -192,7 +196,7 @@ class _Schedule:
 
     def _next(self, request: UploadRequest) -> list[Operation]:
         """Return what the next upload of a script does to namespaces: all that is possible by one, or nothing."""
-        if self._must_wait(request.script):
+        if not self._has_moves(request.script) or self._must_wait(request.script):
             return []
         # A swap only where nothing is free, since it costs a rename more; announcements last, since then it must wait.
         return self._possible(request) or self._swap(request.script) or self._announcements(request)
@@ -313,6 +317,10 @@ class _Schedule:
         id_ = operation.migration.stable_id
         for slot in names_of(self._states[id_]):
             self._taken.pop(slot, None)
+        for script in scripts_to_upload(self._states[id_]):
+            self._moving[script].discard(id_)
+        for script in scripts_to_upload(operation.after):
+            self._moving.setdefault(script, set()).add(id_)
         self._states[id_] = operation.after
         self._taken |= dict.fromkeys(names_of(operation.after), id_)
         if isinstance(operation.migration, TransferredAway):  # so that the other script binds what it has got

@@ -187,9 +187,11 @@ def named_secrets(ownership: Ownership, secret_statuses: Mapping[str, SecretStat
 
 
 def _undeclared(ownership: Ownership) -> list[ScriptBinding]:
-    declared = {b.name for b in ownership.worker.bindings}
     live = ownership.live.bindings or () if ownership.live else ()
-    return sorted((b for b in live if is_secret(b) and b.name not in declared), key=lambda b: b.name)
+    if not (secrets := [b for b in live if is_secret(b)]):
+        return []
+    declared = {b.name for b in ownership.worker.bindings}
+    return sorted((b for b in secrets if b.name not in declared), key=lambda b: b.name)
 
 
 # --- comparing
