@@ -50,16 +50,15 @@ class Called:
     def error(self) -> JSError | CommandError | TargetError:
         """Return the error of a call that returned nothing."""
         where = f"{self.namespace.stable_id} / {self.object} . {self.method}()"
+        why = said(self.outcome, self.namespace.class_name, self.method)
         match self.outcome:
             case Threw(error=error):
                 return error
             case NoMethod() | Declined():
-                return CommandError(f"{where}: {said(self.outcome, self.namespace.class_name, self.method)}.")
+                return CommandError(f"{where}: {why}" + "." * (not why.endswith(("?", "."))))
             case NotKnown():
-                return TargetError(
-                    f"{where}: {said(self.outcome, self.namespace.class_name, self.method)}; "
-                    "look at the object before you call it again (timeout=SECONDS gives it longer)."
-                )
+                hint = "look at the object before you call it again (timeout=SECONDS gives it longer)"
+                return TargetError(f"{where}: {why}; {hint}.")
         raise ValueError("the call returned something")
 
 
@@ -85,7 +84,7 @@ def _instead(method: str, methods: Sequence[str] | None) -> str:
     if not methods:
         return "; it has none"
     close = get_close_matches(method, methods, n=1, cutoff=0.6)
-    return f"; it has {', '.join(methods)}" + (f". Did you mean {close[0]}" if close else "")
+    return f"; it has {', '.join(methods)}" + (f". Did you mean {close[0]}?" if close else "")
 
 
 async def call(  # noqa: PLR0913, PLR0917 - whom, what and for how long

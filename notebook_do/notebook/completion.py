@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext
 
     from notebook_do.declare.line import Option
+    from notebook_do.sessions.session import Session
 
 _MAGIC = re.compile(r"^(?:%%|.*?%)durable(?P<words>\s.*)?$")
 _CLASS = re.compile(r"\bclass\s+([A-Za-z_$][\w$]*)\s+extends\s+DurableObject\b")
@@ -39,12 +40,14 @@ class KnownNames:
         self.classes: list[str] = []
         self.live: list[str] = []
         self.reachable: list[str] = []
+        self._session: Session | None = None
         try:
             session = module.current() if module else None
         except DurableError:
             session = None
         if session is None:
             return
+        self._session = session
         catalog = session.catalog
         workers, namespaces = set(catalog.workers), set(map(str, catalog.namespaces))
         scripts = (worker.script or "" for worker in catalog.workers.values())
@@ -59,6 +62,20 @@ class KnownNames:
         self.workers, self.namespaces, self.classes = sorted(workers), sorted(namespaces), sorted(classes)
         self.live = sorted(session.live)
         self.reachable = [*self.workers, *(name for name in self.live if name not in workers)]
+
+    def objects(self, namespace: str) -> list[str]:
+        """Return the names of the objects of a namespace that were named or listed before."""
+        return sorted(self._session.met.get(namespace, ())) if self._session else []
+
+    def methods(self, namespace: str) -> list[str]:
+        """Return the methods of the class of a namespace, as the sources in the cells have them."""
+        from notebook_do.sources.methods import methods_of
+
+        declared = dict(self._session.catalog.namespaces).get(namespace) if self._session else None
+        if self._session is None or declared is None:
+            return []
+        scripts = (worker.script or "" for worker in self._session.catalog.workers.values())
+        return next((found for script in scripts if (found := methods_of(script, declared.class_name))), [])
 
 
 def complete(text: str, line: str, *, in_body: bool, variables: Iterable[str] = ()) -> tuple[str, list[str]]:
@@ -93,14 +110,14 @@ def _in_line(words: list[str], fragment: str, variables: list[str]) -> list[str]
     options = {o.name: o for o in (*verb.options, *COMMON)}
     behind = options.get(words[-1])
     if behind is not None and behind.value and behind.name.startswith("-"):
-        return _values(behind, fragment, variables)
+        return _values(behind, fragment, variables, words)
     free = [name for name, o in options.items() if name.startswith("-") and (o.many or name not in words)]
     if fragment.startswith("-"):
         return free
     taken = sum(not w.startswith("-") and not _is_value(words, at, options) for at, w in enumerate(words)) - 1
     places = [o for o in verb.options if not o.name.startswith("-")]
     place = places[min(taken, len(places) - 1)] if places and (taken < len(places) or places[-1].many) else None
-    return [*(_values(place, fragment, variables) if place else []), *(free if not fragment else [])]
+    return [*(_values(place, fragment, variables, words) if place else []), *(free if not fragment else [])]
 
 
 def _is_value(words: list[str], at: int, options: dict[str, Option]) -> bool:
@@ -108,11 +125,14 @@ def _is_value(words: list[str], at: int, options: dict[str, Option]) -> bool:
     return before is not None and bool(before.value) and before.name.startswith("-")
 
 
-def _values(option: Option, fragment: str, variables: list[str]) -> list[str]:
+def _values(option: Option, fragment: str, variables: list[str], words: list[str]) -> list[str]:
     if option.choices:
         return list(option.choices)
     # Read when it is needed: a session's state file is on a disk.
     names = KnownNames()
+    if option.knows in {"object", "method"}:
+        of = words[1] if len(words) > 1 else ""
+        return names.objects(of) if option.knows == "object" else names.methods(of)
     if option.value.startswith(("BINDING=", "NAME=")) or (option.many and option.knows):
         start, equals, _ = fragment.partition("=")
         if option.name.startswith("-"):

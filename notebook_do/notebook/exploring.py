@@ -9,6 +9,7 @@ import httpx
 
 from notebook_do.display import Shown, clean, in_json
 from notebook_do.errors import CommandError
+from notebook_do.notebook.calling import seconds
 from notebook_do.notebook.views.blocks import Code, Document, Header
 from notebook_do.sessions.opening import current
 
@@ -71,6 +72,8 @@ def fetch(call: Call) -> Shown:
         # As curl --json would: a Worker that reads request.json() gets the type that it may ask for.
         if _is_json(o.data) and not any(name.lower() == "content-type" for name in headers):
             headers["content-type"] = "application/json"
+    if o.timeout is not None:
+        sent["timeout"] = seconds(o.timeout, "fetch", 60.0)
     method = (o.method or ("GET" if o.data is None else "POST")).upper()
     return Fetched.of(current().fetch(o.worker, o.path or "/", method=method, headers=headers, **sent))
 

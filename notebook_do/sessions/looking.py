@@ -31,6 +31,7 @@ class Looking(ABC):
 
     catalog: Catalog
     live: frozenset[str]
+    met: dict[str, dict[str, None]]
     stage: str
     _state: StateFile
 
@@ -72,6 +73,7 @@ class Looking(ABC):
         its alarm is due, and its name where it was reached by one; Cloudflare tells ids only, and the rest is NA.
         """
         rows, more = self._run(self._look(explore.object_rows, stable_id, limit, after))
+        self.met.setdefault(stable_id, {}).update(dict.fromkeys(row["name"] for row in rows if row["name"]))
         return frame("objects", rows, **explore.going_on(stable_id, rows, more=more))
 
     def values(self, stable_id: str, *, object: str | None = None) -> pd.DataFrame:  # noqa: A002 - what it is
@@ -97,7 +99,9 @@ class Looking(ABC):
         known = {*map(str, self.catalog.namespaces), *(str(one.stable_id) for one in self._state.load().namespaces)}
         if namespace not in known:
             raise CommandError(f"object: no namespace {namespace} is declared or deployed; {nearest(namespace, known)}")
-        return LiveObject(SessionWay(look=self._look, run=self._run), namespace, name_or_id)
+        made = LiveObject(SessionWay(look=self._look, run=self._run), namespace, name_or_id)
+        self.met.setdefault(namespace, {})[name_or_id] = None
+        return made
 
     def namespace_rows(self) -> tuple[dict[str, Any], ...]:
         """Return the rows of `namespaces()`."""

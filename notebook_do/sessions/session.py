@@ -52,6 +52,8 @@ class Session(Looking):
         self.auto_approve = os.environ.get("NOTEBOOK_DO_DEPLOY") == "press"
         self.live: frozenset[str] = frozenset()
         """The scripts of the account when it was last looked at."""
+        self.met: dict[str, dict[str, None]] = {}
+        """The objects that were named or listed, by namespace: what completion knows of them."""
         self.connecting = Connecting(target, account)
         self._state = state
         self._planning = Planning(name, stage, target, self.catalog, state)

@@ -151,7 +151,7 @@ def test_an_unknown_method_lists_what_there_is(chat: nd.Session) -> None:
     assert str(raised.value).startswith(
         "rooms / kitchen . lst(): class Room has no method lst; it has list, echo, kind, count,"
     )
-    assert str(raised.value).endswith("Did you mean list.")
+    assert str(raised.value).endswith("Did you mean list?")
     for name in ("toString", "constructor", "fetch", "ctx", "n"):
         with pytest.raises(CommandError, match=f"has no method {name}"):
             room.call(name)

@@ -6,7 +6,12 @@ from notebook_do.declare.line import Option
 from notebook_do.notebook.verbs.verb import Verb
 
 _NAMESPACE = Option(name="namespace", value="NAMESPACE", required=True, knows="namespace", help="its stable ID")
-_OBJECT = Option(name="--object", value="O", help="one object, by its name or id; default all")
+_OBJECT = Option(name="--object", value="O", knows="object", help="one object, by its name or id; default all")
+
+
+def _timeout(seconds: int) -> Option:
+    return Option(name="--timeout", value="SECONDS", help=f"how long to wait for an answer; default {seconds}")
+
 
 VERBS = (
     Verb(
@@ -18,8 +23,22 @@ VERBS = (
             Option(name="--method", value="M", help="HTTP method; default GET, with --data POST"),
             Option(name="--data", value="D", help="request body"),
             Option(name="--header", value="K:V", many=True, help="request header"),
+            _timeout(60),
         ),
         example="%durable fetch my-worker /",
+    ),
+    Verb(
+        name="call",
+        summary="call a method of one object and show what it returns or throws",
+        own=(
+            _NAMESPACE,
+            Option(name="object", value="OBJECT", required=True, knows="object", help="its name or id"),
+            Option(name="method", value="METHOD", required=True, knows="method", help="a method of its class"),
+            Option(name="args", value="JSON", many=True, help="an argument; JSON, or else text"),
+            _timeout(20),
+        ),
+        example="%durable call rooms kitchen post ada hello",
+        about="As with fetch, no plan guards what the method does; an object that is not there is made.",
     ),
     Verb(
         name="objects",

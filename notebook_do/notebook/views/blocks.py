@@ -50,6 +50,16 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedLine:
+    """The first line of an answer: what was asked, what became of it in a word, and facts of the answer."""
+
+    text: str
+    word: str
+    tone: Tone
+    facts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """One sentence. `role` is `status` or `alert` for what a screen reader should announce.
 
@@ -151,7 +161,7 @@ class Folded:
     opened: bool = False
 
 
-Block = Header | Line | Table | Items | Diagram | Code | Diff | Folded
+Block = Header | AskedLine | Line | Table | Items | Diagram | Code | Diff | Folded
 Document = tuple[Block, ...]
 
 

@@ -13,6 +13,7 @@ from notebook_do.display import clean, one_line
 from notebook_do.display.rich import Rich
 from notebook_do.notebook.views.blocks import (
     ROWS,
+    AskedLine,
     Block,
     Cell,
     Code,
@@ -78,6 +79,8 @@ def _block(block: Block) -> Markup:
     match block:
         case Header():
             return _header(block)
+        case AskedLine():
+            return _asked(block)
         case Line():
             return _line(block)
         case Table():
@@ -149,6 +152,13 @@ def _header(block: Header) -> Markup:
     band = element("b", block.band, style=f"{_MONO};margin-right:12px")
     style = f"padding:{padding};{border};background-color:{tint};margin:2px 0 6px 0"
     return element("div", band, title, *facts, style=style)
+
+
+def _asked(block: AskedLine) -> Markup:
+    word = element("b", block.word, style=f"background-color:{TINTS[block.tone]};padding:0 6px;margin-left:8px")
+    facts = (element("span", fact, style="margin-left:14px;white-space:nowrap") for fact in block.facts)
+    asked = element("code", one_line(block.text), style=_MONO)
+    return element("div", asked, " ", word, *facts, style=f"padding:2px 0 4px 0;{_RULE};margin:2px 0 4px 0")
 
 
 def _line(block: Line) -> Markup:

@@ -9,6 +9,7 @@ from notebook_do.display import clean, cut, one_line, width_of, wrap
 from notebook_do.notebook.views import diagram
 from notebook_do.notebook.views.blocks import (
     DIFF_IN_TEXT,
+    AskedLine,
     Block,
     Cell,
     Code,
@@ -43,7 +44,7 @@ def render(document: Document, width: int = WIDTH) -> str:
     for block in document:
         if not (part := _block(block, width)):
             continue
-        large = isinstance(block, Table | Items | Diagram | Diff | Folded)
+        large = isinstance(block, AskedLine | Table | Items | Diagram | Diff | Folded)
         text += ("\n\n" if large or after_large else "\n") * bool(text) + part
         after_large = large
     return text
@@ -54,6 +55,8 @@ def _block(block: Block, width: int) -> str:
         case Header():
             facts = "  ".join(f"{one_line(name)}: {one_line(value)}" for name, value in block.facts)
             return _wrapped("  ".join(filter(None, (block.band, one_line(block.title), facts))), width, hang="    ")
+        case AskedLine():
+            return _wrapped("  ".join(map(one_line, (block.text, block.word, *block.facts))), width, hang="    ")
         case Line():
             text = f"{_symbol(block.tone)}{one_line(block.text)}"
             return _wrapped(text, width, hang="  " if block.tone else "")

@@ -1,0 +1,82 @@
+"""The verbs that call methods of live objects: `call` one, `map` one for each row of a DataFrame."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from notebook_do.errors import CommandError
+from notebook_do.live.inspecting import SECONDS, Returned, Threw
+from notebook_do.live.values import encode
+from notebook_do.notebook.views.called import returned_document, threw_document
+from notebook_do.notebook.views.documents import View
+from notebook_do.sessions.opening import current
+
+if TYPE_CHECKING:
+    from notebook_do.display import Shown
+    from notebook_do.errors import JSError
+    from notebook_do.live.calling import Called
+    from notebook_do.notebook.parsing import Call
+
+
+@dataclass(frozen=True, slots=True)
+class CalledMethod(View):
+    """What a method returned, as `value`, or threw, as `error`; shown with how long that took."""
+
+    called: Called | None = None
+
+    @property
+    def value(self) -> Any:
+        """What the method returned. Raises the JSError that it threw."""
+        return self.called.value() if self.called else None
+
+    @property
+    def error(self) -> JSError | None:
+        """What the method threw; None where it returned."""
+        return self.called.outcome.error if self.called and isinstance(self.called.outcome, Threw) else None
+
+
+def shown(called: Called) -> CalledMethod:
+    """Return a call as what a notebook shows; its `data` are the value as tagged JSON, or the error."""
+    match called.outcome:
+        case Returned(value=value):
+            return CalledMethod(returned_document(called, value), encode(value), called)
+        case Threw(error=error):
+            return CalledMethod(threw_document(called, error), {"error": encode(error)}, called)
+    raise called.error()
+
+
+def call(call: Call) -> Shown:
+    """Call a method of one object. What it throws is shown; raises where it was not called, or nothing is known."""
+    o = call.options
+    room = current().object(o.namespace, o.object)
+    called = room.called(o.method, *map(argument, o.args), timeout=seconds(o.timeout, "call", SECONDS))
+    if isinstance(called.outcome, Threw) and call.source:  # the command line ends with a status
+        raise called.outcome.error
+    return shown(called)
+
+
+def argument(text: str) -> Any:
+    """Read an argument: JSON, or else the text itself."""
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except ValueError:
+        return text
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no JSON, though Python reads it")
+
+
+def seconds(text: str | None, verb: str, default: float) -> float:
+    """Read the value of `--timeout`."""
+    if text is None:
+        return default
+    try:
+        found = float(text)
+    except ValueError:
+        raise CommandError(f'%durable {verb}: --timeout takes seconds, not "{text}".') from None
+    if not 0 < found < 1e6:
+        raise CommandError(f'%durable {verb}: --timeout takes seconds, not "{text}".')
+    return found

@@ -1,0 +1,144 @@
+"""`%durable call` in cells, on the real local Cloudflare: what it shows, gives, refuses and completes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from IPython.core.completer import provisionalcompleter
+
+import notebook_do as nd
+from notebook_do.errors import CommandError, TargetError
+from notebook_do.notebook.views.documents import bundle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+ROOMS = """import { DurableObject } from "cloudflare:workers";
+export class Room extends DurableObject {
+  constructor(ctx, env) { super(ctx, env); this.rows = []; }
+  post(author, text) { this.rows.push({ author, text }); return this.rows.length; }
+  list() { return this.rows; }
+  add(who) { return who.words.length; }
+  echo(...args) { return args; }
+  clear() { this.rows = []; }
+  async slow(ms) { await scheduler.wait(ms); }
+}
+export default { async fetch() { await scheduler.wait(2000); return new Response("late"); } };
+"""
+
+
+@pytest.fixture
+def chat(cloud: Path, ip: InteractiveShell) -> InteractiveShell:
+    """Deploy a Worker in a shell, and talk in one room."""
+    del cloud
+    session = nd.session("chat")
+    rooms = nd.DurableObjectNamespace("rooms", class_name="Room")
+    nd.Worker("chat", script=ROOMS, bindings={"ROOMS": rooms})
+    session.deploy(session.plan())
+    return ip
+
+
+def shown(ip: InteractiveShell, line: str) -> Any:
+    """Run a magic and give its value."""
+    return ip.run_line_magic("durable", line)
+
+
+def test_a_call_shows_what_it_returned(chat: InteractiveShell) -> None:
+    """The call, `returned`, its time, the kind of value; then the value, one item a line (view 6e)."""
+    assert shown(chat, "call rooms kitchen post ada hello").value == 1
+    shown(chat, "call rooms kitchen post grace 'hello there'")
+    listed = shown(chat, "call rooms kitchen list")
+    text = bundle(listed)["text/plain"].split("\n")
+    assert text[0].startswith("rooms / kitchen . list()  returned  ")
+    assert text[0].endswith(" ms  array of 2")
+    assert text[1:] == [
+        "",
+        "  [",
+        '    {"author": "ada", "text": "hello"},',
+        '    {"author": "grace", "text": "hello there"}',
+        "  ]",
+    ]
+    html = bundle(listed)["text/html"]
+    assert "rooms / kitchen . list()</code>" in html
+    assert "returned</b>" in html
+    assert "returned" in str(shown(chat, "call rooms kitchen clear"))
+
+
+def test_arguments_are_json_or_text(chat: InteractiveShell) -> None:
+    """What JSON reads is that value; a word that it does not read is the word."""
+    line = """call rooms kitchen echo 5 -1 true null [1,2] '{"a": {"b": 1.5}}' '"5"' NaN word"""
+    called = shown(chat, line)
+    assert called.value == [5, -1, True, None, [1, 2], {"a": {"b": 1.5}}, "5", "NaN", "word"]
+    assert 'echo(5, -1, true, null, [1, 2], {"a": {"b": 1.5}}, "5", "NaN", "word")' in str(called)
+
+
+def test_a_call_shows_what_was_thrown(chat: InteractiveShell) -> None:
+    """`threw`, the error with the method and the object, and its stack folded (view 6f); the cell does not fail."""
+    called = shown(chat, "call rooms kitchen add ada")
+    assert isinstance(called.error, nd.JSError)
+    text = bundle(called)["text/plain"].split("\n")
+    assert text[0].startswith('rooms / kitchen . add("ada")  threw  ')
+    assert text[2].startswith(
+        "  ! TypeError: Cannot read properties of undefined (reading 'length') in Room.add (kitchen)"
+    )
+    assert "Stack (1 frame)" in text
+    assert "<details" in bundle(called)["text/html"]
+    with pytest.raises(nd.JSError):
+        called.value  # noqa: B018 - it raises
+
+
+def test_an_unknown_method_is_an_error_that_lists_what_there_is(chat: InteractiveShell) -> None:
+    """One line, with the nearest method."""
+    with pytest.raises(CommandError) as raised:
+        shown(chat, "call rooms kitchen lst")
+    assert str(raised.value) == (
+        "rooms / kitchen . lst(): class Room has no method lst; it has post, list, add, echo, clear, slow. "
+        "Did you mean list?"
+    )
+
+
+def test_timeouts_of_calls_and_fetches(chat: InteractiveShell) -> None:
+    """`--timeout SECONDS` holds for both; a word that is none is refused."""
+    with pytest.raises(TargetError, match=r"no answer in 0.2 s: whether it was done is not known"):
+        shown(chat, "call rooms kitchen slow 700 --timeout 0.2")
+    with pytest.raises(TargetError, match=r"has not answered in 0.2 s"):
+        shown(chat, "fetch chat / --timeout 0.2")
+    for wrong in ("soon", "0", "nan", "-1"):
+        for verb in ("call rooms kitchen list", "fetch chat /"):
+            with pytest.raises(CommandError, match=r"--timeout takes seconds"):
+                shown(chat, f"{verb} --timeout {wrong}")
+
+
+def test_a_call_as_json_and_in_a_variable(chat: InteractiveShell) -> None:
+    """`--json` gives the value as tagged JSON, or the error; `--as` keeps what was called."""
+    shown(chat, "call rooms kitchen echo 5 --as kept")
+    assert chat.user_ns["kept"].value == [5]
+    assert json.loads(str(shown(chat, "call rooms kitchen echo 5 --json"))) == [5]
+    said = json.loads(str(shown(chat, "call rooms kitchen add 5 --json")))
+    assert said["error"]["name"] == "TypeError"
+
+
+def test_objects_and_methods_are_completed_without_a_request(chat: InteractiveShell, sent: list[str]) -> None:
+    """Objects that were named before, and methods of the class as its source has them; nothing is sent."""
+    nd.current().object("rooms", "kitchen")
+
+    def completed(line: str) -> list[str]:
+        with provisionalcompleter():
+            return [line[: c.start] + c.text for c in chat.Completer.completions(line, len(line))]
+
+    assert completed("%durable call rooms ki") == ["%durable call rooms kitchen"]
+    assert completed("%durable values rooms --object ki") == ["%durable values rooms --object kitchen"]
+    assert completed("%durable call rooms kitchen l") == ["%durable call rooms kitchen list"]
+    assert completed("%durable call ro") == ["%durable call rooms"]
+    assert sent == []
+
+
+def test_stored_text_cannot_drive_a_terminal(chat: InteractiveShell) -> None:
+    """What an object returns, and what its error says, is written out where a terminal would obey it."""
+    text = str(shown(chat, "call rooms kitchen echo '\x1b[2J\u202e'"))
+    assert "\x1b" not in text
+    assert "\u202e" not in text
