@@ -48,6 +48,8 @@ class DurableError(Exception):
     """
 
     result: Any = None
+    says_line = False
+    """Whether the message itself names the line."""
 
     def __init__(self, message: str, *, line: int | None = None) -> None:
         """Keep the message; `line` is the 1-based line of the cell that the message is about."""
@@ -57,7 +59,7 @@ class DurableError(Exception):
 
     def __str__(self) -> str:
         said = clean(self.message)
-        return said if self.line is None else f"line {self.line}: {said}"
+        return said if self.line is None or self.says_line else f"line {self.line}: {said}"
 
     def _render_traceback_(
         self,
@@ -92,9 +94,12 @@ class SourceError(DeclarationError):
 
     excerpt: str = ""
     code: int = 0
+    after: str = ""
+    """What stays as it was, and what to do next: a line below the excerpt."""
 
     def _below(self) -> list[str]:
-        return ["", *(f"  {clean(line)}" for line in self.excerpt.splitlines())] if self.excerpt else []
+        lines = ["", *(f"  {clean(line)}" for line in self.excerpt.splitlines())] if self.excerpt else []
+        return [*lines, *(["", clean(self.after)] if self.after else [])]
 
 
 class PlanRefused(DurableError):  # noqa: N818 - the vocabulary's name

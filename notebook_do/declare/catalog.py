@@ -60,7 +60,7 @@ class Catalog:
                 kind = "namespace" if isinstance(item, Namespace) else "Worker"
                 raise DeclarationError(
                     f"{kind} {item.id} is declared twice in one go, and differently; keep one of the two.",
-                    line=item.where.line if item.where else None,
+                    line=item.where.cell_line if item.where else None,
                 )
         for item in items:
             match item:

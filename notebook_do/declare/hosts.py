@@ -238,4 +238,4 @@ class Hosts:
 
 
 def _wrong(where: Where | None, message: str) -> DeclarationError:
-    return DeclarationError(message, line=where.line if where else None)
+    return DeclarationError(message, line=where.cell_line if where else None)

@@ -22,7 +22,7 @@ class Option:
     """An option of a line, or an argument when its name has no dashes. `value` empty: a switch.
 
     `many`: it may be given more than once. `knows` says what can complete its value. `alone` is its value where none
-    follows.
+    follows. `meant` are options of other tools for which a person may look here.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Option:
     many: bool = False
     required: bool = False
     knows: str = ""
+    meant: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,8 +131,7 @@ def take_out(options: Iterable[Option], words: Sequence[str], wording: Wording) 
         name = words[at].partition("=")[0]
         # A verb that declares has options of its own behind these, which only its parser knows.
         option = table.get(name)
-        binds = option is not None and not option.value and "=" in "".join(words[at + 1 : at + 2])
-        if option is None or (name == "--json" and binds):  # a Worker's `--json NAME=VALUE` is a binding
+        if option is None:
             left.append(words[at])
             at += 1
             continue

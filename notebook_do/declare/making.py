@@ -256,4 +256,4 @@ def check_identifier(name: str, what: str, where: Where | None) -> None:
 
 
 def _wrong(where: Where | None, message: str) -> DeclarationError:
-    return DeclarationError(message, line=where.line if where else None)
+    return DeclarationError(message, line=where.cell_line if where else None)

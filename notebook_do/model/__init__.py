@@ -15,7 +15,7 @@ from notebook_do.model.bindings import (
     resource_problem,
     told_back,
 )
-from notebook_do.model.building import RULE_TYPES, not_exported
+from notebook_do.model.building import RULE_TYPES
 from notebook_do.model.declared import (
     Bindings,
     BindingValue,
@@ -215,7 +215,6 @@ __all__ = [
     "assets_problem",
     "binding_word",
     "is_secret",
-    "not_exported",
     "resource_problem",
     "setting_problem",
     "told_back",

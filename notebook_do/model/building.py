@@ -9,13 +9,15 @@ import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from notebook_do.errors import nearest
 from notebook_do.model.words import ModuleKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from notebook_do.model.states import DesiredNamespace, DesiredWorker
 
 RULE_TYPES: Mapping[str, ModuleKind] = MappingProxyType(
     {
@@ -67,37 +69,114 @@ def _rule_problem(rule: dict[str, Any]) -> str | None:
     return None
 
 
+Exporter = Literal["namespace", "workflow", "nothing"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeededClass:
+    """A class that a source must export: of which namespace or workflow, and which names it had there before."""
+
+    kind: Exporter
+    subject: str
+    class_name: str
+    former: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotExported:
-    """A class that a namespace needs and its Worker's source does not export; `near` is what may be meant."""
+    """What a source must export and does not: a class of a namespace or workflow, or anything at all.
 
-    stable_id: str
+    `near` is the exported name that may be meant. `was` is the name that the class had and that is exported still: then
+    it was renamed in the declaration, and not in the source.
+    """
+
+    kind: Exporter
+    subject: str
     class_name: str
-    classes: tuple[str, ...]
-    """What the source does export by a name."""
-    near: str | None
+    exports: tuple[str, ...]
+    near: str | None = None
+    was: str | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What the source does export by a name."""
+        return tuple(name for name in self.exports if name != "default")
 
     @property
     def exported(self) -> str:
-        """Return in words what the source exports."""
-        return f"It exports {' and '.join(self.classes)}." if self.classes else "It exports no class."
+        """Return in a sentence what the source exports."""
+        return f"It exports {exports_words(self.exports)}."
+
+    @property
+    def short(self) -> str:
+        """Return in a few words what is wrong."""
+        if self.kind == "nothing":
+            return "its source exports nothing"
+        of = "workflow class" if self.kind == "workflow" else "class"
+        still = f", {self.was} still is" if self.was else ""
+        return f"{of} {self.class_name} is not exported{still}"
+
+    @property
+    def mend(self) -> str:
+        """Return in a few words what could be done."""
+        if self.kind == "nothing":
+            return "export default { fetch }"
+        if self.was:
+            return f"rename {self.was} in the source too"
+        return f"did you mean {self.near}?" if self.near else f"it exports {exports_words(self.exports)}"
 
 
-def not_exported(needed: Iterable[tuple[str, str]], exports: tuple[str, ...] | None) -> tuple[NotExported, ...]:
-    """Return which of the namespaces, as (stable ID, class), a source lacks the class of.
+def exports_words(exports: tuple[str, ...]) -> str:
+    """Return in words what a source exports: its classes by name, and its default handler."""
+    classes = [name for name in exports if name != "default"]
+    if not exports:
+        return "nothing"
+    if not classes:
+        return "no class, only a default handler"
+    last = "a default handler" if "default" in exports else classes.pop()
+    return f"{', '.join(classes)} and {last}" if classes else last
 
-    None where that cannot be told: nothing is claimed of what was not looked at.
+
+def not_exported(needed: Iterable[NeededClass], exports: tuple[str, ...] | None) -> tuple[NotExported, ...]:
+    """Return which of the classes a source lacks, and whether it exports anything at all.
+
+    `exports` is None where that cannot be told: nothing is claimed of what was not looked at.
     """
     if exports is None:
         return ()
-    classes = tuple(name for name in exports if name != "default")
-    return tuple(
-        NotExported(
-            stable_id=stable_id,
-            class_name=name,
-            classes=classes,
-            near=next(iter(get_close_matches(name, classes, n=1, cutoff=0.6)), None),
-        )
-        for stable_id, name in needed
-        if name not in exports
+    found = tuple(_lacking(one, exports) for one in needed if one.class_name not in exports)
+    if not exports and not found:  # Cloudflare refuses such an upload: 10068, no registered event handlers
+        return (NotExported(kind="nothing", subject="", class_name="", exports=()),)
+    return found
+
+
+def _lacking(one: NeededClass, exports: tuple[str, ...]) -> NotExported:
+    classes = [name for name in exports if name != "default"]
+    return NotExported(
+        kind=one.kind,
+        subject=one.subject,
+        class_name=one.class_name,
+        exports=exports,
+        near=next(iter(get_close_matches(one.class_name, classes, n=1, cutoff=0.6)), None),
+        was=next((name for name in one.former if name in classes), None),
     )
+
+
+def needed_classes(
+    worker: DesiredWorker, namespaces: Iterable[DesiredNamespace], former: Mapping[str, tuple[str, ...]]
+) -> Iterator[NeededClass]:
+    """Yield the classes that the source of a Worker must export, for the namespaces and workflows that it hosts.
+
+    `former` has by stable ID the class names that a namespace had before.
+    """
+    for one in namespaces:
+        if one.script_name == worker.script_name:
+            yield NeededClass(
+                kind="namespace",
+                subject=one.stable_id,
+                class_name=one.class_name,
+                former=former.get(one.stable_id, ()),
+            )
+    for trigger in worker.triggers:
+        if trigger.kind == "workflow":
+            yield NeededClass(kind="workflow", subject=trigger.key, class_name=trigger.settings.value["class_name"])

@@ -80,16 +80,40 @@ class Flag:
     completes: str = ""
 
 
+DeclaredIn = Literal["line", "toml", "python", "form"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
-    """The place in a notebook that a declaration came from; it never takes part in equality."""
+    """The place that a declaration came from, and how it was written; it never takes part in equality."""
 
     cell: str | None = None
     line: int = 1
+    """The line of the cell, or of `file`."""
     body_line: int | None = None
     """The cell's 1-based line on which the script's first line stands, or None when it is not in the cell."""
     run: int = 0
     """Which of the kernel's runs of cells declared it: a cell that is run again has the same `cell` and a later run."""
+    first: str = ""
+    """The first line of the cell."""
+    file: str = ""
+    """The file of a Python program, or of a module that a cell called; then there is no cell."""
+    form: DeclaredIn = "line"
+
+    @property
+    def name(self) -> str:
+        """What a person calls the place: `cell [5]`, `file.py:12`, else what the cell is called or begins with."""
+        if self.file:
+            return f"{self.file}:{self.line}"
+        if self.run:
+            return f"cell [{self.run}]"
+        begins = f"the cell that begins {self.first}" if self.first else ""
+        return self.cell or begins
+
+    @property
+    def cell_line(self) -> int | None:
+        """The line of the cell that an error names; None outside of cells, where a traceback has the line."""
+        return None if self.file else self.line
 
 
 OP_TAG = "ndo:op:"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.declare.cell import parse_cell
 from notebook_do.display import TitledTable
-from notebook_do.errors import CommandError, CredentialError
+from notebook_do.errors import CommandError, CredentialError, SourceError
 from notebook_do.notebook import calling, deploying, exploring, verbs
 from notebook_do.notebook.shells import watching
 from notebook_do.notebook.views.blocks import Code, Header, Item, Items, Line, Tone
@@ -71,9 +71,25 @@ def declare(call: Call) -> Shown:
     """Read declarations from a line or cell and register them. Sends nothing."""
     line = shlex.join((call.verb, *call.words)) if call.verb else shlex.join(call.words)
     found = parse_cell(line, call.body, where=call.where, values=call.ip.user_ns)
-    for item in found:
-        check_source(item)  # before it is declared: what is wrong leaves the earlier declaration
-    return declared(current().declare(*found))
+    opened = current()
+    for item in found:  # before it is declared: what is wrong leaves the earlier declaration
+        try:
+            check_source(item)
+        except SourceError as error:
+            error.after = _unchanged(opened, item, error)
+            raise
+    return declared(opened.declare(*found))
+
+
+def _unchanged(opened: Session, item: Declaration, error: SourceError) -> str:
+    """Say what a source that cannot be parsed leaves as it was, and how to go on."""
+    earlier = opened.catalog.workers.get(item.id)
+    where = earlier.where.name if earlier and earlier.where else ""
+    stays = f"The declaration of {where} stays" if where else "The earlier declaration stays" if earlier else ""
+    line = (
+        f"Fix line {error.line} and run this cell again." if error.line else "Fix the source and run this cell again."
+    )
+    return f"{stays}; nothing was sent. {line}" if stays else f"Nothing was declared or sent. {line}"
 
 
 def declared(items: tuple[Declaration, ...]) -> Shown:
@@ -276,6 +292,15 @@ def whoami(call: Call) -> Shown:
     return current().whoami()
 
 
+def help_(call: Call) -> Shown:
+    """Show the page of a topic or verb."""
+    from notebook_do.notebook.verbs.topics import page_of
+
+    topic = call.options.topic or ""
+    page = page_of(topic)
+    return View((Code("", page, paste=True),), data={"topic": topic, "text": page})
+
+
 def _missing(*names: str) -> tuple[str, ...]:
     """Return those of `names` that the environment lacks; the API token may also lie in keyring or Colab's secrets."""
     from notebook_do.credentials.token import TOKEN_VARIABLE, find_token
@@ -310,4 +335,5 @@ RUN = {
     "require": require,
     "secret": secret,
     "whoami": whoami,
+    "help": help_,
 }

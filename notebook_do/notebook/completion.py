@@ -15,7 +15,6 @@ from IPython.core.completer import SimpleCompletion, context_matcher
 
 from notebook_do.errors import DurableError
 from notebook_do.notebook import verbs
-from notebook_do.notebook.verbs.verb import COMMON
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -107,7 +106,7 @@ def _in_line(words: list[str], fragment: str, variables: list[str]) -> list[str]
     verb = verbs.BY_NAME.get(words[0])
     if verb is None:
         return []
-    options = {o.name: o for o in (*verb.options, *COMMON)}
+    options = {o.name: o for o in (*verb.options, *verb.common)}
     behind = options.get(words[-1])
     if behind is not None and behind.value and behind.name.startswith("-"):
         return _values(behind, fragment, variables, words)
@@ -144,6 +143,10 @@ def _values(option: Option, fragment: str, variables: list[str], words: list[str
             return glob.glob(f"{glob.escape(fragment)}*")  # noqa: PTH207 - completes what was typed as it was typed
         case "environment":
             return sorted({"CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_API_TOKEN", *os.environ})
+        case "topic":
+            from notebook_do.notebook.verbs.topics import TOPICS
+
+            return [*TOPICS, *verbs.BY_NAME]
         case "date":
             from notebook_do.toolchain import NEWEST_COMPATIBILITY_DATE
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import itertools
 import linecache
+import re
 import sys
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from notebook_do.settings import SETTINGS, Setting, configured, settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType, SimpleNamespace
+    from types import SimpleNamespace
 
 
 class JsonText(str):
@@ -94,13 +95,14 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
             print(usage(verbs.find(name)))  # noqa: T201
             return None
         from notebook_do.notebook.commands import RUN, declare
+        from notebook_do.sessions.placing import place_of_magic
 
         call = Call(
             ip=self.shell,
             verb=name,
             words=tuple(options.rest) if hasattr(options, "rest") else tuple(rest),
             body=body,
-            where=where(self.shell, in_cell=body is not None),
+            where=place_of_magic(self.shell, in_cell=body is not None),
             options=options,
         )
         act = self.acts or (declare if not name and body is not None else RUN[name])
@@ -118,45 +120,11 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
         return None if options.quiet and _stands_alone(self.shell) else value
 
 
-def where(ip: Any, *, in_cell: bool) -> Any:
-    """Return which cell this is and on which of its lines the magic stands, as a person counts them."""
-    from notebook_do.model import Where
-
-    kernel = getattr(ip, "kernel", None)
-    parent = kernel.get_parent("shell") if kernel is not None else {}
-    # JupyterLab sends the cell's id; nbclient does not (measured), and there the execution count names the cell.
-    run = _number_of_run(ip)
-    cell = parent.get("metadata", {}).get("cellId") or f"In[{run}]"
-    code = parent.get("content", {}).get("code", "")
-    # IPython drops blank lines before the first word; a person's line numbers count them.
-    above = len(code) - len(code.lstrip("\n \t")) if code.strip() else 0
-    blank = code[:above].count("\n")
-    line = 1 + blank if in_cell else _line_in_cell(ip) + blank
-    return Where(cell=str(cell), line=line, body_line=line + 1 if in_cell else None, run=run)
-
-
-def _number_of_run(ip: Any) -> int:
-    """Return the number that stands beside the cell that runs."""
-    # IPython 8 counts on after a cell, IPython 9 before its first line (measured, 9.18); both keep its text before.
-    history = getattr(ip, "history_manager", None)
-    return len(history.input_hist_parsed) - 1 if history is not None else ip.execution_count
-
-
-def _line_in_cell(ip: Any) -> int:
-    frame = _frame_of_cell(ip)
-    return frame.f_lineno if frame is not None else 1
-
-
-def _frame_of_cell(ip: Any) -> FrameType | None:
-    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - the frame that IPython runs for the cell
-    while frame is not None and frame.f_globals is not ip.user_ns:
-        frame = frame.f_back
-    return frame
-
-
 def _stands_alone(ip: Any) -> bool:
     """Say whether the magic that runs is a statement of its own in the cell, so that IPython may show its value."""
-    frame = _frame_of_cell(ip)
+    from notebook_do.sessions.placing import frame_of_cell
+
+    frame = frame_of_cell(ip)
     if frame is None:  # a program called it, and wants the value
         return False
     lines = linecache.getlines(frame.f_code.co_filename)  # IPython keeps the text of its cells there
@@ -174,6 +142,7 @@ def load(ip: Any) -> Any:
     _take_away(ip)
     magic = Durable(shell=ip, parent=ip)
     ip.register_magics(magic)
+    ip.input_transformers_cleanup.append(with_body)
     configured.update({s.name: getattr(magic, s.name) for s in SETTINGS})  # what ipython_config.py says
     completion.load(ip)
     return magic
@@ -186,7 +155,18 @@ def unload(ip: Any) -> None:
         session.close_all()
 
 
+def with_body(lines: list[str]) -> list[str]:
+    """Give a `%%durable` cell of one line an empty second one: IPython refuses a cell magic without a body.
+
+    `%%durable worker ID --entrypoint FILE` needs none, and of the others our own line says what is missing.
+    """
+    if len(lines) == 1 and re.match(r"%%durable\b", lines[0]):
+        return [lines[0].rstrip("\n") + "\n", "\n"]
+    return lines
+
+
 def _take_away(ip: Any) -> None:
+    ip.input_transformers_cleanup[:] = [t for t in ip.input_transformers_cleanup if t.__module__ != __name__]
     for kind in ("line", "cell"):
         ip.magics_manager.magics[kind].pop("durable", None)
     ip.magics_manager.registry.pop("Durable", None)

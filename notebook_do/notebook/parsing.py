@@ -14,7 +14,7 @@ from notebook_do.declare.line import REFERENCE, Option, Wording, read_words, spl
 from notebook_do.errors import CommandError
 from notebook_do.notebook.verbs import did_you_mean, find
 from notebook_do.notebook.verbs.help import usage
-from notebook_do.notebook.verbs.verb import COMMON, Verb
+from notebook_do.notebook.verbs.verb import COMMON, DECLARING, Verb
 
 if TYPE_CHECKING:
     import re
@@ -83,11 +83,25 @@ def read_options(name: str, rest: list[str], body: str | None) -> SimpleNamespac
         )
     if verb and not verb.declares:
         return _checked(parse(verb, rest))
-    found, left = common(rest)
+    declares = name or body is not None
+    found, left = common(DECLARING if declares else COMMON, rest)
     if not name and left and body is None:
         raise CommandError(f'%durable: "{left[0]}" is not a verb; see %durable -h.')
+    if declares:
+        _check_json(name, left)
     found.rest = left
     return _checked(found)
+
+
+def _check_json(name: str, words: Sequence[str]) -> None:
+    """Refuse `--json` on a line that declares, but for the binding of a Worker."""
+    for at, word in enumerate(words):
+        binds = name == "worker" and (at + 1 < len(words) and not words[at + 1].startswith("-"))
+        if word == "--json" and not binds:
+            raise CommandError(
+                f"{name or '%%durable'}: --json alone means nothing where something is declared: `--json NAME=JSON` "
+                "binds a JSON value to a Worker. `--as VAR` keeps what is declared in a variable."
+            )
 
 
 def filled(words: list[str], values: Mapping[str, Any]) -> list[str]:
@@ -135,11 +149,11 @@ def parse(verb: Verb, words: Sequence[str], *, beside: Iterable[str] = ()) -> Si
     return SimpleNamespace(**values)
 
 
-def common(words: Sequence[str]) -> tuple[SimpleNamespace, tuple[str, ...]]:
-    """Read the options that every verb has, of a line that declares; the rest stays as it stands."""
+def common(options: Sequence[Option], words: Sequence[str]) -> tuple[SimpleNamespace, tuple[str, ...]]:
+    """Read these options that every verb has, of a line that declares; the rest stays as it stands."""
     if {"-h", "--help"} & set(words):
         return SimpleNamespace(help=True), ()
-    found, left = take_out(COMMON, words, _wording("", None, ()))
+    found, left = take_out(options, words, _wording("", None, ()))
     return SimpleNamespace(**{_attribute(o): _kept(o, found.all(o.name)) for o in COMMON}), left
 
 
@@ -162,6 +176,8 @@ def _wording(name: str, verb: Verb | None, beside: Iterable[str]) -> Wording:
     begun, see = f"%durable {name}".rstrip(), f"see %durable {name} -h".replace("  ", " ")
 
     def unknown(flag: str, known: Sequence[str]) -> str:
+        if meant := next((o for o in (verb.options if verb else ()) if flag in o.meant), None):
+            return f'{begun}: unknown option "{flag}", did you mean {meant.name} {meant.value}?'
         hint = did_you_mean(flag, (*(names(verb) if verb else known), *beside)) or f"; {see}."
         return f'{begun}: unknown option "{flag}"{hint}'
 
@@ -194,4 +210,4 @@ def _check(verb: Verb, option: Option, value: Any) -> None:
 
 def names(verb: Verb) -> tuple[str, ...]:
     """Return all options of a verb as they are written."""
-    return (*(o.name for o in (*verb.options, *COMMON) if o.name.startswith("-")), "--help")
+    return (*(o.name for o in (*verb.options, *verb.common) if o.name.startswith("-")), "--help")

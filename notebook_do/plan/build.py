@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from notebook_do.model import ClassBinding, StableId, not_exported
+from notebook_do.model import ClassBinding
 from notebook_do.model.steps import Forget, SetMark, Upload
 from notebook_do.plan.facts import Facts, Findings, gather, newest_deployments, scripts_concerned, set_aside
 from notebook_do.plan.namespaces.destroy import (
@@ -48,6 +48,7 @@ from notebook_do.plan.sentences import say
 from notebook_do.plan.uploads import Uploads
 from notebook_do.plan.workers.bindings import called_by, secret_notes
 from notebook_do.plan.workers.diff import WorkerDiff, compare
+from notebook_do.plan.workers.exported import check_exports
 from notebook_do.plan.workers.lifecycle import check_entries, handovers
 from notebook_do.plan.workers.ownership import (
     Ownership,
@@ -63,7 +64,7 @@ from notebook_do.plan.workers.unserved import unserved
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from notebook_do.model import Desired, DesiredNamespace, Observed, Recorded, Target
+    from notebook_do.model import Desired, Observed, Recorded, Target
     from notebook_do.model.states import SecretReading
     from notebook_do.model.steps import Step
 
@@ -241,27 +242,7 @@ def _check_together(work: _Work) -> None:
     check_hosts(destroy_set, facts, findings)
     check_forgotten(destroy_set, facts, findings)
     check_foreign_hosts(facts, destroy_set, findings)
-    _check_exports(work)
-
-
-def _check_exports(work: _Work) -> None:
-    """Refuse a class that the source of its Worker is known not to export."""
-    by_script: dict[str, list[DesiredNamespace]] = {}
-    for each in work.resolved:
-        by_script.setdefault(each.desired.script_name, []).append(each.desired)
-    for script, ownership in sorted(work.ownerships.items()):
-        worker, hosted = ownership.worker, by_script.get(script, [])
-        places = {n.stable_id: n.where for n in hosted}
-        for lacking in not_exported([(n.stable_id, n.class_name) for n in hosted], worker.exports):
-            id_, near = lacking.stable_id, [lacking.near] if lacking.near else []
-            work.findings.refuse(
-                "class-not-exported",
-                id_,
-                where=places[StableId(id_)],
-                worker=worker.id,
-                lacking=lacking,
-                near=near,
-            )
+    check_exports(work.resolved, work.ownerships, findings)
 
 
 # --- steps

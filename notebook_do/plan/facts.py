@@ -127,7 +127,7 @@ class Findings:
             subject=subject,
             message=row.say(reason, known),
             choices=row.offer(reason, known),
-            line=where.line if where else None,
+            line=where.cell_line if where else None,
         )
         self.refusals.append(refusal)
 

@@ -7,6 +7,7 @@ fact of every row.
 from __future__ import annotations
 
 from notebook_do.plan.sentences import Each, Row
+from notebook_do.plan.source_refusals import SOURCE_REFUSALS
 
 _BOUND = (
     "{binders} {reason} a namespace that is or was class {name} of {script}; the upload could no longer tell what "
@@ -280,12 +281,7 @@ REFUSALS: dict[str, Row | tuple[Row, ...]] = {
         "move and take another name in one plan.",
         "rename it to {goal.class_name} first, on {at.script}, and move it in the next plan",
     ),
-    "class-not-exported": Row(  # Cloudflare refuses such an upload (10070), and a binding to such a class (10061)
-        "class {lacking.class_name} of namespace {subject} is not exported by the source of Worker {worker}. "
-        "{lacking.exported}",
-        Each("the class is {it}: declare class_name={it!r} (--class {it})", of="near"),
-        "the class is {lacking.class_name}: write `export class {lacking.class_name} extends DurableObject` in it",
-    ),
+    **SOURCE_REFUSALS,
     # --- what is to be destroyed
     "unknown-destroy": Row(
         "destroy {subject}: nothing of that name was deployed by this session; deployed are {known}."

@@ -179,7 +179,7 @@ class Uploads:
             assets=worker.assets,
             keeps_assets=keeps_assets(diff.ownership, diff.before),
             named_secrets=named_secrets(diff.ownership, diff.secret_statuses),
-            line=worker.where.line if worker.where else None,
+            line=worker.where.cell_line if worker.where else None,
             body_line=worker.where.body_line if worker.where else None,
             worker_record=self._worker_record(scheduled, diff, migration),
             namespace_records=records,

@@ -60,4 +60,4 @@ def cell_of(where: Where | None) -> str:
     """Return the cell of a place as a person finds it: `cell [9]`, or a file; empty where it is not known."""
     if where is None:
         return ""
-    return f"cell [{where.run}]" if where.run else where.cell or ""
+    return where.name

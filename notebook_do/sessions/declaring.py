@@ -14,7 +14,8 @@ from notebook_do.declare.making import FIELDS, Kind, binding_values, check, fiel
 from notebook_do.errors import DeclarationError, wrong_call
 from notebook_do.model import Namespace
 from notebook_do.model import Worker as WorkerDeclaration
-from notebook_do.sessions.opening import register
+from notebook_do.sessions.opening import in_force, register
+from notebook_do.sessions.placing import place_of_call
 
 if TYPE_CHECKING:
     from notebook_do.model import Module, Where
@@ -37,7 +38,7 @@ class Declaring(type):
             # An instance of the plain class: `dataclasses.replace` calls the class of its instance, and must not
             # register.
             item = object.__new__(_plain(cls))
-            cls.__init__(item, *args, **given)
+            cls.__init__(item, *args, **{"where": _place(), **given})
             check(item)
             bound = (given.get("bindings") or {}).values()
             register(*(value for value in bound if isinstance(value, Namespace)), item)
@@ -52,6 +53,12 @@ class Declaring(type):
     def __instancecheck__(cls, instance: object) -> bool:
         """Return whether something is a declaration of this kind, whoever declared it."""
         return isinstance(instance, _plain(cls))
+
+
+def _place() -> Where:
+    where = place_of_call()
+    imposed = in_force()
+    return where if imposed is None or where.file else imposed.placed(where)
 
 
 def _plain(cls: type) -> type:

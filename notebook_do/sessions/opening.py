@@ -6,7 +6,7 @@ While the command line runs the cells of a notebook, its own options are stronge
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from notebook_do.state.file import StateFile
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from notebook_do.model import Declaration, Target
+    from notebook_do.model import Declaration, Target, Where
     from notebook_do.state.lock import Locking
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -132,6 +132,13 @@ class Imposed(refusing.Refusing):
     """The cell that declares although no session was opened above it: for it one is opened."""
     loose: list[tuple[Any, ...]] = field(default_factory=list)
     """Declarations that were made while no session was open, for the one that the command line opens."""
+    above: int = 0
+    """How many lines of the cell stand above what is run of it."""
+
+    def placed(self, where: Where) -> Where:
+        """Return a place in the cell that is run, as a person finds it in the notebook: no run of this shell counts."""
+        body = None if where.body_line is None else where.body_line + self.above
+        return replace(where, cell=self.place, line=where.line + self.above, body_line=body, run=0)
 
 
 def in_force() -> Imposed | None:

@@ -99,4 +99,4 @@ def _file(worker: Worker, root: Path, path: Path) -> AssetFile:
 
 
 def _wrong(worker: Worker, problem: str) -> SourceError:
-    return SourceError(f"Worker {worker.id}: assets: {problem}", line=worker.where.line if worker.where else None)
+    return SourceError(f"Worker {worker.id}: assets: {problem}", line=worker.where.cell_line if worker.where else None)

@@ -43,7 +43,9 @@ class BuildCommand:
 def builds_of(workers: Iterable[Worker]) -> list[BuildCommand]:
     """Return the build commands of declared Workers."""
     return [
-        BuildCommand(worker=w.id, command=w.build, line=w.where.line if w.where else None) for w in workers if w.build
+        BuildCommand(worker=w.id, command=w.build, line=w.where.cell_line if w.where else None)
+        for w in workers
+        if w.build
     ]
 
 

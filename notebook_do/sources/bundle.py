@@ -121,7 +121,7 @@ def _checked(worker: Worker, base: Path, place: str) -> Made:
 def _made(worker: Worker, base: Path, place: str) -> Made:
     """Return the modules of a Worker, from whichever way its source is given in."""
     if worker.modules:
-        return Made(modules=worker.modules, exports=_exports_of(worker.modules[0]))
+        return Made(modules=worker.modules, exports=_exports_of(worker, worker.modules[0]))
     if worker.entrypoint is not None:
         return _from_path(worker, _path(worker, base), base)
     text = (worker.script or "").encode()
@@ -139,14 +139,14 @@ def _made(worker: Worker, base: Path, place: str) -> Made:
     return made
 
 
-def _exports_of(main: Module) -> tuple[str, ...] | None:
-    """Return what a given main module exports, as far as it can be told; it may be what no bundle of ours would be."""
+def _exports_of(worker: Worker, main: Module) -> tuple[str, ...] | None:
+    """Return what a given main module exports, as far as it can be told."""
     found = None
     if main.kind is ModuleKind.ESM:
         try:
-            found = parsed(main.content)
-        except BundleFailed:
-            return None
+            found = parsed(main.content, name=main.name)
+        except BundleFailed as failed:  # the runtime would refuse it as well (10021)
+            raise wrong(worker, failed.text) from None
     return found.exports if found else None
 
 

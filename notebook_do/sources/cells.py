@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from notebook_do.display.source import shown_code
 from notebook_do.errors import SourceError
 
 if TYPE_CHECKING:
@@ -15,18 +16,31 @@ if TYPE_CHECKING:
 
 def wrong(worker: Worker, message: str, *, line: int | None = None) -> SourceError:
     """Return an error of a Worker's source; without a line it is at the declaration."""
-    return SourceError(f"Worker {worker.id}: {message}", line=line or (worker.where.line if worker.where else None))
+    return SourceError(
+        f"Worker {worker.id}: {message}", line=line or (worker.where.cell_line if worker.where else None)
+    )
 
 
-def in_cell(worker: Worker, failed: BundleFailed) -> SourceError:
-    """Return an error of a source that stands in a cell: with the cell's line, and the lines around it."""
-    place, body = failed.place, worker.where.body_line if worker.where else None
+def in_cell(worker: Worker, failed: BundleFailed, *, here: bool = False) -> SourceError:
+    """Return an error of a source that stands in a cell: with the cell's line, and the lines around it.
+
+    `here`: that cell is the one that runs.
+    """
+    place, where = failed.place, worker.where
+    body = where.body_line if where else None
     # A file that the cell imports is named by its path; its lines are not the cell's.
     if place is None or not place.file.startswith("index.") or "/" in place.file:
         return wrong(worker, failed.text)
-    first = body or 1
-    error = wrong(worker, failed.text, line=body + place.line - 1 if body is not None else None)
-    error.excerpt = excerpt((worker.script or "").splitlines(), place, first=first)
+    # Without the cell's line it is counted from the first one of the source.
+    line = body + place.line - 1 if body is not None else place.line
+    named = where.name if where and where.name else "its cell"
+    of = "its source" if body is None else "this cell" if here else named
+    text = failed.message.removesuffix("; correct the source.") if failed.is_syntax else failed.message
+    kind = "syntax error" if failed.is_syntax else "error"
+    said = f"Worker {worker.id}: {kind} in line {line} of {of}: {text[:1].lower()}{text[1:]}"
+    error = SourceError(said, line=line if body is not None else None)
+    error.says_line = True
+    error.excerpt = excerpt(shown_code(worker.script or "").splitlines(), place, first=body or 1)
     return error
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from notebook_do.model import Worker, not_exported
+from notebook_do.model import Resource, Worker
+from notebook_do.model.building import NeededClass, needed_classes, not_exported
 from notebook_do.sources.cells import in_cell
 from notebook_do.sources.esbuild import BundleFailed, parsed
+from notebook_do.toolchain import has_esbuild
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from notebook_do.model import Declaration
+    from notebook_do.errors import SourceError
+    from notebook_do.model import Declaration, Desired
     from notebook_do.model.building import NotExported
     from notebook_do.sources.esbuild import Parsed
 
@@ -29,34 +32,70 @@ def check_source(item: Declaration) -> None:
         try:
             _parsed(item)
         except BundleFailed as failed:
-            raise in_cell(item, failed) from None
+            raise in_cell(item, failed, here=True) from None
 
 
 class Mistake(NamedTuple):
-    """A class that is not exported, and the id of the Worker whose source lacks it."""
+    """What a source lacks, or why it cannot be parsed, and the id of its Worker."""
 
     worker: str
-    lacking: NotExported
+    lacking: NotExported | None = None
+    error: SourceError | None = None
 
 
 Places = Mapping[str, tuple[str, str]]
 
 
-def mistakes(workers: Mapping[str, Worker], places: Places, scripts: Mapping[str, str]) -> Iterator[Mistake]:
-    """Yield the namespaces whose class the source of their Worker, which stands in a cell, does not export.
+def mistakes(
+    workers: Mapping[str, Worker], places: Places, scripts: Mapping[str, str], former: Mapping[str, tuple[str, ...]]
+) -> Iterator[Mistake]:
+    """Yield what a plan would be refused for of the sources that stand in cells.
 
-    `places` has script and class of the namespaces by stable ID, `scripts` the script names by Worker id.
+    `places` has script and class of the namespaces by stable ID, `scripts` the script names by Worker id, `former` the
+    classes that a namespace had before.
     """
-    by_script: dict[str, list[tuple[str, str]]] = {}
-    for stable, (script, class_) in places.items():
-        by_script.setdefault(script, []).append((stable, class_))
     for id_, worker in workers.items():
         try:
             found = _parsed(worker)
-        except BundleFailed:
+        except BundleFailed as failed:
+            yield Mistake(id_, error=in_cell(worker, failed))
             continue
-        needed = by_script.get(scripts[id_], [])
-        yield from (Mistake(id_, one) for one in not_exported(needed, found.exports if found else None))
+        needed = [*_hosted(scripts[id_], places, former), *_workflows(worker)]
+        yield from (Mistake(id_, lacking=one) for one in not_exported(needed, found.exports if found else None))
+
+
+def _hosted(script: str, places: Places, former: Mapping[str, tuple[str, ...]]) -> Iterator[NeededClass]:
+    for stable, (host, class_) in places.items():
+        if host == script:
+            yield NeededClass(kind="namespace", subject=stable, class_name=class_, former=former.get(stable, ()))
+
+
+def _workflows(worker: Worker) -> Iterator[NeededClass]:
+    values = (v.fields.value for v in worker.bindings.values() if isinstance(v, Resource) and v.type == "workflow")
+    for fields in values:
+        if fields.get("class_name") and not fields.get("script_name"):
+            yield NeededClass(kind="workflow", subject=str(fields["workflow_name"]), class_name=fields["class_name"])
+
+
+def lacking_exports(desired: Desired, former: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, NotExported]]:
+    """Yield by Worker id what the sources lack that were read."""
+    for worker in desired.workers:
+        for one in not_exported(needed_classes(worker, desired.namespaces, former), worker.exports):
+            yield worker.id, one
+
+
+def can_be_checked(worker: Worker) -> bool:
+    """Return whether a source can be read without fetching esbuild."""
+    return has_esbuild() or worker.lang == "py" or bool(worker.modules)
+
+
+def exports_of(worker: Worker) -> tuple[str, ...] | None:
+    """Return what a source that stands in a cell exports; None where that cannot be told, or not without a download."""
+    try:
+        found = _parsed(worker)
+    except BundleFailed:
+        return None
+    return found.exports if found else None
 
 
 def _parsed(worker: Worker) -> Parsed | None:

@@ -66,9 +66,10 @@ class Position:
 class BundleFailed(Exception):  # noqa: N818 - what happened, not whose error it is
     """esbuild did not make a bundle; `place` is where in the sources, where it says that."""
 
-    def __init__(self, message: str, place: Position | None = None) -> None:
+    def __init__(self, message: str, place: Position | None = None, *, is_syntax: bool = False) -> None:
+        """Keep the message; `is_syntax`: the source itself is wrong, and not what it imports or how it is declared."""
         super().__init__(message)
-        self.message, self.place = message, place
+        self.message, self.place, self.is_syntax = message, place, is_syntax
 
     @property
     def text(self) -> str:
@@ -264,14 +265,19 @@ def _parsed(text: bytes, loader: str, name: str) -> tuple[Built, list[tuple[str,
 def _failure(message: Mapping[str, Any]) -> BundleFailed:
     """Return a message of esbuild as one line, with what to do about it."""
     text, place = message["text"].strip().rstrip("."), message["location"]
-    what = f"{' '.join(text.split())}; {_advice(text, message)}"
+    advice = _advice(text, message)
+    what, is_syntax = f"{' '.join(text.split())}; {advice}", advice == _CORRECT and not _OF_IMPORTS.match(text)
     if place is None:
         return BundleFailed(what)
     # It counts columns in bytes, from 0.
     before = place["lineText"].encode()[: place["column"]].decode(errors="replace")
     found = place["lineText"].encode()[place["column"] :][: place["length"]].decode(errors="replace")
     at = Position(file=place["file"], line=place["line"], column=len(before) + 1, length=max(1, len(found)))
-    return BundleFailed(what, at)
+    return BundleFailed(what, at, is_syntax=is_syntax)
+
+
+_CORRECT = "correct the source."
+_OF_IMPORTS = re.compile(r"Could not resolve|No matching export|Import \"|Cannot import|No loader")
 
 
 def _advice(text: str, message: Mapping[str, Any]) -> str:
@@ -285,7 +291,7 @@ def _advice(text: str, message: Mapping[str, Any]) -> str:
         return "declare the compatibility flag nodejs_compat."
     if text.startswith("Could not resolve") and "mark the path" in notes:
         return "install that package beside the source, or correct the name."
-    return "correct the source."
+    return _CORRECT
 
 
 def rewritten(code: bytes, *flags: str, imports: Mapping[str, str]) -> bytes:

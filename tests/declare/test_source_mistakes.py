@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 from contextlib import redirect_stdout
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from sharing import COUNTER
+from traitlets.config import Config
 
 import notebook_do as nd
 from notebook_do.errors import ToolchainError
@@ -28,12 +30,12 @@ WRONG = COUNTER.replace("const value = (", "const value v = (")
 def cell(cloud: Path) -> Iterator[Any]:
     """Run a cell in a real shell, and give its value or raise its error."""
     del cloud
-    shell = InteractiveShell()
+    shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
     shell.run_line_magic("load_ext", "notebook_do")
 
     def run(source: str) -> Any:
         with redirect_stdout(io.StringIO()):
-            done = shell.run_cell(source)
+            done = shell.run_cell(source, store_history=True)
             done.raise_error()
         return done.result
 
@@ -48,7 +50,8 @@ def test_a_syntax_error_fails_its_cell_and_leaves_the_earlier_declaration(cell: 
     before = nd.current().catalog.workers["api"]
     with pytest.raises(nd.SourceError) as caught:
         cell(f"%%durable worker api --bind COUNTER=counter{WRONG}")
-    assert str(caught.value).startswith('line 5: Worker api: index.js:4:17: Expected ";" but found "v"')
+    assert str(caught.value) == 'Worker api: syntax error in line 5 of this cell: expected ";" but found "v"'
+    assert caught.value.line == 5
     assert caught.value.excerpt.splitlines() == [
         "    3 | export class Counter extends DurableObject {",
         "    4 |   async increment() {",
@@ -57,7 +60,11 @@ def test_a_syntax_error_fails_its_cell_and_leaves_the_earlier_declaration(cell: 
         '    6 |     await this.ctx.storage.put("value", value);',
     ]
     assert nd.current().catalog.workers["api"] is before
-    assert "\n".join(caught.value._render_traceback_()).count("| ") == 5
+    shown_error = "\n".join(caught.value._render_traceback_())
+    assert shown_error.count("| ") == 5
+    assert shown_error.endswith(
+        "\n\nThe declaration of cell [2] stays; nothing was sent. Fix line 5 and run this cell again."
+    )
 
 
 def test_a_class_that_is_not_exported_is_told_at_once_and_refused_by_the_plan(cell: Any) -> None:
@@ -66,7 +73,10 @@ def test_a_class_that_is_not_exported_is_told_at_once_and_refused_by_the_plan(ce
     value = cell(f"%%durable worker api --bind COUNTER=counter{COUNTER}")
     said = " ".join(shown(value)["text/plain"].split())
     assert "Class Countr of namespace counter is not exported by the source of Worker api." in said
-    assert "It exports Counter. The class is Counter: %durable namespace counter --class Counter" in said
+    assert (
+        "It exports Counter and a default handler. The class is Counter: %durable namespace counter --class Counter"
+        in said
+    )
     (refusal,) = nd.current().plan().refusals
     assert refusal.code == "class-not-exported"
     assert refusal.choices == (
@@ -119,3 +129,69 @@ def test_a_python_source_is_not_checked(home: Path) -> None:
     """Esbuild knows nothing of Python, so that nothing is said of its classes."""
     check_source(nd.Worker("api", script="class Counter(DurableObject): pass", lang="py"))
     assert reader(home)(nd.Worker("w", script="x = 1", lang="py")).exports is None
+
+
+def test_a_syntax_error_of_a_plan_names_the_cell_that_has_it(cell: Any) -> None:
+    """Python declares without a look at the source; the plan says in which cell the mistake is, and sends nothing."""
+    cell(f"import notebook_do as nd\nw = nd.Worker('api', script={WRONG!r})")
+    with pytest.raises(nd.SourceError, match=r'^Worker api: syntax error in line 5 of its source: expected ";"'):
+        cell("%durable plan")
+    cell(f'%%durable\n[workers.api]\nscript = """{COUNTER}"""')
+    nd.current().catalog._workers["api"] = replace(nd.current().catalog.workers["api"], script=WRONG)
+    with pytest.raises(nd.SourceError, match=r"^Worker api: syntax error in line 7 of cell \[4\]: expected"):
+        cell("%durable plan")
+
+
+def test_a_class_that_is_renamed_in_its_declaration_only_is_told_as_that(cell: Any) -> None:
+    """Issue 16.2: after a deploy the class is declared under another name, and its source still has the old one."""
+    cell("%durable namespace counter --class Counter")
+    cell(f"%%durable worker api --bind COUNTER=counter{COUNTER}")
+    nd.current().deploy(nd.current().plan())
+    cell("%durable namespace counter --class Visits")
+    (refusal,) = nd.current().plan().refusals
+    assert refusal.message == (
+        "class Counter of namespace counter is declared as Visits, and not renamed in the source of Worker api. "
+        "It exports Counter and a default handler."
+    )
+    assert refusal.choices[0].startswith("rename it there too: write `export class Visits extends DurableObject`")
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ("const answer = 42;", "nothing-exported"),
+        ("export {};", "nothing-exported"),
+        ("export class Other {}", None),
+        ("export default {};", None),
+    ],
+)
+def test_a_source_that_exports_nothing_is_refused_before_any_upload(cloud: Path, script: str, code: str | None) -> None:
+    """Issue 16.2: Cloudflare refuses it (10068), and esbuild could tell; what a default handler does, it cannot."""
+    del cloud
+    session = nd.session("app")
+    nd.Worker("api", script=script)
+    assert [r.code for r in session.plan().refusals] == ([code] if code else [])
+
+
+def test_given_modules_are_checked_as_well(cloud: Path) -> None:
+    """Issue 16.2: a main module that no runtime could parse is an error of the plan, and not of the upload."""
+    del cloud
+    session = nd.session("app")
+    nd.Worker("api", modules=[nd.Module(name="main.js", content=WRONG.encode())])
+    with pytest.raises(nd.SourceError, match=r'Worker api: main\.js:5:17: Expected ";" but found "v"'):
+        session.plan()
+
+
+def test_a_call_reads_no_file_and_no_source(cloud: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`nd.Worker(...)` does no I/O: it declares what no runtime could take, and says nothing of it."""
+
+    def no_look(*_: Any, **__: Any) -> None:
+        raise AssertionError("a call looked at a source")
+
+    nd.session("app")
+    monkeypatch.setattr(esbuild, "run", no_look)
+    monkeypatch.setattr("builtins.open", no_look)
+    nd.Worker("api", script=WRONG, bindings={"FILE": "x"})
+    nd.Worker("other", entrypoint="no-such-file.ts")
+    monkeypatch.undo()
+    assert set(nd.current().catalog.workers) == {"api", "other"}

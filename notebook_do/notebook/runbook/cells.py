@@ -70,8 +70,8 @@ def run_cells(cells: Sequence[Cell], shell: Any, *, parameters: Mapping[str, Any
     with refusing.imposing(in_force() or Imposed(options={})) as imposed, _silent():
         for step in planned:
             cell = cells[step.cell]
-            imposed.place = cell.place
-            magic.acts = partial(_act, cell=cell, stem=stem, declared=declared)
+            imposed.place, imposed.above = cell.place, _above(step, cell)
+            magic.acts = partial(_act, imposed=imposed, stem=stem, declared=declared)
             _run(shell, step, cell)
             # As papermill does: what is given comes after the cell that has the defaults.
             if "parameters" in cell.tags:
@@ -91,6 +91,11 @@ def run_cells(cells: Sequence[Cell], shell: Any, *, parameters: Mapping[str, Any
     return bool(declared or book.workers or book.namespaces or len(imposed.opened) > 1)
 
 
+def _above(step: Step, cell: Cell) -> int:
+    """Return how many lines of a cell stand above what is run of it: blank ones, which IPython does not count."""
+    return cell.above + step.text[: len(step.text) - len(step.text.lstrip())].count("\n")
+
+
 def _run(shell: Any, step: Step, cell: Cell) -> None:
     result = shell.run_cell(step.text, silent=True)
     error = result.error_before_exec or result.error_in_exec
@@ -103,12 +108,9 @@ def _run(shell: Any, step: Step, cell: Cell) -> None:
         raise CommandError(f"{cell.place}: {type(error).__name__}: {error}".rstrip(": "))
 
 
-def _act(call: Call, *, cell: Cell, stem: str, declared: list[str]) -> Any:
+def _act(call: Call, *, imposed: Imposed, stem: str, declared: list[str]) -> Any:
     """Carry out a `%durable` line of a cell, if it declares or reads; refuse any other."""
-    where = replace(call.where, cell=cell.place, line=call.where.line + cell.above)
-    if where.body_line is not None:
-        where = replace(where, body_line=where.body_line + cell.above)
-    call = replace(call, where=where)
+    call = replace(call, where=imposed.placed(call.where))
     if call.verb == "session":
         names = (option.name.removeprefix("--") for option in verbs.OF_SESSION)
         given = {name: value for name in names if (value := getattr(call.options, name)) is not None}

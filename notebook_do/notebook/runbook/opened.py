@@ -38,7 +38,7 @@ def placed(place: str) -> Iterator[None]:
         yield
     except DurableError as error:
         if not error.message.startswith(place):
-            at = f"{place}, line {error.line}" if error.line else place
+            at = f"{place}, line {error.line}" if error.line and not error.says_line else place
             error.message = f"{at}: {error.message}"
         error.line = None
         raise

@@ -24,7 +24,8 @@ VERBS: tuple[Verb, ...] = (
 BY_NAME = {verb.name: verb for verb in VERBS}
 OF_SESSION = tuple(option for option in BY_NAME["session"].own if option.name.startswith("--") and option.value)
 """The options that say which session is meant."""
-ON_COMMAND_LINE = tuple(v for v in VERBS if v.name not in {"session", "namespace", "worker", "rm", "form", "require"})
+_IN_CELLS = frozenset(("session", "namespace", "worker", "rm", "form", "require", "help"))
+ON_COMMAND_LINE = tuple(verb for verb in VERBS if verb.name not in _IN_CELLS)
 """The verbs that `notebook-do` has too: those that act on declarations or show something."""
 
 

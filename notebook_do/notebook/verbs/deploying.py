@@ -6,7 +6,12 @@ from notebook_do.declare.line import Option
 from notebook_do.notebook.verbs.verb import Verb
 
 APPROVE = (
-    Option(name="--approve", value="DIGEST", help="send the plan with this digest, and no other, without a button"),
+    Option(
+        name="--approve",
+        value="DIGEST",
+        help="send the plan with this digest, and no other, without a button",
+        meant=("--yes", "-y", "--force", "-f", "--auto-approve"),
+    ),
     Option(
         name="--confirm",
         value="PHRASE",

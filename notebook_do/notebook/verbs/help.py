@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from notebook_do.notebook.verbs import VERBS
-from notebook_do.notebook.verbs.verb import COMMON
 
 if TYPE_CHECKING:
     from notebook_do.declare.line import Option
@@ -21,7 +20,7 @@ def usage(verb: Verb) -> str:
     words = " ".join([*(_usage_word(option) for option in shown), *(["[options]"] if len(flags) > 5 else [])])
     lines = [f"{prefix} {verb.name} {words}".rstrip(), f"  {verb.summary[0].upper()}{verb.summary[1:]}."]
     lines += [f"  {verb.about}"] if verb.about else []
-    rows = [(_option_words(option), option) for option in (*verb.options, *COMMON)]
+    rows = [(_option_words(option), option) for option in (*verb.options, *verb.common)]
     width = max(len(left) for left, _ in rows)
     for left, option in rows:
         more = f" ({', '.join(option.choices)})" if option.choices and not option.value else ""
@@ -58,5 +57,6 @@ def overview() -> str:
         "    %%durable worker ID ...  a cell declares: the body is the Worker's source\n"
         "    %%durable                a cell of TOML declares several: [namespaces.ID], [workers.ID]\n\n"
         f"Verbs (each has -h):\n{verbs}\n\n"
-        "Every verb takes --as VAR, --json and --quiet. Nothing is sent but by the Deploy button or --approve DIGEST."
+        "Every verb takes --as VAR and --quiet, and --json where it declares nothing. Nothing is sent but by the\n"
+        "Deploy button or --approve DIGEST."
     )

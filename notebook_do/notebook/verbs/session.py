@@ -85,4 +85,10 @@ VERBS = (
         summary="say which token is used: where it was found, its account, the last four characters of its id",
         example="%durable whoami",
     ),
+    Verb(
+        name="help",
+        summary="show the help of a verb or a topic; without one, all of them",
+        own=(Option(name="topic", value="TOPIC", knows="topic", help="a topic (%durable help lists them) or a verb"),),
+        example="%durable help bindings",
+    ),
 )

@@ -29,6 +29,11 @@ class Verb:
 
         return (*self.own, *options(self.declares))
 
+    @property
+    def common(self) -> tuple[Option, ...]:
+        """The options that it has like every verb."""
+        return DECLARING if self.declares else COMMON
+
 
 COMMON = (
     Option(
@@ -38,3 +43,5 @@ COMMON = (
     Option(name="--quiet", help="show nothing but what waits for your approval"),
     Option(name="-h", help="show this help"),
 )
+DECLARING = tuple(option for option in COMMON if option.name != "--json")
+"""Those of a line that declares: its `--json NAME=JSON` is a binding, and no form of the result."""

@@ -123,17 +123,24 @@ def _declared(items: tuple[Declaration, ...]) -> Document:
 
 
 def _mistakes(session: Session) -> Iterator[str]:
-    """Yield what the plan would be refused for: classes that the sources in the cells do not export."""
+    """Yield what the plan would be refused for of the sources in the cells."""
     from notebook_do.sources.checking import mistakes
 
     catalog = session.catalog
     scripts = {id_: catalog.script_name(id_, session.stage) for id_ in catalog.workers}
-    for worker, one in mistakes(catalog.workers, catalog.places(session.stage), scripts):
-        meant = f" The class is {one.near}: %durable namespace {one.stable_id} --class {one.near}" if one.near else ""
-        yield (
-            f"Class {one.class_name} of namespace {one.stable_id} is not exported by the source of Worker {worker}. "
-            f"{one.exported}{meant}"
-        )
+    for worker, lacking, error in mistakes(catalog.workers, catalog.places(session.stage), scripts, {}):
+        if error is not None:
+            yield error.message
+        elif lacking is not None and lacking.kind == "nothing":
+            yield f"The source of Worker {worker} exports nothing, so that nothing could ever call it."
+        elif lacking is not None:
+            meant = ""
+            if lacking.near and lacking.kind == "namespace":
+                meant = f" The class is {lacking.near}: %durable namespace {lacking.subject} --class {lacking.near}"
+            yield (
+                f"Class {lacking.class_name} of {lacking.kind} {lacking.subject} is not exported by the source of "
+                f"Worker {worker}. {lacking.exported}{meant}"
+            )
 
 
 def _by_id(items: tuple[Declaration, ...], kind: type[T]) -> dict[str, T]:

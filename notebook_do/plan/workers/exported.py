@@ -1,0 +1,48 @@
+"""Refuses what the source of a Worker is known not to export: Cloudflare would refuse the upload."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from notebook_do.model.building import needed_classes, not_exported
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from notebook_do.plan.facts import Findings
+    from notebook_do.plan.namespaces.identity import ResolvedNamespace
+    from notebook_do.plan.workers.ownership import Ownership
+
+
+def check_exports(
+    resolved: Iterable[ResolvedNamespace], ownerships: Mapping[str, Ownership], findings: Findings
+) -> None:
+    """Refuse each class that a declared Worker lacks, and a Worker that exports nothing."""
+    known = list(resolved)
+    places = {str(each.desired.stable_id): each.desired.where for each in known}
+    former = {str(each.desired.stable_id): (each.record.class_name,) for each in known if each.record}
+    for _, ownership in sorted(ownerships.items()):
+        worker = ownership.worker
+        for lacking in not_exported(needed_classes(worker, (e.desired for e in known), former), worker.exports):
+            near = [lacking.near] if lacking.near else []
+            if lacking.kind == "nothing":
+                findings.refuse("nothing-exported", worker.id, where=worker.where)
+            elif lacking.kind == "workflow":
+                findings.refuse(
+                    "workflow-not-exported",
+                    lacking.subject,
+                    where=worker.where,
+                    worker=worker.id,
+                    lacking=lacking,
+                    near=near,
+                )
+            else:
+                findings.refuse(
+                    "class-not-exported",
+                    lacking.subject,
+                    reason="renamed" if lacking.was else "",
+                    where=places[lacking.subject],
+                    worker=worker.id,
+                    lacking=lacking,
+                    near=near,
+                )
