@@ -40,12 +40,16 @@ def in_cell(worker: Worker, failed: BundleFailed, *, here: bool = False) -> Sour
     said = f"Worker {worker.id}: {kind} in line {line} of {of}: {text[:1].lower()}{text[1:]}"
     error = SourceError(said, line=line if body is not None else None)
     error.says_line = True
-    error.excerpt = excerpt(shown_code(worker.script or "").splitlines(), place, first=body or 1)
+    error.excerpt = excerpt((worker.script or "").splitlines(), place, first=body or 1)
     return error
 
 
 def excerpt(lines: Sequence[str], place: Position, *, first: int) -> str:
-    """Return the lines around a place with a caret below it; `first` is the number of the first line."""
+    """Return the lines around a place with a caret below it; `first` is the number of the first line.
+
+    What looks like a secret is hidden.
+    """
+    lines = shown_code("\n".join(lines)).split("\n")
     shown = range(max(1, place.line - 2), min(len(lines), place.line + 1) + 1)
     width = max(3, *(len(str(first + number - 1)) for number in shown)) if shown else 3
     text = []

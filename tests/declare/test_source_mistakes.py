@@ -137,9 +137,18 @@ def test_a_syntax_error_of_a_plan_names_the_cell_that_has_it(cell: Any) -> None:
     with pytest.raises(nd.SourceError, match=r'^Worker api: syntax error in line 5 of its source: expected ";"'):
         cell("%durable plan")
     cell(f'%%durable\n[workers.api]\nscript = """{COUNTER}"""')
-    nd.current().catalog._workers["api"] = replace(nd.current().catalog.workers["api"], script=WRONG)
+    nd.current().catalog._workers["api"] = replace(nd.current().catalog.workers["api"], script=WRONG.lstrip())
     with pytest.raises(nd.SourceError, match=r"^Worker api: syntax error in line 7 of cell \[4\]: expected"):
         cell("%durable plan")
+
+
+def test_the_lines_around_a_mistake_show_no_secret(cell: Any) -> None:
+    """A literal that is assigned to the name of a secret is hidden, in its own line; the caret stays where it was."""
+    planted = "pls-never-show-me-9"
+    with pytest.raises(nd.SourceError) as caught:
+        cell(f"%%durable worker api\nconst API_KEY = '{planted}';\nconst value v = 1;")
+    assert planted not in "\n".join(caught.value._render_traceback_())
+    assert "const API_KEY = 'hidden because of its name (19 characters)';" in caught.value.excerpt
 
 
 def test_a_class_that_is_renamed_in_its_declaration_only_is_told_as_that(cell: Any) -> None:

@@ -79,8 +79,8 @@ def _bindings() -> str:
         rows.append((row.word, f"{' · '.join(ways)}{local}"))
     said = _paragraph(
         """What a Worker finds in `env`: on the line, as a value of [workers.ID.bindings] in TOML, in Python. A
-        namespace is bound by its stable ID, that of another Worker as WORKER.BINDING (TOML {worker = "W", binding = "B"}, Python
-        worker.bindings.B). A TOML string is text, also where it is the stable ID of a namespace."""
+        namespace is bound by its stable ID, that of another Worker as WORKER.BINDING (TOML {worker = "W", binding =
+        "B"}, Python worker.bindings.B). A TOML string is text, also where it is the stable ID of a namespace."""
     )
     return f"# Bindings\n\n{said}\n\n{_table(rows)}"
 
