@@ -60,7 +60,8 @@ SETTINGS = (
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 VARIABLES = {
     "DATA": "the directory of the local Cloudflare's data",
-    "KEYS": "the directory of the key that marks secrets, to share between machines",
+    "KEYS": "the directory of the keys that mark secrets and sign calls, to share between machines",
+    "INSPECT_KEY": "the key of an inspector on Cloudflare that somebody else deployed",
     "PROXY": "an HTTP proxy for Cloudflare's API; no other proxy variable is heard",
     "WORKERD": "a workerd to use instead of the pinned one",
     "ESBUILD": "an esbuild to use instead of the pinned one",

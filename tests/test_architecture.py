@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sources": {"sources", "toolchain", *PURE},
     "state": {"state", *PURE},
     "cloudflare": {"cloudflare", "credentials", *PURE},
-    "credentials": {"credentials", "cloudflare", "state", *PURE},
+    "credentials": {"credentials", "cloudflare", "inspector", "state", *PURE},
     "live": {"live", "local", *EFFECTS},
     "interchange": LIVE,
     "deploy": {"deploy", *LIVE},
@@ -58,6 +58,7 @@ LONGEST_FILE, LONGEST_FUNCTION = 350, 60
 
 ONLY_IN = {
     "IPython": {"notebook", "bridge"},
+    "cryptography": {"inspector"},
     "ipywidgets": {"notebook"},
     "pandas": {"frames"},
     "httpx": {"cloudflare", "live", "toolchain", "notebook"},

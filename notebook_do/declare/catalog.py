@@ -156,6 +156,7 @@ def _desired_namespace(item: Namespace, hosts: Hosts) -> DesiredNamespace:
         renamed_from=item.renamed_from,
         transferred_from=hosts.script_named(item.transferred_from) if item.transferred_from else None,
         protect=item.protect,
+        inspect=item.inspect,
         where=item.where,
     )
 

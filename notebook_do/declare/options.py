@@ -39,7 +39,15 @@ _SWITCH = {"on": True, "off": False}
 def options(kind: Kind) -> tuple[Option, ...]:
     """Return the options of a declaration line, in the order of the help."""
     return tuple(
-        Option(name=f.name, value=f.value, help=f.help, choices=f.choices, many=f.many, knows=f.completes)
+        Option(
+            name=f.name,
+            value=f.value,
+            alone=f.alone,
+            help=f.help,
+            choices=f.choices,
+            many=f.many,
+            knows=f.completes,
+        )
         for f in _flags(kind)
     )
 
@@ -100,7 +108,7 @@ def _given(id_: str, row: Field, flag: Flag, words: Words) -> Any:
     text = words.all(flag.name)[-1]
     match row.takes:
         case "switch":
-            return row.sets if not flag.value else _SWITCH[text]
+            return row.sets if not flag.value else _SWITCH.get(text, text)
         case "texts" | "list":
             return list(words.all(flag.name))
         case "tables":
@@ -288,7 +296,8 @@ def _written(row: Field, flag: Flag, value: Any) -> list[str]:
         case _ if row.takes == "pairs":
             return [word for name, text in value.items() for word in (flag.name, f"{name}={text}")]
         case bool():
-            return [flag.name, "on" if value else "off"] if flag.value else [flag.name]
+            word = "on" if value else "off"
+            return [flag.name] if not flag.value or word == flag.alone else [flag.name, word]
         case list():
             return [word for one in value for word in (flag.name, one)]
         case {"directory": directory}:

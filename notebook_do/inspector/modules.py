@@ -32,15 +32,18 @@ class HostClass:
     rpc: bool = True
 
 
-def host_modules(taken: Collection[str], main: str, classes: Iterable[HostClass], settings: str) -> Mapping[str, str]:
+def host_modules(
+    taken: Collection[str], main: str, classes: Iterable[HostClass], settings: str, *, uses: str = ""
+) -> Mapping[str, str]:
     """Return the modules to put before those of a Worker, by name; the first is the main module from then on.
 
     `taken` are the names of the Worker's modules, of which `main` was its main module. `settings` is JavaScript: what
-    `inspectable` of object.js takes.
+    `inspectable` of object.js takes; `uses` is one more module of this room, whose exports it can name as `used`.
     """
     folder = next(one for one in _folders() if not any(name.startswith(f"{one}/") for name in taken))
-    host = _host(json.dumps(f"../{main}"), tuple(classes), settings)
-    return {f"{folder}/host.js": host, **{f"{folder}/{name}": script(name) for name in _BESIDE}}
+    host = _host(json.dumps(f"../{main}"), tuple(classes), settings, uses)
+    beside = (*_BESIDE, *([uses] if uses else []))
+    return {f"{folder}/host.js": host, **{f"{folder}/{name}": script(name) for name in beside}}
 
 
 def _folders() -> Iterable[str]:
@@ -51,9 +54,10 @@ def _folders() -> Iterable[str]:
         yield f"{_FOLDER}{number}"
 
 
-def _host(main: str, classes: tuple[HostClass, ...], settings: str) -> str:
+def _host(main: str, classes: tuple[HostClass, ...], settings: str, uses: str) -> str:
     lines = [
         'import { inspectable } from "./object.js";',
+        *([f'import * as used from "./{uses}";'] if uses else []),
         f"import * as main from {main};",
         f"export * from {main};",
         "const whole = main.default ?? {};",  # a module without a default export has no handlers, as this has none

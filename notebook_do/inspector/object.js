@@ -23,6 +23,8 @@ export function inspectable(Base, { name, admit = () => undefined }) {
     extend(Base.prototype, name, admit);
     return Base;
   }
+  // Nothing reaches the objects of a class without methods; as a proxy it would no longer look like a class.
+  if (methodsOf({ __proto__: Base.prototype }).length === 0 && typeof Base.prototype?.fetch !== "function") return Base;
   if (!made.has(Base)) made.set(Base, standIn(Base, name, admit));
   return made.get(Base);
 }

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, assert_never
 
-from notebook_do.errors import CommandError, JSError, TargetError, nearest
+from notebook_do.errors import CommandError, JSError, TargetError
 from notebook_do.inspector.values import encode_arguments
-from notebook_do.live.inspecting import Declined, NoMethod, NotKnown, Returned, Threw, way_to
+from notebook_do.live.inspecting import Declined, NoMethod, NotKnown, Returned, Threw
+from notebook_do.live.ways import deployed_namespace, way_to
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from notebook_do.live.connection import Connection
     from notebook_do.live.inspecting import Outcome
@@ -101,7 +102,7 @@ async def call(  # noqa: PLR0913, PLR0917 - whom, what and for how long
     op = call_of(where_of(name_or_id), checked_method(method), encode_arguments(args))
     begun = time.perf_counter()
     async with connection.client() as client:
-        way = way_to(connection, client, namespace.namespace_id, stable_id)
+        way = await way_to(connection, client, recorded, stable_id)
         (outcome,) = await way.ask([op], at_once=1, seconds=checked_seconds(seconds))
     return Called(
         namespace=namespace,
@@ -139,16 +140,3 @@ def checked_seconds(seconds: float) -> float:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0.001 <= seconds <= _LONGEST:
         raise CommandError(f"timeout: seconds from 0.001 to {_LONGEST:,.0f}, not {seconds!r}.")
     return float(seconds)
-
-
-def deployed_namespace(recorded: Recorded, stable_id: str) -> RecordedNamespace:
-    """Return what is recorded of a namespace; raises CommandError for one that was never deployed."""
-    found = {str(one.stable_id): one for one in recorded.namespaces}
-    if stable_id not in found:
-        raise CommandError(f"no namespace {stable_id} is deployed; {_hint(stable_id, found)}")
-    return found[stable_id]
-
-
-def _hint(stable_id: str, known: Iterable[str]) -> str:
-    names = list(known)
-    return nearest(stable_id, names) if names else "deploy it first."

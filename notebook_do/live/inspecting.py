@@ -1,6 +1,6 @@
 """Asks live objects: what can be asked, the answers, and the ways there. No question is sent twice.
 
-A way is chosen by the target: locally the API asks, on Cloudflare a Worker of the session's own.
+A way is chosen by the target (ways.py): locally the API asks, on Cloudflare a Worker of the session's own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from notebook_do.cloudflare.client import Client
-    from notebook_do.live.connection import Connection
     from notebook_do.model import NamespaceId
 
 MOST_OPS, MOST_BYTES = 40, 8_000_000
@@ -156,13 +155,3 @@ def outcome_of(answer: dict[str, Any]) -> Outcome:
         case {"unknown": str() as why}:
             return NotKnown(why=why)
     raise ApiError("an object's answer has an unexpected shape: this version cannot read it.")
-
-
-def way_to(connection: Connection, client: Client, namespace_id: NamespaceId, stable_id: str) -> Inspecting:
-    """Return the way to the objects of a namespace; raises CommandError where the target has none."""
-    if connection.target != "local":
-        raise CommandError(
-            f"call: namespace {stable_id} on Cloudflare has no Worker that could call its objects; "
-            "look at it on the local target, or let its own Worker do it (fetch)."
-        )
-    return LocalWay(client=client, namespace_id=namespace_id)

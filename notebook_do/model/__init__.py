@@ -31,6 +31,7 @@ from notebook_do.model.declared import (
     Worker,
 )
 from notebook_do.model.field import REQUIRED, Field
+from notebook_do.model.inspectors import Inspected, Inspector
 from notebook_do.model.resources import (
     AI,
     D1,
@@ -97,6 +98,7 @@ from notebook_do.model.words import (
     TAG_PREFIX,
     UPDATE_DEFAULT,
     Flag,
+    Inspect,
     Lifecycle,
     MigrationTag,
     Module,
@@ -157,6 +159,9 @@ __all__ = [
     "Flagship",
     "Hyperdrive",
     "Images",
+    "Inspect",
+    "Inspected",
+    "Inspector",
     "Json",
     "Lifecycle",
     "Media",

@@ -13,7 +13,7 @@ from notebook_do.errors import DeclarationError
 
 if TYPE_CHECKING:
     from notebook_do.model.triggers import Trigger
-    from notebook_do.model.words import Module, NamespaceId, StableId, Where
+    from notebook_do.model.words import Inspect, Module, NamespaceId, StableId, Where
 
 # --- what a binding can be declared as -------------------------------------------------------------------
 
@@ -212,6 +212,8 @@ class Namespace(Shown):
     transferred_from: str | None = field(default=None, kw_only=True)
     # On by default: Cloudflare deletes a namespace for ever, so that it takes two decisions to lose one.
     protect: bool = field(default=True, kw_only=True)
+    # For Cloudflare alone: on the local target every object can be asked.
+    inspect: Inspect = field(default=False, kw_only=True)
     where: Where | None = field(default=None, kw_only=True, compare=False, repr=False)
 
 

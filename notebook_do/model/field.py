@@ -55,6 +55,7 @@ class Field:
     takes: Takes
     default: Any = None
     choices: tuple[str, ...] = ()
+    """Its only values; of a switch, those that it has besides on and off."""
     form: str = ""
     """What it must be, where that is more than what it takes."""
     check: Callable[[Any], str | None] | None = None
@@ -100,10 +101,12 @@ class Field:
             return None
         if self.takes == "texts" and isinstance(value, str):
             return f"{self.name} must be a list of strings, not the string {value!r}; write [{value!r}]."
+        if self.takes == "switch" and value in self.choices:
+            return None
         if not isinstance(value, _TYPES[self.takes]) or not all(isinstance(i, self._item) for i in self._items(value)):
             said = f"a {type(value).__name__}" if self.takes in _UNSHOWN else repr(value)
             return f"{self.name} must be {self.form or _WORDS[self.takes]}, not {said}."
-        if self.choices and value not in self.choices:
+        if self.choices and self.takes != "switch" and value not in self.choices:
             return f"{self.name} {value!r}: {nearest(str(value), self.choices)}"
         return None
 

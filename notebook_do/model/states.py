@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from notebook_do.model.declared import Json, PlainText, Resource, Secret, ServiceBinding
+from notebook_do.model.words import LATER
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from notebook_do.model.inspectors import Inspector
     from notebook_do.model.settings import StaticAssets
     from notebook_do.model.triggers import ObservedTrigger, Trigger
-    from notebook_do.model.words import Lifecycle, MigrationTag, Module, NamespaceId, StableId, Storage, Where
+    from notebook_do.model.words import Inspect, Lifecycle, MigrationTag, Module, NamespaceId, StableId, Storage, Where
 
 # --- bindings of one script, names resolved --------------------------------------------------------------
 
@@ -71,6 +73,7 @@ class DesiredNamespace:
     renamed_from: StableId | None = None
     transferred_from: str | None = None
     protect: bool = True
+    inspect: Inspect = field(default=False, metadata={LATER: True})
     where: Where | None = field(default=None, compare=False, repr=False)
 
 
@@ -112,6 +115,10 @@ class DesiredWorker:
     adopt: bool = False
     # A live Worker keeps its form unless it is asked to change: from `exports` there is no way back.
     lifecycle: Literal["auto", "exports", "migrations"] = "auto"
+    inspector: Inspector | None = field(default=None, metadata={LATER: True})
+    """Of whom it is the inspector; None for every Worker that somebody declared."""
+    own_main: str | None = field(default=None, metadata={LATER: True})
+    """The main module of its source, where one of ours stands before it."""
     where: Where | None = field(default=None, compare=False, repr=False)
     # Both follow from the modules or are only told, so that no digest covers them.
     exports: tuple[str, ...] | None = field(default=None, compare=False, repr=False)
@@ -175,6 +182,7 @@ class RecordedWorker:
 
     moved: tuple[MovedClass, ...] = ()
     """The class names that its namespaces had before, and that uploads in the `exports` form still tell of; sorted."""
+    inspector: Inspector | None = field(default=None, metadata={LATER: True})
 
     @property
     def set_here(self) -> dict[str, Any]:

@@ -18,6 +18,8 @@ MigrationTag = NewType("MigrationTag", str)
 
 Lifecycle = Literal["exports", "migrations"]
 Target = Literal["local", "cloudflare"]
+Inspect = bool | Literal["calls"]
+"""How the objects of a namespace can be asked from a notebook, on Cloudflare: their methods called, or looked into."""
 
 TAG_PREFIX = "ndo-"
 """How every migration tag of ours begins."""
@@ -78,6 +80,8 @@ class Flag:
     many: bool = False
     choices: tuple[str, ...] = ()
     completes: str = ""
+    alone: str = ""
+    """What it says where no value follows."""
 
 
 DeclaredIn = Literal["line", "toml", "python", "form"]

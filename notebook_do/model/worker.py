@@ -238,6 +238,13 @@ NAMESPACE_FIELDS: Mapping[str, Field] = _by_name(
         "protect", default=True, sets=False, label="Allow it to be destroyed later",
         fact="not protected: it can be destroyed", flag=_flag("--unprotect", "allow a later destroy"),
     ),
+    _switch(
+        "inspect", default=False, sets=True, choices=("calls",), form='true, false or "calls"', fact="inspect {}",
+        flag=_flag(
+            "--inspect", "Cloudflare: let objects be asked from here; calls: only their methods", "calls",
+            choices=("calls", "on", "off"), alone="on",
+        ),
+    ),
 )
 """The fields of a namespace by name, in the order of their options in the help."""
 # fmt: on

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from notebook_do.declare.cell import parse_cell
 from notebook_do.display import TitledTable
 from notebook_do.errors import CommandError, CredentialError, SourceError
-from notebook_do.notebook import calling, deploying, exploring, verbs
+from notebook_do.notebook import calling, deploying, exploring, inspecting, verbs
 from notebook_do.notebook.shells import watching
 from notebook_do.notebook.views.blocks import Code, Header, Item, Items, Line, Tone
 from notebook_do.notebook.views.documents import Declared, View, hints
@@ -323,6 +323,7 @@ RUN = {
     "deploy": deploy,
     "destroy": destroy,
     "rm": rm,
+    "inspect": inspecting.inspect,
     "form": form,
     "fetch": exploring.fetch,
     "call": calling.call,

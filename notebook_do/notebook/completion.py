@@ -211,7 +211,7 @@ def _toml_values(key: str, names: KnownNames, *, quoted: bool) -> list[str]:
 
     field = NAMESPACE_FIELDS.get(key) or WORKER_FIELDS.get(key)
     if field and field.takes == "switch":
-        return ["true", "false"]
+        return ["true", "false", *(f'"{word}"' for word in field.choices)]
     flags = {row.toml: row.flag for row in BINDING_TYPES.values() if row.toml}
     flag = field.flag if field else flags.get(key)
     knows = "reachable" if key == "worker" else flag.completes if flag else ""

@@ -22,7 +22,7 @@ from notebook_do.plan.namespaces.destroy import (
 )
 from notebook_do.plan.namespaces.identity import ResolvedNamespace, identify
 from notebook_do.plan.namespaces.moves import NamespaceMove, can_alias
-from notebook_do.plan.namespaces.order import CrossedTransfer, closed_last, deletions, in_sequence
+from notebook_do.plan.namespaces.order import CrossedTransfer, closed_last, in_sequence, with_deletions
 from notebook_do.plan.namespaces.schedule import ScheduledUpload, UploadRequest, schedule_uploads
 from notebook_do.plan.namespaces.transfer import (
     check_arrivals,
@@ -49,6 +49,7 @@ from notebook_do.plan.uploads import Uploads
 from notebook_do.plan.workers.bindings import called_by, secret_notes
 from notebook_do.plan.workers.diff import WorkerDiff, compare
 from notebook_do.plan.workers.exported import check_exports
+from notebook_do.plan.workers.inspected import check_inspected, inspect_changes
 from notebook_do.plan.workers.lifecycle import check_entries, handovers
 from notebook_do.plan.workers.ownership import (
     Ownership,
@@ -92,6 +93,7 @@ def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests 
     _check_account(facts, findings)
     destroy_set = destroy_set_of(facts, findings)  # first: what is to be destroyed is planned for in no other way
     work = _survey(facts, destroy_set, findings)
+    check_inspected(facts, target, findings)
     scripts = scripts_concerned(facts.desired, facts.recorded)
     # After everything else: where this state file is old, the refusals so far rest on it and are dropped.
     check_behind([s for s in observed.scripts if s.name in scripts], recorded, own, findings)
@@ -269,8 +271,7 @@ def _steps(work: _Work, default_compatibility_date: str) -> list[Step]:
     work.findings.warnings += [*uploads.warnings, *handovers(steps)]
     if work.relabelled:  # their uploads record them under their new ids; without this they would be recorded twice
         steps.append(Forget(workers=tuple(sorted(work.relabelled.values()))))
-    # Deletions come after every upload: by then nothing that stays binds what they take away.
-    return [*in_sequence(steps, work.triggering, work.ownerships), *deletions(work.destroy_set, work.facts)]
+    return with_deletions(in_sequence(steps, work.triggering, work.ownerships), work.destroy_set, work.facts)
 
 
 def _request_of(work: _Work, script: str) -> UploadRequest:
@@ -324,7 +325,7 @@ def _changes(work: _Work, steps: list[Step]) -> tuple[Change, ...]:
             changes.append(change_of(worker, Action.NOOP, "worker", detail))
         changes += (*diff.changes, *(kept(diff) if script in uploaded else ()))
     changes += work.triggering.changes
-    changes += namespace_changes(work.resolved)
+    changes += [*namespace_changes(work.resolved), *inspect_changes(work.facts)]
     changes += destroy_changes(work.destroy_set)
     changes += kept_changes(work.facts, work.destroy_set, work.resolved)
     return tuple(changes)

@@ -268,6 +268,8 @@ WORDS = {
     "RecordedWorker": "recorded-worker",
     "RecordedNamespace": "recorded-namespace",
     "Consent": "consent",
+    "Inspector": "inspector",
+    "Inspected": "inspected",
 }
 """The word for each type in a digest: fixed, so that a class may be renamed while a plan that was approved before keeps
 its digest."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from notebook_do.plan.sentences import Each, Row
 from notebook_do.plan.source_refusals import SOURCE_REFUSALS
+from notebook_do.plan.workers.inspect_refusals import INSPECT_REFUSALS
 
 _BOUND = (
     "{binders} {reason} a namespace that is or was class {name} of {script}; the upload could no longer tell what "
@@ -101,6 +102,7 @@ REFUSALS: dict[str, Row | tuple[Row, ...]] = {
         "give it a value where it says, and plan again",
         "leave the secret out of the declaration",
     ),
+    **INSPECT_REFUSALS,
     # --- triggers
     "trigger-taken": Row(
         "{trigger.label} belongs to Worker {live.script}, and this session never takes one away from another.",

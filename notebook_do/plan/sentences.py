@@ -110,6 +110,13 @@ SENTENCES: dict[str, Row] = {
         local="on Cloudflare old code may answer for up to {delay:g} s; here new code answers at once.",
         cloudflare="after the deploy old code may answer for up to {delay:g} s.",
     ),
+    "inspect": Row(
+        "Objects of {stable_id} {reason}.",
+        off="can no longer be asked from here",
+        calls="can be called from here, over Worker {inspector}",
+        storage="can be called and looked into from here, over Worker {inspector}; modules of ours go up beside those "
+        "of {script}",
+    ),
     "setting": Row("Setting {name} of {script} is {reason}.", set="set", changed="changed", removed="taken away"),
     # Where the only difference is to what was sent last, and nothing that can be read back shows it.
     "settings-sent": Row("The settings of {script} are sent."),

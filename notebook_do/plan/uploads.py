@@ -301,6 +301,7 @@ class Uploads:
             triggers=triggers,
             settings=recorded_settings(ownership),
             moved=self._moved.get(scheduled.script, ()),
+            inspector=ownership.worker.inspector,
         )
 
     def _recorded_tag(self, ownership: Ownership) -> MigrationTag | None:

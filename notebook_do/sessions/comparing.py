@@ -38,6 +38,9 @@ class Comparison:
     target: Target
     at: str
     refresh: bool = False
+    account_id: str = ""
+    asked: tuple[str, ...] = ()
+    """The ids whose destruction was asked for; `desired` has those too that leave with what was declared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

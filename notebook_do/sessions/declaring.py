@@ -18,7 +18,7 @@ from notebook_do.sessions.opening import in_force, register
 from notebook_do.sessions.placing import place_of_call
 
 if TYPE_CHECKING:
-    from notebook_do.model import Module, Where
+    from notebook_do.model import Inspect, Module, Where
 
 
 class Declaring(type):
@@ -119,7 +119,9 @@ class DurableObjectNamespace(Namespace, metaclass=Declaring):
     Registers with the current session where one is open. `sqlite=None` is SQLite for a new namespace and "as it is" for
     a live one; `sqlite=False` asks for legacy KV storage. `script_name` names the Worker that hosts the class when that
     is not the only Worker which binds it. `renamed_from` is the stable ID this one replaces, `transferred_from` the
-    Worker its class moves away from. Raises DeclarationError for what can never be right.
+    Worker its class moves away from. `inspect` lets its objects be asked from a notebook on Cloudflare: "calls" their
+    methods, True their storage and alarm as well; local objects always can be. Raises DeclarationError for what can
+    never be right.
     """
 
     __slots__ = ()
@@ -136,6 +138,7 @@ class DurableObjectNamespace(Namespace, metaclass=Declaring):
         renamed_from: str | None = None,
         transferred_from: str | None = None,
         protect: bool = True,
+        inspect: Inspect = False,
         where: Where | None = None,
     ) -> None:
         _fill(self, namespace_of(id, _given("namespace", id, locals()), where))

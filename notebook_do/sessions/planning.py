@@ -14,34 +14,29 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from notebook_do.credentials.vault import Vault, fleeting_key, load_key
 from notebook_do.display import shortened
 from notebook_do.errors import CommandError, DeclarationError, DurableError, PlanRefused, StalePlan
-from notebook_do.model import Secret, ValueBinding
 from notebook_do.model.copying import copied
 from notebook_do.model.steps import Forget
 from notebook_do.plan.plan import Plan
 from notebook_do.sessions.changed import ShownDeclarations, cell_of, declared_in, what_changed
 from notebook_do.sessions.comparing import Comparison, compare, uncollected
+from notebook_do.sessions.inspecting import InspectKeys
+from notebook_do.sessions.secrets import SessionSecrets, changed, prompted
 from notebook_do.sources.building import builds_of, run_builds
 from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Iterator
 
     from notebook_do.cloudflare.retry import Pace
-    from notebook_do.credentials.token import Sealed
+    from notebook_do.credentials.vault import Vault
     from notebook_do.declare.catalog import Catalog
     from notebook_do.deploy.result import Caller, DeployResult, Event
     from notebook_do.live.connection import Connection
     from notebook_do.model import Desired, Recorded, Target
-    from notebook_do.model.states import SecretReading
     from notebook_do.sessions.comparing import Watch
     from notebook_do.state.file import StateFile
-
-
-SecretReadings = dict[tuple[str, str], "SecretReading"]
-"""By script name and binding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +58,7 @@ class Planning:
         self.session, self.stage, self.target = session, stage, target
         self.catalog, self.state = catalog, state
         self.secrets = SessionSecrets()
+        self.inspect_keys = InspectKeys(state.path)
         self.live: frozenset[str] = frozenset()
         self._shown: dict[str, _Shown] = {}
         self._spent: set[str] = set()
@@ -81,8 +77,18 @@ class Planning:
 
     def ask_missing(self, *, again: bool = False) -> None:
         """Ask for the secrets that a prompt gives and that were never set."""
-        if _prompted(self.catalog):  # else the state is not read for it
+        if prompted(self.catalog):  # else the state is not read for it
             self.secrets.ask_missing(self.catalog, self.state.load(), again=again)
+
+    # --- inspectors
+
+    def _with_inspectors(self, desired: Desired, recorded: Recorded, account_id: str) -> Desired:
+        """Add what `inspect` asks for on Cloudflare; on the local target every object can be asked anyhow."""
+        if self.target == "local":
+            return desired
+        from notebook_do.sessions.inspectors import with_inspectors
+
+        return with_inspectors(desired, recorded, account_id, self.inspect_keys)
 
     # --- make
 
@@ -110,7 +116,7 @@ class Planning:
         found, undecided = await self._recover(connection, watch.pace)
         recorded = self.state.load(account_id=connection.account_id, api_origin=connection.origin)
         built = await asyncio.to_thread(self.build) if build else ()
-        desired = self.desired(destroy)
+        desired = self._with_inspectors(self.desired(destroy), recorded, connection.account_id)
         readings = self.secrets.secret_readings(desired, recorded.lineage, self.secrets.vault())
         given = Comparison(
             desired=desired,
@@ -118,6 +124,8 @@ class Planning:
             readings=readings,
             undecided=undecided,
             target=self.target,
+            account_id=connection.account_id,
+            asked=destroy,
             at=datetime.now(UTC).isoformat(timespec="milliseconds"),  # plans of one second are told apart
             refresh=refresh,
         )
@@ -181,6 +189,7 @@ class Planning:
         # One vault for the check and the deploy: what was compared is what is sent, though the environment may change.
         vault = self.secrets.vault()
         shown = self._as_shown(plan, vault)
+        self.inspect_keys.keep(shown)
         async with connection.client() as client:
             try:
                 result = await deploy(
@@ -196,6 +205,7 @@ class Planning:
                 self._name_cell(stopped.result, self._shown[shown.digest].declared)
                 raise
         self._spend(shown)
+        self.inspect_keys.deployed(shown)
         return result
 
     @staticmethod
@@ -209,7 +219,7 @@ class Planning:
     def asked(self, plan: Plan) -> tuple[str, ...]:
         """Return what this plan was asked to destroy; nothing for one that was not made here."""
         shown = self._shown.get(plan.digest)
-        return shown.made_of.desired.destroy if shown else ()
+        return shown.made_of.asked if shown else ()
 
     def _as_shown(self, plan: Plan, vault: Vault) -> Plan:
         """Return the plan that was shown under this digest: it is sent, not what somebody made of it since.
@@ -232,9 +242,10 @@ class Planning:
                 "Nothing was sent; plan again, and deploy what that gives."
             )
         # Sources are read again: an edited file is a changed declaration, though no cell was run.
-        desired = self.desired(shown.made_of.desired.destroy)
-        after = f"after plan {plan.digest} was shown ({shown.made_of.at[11:19]} UTC); nothing was sent."
-        if desired != shown.made_of.desired:
+        of = shown.made_of
+        desired = self._with_inspectors(self.desired(of.asked), of.recorded, of.account_id)
+        after = f"after plan {plan.digest} was shown ({of.at[11:19]} UTC); nothing was sent."
+        if desired != of.desired:
             other = ShownDeclarations(items=declared_in(self.catalog), desired=desired)
             raise StalePlan(f"{what_changed(shown.declared, other)} {after}")
         now = self.secrets.secret_readings(shown.made_of.desired, self.state.load().lineage, vault)
@@ -271,78 +282,3 @@ async def with_addresses(
         for id_, name in result.workers.items()
     }
     return result
-
-
-# --- secrets
-
-
-class SessionSecrets:
-    """What one session knows of its declared secrets."""
-
-    def __init__(self) -> None:
-        self._answers: dict[str, Sealed | None] = {}
-        self._key = fleeting_key()
-
-    def vault(self) -> Vault:
-        """Open a vault with the answers given so far; it reads environment and keyring anew, and once."""
-        return Vault(self._answers)
-
-    def ask_missing(self, catalog: Catalog, recorded: Recorded, *, again: bool = False) -> None:
-        """Ask for each secret that is declared with a prompt and was never set, once.
-
-        With `again`, those that nobody answered are asked for too. A kernel can only ask on the thread of its cells.
-        """
-        if again:
-            self._answers = {key: answer for key, answer in self._answers.items() if answer is not None}
-        known = {(w.id, name) for w in recorded.workers for name, _ in w.secrets}
-        for worker, name, key in _prompted(catalog):
-            if (worker, name) not in known:
-                self._answer(key)
-
-    def ask(self, catalog: Catalog, key: str) -> bool:
-        """Ask anew for one secret, whatever was set; False when nothing was answered. Raises CommandError."""
-        declared = list(dict.fromkeys(k for _, _, k in _prompted(catalog)))
-        if key not in declared:
-            known = ", ".join(declared) or "none"
-            raise CommandError(f"secret: no secret with that key is declared with a prompt; there are: {known}.")
-        # A prompt that is left empty does not lose the answer of before.
-        before = self._answers.pop(key, None)
-        self._answer(key)
-        answered = self._answers[key] is not None
-        if not answered and before is not None:
-            self._answers[key] = before
-        return answered
-
-    def secret_readings(self, desired: Desired, lineage: str, vault: Vault) -> SecretReadings:
-        """Return of every declared secret the mark of its value, or why there is none. Writes nothing."""
-        # Before the first deploy the state has no key: a fleeting one still tells a changed value within this kernel.
-        key = load_key(lineage) or self._key
-        return {
-            (worker.script_name, binding.name): vault.look(binding.value, key, worker.script_name, binding.name)
-            for worker in desired.workers
-            for binding in worker.bindings
-            if isinstance(binding, ValueBinding) and isinstance(binding.value, Secret)
-        }
-
-    def _answer(self, key: str) -> None:
-        # An empty answer is kept as None, so that the next plan of a run does not ask again.
-        from notebook_do.credentials.token import Sealed, ask
-
-        if key not in self._answers:
-            text = ask(f"Value of secret {key}: ")
-            self._answers[key] = Sealed(text) if text else None
-
-
-def changed(before: Mapping[tuple[str, str], SecretReading], now: SecretReadings) -> list[str]:
-    """Return the secrets that are not as they were looked at, in words."""
-    return [f"{name} of {script}" for (script, name), reading in before.items() if now.get((script, name)) != reading]
-
-
-def _prompted(catalog: Catalog) -> list[tuple[str, str, str]]:
-    """List (Worker id, binding, key) of the secrets that are declared with a prompt."""
-    return [
-        (worker.id, name, value.key)
-        for worker in catalog.workers.values()
-        for name, value in worker.bindings.items()
-        if isinstance(value, Secret) and value.source == "prompt"
-    ]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -13,10 +14,11 @@ from notebook_do.bridge import bridge
 from notebook_do.cloudflare import refusing
 from notebook_do.declare.catalog import Catalog
 from notebook_do.display import Passing, TitledTable, shortened
-from notebook_do.errors import CommandError, DurableError, Interrupted, StalePlan
+from notebook_do.errors import CommandError, DurableError, Interrupted, StalePlan, nearest
 from notebook_do.live import objects as explore
 from notebook_do.live.connection import Connecting
 from notebook_do.live.inventory import state_rows, status_of
+from notebook_do.model import StableId
 from notebook_do.sessions import exchanging
 from notebook_do.sessions.comparing import watched
 from notebook_do.sessions.looking import Looking
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from notebook_do.interchange.exporting import GivenAssets
     from notebook_do.live.connection import Connection
     from notebook_do.live.inventory import Status
-    from notebook_do.model import Declaration, Recorded, Target
+    from notebook_do.model import Declaration, Inspect, Recorded, Target
     from notebook_do.plan.plan import Plan
     from notebook_do.state.file import StateFile
     from notebook_do.state.lock import Locking
@@ -82,6 +84,20 @@ class Session(Looking):
     def declare(self, *items: Declaration) -> tuple[Declaration, ...]:
         """Register declarations; the same kind and id again replaces the earlier one. Sends nothing."""
         return self.catalog.declare(*items)
+
+    def inspect(self, stable_id: str, how: Inspect, *, new_key: bool = False) -> Declaration:
+        """Declare how the objects of a declared namespace can be asked on Cloudflare; the next plan shows it.
+
+        "calls": their methods can be called, True: they can be looked into as well. With `new_key` the next plan gives
+        every inspector of this session another key. Sends nothing.
+        """
+        known = self.catalog.namespaces
+        if stable_id not in known:
+            hint = nearest(stable_id, list(known)) if known else "run its cell first."
+            raise CommandError(f"inspect: no namespace {stable_id} is declared; {hint}")
+        if new_key:
+            self._planning.inspect_keys.renew()
+        return self.declare(replace(known[StableId(stable_id)], inspect=how))[0]
 
     def forget(self, kind: Literal["namespace", "worker"], id: str) -> bool:  # noqa: A002 - the vocabulary's word
         """Forget a declaration; what is live stays as it is. False when there was none."""

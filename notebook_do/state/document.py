@@ -12,6 +12,8 @@ import json
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from notebook_do.model import (
+    Inspected,
+    Inspector,
     Json,
     MigrationTag,
     MovedClass,
@@ -115,6 +117,18 @@ def encode_worker(worker: RecordedWorker) -> Document:
         "modified_on": worker.modified_on,
         "op": worker.op,
         "moved_classes": [_encode_moved(m) for m in worker.moved],
+        # Left out as well: of nearly every Worker there is nothing to say.
+        **({} if worker.inspector is None else {"inspector": _encode_inspector(worker.inspector)}),
+    }
+
+
+def _encode_inspector(inspector: Inspector) -> Document:
+    return {
+        "worker": inspector.script_name,
+        "key": inspector.key,
+        "namespaces": {
+            one.stable_id: {"class_name": one.class_name, "inspect": one.inspect} for one in inspector.namespaces
+        },
     }
 
 
@@ -200,7 +214,26 @@ def decode_worker(id_: str, value: Any) -> RecordedWorker:
         modified_on=_optional(fields, "modified_on", where),
         op=_optional(fields, "op", where),
         moved=tuple(_decode_moved(m, f"{where}.moved_classes") for m in _list(fields.get("moved_classes", []), where)),
+        inspector=_decode_inspector(fields["inspector"], f"{where}.inspector") if "inspector" in fields else None,
     )
+
+
+def _decode_inspector(value: Any, where: str) -> Inspector:
+    fields = _object(value, where)
+    namespaces = _object(fields.get("namespaces"), f"{where}.namespaces")
+    return Inspector(
+        script_name=_text(fields, "worker", where),
+        key=_text(fields, "key", where),
+        namespaces=tuple(_decode_inspected(id_, n, f"{where}.{id_}") for id_, n in sorted(namespaces.items())),
+    )
+
+
+def _decode_inspected(stable_id: str, value: Any, where: str) -> Inspected:
+    fields = _object(value, where)
+    inspect = fields.get("inspect")
+    if inspect is not True and inspect != "calls":
+        raise Damage(f"{where}.inspect is neither true nor calls")
+    return Inspected(stable_id=StableId(stable_id), class_name=_text(fields, "class_name", where), inspect=inspect)
 
 
 def _decode_moved(value: Any, where: str) -> MovedClass:

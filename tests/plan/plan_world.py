@@ -141,7 +141,8 @@ def exported(step: Upload) -> dict[str, str]:
     """Give, for each class that the uploaded modules export, the stable ID whose class it is (empty for a stub)."""
     modules = {m.name: m.content.decode() for m in step.modules}
     main = modules[step.main_module]
-    own = dict(re.findall(r"^export class (\w+) \{\} // (\S+)$", modules["index.js"], re.MULTILINE))
+    # An inspector has modules of ours alone, and exports no class.
+    own = dict(re.findall(r"^export class (\w+) \{\} // (\S+)$", modules.get("index.js", ""), re.MULTILINE))
     if step.main_module == "index.js":
         return own
     aliases = re.search(r"^export \{ (.*) \} from", main, re.MULTILINE)

@@ -4,7 +4,7 @@ To add a case, add a file. Keys: `claim` (one sentence), `cells` (lines, or [lin
 `observed` (fields of the model; `"as declared"` stands for a digest of the declarations, so that nothing differs),
 and what is expected: `steps`, `refusals` (code -> words of the message or a choice), `drift` and `warnings` (words),
 `consents` (phrases), `changes` (action, kind, id), `undeclared` (where nothing is declared at all). What is not named
-is expected to be empty, `changes` excepted.
+is expected to be empty, `changes` excepted. `target` is local where it is not named.
 """
 
 from __future__ import annotations
@@ -42,12 +42,13 @@ from notebook_do.model import (
 from notebook_do.model.states import SecretReading
 from notebook_do.plan.build import build_plan
 from notebook_do.plan.workers.settings import fingerprint
+from notebook_do.sessions.inspectors import with_inspectors
 from notebook_do.sources.bundle import reader
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.json"))
 KEYS = {
     *("claim", "cells", "destroy", "recorded", "observed", "sights"),
-    *("steps", "refusals", "drift", "warnings", "consents", "changes", "undeclared"),
+    *("steps", "refusals", "drift", "warnings", "consents", "changes", "undeclared", "target"),
 }
 
 
@@ -58,6 +59,24 @@ def desired_of(case: dict[str, Any]) -> Desired:
         line, body = cell if isinstance(cell, list) else (cell, None)
         catalog.declare(*parse_cell(line, body))
     return catalog.desired("s", "production", read=reader(), destroy=case.get("destroy", ()))
+
+
+class FixedKeys:
+    """One public key for every inspector."""
+
+    def of(self, *known: object) -> str:
+        """Give it."""
+        del known
+        return "A" * 43 + "="
+
+
+def states_of(case: dict[str, Any]) -> tuple[Desired, Recorded, Observed]:
+    """Read the three states, with the inspectors that are declared for Cloudflare."""
+    desired = desired_of(case)
+    recorded, observed = recorded_of(case, desired), observed_of(case)
+    if case.get("target") == "cloudflare":
+        desired = with_inspectors(desired, recorded, observed.account_id, FixedKeys())
+    return desired, recorded, observed
 
 
 def recorded_of(case: dict[str, Any], desired: Desired) -> Recorded:
@@ -153,10 +172,9 @@ def test_case(path: Path) -> None:
     """The plan is what the case says."""
     case = json.loads(path.read_text())
     assert case.keys() <= KEYS
-    desired = desired_of(case)
-    recorded, observed = recorded_of(case, desired), observed_of(case)
+    desired, recorded, observed = states_of(case)
     given: dict[str, Any] = {
-        "target": "local",
+        "target": case.get("target", "local"),
         "default_compatibility_date": "2026-01-01",
         "secret_readings": secret_readings_of(case),
     }

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 PLAN = HERE.parent.parent / "notebook_do" / "plan"
-LOGIC = sorted(
-    path for path in PLAN.rglob("*.py") if path.name not in {"refusals.py", "source_refusals.py", "sentences.py"}
-)
+TABLES = {"refusals.py", "source_refusals.py", "inspect_refusals.py", "sentences.py"}
+LOGIC = sorted(path for path in PLAN.rglob("*.py") if path.name not in TABLES)
 ROWS: dict[str, dict[str, tuple[Row, ...]]] = {
     "refusals": {code: rows_of(code) for code in REFUSALS},
     "sentences": {name: (row,) for name, row in SENTENCES.items()},

@@ -37,12 +37,9 @@ def _cases() -> Any:
 def whole(path: Path) -> Any:
     """Plan one case and give all of the plan; what is empty or false is left out."""
     cases, case = _cases(), json.loads(path.read_text())
-    desired = cases.desired_of(case)
     plan = build_plan(
-        desired,
-        cases.recorded_of(case, desired),
-        cases.observed_of(case),
-        target="local",
+        *cases.states_of(case),
+        target=case.get("target", "local"),
         default_compatibility_date="2026-01-01",
         secret_readings=cases.secret_readings_of(case),
     )

@@ -115,7 +115,7 @@ def _act(call: Call, *, imposed: Imposed, stem: str, declared: list[str]) -> Any
         names = (option.name.removeprefix("--") for option in verbs.OF_SESSION)
         given = {name: value for name in names if (value := getattr(call.options, name)) is not None}
         return open_session(call.options.name, **given)
-    if call.verb in {"namespace", "worker", "rm"} or (not call.verb and call.body is not None):
+    if call.verb in {"namespace", "worker", "rm", "inspect"} or (not call.verb and call.body is not None):
         if not is_open():
             open_default(stem)
         declared.append(call.verb)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
-DECLARES = {"session", "namespace", "worker", "rm", "require"}
+DECLARES = {"session", "namespace", "worker", "rm", "inspect", "require"}
 READS = {"plan", "show", "objects", "values", "query", "whoami"}
 _BARE = {"durable", "env", "set_env", "cd", "pushd", "popd", "time"}
 _KEEPS = {"append", "appendleft", "add", "insert", "extend", "update", "setdefault", "put", "push"}

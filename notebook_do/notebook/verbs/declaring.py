@@ -32,6 +32,20 @@ VERBS = (
         example="%durable rm worker my-worker",
     ),
     Verb(
+        name="inspect",
+        summary="declare that the objects of a namespace can be asked on Cloudflare; local ones always can be",
+        own=(
+            Option(name="namespace", value="NAMESPACE", required=True, knows="namespace", help="its stable ID"),
+            Option(
+                name="--calls", help="only their methods, by an inspector Worker beside the host, which stays as it is"
+            ),
+            Option(name="--off", help="take it back: the plan removes what was deployed for it"),
+            Option(name="--new-key", help="give every inspector of this session another key"),
+        ),
+        example="%durable inspect rooms --calls",
+        about="It changes the declaration and sends nothing; the next plan shows what would be sent.",
+    ),
+    Verb(
         name="form",
         summary="declare or deploy with widgets",
         own=(

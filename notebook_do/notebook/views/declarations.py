@@ -86,7 +86,7 @@ def _facts(fields: Mapping[str, Field], item: Declaration) -> list[str]:
 def _said(row: Field, value: Any) -> Any:
     if row.takes == "modules":
         return len(value)
-    return row.between.join(value) if isinstance(value, list) else value
+    return row.between.join(value) if isinstance(value, list) else "on" if value is True else value
 
 
 def binding_rows(

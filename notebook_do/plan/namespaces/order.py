@@ -126,7 +126,18 @@ def _uploads(steps: list[Step], script: str) -> bool:
 # --- deletions
 
 
-def deletions(destroy_set: DestroySet, facts: Facts) -> list[Step]:
+def with_deletions(steps: list[Step], destroy_set: DestroySet, facts: Facts) -> list[Step]:
+    """Return `steps` with the deletions: after every upload, for by then nothing that stays binds what they take away.
+
+    Inspectors go first: each binds the namespaces that it reaches, which an upload may be about to delete.
+    """
+    inspectors = {w.script_name for w in facts.recorded.workers if w.inspector}
+    last = _deletions(destroy_set, facts)
+    first = [step for step in last if isinstance(step, DeleteScript) and step.script_name in inspectors]
+    return [*first, *steps, *(step for step in last if step not in first)]
+
+
+def _deletions(destroy_set: DestroySet, facts: Facts) -> list[Step]:
     """Return the steps that delete scripts, clients before those they bind, and then forget what is gone already.
 
     Cloudflare refuses to delete a script that another one still binds, and our deletions are never forced: `force`

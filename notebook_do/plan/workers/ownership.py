@@ -109,6 +109,9 @@ def _check_name(worker: DesiredWorker, facts: Facts, findings: Findings) -> None
 
 
 def _refuse_foreign(worker: DesiredWorker, live: ObservedScript, mark: Mark | None, findings: Findings) -> None:
+    if worker.inspector:  # nobody declared it, so that nobody can declare adopt=True or another name on it
+        findings.refuse("inspector-exists", worker.id, where=worker.where, live=live)
+        return
     if mark:
         reason = "session"
     # Alchemy deploys over the API like anybody else (`last_deployed_from` is `api`), so its tags have to tell.

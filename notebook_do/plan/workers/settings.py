@@ -307,7 +307,7 @@ def read_fingerprint(text: str | None) -> Fingerprint:
 def fingerprint(worker: DesiredWorker) -> Fingerprint:
     """Return the fingerprint of the declared settings; what is undeclared counts as that, whatever is live."""
     upload = [
-        worker.main_module,
+        worker.own_main or worker.main_module,
         [plain_binding(b) for b in worker.bindings],
         *(getattr(worker, row.name) for row in WORKER_FIELDS.values() if row.part == "upload" and not row.setting),
         worker.options.text,

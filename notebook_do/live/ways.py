@@ -1,0 +1,46 @@
+"""Chooses the way to the objects of a namespace: the API of a local Cloudflare, or the inspector that was deployed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from notebook_do.errors import CommandError, nearest
+from notebook_do.live.inspecting import LocalWay
+from notebook_do.live.signed import inspector_of, signed_way
+from notebook_do.model import NamespaceId, RecordedNamespace, Storage
+
+if TYPE_CHECKING:
+    from notebook_do.cloudflare.client import Client
+    from notebook_do.live.connection import Connection
+    from notebook_do.live.inspecting import Inspecting
+    from notebook_do.model import Recorded
+
+
+async def way_to(
+    connection: Connection, client: Client, recorded: Recorded, stable_id: str, verb: str = "call"
+) -> Inspecting:
+    """Return the way to the objects of a namespace; raises CommandError that says what `verb` lacks for it."""
+    if connection.target == "local":
+        return LocalWay(client=client, namespace_id=deployed_namespace(recorded, stable_id).namespace_id)
+    return await signed_way(connection, recorded, stable_id, verb)
+
+
+def deployed_namespace(recorded: Recorded, stable_id: str) -> RecordedNamespace:
+    """Return what is recorded of a namespace; raises CommandError for one that was never deployed.
+
+    Of one that another session's script hosts, only its inspector is recorded: its id and storage are not known here.
+    """
+    found = {str(one.stable_id): one for one in recorded.namespaces}
+    if stable_id in found:
+        return found[stable_id]
+    if inspector := inspector_of(recorded, stable_id):
+        (one,) = (n for n in inspector.namespaces if n.stable_id == stable_id)
+        return RecordedNamespace(
+            stable_id=one.stable_id,
+            namespace_id=NamespaceId(""),
+            script_name=inspector.script_name,
+            class_name=one.class_name,
+            storage=Storage.SQLITE,
+        )
+    hint = nearest(stable_id, list(found)) if found else "deploy it first."
+    raise CommandError(f"no namespace {stable_id} is deployed; {hint}")
