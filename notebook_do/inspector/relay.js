@@ -116,8 +116,9 @@ async function called(stub, op) {
 
 async function looked(stub, asked) {
   try {
-    return await stub[ASK](asked);
+    return ours(await stub[ASK](asked));
   } catch (thrown) {
+    if (thrown instanceof Refusal) throw thrown;
     if (isAbsent(thrown, ASK)) throw new Refusal(CLOSED);
     if (!isWithoutRpc(thrown)) return failed(thrown);
   }

@@ -42,9 +42,9 @@ export function guard(key, audience) {
     const { head, index, text } = asked ?? {};
     if (!known.has(object)) known.set(object, { woke: Date.now(), heard: new Heard() });
     const { woke, heard } = known.get(object);
-    if (!(await isSigned(key, audience, head, index, text)) || !isFor(JSON.parse(text).object, ctx?.id)) {
-      return { refused: "this was not signed by the session that deployed this Worker, or not for this object" };
-    }
+    if (!(await isSigned(key, audience, head, index, text))) return { refused: UNSIGNED };
+    if (typeof ctx?.id?.toString() !== "string" || ctx.id.equals === undefined) return { refused: REPLACED };
+    if (!isFor(JSON.parse(text).object, ctx.id)) return { refused: UNSIGNED };
     if (!timely(head.time)) return { again: Date.now() };
     if (READS.has(JSON.parse(text).op)) return undefined;
     // Nor what claims to be of later than now: that would still be younger than an object which wakes in between.
@@ -52,6 +52,10 @@ export function guard(key, audience) {
     return heard.first(`${head.nonce}/${index}`) ? undefined : { refused: "replayed" };
   };
 }
+
+const UNSIGNED = "this was not signed by the session that deployed this Worker, or not for this object";
+const REPLACED =
+  'this class keeps something else in `this.ctx`, so that its objects cannot be looked into; inspect="calls" needs no ctx';
 
 async function isSigned(key, audience, head, index, text) {
   try {
@@ -61,4 +65,4 @@ async function isSigned(key, audience, head, index, text) {
   }
 }
 
-const isFor = (object, id) => (object?.id !== undefined ? object.id === id?.toString() : object?.name !== undefined && object.name === id?.name);
+const isFor = (object, id) => (object?.id !== undefined ? object.id === id.toString() : object?.name !== undefined && object.name === id.name);
