@@ -132,7 +132,12 @@ class StateLocked(StateError):  # noqa: N818 - the vocabulary's name
 
 
 class TargetError(DurableError):
-    """The target cannot be reached or used."""
+    """The target cannot be reached or used.
+
+    `request_id` is that of a request to a Worker that got no answer: what it logged is found by it.
+    """
+
+    request_id: str | None = None
 
 
 class CredentialError(TargetError):

@@ -22,7 +22,7 @@ from notebook_do.display import clean
 
 _BOOLS = frozenset(("destructive", "protected", "readable", "stored"))
 _COUNTS = frozenset(("objects", "rows", "serial", "size"))
-_MOMENTS = frozenset(("alarm", "last_write"))
+_MOMENTS = frozenset(("alarm", "last_write", "time"))
 _ANYTHING = frozenset(("value",))
 
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -31,6 +31,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         *("worker", "binding", "type", "target", "class_name", "script_name", "environment", "namespace_id"),
         "action",
     ),
+    "logs": (*("time", "level", "worker", "entrypoint", "object", "message", "exception", "stack", "request_id"),),
     "migrations": (
         *("worker", "step", "stable_id", "from_class", "to_class", "namespace_id", "storage", "wire"),
         *("old_tag", "new_tag"),
@@ -57,7 +58,7 @@ def dtype_of(column: str) -> str:
     return "bool" if column in _BOOLS else "Int64" if column in _COUNTS else "string"
 
 
-_OF_OBJECTS = frozenset(("objects", "tables", "values"))
+_OF_OBJECTS = frozenset(("logs", "objects", "tables", "values"))
 """The frames in which a text that nobody tells is NA; in the older ones it is empty."""
 
 

@@ -73,17 +73,25 @@ class Connection:
         return f"https://{script_name}.{self._subdomain[0]}.workers.dev" if self._subdomain else None
 
     async def fetch(self, script_name: str, path: str, method: str, options: dict[str, Any]) -> httpx.Response:
-        """Call a deployed Worker; raises TargetError when nothing answers. See `fetching.fetch`."""
-        from notebook_do.live.fetching import fetch
+        """Call a deployed Worker; raises TargetError when nothing answers. See `fetching.fetch`.
+
+        Answer and error have the id of the request, by which its log lines are found (`fetching.request_id_of`).
+        """
+        from notebook_do.live.fetching import FOLLOW, fetch, new_request_id
 
         url = await self.url(script_name)
         if url is None:
             raise TargetError(f"Worker {script_name} has no URL: the account has no workers.dev subdomain yet.")
+        request_id = new_request_id()
         base, headers = url, dict(options.pop("headers", None) or {})
         if self.workers_url is not None:  # names under .localhost do not resolve everywhere
             base, headers["host"] = self.workers_url.rstrip("/"), url.removeprefix("http://")
+            # No Worker sees it: the local Cloudflare tells by it what this request logged, see `live/logs.py`.
+            headers[FOLLOW] = request_id
         asked = {**options, "headers": headers}
-        answer: httpx.Response = await fetch(script_name, base + "/" + path.lstrip("/"), url, method, asked)
+        answer: httpx.Response = await fetch(
+            script_name, base + "/" + path.lstrip("/"), url, method, asked, request_id=request_id
+        )
         return answer
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from notebook_do.bridge import bridge
@@ -14,11 +15,31 @@ if TYPE_CHECKING:
 
     import httpx
 
+FOLLOW = "notebook-do-request"
+"""The header that tells the local Cloudflare the id of a request, which it follows."""
+_FOLLOWED = "d0d0"
+"""How an id begins that it follows."""
 _SECONDS = 60.0
 T = TypeVar("T", str, bytes)
 
 
-async def fetch(script_name: str, url: str, address: str, method: str, options: dict[str, Any]) -> Any:
+def new_request_id() -> str:
+    """Return an id for one request, in the form of a ray of Cloudflare."""
+    return _FOLLOWED + secrets.token_hex(6)
+
+
+def request_id_of(answer: httpx.Response | Stream | TargetError) -> str | None:
+    """Return the id by which the log lines of a request are found: of its answer, or of the error in its place."""
+    if isinstance(answer, TargetError):
+        return answer.request_id
+    if FOLLOW in answer.request.headers:
+        return str(answer.request.headers[FOLLOW])
+    return answer.headers.get("cf-ray", "").partition("-")[0] or None
+
+
+async def fetch(  # noqa: PLR0913, PLR0917 - whom, where and how
+    script_name: str, url: str, address: str, method: str, options: dict[str, Any], request_id: str = ""
+) -> Any:
     """Send one request to `url`, shown as `address`; return its httpx.Response, or with `stream` a Stream.
 
     `timeout` counts until the answer has ended, with `stream` until it begins; it is 60 seconds, None for ever. Raises
@@ -41,15 +62,23 @@ async def fetch(script_name: str, url: str, address: str, method: str, options: 
     except TimeoutError:
         what = "ended its answer" if began else "answered"
         hint = "" if stream else ", or stream=True to read the answer as it comes"
-        raise TargetError(
-            f"Worker {script_name} has not {what} in {total:g} s at {address}: give it longer (timeout=SECONDS){hint}."
+        raise _no_answer(
+            f"Worker {script_name} has not {what} in {total:g} s at {address}: give it longer (timeout=SECONDS){hint}.",
+            request_id,
         ) from None
     except httpx.HTTPError as error:
-        raise TargetError(f"Worker {script_name} did not answer at {address}: {type(error).__name__}.") from None
+        text = f"Worker {script_name} did not answer at {address}: {type(error).__name__}."
+        raise _no_answer(text, request_id) from None
     finally:
         if not (stream and began):
             await client.aclose()
     return Stream(client, response, script_name) if stream else response
+
+
+def _no_answer(text: str, request_id: str) -> TargetError:
+    error = TargetError(text)
+    error.request_id = request_id or None
+    return error
 
 
 _OF_SENDING = frozenset(("auth", "follow_redirects"))

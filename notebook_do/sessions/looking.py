@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from notebook_do.display import frame, selected
@@ -12,18 +13,31 @@ from notebook_do.live.inventory import more_objects, namespace_rows, worker_rows
 from notebook_do.sessions.objects import LiveObject, SessionWay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from datetime import datetime, timedelta
 
     import pandas as pd
 
     from notebook_do.declare.catalog import Catalog
     from notebook_do.live.connection import Connection
-    from notebook_do.model import Observed, Recorded
+    from notebook_do.live.logs import PastLogs, RequestLogs
+    from notebook_do.live.tailing import LogTail
+    from notebook_do.model import Observed, Recorded, Worker
+    from notebook_do.sessions.logs import LocatedRecord, LogsPlace
     from notebook_do.state.file import StateFile
 
     Ids = Iterable[str]
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployedThen:
+    """What a deploy of this kernel made live: the Workers as they were declared, and when it began and ended."""
+
+    started: datetime
+    ended: datetime
+    workers: Mapping[str, Worker]
 
 
 class Looking(ABC):
@@ -34,6 +48,7 @@ class Looking(ABC):
     met: dict[str, dict[str, None]]
     stage: str
     _state: StateFile
+    _deploys: list[DeployedThen]
 
     @abstractmethod
     async def _connect(self) -> Connection: ...
@@ -102,6 +117,64 @@ class Looking(ABC):
         made = LiveObject(SessionWay(look=self._look, run=self._run), namespace, name_or_id)
         self.met.setdefault(namespace, {})[name_or_id] = None
         return made
+
+    def logs(
+        self,
+        worker: str,
+        *,
+        since: str | datetime | timedelta = "1h",
+        object: str | None = None,  # noqa: A002 - what it is
+        level: str | None = None,
+        limit: int = 1000,
+    ) -> pd.DataFrame:
+        """Return what a Worker logged, a row a line or exception, oldest first: the newest `limit` that are wanted.
+
+        `since` is a time such as `30m`, `2h`, `7d`, a timedelta or an aware datetime; `object` a name or id; `level`
+        takes what is above it too. `attrs` have `missing`: which lines are not there, and why.
+        """
+        found = self.past_logs(worker, since=since, object=object, level=level, limit=limit)
+        missing = [asdict(one) for one in found.missing]
+        return frame("logs", found.records, missing=missing, more=found.lines > len(found.records))
+
+    def past_logs(self, worker: str, **asked: Any) -> PastLogs:
+        """Return what a Worker logged as records, with all requests of the time; `asked` as for `logs`."""
+        from notebook_do.live.logs import asked_logs
+        from notebook_do.sessions.logs import known_worker, past
+
+        wanted, place = asked_logs(**asked), self._run(self._logs_place())
+        return self._run(past(place, known_worker(worker, place), wanted))
+
+    def tail(self, worker: str) -> LogTail:
+        """Return a live tail of a Worker: `with session.tail("chat") as tail: for record in tail: ...`.
+
+        `tail.missing` says which lines are not there, and why. On Cloudflare the start of a tail may start the Worker's
+        objects anew.
+        """
+        from notebook_do.live.tailing import LogTail
+        from notebook_do.sessions.logs import known_worker
+
+        place = self._run(self._logs_place())
+        id_ = known_worker(worker, place)
+        return LogTail(self._connect, place.scripts.get(id_, id_), id_)
+
+    def request_logs(self, request_id: str, *, wait: float = 1.0) -> tuple[RequestLogs, tuple[LocatedRecord, ...]]:
+        """Return what one request logged, and all that it called, once it is over or `wait` seconds have gone."""
+        from notebook_do.sessions.logs import of_request
+
+        return self._run(of_request(self._run(self._logs_place()), request_id, wait))
+
+    async def _logs_place(self) -> LogsPlace:
+        from notebook_do.sessions.logs import LogsPlace
+
+        connection, recorded = await self._connect(), self._state.load()
+        scripts = {id_: self.catalog.script_name(id_, self.stage) for id_ in self.catalog.workers}
+        return LogsPlace(
+            connection=connection,
+            recorded=recorded,
+            declared=dict(self.catalog.workers),
+            scripts=scripts | {one.id: one.script_name for one in recorded.workers},
+            deploys=tuple(self._deploys),
+        )
 
     def namespace_rows(self) -> tuple[dict[str, Any], ...]:
         """Return the rows of `namespaces()`."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -21,7 +22,7 @@ from notebook_do.live.inventory import state_rows, status_of
 from notebook_do.model import StableId
 from notebook_do.sessions import exchanging
 from notebook_do.sessions.comparing import watched
-from notebook_do.sessions.looking import Looking
+from notebook_do.sessions.looking import DeployedThen, Looking
 from notebook_do.sessions.planning import Planning, with_addresses
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Session(Looking):
         """The scripts of the account when it was last looked at."""
         self.met: dict[str, dict[str, None]] = {}
         """The objects that were named or listed, by namespace: what completion knows of them."""
+        self._deploys: list[DeployedThen] = []
         self.connecting = Connecting(target, account)
         self._state = state
         self._planning = Planning(name, stage, target, self.catalog, state)
@@ -145,7 +147,7 @@ class Session(Looking):
         """
         refusing.check("session.deploy")
         with self._planning.sending(plan):
-            connection = await self._connect()
+            connection, declared, started = await self._connect(), dict(self.catalog.workers), datetime.now(UTC)
             try:
                 result = await self._planning.send(plan, connection, confirm=confirm, emit=emit, cancel=cancel)
             except StalePlan as stale:
@@ -155,6 +157,7 @@ class Session(Looking):
                 if stopped.result is not None and self.target == "local":  # on Cloudflare an address costs a request
                     await with_addresses(stopped.result, connection.url, self)
                 raise
+            self._deploys.append(DeployedThen(started=started, ended=datetime.now(UTC), workers=declared))
             return await with_addresses(result, connection.url, self)
 
     def deploy(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from notebook_do.local.runtime.island import Island
     from notebook_do.local.runtime.spec import RunnableWorker
+    from notebook_do.local.services.logs import Seen
 
 Sink = Callable[[str, dict[str, Any]], None]
 """Takes (script name, tail event)."""
@@ -38,10 +39,12 @@ _NOBODY = b"HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n"
 class EventServer:
     """Takes the messages of all islands and hands them on."""
 
-    def __init__(self, path: Path, sink: Sink, wanted: Callable[[], bool], *, kept: Keeper, followed: Keeper) -> None:
+    def __init__(  # noqa: PLR0913 - to whom each kind goes
+        self, path: Path, sink: Sink, wanted: Callable[[], bool], *, seen: Seen, kept: Keeper, followed: Keeper
+    ) -> None:
         """Remember where to listen; `wanted` says whether anybody takes what `sink` gets."""
         self.path = path
-        self._sink, self._wanted = sink, wanted
+        self._sink, self._wanted, self._seen = sink, wanted, seen
         self._keepers = {b"/kept": kept, b"/followed": followed}
         self._server: asyncio.Server | None = None
 
@@ -72,9 +75,11 @@ class EventServer:
 
     def _deliver(self, body: bytes) -> None:
         for message in json.loads(body):
-            script = message["script"]
-            for item in filter(None, map(as_called, message["items"])):
-                self._sink(script, {**item, "scriptName": script})
+            script, version = message["script"], message["version"]
+            for item in message["items"]:
+                if (found := self._seen({**item, "script": script, "version": version})) is not None:
+                    del found["script"], found["version"]
+                    self._sink(script, {**found, "scriptName": script})
 
 
 class WorkerEvents:
@@ -93,7 +98,9 @@ class WorkerEvents:
         self._islands, self._workers = islands, workers
         self._stacks = Stacks(self._versions)
         self.logs, self.followed = LogStore(data / "logs.sqlite", self._seen), FollowedRequests(self._seen)
-        self._server = EventServer(path, sink, wanted, kept=self.logs.take, followed=self.followed.take)
+        self._server = EventServer(
+            path, sink, wanted, seen=self._seen, kept=self.logs.take, followed=self.followed.take
+        )
         self.path, self.start = path, self._server.start
 
     async def settled(self) -> None:
@@ -104,8 +111,11 @@ class WorkerEvents:
     def _seen(self, event: dict[str, Any]) -> dict[str, Any] | None:
         """Return an event as a person is to see it; None for what only a look of ours did."""
         found = as_called(event)
-        for error in found["exceptions"] if found else ():
-            error["stack"] = self._stacks.mapped(event["script"], event["version"], error.get("stack", ""))
+        if found is None:
+            return None
+        logged = (info for log in found["logs"] for info in log.get("errorInfo", ()))
+        for error in (*found["exceptions"], *logged):
+            error["stack"] = self._stacks.mapped(event["script"], event["version"], error.get("stack") or "")
         return found
 
     def _versions(self, script_name: str) -> list[RunnableWorker]:

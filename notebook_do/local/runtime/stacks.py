@@ -21,6 +21,8 @@ _FRAME = re.compile(
     r"(?P<before>\(|at )(?P<module>[^\s()]+?):(?P<line>\d+):(?P<column>\d+)(?P<after>\)?)$", re.MULTILINE
 )
 _LETTERS = {c: n for n, c in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")}
+_BUNDLE = "file:///bundle/"
+"""What workerd puts before the name of a module that another one imports; its main module has none."""
 _MAP = "application/source-map"
 _KEPT = 16
 _LARGEST = 32 << 20
@@ -91,10 +93,13 @@ class Stacks:
         """Return a stack whose frames name the sources of the version."""
 
         def place(frame: re.Match[str]) -> str:
-            read = self._map(script, version, frame["module"])
-            found = read.find(int(frame["line"]), int(frame["column"])) if read else None
-            if found is None:
-                return frame[0]
+            module = frame["module"].removeprefix(_BUNDLE)
+            read = self._map(script, version, module)
+            if read is None:
+                return frame[0].replace(_BUNDLE, "")
+            found = read.find(int(frame["line"]), int(frame["column"]))
+            if found is None:  # a line of the bundle alone must not look like one of a source of that name
+                found = f"<bundle>/{module}", int(frame["line"]), int(frame["column"])
             return f"{frame['before']}{found[0]}:{found[1]}:{found[2]}{frame['after']}"
 
         return _FRAME.sub(place, stack)

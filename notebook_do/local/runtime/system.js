@@ -77,8 +77,8 @@ const live = new Outbox("live", COMPANY);
 let dropping = false;
 let heard = 0;
 
-async function report(items, { script }, env) {
-  live.push(JSON.stringify({ script, items }));
+async function report(items, { script, version }, env) {
+  live.push(JSON.stringify({ script, version, items }));
   if (!(await live.turn())) return;
   const before = heard;
   const status = await live.send(env);

@@ -1,0 +1,194 @@
+"""A live tail of one Worker: its records as they come, over the websocket that the API opens.
+
+Cloudflare ends a tail after some hours and whenever the connection breaks: another one is begun then, and what came
+between is said, since nobody can tell it any more. A tail's address is a secret, and stands in no error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import deque
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from notebook_do.bridge import bridge
+from notebook_do.cloudflare.telemetry import close_tail, open_tail
+from notebook_do.errors import ApiError, DurableError, TargetError
+from notebook_do.live.logs import MissingLines
+from notebook_do.live.records import records_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from websockets.asyncio.client import ClientConnection
+
+    from notebook_do.live.connection import Connection
+    from notebook_do.live.records import LogRecord
+
+PROTOCOL = "trace-v1"
+_PING = 10.0
+_BEFORE_THE_END = 60.0
+"""Seconds before a tail expires in which another one is begun."""
+_WAITS = (0.0, 0.5, 1.0, 2.0, 5.0)
+"""Seconds before each attempt to come back."""
+
+
+class LogTail:
+    """Records of one Worker from now on: `with session.tail("chat") as tail: for record in tail: ...`.
+
+    `missing` says which lines are not there, and why. `next(timeout)` returns None where none came in time.
+    """
+
+    def __init__(self, connect: Callable[[], Any], script: str, worker: str) -> None:
+        """Open nothing yet; `connect` gives the connection of a session."""
+        self._connect, self._script, self._worker = connect, script, worker
+        self._connection: Connection | None = None
+        self._tail: dict[str, Any] = {}
+        self._socket: ClientConnection | None = None
+        self._waiting: deque[LogRecord] = deque()
+        self._closed = False
+        self.since = datetime.now(UTC)
+        self.missing: list[MissingLines] = []
+
+    def __enter__(self) -> Self:
+        bridge.run(self._open())
+        self.since = datetime.now(UTC)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[LogRecord]:
+        """Yield records until the tail is closed."""
+        while not self._closed:
+            record = self.next(1.0)  # no longer: an interrupt is noticed between two waits in every shell
+            if record is not None:
+                yield record
+
+    def next(self, timeout: float | None = None) -> LogRecord | None:
+        """Return the next record; None where none came in `timeout` seconds, or the tail is closed."""
+        if self._waiting:
+            return self._waiting.popleft()
+        return None if self._closed else bridge.run(self.anext(timeout))
+
+    async def anext(self, timeout: float | None = None) -> LogRecord | None:  # noqa: ASYNC109 - None is a good answer
+        """Return the next record; see `next`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while not self._waiting and not self._closed:
+                    await self._read()
+        return self._waiting.popleft() if self._waiting else None
+
+    def close(self) -> None:
+        """End the tail; the API forgets it."""
+        if not self._closed:
+            bridge.run(self.aclose())
+
+    async def aclose(self) -> None:
+        """End the tail; see `close`."""
+        self._closed = True
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            await socket.close()
+        await self._forget()
+
+    async def _open(self) -> None:
+        """Begin a tail and listen to it. Raises DurableError with what the API said, or TargetError."""
+        from websockets.asyncio.client import connect
+        from websockets.exceptions import InvalidHandshake
+        from websockets.typing import Subprotocol
+
+        self._connection = await self._connect()
+        async with self._connection.client() as client:
+            try:
+                self._tail = await open_tail(client, self._script)
+            except ApiError as error:
+                raise _not_allowed(error, self._worker) from None
+        problem = ""
+        try:
+            self._socket = await connect(
+                self._tail["url"], subprotocols=[Subprotocol(PROTOCOL)], ping_interval=_PING, max_size=None
+            )
+            await self._socket.send(json.dumps({"debug": False}))
+        except (OSError, InvalidHandshake, TimeoutError) as error:
+            problem = type(error).__name__  # its message may have the address
+        if problem:
+            await self._forget()
+            raise TargetError(f"the live logs of Worker {self._worker} cannot be reached ({problem}); try again.")
+
+    async def _read(self) -> None:
+        """Wait for one message and take its records in; where the connection ended, come back."""
+        from websockets.exceptions import ConnectionClosed
+
+        if self._socket is None:
+            await self._come_back("the connection broke")
+            return
+        try:
+            async with asyncio.timeout(self._left()):
+                message = await self._socket.recv()
+        except ConnectionClosed:
+            self._socket = None
+            return
+        except TimeoutError:
+            if self._left() > 0:
+                raise
+            await self._come_back("a tail ends after some hours, and another one was begun")
+            return
+        self._take(json.loads(message))
+
+    def _left(self) -> float:
+        """Return the seconds until another tail should be begun."""
+        ends = datetime.fromisoformat(self._tail["expires_at"]) if self._tail.get("expires_at") else None
+        return 86400.0 if ends is None else (ends - datetime.now(UTC)).total_seconds() - _BEFORE_THE_END
+
+    async def _come_back(self, why: str) -> None:
+        """Begin another tail; what came meanwhile is said to be missing. Raises what the last attempt did."""
+        began, old = datetime.now(UTC), self._socket
+        if old is not None:
+            await old.close()
+        await self._forget()
+        for at, pause in enumerate(_WAITS):
+            await asyncio.sleep(pause)
+            try:
+                await self._open()
+                break
+            except DurableError:
+                if at == len(_WAITS) - 1:
+                    self._closed = True
+                    raise
+        self.missing.append(MissingLines(since=began, until=datetime.now(UTC), lost=None, why=why))
+
+    def _take(self, event: dict[str, Any]) -> None:
+        """Take the records of one event in, or what it says of lines that are not sent."""
+        about = event.get("event") or {}
+        if about.get("type") in {"overload", "overload-stop"}:
+            now = datetime.now(UTC)
+            why = "Cloudflare sent only a sample, because there were too many requests"
+            if about["type"] == "overload":
+                self.missing.append(MissingLines(since=now, until=now, lost=None, why=why))
+            elif self.missing and self.missing[-1].why == why:
+                self.missing[-1] = MissingLines(since=self.missing[-1].since, until=now, lost=None, why=why)
+            return
+        self._waiting.extend(records_of(event, self._worker))
+
+    async def _forget(self) -> None:
+        tail, self._tail = self._tail, {}
+        if not tail or self._connection is None:
+            return
+        with contextlib.suppress(DurableError):  # it is gone already, or ends by itself
+            async with self._connection.client() as client:
+                await close_tail(client, self._script, tail["id"])
+
+
+def _not_allowed(error: ApiError, worker: str) -> DurableError:
+    if error.status not in {401, 403}:
+        return error
+    return TargetError(
+        f"the token may not read the live logs of Worker {worker} ({error.message}); give it the permission "
+        "Workers Tail, Read."
+    )

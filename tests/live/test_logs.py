@@ -1,0 +1,250 @@
+"""Logs of Workers as a session reads them, on the real local Cloudflare: past ones, live ones, those of one request."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+import notebook_do as nd
+from notebook_do.errors import CommandError, TargetError
+from notebook_do.live.fetching import request_id_of
+from notebook_do.local.process import launch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import pandas as pd
+
+COLUMNS = {
+    "time": "datetime64[ms, UTC]",
+    **dict.fromkeys(
+        ("level", "worker", "entrypoint", "object", "message", "exception", "stack", "request_id"), "string"
+    ),
+}
+ROOMS = """import { DurableObject } from "cloudflare:workers";
+export class Room extends DurableObject {
+  list() {
+    console.log("2 rows");
+    console.warn("slow query:", { ms: 26 });
+  }
+  add(text) {
+    if (text.body.length > 100) throw new Error("too long");
+  }
+  fetch(request) {
+    return this.add(request.headers);
+  }
+  async later() { await this.ctx.storage.setAlarm(Date.now() + 10); }
+  alarm() { console.log("the alarm rings"); }
+}
+export default {
+  async fetch(request, env, ctx) {
+    const path = new URL(request.url).pathname;
+    console.log("room", path);
+    const room = env.ROOMS.getByName("kitchen");
+    if (path === "/list") await room.list();
+    if (path === "/add") await room.fetch("http://room/");
+    if (path === "/later") await room.later();
+    if (path === "/many") for (let n = 0; n < 1000; n++) console.log("line", n);
+    if (path === "/long") console.log("x".repeat(100_000));
+    if (path === "/odd") console.log("\\u001b[31mred\\u202e", [1, { a: null }]);
+    if (path === "/quiet") return new Response("quiet");
+    if (path === "/slow") await scheduler.wait(60_000);
+    return new Response("ok");
+  },
+  scheduled() { console.log("tick"); },
+};
+"""
+
+
+@pytest.fixture
+def chat(cloud: Path) -> nd.Session:
+    """Deploy a Worker with rooms."""
+    del cloud
+    session = nd.session("chat")
+    rooms = nd.DurableObjectNamespace("rooms", class_name="Room")
+    nd.Worker("chat", script=ROOMS, bindings={"ROOMS": rooms}, crons=["0 0 1 1 *"])
+    session.deploy(session.plan())
+    return session
+
+
+def until(logs: Callable[[], pd.DataFrame], word: str) -> pd.DataFrame:
+    """Give the frame once a message has a word."""
+    ends = time.monotonic() + 20
+    while not (found := logs()).message.str.contains(word, regex=False).any():
+        assert time.monotonic() < ends, found
+        time.sleep(0.05)
+    return found
+
+
+def test_logs_are_a_frame_with_fixed_columns_also_when_empty(chat: nd.Session) -> None:
+    """Columns, their order and dtypes are the same with and without rows; what is not told is NA."""
+    empty = chat.logs("chat")
+    assert {name: str(dtype) for name, dtype in empty.dtypes.items()} == COLUMNS
+    assert (len(empty), empty.attrs["missing"], empty.attrs["more"]) == (0, [], False)
+    chat.fetch("chat", "/list")
+    found = until(lambda: chat.logs("chat"), "slow query")
+    assert {name: str(dtype) for name, dtype in found.dtypes.items()} == COLUMNS
+    rows = found[["level", "worker", "entrypoint", "object", "message"]].to_dict("records")
+    assert [(*tuple(row.values())[:3], row["message"]) for row in rows] == [
+        ("log", "chat", "GET /list", "room /list"),
+        ("log", "chat", "Room.list", "2 rows"),
+        ("warn", "chat", "Room.list", 'slow query: {"ms": 26}'),
+    ]
+    assert found.object.isna().tolist() == [True, False, False]
+    assert found.object.tolist()[1:] == ["kitchen", "kitchen"]
+    assert found.exception.isna().all()
+
+
+def test_logs_are_filtered_by_time_object_level_and_limit(chat: nd.Session) -> None:
+    """`level` takes what is above it, `object` a name or id, `limit` the newest; wrong words are one line."""
+    chat.fetch("chat", "/list")
+    chat.fetch("chat", "/add")
+    until(lambda: chat.logs("chat"), "TypeError")
+    assert set(chat.logs("chat", level="warn").level) == {"warn", "error"}
+    of_room = chat.logs("chat", object="kitchen")
+    assert set(of_room.entrypoint) == {"Room.list", "Room.fetch"}
+    (id_,) = chat.objects("rooms").object_id
+    assert chat.logs("chat", object=id_).equals(of_room)
+    newest = chat.logs("chat", limit=1)
+    assert (len(newest), newest.attrs["more"]) == (1, True)
+    assert len(chat.logs("chat", since=datetime.now(UTC) + timedelta(seconds=-0.001))) == 0
+    assert len(chat.logs("chat", since=timedelta(hours=1))) == len(chat.logs("chat", since="1h"))
+    for wrong, said in (
+        ({"since": "soon"}, "since is a time such as 30m, 2h or 7d, not 'soon'"),
+        ({"since": datetime(2026, 1, 1)}, "since is a datetime without a time zone"),  # noqa: DTZ001 - the mistake
+        ({"level": "fatal"}, "level 'fatal' is none; known are debug, info, log, warn, error"),
+        ({"limit": 0}, "limit is a whole number from 1 on, not 0"),
+    ):
+        with pytest.raises(CommandError, match=said):
+            chat.logs("chat", **wrong)
+    with pytest.raises(CommandError, match=r"no Worker chad is deployed; did you mean chat\?"):
+        chat.logs("chad")
+
+
+def test_an_exception_has_its_stack_with_the_line_of_the_source(chat: nd.Session) -> None:
+    """An exception is a row of its own, of the object and of the Worker that asked it, its frames led to the source."""
+    chat.fetch("chat", "/add")
+    found = until(lambda: chat.logs("chat", level="error"), "TypeError")
+    of_room = found[found.entrypoint == "Room.fetch"].iloc[0]
+    assert of_room.exception == "TypeError"
+    assert of_room.message == "TypeError: Cannot read properties of undefined (reading 'length')"
+    assert of_room.stack.splitlines() == [
+        "at Room.add (index.js:8:19)  → line 8 of the script",
+        "at Room.fetch (index.js:11:17)  → line 11 of the script",
+    ]
+
+
+def test_alarms_and_crons_have_their_lines(chat: nd.Session) -> None:
+    """Lines of an alarm are told as the class's, with the object; those of a cron trigger as `scheduled`."""
+    chat.fetch("chat", "/later")
+    found = until(lambda: chat.logs("chat"), "the alarm rings")
+    row = found[found.message == "the alarm rings"].iloc[0]
+    assert (row.entrypoint, row.object) == ("Room.alarm", "kitchen")
+    target = launch.status(chat.connecting._local.data)
+    asked = f"{target.api}/accounts/{target.account_id}/local/scripts/chat-dev/cron"
+    signed = {"Authorization": f"Bearer {target.token()}"}
+    httpx.post(asked, json={"cron": "0 0 1 1 *"}, headers=signed, trust_env=False).raise_for_status()
+    found = until(lambda: chat.logs("chat"), "tick")
+    assert found[found.message == "tick"].entrypoint.tolist() == ["scheduled"]
+
+
+def test_a_thousand_lines_and_a_long_line_are_all_there(chat: nd.Session) -> None:
+    """A request that logs a thousand lines has all of them, in order; a line of 100,000 letters is whole."""
+    chat.fetch("chat", "/many")
+    chat.fetch("chat", "/long")
+    found = until(lambda: chat.logs("chat", limit=5000), "xxxxx")
+    lines = [text for text in found.message if text.startswith("line ")]
+    assert lines == [f"line {n}" for n in range(1000)]
+    assert found.message.str.len().max() == 100_000
+
+
+def test_what_a_terminal_would_obey_is_written_out(chat: nd.Session) -> None:
+    """The frame has a message as it is; its text shows control and bidirectional characters escaped."""
+    chat.fetch("chat", "/odd")
+    found = until(lambda: chat.logs("chat"), "red")
+    assert found.message.iloc[-1] == '\x1b[31mred\u202e [1, {"a": null}]'
+    assert "\\x1b[31mred\\u202e" in found.to_string()
+    assert "\x1b" not in found.to_string()
+
+
+def test_a_request_has_its_own_lines_and_those_of_the_objects_that_it_reached(chat: nd.Session) -> None:
+    """What one request logged is found by its id, with the exception's place; a quiet one logged nothing."""
+    answer = chat.fetch("chat", "/list")
+    chat.fetch("chat", "/quiet")
+    found, records = chat.request_logs(str(request_id_of(answer)), wait=10)
+    assert found.complete
+    assert [(one.record.entrypoint, one.record.object, one.record.message) for one in records] == [
+        ("GET /list", None, "room /list"),
+        ("Room.list", "kitchen", "2 rows"),
+        ("Room.list", "kitchen", 'slow query: {"ms": 26}'),
+    ]
+    assert {one.record.request_id for one in records} == {request_id_of(answer)}
+    failed = chat.fetch("chat", "/add")
+    assert failed.status_code == 500
+    _, records = chat.request_logs(str(request_id_of(failed)), wait=10)
+    thrown = [one for one in records if one.record.exception and one.record.entrypoint == "Room.fetch"]
+    assert [one.stack.place for one in thrown if one.stack] == ["line 8 of the script of Worker chat"]
+
+
+def test_a_request_without_an_answer_tells_what_it_logged(chat: nd.Session) -> None:
+    """The error of a request that was not answered in time has its id, by which its lines so far are found."""
+    with pytest.raises(TargetError, match=r"has not answered in 1\.5 s") as raised:
+        chat.fetch("chat", "/slow", timeout=1.5)
+    found, records = chat.request_logs(str(request_id_of(raised.value)), wait=5)
+    assert found.known
+    assert [one.record.message for one in records][:1] == ["room /slow"]
+
+
+def test_a_tail_yields_records_as_they_come_and_ends_cleanly(chat: nd.Session) -> None:
+    """A tail yields what is logged from its start on; after its end the API knows no tail of the Worker any more."""
+    chat.fetch("chat", "/quiet")
+    with chat.tail("chat") as tail:
+        chat.fetch("chat", "/list")
+        first = next(iter(tail))
+        found = [first, tail.next(10), tail.next(10)]
+        assert sorted(one.message for one in found if one) == ["2 rows", "room /list", 'slow query: {"ms": 26}']
+        assert tail.next(0.01) is None
+        assert tail.missing == []
+    assert list(tail) == []
+    target = launch.status(chat.connecting._local.data)
+    asked = f"{target.api}/accounts/{target.account_id}/workers/scripts/chat-dev/tails"
+    signed = {"Authorization": f"Bearer {target.token()}"}
+    assert httpx.get(asked, headers=signed, trust_env=False).json()["result"] is None
+
+
+def test_a_tail_that_breaks_comes_back_and_says_what_is_missing(chat: nd.Session) -> None:
+    """After the websocket broke another tail goes on; lines of the time between are said to be missing."""
+    with chat.tail("chat") as tail:
+        target = launch.status(chat.connecting._local.data)
+        asked = f"{target.api}/accounts/{target.account_id}/workers/scripts/chat-dev/tails"
+        signed = {"Authorization": f"Bearer {target.token()}"}
+        httpx.delete(f"{asked}/{tail._tail['id']}", headers=signed, trust_env=False).raise_for_status()
+        begun = threading.Timer(4, lambda: chat.fetch("chat", "/quiet"))
+        begun.start()
+        record = tail.next(20)
+        begun.join()
+        assert record is not None
+        assert record.message == "room /quiet"
+        assert [one.why for one in tail.missing] == ["the connection broke"]
+
+
+def test_secrets_of_a_request_are_in_no_log_of_ours(chat: nd.Session) -> None:
+    """A secret in a header or query of a request is in no record, frame or file of the local Cloudflare."""
+    planted = "planted-8d1f"
+    headers = {"authorization": planted, "cookie": f"sid={planted}", "x-key": planted}
+    answer = chat.fetch("chat", f"/list?key={planted}", headers=headers)
+    found = until(lambda: chat.logs("chat"), "slow query")
+    assert planted not in found.to_csv()
+    _, records = chat.request_logs(str(request_id_of(answer)), wait=10)
+    assert records
+    assert planted not in repr(records)
+    data: Any = chat.connecting._local.data
+    chat.logs("chat")
+    holds = [path.name for path in data.rglob("*") if path.is_file() and planted.encode() in path.read_bytes()]
+    assert holds == []
