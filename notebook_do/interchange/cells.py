@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from inspect import signature
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, assert_never
 
 from notebook_do.declare.making import STABLE_ID, worker_of
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         BindingValue,
         Declaration,
         Field,
+        Inspect,
         Observed,
     )
 
@@ -75,13 +77,15 @@ def import_cells(  # noqa: PLR0913 - what is live, and what is known of it
     taken: Iterable[str] = (),
     worker_ids: Mapping[str, str] | None = None,
     source: str | None = None,
+    inspects: Mapping[tuple[str, str], Inspect] = MappingProxyType({}),
 ) -> Imported:
     """Write the declarations of live scripts.
 
     `sources` holds the modules of each script, the main one first; `stable_ids` the known stable ID of namespaces by
     namespace id, the others get one from their class name that is not among the `taken`; `worker_ids` the known Worker
-    id by script name, the others have the script's name. `source` is the file that the only script is made of. Raises
-    CommandError for a script that is not live or whose settings were not read.
+    id by script name, the others have the script's name. `source` is the file that the only script is made of,
+    `inspects` how the objects of a class (script, name) can be asked. Raises CommandError for a script that is not live
+    or whose settings were not read.
     """
     wanted = sorted(set(scripts))
     live = {s.name: s for s in observed.scripts}
@@ -93,7 +97,7 @@ def import_cells(  # noqa: PLR0913 - what is live, and what is known of it
         if live[name].bindings is None or not sources.get(name):
             raise CommandError(f"import {name}: its settings or its source could not be read.")
     names = _stable_ids(observed, [live[n] for n in wanted], stable_ids or {}, set(taken))
-    namespaces = [_namespace(names[n], n) for n in sorted(names, key=lambda n: names[n])]
+    namespaces = [_namespace(names[n], n, inspects) for n in sorted(names, key=lambda n: names[n])]
     cells = [f"%durable {line_of('namespace', item)}" for item in namespaces]
     declarations: list[Declaration] = [*namespaces]
     files: dict[str, bytes] = {}
@@ -164,13 +168,14 @@ def free_name(words: str, namespace_id: str, taken: Container[str]) -> str:
     return short if short not in taken else f"{words[:31].rstrip('-')}-{namespace_id}"[:64]
 
 
-def _namespace(stable_id: str, namespace: ObservedNamespace) -> Namespace:
+def _namespace(stable_id: str, namespace: ObservedNamespace, inspects: Mapping[tuple[str, str], Inspect]) -> Namespace:
     return Namespace(
         StableId(stable_id),
         class_name=namespace.class_name,
         script_name=namespace.script_name,
         # By its id: pasted into another session, the line means this namespace, whatever its class is called then.
         namespace_id=namespace.namespace_id,
+        inspect=inspects.get((namespace.script_name, namespace.class_name), False),
     )
 
 

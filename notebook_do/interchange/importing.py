@@ -14,6 +14,14 @@ from notebook_do.cloudflare.triggers import list_triggers
 from notebook_do.cloudflare.wire import decode_modules
 from notebook_do.declare.catalog import Catalog
 from notebook_do.interchange.cells import free_name, import_cells
+from notebook_do.interchange.inspected import (
+    check_own,
+    inspections,
+    is_inspector,
+    own_modules,
+    with_inspectors_of,
+    with_recorded_inspectors,
+)
 from notebook_do.live.adopt import adopted, managed, newest_serial
 from notebook_do.live.observe import observe
 from notebook_do.model import Namespace, NamespaceBinding, Worker, is_secret
@@ -62,13 +70,14 @@ async def import_workers(  # noqa: PLR0913 - what is asked, and what is known
     name and the stage. A Worker that is managed already, and is live as recorded, is left alone. `source` is the file
     that the only one of `scripts` is made of: its cell names that instead of the code.
     """
-    observed = await observe(client, scripts=scripts or None, settings=True)
-    names = list(scripts or [s.name for s in observed.scripts])
+    observed = await observe(client, scripts=with_inspectors_of(scripts) if scripts else None, settings=True)
+    check_own(scripts, observed)
+    names = list(scripts or [s.name for s in observed.scripts if not is_inspector(s)])
     triggers, unread = await list_triggers(client)
     read = tuple(replace(s, triggers=triggers.get(s.name, ())) if s.name in names else s for s in observed.scripts)
     observed = replace(observed, scripts=read)
     live = {s.name for s in read}
-    sources = {name: decode_modules(*await client.script_modules(name)) for name in names if name in live}
+    sources = {n: own_modules(decode_modules(*await client.script_modules(n))) for n in names if n in live}
     found = name_namespaces(recorded, observed, names, session=session, catalog=catalog)
     declared = {catalog.script_name(id_, session[1]): id_ for id_ in catalog.workers}
     worker_ids = {**(ids or {}), **declared, **{w.script_name: w.id for w in recorded.workers}}
@@ -80,6 +89,7 @@ async def import_workers(  # noqa: PLR0913 - what is asked, and what is known
         taken=found.taken,
         worker_ids=worker_ids,
         source=source,
+        inspects=inspections(recorded, observed),
     )
     imported = write(observed)
     desired = _desired(imported, session)
@@ -93,7 +103,7 @@ async def import_workers(  # noqa: PLR0913 - what is asked, and what is known
     # Whoever names a source asks for that cell, also where the Worker is managed already.
     declare = _to_declare(written, same if source is None else {}, catalog, frozenset(names))
     notes += replaced_notes(declare, catalog)
-    after = adopted(recorded, taken, observed) if taken.workers else recorded
+    after = with_recorded_inspectors(adopted(recorded, taken, observed) if taken.workers else recorded, taken, observed)
     return Import(
         imported=replace(written, notes=(*imported.notes, *found.notes, *notes, *unread)),
         declare=declare,

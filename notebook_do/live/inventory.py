@@ -154,6 +154,8 @@ def worker_rows(
     """Join Workers by script name; `names` maps Worker id to script name, `urls` script name to URL."""
     live = {s.name: s for s in observed.scripts}
     known = {w.id for w in recorded.workers}
+    # An inspector is declared by its namespaces, and nobody has to declare it once more.
+    declared = catalog.workers.keys() | {w.id for w in recorded.workers if w.inspector}
     return tuple(
         {
             "id": id_,
@@ -163,7 +165,7 @@ def worker_rows(
             "modified_on": live[name].modified_on if name in live else None,
             "lifecycle": live[name].lifecycle if name in live else None,
             "migration_tag": live[name].migration_tag if name in live else None,
-            "status": _status(id_ in catalog.workers, recorded=id_ in known, live=name in live),
+            "status": _status(id_ in declared, recorded=id_ in known, live=name in live),
         }
         for id_, name in sorted(names.items())
     )

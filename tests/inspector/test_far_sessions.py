@@ -1,0 +1,85 @@
+"""Inspectors between sessions, in tables, and in what a person types."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from far_target import SOURCE, declare, deployed
+
+import notebook_do as nd
+from notebook_do.errors import CommandError
+
+if TYPE_CHECKING:
+    from notebook_do.local.process.launch import LocalTarget
+
+
+def test_objects_of_another_sessions_script_are_called(far: LocalTarget) -> None:
+    """A namespace that another session's Worker hosts: `inspect="calls"` makes an inspector here, no more."""
+    del far
+    deployed().object  # noqa: B018 - the session that hosts it
+    guest = nd.session("guest", target="cloudflare")
+    nd.DurableObjectNamespace("halls", class_name="Room", script_name="chat-dev", inspect="calls")
+    nd.Worker("visitor", script="export default { fetch() {} };")
+    plan = guest.plan()
+    assert [c.id for c in plan.changes if c.kind == "worker"] == ["chat-dev-inspector", "visitor"]
+    guest.deploy(plan)
+    assert guest.object("halls", "kitchen").add(2) == 2
+    assert guest.plan().empty
+    guest.inspect("halls", True)  # noqa: FBT003 - as it is declared
+    (refusal,) = guest.plan().refusals
+    assert (refusal.code, "only its methods can be called" in refusal.message) == ("inspect-not-hosted", True)
+    host = declare(inspect="calls")
+    (refusal,) = host.plan().refusals
+    assert refusal.code == "inspector-exists"
+
+
+def test_an_inspector_is_no_orphan(far: LocalTarget) -> None:
+    """In the table of Workers an inspector is live, with its address; nobody has to declare it."""
+    del far
+    session = deployed(inspect="calls")
+    rows = {row["id"]: row for row in session.worker_rows()}
+    assert rows["chat-dev-inspector"]["status"] == "live"
+    assert rows["chat-dev-inspector"]["url"].startswith("https://chat-dev-inspector.")
+
+
+def test_a_namespace_is_destroyed_with_its_inspector(far: LocalTarget) -> None:
+    """Cloudflare deletes no class that somebody binds: the inspector goes first, in the same plan."""
+    del far
+    session = deployed(inspect=True)
+    nd.DurableObjectNamespace("rooms", class_name="Room", inspect=True, protect=False)
+    session.deploy(session.plan())
+    plan = session.destroy("worker:chat")
+    assert [step.summary for step in plan.steps] == ["delete Worker chat-dev-inspector", "delete Worker chat-dev"]
+    session.deploy(plan, confirm=[c.phrase for c in plan.consents])
+    assert session.recorded().workers == ()
+
+
+def test_the_local_target_takes_inspect_and_changes_nothing(far: LocalTarget) -> None:
+    """On the local target a declaration with `inspect` plans nothing more: each object can be asked anyhow."""
+    del far
+    session = nd.session("near")
+    rooms = nd.DurableObjectNamespace("rooms", class_name="Room", inspect=True)
+    nd.Worker("chat", script="export class Room {}\nexport default {};", bindings={"ROOMS": rooms})
+    assert [c.id for c in session.plan().changes if c.kind == "worker"] == ["chat"]
+    with pytest.raises(CommandError, match="no namespace hall is declared"):
+        session.inspect("hall", "calls")
+
+
+def test_an_import_writes_inspect_and_nothing_of_ours(far: LocalTarget) -> None:
+    """The cells of an imported host are its own modules and `--inspect`; its inspector has no cell, and stays."""
+    del far
+    deployed(inspect=True).object("rooms", "kitchen").add(3)
+    heir = nd.session("heir", target="cloudflare")
+    imported = heir.import_(from_account=True)
+    (rooms, chat) = imported.cells
+    assert "--inspect" in rooms.split()
+    assert SOURCE in chat
+    plan = heir.plan()
+    assert plan.refusals == ()
+    assert not any(c.action in {"delete", "create"} for c in plan.changes)
+    heir.deploy(plan)
+    assert heir.object("rooms", "kitchen").count() == 3
+    assert heir.plan().empty
+    with pytest.raises(CommandError, match="chat-dev-inspector is the inspector of chat-dev, whose cells declare it"):
+        heir.import_("chat-dev-inspector")
