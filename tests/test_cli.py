@@ -188,7 +188,7 @@ def test_verbs_work_on_a_toml_file(cloud: Path, here: Callable[..., Any]) -> Non
     assert here("deploy", "shop.toml", "-p", "limit", "8", *line.split()[-2:]).returncode == 3, "another plan"
     done = run(*shlex.split(line)[1:])
     assert (done.returncode, done.stderr) == (0, "")
-    assert "3 of 3 steps done" in done.stdout
+    assert "3 steps in" in done.stdout
     assert "limit 7" in here("fetch", "shop.toml", "api", "/", "-p", "limit", "7").stdout
     rows = json.loads(here("show", "shop.toml", "namespaces", "--json", "-p", "limit", "7").stdout)
     assert [(row["stable_id"], row["objects"]) for row in rows] == [("counter", 1)]

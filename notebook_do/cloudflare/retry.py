@@ -93,8 +93,9 @@ class Pace:
                 if attempt == self.attempts or not is_transient(error) or waited + pause > self.longest:
                     raise
                 reason = str(error.status) if isinstance(error, ApiError) else "no answer"
-            why = f"{RATE_LIMIT}, " if reason == "429" else ""
-            await self.wait(pause, f"{why}asking again, attempt {attempt + 1} of {self.attempts} ({reason})")
+            why = "Cloudflare asks for a pause (429)" if reason == "429" else f"no use of the answer ({reason})"
+            why = "no answer came" if reason == "no answer" else why
+            await self.wait(pause, f"{why}, then it is asked again ({attempt + 1} of {self.attempts})")
             waited += pause
         raise AssertionError("unreachable")
 

@@ -49,6 +49,11 @@ class Catalog:
         """The declared Workers by id."""
         return MappingProxyType(self._workers)
 
+    def declared(self) -> dict[tuple[str, str], Declaration]:
+        """Return a copy of all declarations, by kind (`namespace` or `Worker`) and id."""
+        found: dict[tuple[str, str], Declaration] = {("namespace", id_): one for id_, one in self._namespaces.items()}
+        return found | {("Worker", id_): one for id_, one in self._workers.items()}
+
     def declare(self, *items: Declaration) -> tuple[Declaration, ...]:
         """Register declarations, all or none; raises DeclarationError for one that can never be right."""
         # All are checked before the first is kept: a cell that fails declares nothing.

@@ -126,7 +126,11 @@ async def _pause(client: Client, failure: ApiError | NoAnswer, attempt: int) -> 
         raise Uncertain(
             f"Cloudflare asks to wait {seconds:.0f} s, longer than a deploy waits; plan again later. ({failure})"
         )
-    await client.pace.wait(seconds, f"looking what became of the request, attempt {attempt} of {SENDS}")
+    asked = getattr(failure, "status", 0) == 429
+    why = (
+        "Cloudflare asks for a pause (429), then it is tried again" if asked else "then it is looked what became of it"
+    )
+    await client.pace.wait(seconds, f"{why} ({attempt + 1} of {SENDS})")
 
 
 async def _came_second(client: Client, step: Upload, intent: Intent, began: frozenset[str] | None) -> bool:

@@ -7,12 +7,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from notebook_do.display import clean
-from notebook_do.notebook.views.plan import change_count, lost
+from notebook_do.notebook.views.purpose import place_of, purpose_of
 
 if TYPE_CHECKING:
     from notebook_do.plan.plan import Plan
 
-WORD = "deploy"
 _input = input
 """As it was before any cell of a notebook ran: none of them answers in a person's place."""
 NOT_THE_PHRASE = "that is not the phrase"
@@ -24,17 +23,23 @@ def unanswered(plan: Plan, *, word_too: bool = False) -> str:
     Return why the plan is not to be sent; empty where all was typed as it was asked for.
     """
     try:
-        for consent in plan.consents:
-            print(clean(lost(consent)))  # noqa: T201 - a terminal
+        for consent in plan.consents:  # what each loses stands in the plan above
             if _typed(f"Type '{consent.phrase}' to allow it: ") != consent.phrase:
                 return NOT_THE_PHRASE
-        question = f"Type '{WORD}' to send {change_count(plan)} to {plan.stage} on {plan.target}: "
-        if (word_too or not plan.consents) and _typed(question) != WORD:
-            return f"the word {WORD} was not typed"
+        word, purpose = word_of(plan), purpose_of(plan)
+        what = f"{purpose.words()} in" if purpose.destroyed else f"send {purpose.changes} to"
+        question = f"Type '{word}' to {what} {place_of(plan)}: "
+        if (word_too or not plan.consents) and _typed(question) != word:
+            return f"the word {word} was not typed"
     except (KeyboardInterrupt, EOFError) as answer:  # Ctrl-C and Ctrl-D are answers too
         print()  # noqa: T201 - below the question
         return "interrupted" if isinstance(answer, KeyboardInterrupt) else "no answer"
     return ""
+
+
+def word_of(plan: Plan) -> str:
+    """Return the word that sends a plan in which no objects are lost."""
+    return "destroy" if purpose_of(plan).only_destroys else "deploy"
 
 
 def _typed(question: str) -> str:

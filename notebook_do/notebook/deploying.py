@@ -9,17 +9,30 @@ from __future__ import annotations
 import shlex
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from notebook_do.display import Shown
-from notebook_do.errors import CommandError, ConsentRequired, DeployError, PlanRefused, StalePlan
+from notebook_do.errors import (
+    CommandError,
+    ConsentRequired,
+    DeployError,
+    DurableError,
+    PlanRefused,
+    SourceError,
+    StalePlan,
+)
 from notebook_do.notebook import asking
-from notebook_do.notebook.shells import DeployLine, display, shell_of
+from notebook_do.notebook.shells import DeployLine, RecordOutput, display, shell_of
 from notebook_do.notebook.views import documents as views
+from notebook_do.notebook.views import record
 from notebook_do.notebook.views.blocks import Code, Document, Line, Tone
-from notebook_do.notebook.views.plan import change_count, number, plan_document
+from notebook_do.notebook.views.plan import number, plan_document
+from notebook_do.notebook.views.purpose import doing, purpose_of
+from notebook_do.notebook.views.stale import stale_document
 from notebook_do.plan.unattended import objections
+from notebook_do.sessions.changed import cell_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -44,8 +57,9 @@ class Waiting(Shown):
     @property
     def document(self) -> Document:
         """The words that nothing was sent, and the line that approves exactly this plan."""
+        verb = "destroyed" if purpose_of(self.plan).only_destroys else "deployed"
         return (
-            Line("Not deployed: no button can be pressed here. Nothing was sent.", Tone.CHANGE, strong=True),
+            Line(f"Not {verb}: nobody can press a button here. Nothing was sent.", Tone.CHANGE),
             Code("To send exactly this plan:", self.approve),
         )
 
@@ -144,37 +158,74 @@ def _approved(call: Call, session: Session, plan: Plan, verb: str) -> Shown:
         )
         stale.plan = plan
         raise stale
+    if not (call.options.json or call.options.quiet):
+        display(plan if plan.refusals else views.View(plan_document(plan, offered=True)))
     if plan.refusals:
-        if not call.options.json:
-            display(plan)
         raise PlanRefused(refusal_text(plan))
     return run(call, session, plan, confirm=call.options.confirm)
 
 
 def run(call: Call, session: Session, plan: Plan, confirm: Collection[str] = ()) -> DeployResult:
-    """Send the plan and give the result; with a line of progress, unless nothing is to be shown."""
+    """Send the plan and return the result; unless nothing is to be shown, its record is."""
     if call.options.json or call.options.quiet:
         return session.deploy(plan, confirm=confirm)
-    line = DeployLine(call.ip, f"Deploying {change_count(plan)} to {plan.stage} on {plan.target}.")
+    if getattr(call.ip, "kernel", None) is None:
+        return _run_on_paper(call, session, plan, confirm)
+    output = RecordOutput()
+    output.put(record.running(plan, datetime.now(UTC)))
     try:
-        result = session.deploy(plan, confirm=confirm, emit=line)
-    # Also for an interrupt: what is done so far is shown before the error is.
+        result = session.deploy(plan, confirm=confirm)
+    # Also for an interrupt: what is done so far is recorded before the error is shown.
     except BaseException as error:
-        line.end("Deploy stopped.", Tone.ALERT)
-        if (so_far := getattr(error, "result", None)) is not None:
-            display(so_far)
+        output.put(record.ended_by(plan, error, datetime.now(UTC)))
+        if isinstance(error, DurableError) and error.result is not None:
+            raise _below_its_record(error) from None
         raise
-    line.end(
-        "Deploy finished." if result.ok else "Deploy stopped before its end.", Tone.ADD if result.ok else Tone.ALERT
-    )
+    output.put(record.result_document(result))
+    call.options.shown = True
     return result
+
+
+def _run_on_paper(call: Call, session: Session, plan: Plan, confirm: Collection[str]) -> DeployResult:
+    """Send the plan where what was printed stays: the record is printed once, at the end."""
+    line = DeployLine(call.ip, f"{doing(plan)} …")
+    try:
+        return session.deploy(plan, confirm=confirm, emit=line)
+    except DurableError as error:
+        if error.result is None:
+            raise
+        display(error.result)
+        raise _below_its_record(error) from None
+    except BaseException as error:
+        display(views.View(record.ended_by(plan, error, datetime.now(UTC))))
+        raise
+
+
+def _below_its_record(error: DurableError) -> DurableError:
+    """Return the error of a deploy whose record stands above it: why it stopped, without the steps."""
+    result = error.result
+    if (failure := result.failure) is None:
+        short: DurableError = DeployError("the deploy was stopped on request; what is done stands above.")
+    elif isinstance(error, SourceError):
+        short = SourceError(f"{failure.message} [code {failure.code}]", line=failure.line)
+    else:
+        short = DeployError(f"{result.outcomes[failure.index].text} {record.how(result)}: {failure.message}")
+        short.error = getattr(error, "error", None)
+    short.result = result
+    return short
 
 
 def _panel(call: Call, session: Session, plan: Plan) -> None:
     from notebook_do.notebook.widgets.panel import DeployPanel
 
     name, ip = call.options.as_, call.ip
-    panel = DeployPanel(session, plan, finished=lambda result: ip.user_ns.update({name: result}) if name else None)
+    panel = DeployPanel(
+        session,
+        plan,
+        recorded=RecordOutput().put,
+        finished=lambda result: ip.user_ns.update({name: result}) if name else None,
+        cell=cell_of(call.where),
+    )
     display(panel)
 
 
@@ -227,7 +278,7 @@ def _typed(call: Call, session: Session, plan: Plan, *, once_more: bool = True) 
         if stale.plan is None or not once_more:
             raise
         now = stale.plan
-        display(views.View((Line(f"{stale} This is the plan as it is now:", Tone.CHANGE, strong=True),)))
+        display(views.View(stale_document(stale, plan, now, consent="answer")))
     if now.empty and not now.refusals:
         return _nothing_to_send(now, asked=False)
     display(now if now.refusals else views.View(plan_document(now, offered=True)))

@@ -117,7 +117,9 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
             if value is not None and self.shell is not None:
                 self.shell.user_ns[options.as_] = value
             return None
-        return None if options.quiet and _stands_alone(self.shell) else value
+        # `--quiet` shows nothing, and what the verb has shown itself is not shown twice.
+        silent = options.quiet or getattr(options, "shown", False)
+        return None if silent and _stands_alone(self.shell) else value
 
 
 def _stands_alone(ip: Any) -> bool:

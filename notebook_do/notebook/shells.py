@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from notebook_do.deploy.result import Event
     from notebook_do.notebook.parsing import Call
+    from notebook_do.notebook.views.blocks import Document
 
 
 Shell = Literal["notebook", "terminal", "headless"]
@@ -91,26 +92,42 @@ class Download:
         self._line.show(f"Fetching workerd once: {bar} {percent} %, {size}", last=done >= total > 0)
 
 
-class DeployLine:
-    """Shows the step that runs; the result is shown by itself afterwards.
+class RecordOutput:
+    """One output of a cell: each record takes the place of the one before, long after the cell has ended too.
 
-    A wait counts down in place; a shell that cannot do that prints it once.
+    JupyterLab shows and saves what a thread puts there (measured, 4.6).
+    """
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def put(self, document: Document) -> None:
+        """Show `document` in place of what stood here."""
+        view = views.View(document)
+        if self._handle is None:
+            self._handle = display(view, replaceable=True)
+        else:
+            self._handle.update(view)
+
+
+class DeployLine:
+    """Says on a terminal or in a log that a deploy begins, each wait once, and what fails; its result is shown after.
+
+    A terminal would keep every text as a line of its own, so that no step is told of.
     """
 
     def __init__(self, ip: Any, start: str) -> None:
-        self._line, self._wait, self._how = LiveLine(ip), "", how_to_stop(ip)
-        self._line.show(start, last=True)
+        self._wait, self._how = "", how_to_stop(ip)
+        display(views.View((Line(start),)))
 
     def __call__(self, event: Event) -> None:
-        """Show one event of the deploy."""
-        wait = event.text.partition(": ")[2] if event.kind == "waiting" else ""
+        """Say one event of the deploy, where it is one to know."""
+        if event.kind != "waiting":
+            return
+        wait = event.text.partition(": ")[2]
         begins, self._wait = wait not in {"", self._wait}, wait
-        text = f"{event_text(event)} ({self._how})" if wait else event_text(event)
-        self._line.show(text, event_tone(event), last=begins or event.kind == "failed")
-
-    def end(self, text: str, tone: Tone) -> None:
-        """Leave the last word."""
-        self._line.show(text, tone, last=True)
+        if begins:
+            display(views.View((Line(f"{event_text(event)} ({self._how})", Tone.CHANGE),)))
 
 
 class ReadingLine:
@@ -180,15 +197,4 @@ def plan_event_text(event: Event, how: str) -> str:
 
 def event_text(event: Event) -> str:
     """Return one event of a deploy in words."""
-    if event.kind == "finished":
-        return f"Finished: {event.text}."
-    at = f"step {event.index} of {event.total}: " if event.total else ""
-    words = {"done": "done: ", "failed": "failed: "}
-    return f"{at}{words.get(event.kind, '')}{event.text}"
-
-
-def event_tone(event: Event) -> Tone | None:
-    """Return the tone of one event; a deploy that left a step undone is no success."""
-    if event.kind == "finished":
-        return Tone.ALERT if "not done" in event.text or "uncertain" in event.text else Tone.ADD
-    return Tone.ALERT if event.kind == "failed" else None
+    return f"step {event.index} of {event.total}: {event.text}" if event.total else event.text

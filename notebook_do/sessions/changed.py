@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from notebook_do.declare.catalog import Catalog
     from notebook_do.model import Declaration, Desired, Where
 
 
@@ -18,14 +17,6 @@ class ShownDeclarations:
 
     items: Mapping[tuple[str, str], Declaration]
     desired: Desired
-
-
-def declared_in(catalog: Catalog) -> dict[tuple[str, str], Declaration]:
-    """Return the declarations by kind and id."""
-    found: dict[tuple[str, str], Declaration] = {}
-    for kind, items in (("namespace", catalog.namespaces), ("Worker", catalog.workers)):
-        found |= {(kind, str(id_)): item for id_, item in items.items()}
-    return found
 
 
 def what_changed(before: ShownDeclarations, now: ShownDeclarations) -> str:

@@ -19,7 +19,7 @@ from notebook_do.errors import CommandError, DeclarationError, DurableError, Pla
 from notebook_do.model.copying import copied
 from notebook_do.model.steps import Forget
 from notebook_do.plan.plan import Plan
-from notebook_do.sessions.changed import ShownDeclarations, cell_of, declared_in, what_changed
+from notebook_do.sessions.changed import ShownDeclarations, cell_of, what_changed
 from notebook_do.sessions.comparing import Comparison, compare, uncollected
 from notebook_do.sessions.inspecting import InspectKeys
 from notebook_do.sessions.secrets import SessionSecrets, changed, prompted
@@ -135,7 +135,7 @@ class Planning:
         notes = (*built, *plan.notes, *await connection.notes(plan, watch.pace))
         plan = replace(plan, warnings=(*found, *cautions, *plan.warnings), notes=notes)
         # By digest, and not the last one only: an approval names the plan that was read.
-        declared = ShownDeclarations(items=declared_in(self.catalog), desired=desired)
+        declared = ShownDeclarations(items=self.catalog.declared(), desired=desired)
         with uncollected():
             kept = plan if plan.empty else copied(plan)
             self._shown[plan.digest] = _Shown(plan=kept, made_of=given, declared=declared)
@@ -246,7 +246,7 @@ class Planning:
         desired = self._with_inspectors(self.desired(of.asked), of.recorded, of.account_id)
         after = f"after plan {plan.digest} was shown ({of.at[11:19]} UTC); nothing was sent."
         if desired != of.desired:
-            other = ShownDeclarations(items=declared_in(self.catalog), desired=desired)
+            other = ShownDeclarations(items=self.catalog.declared(), desired=desired)
             raise StalePlan(f"{what_changed(shown.declared, other)} {after}")
         now = self.secrets.secret_readings(shown.made_of.desired, self.state.load().lineage, vault)
         if names := ", ".join(changed(shown.made_of.readings, now)):

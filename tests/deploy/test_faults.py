@@ -175,7 +175,7 @@ def test_f36_a_storm_of_429_is_bounded_and_shown(tmp_path: Path) -> None:
 
     assert asyncio.run(ask()) == 4
     assert clock.slept == pytest.approx(21, abs=0.5)
-    assert waits[0] == "waits 7 s: Cloudflare's rate limit, asking again, attempt 2 of 4 (429)"
+    assert waits[0] == "waits 7 s: Cloudflare asks for a pause (429), then it is asked again (2 of 4)"
     assert len(waits) == 21
 
 

@@ -60,7 +60,7 @@ def test_a_wait_is_told_of_the_step_that_waits(tmp_path: Path) -> None:
     told: list[Event] = []
     result, _ = deployed(tmp_path, Weather(r"PUT .*/scripts/two", FAULTS["429 in seconds"], 1), told.append)
     names = [outcome.text for outcome in result.outcomes]
-    waits = {names[event.index - 1] for event in told if event.kind == "waiting" and "looking what" in event.text}
+    waits = {names[event.index - 1] for event in told if event.kind == "waiting" and "tried again" in event.text}
     assert waits == {next(name for name in names if "Worker two" in name)}
 
 

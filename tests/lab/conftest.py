@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "notebook"))  # the hostile strings stand there
+sys.path.insert(0, str(Path(__file__).parent))  # what the tests of this directory share
 CHROMIUM = [
     "--no-sandbox",
     "--disable-gpu",

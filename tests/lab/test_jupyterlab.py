@@ -43,8 +43,8 @@ def _tab(lab: Lab) -> str:
 
 
 def deploy_button(lab: Lab, index: int = -1) -> Any:
-    """Give the Deploy button of one cell."""
-    return lab.cell(index).get_by_role("button", name=re.compile("^Deploy"))
+    """Give the button of one cell that sends its plan."""
+    return lab.cell(index).get_by_role("button", name=re.compile("^(Deploy|Destroy) "))
 
 
 def test_declare_plan_press_and_a_live_answer(lab: Lab) -> None:
@@ -56,8 +56,8 @@ def test_declare_plan_press_and_a_live_answer(lab: Lab) -> None:
     lab.shot("2-button", 5)
     deploy_button(lab).dblclick()
     expect(lab.cell(-1).get_by_role("link", name="my-worker-dev.localhost")).to_be_visible()
-    expect(lab.cell(-1).get_by_text("3 of 3 steps done")).to_be_visible()
-    expect(deploy_button(lab)).to_be_disabled()
+    expect(lab.cell(-1).get_by_text("✓ Deployed 4 changes to dev on local")).to_be_visible()
+    expect(deploy_button(lab)).to_have_count(0)
     lab.shot("3-deployed", 5)
     lab.run("%durable fetch my-worker /")
     expect(lab.cell(-1).get_by_text("count 1")).to_be_visible()
@@ -68,7 +68,7 @@ def test_declare_plan_press_and_a_live_answer(lab: Lab) -> None:
     expect(lab.cell(-1).get_by_text("1 class to rename").first).to_be_visible()
     lab.shot("4-rename", 9)
     deploy_button(lab).click()
-    expect(lab.cell(-1).get_by_text("1 of 1 step done")).to_be_visible()
+    expect(lab.cell(-1).get_by_text("1 step in")).to_be_visible()
     lab.run("%durable fetch my-worker /")
     expect(lab.cell(-1).get_by_text("count 2")).to_be_visible()
 
@@ -88,11 +88,13 @@ def test_destroy_needs_its_phrase_and_a_stale_plan_its_own_press(lab: Lab) -> No
     lab.run_all()
     lab.run("%durable namespace counter --class Counter --unprotect")
     deploy_button(lab, 4).click()
-    expect(lab.cell(4).get_by_role("alert")).to_contain_text("nothing was sent")
-    expect(lab.cell(4).get_by_text("Digest")).to_have_count(2)
+    expect(lab.cell(4).get_by_role("alert")).to_contain_text(
+        "Nothing was sent: cell [6] was run after this plan was shown"
+    )
+    expect(lab.cell(4).get_by_text("The whole plan as it is now: 4 changes")).to_be_visible()
     lab.shot("1-stale", 4)
     deploy_button(lab, 4).click()
-    expect(lab.cell(4).get_by_text("3 of 3 steps done")).to_be_visible()
+    expect(lab.cell(4).get_by_text("3 steps in")).to_be_visible()
     lab.run("%durable fetch my-worker /")
 
     lab.run("%durable namespace counter --class Counter")
@@ -106,7 +108,7 @@ def test_destroy_needs_its_phrase_and_a_stale_plan_its_own_press(lab: Lab) -> No
     lab.run("%durable destroy my-worker")
     expect(deploy_button(lab)).to_be_disabled()
     expect(lab.cell(-1).get_by_text("1 stored object would be deleted for ever").first).to_be_visible()
-    field = lab.cell(-1).get_by_label("Type “destroy counter")
+    field = lab.cell(-1).get_by_label("Type this to allow it")
     phrase = re.search(r"destroy counter [0-9a-f]{8}", lab.cell(-1).inner_text())
     assert phrase
     field.fill("destroy counter 00000000")
@@ -115,7 +117,7 @@ def test_destroy_needs_its_phrase_and_a_stale_plan_its_own_press(lab: Lab) -> No
     expect(deploy_button(lab)).to_be_enabled()
     lab.shot("3-destroy", -1)
     deploy_button(lab).click()
-    expect(lab.cell(-1).get_by_text("1 of 1 step done")).to_be_visible()
+    expect(lab.cell(-1).get_by_text("1 step in")).to_be_visible()
     assert lab.problems == []
 
 
@@ -148,7 +150,8 @@ def test_forms_declare_and_a_fault_of_the_script_is_seen_in_the_panel(lab: Lab) 
     lab.both("2-form-worker", 3)
     lab.run("%durable deploy")
     deploy_button(lab).click()
-    expect(lab.cell(-1).get_by_role("alert")).to_contain_text("SyntaxError")
+    expect(lab.cell(-1).get_by_role("alert")).to_contain_text("Stopped in step 1 of 3")
+    expect(lab.cell(-1).get_by_text("SyntaxError")).to_be_visible()
     lab.shot("3-fault", -1)
     assert lab.problems == []
 
@@ -160,7 +163,7 @@ def test_notebook_7_presses_the_same_button(lab: Lab) -> None:
     lab.open(*DECLARE, "%durable plan", "%durable deploy")
     lab.run_all()
     deploy_button(lab).click()
-    expect(lab.cell(-1).get_by_text("3 of 3 steps done")).to_be_visible()
+    expect(lab.cell(-1).get_by_text("3 steps in")).to_be_visible()
     lab.run("%durable fetch my-worker /")
     expect(lab.cell(-1).get_by_text("count 1")).to_be_visible()
     lab.shot("notebook-7")
@@ -178,7 +181,7 @@ def test_a_restarted_kernel_goes_on_where_the_state_file_says(lab: Lab) -> None:
     lab.open(*DECLARE, "%durable deploy")
     lab.run_all()
     deploy_button(lab).click()
-    expect(lab.cell(-1).get_by_text("3 of 3 steps done")).to_be_visible()
+    expect(lab.cell(-1).get_by_text("3 steps in")).to_be_visible()
     lab.run("%durable fetch my-worker /")
     expect(lab.cell(-1).get_by_text("count 1")).to_be_visible()
     lab.run(f"%%durable worker my-worker --bind COUNTER=counter\n{BODY.replace('count $', 'counted $')}")
@@ -186,7 +189,7 @@ def test_a_restarted_kernel_goes_on_where_the_state_file_says(lab: Lab) -> None:
     expect(deploy_button(lab)).to_have_text("Deploy 1 change to dev on local")
     lab.restart()
     lab.both("old-panel", 7)
-    expect(lab.cell(7).get_by_text("after a restart run the cell again")).to_be_visible()
+    expect(lab.cell(7).get_by_text("After a restart of the kernel, run this cell again.")).to_be_visible()
 
     for cell in DECLARE[:3]:
         lab.run(cell)
@@ -194,7 +197,7 @@ def test_a_restarted_kernel_goes_on_where_the_state_file_says(lab: Lab) -> None:
     lab.run("%durable deploy")
     expect(deploy_button(lab)).to_have_text("Deploy 1 change to dev on local")
     deploy_button(lab).click()
-    expect(lab.cell(-1).get_by_text("1 of 1 step done")).to_be_visible()
+    expect(lab.cell(-1).get_by_text("1 step in")).to_be_visible()
     lab.run("%durable fetch my-worker /")
     expect(lab.cell(-1).get_by_text("counted 2")).to_be_visible()
     assert lab.problems == []

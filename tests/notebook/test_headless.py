@@ -89,16 +89,20 @@ def test_an_approved_digest_deploys_in_the_next_run(kernel_home: Path, form: str
     notebook = execute(
         kernel_home, *cells, f"result = %durable deploy --approve {digest[1]}", "%durable fetch my-worker /", "result"
     )
-    assert texts(notebook.cells[4]) == ["+ Deploy finished."]
+    plan, record = texts(notebook.cells[4])
+    assert plan.startswith("Plan")
+    assert record.startswith("✓ Deployed 4 changes to dev on local, 2"), "the plan, its record, and nothing beside"
     assert texts(notebook.cells[5])[0].endswith("\n1")
-    assert texts(notebook.cells[6])[0].startswith("Deployed")
+    assert texts(notebook.cells[6]) == [record], "the value shows itself as its record"
 
 
 def test_the_press_in_advance_deploys(kernel_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `notebook-do run --deploy` does, and that it says so."""
     monkeypatch.setenv("NOTEBOOK_DO_DEPLOY", "press")
     notebook = execute(kernel_home, *DECLARE, "%durable deploy", "%durable fetch my-worker /")
-    assert "Approved in advance" in texts(notebook.cells[4])[1]
+    _, approved, record = texts(notebook.cells[4])
+    assert "Approved in advance" in approved
+    assert record.startswith("✓ Deployed 4 changes"), "shown once, though the line gives it as its value too"
     assert texts(notebook.cells[5])[0].endswith("\n1")
 
 
@@ -156,7 +160,8 @@ def test_a_terminal_asks_and_deploys_only_what_was_typed(terminal: pexpect.spawn
     terminal.sendline("%durable deploy")
     terminal.expect("Type 'deploy'")
     terminal.sendline("deploy")
-    terminal.expect("3 of 3 steps done")
+    terminal.expect("✓ Deployed 4 changes to dev on local")
+    terminal.expect("3 steps in .* requests")
     terminal.expect(r"In \[\d+\]:")
     terminal.sendline("%durable fetch my-worker /")
     terminal.expect("200 OK.*\r\n1\r\n")

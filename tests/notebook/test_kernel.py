@@ -56,6 +56,8 @@ class Kernel:
         self.manager = KernelManager(kernel_name="python3")
         with (directory / "kernel-errors").open("ab") as errors:
             self.manager.start_kernel(cwd=str(directory), stderr=errors)
+        self.updates: list[dict[str, Any]] = []
+        """What took the place of an output that was there, whichever cell or thread did it."""
         self.client: BlockingKernelClient = self.manager.blocking_client()
         self.client.start_channels()
 
@@ -97,6 +99,8 @@ class Kernel:
         shown = []
         while True:
             message = self.client.get_iopub_msg(timeout=60)
+            if message["msg_type"] == "update_display_data":
+                self.updates.append(message["content"])
             if message["parent_header"].get("msg_id") != request:
                 continue
             if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
@@ -117,6 +121,11 @@ class Kernel:
             pass
         self.manager.interrupt_kernel()
         assert self.reply(request)["ename"] == "KeyboardInterrupt"
+
+    def states(self, output: dict[str, Any]) -> list[str]:
+        """Give the texts that an output had, one after the other."""
+        later = [u for u in self.updates if u["transient"] == output["transient"]]
+        return [one["data"]["text/plain"] for one in (output, *later)]
 
     def run(self, code: str) -> list[dict[str, Any]]:
         """Run one cell and give its outputs."""
@@ -160,9 +169,12 @@ print(result.ok, len(result.outcomes))
 """
 
 
-def test_the_plan_is_an_output_of_its_own_before_the_panel(kernel: Kernel) -> None:
-    """What stays readable without a kernel comes first; three presses deploy once; `--as` keeps the result."""
-    plan, panel = kernel.run("%durable deploy --as result")
+def test_the_plan_and_the_record_are_outputs_of_their_own_before_the_panel(kernel: Kernel) -> None:
+    """Issue 16.3: what stays readable without a kernel comes first, and holds the result, put there by the thread.
+
+    Three presses deploy once; `--as` keeps the result.
+    """
+    plan, record, panel = kernel.run("%durable deploy --as result")
     assert plan["data"]["text/plain"].startswith("Plan")
     assert "application/vnd.jupyter.widget-view+json" in panel["data"]
     kernel.run(PRESS)
@@ -170,6 +182,38 @@ def test_the_plan_is_an_output_of_its_own_before_the_panel(kernel: Kernel) -> No
     assert printed["text"] == "True 3\n"
     (state,) = kernel.run("import notebook_do\nprint(notebook_do.current().recorded().serial)")
     assert state["text"] == "3\n"
+    before, running, after = kernel.states(record)
+    assert re.match(r"= Not deployed yet\. Plan [0-9a-f]{8} waits for the button below\.", before)
+    assert running.startswith("~ Deploying since 2")
+    assert after.startswith("✓ Deployed 4 changes to dev on local, 2")
+    assert "http://my-worker-dev.localhost" in after
+    assert "done  create Worker my-worker-dev" in after
+
+
+def test_the_record_of_a_killed_kernel_is_true(kernel: Kernel) -> None:
+    """Issue 16.3: a kernel that ends during a deploy leaves a line that says just that, and how to go on."""
+    _, record, _ = kernel.run("%durable deploy")
+    kernel.run(SPENT)  # the deploy waits now, as long as anybody likes
+    kernel.run(PRESS)
+    while len(kernel.states(record)) < 2:
+        kernel.run("import time; time.sleep(0.1)")
+    kernel.manager.shutdown_kernel(now=True)
+    text = " ".join(kernel.states(record)[-1].split())
+    assert re.match(r"~ Deploying since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\.", text)
+    assert text.endswith(
+        "If you read this in a saved notebook, the kernel ended first: %durable deploy tells what is done."
+    )
+
+
+def test_a_replaced_panel_names_the_cell_of_the_newer_plan(kernel: Kernel) -> None:
+    """Issue 16, row 53: the older record says by which cell it was replaced, with the number that stands beside it."""
+    _, record, _ = kernel.run("%durable deploy")
+    request = kernel.send("%durable deploy")
+    number = kernel.reply(request)["execution_count"]
+    kernel.outputs(request)
+    assert kernel.states(record)[1:] == [
+        f"= This plan was replaced by the one of cell [{number}]; nothing was sent from here."
+    ]
 
 
 def test_queued_cells_all_end(kernel: Kernel) -> None:

@@ -286,10 +286,9 @@ def test_a_fault_of_the_script_is_one_line_with_its_place(ip: InteractiveShell, 
     with pytest.raises(DurableError) as error:
         approve(ip)
     assert "SyntaxError" in str(error.value)
-    first, _, *lines = error.value._render_traceback_()
-    assert first == f"{type(error.value).__name__}: {error.value}"
-    assert any(line.startswith("  >") and "/(/" in line for line in lines), "below it the line of the cell"
-    assert lines[-2].endswith("^")
+    assert error.value._render_traceback_() == [f"{type(error.value).__name__}: {error.value}"]
+    assert "Not done" not in str(error.value), "the steps stand in the record above it"
+    assert str(error.value.result).count("Uncaught SyntaxError") == 1
 
 
 def test_approval_in_advance_presses_for_plans_that_lose_nothing(
@@ -512,8 +511,8 @@ def test_a_refused_destroy_names_the_way_back_and_no_phrase(ip: InteractiveShell
         run(ip, f"%durable destroy my-worker --approve {plan.digest} --confirm 'destroy counter 123'")
 
 
-def test_a_stopped_deploy_shows_where_its_workers_answer(ip: InteractiveShell, cloud: Path) -> None:
-    """After a failure the address of a Worker that is open is shown, and the Worker can be called."""
+def test_a_stopped_deploy_lists_no_address_of_before(ip: InteractiveShell, cloud: Path) -> None:
+    """Issue 16, row 51: a Worker that was live before can be called, and its address is no news of a failure."""
     declare(ip)
     approve(ip)
     declare(ip, COUNTER + "throw new Error('at the top')\n")
@@ -521,11 +520,9 @@ def test_a_stopped_deploy_shows_where_its_workers_answer(ip: InteractiveShell, c
         current().deploy(current().plan())
     result = error.value.result
     assert result is not None
-    assert "http://my-worker-dev.localhost" in str(result)
+    assert "http://my-worker-dev.localhost" not in str(result)
     assert "no workers.dev address" not in str(result)
     assert result["my-worker"].fetch("/").json()["n"] == 1
-    result.deployed.clear()
-    assert "not known" in str(result)
 
 
 @pytest.mark.parametrize("place", ["/proc/x", "/etc/passwd", "a-file"])

@@ -9,9 +9,10 @@ import pytest
 
 from notebook_do.deploy.result import DeployResult, Event, Outcome
 from notebook_do.errors import StalePlan
-from notebook_do.notebook.shells import event_tone
-from notebook_do.notebook.views.blocks import Tone
+from notebook_do.model.steps import DeleteScript
+from notebook_do.notebook.views import html, text
 from notebook_do.notebook.widgets.panel import DeployPanel
+from notebook_do.plan.plan import Action, Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ def succeed(*, emit: Callable[[Event], None], **_: Any) -> DeployResult:
         emit(Event(kind="step", index=index, total=2, text=f"step number {index}"))
         emit(Event(kind="done", index=index, total=2, text=f"step number {index}"))
     done = tuple(Outcome(text=f"step number {n}", status="done") for n in (1, 2))
-    return DeployResult(plan_digest="d", outcomes=done, namespaces={"counter": "ab" * 16}, requests=3)
+    return DeployResult(plan_digest="1234567890abcdef", outcomes=done, requests=3)
 
 
 def panel_of(plan: Plan, act: Callable[..., Any] = succeed) -> tuple[DeployPanel, Recorder]:
@@ -48,7 +49,20 @@ def panel_of(plan: Plan, act: Callable[..., Any] = succeed) -> tuple[DeployPanel
 
 def field_of(panel: DeployPanel) -> Any:
     """Give the panel's first confirmation field."""
-    return panel.consents.children[1]
+    return panel.phrases.children[0].children[0]
+
+
+def said(panel: DeployPanel) -> str:
+    """Give the record that stands above the panel."""
+    return " ".join(text.render(panel.controller.document).split())
+
+
+def shown(panel: DeployPanel) -> list[str]:
+    """Give the names of the parts that are to be seen."""
+    if panel.widget.layout.display == "none":
+        return []
+    names = ("phrases", "button", "stop", "again", "progress")
+    return [name for name in names if getattr(panel, name).layout.display == ""]
 
 
 def test_the_button_says_what_it_does_and_where(make_plan: Callable[..., Plan]) -> None:
@@ -66,8 +80,8 @@ def test_showing_a_panel_sends_nothing(make_plan: Callable[..., Plan]) -> None:
     assert session.sent == []
 
 
-def test_a_press_deploys_once_and_shows_the_result(make_plan: Callable[..., Plan]) -> None:
-    """The button is off at once, and stays off; the result has the namespace id."""
+def test_a_press_deploys_once_and_the_widget_ends_empty(make_plan: Callable[..., Plan]) -> None:
+    """Issue 16, views 7: the button is off at once; after the end the steps stand in the record, nothing in here."""
     plan = make_plan()
     panel, session = panel_of(plan)
     panel.button.click()
@@ -77,25 +91,32 @@ def test_a_press_deploys_once_and_shows_the_result(make_plan: Callable[..., Plan
     assert panel.controller.wait(10)
     assert [sent is plan for sent, _ in session.sent] == [True]
     assert panel.button.disabled
-    assert (panel.bar.value, panel.bar.max, panel.bar.bar_style) == (2, 2, "success")
-    assert "ab" * 16 in panel.outcome.value
+    assert shown(panel) == []
+    assert panel.steps.value == ""
+    assert said(panel).startswith("✓ Deployed, plan 12345678. 2 steps, 3 requests")
+    assert "done step number 2" in said(panel)
 
 
 def test_the_button_waits_for_the_typed_phrase(deletion: Plan) -> None:
-    """A deletion is dangerous to look at, and off until its phrase stands in the field."""
+    """Issue 16, views 7: destroying says destroy; it is off until its phrase stands in the field; nothing else asks."""
     panel, session = panel_of(deletion)
+    assert panel.button.description == "Destroy 1 namespace (12 objects) in dev on local"
+    assert "Deploy" not in said(panel)
+    assert "12" not in panel.phrases.children[0].children[1].value, "the loss is said once, in the plan"
+    assert field_of(panel).description == "Type this to allow it"
     assert (panel.button.button_style, panel.button.disabled) == ("danger", True)
     field_of(panel).value = "destroy counter"
     assert panel.button.disabled
+    assert "as asked" not in panel.phrases.children[0].children[1].value
     field_of(panel).value = "destroy counter abababab"
+    assert "as asked" in panel.phrases.children[0].children[1].value
     assert not panel.button.disabled
     panel.button.click()
     assert panel.controller.wait(10)
     assert [confirm for _, confirm in session.sent] == [("destroy counter abababab",)]
-    assert "12 stored objects" in panel.consents.children[0].value
 
 
-def test_an_error_is_seen_in_the_panel(make_plan: Callable[..., Plan]) -> None:
+def test_an_error_is_seen_in_the_record(make_plan: Callable[..., Plan]) -> None:
     """A callback's exception would be invisible; here it is an alert with its details folded."""
 
     def fail(**_: Any) -> Any:
@@ -104,10 +125,11 @@ def test_an_error_is_seen_in_the_panel(make_plan: Callable[..., Plan]) -> None:
     panel, _ = panel_of(make_plan(), fail)
     panel.button.click()
     assert panel.controller.wait(10)
-    assert 'role="alert"' in panel.outcome.value
-    assert "KeyError" in panel.outcome.value
-    assert "<img" not in panel.outcome.value
-    assert panel.button.disabled
+    drawn = html.render(panel.controller.document)
+    assert 'role="alert"' in drawn
+    assert "KeyError" in drawn
+    assert "<img" not in drawn
+    assert shown(panel) == ["again"]
 
 
 def test_a_stale_plan_is_shown_anew_with_a_button_of_its_own(make_plan: Callable[..., Plan]) -> None:
@@ -122,8 +144,8 @@ def test_a_stale_plan_is_shown_anew_with_a_button_of_its_own(make_plan: Callable
     old = panel.button
     old.click()
     assert panel.controller.wait(10)
-    assert "Nothing was sent" in panel.plan_now.value
-    assert stale.plan.digest in panel.plan_now.value
+    assert "Nothing was sent" in said(panel)
+    assert stale.plan.digest in said(panel)
     assert panel.button is not old
     assert panel.button.description == "Deploy 3 changes to next on local"
     assert not panel.button.disabled
@@ -140,29 +162,32 @@ def test_cancel_is_there_while_it_runs_and_only_then(make_plan: Callable[..., Pl
         emit(Event(kind="step", index=1, total=2, text="first"))
         inside.set()
         assert ended.wait(10)
-        return DeployResult(plan_digest="d", outcomes=(Outcome(text="x", status="not done" if cancel() else "done"),))
+        ending = Outcome(text="x", status="not done" if cancel() else "done")
+        return DeployResult(plan_digest="d", outcomes=(ending,), cancelled=cancel())
 
     panel, _ = panel_of(make_plan(), run)
-    assert panel.cancel.layout.display == "none"
+    assert shown(panel) == ["button"]
     panel.button.click()
     assert inside.wait(10)
-    assert panel.cancel.layout.display == ""
-    panel.cancel.click()
-    assert "Stopping before the next step" in panel.outcome.value
+    assert shown(panel) == ["stop", "progress"]
+    assert panel.stop.description == "Stop before the next step"
+    panel.stop.click()
+    assert (panel.stop.description, panel.stop.disabled) == ("Stops when this step is done", True)
+    assert said(panel).startswith("~ Deploying since 2")
     ended.set()
     assert panel.controller.wait(10)
-    assert panel.cancel.layout.display == "none"
-    assert "Stopped before the end" in panel.outcome.value
+    assert shown(panel) == ["again"]
+    assert said(panel).startswith("~ Stopped on your request before the first step")
 
 
 def test_a_newer_panel_switches_the_older_off(make_plan: Callable[..., Plan]) -> None:
     """Two buttons of one session can never both be pressed."""
     first, session = panel_of(make_plan())
-    second = DeployPanel(session, make_plan())  # type: ignore[arg-type]
+    second = DeployPanel(session, make_plan(), cell="cell [7]")  # type: ignore[arg-type]
     first.button.click()
     assert session.sent == []
-    assert first.button.disabled
-    assert "A newer plan" in first.outcome.value
+    assert shown(first) == []
+    assert said(first) == "= This plan was replaced by the one of cell [7]; nothing was sent from here."
     second.button.click()
     assert second.controller.wait(10)
     assert len(session.sent) == 1
@@ -205,30 +230,45 @@ def test_a_hundred_clicks_at_once_send_one_plan(make_plan: Callable[..., Plan]) 
     assert panel.button.disabled
 
 
-def test_a_wait_that_cloudflare_asks_for_counts_down_in_the_panel(make_plan: Callable[..., Plan]) -> None:
-    """Each second is seen, beside Cancel, and is announced as a status."""
-    seen = []
+def test_a_wait_that_cloudflare_asks_for_counts_down_in_its_row(make_plan: Callable[..., Plan]) -> None:
+    """Issue 16, views 7: each second is seen in the row of the step, beside the stop; the record does not count."""
+    seen, records = [], list[str]()
 
     def wait(*, emit: Callable[[Event], None], **_: Any) -> DeployResult:
         emit(Event(kind="step", index=1, total=2, text="create Worker w"))
         for left in (3, 2, 1):
-            emit(Event(kind="waiting", index=1, total=2, text=f"Cloudflare asks to wait: {left} s left"))
-            seen.append((panel.step.value, panel.step.layout.display, panel.cancel.layout.display))
+            emit(Event(kind="waiting", index=1, total=2, text=f"waits {left} s: Cloudflare asks for a pause (2 of 5)"))
+            seen.append((panel.steps.value, shown(panel)))
+            records.append(said(panel))
         return succeed(emit=emit)
 
     panel, _ = panel_of(make_plan(), wait)
     panel.button.click()
     assert panel.controller.wait(10)
-    for left, (value, shown, cancel) in zip((3, 2, 1), seen, strict=True):
-        assert f"step 1 of 2: Cloudflare asks to wait: {left} s left" in value
-        assert 'role="status"' in value
-        assert (shown, cancel) == ("", "")
+    for left, (value, parts) in zip((3, 2, 1), seen, strict=True):
+        assert f">waits {left} s<" in value
+        assert "create Worker my-worker-dev: Cloudflare asks for a pause (2 of 5)" in value
+        assert parts == ["stop", "progress"]
+    assert len(set(records)) == 1
 
 
-@pytest.mark.parametrize(
-    ("text", "tone"),
-    [("2 done", Tone.ADD), ("1 not done", Tone.ALERT), ("1 done, 1 uncertain", Tone.ALERT)],
-)
-def test_only_a_whole_deploy_is_a_success(text: str, tone: Tone) -> None:
-    """The last word of a deploy that left a step undone bears no sign of success."""
-    assert event_tone(Event(kind="finished", index=1, total=1, text=text)) is tone
+def test_only_production_and_destruction_are_red(make_plan: Callable[..., Plan], deletion: Plan) -> None:
+    """Issue 16, views 7: the words and the colour of the button for each kind of plan."""
+    names = {"target": "cloudflare", "stage": "production"}
+    production = panel_of(make_plan(**names))[0].button
+    assert production.description == "Deploy 3 changes to PRODUCTION on Cloudflare, account a1a1…a1a1"
+    staging = panel_of(make_plan(**names | {"stage": "staging"}))[0].button
+    assert staging.description == "Deploy 3 changes to staging on Cloudflare, account a1a1…a1a1"
+    gone = (make_plan().steps[0], DeleteScript(worker="api", script_name="api-dev"))
+    both = panel_of(make_plan(steps=gone, changes=(*deletion.changes, other()), consents=deletion.consents))
+    assert (
+        both[0].button.description
+        == "Deploy 1 change and destroy 1 namespace (12 objects) and 1 Worker in dev on local"
+    )
+    looks = [b.button_style for b in (production, staging, both[0].button, panel_of(make_plan())[0].button)]
+    assert looks == ["danger", "primary", "danger", "primary"]
+
+
+def other() -> Change:
+    """Give a change of a Worker that stays."""
+    return Change(action=Action.UPDATE, kind="code", id="desk", worker="desk", name="desk-dev")

@@ -15,7 +15,6 @@ from notebook_do.model import Json, Namespace, Worker
 from notebook_do.notebook.views import text
 from notebook_do.notebook.views.blocks import (
     ROWS,
-    Block,
     Cell,
     Code,
     Document,
@@ -25,7 +24,6 @@ from notebook_do.notebook.views.blocks import (
     Items,
     Line,
     Link,
-    Tone,
     capped,
 )
 from notebook_do.notebook.views.declarations import declared_document
@@ -42,7 +40,6 @@ from notebook_do.plan.plan import Plan
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from notebook_do.deploy.result import DeployResult
     from notebook_do.live.inventory import Status
     from notebook_do.model import Declaration
     from notebook_do.sessions.session import Session
@@ -102,6 +99,8 @@ def document_of(value: Shown) -> Document:
         case Status():
             return status_document(value)
         case DeployResult():
+            from notebook_do.notebook.views.record import result_document
+
             return result_document(value)
     raise TypeError(f"{type(value).__name__} has no view")
 
@@ -196,45 +195,6 @@ def status_document(status: Status) -> Document:
         Code("API:", status.api),
         *([Code("Next:", "\n".join(status.next_steps))] if status.next_steps else []),
     )
-
-
-_OUTCOMES = {"done": Tone.ADD, "not done": Tone.CHANGE, "uncertain": Tone.ALERT}
-
-
-def result_document(result: DeployResult) -> Document:
-    """Show what a deploy did, step by step, and where the Workers answer now."""
-    done = sum(o.status == "done" for o in result.outcomes)
-    title = "Deployed" if result.ok else "Stopped before the end"
-    if result.ok and not result.outcomes:
-        title = "Nothing to deploy"
-    rows: tuple[tuple[str, ...], ...] = tuple((o.status, o.text, o.detail or "") for o in result.outcomes)
-    columns: tuple[str, ...] = ("outcome", "step", "detail")
-    if not any(row[2] for row in rows):
-        rows, columns = tuple(row[:2] for row in rows), columns[:2]
-    caption = f"{done} of {number(len(result.outcomes), 'step')} done, {number(result.requests, 'request')} sent."
-    tones = tuple(_OUTCOMES.get(o.status, Tone.ALERT) for o in result.outcomes)
-    return (
-        Header(title, (("plan", result.plan_digest),)),
-        *_deployed(result),
-        *(Line(note) for note in result.notes),
-        capped(caption, columns, rows[:ROWS], total=len(rows), tones=tones, rest=""),
-    )
-
-
-def _deployed(result: DeployResult) -> tuple[Block, ...]:
-    """Return the tables of what is live now: each Worker with its URL, each namespace with its id."""
-    blocks: list[Block] = []
-    if result.workers:
-        rows: list[tuple[Cell, ...]] = []
-        for id_, script_name in sorted(result.workers.items()):
-            found = result.deployed.get(id_)
-            address: Cell = "not known" if found is None else Link(found.url) if found.url else "no workers.dev address"
-            rows.append((id_, script_name, address, f"%durable fetch {id_} /"))
-        blocks.append(capped("", ("Worker", "script name", "URL", "call it"), tuple(rows)))
-    if result.namespaces:
-        ids = tuple((str(k), str(v)) for k, v in sorted(result.namespaces.items()))
-        blocks.append(capped("", ("namespace", "namespace id"), ids))
-    return tuple(blocks)
 
 
 def hints(title: str, facts: tuple[tuple[str, str], ...], lines: tuple[str, ...]) -> View:
