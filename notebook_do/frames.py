@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from notebook_do.display import clean
+from notebook_do.display import Shown, clean
 
 _BOOLS = frozenset(("destructive", "protected", "readable", "stored"))
 _COUNTS = frozenset(("objects", "rows", "serial", "size"))
@@ -124,6 +124,31 @@ class Partial(Frame):
     def _repr_html_(self) -> str:
         table = pd.DataFrame(self)._repr_html_()  # type: ignore[operator]  # the stubs do not have it
         return f"{table}<p>{escape(self.said)}</p>"
+
+
+class Viewed(Frame):
+    """A frame that a notebook shows as a view of its own; what is made of it is a plain one."""
+
+    _metadata = ("view",)
+    view: Shown
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """Return its view; IPython calls this."""
+        return self.view._repr_mimebundle_(include, exclude)
+
+
+def mapped(df: pd.DataFrame, values: list[Any], times: list[float | None], errors: list[str | None]) -> Viewed:
+    """Add what was called for each row to a frame: result (object), ms (Float64) and error (string)."""
+    made = Viewed(df.drop(columns=["result", "ms", "error"], errors="ignore"))
+    results = np.empty(len(values), dtype=object)
+    for at, value in enumerate(values):  # one by one: numpy would make columns of lists
+        results[at] = value
+    made["result"] = results
+    made["ms"] = pd.array(times, dtype="Float64")
+    made["error"] = pd.array(errors, dtype="string")
+    made.attrs["mapped"] = True
+    marked(made)
+    return made
 
 
 def frame(name: str, rows: Iterable[Any], said: str = "") -> pd.DataFrame:

@@ -39,6 +39,11 @@ def selected(columns: Sequence[str], rows: Sequence[Sequence[Any]], ours: bool =
     return made
 
 
+def mapped(df: pd.DataFrame, *columns: list[Any]) -> Any:
+    """Add the columns result, ms and error to a frame; see frames.py."""
+    return import_module("notebook_do.frames").mapped(df, *columns)
+
+
 class Shown:
     """Something a notebook can show as text and HTML."""
 

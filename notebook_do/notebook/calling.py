@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from notebook_do.errors import CommandError
+from notebook_do.errors import CommandError, nearest
 from notebook_do.live.inspecting import SECONDS, Returned, Threw
 from notebook_do.live.values import encode
 from notebook_do.notebook.views.called import returned_document, threw_document
@@ -14,6 +14,8 @@ from notebook_do.notebook.views.documents import View
 from notebook_do.sessions.opening import current
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from notebook_do.display import Shown
     from notebook_do.errors import JSError
     from notebook_do.live.calling import Called
@@ -55,6 +57,28 @@ def call(call: Call) -> Shown:
     if isinstance(called.outcome, Threw) and call.source:  # the command line ends with a status
         raise called.outcome.error
     return shown(called)
+
+
+def map_(call: Call) -> pd.DataFrame:
+    """Call a method for each row of a frame that a variable holds."""
+    o = call.options
+    if call.body is not None and call.body.strip():
+        raise CommandError("%%durable map: its cell has no body; leave out what stands below the line.")
+    if o.frame not in call.ip.user_ns:
+        known = [name for name, value in call.ip.user_ns.items() if hasattr(value, "iloc") and not name.startswith("_")]
+        hint = nearest(o.frame, known) if known else "no variable holds a DataFrame."
+        raise CommandError(f"%durable map: there is no variable {o.frame}; {hint}")
+    if o.concurrency is not None and not (o.concurrency.isascii() and o.concurrency.isdigit()):
+        raise CommandError(f'%durable map: --concurrency takes a whole number, not "{o.concurrency}".')
+    return current().map(
+        o.namespace,
+        call.ip.user_ns[o.frame],
+        object=o.object,
+        call=o.call,
+        args=[column.strip() for text in o.args for column in text.split(",") if column.strip()],
+        concurrency=8 if o.concurrency is None else int(o.concurrency),
+        timeout=seconds(o.timeout, "map", SECONDS),
+    )
 
 
 def argument(text: str) -> Any:

@@ -327,6 +327,7 @@ RUN = {
     "form": form,
     "fetch": exploring.fetch,
     "call": calling.call,
+    "map": calling.map_,
     "objects": exploring.objects,
     "values": exploring.values,
     "query": exploring.query,

@@ -201,7 +201,7 @@ def _wording(name: str, verb: Verb | None, beside: Iterable[str]) -> Wording:
 def _check(verb: Verb, option: Option, value: Any) -> None:
     """Refuse an argument that is missing, or is none of its choices."""
     if option.required and value in (None, []):
-        missing = option.value or option.name
+        missing = option.name if option.name.startswith("-") else option.value or option.name
         raise CommandError(f"%durable {verb.name}: {missing} is missing; write {usage(verb).splitlines()[0]}")
     if not option.name.startswith("-") and option.choices and value is not None and value not in option.choices:
         said = did_you_mean(value, option.choices) or f"; known are {', '.join(option.choices)}."

@@ -6,14 +6,16 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from notebook_do.display import frame, selected
-from notebook_do.errors import CommandError, nearest
+from notebook_do.cloudflare import refusing
+from notebook_do.display import frame, mapped, selected
+from notebook_do.errors import CommandError, Interrupted, nearest
 from notebook_do.live import objects as explore
 from notebook_do.live.inventory import more_objects, namespace_rows, worker_rows
+from notebook_do.live.mapping import MappedRows, map_rows, rows_asked
 from notebook_do.sessions.objects import LiveObject, SessionWay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
 
     import pandas as pd
@@ -47,6 +49,8 @@ class Looking(ABC):
     live: frozenset[str]
     met: dict[str, dict[str, None]]
     stage: str
+    stopped_map: pd.DataFrame | None = None
+    """What a map had come to when it was interrupted."""
     _state: StateFile
     _deploys: list[DeployedThen]
 
@@ -117,6 +121,38 @@ class Looking(ABC):
         made = LiveObject(SessionWay(look=self._look, run=self._run), namespace, name_or_id)
         self.met.setdefault(namespace, {})[name_or_id] = None
         return made
+
+    def map(  # noqa: PLR0913 - the words of one call
+        self,
+        namespace: str,
+        df: pd.DataFrame,
+        *,
+        object: str,  # noqa: A002 - what it is
+        call: str,
+        args: Sequence[str] = (),
+        concurrency: int = 8,
+        timeout: float = 20.0,
+    ) -> pd.DataFrame:
+        """Call a method once for each row: `object` is the column of the objects' names, `args` those of the arguments.
+
+        Returns the frame with `result`, `ms` and `error` (NA where it returned). A row that fails fails alone; one
+        without a name is not called; no answer in `timeout` seconds is unknown and not repeated. Calls of one object
+        keep the order of the rows, and `concurrency` objects are called at a time. Interrupted, what was done so far is
+        in `stopped_map`.
+        """
+        refusing.check("session.map")
+        asked = rows_asked(df, object, call, args, concurrency=concurrency, timeout=timeout)
+        into = MappedRows(namespace=namespace, class_name="", asked=asked)
+        try:
+            self._run(self._look(map_rows, namespace, asked, into))
+        except KeyboardInterrupt:
+            self.stopped_map = _with_results(df, into)
+            done = len(asked.names) - into.counts["not called"]
+            raise Interrupted(
+                f"the map was stopped after {done:,} of {len(asked.names):,} rows; what became of them is the frame "
+                "stopped_map of the session."
+            ) from None
+        return _with_results(df, into)
 
     def logs(
         self,
@@ -195,3 +231,10 @@ class Looking(ABC):
 
     async def _look(self, read: Callable[..., Coroutine[Any, Any, T]], *asked: Any) -> T:
         return await read(await self._connect(), self._state.load(), *asked)
+
+
+def _with_results(df: pd.DataFrame, rows: MappedRows) -> pd.DataFrame:
+    made = mapped(df, *rows.results())
+    rows.frame, made.view = made, rows
+    frame: pd.DataFrame = made
+    return frame

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 from IPython.core.completer import provisionalcompleter
 
@@ -135,6 +137,39 @@ def test_objects_and_methods_are_completed_without_a_request(chat: InteractiveSh
     assert completed("%durable call rooms kitchen l") == ["%durable call rooms kitchen list"]
     assert completed("%durable call ro") == ["%durable call rooms"]
     assert sent == []
+
+
+def test_a_frame_is_mapped_by_a_line_and_by_a_cell(chat: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`%durable map` and `%%durable map` call for each row of the frame that a variable holds, and give the result."""
+    chat.user_ns["df"] = pd.DataFrame({"room": ["a", "b"], "author": ["ada", "bob"], "text": ["x", "y"]})
+    line = "map rooms df --object room --call post --args author,text --concurrency 2 --timeout 5"
+    found = shown(chat, line)
+    assert found.result.tolist() == [1, 1]
+    assert chat.run_cell_magic("durable", line, "\n").result.tolist() == [2, 2]
+    chat.user_ns["x"] = found = shown(chat, "map rooms df --object room --call add --args author")
+    chat.user_ns["chat_session"] = nd.current()
+    monkeypatch.setattr("IPython.get_ipython", lambda: chat)  # the shell of the process, as in a kernel
+    text = bundle(found.view)["text/plain"]
+    assert "2 failures (x[x.error.notna()])" in text
+    assert 'chat_session.map("rooms", x[x.error.notna()], object="room", call="add", args=["author"])' in text
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("map rooms", "DF is missing; write %durable map NAMESPACE DF --object COLUMN --call METHOD"),
+        ("map rooms df --call post", "--object is missing"),
+        ("map rooms tabel --object room --call post", "there is no variable tabel; did you mean table?"),
+        ("map rooms df --object room --call post --concurrency x", 'takes a whole number, not "x"'),
+    ],
+)
+def test_a_wrong_line_of_map_is_one_line(chat: InteractiveShell, line: str, said: str) -> None:
+    """What is missing or unknown is named."""
+    chat.user_ns["df"] = chat.user_ns["table"] = pd.DataFrame({"room": ["a"]})
+    with pytest.raises(CommandError, match=re.escape(said)):
+        shown(chat, line)
+    with pytest.raises(CommandError, match="its cell has no body"):
+        chat.run_cell_magic("durable", "map rooms df --object room --call post", "SELECT 1")
 
 
 def test_stored_text_cannot_drive_a_terminal(chat: InteractiveShell) -> None:

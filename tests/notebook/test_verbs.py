@@ -29,7 +29,8 @@ def test_help_names_every_option_and_an_example(verb: Verb) -> None:
 @pytest.mark.parametrize("verb", TABLE, ids=lambda v: v.name)
 def test_every_verb_has_the_common_options(verb: Verb) -> None:
     """--as, --json, --quiet and -h mean the same everywhere."""
-    places = [o.choices[0] if o.choices else "x" for o in verb.options if o.required]
+    needed = [o for o in verb.options if o.required]
+    places = [w for o in needed for w in ([o.name] if o.name.startswith("-") else []) + [(*o.choices, "x")[0]]]
     found = parsing.parse(verb, [*places, "--as", "v", "--json", "--quiet"])
     assert (found.as_, found.json, found.quiet, found.help) == ("v", True, True, False)
     assert parsing.parse(verb, ["-h"]).help

@@ -24,7 +24,7 @@ VERBS: tuple[Verb, ...] = (
 BY_NAME = {verb.name: verb for verb in VERBS}
 OF_SESSION = tuple(option for option in BY_NAME["session"].own if option.name.startswith("--") and option.value)
 """The options that say which session is meant."""
-_IN_CELLS = frozenset(("session", "namespace", "worker", "rm", "inspect", "form", "require", "help"))
+_IN_CELLS = frozenset(("session", "namespace", "worker", "rm", "inspect", "form", "require", "help", "map"))
 ON_COMMAND_LINE = tuple(verb for verb in VERBS if verb.name not in _IN_CELLS)
 """The verbs that `notebook-do` has too: those that act on declarations or show something."""
 

@@ -41,6 +41,22 @@ VERBS = (
         about="As with fetch, no plan guards what the method does; an object that is not there is made.",
     ),
     Verb(
+        name="map",
+        summary="call a method for each row of a DataFrame; shows the frame with result, ms and error",
+        form="both",
+        own=(
+            _NAMESPACE,
+            Option(name="frame", value="DF", required=True, knows="variable", help="a variable that holds the frame"),
+            Option(name="--object", value="COLUMN", required=True, help="the column of the objects' names"),
+            Option(name="--call", value="METHOD", required=True, knows="method", help="a method of their class"),
+            Option(name="--args", value="A,B", many=True, help="the columns of its arguments"),
+            Option(name="--concurrency", value="N", help="how many objects are called at a time; default 8"),
+            _timeout(20),
+        ),
+        example="%durable map rooms df --object room --call post --args author,text",
+        about="A row that fails fails alone. Keep the result with x = %durable map ... to go on with it.",
+    ),
+    Verb(
         name="objects",
         summary="list the stored objects of a namespace as a DataFrame",
         own=(

@@ -94,10 +94,15 @@ def document_of(value: Shown) -> Document:
     # A declaration or a plan is shown without what only a session, or a deploy, has loaded.
     from notebook_do.deploy.result import DeployResult
     from notebook_do.live.inventory import Status
+    from notebook_do.live.mapping import MappedRows
 
     match value:
         case Status():
             return status_document(value)
+        case MappedRows():
+            from notebook_do.notebook.views.mapped import mapped_document
+
+            return mapped_document(value)
         case DeployResult():
             from notebook_do.notebook.views.record import result_document
 

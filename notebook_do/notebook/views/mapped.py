@@ -1,0 +1,123 @@
+"""What a map over a DataFrame is shown as: its failures first, the frame, and the line that runs the failures again."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.display import cut
+from notebook_do.display.formats import counted, duration
+from notebook_do.display.rich import code, joined, rich, strong
+from notebook_do.notebook.views.blocks import Code, Line, Table, Tone
+from notebook_do.notebook.views.called import compact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
+
+    from notebook_do.live.mapping import MappedRows
+    from notebook_do.notebook.views.blocks import Block, Document
+
+_FAILURES = 20
+_ENDS = 5
+"""How many rows of the frame are drawn at each end."""
+_COLUMNS = 10
+_WIDE = 40
+
+
+def mapped_document(rows: MappedRows) -> Document:
+    """Show what became of the rows."""
+    return tuple(_blocks(rows))
+
+
+def _blocks(rows: MappedRows) -> Iterator[Block]:
+    frame, failed = rows.frame, [at for at, one in enumerate(rows.outcomes) if rows.error(one) is not None]
+    method = code(f"{rows.class_name}.{rows.asked.method}")
+    how = f" for {counted(len(rows.outcomes), 'row')} in {duration(rows.took)} ({rows.asked.at_once} at a time): "
+    became = ", ".join(f"{number:,} {what}" for what, number in rows.counts.items()) or "no rows"
+    yield Line(rich("Called ", method, how, became, "."), Tone.CHANGE if failed else Tone.ADD, role="status")
+    if frame is None:
+        return
+    name = _name_of(frame)
+    if failed:
+        yield _failures(rows, frame, failed, name)
+    yield _frame(frame)
+    if failed:
+        yield Line("Again for the failures only:", small=True)
+        yield Code("", _again(rows, name), paste=True)
+
+
+def _failures(rows: MappedRows, frame: pd.DataFrame, failed: Sequence[int], name: str) -> Table:
+    which = f"{name}[{name}.error.notna()]"
+    caption = rich(strong(counted(len(failed), "failure")), " (", code(which), ")")
+    shown = failed[:_FAILURES]
+    table = tuple((str(frame.index[at]), *_failure(rows, at)) for at in shown)
+    hidden = len(failed) - len(shown)
+    columns = ("row", rows.asked.object, "arguments", "error")
+    return Table(caption, columns, table, (Tone.ALERT,) * len(table), hidden, f"{which} has all.")
+
+
+def _failure(rows: MappedRows, at: int) -> tuple[str, str, str]:
+    name, error = rows.asked.names[at], rows.error(rows.outcomes[at]) or ""
+    if not isinstance(name, str) or not name:
+        return "(no name given)", "", error
+    given = (code(f"{arg}={cut(compact(column[at]), _WIDE)}") for arg, column in rows.asked.args.items())
+    return strong(name), joined(", ", given), error
+
+
+def _frame(frame: pd.DataFrame) -> Table:
+    columns = _ends(list(map(str, frame.columns)), _COLUMNS // 2)
+    places = _ends(list(range(frame.shape[1])), _COLUMNS // 2)
+    rows = []
+    for at in _ends(list(range(len(frame))), _ENDS):
+        cells = ("" if at is None or place is None else _cell(frame.iloc[at, place]) for place in places)
+        rows.append(("…" if at is None else str(frame.index[at]), *cells))
+    caption = "The frame: your columns, then result, ms, error"
+    return Table(caption, ("", *(c if c is not None else "…" for c in columns)), tuple(rows))
+
+
+def _ends(items: list[Any], most: int) -> list[Any]:
+    """Return the first and the last items, and None for all between them."""
+    return items if len(items) <= 2 * most + 1 else [*items[:most], None, *items[-most:]]
+
+
+def _cell(value: Any) -> str:
+    if value is None or type(value).__name__ in {"NAType", "NaTType"}:
+        return ""
+    if isinstance(value, float):
+        return f"{value:g}"
+    return cut(value if isinstance(value, str) else compact(value), _WIDE)
+
+
+def _again(rows: MappedRows, name: str) -> str:
+    asked, which = rows.asked, f"{name}[{name}.error.notna()]"
+    words = [_text(rows.namespace), which, f"object={_text(asked.object)}", f"call={_text(asked.method)}"]
+    words += [f"args=[{', '.join(map(_text, asked.args))}]"] if asked.args else []
+    words += [f"concurrency={asked.at_once}"] if asked.at_once != 8 else []
+    return f"{_session()}.map({', '.join(words)})"
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _name_of(frame: pd.DataFrame) -> str:
+    """Return the variable of the notebook that holds the frame; `_`, the last output, where none does."""
+    return next((name for name, value in _variables() if value is frame), "_")
+
+
+def _session() -> str:
+    """Return how the open session is called in the notebook."""
+    from notebook_do.sessions.opening import current
+
+    session = current()
+    return next((name for name, value in _variables() if value is session), "nd.current()")
+
+
+def _variables() -> Iterator[tuple[str, Any]]:
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is not None:
+        yield from ((name, value) for name, value in shell.user_ns.items() if not name.startswith("_"))
