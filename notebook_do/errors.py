@@ -9,6 +9,7 @@ their traceback. The tree::
     │   └── SourceError     the script itself: it does not start, or does not export a class
     ├── PlanRefused         the plan holds refusals; each names its choices
     ├── StalePlan           something changed after the plan was shown; nothing was sent
+    ├── StaleChange         what an object has stored moved after the change of it was shown; nothing was sent
     ├── ConsentRequired     something would be lost and the typed phrase is missing
     ├── StateError          the state file cannot be used as it is
     │   ├── StateCorrupt    it is not what was written
@@ -113,6 +114,15 @@ class StalePlan(DurableError):  # noqa: N818 - the vocabulary's name
     """
 
     plan: Plan | None = None
+
+
+class StaleChange(DurableError):  # noqa: N818 - as StalePlan
+    """What an object has stored moved after the change of it was shown; nothing was sent.
+
+    `change` is the change as it would be now, where it could be made.
+    """
+
+    change: Any = None
 
 
 class ConsentRequired(DurableError):  # noqa: N818 - the vocabulary's name

@@ -23,7 +23,7 @@ from notebook_do.display import Shown, clean
 _BOOLS = frozenset(("destructive", "protected", "readable", "stored"))
 _COUNTS = frozenset(("objects", "rows", "serial", "size"))
 _MOMENTS = frozenset(("alarm", "last_write", "time"))
-_ANYTHING = frozenset(("value",))
+_ANYTHING = frozenset(("value", "new_value"))
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "plan": ("action", "kind", "id", "worker", "name", "field", "before", "after", "detail", "destructive"),
@@ -41,6 +41,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "objects": ("name", "object_id", "size", "last_write", "alarm", "stored", "stable_id"),
     "state": ("stable_id", "namespace_id", "worker", "class_name", "class_history", "storage", "serial"),
+    "object_changes": ("name", "object_id", "value", "new_value"),
     "tables": ("table", "rows", "columns"),
     "values": ("name", "key", "value", "size", "object_id", "stable_id"),
     "whoami": ("source", "account_id", "account", "status", "token_id"),
@@ -58,7 +59,7 @@ def dtype_of(column: str) -> str:
     return "bool" if column in _BOOLS else "Int64" if column in _COUNTS else "string"
 
 
-_OF_OBJECTS = frozenset(("logs", "objects", "tables", "values"))
+_OF_OBJECTS = frozenset(("logs", "object_changes", "objects", "tables", "values"))
 """The frames in which a text that nobody tells is NA; in the older ones it is empty."""
 
 
@@ -148,6 +149,14 @@ def mapped(df: pd.DataFrame, values: list[Any], times: list[float | None], error
     made["error"] = pd.array(errors, dtype="string")
     made.attrs["mapped"] = True
     marked(made)
+    return made
+
+
+def viewed(given: pd.DataFrame, view: Shown) -> pd.DataFrame:
+    """Return the same frame, shown as `view`."""
+    made = Viewed(given)
+    made.view = view
+    made.attrs |= given.attrs
     return made
 
 
@@ -247,7 +256,8 @@ def install(shell: Any) -> None:
 
 def _write(frame: Any, printer: Any, cycle: bool) -> None:  # noqa: FBT001 - IPython's signature
     del cycle
-    text = repr(frame)
+    # Registered for all frames, this comes before `_repr_mimebundle_`.
+    text: str = frame._repr_mimebundle_()["text/plain"] if isinstance(frame, Viewed) else repr(frame)
     for number, line in enumerate((clean(text) if MARK in frame.attrs else text).split("\n")):
         if number:
             printer.break_()

@@ -223,6 +223,14 @@ class Client:
         content: dict[str, Any] = {} if body is None else {"json": body}
         return (await self._once(method, path, **content))[0]
 
+    async def bytes_of(self, path: str, params: Mapping[str, str]) -> bytes:
+        """Read what is no JSON at one path."""
+        return (await self._download(path, params)).body
+
+    async def send_bytes(self, path: str, content: bytes, params: Mapping[str, str]) -> Any:
+        """Send what is no JSON to one path, in one PUT. Sent once."""
+        return (await self._once("PUT", path, content=content, params=params))[0]
+
     async def send_files(self, path: str, bearer: Sealed, files: list[Part]) -> Any:
         """Send files in base64, with a token that stands in for the account's. Sent once."""
         return (await self._once("POST", path, params={"base64": "true"}, files=files, bearer=bearer))[0]
@@ -270,10 +278,10 @@ class Client:
             raise answer
         return answer
 
-    async def _download(self, path: str) -> Answer:
+    async def _download(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
         """Send one read whose good answer is no JSON."""
         # Read as JSON only where it is an error: a script's own source may look like anything.
-        answer = await self._send("GET", path)
+        answer = await self._send("GET", path, params=params)
         if answer.status != 200 and isinstance(outcome := read(answer, (self._token.reveal(),)), ApiError):
             raise outcome
         return answer

@@ -66,7 +66,7 @@ async function answer(object, ctx, asked, admit) {
     if (refused !== undefined) return JSON.stringify(refused);
     const { op, ...more } = JSON.parse(asked.text);
     if (!Object.hasOwn(OPS, op)) throw new Refusal(`${op}: this object does not know how to do that`);
-    const value = await OPS[op](op === "call" ? ctx : contextOf(ctx), more, object);
+    const value = await (more.expect === undefined ? done(op, ctx, more, object) : unmoved(op, ctx, more, object));
     return `{"ok":${encode(value)}}`;
   } catch (thrown) {
     if (thrown instanceof Thrown) return `{"error":${encodeThrown(thrown.cause)}}`;
@@ -74,6 +74,26 @@ async function answer(object, ctx, asked, admit) {
     const refused = thrown instanceof Refusal ? thrown.message : `${thrown?.name}: ${thrown?.message}`;
     return JSON.stringify({ refused, done: thrown instanceof Unsendable });
   }
+}
+
+const done = (op, ctx, more, object) => OPS[op](op === "call" ? ctx : contextOf(ctx), more, object);
+
+// Does something only if what it rests on (`checks`) is as it was when somebody decided on it (`expect`).
+async function unmoved(op, ctx, more, object) {
+  let result;
+  // Nothing else is delivered to the object meanwhile, so that no write comes between. What is thrown out of it would end
+  // the object; and a handler of the user's may wait for what is not delivered.
+  await contextOf(ctx).blockConcurrencyWhile(async () => {
+    try {
+      const now = await OPS.seen(ctx, more);
+      if (now.some((text, at) => text !== more.expect[at])) throw new Refusal("moved");
+      result = { value: op === "ring" ? undefined : await done(op, ctx, more, object) };
+    } catch (error) {
+      result = { error };
+    }
+  });
+  if ("error" in result) throw result.error;
+  return op === "ring" ? done(op, ctx, more, object) : result.value;
 }
 
 // What the user's own code threw, as `cause`, and that there is no such method.
@@ -172,10 +192,25 @@ const OPS = {
     return found;
   },
 
-  change: (ctx, { sql: text, params = [] }) => {
+  // `count` is how many rows the statement is to change; where it would be others, nothing is done.
+  change: (ctx, { sql: text, params = [], count }) => {
     const sql = needed(ctx);
-    return ctx.storage.transactionSync(() => rowsOf(sql.exec(text, ...params.map(decode)), MOST_ROWS));
+    return ctx.storage.transactionSync(() => {
+      const found = rowsOf(sql.exec(text, ...params.map(decode)), MOST_ROWS);
+      if (count !== undefined && sql.exec("SELECT changes() AS n").one().n !== count) throw new Refusal("moved");
+      return found;
+    });
   },
+
+  // What a change rests on, as texts that are equal where it is: the value of a key, the alarm, selected rows.
+  seen: (ctx, { checks }) =>
+    Promise.all(
+      checks.map(async ({ key, alarm, sql: text, params }) => {
+        if (alarm) return String(await ctx.storage.getAlarm());
+        if (key !== undefined) return encode(await ctx.storage.get(key));
+        return encode([...needed(ctx).exec(text, ...params.map(decode)).raw()]);
+      }),
+    ),
 
   // All that is stored, as far as a program in the object can read it.
   async export(ctx) {

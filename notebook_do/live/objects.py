@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.errors import CommandError, nearest
+from notebook_do.errors import ApiError, CommandError, nearest
 from notebook_do.inspector.values import decode
 from notebook_do.live.observe import observe_objects, observe_scripts
+from notebook_do.live.querying import explained
 from notebook_do.live.values import parameters
 
 if TYPE_CHECKING:
@@ -73,7 +74,10 @@ async def value_rows(
     """Read what `storage.put` stored in one object or in all: the rows of the frame `values`."""
     namespace_id = _readable(connection, recorded, stable_id, "values")
     async with connection.client() as client:
-        found = await client.stored_values(namespace_id, name, prefix)
+        try:
+            found = await client.stored_values(namespace_id, name, prefix)
+        except ApiError as error:
+            raise await explained(client, namespace_id, stable_id, "", name, error) from None
     return tuple({"stable_id": stable_id, **one, "value": decode(one["value"])} for one in found)
 
 
@@ -87,7 +91,10 @@ async def select(  # noqa: PLR0913, PLR0917 - where, and what is asked
     """
     namespace_id, sent = _readable(connection, recorded, stable_id, "query"), parameters(params)
     async with connection.client() as client:
-        found = await client.query_objects(namespace_id, sql, sent, name)
+        try:
+            found = await client.query_objects(namespace_id, sql, sent, name)
+        except ApiError as error:
+            raise await explained(client, namespace_id, stable_id, sql, name, error) from None
     # A statement may select one name twice, and objects of one class may be of several versions of the code: a column
     # is its name and how often that came before. In the order in which they come first.
     told = [(one, numbered(one["columns"])) for one in found]

@@ -74,13 +74,13 @@ def _scalar(value: Any) -> Any:
 # --- parameters of a statement
 
 
-def parameters(values: Iterable[Any]) -> list[Any]:
+def parameters(values: Iterable[Any], verb: str = "query") -> list[Any]:
     """Return the parameters of a statement as tagged JSON: what SQLite can hold, and Python's and numpy's words for it.
 
     A boolean is 1 or 0, an aware datetime the text that a Worker's `toISOString()` writes, NaN is NULL, as SQLite has
     it. Raises CommandError, which names the place and the type, for anything else.
     """
-    return [_parameter(value, f"query: parameter {place}") for place, value in enumerate(values, 1)]
+    return [_parameter(value, f"{verb}: parameter {place}") for place, value in enumerate(values, 1)]
 
 
 def _parameter(value: Any, what: str) -> Any:

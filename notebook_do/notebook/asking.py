@@ -42,6 +42,18 @@ def word_of(plan: Plan) -> str:
     return "destroy" if purpose_of(plan).only_destroys else "deploy"
 
 
+def unsent(phrase: str | None, does: str) -> str:
+    """Ask for the phrase of a change of stored objects, or the word `yes`; return why it is not sent, or nothing."""
+    wanted = "yes" if phrase is None else phrase
+    try:
+        if _typed(f"Type '{wanted}' to do it ({does}): ") != wanted:
+            return "the word yes was not typed" if phrase is None else NOT_THE_PHRASE
+    except (KeyboardInterrupt, EOFError) as answer:
+        print()  # noqa: T201 - below the question
+        return "interrupted" if isinstance(answer, KeyboardInterrupt) else "no answer"
+    return ""
+
+
 def _typed(question: str) -> str:
     _forget_what_was_typed()
     return _input(clean(question)).strip()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from notebook_do.declare.cell import parse_cell
 from notebook_do.display import TitledTable
 from notebook_do.errors import CommandError, CredentialError, SourceError
-from notebook_do.notebook import calling, deploying, exploring, inspecting, verbs
+from notebook_do.notebook import calling, changing, deploying, exploring, inspecting, verbs
 from notebook_do.notebook.shells import watching
 from notebook_do.notebook.views.blocks import Code, Header, Item, Items, Line, Tone
 from notebook_do.notebook.views.documents import Declared, View, hints
@@ -331,6 +331,14 @@ RUN = {
     "objects": exploring.objects,
     "values": exploring.values,
     "query": exploring.query,
+    "object": changing.object_page,
+    "put": changing.put,
+    "delete": changing.delete,
+    "execute": changing.execute,
+    "alarm": changing.alarm,
+    "wipe": changing.wipe,
+    "snapshot": changing.snapshot,
+    "restore": changing.restore,
     "import": import_,
     "export": export,
     "state": state,

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from notebook_do.display import Shown, clean, in_json
 from notebook_do.errors import CommandError
+from notebook_do.live.pages import worker_of
+from notebook_do.live.ways import deployed_namespace
 from notebook_do.notebook.calling import seconds
+from notebook_do.notebook.completion import KnownNames
 from notebook_do.notebook.views.blocks import Code, Document, Header
+from notebook_do.notebook.views.documents import View
+from notebook_do.notebook.views.objects import objects_document
 from notebook_do.sessions.opening import current
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from notebook_do.notebook.parsing import Call
+    from notebook_do.sessions.session import Session
 
 _SHOWN = 10_000
 
@@ -100,7 +107,31 @@ def objects(call: Call) -> pd.DataFrame:
     if o.limit and not (o.limit.isascii() and o.limit.isdigit()):
         raise CommandError(f'%durable objects: --limit takes a whole number, not "{o.limit}".')
     given: dict[str, Any] = {"limit": None if o.all else int(o.limit)} if o.all or o.limit else {}
-    return current().objects(o.namespace, after=o.after, **given)
+    session = current()
+    found = session.objects(o.namespace, after=o.after, **given)
+    return viewed_objects(session, o.namespace, found)
+
+
+def viewed_objects(session: Session, stable_id: str, found: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame of a namespace's objects as one that a notebook shows as a list."""
+    from notebook_do.frames import records, viewed
+
+    recorded = session.recorded()
+    namespace = deployed_namespace(recorded, stable_id)
+    names = KnownNames()
+    first = next(iter(names.objects(stable_id)), "my-object")
+    method = next(iter(names.methods(stable_id)), "METHOD")
+    document = objects_document(
+        records(found),
+        stable_id=stable_id,
+        class_name=namespace.class_name,
+        worker=worker_of(recorded, namespace),
+        local=session.target == "local",
+        more=bool(found.attrs.get("more")),
+        said=getattr(found, "said", ""),
+        call=f"%durable call {stable_id} {shlex.quote(first)} {method}",
+    )
+    return viewed(found, View(document))
 
 
 def values(call: Call) -> pd.DataFrame:

@@ -15,16 +15,18 @@ from notebook_do.live.mapping import MappedRows, map_rows, rows_asked
 from notebook_do.sessions.objects import LiveObject, SessionWay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
 
     import pandas as pd
 
     from notebook_do.declare.catalog import Catalog
+    from notebook_do.live.applying import AppliedChange, Spending
     from notebook_do.live.connection import Connection
     from notebook_do.live.logs import PastLogs, RequestLogs
     from notebook_do.live.tailing import LogTail
     from notebook_do.model import Observed, Recorded, Worker
+    from notebook_do.model.changes import ObjectChange
     from notebook_do.sessions.logs import LocatedRecord, LogsPlace
     from notebook_do.state.file import StateFile
 
@@ -48,11 +50,13 @@ class Looking(ABC):
     catalog: Catalog
     live: frozenset[str]
     met: dict[str, dict[str, None]]
+    name: str
     stage: str
     stopped_map: pd.DataFrame | None = None
     """What a map had come to when it was interrupted."""
     _state: StateFile
     _deploys: list[DeployedThen]
+    _spent: Spending
 
     @abstractmethod
     async def _connect(self) -> Connection: ...
@@ -118,7 +122,8 @@ class Looking(ABC):
         known = {*map(str, self.catalog.namespaces), *(str(one.stable_id) for one in self._state.load().namespaces)}
         if namespace not in known:
             raise CommandError(f"object: no namespace {namespace} is declared or deployed; {nearest(namespace, known)}")
-        made = LiveObject(SessionWay(look=self._look, run=self._run), namespace, name_or_id)
+        way = SessionWay(look=self._look, run=self._run, session=self.name, stage=self.stage)
+        made = LiveObject(way, namespace, name_or_id)
         self.met.setdefault(namespace, {})[name_or_id] = None
         return made
 
@@ -211,6 +216,16 @@ class Looking(ABC):
             scripts=scripts | {one.id: one.script_name for one in recorded.workers},
             deploys=tuple(self._deploys),
         )
+
+    def apply(self, change: ObjectChange, *, confirm: str | Collection[str] = ()) -> AppliedChange:
+        """Send a change of stored objects as it was shown, once. `confirm` is the phrase that it may ask for.
+
+        Raises CommandError for one that was applied, ConsentRequired without its phrase, and StaleChange where what it
+        rests on moved since it was shown: nothing was sent then. TargetError: whether it was done is not known.
+        """
+        refusing.check("session.apply")
+        phrases = (confirm,) if isinstance(confirm, str) else tuple(confirm)
+        return self._run(self._look(self._spent.apply, change, phrases))
 
     def namespace_rows(self) -> tuple[dict[str, Any], ...]:
         """Return the rows of `namespaces()`."""

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from notebook_do.cloudflare import refusing
+from notebook_do.display import frame, selected
 from notebook_do.errors import CommandError
-from notebook_do.live import calling
+from notebook_do.live import calling, changes, pages, snapshots
+from notebook_do.live import objects as explore
 from notebook_do.live.inspecting import SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from datetime import datetime
+    from pathlib import Path
+
+    import pandas as pd
+
+    from notebook_do.live.connection import Connection
+    from notebook_do.live.pages import ObjectPage
+    from notebook_do.live.snapshots import Snapshot
+    from notebook_do.model import ObservedObject, Recorded
+    from notebook_do.model.changes import ObjectChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +33,8 @@ class SessionWay:
 
     look: Callable[..., Coroutine[Any, Any, Any]]
     run: Callable[[Coroutine[Any, Any, Any]], Any]
+    session: str = ""
+    stage: str = ""
 
 
 class LiveObject:
@@ -66,6 +81,89 @@ class LiveObject:
             calling.call, self._stable_id, self._name_or_id, method, args, seconds
         )
         return called
+
+    # --- look: from its file, so that it is not woken
+
+    def info(self) -> ObjectPage:
+        """Return all that it has stored, to be shown: tables with their newest rows, keys with values, its alarm."""
+        found: ObjectPage = self._read(pages.page)
+        return found
+
+    def tables(self) -> pd.DataFrame:
+        """List its tables: one row each, with the number of its rows and its columns."""
+        found = self.info().tables
+        return frame("tables", ({"table": one.name, "rows": one.rows, "columns": one.described} for one in found))
+
+    def values(self, prefix: str = "") -> pd.DataFrame:
+        """Read what `storage.put` stored in it, one row a key; only keys that begin with `prefix`."""
+        return frame("values", self._read(explore.value_rows, prefix))
+
+    def query(self, sql: str, *params: Any) -> pd.DataFrame:
+        """Run one SELECT on its SQLite storage; see `Session.query`."""
+        return selected(*self._way.run(self._way.look(explore.select, self._stable_id, sql, params, self._name_or_id)))
+
+    def alarm(self) -> datetime | None:
+        """Return when its alarm goes off; None where none is set."""
+        found: ObservedObject = self._read(pages.found_object, "alarm")
+        return found.alarm
+
+    # --- change: nothing is sent but by `session.apply(change)`
+
+    def put(self, key: str, value: Any) -> ObjectChange:
+        """Return the change that stores a value under a key, with what is there now. Sends nothing."""
+        return self._made(changes.put, key, value)
+
+    def delete(self, key: str) -> ObjectChange:
+        """Return the change that deletes a key, with what is there now. Sends nothing."""
+        return self._made(changes.delete, key)
+
+    def execute(self, sql: str, *params: Any) -> ObjectChange:
+        """Return the change that runs one statement, with the rows that it changes before and after. Sends nothing.
+
+        The statement is tried on a copy of the object's file.
+        """
+        return self._made(changes.execute, sql, params)
+
+    def set_alarm(self, at: datetime | None) -> ObjectChange:
+        """Return the change that sets its alarm, or with None deletes it. Sends nothing."""
+        return self._made(changes.set_alarm, at)
+
+    def run_alarm(self) -> ObjectChange:
+        """Return the change that runs its class's alarm() now, once. Sends nothing."""
+        return self._made(changes.run_alarm)
+
+    def wipe(self) -> ObjectChange:
+        """Return the change that deletes all that it has stored; its constructor runs anew then. Sends nothing."""
+        return self._made(changes.wipe)
+
+    def restore(self, snapshot: str | Path | Snapshot, *, other: bool = False) -> ObjectChange:
+        """Return the change that puts what a snapshot holds in place of what it has. Sends nothing.
+
+        A snapshot of another object is refused unless `other` says that this is meant.
+        """
+        return self._made(partial(changes.restore, other=other), snapshot)
+
+    def snapshot(self, path: str | Path) -> Snapshot:
+        """Write all that it has stored to a new file, which `restore` takes; it is not woken and not changed."""
+        taken: Snapshot = self._read(snapshots.take, path)
+        return taken
+
+    def _read(self, read: Callable[..., Coroutine[Any, Any, Any]], *asked: Any) -> Any:
+        return self._way.run(self._way.look(read, self._stable_id, self._name_or_id, *asked))
+
+    def _made(self, make: Callable[..., Coroutine[Any, Any, ObjectChange]], *asked: Any) -> ObjectChange:
+        async def made(connection: Connection, recorded: Recorded) -> ObjectChange:
+            place = changes.ChangePlace(
+                session=self._way.session,
+                stage=self._way.stage,
+                connection=connection,
+                recorded=recorded,
+                stable_id=self._stable_id,
+            )
+            return await make(place, self._name_or_id, *asked)
+
+        change: ObjectChange = self._way.run(self._way.look(made))
+        return change
 
     def getdoc(self) -> str:
         """Return what `room?` shows: IPython calls this by its name, which would be a call of the object."""

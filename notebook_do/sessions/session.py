@@ -17,6 +17,7 @@ from notebook_do.declare.catalog import Catalog
 from notebook_do.display import Passing, TitledTable, shortened
 from notebook_do.errors import CommandError, DurableError, Interrupted, StalePlan, nearest
 from notebook_do.live import objects as explore
+from notebook_do.live.applying import Spending
 from notebook_do.live.connection import Connecting
 from notebook_do.live.inventory import state_rows, status_of
 from notebook_do.model import StableId
@@ -60,6 +61,7 @@ class Session(Looking):
         self._deploys: list[DeployedThen] = []
         self.connecting = Connecting(target, account)
         self._state = state
+        self._spent = Spending()
         self._planning = Planning(name, stage, target, self.catalog, state)
 
     def __repr__(self) -> str:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 DTYPES = dict.fromkeys(("destructive", "protected", "readable", "stored"), "bool")
 DTYPES |= dict.fromkeys(("objects", "rows", "serial", "size"), "Int64")
-DTYPES |= dict.fromkeys(("alarm", "last_write", "time"), "datetime64[ms, UTC]") | {"value": "object"}
+DTYPES |= dict.fromkeys(("alarm", "last_write", "time"), "datetime64[ms, UTC]")
+DTYPES |= {"value": "object", "new_value": "object"}
 
 
 @pytest.mark.parametrize("name", COLUMNS)

@@ -217,7 +217,7 @@ async def query(request: Request) -> Response:
     try:
         found = await asyncio.to_thread(_selected, folder, chosen, sql, given)
     except ReadError as error:
-        raise refuse("bad_query", why=error) from None
+        raise refuse(error.rule, why=error) from None
     return answer([{**_named(one), "columns": got.columns, "rows": got.rows} for one, got in found])
 
 
@@ -252,7 +252,7 @@ async def list_values(request: Request) -> Response:
     try:
         return answer(await asyncio.to_thread(_looked, folder, chosen, prefix))
     except ReadError as error:
-        raise refuse("bad_query", why=error) from None
+        raise refuse(error.rule, why=error) from None
 
 
 def _looked(folder: Path, chosen: list[StoredObject], prefix: str) -> list[dict[str, Any]]:
@@ -266,20 +266,23 @@ def _looked(folder: Path, chosen: list[StoredObject], prefix: str) -> list[dict[
 
 async def _chosen(request: Request) -> tuple[Path, list[StoredObject], dict[str, Any]]:
     """Find the folder of the namespace, and the objects that the body asks for."""
-    runtime, namespace_id = cloud_of(request).runtime, namespace_of(request).id
+    cloud, namespace_id = cloud_of(request), namespace_of(request).id
+    runtime = cloud.runtime
     body = as_object(await read_json(request, empty={}), "body")
-    if (asked := body.get("object")) is None:
-        stored = await runtime.objects(namespace_id)
-    else:
-        if not isinstance(asked, str):
-            raise refuse("bad_field", where="object", why="must be a name or an id")
-        by_id = _OBJECT_ID.fullmatch(asked)
-        stored = await runtime.objects(namespace_id, only=asked if by_id else object_id(namespace_id, asked))
-        if not by_id:
-            stored = [replace(one, name=asked) for one in stored]
-        if not stored:  # looked for on the disk alone: asking the namespace for it would make it
-            raise refuse("no_object", name=asked[:100], id=namespace_id)
+    asked = body.get("object")
+    stored = await runtime.objects(namespace_id) if asked is None else [await stored_object(cloud, namespace_id, asked)]
     return folder_of(runtime.storage, namespace_id), stored, body
+
+
+async def stored_object(cloud: Cloud, namespace_id: str, asked: Any) -> StoredObject:
+    """Return the object that is `asked` for by its name or id; refused where there is none."""
+    if not isinstance(asked, str):
+        raise refuse("bad_field", where="object", why="must be a name or an id")
+    by_id = _OBJECT_ID.fullmatch(asked)
+    found = await cloud.runtime.objects(namespace_id, only=asked if by_id else object_id(namespace_id, asked))
+    if not found:  # looked for on the disk alone: asking the namespace for it would make it
+        raise refuse("no_object", name=asked[:100], id=namespace_id)
+    return found[0] if by_id else replace(found[0], name=asked)
 
 
 def _named(one: StoredObject) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Routes of one object: what it holds, what a statement would change in it, snapshots. Only this Cloudflare has these.
 
-All are below `/local/namespaces/{id}/`, and name the object by its id. They read its file, so that a sleeping object
+All are below `/local/namespaces/{id}/` and take the object's name or id. They read its file, so that a sleeping object
 stays asleep; `restore` alone changes it, while no process has the namespace. Other changes are asked of the object.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 from starlette.routing import Route
 
-from notebook_do.local.api.account import namespace_of, object_item
+from notebook_do.local.api.account import namespace_of, object_item, stored_object
 from notebook_do.local.api.envelope import answer, chunks, cloud_of, read_object
 from notebook_do.local.objects import snapshots
 from notebook_do.local.objects.pages import page
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from notebook_do.local.api.envelope import Cloud
+
+
+async def get_object(request: Request) -> Response:
+    """Return one object as the list of the namespace has it."""
+    _, _, one, _ = await _one(request)
+    return answer(object_item(one))
 
 
 async def get_page(request: Request) -> Response:
@@ -81,7 +87,7 @@ def _contents(cloud: Cloud, path: Path) -> dict[str, Any]:
 
 async def get_snapshot(request: Request) -> Response:
     """Return one object as a SQLite file."""
-    cloud, path, _, _ = await _one(request)
+    cloud, path, _, _ = await _one(request, dict(request.query_params))
 
     def taken() -> bytes:
         with snapshots.as_copied(cloud.runtime.storage, path) as copy:
@@ -95,7 +101,7 @@ async def restore(request: Request) -> Response:
 
     `digest` of the query is that of what it holds; where that is another by now, nothing is changed.
     """
-    cloud, namespace, id_ = cloud_of(request), namespace_of(request), request.query_params.get("object", "")
+    cloud, namespace = cloud_of(request), namespace_of(request)
     with snapshots.working_folder(cloud.runtime.storage) as folder:
         copy = folder / "received.sqlite"
         with copy.open("wb") as file:
@@ -103,44 +109,41 @@ async def restore(request: Request) -> Response:
                 file.write(chunk)
         await _read(lambda: snapshots.check(copy, sql=namespace.sqlite))
         async with cloud.runtime.away(namespace.id):
-            found = await cloud.runtime.objects(namespace.id, only=id_)
-            if not found:
-                raise refuse("no_object", name=id_[:100], id=namespace.id)
-            path = folder_of(cloud.runtime.storage, namespace.id) / f"{found[0].id}.sqlite"
+            one = await stored_object(cloud, namespace.id, request.query_params.get("object"))
+            path = folder_of(cloud.runtime.storage, namespace.id) / f"{one.id}.sqlite"
             now = await _read(_contents, cloud, path)
             if now["digest"] != request.query_params.get("digest"):
-                raise refuse("object_moved", name=found[0].name or id_)
-            await _read(snapshots.restore, path, copy, found[0].name)
+                raise refuse("object_moved", name=one.name or one.id)
+            await _read(snapshots.restore, path, copy, one.name)
     return answer(None)
 
 
-async def _one(request: Request) -> tuple[Cloud, Path, StoredObject, dict[str, Any]]:
-    """Find the object that the body names by its id, and its file."""
-    cloud, namespace, body = cloud_of(request), namespace_of(request), await read_object(request)
-    id_ = body.get("object")
-    if not isinstance(id_, str):
-        raise refuse("bad_field", where="object", why="must be an id")
-    found = await cloud.runtime.objects(namespace.id, only=id_)
-    if not found:  # looked for on the disk alone: asking the namespace for it would make it
-        raise refuse("no_object", name=id_[:100], id=namespace.id)
-    return cloud, folder_of(cloud.runtime.storage, namespace.id) / f"{found[0].id}.sqlite", found[0], body
+async def _one(
+    request: Request, asked: dict[str, Any] | None = None
+) -> tuple[Cloud, Path, StoredObject, dict[str, Any]]:
+    """Find the object that the body names, or what is `asked`, and its file."""
+    cloud, namespace = cloud_of(request), namespace_of(request)
+    body = await read_object(request) if asked is None else asked
+    one = await stored_object(cloud, namespace.id, body.get("object"))
+    return cloud, folder_of(cloud.runtime.storage, namespace.id) / f"{one.id}.sqlite", one, body
 
 
 async def _read(read: Callable[..., Any], *given: Any) -> Any:
     try:
         return await asyncio.to_thread(read, *given)
     except ReadError as error:
-        raise refuse("bad_query", why=error) from None
+        raise refuse("bad_statement", why=error) from None
 
 
 def routes(account: str) -> list[Route]:
     """List the routes under one account's path."""
     contents = account + "/local/namespaces/{namespace_id}"
     return [
+        Route(contents + "/object", get_object, methods=["POST"]),
         Route(contents + "/page", get_page, methods=["POST"]),
         Route(contents + "/value", get_value, methods=["POST"]),
         Route(contents + "/try", try_statement, methods=["POST"]),
         Route(contents + "/contents", get_contents, methods=["POST"]),
-        Route(contents + "/snapshot", get_snapshot, methods=["POST"]),
+        Route(contents + "/snapshot", get_snapshot, methods=["GET"]),
         Route(contents + "/restore", restore, methods=["PUT"]),
     ]

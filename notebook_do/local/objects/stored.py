@@ -177,7 +177,11 @@ _PRAGMAS = frozenset(("table_info", "table_list", "table_xinfo", "index_list", "
 
 
 class ReadError(ValueError):
-    """A statement cannot be run on an object; the message says why."""
+    """A statement cannot be run on an object; the message says why, `rule` is the refusal of the API for it."""
+
+    def __init__(self, message: str, rule: str = "bad_query") -> None:
+        super().__init__(message)
+        self.rule = rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +218,7 @@ def bounded(database: sqlite3.Connection | None, bounds: Bounds) -> Iterator[Non
     try:
         yield
     except (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeEncodeError) as error:
-        raise ReadError(_words(error)) from None
+        raise _told(error) from None
 
 
 def select(path: Path, sql: str, params: Sequence[Any], bounds: Bounds) -> StatementResult | None:
@@ -264,14 +268,19 @@ def _only_reads(action: int, first: str | None, second: str | None, _database: s
     return sqlite3.SQLITE_OK if action in _READS else sqlite3.SQLITE_DENY
 
 
-def _words(error: Exception) -> str:
+def _told(error: Exception) -> ReadError:
     """Return SQLite's message, or what it means here."""
-    match str(error):
+    text = str(error)
+    match text:
         case "not authorized":
-            return "this statement does more than read; only SELECT is run on a live object"
+            return ReadError("this statement does more than read; only SELECT is run on a live object", "not_a_read")
         case "interrupted":
-            return f"it takes longer than {SECONDS:.0f} s; narrow it with WHERE or LIMIT"
-    return str(error)
+            return ReadError(f"it takes longer than {SECONDS:.0f} s; narrow it with WHERE or LIMIT")
+        case "You can only execute one statement at a time.":
+            return ReadError("it is more than one statement; run one at a time")
+    if text.startswith("access to _cf_") and text.endswith("is prohibited"):
+        return ReadError("tables that begin with _cf_ are the runtime's own; what is stored by key is read with values")
+    return ReadError(text, "no_table" if text.startswith("no such table: ") else "bad_query")
 
 
 MOST_COLLECTED = 10_000

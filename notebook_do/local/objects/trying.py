@@ -53,11 +53,16 @@ class _Watch:
     """What SQLite said that a statement does, before it ran."""
 
     changes: bool = False
+    denied: str = ""
     tables: set[str] = field(default_factory=set)
     functions: set[str] = field(default_factory=set)
 
     def allow(self, action: int, first: str | None, second: str | None, _database: str | None, _by: str | None) -> int:
-        if action in _DENIED or str(first).lower().startswith("_cf_"):
+        if action in _DENIED:
+            self.denied = "PRAGMA, ATTACH, transaction or temporary table of a statement's own"
+            return sqlite3.SQLITE_DENY
+        if str(first).lower().startswith("_cf_"):
+            self.denied = "statement on tables that begin with _cf_, which are the runtime's own"
             return sqlite3.SQLITE_DENY
         self.changes |= action not in _READS
         if action in _CHANGES and first:
@@ -98,10 +103,16 @@ def _attempt(
 ) -> dict[str, Any]:
     watch = _Watch()
     after.set_authorizer(watch.allow)
-    cursor = after.execute(sql, tuple(params))
+    try:
+        cursor = after.execute(sql, tuple(params))
+    except sqlite3.DatabaseError:
+        if watch.denied:
+            raise ReadError(f"an object runs no {watch.denied}") from None
+        raise
     columns = [column[0] for column in cursor.description or ()]
     rows = [[cell(value) for value in row] for row in cursor]
     after.set_authorizer(None)
+    (count,) = after.execute("SELECT changes()").fetchone()
     if not watch.changes:
         raise ReadError("this statement changes nothing; read with query")
     schema = _schema_changes(before, after)
@@ -116,7 +127,7 @@ def _attempt(
     return {
         "columns": columns,
         "rows": rows,
-        "count": max(cursor.rowcount, 0),
+        "count": count,
         "changes": changes,
         "schema": schema,
         "varies": sorted(watch.functions & _OTHER_EACH_TIME),

@@ -106,10 +106,13 @@ RULES: dict[str, Rule] = {
         10222, "This Worker has no versions, which means this Worker has no content or versioned settings.", status=404
     ),
     "no_namespace": _documented(10066, "Durable Object namespace ID '{id}' not found.", status=404),
-    "no_object": Rule(10077, "Durable Object '{name}' has stored nothing in namespace '{id}'.", status=404),
+    "no_object": Rule(10179, "Durable Object '{name}' has stored nothing in namespace '{id}'.", status=404),
     "object_moved": Rule(10078, "Durable Object '{name}' was written to meanwhile; nothing was changed.", status=409),
     "not_started": Rule(10001, "The objects could not be asked: {why}."),
-    "bad_query": Rule(10001, "The objects could not be queried: {why}."),
+    "no_table": Rule(10180, "{why}", status=404),
+    "not_a_read": Rule(10181, "{why}"),
+    "bad_statement": Rule(10183, "{why}"),
+    "bad_query": Rule(10182, "{why}."),
     "no_secret": Rule(10056, "Secret '{name}' not found.", status=404),  # the code: distilled
     "no_tail": Rule(10057, "Tail '{id}' not found.", status=404),
     # --- KV, R2, D1

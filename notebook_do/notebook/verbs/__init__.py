@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from notebook_do.errors import CommandError
-from notebook_do.notebook.verbs import declaring, deploying, exchanging, looking, session
+from notebook_do.notebook.verbs import changing, declaring, deploying, exchanging, looking, session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +18,7 @@ VERBS: tuple[Verb, ...] = (
     *declaring.VERBS,
     *deploying.VERBS,
     *looking.VERBS,
+    *changing.VERBS,
     *exchanging.VERBS,
 )
 

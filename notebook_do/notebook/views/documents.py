@@ -107,6 +107,26 @@ def document_of(value: Shown) -> Document:
             from notebook_do.notebook.views.record import result_document
 
             return result_document(value)
+    return _of_objects(value)
+
+
+def _of_objects(value: Shown) -> Document:
+    """Return what is told of live objects as blocks."""
+    from notebook_do.live.applying import AppliedChange
+    from notebook_do.live.pages import ObjectPage
+    from notebook_do.live.snapshots import Snapshot
+    from notebook_do.model.changes import ObjectChange
+    from notebook_do.notebook.views import changes, objects
+
+    match value:
+        case ObjectPage():
+            return objects.page_document(value)
+        case ObjectChange():
+            return changes.change_document(value)
+        case AppliedChange():
+            return changes.applied_document(value)
+        case Snapshot():
+            return changes.snapshot_document(value)
     raise TypeError(f"{type(value).__name__} has no view")
 
 

@@ -1,0 +1,220 @@
+"""Sends changes of what objects have stored, as they were shown: see `changes` for the three steps."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.cloudflare.answer import NoAnswer
+from notebook_do.display import Shown
+from notebook_do.display.formats import counted
+from notebook_do.errors import ApiError, CommandError, ConsentRequired, DurableError, StaleChange, TargetError
+from notebook_do.live.inspecting import Declined, NoMethod, NotKnown, Returned, Threw
+from notebook_do.live.querying import MOVED
+from notebook_do.live.storage import storage_of
+from notebook_do.live.ways import way_to
+from notebook_do.model.changes import ObjectChange
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from notebook_do.live.connection import Connection
+    from notebook_do.live.inspecting import Inspecting, Op, Outcome
+    from notebook_do.live.storage import LocalStorage
+    from notebook_do.model import Recorded
+    from notebook_do.model.changes import ObjectEdit
+
+_MOVED = "moved"
+"""What an object answers where what a change rests on is not there any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppliedChange(Shown):
+    """A change that was sent. `results` has for each object what it answered: None, or the rows of RETURNING.
+
+    `errors` has for each why it was not changed, None where it was.
+    """
+
+    change: ObjectChange
+    at: datetime
+    results: tuple[Any, ...]
+    errors: tuple[str | None, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Say whether every object was changed."""
+        return not any(self.errors)
+
+
+class Spending:
+    """The changes that one session has sent: each is sent once, whatever became of it, and so is a copy of it."""
+
+    def __init__(self) -> None:
+        self._spent: set[str] = set()
+        self._lock = threading.Lock()
+
+    async def apply(
+        self, connection: Connection, recorded: Recorded, change: ObjectChange, confirm: Collection[str]
+    ) -> AppliedChange:
+        """Send a change, and spend it; see `Session.apply`."""
+        if not isinstance(change, ObjectChange):
+            raise CommandError(
+                f"apply: takes the change that put() and the like return, not a {type(change).__name__}."
+            )
+        check(change, connection, recorded, confirm)
+        with self._lock:
+            if change.made in self._spent:
+                raise CommandError(f"apply: the change {change.digest} was applied already; make it anew to repeat it.")
+            self._spent.add(change.made)
+        return await apply(connection, recorded, change)
+
+
+def check(change: ObjectChange, connection: Connection, recorded: Recorded, confirm: Collection[str]) -> None:
+    """Raise CommandError or ConsentRequired, before anything is read, for a change that is not sent here."""
+    known = {one.namespace_id: one.stable_id for one in recorded.namespaces}
+    if change.target != connection.target or change.namespace_id not in known:
+        raise CommandError(
+            f"apply: the change is of namespace {change.stable_id} on {change.target}, which is not in the state of "
+            "this session; nothing was sent."
+        )
+    if change.phrase is not None and change.phrase not in confirm:
+        loses = "this cannot be undone" if change.action == "wipe" else "so many objects are changed only on purpose"
+        raise ConsentRequired(
+            f'apply: {loses}; nothing was sent. To allow it: confirm="{change.phrase}" (--confirm "{change.phrase}").'
+        )
+
+
+async def apply(connection: Connection, recorded: Recorded, change: ObjectChange) -> AppliedChange:
+    """Send a change. Raises StaleChange where what it rests on moved, and nothing was sent then."""
+    async with connection.client() as client:
+        storage = storage_of(connection, client, recorded, change.stable_id, "apply")
+        if change.action == "restore":
+            await _restore(storage, change)
+            return _applied(change, (None,), (None,))
+        way = await way_to(connection, client, recorded, change.stable_id, "apply")
+        # To wipe, the object is not woken first: its constructor may write, and is to be run after it.
+        expected = _counted(change.edits) if change.action == "wipe" else await _seen(way, change)
+        await _must_be_as_shown(storage, change)
+        outcomes = await way.ask(
+            [_op(edit, texts) for edit, texts in zip(change.edits, expected, strict=True)], at_once=8
+        )
+    return _told(change, outcomes)
+
+
+async def _restore(storage: LocalStorage, change: ObjectChange) -> None:
+    (edit,) = change.edits
+    try:
+        await storage.restore(edit.object_id, change.content, edit.rests_on)
+    except NoAnswer as lost:
+        if lost.sent:
+            raise TargetError(f"restore: {lost}: whether it was done is not known; look at the object.") from None
+        raise
+    except ApiError as error:
+        if error.code != MOVED:
+            raise
+        raise _stale(change, [edit]) from None
+
+
+def _counted(edits: Sequence[ObjectEdit]) -> list[list[str]]:
+    return [[one["is"] for one in json.loads(edit.checks)] for edit in edits]
+
+
+async def _seen(way: Inspecting, change: ObjectChange) -> list[list[str]]:
+    """Return what each object says now of what the change rests on."""
+    asked = [{"object": {"id": one.object_id}, "op": "seen", "checks": json.loads(one.checks)} for one in change.edits]
+    found = []
+    for edit, outcome in zip(change.edits, await way.ask(asked), strict=True):
+        if not isinstance(outcome, Returned):
+            raise CommandError(f"{change.action}: {edit.spoken} cannot be asked: {_why(outcome)}. Nothing was changed.")
+        found.append(list(outcome.value))
+    return found
+
+
+async def _must_be_as_shown(storage: LocalStorage, change: ObjectChange) -> None:
+    if moved := [edit for edit in change.edits if await _rests_on(storage, change, edit) != edit.rests_on]:
+        raise _stale(change, moved)
+
+
+async def _rests_on(storage: LocalStorage, change: ObjectChange, edit: ObjectEdit) -> str:
+    op = json.loads(edit.op)
+    match change.action:
+        case "put" | "delete":
+            found = await storage.value(edit.object_id, op["key"])
+            return "" if found is None else found.digest
+        case "execute":
+            return (await storage.tried(edit.object_id, op["sql"], json.loads(edit.params))).rests_on
+        case "alarm" | "run alarm":
+            one = await storage.find(edit.object_id)
+            return "" if one.alarm is None else one.alarm.isoformat()
+    return (await storage.contents(edit.object_id))[2]
+
+
+def _op(edit: ObjectEdit, expected: list[str]) -> Op:
+    op: Op = json.loads(edit.op)
+    return {"object": {"id": edit.object_id}, **op, "checks": json.loads(edit.checks), "expect": expected}
+
+
+def _told(change: ObjectChange, outcomes: Sequence[Outcome]) -> AppliedChange:
+    """Return what became of the change; raises for a change of one object that was not made."""
+    if len(change.edits) == 1:
+        ((edit,), (outcome,)) = change.edits, outcomes
+        if not isinstance(outcome, Returned):
+            raise _error(change, edit, outcome)
+    errors = [None if isinstance(one, Returned) else _why(one) for one in outcomes]
+    values = [one.value if isinstance(one, Returned) else None for one in outcomes]
+    return _applied(change, tuple(map(_result, values)), tuple(errors))
+
+
+def _result(value: Any) -> Any:
+    return value["rows"] if isinstance(value, dict) and value.get("columns") else None
+
+
+def _error(change: ObjectChange, edit: ObjectEdit, outcome: Outcome) -> DurableError:
+    where = f"{change.action} of {edit.spoken}"
+    match outcome:
+        case Declined(why="moved"):
+            return _stale(change, [edit])
+        case Threw(error=error):
+            return error
+        case NotKnown():
+            return TargetError(f"{where}: {_why(outcome)}; look at the object before you change it again.")
+    return CommandError(f"{where}: {_why(outcome)}. Nothing was changed.")
+
+
+def _why(outcome: Outcome) -> str:
+    match outcome:
+        case Threw(error=error):
+            return str(error)
+        case Declined(why="moved"):
+            return "it moved meanwhile; nothing was sent"
+        case Declined(why="closed"):
+            return "its class cannot be looked into, so only its own methods can change it"
+        case Declined(why=why):
+            return why
+        case NotKnown(why=why):
+            return f"{why}: whether it was done is not known, and it was not repeated"
+        case NoMethod():
+            return "its class has no such method"
+    return ""
+
+
+def _stale(change: ObjectChange, moved: Sequence[ObjectEdit]) -> StaleChange:
+    names = ", ".join(one.spoken for one in moved[:3]) + (f" and {len(moved) - 3:,} more" if len(moved) > 3 else "")
+    what = {"put": f"key {change.what} of ", "delete": f"key {change.what} of ", "execute": "the rows of "}
+    alarm = "the alarm of " if change.action in {"alarm", "run alarm"} else ""
+    return StaleChange(
+        f"{what.get(change.action, alarm)}{names} moved after the change {change.digest} was shown; nothing was sent. "
+        "Read it as it is now, and decide again."
+    )
+
+
+def _applied(change: ObjectChange, results: tuple[Any, ...], errors: tuple[str | None, ...]) -> AppliedChange:
+    return AppliedChange(change=change, at=datetime.now(UTC), results=results, errors=errors)
+
+
+def counted_objects(change: ObjectChange) -> str:
+    """Return how many objects a change is about, in words."""
+    return counted(len(change.edits), "object")

@@ -1,0 +1,254 @@
+"""Changes of what objects have stored: read and shown first, then sent as they were shown, or refused as stale.
+
+What is shown is read from files, so nothing runs for it. To send, three steps: the object says what it has now, in its
+own words; the files are read again, and must say what was shown; then the object is asked to make the change if it
+still has what it said. Whatever is written in between is found by the second step or the third: what an object answers
+is on the disk before the answer leaves (output gates).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.display.formats import moment, size
+from notebook_do.errors import CommandError, nearest
+from notebook_do.inspector.values import decode, encode
+from notebook_do.live.inspecting import MOST_BYTES
+from notebook_do.live.snapshots import read_snapshot
+from notebook_do.live.storage import storage_of
+from notebook_do.live.values import parameters
+from notebook_do.model import Storage
+from notebook_do.model.changes import NOTHING, ObjectChange, ObjectEdit
+from notebook_do.model.plain import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from notebook_do.live.connection import Connection
+    from notebook_do.live.snapshots import Snapshot
+    from notebook_do.live.storage import LocalStorage
+    from notebook_do.model import ObservedObject, Recorded
+    from notebook_do.model.changes import ChangeAction
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST_KEY = 2048
+"""Bytes: what Cloudflare takes for a key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangePlace:
+    """Whose change it is: the session with its stage, the connection and the record, and the namespace."""
+
+    session: str
+    stage: str
+    connection: Connection
+    recorded: Recorded
+    stable_id: str
+
+
+# --- making: reads only
+
+
+async def put(place: ChangePlace, name_or_id: str, key: str, value: Any) -> ObjectChange:
+    """Return the change that stores a value under a key."""
+    async with place.connection.client() as client:
+        edit = await put_edit(_storage(place, client, "put"), name_or_id, key, value)
+    return _change(place, "put", key, edit)
+
+
+async def put_edit(storage: LocalStorage, name_or_id: str, key: str, value: Any) -> ObjectEdit:
+    """Read what a value would replace."""
+    node = encode(value, "value")
+    op = {"op": "put", "key": checked_key(key), "value": node}
+    if (sent := len(canonical(op))) > MOST_BYTES:
+        raise CommandError(f"put: the value is {size(sent)} as it is sent, and {size(MOST_BYTES)} can be sent at once.")
+    one, before, rests_on = await _value(storage, name_or_id, key)
+    return _edit(one, before, decode(json.loads(canonical(node))), op, [{"key": key}], rests_on)
+
+
+async def delete(place: ChangePlace, name_or_id: str, key: str) -> ObjectChange:
+    """Return the change that deletes a key. Raises CommandError, with the nearest key, where there is none."""
+    async with place.connection.client() as client:
+        storage = _storage(place, client, "delete")
+        edit = await delete_edit(storage, name_or_id, key)
+        if edit.before is NOTHING:
+            keys = [one["key"] for one in (await storage.page(name_or_id))[1]["keys"]]
+            hint = nearest(key, keys) if keys else "it has none."
+            raise CommandError(f"delete: {edit.spoken} of {place.stable_id} has no key {key}; {hint}")
+    return _change(place, "delete", key, edit)
+
+
+async def delete_edit(storage: LocalStorage, name_or_id: str, key: str) -> ObjectEdit:
+    """Read what would be deleted."""
+    op = {"op": "delete", "key": checked_key(key)}
+    one, before, rests_on = await _value(storage, name_or_id, key)
+    return _edit(one, before, NOTHING, op, [{"key": key}], rests_on)
+
+
+async def _value(storage: LocalStorage, name_or_id: str, key: str) -> tuple[ObservedObject, Any, str]:
+    one = await storage.find(name_or_id)
+    found = await storage.value(one.object_id, key)
+    return one, NOTHING if found is None else found.value, "" if found is None else found.digest
+
+
+async def execute(place: ChangePlace, name_or_id: str, sql: str, params: Sequence[Any]) -> ObjectChange:
+    """Return the change that runs one statement; it was tried on a copy."""
+    async with place.connection.client() as client:
+        edit = await execute_edit(_storage(place, client, "execute"), name_or_id, sql, params)
+    varies = edit.before.varies
+    notes = (f"{', '.join(varies)} gives another value when the statement is sent.",) if varies else ()
+    return _change(place, "execute", sql, edit, notes)
+
+
+async def execute_edit(storage: LocalStorage, name_or_id: str, sql: str, params: Sequence[Any]) -> ObjectEdit:
+    """Read the rows that a statement would change, before and after."""
+    if storage.namespace.storage is not Storage.SQLITE:
+        raise CommandError(
+            f"execute: namespace {storage.namespace.stable_id} has key-value storage without SQL; put and delete "
+            "change its keys."
+        )
+    given = parameters(params, "execute")
+    one = await storage.find(name_or_id)
+    tried = await storage.tried(one.object_id, sql, given)
+    # A statement that changes the schema leaves SQLite's count of rows as an earlier one set it.
+    count = {} if tried.effect.schema else {"count": tried.count}
+    op = {"op": "change", "sql": sql, "params": [_exactly(param) for param in given], **count}
+    checks = [{"sql": check["sql"], "params": check["params"]} for check in tried.expect]
+    edit = _edit(one, tried.effect, tried.effect, op, checks, tried.rests_on)
+    return replace(edit, params=canonical(given))
+
+
+def _exactly(param: Any) -> Any:
+    """Return a parameter as the object reads it: a whole number that a double cannot hold as a bigint."""
+    big = isinstance(param, int) and not isinstance(param, bool) and abs(param) > 2**53 - 1
+    return {"$": "bigint", "v": str(param)} if big else param
+
+
+async def set_alarm(place: ChangePlace, name_or_id: str, at: datetime | None) -> ObjectChange:
+    """Return the change that sets an object's alarm, or with None deletes it."""
+    if at is not None and (not isinstance(at, datetime) or at.tzinfo is None):
+        raise CommandError(f"set_alarm: takes an aware datetime, or None to delete the alarm, not {at!r}.")
+    after = None if at is None else (at - _EPOCH) // timedelta(milliseconds=1)
+    op = {"op": "alarm", "at": after}
+    async with place.connection.client() as client:
+        one = await _storage(place, client, "set_alarm").find(name_or_id)
+    shown = None if after is None else _EPOCH + timedelta(milliseconds=after)
+    past = shown is not None and shown < datetime.now(UTC)
+    notes = ("This time is past: the alarm goes off as soon as it is set.",) if past else ()
+    return _change(place, "alarm", "", _edit(one, one.alarm, shown, op, [{"alarm": True}], _of_alarm(one)), notes)
+
+
+async def run_alarm(place: ChangePlace, name_or_id: str) -> ObjectChange:
+    """Return the change that runs an object's alarm() now, once."""
+    async with place.connection.client() as client:
+        one = await _storage(place, client, "run_alarm").find(name_or_id)
+    edit = _edit(one, one.alarm, one.alarm, {"op": "ring"}, [{"alarm": True}], _of_alarm(one))
+    stays = "" if one.alarm is None else f" The alarm of {moment(one.alarm)} stays set."
+    return _change(place, "run alarm", "", edit, (f"alarm() runs once; what it does is the class's.{stays}",))
+
+
+async def wipe(place: ChangePlace, name_or_id: str) -> ObjectChange:
+    """Return the change that deletes all that an object has stored, its alarm included."""
+    async with place.connection.client() as client:
+        one, held, digest = await _storage(place, client, "wipe").contents(name_or_id)
+    # Compared once more inside, where counting is all that can be done in no time.
+    counts = [
+        {"sql": _count(table), "params": [], "is": f"[[{rows}]]"} for table, rows in held.tables if rows is not None
+    ]
+    return _change(place, "wipe", "", _edit(one, held, NOTHING, {"op": "wipe"}, counts, digest))
+
+
+def _count(table: str) -> str:
+    name = table.replace('"', '""')
+    return f'SELECT count(*) FROM "{name}"'  # noqa: S608 - quoted
+
+
+async def restore(place: ChangePlace, name_or_id: str, snapshot: str | Path | Snapshot, *, other: bool) -> ObjectChange:
+    """Return the change that puts what a snapshot holds in place of what an object has."""
+    taken, content = read_snapshot(snapshot)
+    async with place.connection.client() as client:
+        storage = _storage(place, client, "restore")
+        one, held, digest = await storage.contents(name_or_id)
+    taken.check_for(storage.namespace, one.object_id, other=other)
+    op = {"op": "restore", "content": hashlib.sha256(content).hexdigest()}
+    edit = _edit(one, held, taken.contents, op, [], digest)
+    notes = (f"The snapshot is of {taken.spoken}, taken {moment(taken.taken)}.",)
+    return _change(place, "restore", str(taken.path), edit, notes, content)
+
+
+def _storage(place: ChangePlace, client: Any, verb: str) -> LocalStorage:
+    return storage_of(place.connection, client, place.recorded, place.stable_id, verb)
+
+
+def _edit(  # noqa: PLR0913, PLR0917 - the parts of an edit
+    one: ObservedObject, before: Any, after: Any, op: dict[str, Any], checks: list[dict[str, Any]], rests_on: str
+) -> ObjectEdit:
+    return ObjectEdit(
+        object_id=one.object_id,
+        name=one.name,
+        before=before,
+        after=after,
+        op=canonical(op),
+        checks=canonical(checks),
+        rests_on=rests_on,
+    )
+
+
+def _change(  # noqa: PLR0913, PLR0917 - the parts of a change
+    place: ChangePlace,
+    action: ChangeAction,
+    what: str,
+    edit: ObjectEdit,
+    notes: tuple[str, ...] = (),
+    content: bytes = b"",
+) -> ObjectChange:
+    return change_of(place, action, what, (edit,), notes, content)
+
+
+def change_of(  # noqa: PLR0913, PLR0917 - as above
+    place: ChangePlace,
+    action: ChangeAction,
+    what: str,
+    edits: tuple[ObjectEdit, ...],
+    notes: tuple[str, ...] = (),
+    content: bytes = b"",
+) -> ObjectChange:
+    """Return the change that makes these edits."""
+    namespace = next(one for one in place.recorded.namespaces if one.stable_id == place.stable_id)
+    return ObjectChange(
+        action=action,
+        what=what,
+        session=place.session,
+        stage=place.stage,
+        target=place.connection.target,
+        stable_id=place.stable_id,
+        namespace_id=namespace.namespace_id,
+        class_name=namespace.class_name,
+        edits=edits,
+        notes=notes,
+        content=content,
+        made=secrets.token_hex(16),
+    )
+
+
+def _of_alarm(one: ObservedObject) -> str:
+    return "" if one.alarm is None else one.alarm.isoformat()
+
+
+def checked_key(key: str) -> str:
+    """Return a key. Raises CommandError for what storage takes for none."""
+    if not isinstance(key, str) or not key:
+        raise CommandError("a key is a text, and not empty.")
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        raise CommandError(f"key {key!r} has half a character (a lone surrogate), which no key can have.") from None
+    if size > _LONGEST_KEY:
+        raise CommandError(f"a key has at most {_LONGEST_KEY:,} bytes; this one has {size:,}.")
+    return key

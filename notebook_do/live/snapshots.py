@@ -1,0 +1,150 @@
+"""Snapshots: all that one object has stored, as a file that says whose it is. `restore` takes it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.display import Shown, one_line
+from notebook_do.errors import CommandError
+from notebook_do.live.storage import storage_of
+from notebook_do.model.changes import ObjectContents
+
+if TYPE_CHECKING:
+    from notebook_do.live.connection import Connection
+    from notebook_do.model import ObservedObject, Recorded
+    from notebook_do.model.states import RecordedNamespace
+
+_ABOUT, _CONTENT = "snapshot.json", "object.sqlite"
+_VERSION = 1
+_LARGEST = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot(Shown):
+    """A snapshot of one object, in the file at `path`: whose it is, when it was taken, and how much it holds."""
+
+    path: Path
+    stable_id: str
+    namespace_id: str
+    object_id: str
+    name: str | None
+    storage: str
+    taken: datetime
+    contents: ObjectContents
+    digest: str
+
+    @property
+    def spoken(self) -> str:
+        """Return whose it is, as a sentence says it."""
+        return f"{one_line(self.name or self.object_id[:8] + '…')} of {self.stable_id}"
+
+    def check_for(self, namespace: RecordedNamespace, object_id: str, *, other: bool) -> None:
+        """Raise CommandError where it is of another object and nobody said that this is meant."""
+        if self.storage != str(namespace.storage):
+            raise CommandError(
+                f"restore: the snapshot is of {self.spoken}, which has {self.storage} storage; "
+                f"{namespace.stable_id} has {namespace.storage}, so it cannot take it."
+            )
+        if not other and (self.namespace_id, self.object_id) != (namespace.namespace_id, object_id):
+            raise CommandError(
+                f"restore: the snapshot is of {self.spoken}, another object; "
+                "say other=True (%durable restore: --other) where this is meant."
+            )
+
+
+async def take(
+    connection: Connection, recorded: Recorded, stable_id: str, name_or_id: str, path: str | Path
+) -> Snapshot:
+    """Write a snapshot of one object to a new file."""
+    async with connection.client() as client:
+        storage = storage_of(connection, client, recorded, stable_id, "snapshot")
+        one, held, _ = await storage.contents(name_or_id)
+        content = await storage.snapshot(one.object_id)
+    return write_snapshot(path, storage.namespace, one, held, content)
+
+
+def write_snapshot(
+    path: str | Path, namespace: RecordedNamespace, one: ObservedObject, contents: ObjectContents, content: bytes
+) -> Snapshot:
+    """Write a snapshot to a new file. Raises CommandError where there is one already, or it cannot be written."""
+    made = Snapshot(
+        path=Path(path),
+        stable_id=namespace.stable_id,
+        namespace_id=namespace.namespace_id,
+        object_id=one.object_id,
+        name=one.name,
+        storage=str(namespace.storage),
+        taken=datetime.now(UTC).replace(microsecond=0),
+        contents=contents,
+        digest=hashlib.sha256(content).hexdigest(),
+    )
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(_ABOUT, json.dumps(_about(made), indent=1))
+        archive.writestr(_CONTENT, content)
+    _write(made.path, packed.getvalue())
+    return made
+
+
+def _write(path: Path, packed: bytes) -> None:
+    try:
+        with path.open("xb") as file:
+            file.write(packed)
+    except FileExistsError:
+        raise CommandError(f"snapshot: {path} is there already and was left as it is; name another file.") from None
+    except OSError as error:
+        path.unlink(missing_ok=True)  # half of a snapshot is none
+        raise CommandError(f"snapshot: {path} cannot be written: {error.strerror}.") from None
+
+
+def _about(made: Snapshot) -> dict[str, Any]:
+    held = made.contents
+    return {
+        "version": _VERSION,
+        **{
+            name: getattr(made, name)
+            for name in ("stable_id", "namespace_id", "object_id", "name", "storage", "digest")
+        },
+        "taken": made.taken.isoformat(),
+        "tables": held.tables,
+        "keys": held.keys,
+        "size": held.size,
+        "alarm": None if held.alarm is None else held.alarm.isoformat(),
+    }
+
+
+def read_snapshot(given: str | Path | Snapshot) -> tuple[Snapshot, bytes]:
+    """Read a snapshot: what it says of itself, and its content. Raises CommandError for any other or damaged file."""
+    path = given.path if isinstance(given, Snapshot) else Path(given)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo(_CONTENT).file_size > _LARGEST:
+                raise CommandError(f"restore: {path} is larger than 1 GiB.")
+            about, content = json.loads(archive.read(_ABOUT)), archive.read(_CONTENT)
+        found = _read(path, about)
+    except FileNotFoundError:
+        raise CommandError(f"restore: there is no file {path}.") from None
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
+        raise CommandError(f"restore: {path} is no snapshot of an object that can be read: {error}.") from None
+    if hashlib.sha256(content).hexdigest() != found.digest:
+        raise CommandError(f"restore: the content of {path} is not the one that was saved; it is damaged.")
+    if isinstance(given, Snapshot) and given.digest != found.digest:
+        raise CommandError(f"restore: {path} is not the snapshot that was taken there; another one is in its place.")
+    return found, content
+
+
+def _read(path: Path, about: dict[str, Any]) -> Snapshot:
+    if about["version"] != _VERSION:
+        raise ValueError(f"its version is {about['version']}")
+    texts = {name: str(about[name]) for name in ("stable_id", "namespace_id", "object_id", "storage", "digest")}
+    alarm = None if about["alarm"] is None else datetime.fromisoformat(about["alarm"])
+    tables = tuple((str(name), rows) for name, rows in about["tables"])
+    held = ObjectContents(tables=tables, keys=int(about["keys"]), size=int(about["size"]), alarm=alarm)
+    return Snapshot(path=path, name=about["name"], taken=datetime.fromisoformat(about["taken"]), contents=held, **texts)

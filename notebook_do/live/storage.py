@@ -1,0 +1,130 @@
+"""What objects have stored, read without waking them: from the files of a local Cloudflare, through its API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.cloudflare import wire
+from notebook_do.cloudflare.answer import dict_of
+from notebook_do.errors import ApiError, CommandError
+from notebook_do.inspector.values import decode
+from notebook_do.live.querying import BAD_STATEMENT, NO_OBJECT, absent_object
+from notebook_do.live.ways import deployed_namespace
+from notebook_do.model.changes import ObjectContents, RowChange, SchemaChange, StatementEffect
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Sequence
+
+    from notebook_do.cloudflare.client import Client
+    from notebook_do.live.connection import Connection
+    from notebook_do.model import ObservedObject, Recorded
+    from notebook_do.model.states import RecordedNamespace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredValue:
+    """The value of one key; `digest` is that of the bytes that are stored."""
+
+    value: Any
+    size: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriedStatement:
+    """What a statement would do to one object. `count` is how many rows SQLite says that it changes itself."""
+
+    effect: StatementEffect
+    count: int
+    rests_on: str
+    expect: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalStorage:
+    """The files of one namespace, as a local Cloudflare reads them. An object is named by its name or its id."""
+
+    client: Client
+    namespace: RecordedNamespace
+    verb: str
+
+    async def find(self, name_or_id: str) -> ObservedObject:
+        """Return one object as the list of the namespace has it. Raises CommandError, with the nearest name."""
+        return wire.decode_object(await self._ask("object", name_or_id))
+
+    async def page(self, name_or_id: str) -> tuple[ObservedObject, dict[str, Any]]:
+        """Return one object with its tables, their newest rows, its keys and values, as JSON."""
+        found = dict_of(await self._ask("page", name_or_id))
+        return wire.decode_object(found), found
+
+    async def value(self, name_or_id: str, key: str) -> StoredValue | None:
+        """Return what is stored under a key; None where nothing is."""
+        found = await self._ask("value", name_or_id, key=key)
+        if found is None:
+            return None
+        return StoredValue(value=decode(found["value"]), size=found["size"], digest=found["digest"])
+
+    async def tried(self, name_or_id: str, sql: str, params: Sequence[Any]) -> TriedStatement:
+        """Return what a statement would change; `params` are tagged."""
+        found = dict_of(await self._ask("try", name_or_id, sql=sql, params=list(params)))
+        effect = StatementEffect(
+            rows=tuple(map(_row, found["changes"])),
+            schema=tuple(
+                SchemaChange(kind=one["type"], **{part: one[part] for part in ("name", "before", "after", "rows")})
+                for one in found["schema"]
+            ),
+            varies=tuple(found["varies"]),
+        )
+        return TriedStatement(
+            effect=effect, count=found["count"], rests_on=found["rests_on"], expect=tuple(found["expect"])
+        )
+
+    async def contents(self, name_or_id: str) -> tuple[ObservedObject, ObjectContents, str]:
+        """Return one object, how much it holds, and a digest of all of that."""
+        found = dict_of(await self._ask("contents", name_or_id))
+        one = wire.decode_object(found)
+        tables = tuple((str(table["name"]), table["rows"]) for table in found["tables"])
+        held = ObjectContents(tables=tables, keys=found["keys"], size=one.size or 0, alarm=one.alarm)
+        return one, held, str(found["digest"])
+
+    async def snapshot(self, name_or_id: str) -> bytes:
+        """Return all that one object holds, as a SQLite file."""
+        path = self.client.path("local", "namespaces", self.namespace.namespace_id, "snapshot")
+        found: bytes = await self._told(name_or_id, self.client.bytes_of(path, {"object": name_or_id}))
+        return found
+
+    async def restore(self, object_id: str, content: bytes, digest: str) -> None:
+        """Put a SQLite file in place of what one object holds, where that has this digest still."""
+        path = self.client.path("local", "namespaces", self.namespace.namespace_id, "restore")
+        asked = {"object": object_id, "digest": digest}
+        await self._told(object_id, self.client.send_bytes(path, content, asked))
+
+    async def _ask(self, what: str, name_or_id: str, **more: Any) -> Any:
+        path = self.client.path("local", "namespaces", self.namespace.namespace_id, what)
+        return await self._told(name_or_id, self.client.change("POST", path, {"object": name_or_id, **more}))
+
+    async def _told(self, name_or_id: str, answer: Awaitable[Any]) -> Any:
+        try:
+            return await answer
+        except ApiError as error:
+            if error.code == BAD_STATEMENT:
+                raise CommandError(f"{self.verb}: {error.message}.") from None
+            if error.code != NO_OBJECT:
+                raise
+        raise await absent_object(self.client, self.namespace.namespace_id, self.namespace.stable_id, name_or_id)
+
+
+def _row(one: dict[str, Any]) -> RowChange:
+    before, after = (None if cells is None else tuple(map(decode, cells)) for cells in (one["before"], one["after"]))
+    return RowChange(table=one["table"], kind=one["kind"], columns=tuple(one["columns"]), before=before, after=after)
+
+
+def storage_of(connection: Connection, client: Client, recorded: Recorded, stable_id: str, verb: str) -> LocalStorage:
+    """Return the way to what the objects of a namespace stored; raises CommandError where the target has none."""
+    if connection.target != "local":
+        raise CommandError(
+            f"{verb}: Cloudflare has no way to read what an object has stored; ask the Worker (fetch), "
+            "or look at it on the local target."
+        )
+    return LocalStorage(client=client, namespace=deployed_namespace(recorded, stable_id), verb=verb)

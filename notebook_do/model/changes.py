@@ -1,0 +1,169 @@
+"""A change of what objects have stored: what is there, what would be, and what it rests on. Values only.
+
+It is made by reading, shown to a person, and sent as it was shown or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from notebook_do.display import Shown, clean, frame, one_line
+from notebook_do.model.plain import canonical
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import pandas as pd
+
+    from notebook_do.model.words import NamespaceId
+
+ChangeAction = Literal["put", "delete", "execute", "alarm", "run alarm", "wipe", "restore"]
+_VERSION = "object-change-1"
+
+
+class Nothing:
+    """Stands for the value of a key that is not there; there is one of it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "NOTHING"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+NOTHING = Nothing()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowChange:
+    """One row that a statement inserts, updates or deletes: its cells before and after, None where there is no row."""
+
+    table: str
+    kind: Literal["insert", "update", "delete"]
+    columns: tuple[str, ...]
+    before: tuple[Any, ...] | None
+    after: tuple[Any, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaChange:
+    """A table, index, view or trigger that a statement makes, alters or drops; `rows` are those that a table loses."""
+
+    kind: str
+    name: str
+    before: str | None
+    after: str | None
+    rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatementEffect:
+    """What a statement changes. `varies` names what it uses that gives another value each time, such as random()."""
+
+    rows: tuple[RowChange, ...]
+    schema: tuple[SchemaChange, ...] = ()
+    varies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectContents:
+    """How much an object holds: tables with their number of rows (None: not known), keys, bytes, and its alarm."""
+
+    tables: tuple[tuple[str, int | None], ...] = ()
+    keys: int = 0
+    size: int = 0
+    alarm: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectEdit:
+    """What a change does to one object. `before` and `after` are what is shown.
+
+    `op` is what is asked of the object, `checks` what it compares before it does that, both as JSON; `rests_on` is a
+    digest of what was there.
+    """
+
+    object_id: str
+    name: str | None
+    before: Any
+    after: Any
+    op: str
+    checks: str = "[]"
+    rests_on: str = ""
+    params: str = "[]"
+    """The parameters of a statement, to try it once more."""
+
+    @property
+    def spoken(self) -> str:
+        """Return the object's name as it is written in a sentence or typed; the beginning of its id without one."""
+        name = self.name or ""
+        return name if name and one_line(name) == name == clean(name) else f"{self.object_id[:8]}…"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectChange(Shown):
+    """A change of one object, or of many at once, that was read and not sent: `session.apply(change)` sends it.
+
+    `what` is the key, the statement or the snapshot that it is about. It can be applied once, and is refused as stale
+    when what it rests on is not there any more.
+    """
+
+    action: ChangeAction
+    what: str
+    session: str
+    stage: str
+    target: str
+    stable_id: str
+    namespace_id: NamespaceId
+    class_name: str
+    edits: tuple[ObjectEdit, ...]
+    notes: tuple[str, ...] = ()
+    content: bytes = field(default=b"", repr=False)
+    """The snapshot's own bytes, of a restore."""
+    made: str = field(default="", repr=False)
+    """Tells it from another change of the same digest; a copy has the same."""
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits of all that is sent, to whom, and of what it rests on."""
+        body = {
+            "is": _VERSION,
+            "session": self.session,
+            "stage": self.stage,
+            "target": self.target,
+            "namespace": self.namespace_id,
+            "action": self.action,
+            "edits": [[one.object_id, one.op, one.checks, one.rests_on] for one in self.edits],
+        }
+        return hashlib.sha256(canonical(body).encode()).hexdigest()[:16]
+
+    @property
+    def before(self) -> Any:
+        """What is there, of the one object; of many a list in their order."""
+        return self.edits[0].before if len(self.edits) == 1 else [one.before for one in self.edits]
+
+    @property
+    def after(self) -> Any:
+        """What would be there, of the one object; of many a list in their order."""
+        return self.edits[0].after if len(self.edits) == 1 else [one.after for one in self.edits]
+
+    @property
+    def phrase(self) -> str | None:
+        """What a person types to allow it: where all of an object would be lost, or many change. None for the rest."""
+        if len(self.edits) > 1:
+            return f"{self.action} {len(self.edits)} objects of {self.stable_id}"
+        (only,) = self.edits
+        return f"delete {only.spoken.rstrip('…')} {only.object_id[-8:]}" if self.action in {"wipe", "restore"} else None
+
+    @property
+    def df(self) -> pd.DataFrame:
+        """One row for each object, with what is there and what would be."""
+        rows = (
+            {"name": one.name, "object_id": one.object_id, "value": one.before, "new_value": one.after}
+            for one in self.edits
+        )
+        return frame("object_changes", rows)

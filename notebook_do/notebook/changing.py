@@ -1,0 +1,171 @@
+"""The verbs of one object: `object` shows it, the others show a change and let a person send it.
+
+A change is made anew each time a line runs, so `--approve` sends only what is the same as what was shown: the digest
+covers what is sent and what it rests on.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.display import Shown
+from notebook_do.errors import CommandError, ConsentRequired, StaleChange
+from notebook_do.notebook import asking
+from notebook_do.notebook.calling import argument
+from notebook_do.notebook.shells import display, shell_of
+from notebook_do.notebook.views.blocks import Code, Document, Line, Tone
+from notebook_do.notebook.views.changes import change_document, sentence
+from notebook_do.notebook.views.documents import View
+from notebook_do.sessions.opening import current
+
+if TYPE_CHECKING:
+    from notebook_do.live.applying import AppliedChange
+    from notebook_do.model.changes import ObjectChange
+    from notebook_do.notebook.parsing import Call
+    from notebook_do.sessions.objects import LiveObject
+    from notebook_do.sessions.session import Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingChange(Shown):
+    """A change that was not sent, because nobody could press a button for it, and the line that would send it."""
+
+    sent: bool = False
+    approve: str
+    change: ObjectChange
+
+    @property
+    def document(self) -> Document:
+        """The words that nothing was sent, and the line that approves exactly this change."""
+        return (
+            Line("Nothing was sent: nobody can press a button here.", Tone.CHANGE, strong=True),
+            Code("To send exactly this change:", self.approve),
+        )
+
+
+def _object(call: Call) -> LiveObject:
+    return current().object(call.options.namespace, call.options.object)
+
+
+def object_page(call: Call) -> Shown:
+    """Show one object whole."""
+    return _object(call).info()
+
+
+def put(call: Call) -> Shown | None:
+    """Offer to put a value under a key."""
+    return _offer(call, _object(call).put(call.options.key, argument(call.options.value)))
+
+
+def delete(call: Call) -> Shown | None:
+    """Offer to delete a key."""
+    return _offer(call, _object(call).delete(call.options.key))
+
+
+def execute(call: Call) -> Shown | None:
+    """Offer to run the statement of the line or of the cell's body."""
+    o = call.options
+    if (o.sql is None) is (call.body is None):
+        where = f"execute {o.namespace} {shlex.quote(o.object)}"
+        raise CommandError(
+            f'%durable execute: write the statement once: %durable {where} "UPDATE ...", '
+            f"or as the body of %%durable {where}."
+        )
+    sql = o.sql if call.body is None else call.body.strip()
+    return _offer(call, _object(call).execute(sql, *map(_parameter, o.param)))
+
+
+def _parameter(text: str) -> Any:
+    value = argument(text)
+    # A JSON string or table is more likely meant as the text that it is.
+    return value if isinstance(value, int | float | None) else text
+
+
+def alarm(call: Call) -> Shown | None:
+    """Offer to set or delete the alarm, or to run the handler now."""
+    room, when = _object(call), call.options.when
+    match when:
+        case "run":
+            return _offer(call, room.run_alarm())
+        case "off":
+            return _offer(call, room.set_alarm(None))
+    try:
+        at = datetime.fromisoformat(when)
+    except ValueError:
+        raise CommandError(
+            f"%durable alarm: {when} is no time; write 2026-12-24T18:00Z, off, or run for now and once."
+        ) from None
+    if at.tzinfo is None:
+        raise CommandError(f"%durable alarm: {when} has no time zone; write {when}Z for UTC, or {when}+01:00.")
+    return _offer(call, room.set_alarm(at))
+
+
+def wipe(call: Call) -> Shown | None:
+    """Offer to delete all that an object has stored."""
+    return _offer(call, _object(call).wipe())
+
+
+def snapshot(call: Call) -> Shown:
+    """Write a snapshot."""
+    return _object(call).snapshot(call.options.path)
+
+
+def restore(call: Call) -> Shown | None:
+    """Offer to put back what a snapshot holds."""
+    return _offer(call, _object(call).restore(call.options.path, other=call.options.other))
+
+
+# --- to send it
+
+
+def _offer(call: Call, change: ObjectChange) -> Shown | None:
+    """Show a change and let it be sent, as this shell can; with `--approve` send it where it is the one approved."""
+    session = current()
+    if call.options.approve:
+        return _approved(call, session, change)
+    shell = "headless" if call.options.json else shell_of(call.ip, command=bool(call.source))
+    if not call.options.json:
+        display(View(change_document(change, offered=True)))
+    match shell:
+        case "notebook":
+            from notebook_do.notebook.widgets.changes import ChangePanel
+
+            display(ChangePanel(session, change))
+            return None
+        case "terminal":
+            if why := asking.unsent(change.phrase, sentence(change)):
+                return View((Line(f"Nothing was sent: {why}."),))
+            return session.apply(change, confirm=change.phrase or ())
+    return WaitingChange(approve=_approval(call, change), change=change)
+
+
+def _approved(call: Call, session: Session, change: ObjectChange) -> AppliedChange:
+    asked = call.options.approve.strip().lower()
+    if asked != change.digest:
+        if not call.options.json:
+            display(View(change_document(change, offered=True)))
+        stale = StaleChange(
+            f"the approved change {asked} is not the change as it is now; nothing was sent. "
+            f"Read it as it is now, then: {_approval(call, change)}"
+        )
+        stale.change = change
+        raise stale
+    confirm = getattr(call.options, "confirm", None) or ()
+    if change.phrase is not None and change.phrase not in confirm:
+        raise ConsentRequired(f"nothing was sent; to allow it: {_approval(call, change)}")
+    return session.apply(change, confirm=confirm)
+
+
+def _approval(call: Call, change: ObjectChange) -> str:
+    """Return the line that sends exactly this change."""
+    words = [word for word in call.words if word]
+    for name in ("--approve", "--confirm"):
+        while name in words:
+            at = words.index(name)
+            del words[at : at + 2]
+    line = call.again(*words)
+    confirm = "" if change.phrase is None else f" --confirm {shlex.quote(change.phrase)}"
+    return f"{line} --approve {change.digest}{confirm}"

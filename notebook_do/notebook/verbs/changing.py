@@ -1,0 +1,90 @@
+"""The verbs of one object: what it has stored, and changes of it that are shown before they are sent."""
+
+from __future__ import annotations
+
+from notebook_do.declare.line import Option
+from notebook_do.notebook.verbs.verb import Verb
+
+_OF_ONE = (
+    Option(name="namespace", value="NAMESPACE", required=True, knows="namespace", help="its stable ID"),
+    Option(name="object", value="OBJECT", required=True, knows="object", help="its name or id"),
+)
+_APPROVE = Option(name="--approve", value="DIGEST", help="send the change with this digest, and no other, now")
+_CONFIRM = Option(
+    name="--confirm", value="PHRASE", many=True, help="with --approve: the phrase that the change asks for"
+)
+_KEY = Option(name="key", value="KEY", required=True, help="the key, as storage.put has it")
+_ABOUT = "It is shown with what is there now; a press, or --approve with its digest, sends it."
+
+VERBS = (
+    Verb(
+        name="object",
+        summary="show what one object has stored: tables, keys, size, last write, alarm; on the local target",
+        own=_OF_ONE,
+        example="%durable object rooms kitchen",
+        about="It is read from its file, so that a sleeping object stays asleep.",
+    ),
+    Verb(
+        name="put",
+        summary="change the value of one key of an object; shown first",
+        own=(*_OF_ONE, _KEY, Option(name="value", value="JSON", required=True, help="JSON, or else text"), _APPROVE),
+        example="%durable put rooms kitchen topic cooking",
+        about=_ABOUT,
+    ),
+    Verb(
+        name="delete",
+        summary="delete one key of an object; shown first",
+        own=(*_OF_ONE, _KEY, _APPROVE),
+        example="%durable delete rooms kitchen topic",
+        about=_ABOUT,
+    ),
+    Verb(
+        name="execute",
+        summary="run a statement on the SQLite storage of an object; the rows that change are shown first",
+        form="both",
+        own=(
+            *_OF_ONE,
+            Option(name="sql", value="SQL", help="the statement, in quotes; or the body of the cell"),
+            Option(name="--param", value="V", many=True, help="value for a ? of the statement; JSON, or else text"),
+            _APPROVE,
+        ),
+        example="%durable execute rooms kitchen \"UPDATE messages SET text = '' WHERE author = 'ada'\"",
+        about=_ABOUT,
+    ),
+    Verb(
+        name="alarm",
+        summary="set or delete the alarm of an object, or run its alarm() now; shown first",
+        own=(
+            *_OF_ONE,
+            Option(name="when", value="TIME", required=True, help="2026-12-24T18:00Z, or off, or run for now and once"),
+            _APPROVE,
+        ),
+        example="%durable alarm rooms kitchen 2026-12-24T18:00Z",
+        about=_ABOUT,
+    ),
+    Verb(
+        name="wipe",
+        summary="delete all that an object has stored; asks for a phrase",
+        own=(*_OF_ONE, _APPROVE, _CONFIRM),
+        example="%durable wipe rooms kitchen",
+        about="A snapshot keeps it: %durable snapshot.",
+    ),
+    Verb(
+        name="snapshot",
+        summary="write all that an object has stored to a new file, which restore takes",
+        own=(*_OF_ONE, Option(name="path", value="FILE", required=True, knows="path", help="the file to write")),
+        example="%durable snapshot rooms kitchen kitchen.ndsnap",
+    ),
+    Verb(
+        name="restore",
+        summary="put what a snapshot holds in place of what an object has; asks for a phrase",
+        own=(
+            *_OF_ONE,
+            Option(name="path", value="FILE", required=True, knows="path", help="a file that snapshot wrote"),
+            Option(name="--other", help="the snapshot is of another object, and this is meant"),
+            _APPROVE,
+            _CONFIRM,
+        ),
+        example="%durable restore rooms kitchen kitchen.ndsnap",
+    ),
+)

@@ -1,0 +1,264 @@
+"""How changes of what objects have stored are shown: what is there, what would be, and what became of it."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.display.formats import count, counted, listed, moment, size
+from notebook_do.display.rich import code, rich, strong
+from notebook_do.model.changes import NOTHING, ObjectContents
+from notebook_do.notebook.views.blocks import Block, Code, Document, Folded, Header, Line, Row, Table, Tone, capped
+from notebook_do.notebook.views.objects import json_text, value_text
+
+if TYPE_CHECKING:
+    from notebook_do.live.applying import AppliedChange
+    from notebook_do.live.snapshots import Snapshot
+    from notebook_do.model.changes import ObjectChange, ObjectEdit, RowChange, SchemaChange, StatementEffect
+
+_SHOWN = 20
+"""How many objects a change of many shows; its frame has all."""
+_LONG = 60
+_TONES = {"insert": Tone.ADD, "update": Tone.CHANGE, "delete": Tone.DROP}
+_ONE = {
+    "put": "Put key {what} of {name}",
+    "delete": "Delete key {what} of {name}",
+    "execute": "Run a statement on {name}: {effect}",
+    "alarm": "Set the alarm of {name}",
+    "run alarm": "Run alarm() of {name} now",
+    "wipe": "Delete all that {name} has stored",
+    "restore": "Restore {name} from {what}",
+}
+_MANY = {
+    "put": "Put key {what} of {objects}",
+    "delete": "Delete key {what} of {objects}",
+    "execute": "Run a statement on {objects}: {effect}",
+}
+_DONE = {
+    "put": "Key {what} of {name} is put",
+    "delete": "Key {what} of {name} is deleted",
+    "execute": "The statement ran on {name}: {effect}",
+    "alarm": "The alarm of {name} is set",
+    "run alarm": "alarm() of {name} ran",
+    "wipe": "All that {name} had stored is deleted",
+    "restore": "{name} is restored from {what}",
+}
+
+
+def sentence(change: ObjectChange) -> str:
+    """Return what a change does, and where: the title, and the words of its button."""
+    words = _MANY if len(change.edits) > 1 else _ONE
+    return f"{words[change.action].format(**_facts(change))} in {change.stage} on {_target(change)}"
+
+
+def _target(change: ObjectChange) -> str:
+    return "local" if change.target == "local" else "Cloudflare"
+
+
+def _facts(change: ObjectChange) -> dict[str, str]:
+    return {
+        "what": change.what,
+        "name": change.edits[0].spoken,
+        "objects": counted(len(change.edits), "object"),
+        "effect": _effect(change),
+    }
+
+
+def _effect(change: ObjectChange) -> str:
+    if change.action != "execute":
+        return ""
+    rows = sum(len(edit.before.rows) for edit in change.edits)
+    schema = sum(len(edit.before.schema) for edit in change.edits)
+    parts = [counted(rows, "row")] if rows or not schema else []
+    parts += [counted(schema, "change") + " of the schema"] if schema else []
+    return " and ".join(parts)
+
+
+def change_document(change: ObjectChange, *, offered: bool = False) -> Document:
+    """Show a change; `offered` where a button or the line to approve it follows."""
+    facts = (("session", change.session), ("namespace", change.stable_id), ("class", change.class_name))
+    body = _many(change) if len(change.edits) > 1 else _one(change, change.edits[0])
+    how = "" if offered else f" · to send it: session.apply(change{_confirm(change)})"
+    return (
+        Header(sentence(change), facts),
+        *body,
+        *(Line(note, Tone.CHANGE) for note in change.notes),
+        Line(rich("change ", code(change.digest), how), small=True),
+    )
+
+
+def _confirm(change: ObjectChange) -> str:
+    return "" if change.phrase is None else f", confirm={change.phrase!r}"
+
+
+def _one(change: ObjectChange, edit: ObjectEdit) -> list[Block]:
+    match change.action:
+        case "put" | "delete":
+            return [_table([_key_row(change.what, edit)]), *_whole(edit)]
+        case "execute":
+            return [Code("", change.what), *_effects(edit.before)]
+        case "alarm":
+            return [_table([_alarm_row(edit)])]
+        case "run alarm":
+            return []
+    return [Line(_lost(edit), Tone.ALERT), *_instead(edit)]
+
+
+def _table(rows: list[tuple[Tone, Row]], caption: str = "") -> Table:
+    return Table(caption, (), tuple(row for _, row in rows), tones=tuple(tone for tone, _ in rows))
+
+
+def _key_row(key: str, edit: ObjectEdit, name: str = "") -> tuple[Tone, Row]:
+    tone = Tone.DROP if edit.after is NOTHING else Tone.ADD if edit.before is NOTHING else Tone.CHANGE
+    action = {Tone.DROP: "delete", Tone.ADD: "create", Tone.CHANGE: "update"}[tone]
+    return tone, (action, rich("key ", code(key), f" of {name}" if name else ""), *_moves(edit))
+
+
+def _moves(edit: ObjectEdit) -> tuple[str]:
+    before, after = (code(value_text(value, quoted=True)) for value in (edit.before, edit.after))
+    if edit.after is NOTHING:
+        return (rich("was ", before),)
+    return (after if edit.before is NOTHING else rich(before, " → ", after),)
+
+
+def _alarm_row(edit: ObjectEdit) -> tuple[Tone, Row]:
+    before, after = ("no alarm" if at is None else code(moment(at)) for at in (edit.before, edit.after))
+    tone = Tone.DROP if edit.after is None else Tone.ADD if edit.before is None else Tone.CHANGE
+    return tone, ("alarm", rich(before, " → ", after))
+
+
+def _whole(edit: ObjectEdit) -> list[Block]:
+    """Return folds with the whole values where a row has only their beginning."""
+    found: list[Block] = []
+    for label, value in (("What is there now", edit.before), ("What would be there", edit.after)):
+        text = "" if value is NOTHING or isinstance(value, bytes) else json_text(value, indent=2)
+        if len(text) > _LONG:
+            found.append(Folded(label, (Code("", text),)))
+    return found
+
+
+def _effects(effect: StatementEffect) -> list[Block]:
+    rows = [*map(_schema_row, effect.schema), *map(_changed_row, effect.rows)]
+    if not rows:
+        return [Line("No row would change.", Tone.SAME)]
+    table = capped(
+        "",
+        (),
+        tuple(row for _, row in rows),
+        tones=tuple(tone for tone, _ in rows),
+        rest="change.before.rows has all.",
+    )
+    return [table]
+
+
+def _changed_row(row: RowChange) -> tuple[Tone, Row]:
+    return _TONES[row.kind], (row.kind, rich("row of ", strong(row.table)), _cells(row))
+
+
+def _cells(row: RowChange) -> str:
+    before, after = row.before, row.after
+    if before is None or after is None:
+        return rich(*_listed(row.columns, before or after or ()))
+    changed = [at for at in range(len(row.columns)) if (type(before[at]), before[at]) != (type(after[at]), after[at])]
+    parts: list[str] = [] if 0 in changed else [f"{row.columns[0]} ", code(value_text(before[0], quoted=True)), ": "]
+    for at in changed:
+        was, now = (code(value_text(cells[at], quoted=True)) for cells in (before, after))
+        parts += [", " if at != changed[0] else "", f"{row.columns[at]} ", was, " → ", now]
+    return rich(*parts)
+
+
+def _listed(columns: tuple[str, ...], cells: tuple[Any, ...]) -> list[str]:
+    parts: list[str] = []
+    for at, (column, cell) in enumerate(zip(columns, cells, strict=True)):
+        parts += [", " if at else "", f"{column} ", code(value_text(cell, quoted=True))]
+    return parts
+
+
+def _schema_row(one: SchemaChange) -> tuple[Tone, Row]:
+    what = rich(f"{one.kind} ", strong(one.name))
+    if one.after is None:
+        goes = "" if one.rows is None else f"and its {counted(one.rows, 'row')}"
+        return (Tone.ALERT if one.rows else Tone.DROP), ("drop", what, goes)
+    if one.before is None:
+        return Tone.ADD, ("create", what, code(one.after))
+    return Tone.CHANGE, ("alter", what, rich(code(one.before), " → ", code(one.after)))
+
+
+# --- all of an object
+
+
+def _lost(edit: ObjectEdit) -> str:
+    held = edit.before
+    if not isinstance(held, ObjectContents):
+        return ""
+    what = contents_text(held)
+    return f"{edit.spoken}: {what} would be deleted for ever." if what else f"{edit.spoken} has nothing stored now."
+
+
+def contents_text(held: ObjectContents) -> str:
+    """Return how much an object holds, in words; empty where that is nothing."""
+    rows = sum(number or 0 for _, number in held.tables)
+    parts = [f"{counted(len(held.tables), 'table')} with {counted(rows, 'row')}"] if held.tables else []
+    parts += [counted(held.keys, "key")] if held.keys else []
+    parts += [f"the alarm of {moment(held.alarm)}"] if held.alarm else []
+    return f"{listed(parts)} ({size(held.size)})" if parts else ""
+
+
+def _instead(edit: ObjectEdit) -> list[Block]:
+    if not isinstance(edit.after, ObjectContents):
+        return [Line("The object's constructor runs anew with its next call.")]
+    return [Line(f"Then it has: {contents_text(edit.after) or 'nothing'}.")]
+
+
+# --- many objects
+
+
+def _many(change: ObjectChange) -> list[Block]:
+    rows: list[tuple[Tone, Row]] = []
+    for edit in change.edits[:_SHOWN]:
+        if change.action == "execute":
+            effects = [*map(_schema_row, edit.before.schema), *map(_changed_row, edit.before.rows)]
+            rows += [(tone, (strong(edit.spoken), *row)) for tone, row in effects if isinstance(row, tuple)]
+        else:
+            tone, row = _key_row(change.what, edit)
+            rows.append((tone, (strong(edit.spoken), *row) if isinstance(row, tuple) else row))
+    hidden = len(change.edits) - _SHOWN
+    last = [Line(f"… {counted(hidden, 'more object')}; change.df has all.")] if hidden > 0 else []
+    code_ = [Code("", change.what)] if change.action == "execute" else []
+    return [*code_, _table(rows), *last]
+
+
+# --- afterwards
+
+
+def applied_document(applied: AppliedChange) -> Document:
+    """Show what became of a change."""
+    change = applied.change
+    failed = [(edit, why) for edit, why in zip(change.edits, applied.errors, strict=True) if why]
+    at = moment(applied.at)
+    if len(change.edits) == 1:
+        done = _DONE[change.action].format(**_facts(change))
+        return (Line(f"{done}, {at}, change {change.digest[:8]}.", Tone.DONE), *_returned(applied))
+    done = f"{counted(len(change.edits) - len(failed), 'object')} of {count(len(change.edits))} changed"
+    tone = Tone.ALERT if failed else Tone.DONE
+    rows = tuple((strong(edit.spoken), why) for edit, why in failed[:_SHOWN])
+    table = [Table("", ("object", "why not"), rows, tones=(Tone.ALERT,) * len(rows))] if rows else []
+    return (Line(f"{done}, {at}, change {change.digest[:8]}.", tone), *table)
+
+
+def _returned(applied: AppliedChange) -> list[Block]:
+    (result,) = applied.results
+    if not result:
+        return []
+    rows = tuple(tuple(value_text(cell) for cell in row) for row in result)
+    return [capped("What the statement returned", (), rows, rest="applied.results has all.")]
+
+
+def snapshot_document(taken: Snapshot) -> Document:
+    """Show where a snapshot is, and what is in it."""
+    held = contents_text(taken.contents) or "nothing"
+    words = shlex.join((taken.stable_id, taken.name or taken.object_id, str(taken.path)))
+    return (
+        Line(rich("Snapshot of ", strong(taken.spoken), f": {held}, in ", code(str(taken.path)), "."), Tone.DONE),
+        Line(rich("To put it back: ", code(f"%durable restore {words}")), small=True),
+    )

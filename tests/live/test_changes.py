@@ -1,0 +1,395 @@
+"""Changes of what objects have stored, on real workerd: shown with before and after, sent as shown or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import notebook_do as nd
+from notebook_do.bridge import bridge
+from notebook_do.errors import CommandError, ConsentRequired, StaleChange
+from notebook_do.live.inspecting import Declined
+from notebook_do.live.ways import way_to
+from notebook_do.model.changes import NOTHING, ObjectContents
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from notebook_do.model.changes import RowChange
+
+BIG = 2**53 + 1
+ROOM = """import { DurableObject } from "cloudflare:workers";
+export class Room extends DurableObject {
+  constructor(ctx, env) {
+    super(ctx, env);
+    ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS messages (author TEXT, text TEXT, at INTEGER, x REAL, raw BLOB)");
+  }
+  post(author) {
+    this.ctx.storage.sql.exec("INSERT INTO messages VALUES (?, 'hello', 9007199254740993, 1.0, x'00ff')", author);
+  }
+  put(key, value) { return this.ctx.storage.put(key, value); }
+  get(key) { return this.ctx.storage.get(key); }
+  run(sql) { this.ctx.storage.sql.exec(sql); }
+  ring(at) { return this.ctx.storage.setAlarm(at); }
+  alarm() { return this.ctx.storage.put("rang", true); }
+}
+export class Plain {
+  constructor(state) { this.state = state; }
+  async fetch() { await this.state.storage.put("n", 1); return new Response("ok"); }
+}
+export class Closed extends DurableObject { put(key, value) { return this.ctx.storage.put(key, value); } }
+Object.freeze(Closed.prototype);
+export default { async fetch(request, env) {
+  const name = new URL(request.url).pathname.slice(1);
+  return env.PLAIN.get(env.PLAIN.idFromName(name)).fetch(request);
+} };
+"""
+
+
+@pytest.fixture
+def session(cloud: Path) -> nd.Session:
+    """Deploy rooms, objects of a class without RPC and with key-value storage, and of one that takes no module."""
+    del cloud
+    return deployed("changes")
+
+
+def deployed(name: str, source: str = ROOM) -> nd.Session:
+    """Deploy the Worker in a session of this name."""
+    session = nd.session(name)
+    bindings = {
+        "ROOMS": nd.DurableObjectNamespace("rooms", class_name="Room"),
+        "PLAIN": nd.DurableObjectNamespace("plain", class_name="Plain", sqlite=False),
+        "CLOSED": nd.DurableObjectNamespace("closed", class_name="Closed"),
+    }
+    nd.Worker("chat", script=source, bindings=bindings)
+    session.deploy(session.plan())
+    return session
+
+
+def test_a_change_shows_what_is_there_and_sends_nothing(session: nd.Session) -> None:
+    """Before, after and digest are read without a write; the digest is of what is sent and what it rests on."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "topic", "cooking")
+    change = room.put("topic", {"dish": ["soup", 2.5]})
+    assert (change.before, change.after) == ("cooking", {"dish": ["soup", 2.5]})
+    assert room.put("topic", {"dish": ["soup", 2.5]}).digest == change.digest
+    others = [
+        room.put("topic", {"dish": ["soup", 2]}),
+        room.put("other", {"dish": ["soup", 2.5]}),
+        room.delete("topic"),
+    ]
+    assert len({change.digest, *(one.digest for one in others)}) == 4
+    assert room.values()["value"].tolist() == ["cooking"]
+    room.call("put", "topic", "baking")
+    assert room.put("topic", {"dish": ["soup", 2.5]}).digest != change.digest
+    assert 'key topic  "cooking" → {"dish": ["soup", 2.5]}' in str(change)
+    assert change.df[["name", "value", "new_value"]].to_numpy().tolist() == [["kitchen", "cooking", change.after]]
+
+
+def test_what_was_shown_is_sent_once(session: nd.Session) -> None:
+    """A change is applied once, and so is a copy of it; afterwards storage holds exactly `after`, and a key is gone."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "topic", "cooking")
+    value = {"at": datetime(2026, 1, 2, tzinfo=UTC), "big": BIG, "raw": b"\x00\xff", "set": {1}, "$": "mark"}
+    change = room.put("topic", value)
+    assert session.apply(change).ok
+    assert room.values()["value"].tolist() == [change.after] == [value]
+    for spent in (change, copy.copy(change)):
+        with pytest.raises(CommandError, match="was applied already; make it anew to repeat it"):
+            session.apply(spent)
+    change = room.delete("topic")
+    assert (change.before, change.after) == (value, NOTHING)
+    session.apply(change)
+    assert len(room.values()) == 0
+    with pytest.raises(CommandError, match="takes the change that put"):
+        session.apply("topic")  # type: ignore[arg-type]  # what a user may do
+
+
+def test_a_change_is_stale_when_its_value_moved(session: nd.Session) -> None:
+    """An object that writes while a change is shown makes it stale, and nothing is sent; another key does not."""
+    room = session.object("rooms", "kitchen")
+    for key in ("topic", "other"):
+        room.call("put", key, "cooking")
+    fine, stale, gone, new = room.put("topic", 1), room.put("other", 1), room.delete("other"), room.put("new", 1)
+    room.call("put", "other", "moved")
+    room.call("put", "new", "moved")
+    assert session.apply(fine).ok
+    for change in (stale, gone, new):
+        with pytest.raises(StaleChange, match=r"key \w+ of kitchen moved after the change .* nothing was sent"):
+            session.apply(change)
+    assert room.values().set_index("key")["value"].to_dict() == {"topic": 1, "other": "moved", "new": "moved"}
+
+
+def test_two_sessions_cannot_both_send_what_rests_on_one_value(session: nd.Session) -> None:
+    """Two people are shown the same value; the second to send is refused, and a third of another session too."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "topic", "cooking")
+    mine = room.put("topic", "mine")
+    other = nd.session("changes")
+    theirs = other.object("rooms", "kitchen").put("topic", "theirs")
+    assert mine.digest != theirs.digest
+    other.apply(theirs)
+    with pytest.raises(StaleChange):
+        session.apply(mine)
+    assert room.call("get", "topic") == "theirs"
+    elsewhere = nd.session("elsewhere")
+    with pytest.raises(CommandError, match="which is not in the state of this session; nothing was sent"):
+        elsewhere.apply(room.put("topic", "x"))
+
+
+def test_the_object_itself_compares_before_it_changes(session: nd.Session) -> None:
+    """What is written in the last instant is found inside of the object: it does nothing, for a key, an alarm, rows."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "topic", "cooking")
+    room.post("ada")
+    count = {"sql": "SELECT count(*) FROM messages", "params": []}
+    ops: list[dict[str, Any]] = [
+        {"op": "put", "key": "topic", "value": 1, "checks": [{"key": "topic"}], "expect": ['"baking"']},
+        {"op": "delete", "key": "topic", "checks": [{"key": "topic"}], "expect": ['"baking"']},
+        {"op": "alarm", "at": 1, "checks": [{"alarm": True}], "expect": ["5"]},
+        {"op": "change", "sql": "DELETE FROM messages", "checks": [count], "expect": ["[[2]]"]},
+        {"op": "change", "sql": "DELETE FROM messages", "checks": [count], "expect": ["[[1]]"], "count": 2},
+        {"op": "wipe", "checks": [count], "expect": ["[[2]]"]},
+    ]
+
+    async def ask() -> list[Any]:
+        connection = await session.connecting.connect()
+        async with connection.client() as client:
+            way = await way_to(connection, client, session.recorded(), "rooms")
+            return await way.ask([{"object": {"name": "kitchen"}, **op} for op in ops])
+
+    assert [one.why if isinstance(one, Declined) else one for one in bridge.run(ask())] == ["moved"] * len(ops)
+    assert (room.call("get", "topic"), room.alarm(), len(room.query("SELECT * FROM messages"))) == ("cooking", None, 1)
+
+
+def _rows(changes: tuple[RowChange, ...]) -> list[tuple[Any, ...]]:
+    return [(one.table, one.kind, one.before, one.after) for one in changes]
+
+
+def test_execute_shows_the_rows_before_and_after(session: nd.Session, shared_data: Path) -> None:
+    """Rows are exact beyond 2^53, 1.0 stays REAL; a sleeping object stays asleep and its file as it is, to the byte."""
+    room = session.object("rooms", "kitchen")
+    for author in ("ada", "grace"):
+        room.post(author)
+    deployed("changes", ROOM + "// the process ends\n")
+    id_ = session.objects("rooms")["object_id"].iloc[0]
+    (file,) = (shared_data / "objects").glob(f"*/{id_}.sqlite")
+    held = file.read_bytes()
+    change = room.execute("UPDATE messages SET text = ?, at = at + 1 WHERE author = ? RETURNING at", "bye", "ada")
+    assert _rows(change.before.rows) == [
+        ("messages", "update", ("ada", "hello", BIG, 1.0, b"\x00\xff"), ("ada", "bye", BIG + 1, 1.0, b"\x00\xff"))
+    ]
+    assert file.read_bytes() == held
+    assert session.apply(change).results == ([[float(BIG + 1)]],), "as JavaScript has it"
+    assert room.query("SELECT author, text, at, x FROM messages ORDER BY author").to_numpy().tolist() == [
+        ["ada", "bye", BIG + 1, 1.0],
+        ["grace", "hello", BIG, 1.0],
+    ]
+    moved = room.execute("DELETE FROM messages WHERE author = 'grace'")
+    room.run("UPDATE messages SET text = 'late' WHERE author = 'grace'")
+    with pytest.raises(StaleChange, match="the rows of kitchen moved"):
+        session.apply(moved)
+    more = room.execute("DELETE FROM messages WHERE text = 'late'")
+    room.run("UPDATE messages SET text = 'late'")
+    with pytest.raises(StaleChange):
+        session.apply(more)
+    assert len(room.query("SELECT * FROM messages")) == 2
+
+
+def test_execute_shows_what_goes_with_it(session: nd.Session) -> None:
+    """Rows that a cascade or a trigger takes along, and changes of the schema, are shown as what they are."""
+    room = session.object("rooms", "kitchen")
+    room.run("""
+      CREATE TABLE p (id INTEGER PRIMARY KEY);
+      CREATE TABLE c (id INTEGER PRIMARY KEY, p REFERENCES p (id) ON DELETE CASCADE);
+      CREATE TABLE log (what) ; CREATE TABLE w (k TEXT PRIMARY KEY, v) WITHOUT ROWID;
+      CREATE TRIGGER t AFTER DELETE ON p BEGIN INSERT INTO log VALUES (old.id); END;
+      INSERT INTO p VALUES (1), (2); INSERT INTO c VALUES (1, 1), (2, 2); INSERT INTO w VALUES ('a', 1), ('b', 2);
+    """)
+    change = room.execute("DELETE FROM p WHERE id = 1")
+    taken = [("p", "delete", (1,), None), ("c", "delete", (1, 1), None), ("log", "insert", None, (1,))]
+    assert _rows(change.before.rows) == taken
+    session.apply(change)
+    assert [len(room.query(f"SELECT * FROM {table}")) for table in ("p", "c", "log")] == [1, 1, 1]
+    change = room.execute("WITH one AS (SELECT 'a' AS k) UPDATE w SET v = 1.0 WHERE k IN one")
+    assert _rows(change.before.rows) == [("w", "update", ("a", 1), ("a", 1.0))]
+    session.apply(change)
+    assert room.query("SELECT typeof(v) AS t FROM w")["t"].tolist() == ["real", "integer"]
+    change = room.execute("DROP TABLE w")
+    assert [(one.kind, one.name, one.after, one.rows) for one in change.before.schema] == [("table", "w", None, 2)]
+    assert "drop  table w  and its 2 rows" in str(change)
+    session.apply(change)
+    assert "w" not in room.tables()["table"].tolist()
+    assert "random gives another value" in str(room.execute("INSERT INTO log VALUES (random())"))
+
+
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        ("SELECT * FROM messages", "this statement changes nothing; read with query"),
+        ("DELETE FROM messages; SELECT 1", "it is more than one statement; run one at a time"),
+        ("UPDATE _cf_KV SET value = 1", "an object runs no statement on tables that begin with _cf_"),
+        ("PRAGMA user_version = 1", "an object runs no PRAGMA, ATTACH, transaction or temporary table"),
+        ("BEGIN", "an object runs no PRAGMA, ATTACH, transaction or temporary table"),
+        ("DELETE FROM mesages", "no such table: mesages"),
+        ("DELETE", "incomplete input"),
+    ],
+)
+def test_what_execute_refuses_is_said_in_one_line(session: nd.Session, sql: str, why: str) -> None:
+    """What is no change of rows that an object could make is refused before anything is sent."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "topic", 1)
+    with pytest.raises(CommandError, match=f"^execute: {why}"):
+        room.execute(sql)
+
+
+def test_alarms_are_set_deleted_and_run(session: nd.Session) -> None:
+    """`set_alarm` and `run_alarm` show the alarm that is set; a moved one makes them stale; running keeps it set."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "topic", 1)
+    at = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=2)
+    change = room.set_alarm(at)
+    assert (change.before, change.after) == (None, at)
+    session.apply(change)
+    assert room.alarm() == at
+    stale = room.set_alarm(None)
+    room.ring(round((at + timedelta(hours=1)).timestamp() * 1000))
+    with pytest.raises(StaleChange, match="the alarm of kitchen moved"):
+        session.apply(stale)
+    session.apply(room.run_alarm())
+    assert (room.call("get", "rang"), room.alarm()) == (True, at + timedelta(hours=1))
+    session.apply(room.set_alarm(None))
+    assert room.alarm() is None
+    with pytest.raises(CommandError, match="takes an aware datetime, or None"):
+        room.set_alarm(datetime(2026, 1, 1))  # noqa: DTZ001 - what is refused
+
+
+def test_a_wiped_object_begins_anew(session: nd.Session) -> None:
+    """`wipe` asks for its phrase, is stale when anything was written, and the constructor runs with the next call."""
+    room = session.object("rooms", "kitchen")
+    room.post("ada")
+    room.call("put", "topic", 1)
+    room.ring(round(datetime.now(UTC).timestamp() * 1000) + 3_600_000)
+    stale = room.wipe()
+    id_ = stale.edits[0].object_id
+    assert stale.phrase == f"delete kitchen {id_[-8:]}"
+    assert "1 table with 1 row, 1 key and the alarm of" in str(stale)
+    for confirm in ((), "delete kitchen", "DELETE KITCHEN"):
+        with pytest.raises(ConsentRequired, match=f'confirm="delete kitchen {id_[-8:]}"'):
+            session.apply(stale, confirm=confirm)
+    room.call("put", "topic", 2)
+    with pytest.raises(StaleChange):
+        session.apply(stale, confirm=stale.phrase)
+    assert len(room.values()) == 1
+    change = room.wipe()
+    session.apply(change, confirm=change.phrase or "")
+    assert session.objects("rooms")[["stored", "alarm"]].to_numpy().tolist() == [[False, None]] or room.alarm() is None
+    assert (len(room.values()), len(room.tables())) == (0, 0)
+    room.post("grace")
+    assert room.query("SELECT author FROM messages")["author"].tolist() == ["grace"]
+
+
+def test_what_is_not_there_is_refused_and_not_made(session: nd.Session) -> None:
+    """No verb makes an object that is not in the list, and each says the nearest name; keys say the nearest key."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "topic", 1)
+    absent = session.object("rooms", "kichen")
+    verbs = (
+        lambda: absent.put("k", 1),
+        lambda: absent.delete("k"),
+        lambda: absent.execute("DELETE FROM messages"),
+        lambda: absent.set_alarm(None),
+        absent.run_alarm,
+        absent.wipe,
+        absent.info,
+        absent.values,
+        absent.tables,
+        absent.alarm,
+        lambda: absent.query("SELECT 1"),
+    )
+    for verb in verbs:
+        with pytest.raises(
+            CommandError, match=r"^rooms has no object kichen that stored something; the nearest name is"
+        ):
+            verb()
+    assert session.objects("rooms")["name"].tolist() == ["kitchen"]
+    with pytest.raises(CommandError, match=r"kitchen of rooms has no key topc; did you mean topic\?"):
+        room.delete("topc")
+
+
+@pytest.mark.parametrize("key", ["a b", "\x00", "é日本🎉", "'\"\\", "\u202egnp", "%_", "../x", "x" * 2048])
+def test_keys_are_what_they_are(session: nd.Session, key: str) -> None:
+    """Any text is a key: it is put, found by itself and as a prefix, shown without driving a terminal, and deleted."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "other", 1)
+    change = room.put(key, [1])
+    assert change.before is NOTHING
+    session.apply(change)
+    assert room.values(prefix=key)["key"].tolist() == [key]
+    shown = str(room.put(key, [2]))
+    assert "\u202e" not in shown
+    assert "\x00" not in shown
+    session.apply(room.delete(key))
+    assert room.values()["key"].tolist() == ["other"]
+
+
+def test_keys_and_values_that_cannot_be_are_refused(session: nd.Session) -> None:
+    """An empty key, half a character, a value without a form; and what storage itself refuses changes nothing."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "topic", 1)
+    for key, why in (("", "not empty"), ("\ud83d", "half a character"), ("x" * 2049, "at most 2,048 bytes")):
+        with pytest.raises(CommandError, match=why):
+            room.put(key, 1)
+    with pytest.raises(CommandError, match="value"):
+        room.put("topic", object())
+    large = room.put("topic", "x" * 1_500_000)
+    assert session.apply(large).ok
+    assert room.values()["size"].iloc[0] > 1_500_000
+    with pytest.raises(CommandError, match=r"put: the value is 8\.0 MB as it is sent, and 8\.0 MB can be sent at once"):
+        room.put("topic", "x" * 8_000_000)
+    assert len(room.values()["value"].iloc[0]) == 1_500_000
+
+
+def test_classes_without_rpc_and_key_value_storage_are_changed_too(session: nd.Session) -> None:
+    """A legacy class is asked by a request; a statement is refused where there is no SQL, a wipe is not."""
+    assert session.fetch("chat", "/one").text == "ok"
+    plain = session.object("plain", "one")
+    change = plain.put("n", [2])
+    assert change.before == 1
+    session.apply(change)
+    assert plain.values()["value"].tolist() == [[2]]
+    with pytest.raises(CommandError, match="namespace plain has key-value storage without SQL"):
+        plain.execute("CREATE TABLE t (a)")
+    change = plain.wipe()
+    assert change.before == ObjectContents(keys=1, size=change.before.size)
+    session.apply(change, confirm=change.phrase or "")
+    assert len(plain.values()) == 0
+
+
+def test_a_class_that_takes_no_module_is_refused(session: nd.Session) -> None:
+    """Of a frozen class only its own methods change anything; what it stored can be read all the same."""
+    closed = session.object("closed", "one")
+    closed.call("put", "n", 1)
+    assert closed.values()["value"].tolist() == [1]
+    with pytest.raises(CommandError, match="cannot be looked into"):
+        session.apply(closed.put("n", 2))
+
+
+def test_changes_can_be_awaited_at_once(session: nd.Session) -> None:
+    """Applying from several threads sends a change once, and every other try says that it was."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "topic", 1)
+    change = room.put("topic", 2)
+
+    async def race() -> list[Any]:
+        return await asyncio.gather(
+            *(asyncio.to_thread(session.apply, change) for _ in range(4)), return_exceptions=True
+        )
+
+    found = asyncio.run(race())
+    assert sum(isinstance(one, CommandError) for one in found) == 3
+    assert room.call("get", "topic") == 2
