@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         JSError,
         PlanRefused,
         SourceError,
+        StaleChange,
         StalePlan,
         StateCorrupt,
         StateError,
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
         WorkerLoader,
         Workflow,
     )
+    from notebook_do.model.changes import NOTHING, ObjectChange
     from notebook_do.plan.plan import Plan
     from notebook_do.sessions.declaring import DurableObjectNamespace, Worker
     from notebook_do.sessions.opening import current
@@ -84,6 +86,7 @@ _HOMES = {
     "Plan": "plan.plan",
     "DeployResult": "deploy.result",
     **dict.fromkeys(("UNDEFINED", "bigint"), "inspector.values"),
+    **dict.fromkeys(("NOTHING", "ObjectChange"), "model.changes"),
 }
 """By public name, the module that has it; the others are errors, or words of the model."""
 
@@ -91,6 +94,7 @@ __all__ = [
     "AI",
     "D1",
     "KV",
+    "NOTHING",
     "R2",
     "UNDEFINED",
     "AiSearch",
@@ -118,6 +122,7 @@ __all__ = [
     "Module",
     "MtlsCertificate",
     "NamespaceBinding",
+    "ObjectChange",
     "Pipeline",
     "Plan",
     "PlanRefused",
@@ -130,6 +135,7 @@ __all__ = [
     "Service",
     "Session",
     "SourceError",
+    "StaleChange",
     "StalePlan",
     "StateCorrupt",
     "StateError",

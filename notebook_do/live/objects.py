@@ -5,7 +5,8 @@ Cloudflare tells ids and no more; there, what an object holds is the Worker's to
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import ApiError, CommandError, nearest
@@ -17,8 +18,11 @@ from notebook_do.live.values import parameters
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+    from notebook_do.cloudflare.client import Client
     from notebook_do.live.connection import Connection
     from notebook_do.model import NamespaceId, Recorded
+
+_LOOKED_THROUGH = 9_999
 
 
 def deployed(recorded: Recorded, stable_id: str) -> NamespaceId:
@@ -56,6 +60,32 @@ async def object_rows(
     async with connection.client() as client:
         found, more = await observe_objects(client, namespace_id, most=limit, after=after)
     return tuple({"stable_id": stable_id, **asdict(one)} for one in found), more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecentWrites:
+    """Which objects of a namespace were written lately: how many within the hour, and the names of the newest."""
+
+    within_hour: int
+    newest: tuple[str, ...]
+
+
+async def recent_writes(client: Client, namespace_id: NamespaceId, *, most: int = 3) -> RecentWrites | None:
+    """Return which objects were written lately, by one request; None where the target does not tell, or has none.
+
+    For the plan that deletes a namespace, and its panel. An object without a name is called by the start of its id. Of
+    more than 10,000 objects, which one answer has, nothing is claimed either.
+    """
+    found, more = await observe_objects(client, namespace_id, most=_LOOKED_THROUGH)
+    written = [(one.last_write, one) for one in found if one.stored and one.last_write is not None]
+    if more or not written:
+        return None
+    newest = sorted(written, key=lambda pair: (pair[0], pair[1].object_id), reverse=True)
+    since = datetime.now(UTC) - timedelta(hours=1)
+    return RecentWrites(
+        within_hour=sum(at >= since for at, _ in written),
+        newest=tuple(one.name or f"{one.object_id[:8]}…" for _, one in newest[:most]),
+    )
 
 
 def going_on(stable_id: str, rows: Sequence[dict[str, Any]], *, more: bool) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 import notebook_do as nd
+from notebook_do.bridge import bridge
+from notebook_do.live.objects import RecentWrites, recent_writes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,3 +108,20 @@ def test_looking_leaves_a_sleeping_object_as_it_is(shared_data: Path) -> None:
     session.objects("rooms"), session.values("rooms"), session.query("rooms", "SELECT 1")
     assert file.read_bytes() == held
     assert isinstance(session.values("rooms"), pd.DataFrame)
+
+
+@pytest.mark.usefixtures("cloud")
+def test_what_was_written_lately_is_known_for_who_deletes() -> None:
+    """How many objects were written within the hour, and the newest names, as a plan of a deletion may say."""
+
+    async def asked(session: nd.Session) -> RecentWrites | None:
+        connection = await session.connecting.connect()
+        async with connection.client() as client:
+            return await recent_writes(client, session.recorded().namespaces[0].namespace_id, most=2)
+
+    session = deployed()
+    assert bridge.run(asked(session)) is None
+    for name in ("kitchen", "garden", "attic"):
+        session.fetch("chat", f"/{name}", method="POST", json=["put", "topic", 1])
+    session.fetch("chat", "/kitchen", method="POST", json=["put", "topic", 2])
+    assert bridge.run(asked(session)) == RecentWrites(within_hour=3, newest=("kitchen", "attic"))
