@@ -38,6 +38,8 @@ class Catalog:
     def __init__(self) -> None:
         self._namespaces: dict[str, Namespace] = {}
         self._workers: dict[str, Worker] = {}
+        self._replaced: dict[tuple[type, str], tuple[Declaration, Declaration | None]] = {}
+        """By kind and id, a declaration and the one whose place it took."""
 
     @property
     def namespaces(self) -> Mapping[str, Namespace]:
@@ -70,16 +72,28 @@ class Catalog:
         for item in items:
             match item:
                 case Namespace():
+                    self._replace(item, self._namespaces.get(item.id))
                     self._namespaces[item.id] = item
                 case Worker():
+                    self._replace(item, self._workers.get(item.id))
                     self._workers[item.id] = item
                 case _:
                     assert_never(item)
         return items
 
+    def _replace(self, item: Declaration, earlier: Declaration | None) -> None:
+        if item is not earlier:
+            self._replaced[type(item), item.id] = item, earlier
+
+    def replaced(self, item: Declaration) -> Declaration | None:
+        """Return the declaration whose place `item` took; None where there was none, or `item` was replaced itself."""
+        now, earlier = self._replaced.get((type(item), item.id), (None, None))
+        return earlier if now is item else None
+
     def forget(self, kind: Literal["namespace", "worker"], id_: str) -> bool:
         """Forget a declaration; what is live stays. False when there was none."""
         known: dict[str, Namespace] | dict[str, Worker] = self._namespaces if kind == "namespace" else self._workers
+        self._replaced.pop((Namespace if kind == "namespace" else Worker, id_), None)
         return known.pop(id_, None) is not None
 
     def script_name(self, worker: str, stage: str) -> str:

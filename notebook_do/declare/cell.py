@@ -48,7 +48,7 @@ def _parse(line: str, body: str | None, place: Where, values: Mapping[str, Any])
             raise CommandError(
                 "nothing to declare; write %durable namespace ID --class NAME, or a cell with %%durable."
             )
-        return parse_tables(body, where=place, values=values)
+        return parse_tables(body, where=replace(place, form="toml"), values=values)
     verb, *rest = words
     declared: Declaration
     match verb:

@@ -107,6 +107,8 @@ class Where:
     @property
     def name(self) -> str:
         """What a person calls the place: `cell [5]`, `file.py:12`, else what the cell is called or begins with."""
+        if self.form == "form":
+            return "a form"
         if self.file:
             return f"{self.file}:{self.line}"
         if self.run:

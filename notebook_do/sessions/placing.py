@@ -47,9 +47,16 @@ def place_in_cell(shell: Any, *, line: int, has_body: bool = False, form: Any = 
         line=line,
         body_line=line + 1 if has_body else None,
         run=run,
-        first=code.strip().partition("\n")[0],
+        first=(code or _text_of_run(shell)).strip().partition("\n")[0],
         form=form,
     )
+
+
+def run_now() -> int | None:
+    """Return which run of a cell this is; None where no IPython runs cells."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return _number_of_run(shell) if shell is not None else None
 
 
 def _number_of_run(shell: Any) -> int:
@@ -58,6 +65,12 @@ def _number_of_run(shell: Any) -> int:
     history = getattr(shell, "history_manager", None)
     number: int = len(history.input_hist_parsed) - 1 if history is not None else shell.execution_count
     return number
+
+
+def _text_of_run(shell: Any) -> str:
+    history = getattr(shell, "history_manager", None)
+    text: str = history.input_hist_raw[-1] if history is not None else ""
+    return text
 
 
 def frame_of_cell(shell: Any) -> FrameType | None:

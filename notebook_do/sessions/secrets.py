@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from notebook_do.credentials.vault import Vault, fleeting_key, load_key
@@ -30,6 +31,15 @@ class SessionSecrets:
     def vault(self) -> Vault:
         """Open a vault with the answers given so far; it reads environment and keyring anew, and once."""
         return Vault(self._answers)
+
+    def is_set(self, secret: Secret) -> bool | None:
+        """Say whether a secret has a value; None for a keyring, which may ask for its password."""
+        match secret.source:
+            case "env":
+                return secret.key in os.environ
+            case "prompt":
+                return self._answers.get(secret.key) is not None
+        return None
 
     def ask_missing(self, catalog: Catalog, recorded: Recorded, *, again: bool = False) -> None:
         """Ask for each secret that is declared with a prompt and was never set, once.

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from notebook_do.interchange.exporting import GivenAssets
     from notebook_do.live.connection import Connection
     from notebook_do.live.inventory import Status
-    from notebook_do.model import Declaration, Inspect, Recorded, Target
+    from notebook_do.model import Declaration, Inspect, Recorded, Secret, Target
     from notebook_do.plan.plan import Plan
     from notebook_do.state.file import StateFile
     from notebook_do.state.lock import Locking
@@ -261,6 +261,10 @@ class Session(Looking):
         The next plan tells whether the answer changes anything.
         """
         return self._planning.secrets.ask(self.catalog, key)
+
+    def secret_is_set(self, secret: Secret) -> bool | None:
+        """Say whether a secret has a value here; None where only the plan finds that out."""
+        return self._planning.secrets.is_set(secret)
 
     def whoami(self) -> TitledTable:
         """Say which token is used: where it was found, its account, and the last four characters of its id."""

@@ -72,9 +72,9 @@ def test_a_class_that_is_not_exported_is_told_at_once_and_refused_by_the_plan(ce
     cell("%durable namespace counter --class Countr")
     value = cell(f"%%durable worker api --bind COUNTER=counter{COUNTER}")
     said = " ".join(shown(value)["text/plain"].split())
-    assert "Class Countr of namespace counter is not exported by the source of Worker api." in said
+    assert "Class Countr of namespace counter is not exported by this source." in said
     assert (
-        "It exports Counter and a default handler. The class is Counter: %durable namespace counter --class Counter"
+        "It exports Counter and a default handler. - The class is Counter: %durable namespace counter --class Counter"
         in said
     )
     (refusal,) = nd.current().plan().refusals

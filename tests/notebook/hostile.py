@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from notebook_do.deploy.result import DeployResult, Outcome
@@ -25,7 +26,8 @@ from notebook_do.notebook.views.blocks import (
     Table,
     Tone,
 )
-from notebook_do.notebook.views.declarations import declared_document
+from notebook_do.notebook.views.declarations import DeclarationMistake, DeclaredView, declared_document
+from notebook_do.notebook.views.declared_bindings import Around
 from notebook_do.plan.plan import Action, Baseline, Change, Consent, Plan, Refusal
 
 if TYPE_CHECKING:
@@ -135,7 +137,21 @@ def declared(evil: str) -> Document:
         "C": Json("\ufffd" if evil.encode(errors="replace") == b"???" else evil),
     }
     worker = Worker(evil, name=evil, entrypoint=evil, bindings=Bindings(evil, bindings), compatibility_date=evil)
-    return declared_document((space, worker), namespaces={evil: space}, workers={evil: worker}, session=evil)
+    before = replace(worker, entrypoint="other.ts", bindings=Bindings(evil, {"A": PlainText(text="a"), "D": Json(1)}))
+    shown = DeclaredView(
+        items=(space, worker),
+        around=Around(namespaces={evil: space}, workers={evil: worker}, hosts={evil: evil}),
+        session=evil,
+        stage=evil,
+        replaced={("worker", evil): before},
+        scripts={evil: evil},
+        exports={evil: (evil, "default")},
+        notes=(evil,),
+    )
+    wrong = (DeclarationMistake(kind="worker", id=evil, text=evil, choices=(evil,)),)
+    alone = replace(shown, items=(worker,))
+    documents = (shown, replace(shown, mistakes=wrong), alone, replace(alone, replaced={}, mistakes=wrong))
+    return tuple(block for one in documents for block in declared_document(one))
 
 
 def every_view(evil: str) -> dict[str, Document]:

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from notebook_do.display import Shown, TitledTable, in_json
-from notebook_do.errors import CommandError
 from notebook_do.model import Json, Namespace, Worker
 from notebook_do.notebook.views import text
 from notebook_do.notebook.views.blocks import (
@@ -38,13 +37,8 @@ from notebook_do.notebook.views.plan import (
 from notebook_do.plan.plan import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from notebook_do.live.inventory import Status
     from notebook_do.model import Declaration
-    from notebook_do.sessions.session import Session
-
-T = TypeVar("T", Namespace, Worker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,44 +125,10 @@ def _of_objects(value: Shown) -> Document:
 
 
 def _declared(items: tuple[Declaration, ...]) -> Document:
-    """Show declarations with the bindings around them, as the session that they are declared in knows these."""
-    from notebook_do.sessions.opening import current
+    """Show declarations as the session that they stand in knows them."""
+    from notebook_do.notebook.views.in_session import declared_view
 
-    try:
-        session = current()
-    except CommandError:
-        return declared_document(items, namespaces=_by_id(items, Namespace), workers=_by_id(items, Worker), session="")
-    namespaces, workers = session.catalog.namespaces, session.catalog.workers
-    # It was declared in a session that is no longer open: its neighbours there are not its own.
-    if any(item not in (namespaces.get(item.id), workers.get(item.id)) for item in items):  # declared there no more
-        return declared_document(items, namespaces=_by_id(items, Namespace), workers=_by_id(items, Worker), session="")
-    warnings = (*session.catalog.warnings(), *_mistakes(session))
-    return declared_document(items, namespaces=namespaces, workers=workers, session=session.name, warnings=warnings)
-
-
-def _mistakes(session: Session) -> Iterator[str]:
-    """Yield what the plan would be refused for of the sources in the cells."""
-    from notebook_do.sources.checking import mistakes
-
-    catalog = session.catalog
-    scripts = {id_: catalog.script_name(id_, session.stage) for id_ in catalog.workers}
-    for worker, lacking, error in mistakes(catalog.workers, catalog.places(session.stage), scripts, {}):
-        if error is not None:
-            yield error.message
-        elif lacking is not None and lacking.kind == "nothing":
-            yield f"The source of Worker {worker} exports nothing, so that nothing could ever call it."
-        elif lacking is not None:
-            meant = ""
-            if lacking.near and lacking.kind == "namespace":
-                meant = f" The class is {lacking.near}: %durable namespace {lacking.subject} --class {lacking.near}"
-            yield (
-                f"Class {lacking.class_name} of {lacking.kind} {lacking.subject} is not exported by the source of "
-                f"Worker {worker}. {lacking.exported}{meant}"
-            )
-
-
-def _by_id(items: tuple[Declaration, ...], kind: type[T]) -> dict[str, T]:
-    return {str(item.id): item for item in items if isinstance(item, kind)}
+    return declared_document(declared_view(items))
 
 
 def table_document(table: TitledTable) -> Document:
