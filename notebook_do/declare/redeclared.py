@@ -20,7 +20,7 @@ _ABSENT: Any = object()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class DeclaredDifference:
     """One thing that two declarations say differently; `before` and `after` are None where it is not declared.
 
     Of a binding they are its values, of the code the declarations, of anything else what TOML would say.
@@ -48,36 +48,36 @@ def kind_of(item: Declaration) -> Kind:
     return "namespace" if isinstance(item, Namespace) else "worker"
 
 
-def differences(before: Declaration, now: Declaration) -> tuple[Difference, ...]:
+def differences(before: Declaration, now: Declaration) -> tuple[DeclaredDifference, ...]:
     """Return what `now` says otherwise than `before`: the code, then what changed, came and went, each by name."""
     found = [*_code(before, now), *_bindings(before, now), *_fields(before, now)]
     return tuple(sorted(found, key=_place))
 
 
-def _place(one: Difference) -> tuple[int, int, str]:
+def _place(one: DeclaredDifference) -> tuple[int, int, str]:
     going = 2 if one.after is None else 1 if one.before is None else 0
     return (0 if one.part == "code" else 1), going, one.what
 
 
-def _code(before: Declaration, now: Declaration) -> Iterator[Difference]:
+def _code(before: Declaration, now: Declaration) -> Iterator[DeclaredDifference]:
     if not isinstance(before, Worker) or not isinstance(now, Worker):
         return
     if any(getattr(before, name) != getattr(now, name) for name in _CODE):
-        yield Difference(part="code", name="", before=before, after=now)
+        yield DeclaredDifference(part="code", name="", before=before, after=now)
 
 
-def _bindings(before: Declaration, now: Declaration) -> Iterator[Difference]:
+def _bindings(before: Declaration, now: Declaration) -> Iterator[DeclaredDifference]:
     if isinstance(before, Worker) and isinstance(now, Worker):
         for name, was, value in _pairs(before.bindings, now.bindings):
-            yield Difference(part="binding", name=name, before=was, after=value)
+            yield DeclaredDifference(part="binding", name=name, before=was, after=value)
 
 
-def _fields(before: Declaration, now: Declaration) -> Iterator[Difference]:
+def _fields(before: Declaration, now: Declaration) -> Iterator[DeclaredDifference]:
     rows = {n: row for n, row in FIELDS[kind_of(now)].items() if n not in _CODE and row.takes != "bindings"}
     said = ({n: row.of(item) for n, row in rows.items() if _says(row, item)} for item in (before, now))
     for name, was, value in _pairs(*said):
         part: Part = "setting" if rows[name].setting else "field"
-        yield Difference(part=part, name=name, before=was, after=value, label=rows[name].label)
+        yield DeclaredDifference(part=part, name=name, before=was, after=value, label=rows[name].label)
 
 
 def _says(row: Field, item: Declaration) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import unified_diff
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.declare.redeclared import Difference, differences
+from notebook_do.declare.redeclared import DeclaredDifference, differences
 from notebook_do.display.formats import clipped_value, counted
 from notebook_do.display.hiding import CHANGED, hidden, json_changes, json_line, shown_json
 from notebook_do.display.rich import Rich, code, rich
@@ -36,11 +36,11 @@ def again(before: Declaration, now: Declaration, around: Around) -> Iterator[Blo
         yield from _diff(before, now)
 
 
-def _tone(one: Difference) -> Tone:
+def _tone(one: DeclaredDifference) -> Tone:
     return Tone.ADD if one.before is None else Tone.DROP if one.after is None else Tone.CHANGE
 
 
-def change_words(one: Difference, now: Declaration, around: Around) -> str:
+def change_words(one: DeclaredDifference, now: Declaration, around: Around) -> str:
     """Return one difference for a sentence: `binding LIMIT 20 → 5`."""
     was, value = _cells(one, now, around)
     if one.before is None or one.after is None:
@@ -48,7 +48,7 @@ def change_words(one: Difference, now: Declaration, around: Around) -> str:
     return rich(f"{one.what} ", was, " → " if was else "", value)
 
 
-def _cells(one: Difference, now: Declaration, around: Around) -> tuple[str, str]:
+def _cells(one: DeclaredDifference, now: Declaration, around: Around) -> tuple[str, str]:
     """Return the cells `before` and `now` of one difference."""
     if one.part == "code":
         return _code_cells(one.before, one.after)
@@ -58,7 +58,7 @@ def _cells(one: Difference, now: Declaration, around: Around) -> tuple[str, str]
     return before, after or "removed"
 
 
-def _binding_cells(one: Difference, worker: Worker, around: Around) -> tuple[str, str]:
+def _binding_cells(one: DeclaredDifference, worker: Worker, around: Around) -> tuple[str, str]:
     before, now = one.before, one.after
     if isinstance(before, Json) and isinstance(now, Json):
         return "", json_changes(one.name, before.value, now.value)
@@ -79,7 +79,7 @@ def _with_type(worker: Worker, name: str, value: Any, around: Around, *, typed: 
     return rich(value_words(worker, name, value, around), f" ({kind})" if say else "")
 
 
-def _field_words(one: Difference, value: Any, item: Declaration) -> str:
+def _field_words(one: DeclaredDifference, value: Any, item: Declaration) -> str:
     row = (NAMESPACE_FIELDS if isinstance(item, Namespace) else WORKER_FIELDS)[one.name]
     if row.takes == "switch":
         value = row.default if value is None else value
