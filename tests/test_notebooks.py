@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pexpect
 import pytest
 
 from notebook_do.cli import main
@@ -58,6 +59,48 @@ def test_quickstart_counts_on_through_a_rename(copies: Path, sent: Callable[[], 
     ]
     assert [line.strip() for line in answers] == ["1", "2", "3", "reader says 4"]
     assert sum(line.startswith("PUT ") for line in sent()) >= 3
+
+
+def test_a_run_prints_a_page_and_all_of_it_when_asked(copies: Path) -> None:
+    """Issue 16.11: of each cell its first line and what its outputs are; `--verbose` has every line."""
+    done = run(copies / "quickstart.ipynb", "--deploy")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 60
+    assert "> %durable deploy" in lines
+    assert any(line.startswith("  ✓ Deployed 4 changes to dev on local") for line in lines)
+    assert lines[-1].endswith("more lines with --verbose")
+    whole = run(copies / "quickstart.ipynb", "--verbose").stdout
+    assert len(whole.splitlines()) > 150
+    assert "export class Counter extends DurableObject {" in whole
+    assert "--verbose" not in whole
+
+
+def test_what_must_be_known_is_on_the_page(home: Path) -> None:
+    """Issue 16.11: a long output keeps its first line, its losses and the line that approves it; an error is whole."""
+    text = (
+        "Plan for dev on local\n" + "row\n" * 40 + "! lost: 3 objects,\n  for ever\nrow\nTo send exactly this plan: x"
+    )
+    done = run(write(home / "n.ipynb", f"print({text!r})", "1 / 0"))
+    assert done.stdout.splitlines()[1:5] == [
+        "  Plan for dev on local", "  ! lost: 3 objects,", "    for ever", "  To send exactly this plan: x"
+    ]  # fmt: skip
+    assert "ZeroDivisionError: division by zero" in done.stdout
+    assert done.stdout.splitlines()[-1].endswith("; 41 more lines with --verbose")
+
+
+def test_no_colour_is_written_into_a_file(home: Path) -> None:
+    """Issue 16.11: neither into what is piped nor into `--out`, whatever printed it; on a terminal it stays."""
+    place, out = write(home / "n.ipynb", "print('\\x1b[31mred\\x1b[0m')", "1 / 0"), home / "out.ipynb"
+    done = run(place, "--out", str(out))
+    assert "red" in done.stdout
+    assert "\x1b" not in done.stdout
+    outputs = [o for cell in json.loads(out.read_text())["cells"] for o in cell["outputs"]]
+    assert "red" in outputs[0]["text"][0]
+    assert "\x1b" not in json.dumps(outputs, ensure_ascii=False).replace("\\u001b", "\x1b")
+    child = pexpect.spawn(sys.executable, ["-m", "notebook_do.cli", "run", str(place)], encoding="utf-8", timeout=120)
+    child.expect("\x1b\\[31mred")
+    child.close(force=True)
 
 
 RECORDER = """

@@ -63,6 +63,8 @@ def test_an_approved_digest_deploys_that_plan(runbook: Path, cloud: Path) -> Non
     runbook.write_text(json.dumps(book))
     execute(runbook, second, limit=2)
     assert "gate answers [200, 200, 429]" in shown(second)
+    assert "✓ Deployed " in shown(second), "the record is in the notebook that papermill writes"
+    assert "~ Not deployed: nobody can press a button here. Nothing was sent." in shown(first)
     with pytest.raises(PapermillExecutionError, match=digest):  # an approval of another plan stops the run
         execute(runbook, cloud / "third.ipynb", limit=3)
 

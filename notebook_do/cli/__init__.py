@@ -74,12 +74,13 @@ def _parser(asked: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="notebook-do", description="Cloudflare Durable Objects from a notebook.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    run = commands.add_parser("run", help="execute a runbook headless and print what happened")
+    run = commands.add_parser("run", help="execute a runbook headless and print in short what happened")
     run.add_argument("notebook", type=Path)
     run.add_argument("--deploy", action="store_true", help="press Deploy for plans that delete nothing")
     run.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     run.add_argument("--out", type=Path, metavar="FILE", help="write the executed notebook here")
     run.add_argument("--timeout", type=int, default=600, metavar="SECONDS", help="the most that one cell may take")
+    run.add_argument("--verbose", action="store_true", help="print all of each cell, and not its first lines only")
     run.set_defaults(command=_run)
 
     lab = commands.add_parser("lab", help="open JupyterLab on the quickstart")
@@ -219,6 +220,7 @@ def _run(arguments: argparse.Namespace) -> int:
         deploy=arguments.deploy,
         out=arguments.out,
         timeout=arguments.timeout,
+        verbose=arguments.verbose,
         refusals={kind.__name__ for kind in _REFUSALS},
     )
 

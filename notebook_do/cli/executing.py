@@ -7,7 +7,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from notebook_do.display import clean, coloured
+from notebook_do.cli.printing import Printing, without_colours
+from notebook_do.display import clean
+from notebook_do.display.formats import counted, duration
 from notebook_do.errors import CommandError
 from notebook_do.notebook.verbs import did_you_mean
 
@@ -25,8 +27,9 @@ def run(  # noqa: PLR0913 - the options of the command
     out: Path | None,
     timeout: int,
     refusals: Collection[str],
+    verbose: bool = False,
 ) -> int:
-    """Execute a notebook in a kernel of this Python, printing each cell and its text outputs as they come.
+    """Execute a notebook in a kernel of this Python, printing of each cell what it is and shows, all if `verbose`.
 
     Return the exit status: 3 for a cell that one of the errors called as in `refusals` stopped.
     """
@@ -42,7 +45,7 @@ def run(  # noqa: PLR0913 - the options of the command
     if out and not out.resolve().parent.is_dir():
         raise CommandError(f"run: there is no directory {out.parent} for --out.")
     _inject(notebook, parameters)
-    started = time.monotonic()
+    started, printing = time.monotonic(), Printing(verbose=verbose)
     client = nbclient.NotebookClient(
         notebook,
         timeout=timeout,
@@ -51,8 +54,8 @@ def run(  # noqa: PLR0913 - the options of the command
         store_widget_state=False,
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(place.resolve().parent)}},
-        on_cell_execute=lambda cell, cell_index: _print_source(cell),  # noqa: ARG005 - nbclient's keyword
-        on_cell_executed=lambda cell, cell_index, execute_reply: _print_outputs(cell),  # noqa: ARG005
+        on_cell_execute=lambda cell, cell_index: printing.source(cell),  # noqa: ARG005 - nbclient's keyword
+        on_cell_executed=lambda cell, cell_index, execute_reply: printing.outputs(cell),  # noqa: ARG005
     )
     # ipykernel's debugger warns on every start where the standard library is frozen.
     environment = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
@@ -68,9 +71,10 @@ def run(  # noqa: PLR0913 - the options of the command
     except nbclient.exceptions.DeadKernelError:
         status = _failed("the kernel died in the cell above.")
     if out:
-        nbformat.write(notebook, out)
+        nbformat.write(without_colours(notebook), out)
     verdict = "done" if status == 0 else "refused" if status == 3 else "failed"
-    print(f"\n{clean(str(place))}: {verdict} in {time.monotonic() - started:.1f} s", flush=True)
+    more = f"; {counted(printing.hidden, 'more line')} with --verbose" if printing.hidden else ""
+    print(f"\n{clean(str(place))}: {verdict} in {duration(time.monotonic() - started)}{more}", flush=True)
     return status
 
 
@@ -114,20 +118,3 @@ def _inject(notebook: Any, parameters: list[tuple[str, Any]]) -> None:
     source = "\n".join(f"{name} = {value!r}" for name, value in parameters)
     cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["injected-parameters"]})
     notebook.cells.insert(0 if tagged is None else tagged + 1, cell)
-
-
-def _print_source(cell: Any) -> None:
-    if cell.cell_type == "code" and cell.source.strip():
-        print("\n" + "\n".join(f"> {clean(line)}" for line in cell.source.splitlines()), flush=True)
-
-
-def _print_outputs(cell: Any) -> None:
-    for output in cell.get("outputs", ()):
-        match output.output_type:
-            case "stream":
-                print(coloured(output.text).rstrip("\n"))
-            case "error":
-                print(coloured("\n".join(output.traceback)))
-            case _:
-                print(clean(output.data.get("text/plain", "")))
-    sys.stdout.flush()

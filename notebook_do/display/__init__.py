@@ -130,6 +130,11 @@ def coloured(value: str) -> str:
     return "".join(piece if n % 2 else clean(piece) for n, piece in enumerate(pieces))
 
 
+def uncoloured(value: str) -> str:
+    """Clean what another program printed for a terminal, for a file: without its colours."""
+    return coloured(_COLOUR.sub("", value))
+
+
 def in_json(document: str) -> str:
     """Clean a JSON document without changing what it says: the same characters, written as JSON writes them."""
     # Inside of JSON strings only: elsewhere JSON has no such characters.

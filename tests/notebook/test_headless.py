@@ -12,6 +12,7 @@ import pexpect
 import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from nbconvert import HTMLExporter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +95,9 @@ def test_an_approved_digest_deploys_in_the_next_run(kernel_home: Path, form: str
     assert record.startswith("✓ Deployed 4 changes to dev on local, 2"), "the plan, its record, and nothing beside"
     assert texts(notebook.cells[5])[0].endswith("\n1")
     assert texts(notebook.cells[6]) == [record], "the value shows itself as its record"
+    page, _ = HTMLExporter().from_notebook_node(nbformat.read(kernel_home / "run.ipynb", as_version=4))
+    assert "Deployed 4 changes to dev on local" in page, "in the converted page too"
+    assert 'href="http://my-worker-dev.localhost' in page
 
 
 def test_the_press_in_advance_deploys(kernel_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
