@@ -8,7 +8,7 @@ name and not imported.
 |----------------------------|------------------------------------|-------------------------------------------|
 | null, undefined            | None                               | None, pd.NA, pd.NaT; UNDEFINED            |
 | boolean, string            | bool, str                          | bool, np.bool_, str                       |
-| number                     | int if written whole, else float   | float, np.floating; int to 2**53 - 1      |
+| number                     | int if whole and exact, else float | float, np.floating; int to 2**53 - 1      |
 | bigint                     | int                                | int beyond 2**53 - 1, bigint(5)           |
 | Date                       | aware datetime, None if invalid    | aware datetime, Timestamp                 |
 | Array                      | list                               | list, tuple, Series, ndarray, DataFrame   |
@@ -149,13 +149,18 @@ def _moment(held: float | None) -> datetime | str | None:
         return f"{held:.0f} ms since 1970"
 
 
+def _unwritten(held: str) -> float:
+    """Return a number that JSON has no form for, or would have one of more digits than it has."""
+    return NUMBERS[held] if held in NUMBERS else float(held)
+
+
 def _units(held: str) -> str:
     return base64.b64decode(held).decode("utf-16-le", "surrogatepass")
 
 
 _SCALARS: Mapping[str, Callable[[Any], Any]] = {
     "undefined": lambda _: None,
-    "number": NUMBERS.__getitem__,
+    "number": _unwritten,
     "bigint": int,
     "bytes": base64.b64decode,
     "date": _moment,

@@ -55,9 +55,11 @@ class Writer {
         this.grow(value.length);
         return value.isWellFormed() ? value : { $: "utf16", v: units(value) };
       case "number":
-        return Number.isFinite(value) && !Object.is(value, -0)
+        if (Object.is(value, -0)) return { $: "number", v: "-0" };
+        // A whole number beyond 2**53 is written with digits that it does not have: it is no int to Python.
+        return Number.isSafeInteger(value) || (Number.isFinite(value) && !Number.isInteger(value))
           ? value
-          : { $: "number", v: Object.is(value, -0) ? "-0" : String(value) };
+          : { $: "number", v: String(value) };
       case "bigint":
         return { $: "bigint", v: String(value) };
       case "symbol":
