@@ -233,3 +233,11 @@ def test_the_view_begins_with_the_failures(counting: nd.Session) -> None:
     whole = counting.map("counter", pd.DataFrame({"user": ["a"]}), object="user", call="count")
     assert str(whole.view).startswith("+ Called Counter.count for 1 row in ")
     assert "failure" not in str(whole.view)
+
+
+def test_numbers_of_a_frame_are_shown_as_numbers(counting: nd.Session) -> None:
+    """What pandas holds as numpy's scalars stands in the view as JSON writes it, with all of its digits."""
+    df = pd.DataFrame({"user": ["a"], "n": [3], "price": [1234567.25], "big": [2**53 + 1]})
+    text = bundle(counting.map("counter", df, object="user", call="add", args=["n"]).view)["text/plain"]
+    (row,) = [line.split() for line in text.splitlines() if line.split()[:2] == ["0", "a"]]
+    assert row[2:5] == ["3", "1234567.25", "9007199254740993"]

@@ -86,8 +86,10 @@ def _ends(items: list[Any], most: int) -> list[Any]:
 def _cell(value: Any) -> str:
     if value is None or type(value).__name__ in {"NAType", "NaTType"}:
         return ""
+    if getattr(value, "ndim", None) == 0:  # a scalar of numpy, whose repr is np.int64(2)
+        value = value.item()
     if isinstance(value, float):
-        return f"{value:g}"
+        return f"{value:.12g}"
     return cut(value if isinstance(value, str) else compact(value), _WIDE)
 
 
