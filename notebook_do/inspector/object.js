@@ -177,19 +177,42 @@ const OPS = {
   // Run, and rolled back whatever it is: what a statement does cannot be told from its text.
   select(ctx, { sql: text, params = [], most = MOST_ROWS }) {
     const sql = needed(ctx);
-    let found;
-    try {
-      ctx.storage.transactionSync(() => {
-        found = rowsOf(sql.exec(text, ...params.map(decode)), most);
-        throw new Undo();
-      });
-    } catch (error) {
-      if (!(error instanceof Undo)) throw error;
-    }
-    if (found.written > 0 || found.columns.length === 0) {
-      throw new Refusal("this statement does more than read; it was undone. Run it as a change.");
-    }
-    return found;
+    const given = params.map(decode);
+    return undone(ctx, () => {
+      // To its end: workerd gives up an object in which a cursor is open when what it reads is undone.
+      const found = rowsOf(sql.exec(text, ...given), most);
+      if (found.written > 0 || found.columns.length === 0) throw new Refusal(NO_READ);
+      return exactly(sql, text, found.columns, given, most) ?? found;
+    });
+  },
+
+  // What one statement would change, row by row. It is run and undone; every table is read before and after it.
+  try(ctx, { sql: text, params = [] }) {
+    const sql = needed(ctx);
+    return undone(ctx, () => {
+      const before = contentsOf(sql);
+      const { columns, written } = rowsOf(sql.exec(text, ...params.map(decode)), MOST_ROWS);
+      const count = sql.exec("SELECT changes() AS n").one().n;
+      const after = contentsOf(sql);
+      const schema = schemaChanges(before, after);
+      if (columns.length > 0 && written === 0 && schema.length === 0) throw new Refusal("this statement changes nothing; read with query");
+      return { count, schema, changes: [...after.tables.values()].flatMap((table) => rowChanges(before.tables.get(table.name), table)) };
+    });
+  },
+
+  // The tables as a person reads them: columns with their types, how many rows, and the newest of them.
+  shapes(ctx, { most }) {
+    const sql = sqlOf(ctx);
+    if (sql === null) return [];
+    return tablesOf(sql).map(({ name }) => {
+      const { columns, key, byRowid } = shapeOf(sql, name);
+      const [rows] = sql.exec(`SELECT count(*) FROM ${quoted(name)}`).raw().next().value;
+      const order = byRowid ? ` ORDER BY ${key[0]} DESC` : "";
+      const names = columns.map(([column]) => column);
+      const text = `SELECT ${names.map(quoted)} FROM ${quoted(name)}${order} LIMIT ${most}`;
+      const first = exactly(sql, text, names, [], most) ?? rowsOf(sql.exec(text), most);
+      return { name, columns, rows: first.rows, kinds: first.kinds, count: rows, newest: byRowid };
+    });
   },
 
   // `count` is how many rows the statement is to change; where it would be others, nothing is done.
@@ -248,6 +271,105 @@ const OPS = {
 };
 
 class Undo extends Error {}
+const NO_READ = "this statement does more than read; it was undone. Run it as a change.";
+
+// Returns what `run` returns, with all that it did undone.
+function undone(ctx, run) {
+  let result;
+  try {
+    ctx.storage.transactionSync(() => {
+      result = run();
+      throw new Undo();
+    });
+  } catch (error) {
+    if (!(error instanceof Undo)) throw error;
+  }
+  return result;
+}
+
+// Each cell as SQLite has it, with a letter for its kind: a Worker reads whole numbers as doubles, and 1.0 as 1. Nothing for
+// what cannot stand within a SELECT, as a PRAGMA.
+function exactly(sql, text, columns, given, most) {
+  const names = columns.map((_, at) => `c${at}`);
+  const cells = names.map((name) => `typeof(${name}), CASE typeof(${name}) WHEN 'integer' THEN CAST(${name} AS TEXT) ELSE ${name} END`);
+  let cursor;
+  try {
+    cursor = sql.exec(`WITH q(${names}) AS (${text.replace(/[\s;]+$/, "")}\n) SELECT ${cells} FROM q`, ...given);
+  } catch {
+    return undefined;
+  }
+  const rows = [];
+  const kinds = [];
+  for (const row of cursor.raw()) {
+    if (rows.length >= most) throw new Refusal(`this gives more than ${most} rows; narrow it`);
+    kinds.push(columns.map((_, at) => row[2 * at][0]).join(""));
+    rows.push(columns.map((_, at) => row[2 * at + 1]));
+  }
+  return { columns, rows, kinds, inexact: [], read: cursor.rowsRead, written: cursor.rowsWritten };
+}
+
+const MOST_TRIED = 20_000;
+
+// A table with its columns, and by what its rows are told apart: a word for the rowid that no column has, or its key.
+function shapeOf(sql, name) {
+  const all = [...sql.exec(`PRAGMA table_xinfo(${quoted(name)})`)];
+  const kind = [...sql.exec(`PRAGMA table_list(${quoted(name)})`)][0];
+  // Hidden are 1, what a virtual table takes as an argument; 2 and 3 are generated columns, which a SELECT has.
+  const columns = all.filter((one) => one.hidden !== 1).map((one) => [one.name, one.type, one.pk > 0]);
+  const taken = new Set(columns.map(([column]) => column.toLowerCase()));
+  const word = ["rowid", "_rowid_", "oid"].find((one) => !taken.has(one));
+  const byRowid = word !== undefined && !kind?.wr;
+  const primary = all.filter((one) => one.pk > 0).sort((a, b) => a.pk - b.pk).map((one) => one.name);
+  const key = byRowid ? [word] : (primary.length > 0 ? primary : columns.map(([column]) => column)).map(quoted);
+  return { name, columns, key, byRowid };
+}
+
+function contentsOf(sql) {
+  const tables = new Map();
+  let left = MOST_TRIED;
+  for (const { name } of tablesOf(sql)) {
+    const shape = shapeOf(sql, name);
+    const names = shape.columns.map(([column]) => quoted(column));
+    const text = `SELECT ${[...shape.key, ...names]} FROM ${quoted(name)}`;
+    const { rows, kinds } = exactly(sql, text, [...shape.key, ...names], [], left + 1);
+    left -= rows.length;
+    if (left < 0) throw new Refusal(`its tables have more than ${MOST_TRIED} rows, which are all compared to show what changes; use a method of the class`);
+    const keys = shape.key.length;
+    const held = new Map();
+    rows.forEach((row, at) => {
+      const cells = row.slice(keys);
+      held.set(encode([kinds[at].slice(0, keys), row.slice(0, keys)]), { key: row[0], cells, kinds: kinds[at].slice(keys) });
+    });
+    tables.set(name, { ...shape, held });
+  }
+  const schema = new Map();
+  const made = sql.exec(`SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND ${OF_USERS}`);
+  for (const one of made) schema.set(`${one.type} ${one.name}`, one);
+  return { tables, schema };
+}
+
+function schemaChanges(before, after) {
+  return [...new Set([...before.schema.keys(), ...after.schema.keys()])].flatMap((key) => {
+    const [was, now] = [before.schema.get(key), after.schema.get(key)];
+    if (was?.sql === now?.sql) return [];
+    const { type, name } = was ?? now;
+    const rows = now === undefined && type === "table" ? (before.tables.get(name)?.held.size ?? null) : null;
+    return [{ type, name, before: was?.sql ?? null, after: now?.sql ?? null, rows }];
+  });
+}
+
+// A table whose columns are others now is a change of the schema alone.
+function rowChanges(was, now) {
+  if (was !== undefined && encode(was.columns) !== encode(now.columns)) return [];
+  const columns = now.columns.map(([column]) => column);
+  const old = was?.held ?? new Map();
+  return [...new Set([...old.keys(), ...now.held.keys()])].flatMap((key) => {
+    const [before, after] = [old.get(key) ?? null, now.held.get(key) ?? null];
+    if (before !== null && after !== null && encode(before) === encode(after)) return [];
+    const kind = before === null ? "insert" : after === null ? "delete" : "update";
+    return [{ table: now.name, kind, columns, by: now.byRowid ? now.key[0] : null, key: (before ?? after).key, before, after }];
+  });
+}
 
 // The next request makes the object anew, so that its constructor meets what is stored now. The answer leaves first.
 function restart(ctx, why) {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from notebook_do.live.connection import Connection
     from notebook_do.live.inspecting import Inspecting, Op, Outcome
-    from notebook_do.live.storage import LocalStorage
+    from notebook_do.live.storage import ObjectStorage
     from notebook_do.model import Recorded
     from notebook_do.model.changes import ObjectEdit
 
@@ -104,7 +104,7 @@ async def apply(connection: Connection, recorded: Recorded, change: ObjectChange
     return _told(change, outcomes)
 
 
-async def _restore(storage: LocalStorage, change: ObjectChange) -> None:
+async def _restore(storage: ObjectStorage, change: ObjectChange) -> None:
     (edit,) = change.edits
     try:
         await storage.restore(edit.object_id, change.content, edit.rests_on)
@@ -133,12 +133,12 @@ async def _seen(way: Inspecting, change: ObjectChange) -> list[list[str]]:
     return found
 
 
-async def _must_be_as_shown(storage: LocalStorage, change: ObjectChange) -> None:
+async def _must_be_as_shown(storage: ObjectStorage, change: ObjectChange) -> None:
     if moved := [edit for edit in change.edits if await _rests_on(storage, change, edit) != edit.rests_on]:
         raise _stale(change, moved)
 
 
-async def _rests_on(storage: LocalStorage, change: ObjectChange, edit: ObjectEdit) -> str:
+async def _rests_on(storage: ObjectStorage, change: ObjectChange, edit: ObjectEdit) -> str:
     op = json.loads(edit.op)
     match change.action:
         case "put" | "delete":

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from notebook_do.live.connection import Connection
     from notebook_do.live.snapshots import Snapshot
-    from notebook_do.live.storage import LocalStorage
+    from notebook_do.live.storage import ObjectStorage
     from notebook_do.model import ObservedObject, Recorded
     from notebook_do.model.changes import ChangeAction
 
@@ -62,7 +62,7 @@ async def put(place: ChangePlace, name_or_id: str, key: str, value: Any) -> Obje
     return _change(place, "put", key, edit)
 
 
-async def put_edit(storage: LocalStorage, name_or_id: str, key: str, value: Any) -> ObjectEdit:
+async def put_edit(storage: ObjectStorage, name_or_id: str, key: str, value: Any) -> ObjectEdit:
     """Read what a value would replace."""
     node = encode(value, "value")
     op = {"op": "put", "key": checked_key(key), "value": node}
@@ -84,14 +84,14 @@ async def delete(place: ChangePlace, name_or_id: str, key: str) -> ObjectChange:
     return _change(place, "delete", key, edit)
 
 
-async def delete_edit(storage: LocalStorage, name_or_id: str, key: str) -> ObjectEdit:
+async def delete_edit(storage: ObjectStorage, name_or_id: str, key: str) -> ObjectEdit:
     """Read what would be deleted."""
     op = {"op": "delete", "key": checked_key(key)}
     one, before, rests_on = await _value(storage, name_or_id, key)
     return _edit(one, before, NOTHING, op, [{"key": key}], rests_on)
 
 
-async def _value(storage: LocalStorage, name_or_id: str, key: str) -> tuple[ObservedObject, Any, str]:
+async def _value(storage: ObjectStorage, name_or_id: str, key: str) -> tuple[ObservedObject, Any, str]:
     one = await storage.find(name_or_id)
     found = await storage.value(one.object_id, key)
     return one, NOTHING if found is None else found.value, "" if found is None else found.digest
@@ -106,7 +106,7 @@ async def execute(place: ChangePlace, name_or_id: str, sql: str, params: Sequenc
     return _change(place, "execute", sql, edit, notes)
 
 
-async def execute_edit(storage: LocalStorage, name_or_id: str, sql: str, params: Sequence[Any]) -> ObjectEdit:
+async def execute_edit(storage: ObjectStorage, name_or_id: str, sql: str, params: Sequence[Any]) -> ObjectEdit:
     """Read the rows that a statement would change, before and after."""
     if storage.namespace.storage is not Storage.SQLITE:
         raise CommandError(
@@ -182,7 +182,7 @@ async def restore(place: ChangePlace, name_or_id: str, snapshot: str | Path | Sn
     return _change(place, "restore", str(taken.path), edit, notes, content)
 
 
-def _storage(place: ChangePlace, client: Any, verb: str) -> LocalStorage:
+def _storage(place: ChangePlace, client: Any, verb: str) -> ObjectStorage:
     return storage_of(place.connection, client, place.recorded, place.stable_id, verb)
 
 

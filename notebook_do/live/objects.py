@@ -1,6 +1,6 @@
-"""Looks at live objects: which a namespace has, and, on a local Cloudflare, what they have stored. Reads only.
+"""Looks at live objects: which a namespace has, and what they have stored. Reads only.
 
-Cloudflare tells ids and no more; there, what an object holds is the Worker's to say.
+Cloudflare tells ids and no more; there, what an object holds is read through it, where it was deployed with `inspect`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.errors import ApiError, CommandError, nearest
+from notebook_do.errors import CommandError, nearest
 from notebook_do.inspector.values import decode
 from notebook_do.live.observe import observe_objects, observe_scripts
-from notebook_do.live.querying import explained
+from notebook_do.live.storage import storage_of
 from notebook_do.live.values import parameters
 
 if TYPE_CHECKING:
@@ -102,12 +102,8 @@ async def value_rows(
     connection: Connection, recorded: Recorded, stable_id: str, name: str | None, prefix: str = ""
 ) -> tuple[dict[str, Any], ...]:
     """Read what `storage.put` stored in one object or in all: the rows of the frame `values`."""
-    namespace_id = _readable(connection, recorded, stable_id, "values")
     async with connection.client() as client:
-        try:
-            found = await client.stored_values(namespace_id, name, prefix)
-        except ApiError as error:
-            raise await explained(client, namespace_id, stable_id, "", name, error) from None
+        found = await storage_of(connection, client, recorded, stable_id, "values").values(name, prefix)
     return tuple({"stable_id": stable_id, **one, "value": decode(one["value"])} for one in found)
 
 
@@ -119,12 +115,9 @@ async def select(  # noqa: PLR0913, PLR0917 - where, and what is asked
     Of all objects every row begins with the object's name and ends with its id, and a column that an object lacks is
     None there.
     """
-    namespace_id, sent = _readable(connection, recorded, stable_id, "query"), parameters(params)
+    sent = parameters(params)
     async with connection.client() as client:
-        try:
-            found = await client.query_objects(namespace_id, sql, sent, name)
-        except ApiError as error:
-            raise await explained(client, namespace_id, stable_id, sql, name, error) from None
+        found = await storage_of(connection, client, recorded, stable_id, "query").query(sql, sent, name)
     # A statement may select one name twice, and objects of one class may be of several versions of the code: a column
     # is its name and how often that came before. In the order in which they come first.
     told = [(one, numbered(one["columns"])) for one in found]
@@ -164,15 +157,6 @@ def distinct(columns: Sequence[str]) -> tuple[str, ...]:
 
 def _ours(name: str, columns: Sequence[str]) -> str:
     return distinct([*columns, f"object.{name}" if name in columns else name])[-1]
-
-
-def _readable(connection: Connection, recorded: Recorded, stable_id: str, verb: str) -> NamespaceId:
-    if connection.target != "local":
-        raise CommandError(
-            f"{verb}: Cloudflare has no way to read what an object has stored; ask the Worker (fetch), "
-            "or look at it on the local target."
-        )
-    return deployed(recorded, stable_id)
 
 
 def _cells(row: list[Any]) -> list[Any]:

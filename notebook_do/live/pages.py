@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.cloudflare.answer import objects_in
 from notebook_do.display import Shown
+from notebook_do.inspector.modules import OWN
 from notebook_do.inspector.values import decode
 from notebook_do.live.storage import storage_of
 
@@ -48,11 +49,11 @@ class PageTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageKey:
-    """One key with its value; `size` is how many bytes that takes."""
+    """One key with its value; `size` is how many bytes that takes, None where only its object could tell."""
 
     key: str
     value: Any
-    size: int
+    size: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,7 @@ class ObjectPage(Shown):
 
 
 async def page(connection: Connection, recorded: Recorded, stable_id: str, name_or_id: str) -> ObjectPage:
-    """Read one object from its file; it is not woken."""
+    """Read one object: from its file, so that it is not woken, or on Cloudflare through it."""
     async with connection.client() as client:
         storage = storage_of(connection, client, recorded, stable_id, "info")
         one, found = await storage.page(name_or_id)
@@ -115,8 +116,12 @@ async def methods_of(client: Client, namespace: RecordedNamespace) -> tuple[str,
         if script.get("id") == namespace.script_name:
             for one in objects_in(script.get("named_handlers") or []):
                 if one.get("name") == namespace.class_name:
-                    return tuple(str(name) for name in one.get("handlers") or () if name not in _NO_METHODS)
+                    return tuple(str(name) for name in one.get("handlers") or () if not _is_no_method(str(name)))
     return None
+
+
+def _is_no_method(name: str) -> bool:
+    return name in _NO_METHODS or name.startswith(OWN)
 
 
 def worker_of(recorded: Recorded, namespace: RecordedNamespace) -> str:

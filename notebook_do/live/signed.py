@@ -137,14 +137,24 @@ def _answers(answer: httpx.Response, count: int) -> list[dict[str, Any]] | NotKn
     return NotKnown(why=f"HTTP {answer.status_code} came in place of an answer")
 
 
-async def signed_way(connection: Connection, recorded: Recorded, stable_id: str, verb: str) -> SignedWay:
-    """Return the way to the objects of a namespace; raises CommandError that says what is lacking for it."""
+async def signed_way(
+    connection: Connection, recorded: Recorded, stable_id: str, verb: str, *, storage: bool = False
+) -> SignedWay:
+    """Return the way to the objects of a namespace; raises CommandError that says what is lacking for it.
+
+    `storage`: it is to reach what they stored, and not only their methods.
+    """
     inspector = inspector_of(recorded, stable_id)
     if inspector is None:
         raise CommandError(
             f"{verb}: on Cloudflare the objects of namespace {stable_id} are asked through an inspector, which it was "
             f"deployed without; `%durable inspect {stable_id} --calls` declares one (without --calls it can look into "
             "them too), then plan and deploy. Or let its own Worker do it (fetch)."
+        )
+    if storage and not any(one.inspect is True for one in inspector.namespaces if one.stable_id == stable_id):
+        raise CommandError(
+            f"{verb}: of the objects of namespace {stable_id} only the methods can be called, as it was deployed; "
+            f"`%durable inspect {stable_id}` declares that they can be looked into, then plan and deploy."
         )
     if (key := inspect_keys.held(inspector.key)) is None:
         raise CommandError(

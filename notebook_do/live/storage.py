@@ -9,7 +9,9 @@ from notebook_do.cloudflare import wire
 from notebook_do.cloudflare.answer import dict_of
 from notebook_do.errors import ApiError, CommandError
 from notebook_do.inspector.values import decode
-from notebook_do.live.querying import BAD_STATEMENT, NO_OBJECT, absent_object
+from notebook_do.live.far_storage import FarStorage
+from notebook_do.live.querying import BAD_STATEMENT, NO_OBJECT, absent_object, explained
+from notebook_do.live.stored import StoredValue, TriedStatement
 from notebook_do.live.ways import deployed_namespace
 from notebook_do.model.changes import ObjectContents, RowChange, SchemaChange, StatementEffect
 
@@ -20,25 +22,6 @@ if TYPE_CHECKING:
     from notebook_do.live.connection import Connection
     from notebook_do.model import ObservedObject, Recorded
     from notebook_do.model.states import RecordedNamespace
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredValue:
-    """The value of one key; `digest` is that of the bytes that are stored."""
-
-    value: Any
-    size: int
-    digest: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TriedStatement:
-    """What a statement would do to one object. `count` is how many rows SQLite says that it changes itself."""
-
-    effect: StatementEffect
-    count: int
-    rests_on: str
-    expect: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +47,25 @@ class LocalStorage:
         if found is None:
             return None
         return StoredValue(value=decode(found["value"]), size=found["size"], digest=found["digest"])
+
+    async def values(self, name_or_id: str | None, prefix: str) -> list[Any]:
+        """Return what `storage.put` stored in one object, or in all: a row a key."""
+        return await self._explained(
+            self.client.stored_values(self.namespace.namespace_id, name_or_id, prefix), "", name_or_id
+        )
+
+    async def query(self, sql: str, params: list[Any], name_or_id: str | None) -> list[Any]:
+        """Run one SELECT on one object, or on all that have such a table; `params` are tagged."""
+        return await self._explained(
+            self.client.query_objects(self.namespace.namespace_id, sql, params, name_or_id), sql, name_or_id
+        )
+
+    async def _explained(self, answer: Awaitable[list[Any]], sql: str, name_or_id: str | None) -> list[Any]:
+        try:
+            return await answer
+        except ApiError as error:
+            ids = self.namespace.namespace_id, self.namespace.stable_id
+            raise await explained(self.client, *ids, sql, name_or_id, error) from None
 
     async def tried(self, name_or_id: str, sql: str, params: Sequence[Any]) -> TriedStatement:
         """Return what a statement would change; `params` are tagged."""
@@ -120,11 +122,12 @@ def _row(one: dict[str, Any]) -> RowChange:
     return RowChange(table=one["table"], kind=one["kind"], columns=tuple(one["columns"]), before=before, after=after)
 
 
-def storage_of(connection: Connection, client: Client, recorded: Recorded, stable_id: str, verb: str) -> LocalStorage:
-    """Return the way to what the objects of a namespace stored; raises CommandError where the target has none."""
-    if connection.target != "local":
-        raise CommandError(
-            f"{verb}: Cloudflare has no way to read what an object has stored; ask the Worker (fetch), "
-            "or look at it on the local target."
-        )
-    return LocalStorage(client=client, namespace=deployed_namespace(recorded, stable_id), verb=verb)
+ObjectStorage = LocalStorage | FarStorage
+
+
+def storage_of(connection: Connection, client: Client, recorded: Recorded, stable_id: str, verb: str) -> ObjectStorage:
+    """Return the way to what the objects of a namespace stored: files of a local Cloudflare, or each object itself."""
+    namespace = deployed_namespace(recorded, stable_id)
+    if connection.target == "local":
+        return LocalStorage(client=client, namespace=namespace, verb=verb)
+    return FarStorage(client=client, connection=connection, recorded=recorded, namespace=namespace, verb=verb)

@@ -156,7 +156,7 @@ def _keys(page: ObjectPage) -> list[Block]:
     if not page.keys:
         return []
     many = f"the first {count(len(page.keys))} keys" if page.more_keys else counted(len(page.keys), "key")
-    rows = tuple((one.key, _value(one.value), size(one.size)) for one in page.keys[:_KEYS])
+    rows = tuple((one.key, _value(one.value), "" if one.size is None else size(one.size)) for one in page.keys[:_KEYS])
     rest = f"All as a DataFrame: x = %durable values {page.stable_id} --object {_word(page)}"
     return [Table(strong(many), ("key", "value", "size"), rows, hidden=max(len(page.keys) - _KEYS, 0), rest=rest)]
 

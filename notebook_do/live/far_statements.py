@@ -1,0 +1,103 @@
+"""Reads what an object answers to a statement: cells with their kinds, changed rows, and what was refused. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.errors import CommandError
+from notebook_do.model.changes import RowChange, SchemaChange, StatementEffect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_VARIES = re.compile(
+    r"\b(random|randomblob|date|time|datetime|julianday|strftime|unixepoch|current_timestamp|current_date|current_time)\b",
+    re.IGNORECASE,
+)
+_AT_ONCE = 20
+"""How many rows one statement of a comparison reads: a Worker's may have a hundred parameters."""
+
+
+def cells_of(read: Mapping[str, Any]) -> list[list[Any]]:
+    """Return rows with each cell as SQLite has it; `kinds` has a letter a cell, where the object could tell them.
+
+    A Worker reads whole numbers as doubles and 1.0 as 1, so the object sends those as text.
+    """
+    if read.get("kinds") is None:
+        return [list(row) for row in read["rows"]]
+    return [_row(row, kinds) for row, kinds in zip(read["rows"], read["kinds"], strict=True)]
+
+
+def _row(row: Sequence[Any], kinds: str) -> list[Any]:
+    return [_cell(cell, kind) for cell, kind in zip(row, kinds, strict=True)]
+
+
+def _cell(cell: Any, kind: str) -> Any:
+    match kind:
+        case "i":
+            return int(cell)
+        case "r":
+            return float(cell)
+    return cell
+
+
+def effect_of(tried: Mapping[str, Any], sql: str) -> StatementEffect:
+    """Return what a tried statement changes, to be shown."""
+    rows = [
+        RowChange(
+            table=one["table"],
+            kind=one["kind"],
+            columns=tuple(one["columns"]),
+            before=_side(one["before"]),
+            after=_side(one["after"]),
+        )
+        for one in tried["changes"]
+    ]
+    schema = [
+        SchemaChange(kind=one["type"], **{part: one[part] for part in ("name", "before", "after", "rows")})
+        for one in tried["schema"]
+    ]
+    varies = tuple(sorted({word.lower() for word in _VARIES.findall(sql)}))
+    return StatementEffect(rows=tuple(rows), schema=tuple(schema), varies=varies)
+
+
+def _side(side: Mapping[str, Any] | None) -> tuple[Any, ...] | None:
+    return None if side is None else tuple(_row(side["cells"], side["kinds"]))
+
+
+def expected_of(changes: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield selects of the rows as they are, to be run again inside of the object right before the statement."""
+    of_table: dict[str, list[Mapping[str, Any]]] = {}
+    for one in changes:
+        if one["before"] is not None and one["by"]:
+            of_table.setdefault(one["table"], []).append(one)
+    for name, rows in of_table.items():
+        key = _quoted(rows[0]["by"])
+        cells = (
+            f"typeof({c}), CASE typeof({c}) WHEN 'integer' THEN CAST({c} AS TEXT) ELSE {c} END"
+            for c in map(_quoted, rows[0]["columns"])
+        )
+        select = f"SELECT {', '.join(cells)} FROM {_quoted(name)} WHERE {key} IN"  # noqa: S608 - quoted
+        for at in range(0, len(rows), _AT_ONCE):
+            given = [str(one["key"]) for one in rows[at : at + _AT_ONCE]]
+            marks = ", ".join(["CAST(? AS INTEGER)"] * len(given))
+            yield {"sql": f"{select} ({marks}) ORDER BY {key}", "params": given}
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def statement_error(verb: str, stable_id: str, sql: str, why: str) -> CommandError:
+    """Return the error of what an object refused, in words for a person."""
+    said = why.removeprefix("Error: ").removesuffix(": SQLITE_ERROR")
+    if said.startswith("no such table: "):
+        return CommandError(f"No table {said.removeprefix('no such table: ')} in the objects of {stable_id} asked.")
+    if "does more than read" in said:
+        first = sql.split(maxsplit=1)[0].upper() if sql.split() else "this statement"
+        return CommandError(
+            f"query only reads: {first} was undone. To change data: "
+            f'%durable execute {stable_id} NAME "{first} …" (shown first), or call a method.'
+        )
+    return CommandError(f"{verb}: {said.rstrip('.')}.")

@@ -1,0 +1,217 @@
+"""What objects on Cloudflare have stored, read through them: each is woken for it, and its constructor runs.
+
+Nothing else reaches their storage. An object is asked only if the account lists it, for asking one makes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.errors import CommandError, TargetError
+from notebook_do.live.far_statements import cells_of, effect_of, expected_of, statement_error
+from notebook_do.live.inspecting import Declined, NotKnown, Returned, Threw
+from notebook_do.live.observe import observe_objects
+from notebook_do.live.querying import absent_object
+from notebook_do.live.signed import signed_way
+from notebook_do.live.stored import StoredValue, TriedStatement
+from notebook_do.live.values import encode as encoded
+from notebook_do.model import ObservedObject
+from notebook_do.model.changes import ObjectContents
+from notebook_do.model.plain import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from notebook_do.cloudflare.client import Client
+    from notebook_do.live.connection import Connection
+    from notebook_do.live.inspecting import Op, Outcome
+    from notebook_do.live.signed import SignedWay
+    from notebook_do.model import Recorded, RecordedNamespace
+
+_EXACT = 2**53
+_ROWS, _KEYS = 10, 1000
+"""How many rows of a table, and how many keys, a page has; as on a local Cloudflare."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FarStorage:
+    """The objects of one namespace on Cloudflare, as each reads its own storage; named by name or id."""
+
+    client: Client
+    connection: Connection
+    recorded: Recorded
+    namespace: RecordedNamespace
+    verb: str
+
+    async def find(self, name_or_id: str) -> ObservedObject:
+        """Return one object with its size and alarm. Raises CommandError where the account lists no such object."""
+        return (await self._looked(name_or_id, {"op": "info"}))[0]
+
+    async def page(self, name_or_id: str) -> tuple[ObservedObject, dict[str, Any]]:
+        """Return one object with its tables, their newest rows, its keys and values, as JSON."""
+        one, held = await self._looked(name_or_id, {"op": "list", "limit": _KEYS + 1})
+        shapes = await self._ask(one, {"op": "shapes", "most": _ROWS})
+        keys = [{"key": key, "value": encoded(value), "size": None} for key, value in held.items()]
+        tables = [
+            {**shape, "rows": shape["count"], "first": [list(map(encoded, row)) for row in cells_of(shape)]}
+            for shape in shapes
+        ]
+        return one, {"tables": tables, "keys": keys[:_KEYS], "more_keys": len(keys) > _KEYS}
+
+    async def value(self, name_or_id: str, key: str) -> StoredValue | None:
+        """Return what is stored under a key; None where nothing is."""
+        _, held = await self._looked(name_or_id, {"op": "list", "prefix": key, "limit": 1})
+        if key not in held:
+            return None
+        text = canonical(encoded(held[key]))
+        return StoredValue(value=held[key], size=len(text), digest=hashlib.sha256(text.encode()).hexdigest())
+
+    async def values(self, name_or_id: str | None, prefix: str) -> list[dict[str, Any]]:
+        """Return what `storage.put` stored in one object, or in all: a row a key."""
+        rows: list[dict[str, Any]] = []
+        for one in await self._objects(name_or_id):
+            after: dict[str, str] = {}
+            while held := await self._ask(one, {"op": "list", "prefix": prefix, "limit": _KEYS, **after}):
+                rows += [
+                    {"object_id": one.object_id, "name": one.name, "key": key, "value": encoded(value)}
+                    for key, value in held.items()
+                ]
+                after = {"after": next(reversed(held))}
+                if len(held) < _KEYS:
+                    break
+        return rows
+
+    async def query(self, sql: str, params: Sequence[Any], name_or_id: str | None) -> list[dict[str, Any]]:
+        """Run one SELECT on one object, or on all that have such a table."""
+        objects = await self._objects(name_or_id)
+        op = {"op": "select", "sql": sql, "params": list(map(_sent, params))}
+        outcomes = await self._outcomes([{"object": {"id": one.object_id}, **op} for one in objects])
+        found, lacking = [], None
+        for one, outcome in zip(objects, outcomes, strict=True):
+            if isinstance(outcome, Declined) and "no such table: " in outcome.why:
+                lacking = outcome
+            else:
+                read = self._value(outcome, sql)
+                self._check_exact(read["inexact"])
+                rows = [list(map(encoded, row)) for row in cells_of(read)]
+                found.append({"object_id": one.object_id, "name": one.name, "columns": read["columns"], "rows": rows})
+        if lacking is not None and not found:
+            self._value(lacking, sql)
+        return found
+
+    def _check_exact(self, columns: Sequence[str]) -> None:
+        """Refuse what came rounded: a Worker reads whole numbers as doubles, where no SELECT can be put around them."""
+        if columns:
+            names = ", ".join(columns)
+            raise CommandError(f"{self.verb}: {names} holds whole numbers beyond 2**53; select CAST(... AS TEXT).")
+
+    async def tried(self, name_or_id: str, sql: str, params: Sequence[Any]) -> TriedStatement:
+        """Return what a statement would change: it is run inside of the object, and undone."""
+        one = await self._one(name_or_id)
+        tried = await self._ask(one, {"op": "try", "sql": sql, "params": list(map(_sent, params))}, sql)
+        effect = effect_of(tried, sql)
+        kept = [tried["changes"], tried["schema"]]
+        return TriedStatement(
+            effect=effect,
+            count=tried["count"],
+            rests_on=hashlib.sha256(canonical(encoded(kept)).encode()).hexdigest(),
+            expect=tuple(expected_of(tried["changes"])),
+        )
+
+    async def contents(self, name_or_id: str) -> tuple[ObservedObject, ObjectContents, str]:
+        """Return one object, how much it holds, and a digest of all of that."""
+        one, held = await self._looked(name_or_id, {"op": "export"})
+        tables = tuple((str(table["name"]), len(table["rows"])) for table in held["tables"])
+        digest = hashlib.sha256(canonical(encoded(held)).encode()).hexdigest()
+        holds = ObjectContents(tables=tables, keys=len(held["values"]), size=one.size or 0, alarm=one.alarm)
+        return one, holds, digest
+
+    async def snapshot(self, name_or_id: str) -> bytes:
+        """Raise CommandError: a program in the object cannot read its file."""
+        del name_or_id
+        raise CommandError(
+            f"{self.verb}: Cloudflare gives nobody the file of an object; read it with query and values, and keep that."
+        )
+
+    async def restore(self, object_id: str, content: bytes, digest: str) -> None:
+        """Raise CommandError: nothing puts a file in place of an object's."""
+        del object_id, content, digest
+        raise CommandError(
+            f"{self.verb}: on Cloudflare no file can be put in place of an object's; write its rows and values back "
+            "with execute and put, or let its class go back to a bookmark (ctx.storage.getBookmarkForTime)."
+        )
+
+    # --- asking
+
+    async def _objects(self, name_or_id: str | None) -> list[ObservedObject]:
+        if name_or_id is not None:
+            return [await self._one(name_or_id)]
+        found, _ = await observe_objects(self.client, self.namespace.namespace_id)
+        return [one for one in found if one.stored]
+
+    async def _one(self, name_or_id: str) -> ObservedObject:
+        """Find one object in the account's list, which has ids alone: a name is turned into one by the inspector."""
+        way = await self._way()
+        asked = {"id": name_or_id} if is_id(name_or_id) else {"name": name_or_id}
+        (outcome,) = await way.ask([{"object": asked, "op": "id"}])
+        object_id = str(self._value(outcome))
+        found, _ = await observe_objects(self.client, self.namespace.namespace_id)
+        if (one := next((o for o in found if o.object_id == object_id), None)) is None:
+            ids = self.namespace.namespace_id, self.namespace.stable_id
+            raise await absent_object(self.client, *ids, name_or_id)
+        return ObservedObject(object_id=object_id, name=asked.get("name", one.name), stored=one.stored)
+
+    async def _looked(self, name_or_id: str, op: Op) -> tuple[ObservedObject, Any]:
+        """Ask one object, and how large it is and when its alarm goes off."""
+        one = await self._one(name_or_id)
+        asked = [{"object": {"id": one.object_id}, **each} for each in ({"op": "info"}, op)]
+        info, found = map(self._value, await self._outcomes(asked))
+        return (
+            ObservedObject(
+                object_id=one.object_id,
+                name=one.name or info["name"],
+                stored=one.stored,
+                size=info["bytes"],
+                alarm=info["alarm"],
+            ),
+            found,
+        )
+
+    async def _ask(self, one: ObservedObject, op: Op, sql: str = "") -> Any:
+        (outcome,) = await self._outcomes([{"object": {"id": one.object_id}, **op}])
+        return self._value(outcome, sql)
+
+    async def _outcomes(self, ops: list[Op]) -> list[Outcome]:
+        return await (await self._way()).ask(ops)
+
+    async def _way(self) -> SignedWay:
+        return await signed_way(self.connection, self.recorded, self.namespace.stable_id, self.verb, storage=True)
+
+    def _value(self, outcome: Outcome, sql: str = "") -> Any:
+        match outcome:
+            case Returned(value=value):
+                return value
+            case Threw(error=error):
+                raise error
+            case NotKnown(why=why):
+                raise TargetError(f"{self.verb}: {why}; it was read only, so ask again.")
+            case Declined(why=why):
+                raise statement_error(self.verb, self.namespace.stable_id, sql, why)
+        raise CommandError(f"{self.verb}: the object has no such operation; deploy again (%durable plan shows why).")
+
+
+def _sent(param: Any) -> Any:
+    """Return a parameter as the object reads it. Raises CommandError for a number that it would round."""
+    if isinstance(param, int) and abs(param) > _EXACT:  # `sql.exec` takes no bigint either
+        raise CommandError(
+            f"{param} cannot be a parameter on Cloudflare, where a Worker binds whole numbers as doubles; write it "
+            "into the statement itself."
+        )
+    return param
+
+
+def is_id(name_or_id: str) -> bool:
+    """Say whether an object is named by its id: 64 hexadecimal digits."""
+    return len(name_or_id) == 64 and not set(name_or_id) - set("0123456789abcdef")

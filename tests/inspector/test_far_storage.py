@@ -1,0 +1,171 @@
+"""What objects have stored, on Cloudflare through the objects and locally from files: the same frames and changes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+import notebook_do as nd
+from notebook_do.errors import CommandError, StaleChange
+
+if TYPE_CHECKING:
+    from notebook_do.local.process.launch import LocalTarget
+
+SOURCE = """import { DurableObject } from "cloudflare:workers";
+export class Room extends DurableObject {
+  constructor(ctx, env) {
+    super(ctx, env);
+    ctx.storage.sql.exec(`CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, n INTEGER, r REAL, s TEXT, b BLOB)`);
+    ctx.storage.sql.exec(`CREATE TABLE IF NOT EXISTS "odd name"(key TEXT PRIMARY KEY, v) WITHOUT ROWID`);
+  }
+  fill() {
+    const sql = this.ctx.storage.sql;
+    sql.exec("INSERT INTO t VALUES (1, 9007199254740993, 1.0, 'a', x'00ff')");
+    sql.exec("INSERT INTO t VALUES (2, NULL, 2.5, NULL, NULL)");
+    sql.exec("INSERT INTO t VALUES (9223372036854775807, -9007199254740995, 9e999, 'ü', x'')");
+    sql.exec(`INSERT INTO "odd name" VALUES ('k', 'text'), ('l', 5)`);
+    this.ctx.storage.kv.put("seen", { at: new Date(5), big: 2n ** 60n, nan: NaN, s: new Set([1]) });
+    this.ctx.storage.kv.put("none", undefined);
+    return this.ctx.id.toString();
+  }
+  count() { return this.ctx.storage.sql.exec("SELECT count(*) AS n FROM t").one().n; }
+  rang() { return this.ctx.storage.kv.get("rang") ?? 0; }
+  alarm() { this.ctx.storage.kv.put("rang", (this.ctx.storage.kv.get("rang") ?? 0) + 1); }
+}
+export default { fetch() { return new Response("ok"); } };
+"""
+METHODS = ("fill", "count", "rang")
+LATE = datetime(2100, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def opened(target: str, *, inspect: Any = True) -> nd.Session:
+    """Deploy the Worker on a target, and fill two objects."""
+    session = nd.session(f"store-{target}", target=target)
+    rooms = nd.DurableObjectNamespace("rooms", class_name="Room", inspect=inspect)
+    nd.Worker(f"store-{target}", script=SOURCE, bindings={"ROOMS": rooms})
+    session.deploy(session.plan())
+    return session
+
+
+READS = {
+    "all columns": lambda room: room.query("SELECT * FROM t ORDER BY id"),
+    "one name twice": lambda room: room.query("SELECT a.id, b.id FROM t a, t b WHERE a.id = 1 ORDER BY b.id"),
+    "kinds": lambda room: room.query("SELECT 1.0 AS r, 1 AS i, 'x' AS s, x'01' AS b, NULL AS n, 2 AS i"),
+    "mixed": lambda room: room.query('SELECT v FROM "odd name" ORDER BY key'),
+    "parameters": lambda room: room.query("SELECT id FROM t WHERE r < ? AND s = ?;", 1.5, "a"),
+    "big in the statement": lambda room: room.query("SELECT id FROM t WHERE n = 9007199254740993"),
+    "no rows": lambda room: room.query("SELECT id FROM t WHERE id < 0 -- none"),
+    "pragma": lambda room: room.query("PRAGMA table_info(t)"),
+    "values": lambda room: room.values().drop(columns=["name", "object_id", "size"]),
+    "values by prefix": lambda room: room.values("se").drop(columns=["name", "object_id", "size"]),
+    "tables": lambda room: room.tables(),
+    "alarm": lambda room: room.alarm(),
+}
+
+
+def test_reads_are_the_same_on_both_targets(far: LocalTarget) -> None:
+    """Frames of one object are equal: integers beyond 2**53 and beside NULL, REAL 1.0, infinity, bytes, twin names."""
+    del far
+    found = []
+    for target in ("local", "cloudflare"):
+        session = opened(target)
+        room = session.object("rooms", "kitchen")
+        room.fill()
+        found.append({what: read(room) for what, read in READS.items()})
+    for what in READS:
+        near, away = found[0][what], found[1][what]
+        if isinstance(near, pd.DataFrame):
+            pd.testing.assert_frame_equal(pd.DataFrame(near), pd.DataFrame(away), obj=what)
+        else:
+            assert near == away, what
+    page = room.info()
+    assert (page.name, page.class_name, page.last_write, page.methods) == ("kitchen", "Room", None, METHODS)
+    assert [table.rows for table in page.tables] == [3, 2]
+    assert "seen" in str(page)
+
+
+def test_reads_of_all_objects(far: LocalTarget) -> None:
+    """`query` and `values` of a namespace ask each listed object; ids stand where Cloudflare has no names."""
+    del far
+    session = opened("cloudflare")
+    ids = {session.object("rooms", name).fill() for name in ("a", "b", "c")}
+    rows = session.query("rooms", "SELECT count(*) AS n FROM t")
+    assert set(rows["object_id"]) == ids
+    assert rows["n"].tolist() == [3, 3, 3]
+    assert session.values("rooms")["key"].tolist() == ["none", "seen"] * 3
+
+
+def test_looking_makes_and_changes_nothing(far: LocalTarget) -> None:
+    """An object that is not listed is refused before it is asked; a statement that writes is undone, and refused."""
+    del far
+    session = opened("cloudflare")
+    room = session.object("rooms", "kitchen")
+    room.fill()
+    for read in (lambda o: o.info(), lambda o: o.query("SELECT 1"), lambda o: o.values(), lambda o: o.alarm()):
+        with pytest.raises(CommandError, match="rooms has no object kichen that stored something"):
+            read(session.object("rooms", "kichen"))
+    assert len(session.objects("rooms")) == 1
+    for sql in ("DELETE FROM t", "INSERT INTO t(n) VALUES (1) RETURNING id", "DROP TABLE t", "SELECT 1; DELETE FROM t"):
+        with pytest.raises(CommandError, match="query"):
+            room.query(sql)
+        assert room.count() == 3
+    with pytest.raises(CommandError, match="No table nowhere"):
+        room.query("SELECT * FROM nowhere")
+    with pytest.raises(CommandError, match="9007199254740993 cannot be a parameter on Cloudflare"):
+        room.query("SELECT ?", 2**53 + 1)
+
+
+def test_changes_are_shown_and_sent(far: LocalTarget) -> None:
+    """put, delete, execute, alarms and wipe: before and after as locally, sent once, stale when the value moved."""
+    del far
+    found = []
+    for target in ("local", "cloudflare"):
+        session = opened(target)
+        room = session.object("rooms", "kitchen")
+        room.fill()
+        put = room.put("seen", {"x": 1})
+        shown = [put.before, put.after]
+        session.apply(put)
+        update = room.execute("UPDATE t SET n = n + 1, s = 'z' WHERE n IS NOT NULL")
+        shown += [(one.kind, one.table, one.before, one.after) for one in update.before.rows]
+        session.apply(update)
+        drop = room.execute('DROP TABLE "odd name"')
+        shown += [(one.kind, one.name, one.rows) for one in drop.before.schema]
+        session.apply(room.delete("none"))
+        session.apply(room.set_alarm(LATE))
+        shown += [
+            room.alarm(),
+            room.query("SELECT * FROM t ORDER BY id").to_dict("list"),
+            room.values()["value"].tolist(),
+        ]
+        session.apply(room.run_alarm())
+        shown += [room.rang(), room.alarm()]
+        stale = room.put("seen", 2)
+        session.apply(room.put("seen", 3))
+        with pytest.raises(StaleChange):
+            session.apply(stale)
+        late = room.execute("DELETE FROM t WHERE id = 1")
+        session.apply(room.execute("UPDATE t SET s = 'moved' WHERE id = 1"))
+        with pytest.raises(StaleChange):
+            session.apply(late)
+        wipe = room.wipe()
+        shown += [wipe.before.tables, wipe.before.keys, wipe.phrase]
+        session.apply(wipe, confirm=[wipe.phrase])
+        shown += [room.count(), room.alarm()]
+        found.append(shown)
+    assert str(found[0][:-3]) == str(found[1][:-3])
+
+
+def test_storage_needs_more_than_calls(far: LocalTarget) -> None:
+    """What was deployed for calls alone says which line declares the rest; snapshots say what to do instead."""
+    del far
+    session = opened("cloudflare", inspect="calls")
+    room = session.object("rooms", "kitchen")
+    room.fill()
+    with pytest.raises(
+        CommandError, match=r"only the methods can be called, as it was deployed; `%durable inspect rooms`"
+    ):
+        room.values()
