@@ -144,10 +144,15 @@ class StateLocked(StateError):  # noqa: N818 - the vocabulary's name
 class TargetError(DurableError):
     """The target cannot be reached or used.
 
-    `request_id` is that of a request to a Worker that got no answer: what it logged is found by it.
+    `request_id` is that of a request to a Worker that got no answer: what it logged is found by it. `details` are lines
+    that a notebook shows below the message.
     """
 
     request_id: str | None = None
+    details: str = ""
+
+    def _below(self) -> list[str]:
+        return ["", *self.details.splitlines()] if self.details else []
 
 
 class CredentialError(TargetError):

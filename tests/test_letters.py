@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import unicodedata
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -169,8 +170,13 @@ def test_a_workers_answer_is_shown_cleaned() -> None:
     """Text, JSON and the reason of an answer, in every form that shows it."""
     for kind, content in (("text/plain", EVIL.encode()), ("application/json", json.dumps([EVIL]).encode())):
         response = httpx.Response(
-            200, content=content, headers={"content-type": kind}, extensions={"reason_phrase": b"\x1b[31mOK"}
+            200,
+            content=content,
+            headers={"content-type": kind},
+            extensions={"reason_phrase": b"\x1b[31mOK"},
+            request=httpx.Request("GET", "http://chat-dev.localhost:1/\u202e"),
         )
+        response.elapsed = timedelta(milliseconds=3)
         answer = Fetched.of(response)
         shown = [str(answer), repr(answer), *answer._repr_mimebundle_().values()]
         assert not RAW.search("".join(shown))

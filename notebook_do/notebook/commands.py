@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from notebook_do.declare.cell import parse_cell
 from notebook_do.display import TitledTable
 from notebook_do.errors import CommandError, CredentialError, SourceError
-from notebook_do.notebook import calling, changing, deploying, exploring, inspecting, verbs
+from notebook_do.notebook import calling, changing, deploying, exploring, inspecting, logs, verbs
 from notebook_do.notebook.shells import watching
 from notebook_do.notebook.views.blocks import Code, Header, Item, Items, Line, Tone
 from notebook_do.notebook.views.documents import Declared, View, hints
@@ -328,6 +328,7 @@ RUN = {
     "fetch": exploring.fetch,
     "call": calling.call,
     "map": calling.map_,
+    "logs": logs.logs,
     "objects": exploring.objects,
     "values": exploring.values,
     "query": exploring.query,

@@ -8,70 +8,68 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from notebook_do.display import Shown, clean, in_json
-from notebook_do.errors import CommandError
+from notebook_do.display import Shown, clean
+from notebook_do.errors import CommandError, DurableError, TargetError
+from notebook_do.live.fetching import request_id_of
 from notebook_do.live.pages import worker_of
 from notebook_do.live.ways import deployed_namespace
 from notebook_do.notebook.calling import seconds
 from notebook_do.notebook.completion import KnownNames
-from notebook_do.notebook.views.blocks import Code, Document, Header
+from notebook_do.notebook.views import text
 from notebook_do.notebook.views.documents import View
+from notebook_do.notebook.views.fetched import fetched_document, no_answer_document
 from notebook_do.notebook.views.objects import objects_document
 from notebook_do.sessions.opening import current
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
 
+    from notebook_do.live.logs import RequestLogs
     from notebook_do.notebook.parsing import Call
+    from notebook_do.notebook.views.blocks import Document
+    from notebook_do.sessions.logs import LocatedRecord
     from notebook_do.sessions.session import Session
 
-_SHOWN = 10_000
+    Records = tuple[LocatedRecord, ...]
+    ReadLogs = Callable[[httpx.Response], tuple[RequestLogs | None, Records, str]]
 
 
 class Fetched(Shown, httpx.Response):
-    """What a Worker answered: an `httpx.Response` in every respect, shown with its status, content type and body."""
+    """What a Worker answered: an `httpx.Response` in every respect, shown with its body and what it logged.
+
+    `logs` are the records of exactly this request, and of the objects that it reached; None where they are not known.
+    """
+
+    logs: RequestLogs | None
+    document: Document
 
     @classmethod
-    def of(cls, response: httpx.Response) -> Fetched:
+    def of(cls, response: httpx.Response, read: ReadLogs | None = None) -> Fetched:
         """Return `response` as one that shows itself; nothing of it is copied or read again."""
         # httpx.Response has no copy: the new object shares all that the old one holds, its body included.
         answer = cls.__new__(cls)
         answer.__dict__ = response.__dict__
+        logs, records, note = read(response) if read else (None, (), "")
+        answer.logs = logs
+        answer.document = fetched_document(response, shown_url(response), logs, records, note)
         return answer
 
     def __repr__(self) -> str:
         return clean(httpx.Response.__repr__(self))
 
-    @property
-    def document(self) -> Document:
-        """Status, content type and body; JSON is indented, bytes are only counted."""
-        kind = self.headers.get("content-type", "no content type")
-        status = f"{self.status_code} {self.reason_phrase}".strip()
-        return (Header(status, (("content type", kind),)), Code("", _body(self, kind)))
 
-
-def _body(answer: Fetched, kind: str) -> str:
-    if not answer.content:
-        return "(empty body)"
-    if "json" in kind:
-        try:
-            return _cut(in_json(json.dumps(answer.json(), indent=2, ensure_ascii=False)))
-        except ValueError:
-            return _cut(answer.text)
-    text = kind.startswith("text/") or any(word in kind for word in ("javascript", "xml", "urlencoded"))
-    if text or kind == "no content type":
-        return _cut(answer.text)
-    return f"({len(answer.content)} bytes)"
-
-
-def _cut(text: str) -> str:
-    text = text.rstrip("\n")
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}\n… {len(text) - _SHOWN} more characters; .text has all."
+def shown_url(answer: httpx.Response) -> str:
+    """Return the address that was asked, as a person knows it: of a local Worker the name is in the Host header."""
+    host = answer.request.headers.get("host")
+    url = answer.request.url
+    return f"{url.scheme}://{host}{url.raw_path.decode('ascii')}" if host else str(url)
 
 
 def fetch(call: Call) -> Shown:
-    """Call a Worker and show its answer."""
-    o = call.options
+    """Call a Worker and show its answer, with what it logged."""
+    o, session = call.options, current()
     headers = dict(_header(text) for text in o.header)
     sent: dict[str, Any] = {}
     if o.data is not None:
@@ -79,10 +77,37 @@ def fetch(call: Call) -> Shown:
         # As curl --json would: a Worker that reads request.json() gets the type that it may ask for.
         if _is_json(o.data) and not any(name.lower() == "content-type" for name in headers):
             headers["content-type"] = "application/json"
-    if o.timeout is not None:
-        sent["timeout"] = seconds(o.timeout, "fetch", 60.0)
+    timeout = seconds(o.timeout, "fetch", 60.0)
     method = (o.method or ("GET" if o.data is None else "POST")).upper()
-    return Fetched.of(current().fetch(o.worker, o.path or "/", method=method, headers=headers, **sent))
+    try:
+        answer = session.fetch(o.worker, o.path or "/", method=method, headers=headers, timeout=timeout, **sent)
+    except TargetError as error:
+        error.details = _until_then(session, error, o.worker, timeout)
+        raise
+    return Fetched.of(answer, lambda one: _logs_of(session, one, o.worker))
+
+
+def _logs_of(session: Session, answer: httpx.Response, worker: str) -> tuple[RequestLogs | None, Records, str]:
+    """Return what a request logged; where that cannot be had, why: the answer itself is shown all the same."""
+    request_id = request_id_of(answer)
+    if request_id is None:
+        return None, (), ""
+    try:
+        logs, records = session.request_logs(request_id)
+    except DurableError as error:
+        return None, (), f"Its log lines cannot be read: {error.message}"
+    return logs, records, "" if logs.known else f"Its log lines come later: %durable logs {worker} --since 5m"
+
+
+def _until_then(session: Session, error: TargetError, worker: str, timeout: float) -> str:
+    """Return what a request that got no answer in time logged until then, as text below the error."""
+    if error.request_id is None:
+        return ""
+    try:
+        logs, records = session.request_logs(error.request_id, wait=0.2)
+    except DurableError:
+        return ""  # the error that is raised says more
+    return text.render(no_answer_document(timeout, worker, logs, records))
 
 
 def _header(text: str) -> tuple[str, str]:

@@ -7,11 +7,12 @@ declared now is the one that was uploaded last; where anything else was uploaded
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from notebook_do.display import frame
 from notebook_do.errors import CommandError, DurableError, nearest
 from notebook_do.live import logs as reading
 from notebook_do.live.observe import observe_scripts
@@ -21,6 +22,8 @@ from notebook_do.sources.located import LocatedStack, UploadedCode, locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    import pandas as pd
 
     from notebook_do.live.connection import Connection
     from notebook_do.live.logs import LogsAsked, PastLogs, RequestLogs
@@ -54,12 +57,18 @@ class LogsPlace:
         return {script: id_ for id_, script in self.scripts.items()}
 
 
-async def past(place: LogsPlace, worker: str, asked: LogsAsked) -> PastLogs:
+async def past(place: LogsPlace, worker: str, asked: LogsAsked) -> tuple[PastLogs, tuple[LocatedRecord, ...]]:
     """Read what a Worker logged, its stacks with the places that are known."""
     script = place.scripts.get(worker, worker)
     found = await reading.past_logs(place.connection, script, worker, asked)
     located = await with_places(place, found.records)
-    return replace(found, records=tuple(map(shown_record, located)))
+    return replace(found, records=tuple(map(shown_record, located))), located
+
+
+def logs_frame(found: PastLogs) -> pd.DataFrame:
+    """Return the frame of past logs."""
+    missing = [asdict(one) for one in found.missing]
+    return frame("logs", found.records, missing=missing, more=found.lines > len(found.records))
 
 
 async def of_request(place: LogsPlace, request_id: str, wait: float) -> tuple[RequestLogs, tuple[LocatedRecord, ...]]:
@@ -73,11 +82,11 @@ def shown_record(one: LocatedRecord) -> LogRecord:
     return one.record if one.stack is None else replace(one.record, stack="\n".join(one.stack.lines))
 
 
-async def with_places(place: LogsPlace, records: Iterable[LogRecord]) -> tuple[LocatedRecord, ...]:
+async def with_places(place: LogsPlace | None, records: Iterable[LogRecord]) -> tuple[LocatedRecord, ...]:
     """Find the places of the stacks of records; where there is no stack nothing is read."""
     found = tuple(records)
     workers = {one.worker for one in found if one.stack}
-    if not workers:
+    if not workers or place is None:
         return tuple(LocatedRecord(record=one) for one in found)
     codes = await _codes(place, workers)
     return tuple(

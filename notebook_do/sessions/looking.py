@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from notebook_do.cloudflare import refusing
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from notebook_do.live.applying import AppliedChange, Spending
     from notebook_do.live.connection import Connection
     from notebook_do.live.logs import PastLogs, RequestLogs
+    from notebook_do.live.records import LogRecord
     from notebook_do.live.tailing import LogTail
     from notebook_do.model import Observed, Recorded, Worker
     from notebook_do.model.changes import ObjectChange
@@ -173,17 +174,27 @@ class Looking(ABC):
         `since` is a time such as `30m`, `2h`, `7d`, a timedelta or an aware datetime; `object` a name or id; `level`
         takes what is above it too. `attrs` have `missing`: which lines are not there, and why.
         """
-        found = self.past_logs(worker, since=since, object=object, level=level, limit=limit)
-        missing = [asdict(one) for one in found.missing]
-        return frame("logs", found.records, missing=missing, more=found.lines > len(found.records))
+        from notebook_do.sessions.logs import logs_frame
 
-    def past_logs(self, worker: str, **asked: Any) -> PastLogs:
-        """Return what a Worker logged as records, with all requests of the time; `asked` as for `logs`."""
+        found, _ = self.past_logs(worker, since=since, object=object, level=level, limit=limit)
+        return logs_frame(found)
+
+    def past_logs(self, worker: str, **asked: Any) -> tuple[PastLogs, tuple[LocatedRecord, ...]]:
+        """Return what a Worker logged, and the records with the places of their stacks; `asked` as for `logs`."""
         from notebook_do.live.logs import asked_logs
         from notebook_do.sessions.logs import known_worker, past
 
         wanted, place = asked_logs(**asked), self._run(self._logs_place())
         return self._run(past(place, known_worker(worker, place), wanted))
+
+    def located(self, records: Iterable[LogRecord]) -> tuple[LocatedRecord, ...]:
+        """Return records with the places of their stacks."""
+        from notebook_do.sessions.logs import with_places
+
+        found = tuple(records)
+        if not any(one.stack for one in found):
+            return self._run(with_places(None, found))
+        return self._run(with_places(self._run(self._logs_place()), found))
 
     def tail(self, worker: str) -> LogTail:
         """Return a live tail of a Worker: `with session.tail("chat") as tail: for record in tail: ...`.

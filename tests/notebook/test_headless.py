@@ -93,7 +93,7 @@ def test_an_approved_digest_deploys_in_the_next_run(kernel_home: Path, form: str
     plan, record = texts(notebook.cells[4])
     assert plan.startswith("Plan")
     assert record.startswith("✓ Deployed 4 changes to dev on local, 2"), "the plan, its record, and nothing beside"
-    assert texts(notebook.cells[5])[0].endswith("\n1")
+    assert "1 byte\n\n1\n" in texts(notebook.cells[5])[0]
     assert texts(notebook.cells[6]) == [record], "the value shows itself as its record"
     page, _ = HTMLExporter().from_notebook_node(nbformat.read(kernel_home / "run.ipynb", as_version=4))
     assert "Deployed 4 changes to dev on local" in page, "in the converted page too"
@@ -107,7 +107,7 @@ def test_the_press_in_advance_deploys(kernel_home: Path, monkeypatch: pytest.Mon
     _, approved, record = texts(notebook.cells[4])
     assert "Approved in advance" in approved
     assert record.startswith("✓ Deployed 4 changes"), "shown once, though the line gives it as its value too"
-    assert texts(notebook.cells[5])[0].endswith("\n1")
+    assert "1 byte\n\n1\n" in texts(notebook.cells[5])[0]
 
 
 def test_a_mistake_stops_the_run_with_one_line(kernel_home: Path) -> None:

@@ -57,6 +57,24 @@ VERBS = (
         about="A row that fails fails alone. Keep the result with x = %durable map ... to go on with it.",
     ),
     Verb(
+        name="logs",
+        summary="show what a Worker logged, as a DataFrame; with --follow as it comes, until the interrupt",
+        own=(
+            Option(name="worker", value="WORKER", required=True, knows="reachable", help="Worker id or script name"),
+            Option(name="--since", value="TIME", help="such as 30m (default), 2h, 7d"),
+            Option(name="--object", value="O", help="one object only, by its name or id"),
+            Option(
+                name="--level",
+                value="LEVEL",
+                choices=("debug", "info", "log", "warn", "error"),
+                help="this level and above",
+            ),
+            Option(name="--limit", value="N", help="the most lines to read; default 1,000"),
+            Option(name="--follow", help="show what it logs from now on"),
+        ),
+        example="%durable logs my-worker --since 1h --level error",
+    ),
+    Verb(
         name="objects",
         summary="list the stored objects of a namespace as a DataFrame",
         own=(

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, Protocol, runtime_checkable
 
+from notebook_do.display.formats import size
+
 
 class Tone(Enum):
     """What a row is about. The value is the symbol that stands beside the colour, never instead of words."""
@@ -145,6 +147,26 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture of a Worker's answer: its type, its bytes, how wide and high it is."""
+
+    kind: str
+    content: bytes
+    width: int
+    height: int
+
+    @property
+    def pixels(self) -> str:
+        """How wide and high it is."""
+        return f"{self.width:,} \N{MULTIPLICATION SIGN} {self.height:,}"
+
+    @property
+    def words(self) -> str:
+        """What plain text says of it."""
+        return f"({self.kind}, {self.pixels} pixels, {size(len(self.content))})"
+
+
+@dataclass(frozen=True, slots=True)
 class Diff:
     """A unified diff, line by line; `rest` says where all of it is when only its first lines are drawn."""
 
@@ -161,7 +183,7 @@ class Folded:
     opened: bool = False
 
 
-Block = Header | AskedLine | Line | Table | Items | Diagram | Code | Diff | Folded
+Block = Header | AskedLine | Line | Table | Items | Diagram | Code | Diff | Picture | Folded
 Document = tuple[Block, ...]
 
 

@@ -27,11 +27,12 @@ from notebook_do.notebook.views.blocks import (
     Items,
     Line,
     Link,
+    Picture,
     Row,
     Table,
     Tone,
 )
-from notebook_do.notebook.views.markup import Markup, element
+from notebook_do.notebook.views.markup import Markup, element, picture
 from notebook_do.notebook.views.svg import drawing
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def render(document: Document) -> str:
     return str(element("div", *map(_block, document), **frame))
 
 
-def _block(block: Block) -> Markup:
+def _block(block: Block) -> Markup:  # noqa: C901 - one case a kind of block
     match block:
         case Header():
             return _header(block)
@@ -93,6 +94,8 @@ def _block(block: Block) -> Markup:
             return _code(block)
         case Diff():
             return _diff(block)
+        case Picture():
+            return _picture(block)
         case Folded():
             return _folded(block)
         case _:
@@ -159,6 +162,11 @@ def _asked(block: AskedLine) -> Markup:
     facts = (element("span", fact, style="margin-left:14px;white-space:nowrap") for fact in block.facts)
     asked = element("code", one_line(block.text), style=_MONO)
     return element("div", asked, " ", word, *facts, style=f"padding:2px 0 4px 0;{_RULE};margin:2px 0 4px 0")
+
+
+def _picture(block: Picture) -> Markup:
+    image = picture(block.kind, block.content, f"{block.kind}, {block.pixels}")
+    return element("div", image, style="margin:4px 0")
 
 
 def _line(block: Line) -> Markup:

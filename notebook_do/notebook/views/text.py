@@ -23,6 +23,7 @@ from notebook_do.notebook.views.blocks import (
     Items,
     Line,
     Link,
+    Picture,
     Row,
     Table,
     Tone,
@@ -50,7 +51,7 @@ def render(document: Document, width: int = WIDTH) -> str:
     return text
 
 
-def _block(block: Block, width: int) -> str:
+def _block(block: Block, width: int) -> str:  # noqa: C901 - one case a kind of block
     match block:
         case Header():
             facts = "  ".join(f"{one_line(name)}: {one_line(value)}" for name, value in block.facts)
@@ -71,6 +72,8 @@ def _block(block: Block, width: int) -> str:
             return _code(block, width)
         case Diff():
             return _diff(block, width)
+        case Picture():
+            return block.words
         case Folded():
             return _folded(block, width)
         case _:

@@ -1,0 +1,229 @@
+"""Log lines as a person reads them: the table, equal exceptions as one fold, and how many requests came when."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from notebook_do.display import one_line
+from notebook_do.display.formats import clock, count, counted, duration, moment, offset, short_object
+from notebook_do.display.rich import code, rich
+from notebook_do.notebook.views.blocks import Code, Folded, Header, Line, Table, Tone
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from notebook_do.live.logs import MissingLines, PastLogs
+    from notebook_do.live.records import LogRecord
+    from notebook_do.notebook.views.blocks import Block, Document
+    from notebook_do.sessions.logs import LocatedRecord
+
+_COLUMNS = ("time", "level", "where", "message")
+_TONES = {"warn": Tone.CHANGE, "error": Tone.ALERT}
+_LONGEST = 2000
+"""How many letters of one message a table draws; the frame has all."""
+_BARS = " ▁▂▃▄▅▆▇█"
+_WIDTH = 50
+MANY_REQUESTS, LONG = 20, 180
+"""A histogram is drawn of more requests, in more seconds, than these."""
+SHOWN = 100
+"""How many lines a view of logs draws."""
+
+
+def where_of(one: LocatedRecord, worker: str = "") -> str:
+    """Return where a line comes from: `GET /kitchen`, `Room.list (kitchen)`; of an exception the function."""
+    record = one.record
+    place = one.stack.what if one.stack and one.stack.what and record.exception else record.entrypoint
+    if record.object is not None:
+        known = record.object if record.object != record.object_id else short_object(record.object)
+        return f"{place} ({known or 'no name'})"
+    return f"{worker} {place}".strip()
+
+
+def _of_request(one: LocatedRecord, root: str) -> str:
+    """Return where a line of one request comes from: the path of the request itself stands in the title already."""
+    record = one.record
+    if record.object is None and record.entrypoint == root and not record.exception:
+        return f"{record.worker} {root.partition(' ')[0]}"
+    return where_of(one, record.worker)
+
+
+def log_table(records: Sequence[LocatedRecord], caption: str, *, began: datetime | None = None) -> Table:
+    """Return the table of lines; with `began` they are those of one request, and times those within it."""
+    root = next((one.record.entrypoint for one in records if one.record.object is None), "")
+    rows = tuple(
+        (
+            offset((one.record.time - began).total_seconds()) if began else clock(one.record.time),
+            one.record.level,
+            _of_request(one, root) if began else where_of(one),
+            _message(one.record),
+        )
+        for one in records
+    )
+    tones = tuple(_TONES.get(one.record.level) for one in records)
+    return Table(caption, _COLUMNS, rows, tones)
+
+
+def _message(record: LogRecord) -> str:
+    text = record.message
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… {count(len(text) - _LONGEST)} more characters"
+
+
+def stack_text(one: LocatedRecord, *, headed: bool = True) -> str:
+    """Return a stack with the places behind its frames, under the exception."""
+    frames = one.stack.lines if one.stack else ()
+    return "\n".join([one.record.message, *(f"    {frame}" for frame in frames)] if headed else frames)
+
+
+def exception_folds(records: Sequence[LocatedRecord]) -> list[Block]:
+    """Return equal exceptions as one fold each, with their count and the time of the last."""
+    found: dict[tuple[str, str], list[LocatedRecord]] = {}
+    for one in records:
+        if one.record.exception and one.record.stack:
+            found.setdefault((one.record.message, one.record.stack), []).append(one)
+    return [_exception_fold(same) for same in found.values()]
+
+
+def _exception_fold(same: list[LocatedRecord]) -> Folded:
+    last, record = same[-1], same[-1].record
+    place = (last.stack.what if last.stack else "") or record.entrypoint
+    when = clock(record.time)[:8]
+    times = f"once, at {when}" if len(same) == 1 else f"{count(len(same))} times, last at {when}"
+    return Folded(f"{record.exception} in {place}, {times}: stack", (Code("", stack_text(last)),))
+
+
+def missing_lines(missing: Sequence[MissingLines]) -> list[Block]:
+    """Say which lines are not there, and why."""
+    return [Line(_missing(one), Tone.CHANGE) for one in missing]
+
+
+def _missing(one: MissingLines) -> str:
+    lost = f"{counted(one.lost, 'event is', 'events are')} missing" if one.lost else "Lines are missing"
+    since, until = clock(one.since)[:8], clock(one.until)[:8]
+    if one.since.date() != one.until.date():
+        since, until = moment(one.since), moment(one.until)
+    when = f"at {since}" if since == until else f"between {since} and {until}"
+    return f"{lost} {when}: {one.why}."
+
+
+# --- past logs
+
+
+def past_document(  # noqa: PLR0913 - what is shown, of whom, and how it was asked for
+    found: PastLogs, located: Sequence[LocatedRecord], *, worker: str, session: str, stage: str, asked: str
+) -> Document:
+    """Show past logs: how many requests and errors, when, the last lines, the exceptions."""
+    facts = (("session", session), ("stage", stage))
+    span = _span(found)
+    errors = sum(one.record.level == "error" for one in located)
+    if not found.records and not found.requests:
+        title = f"Logs of {worker}: nothing in {span}"
+        return (Header(title, facts), *missing_lines(found.missing), _nothing(found, worker))
+    title = f"Logs of {worker}: {counted(len(found.requests), 'request')}, {counted(errors, 'error')} in {span}"
+    shown = located[-SHOWN:]
+    caption = f"The last {count(len(shown))} of {counted(found.lines, 'line')}, oldest first"
+    if len(shown) == found.lines:
+        caption = f"{counted(found.lines, 'line')}, oldest first"
+    return (
+        Header(title, facts),
+        *missing_lines(found.missing),
+        *histogram(found, [one.record for one in located]),
+        *([log_table(shown, caption)] if shown else [Line("No line passes the filters." if asked else "No line.")]),
+        *exception_folds(located),
+        Line(
+            rich(
+                "All lines: ",
+                code(f"x = %durable logs {worker}{asked}"),
+                " · live: ",
+                code(f"%durable logs {worker} --follow"),
+            ),
+            small=True,
+        ),
+    )
+
+
+def _nothing(found: PastLogs, worker: str) -> Line:
+    if found.note:
+        return Line(found.note, Tone.CHANGE)
+    since = f"{found.since:%H:%M} UTC" if found.since.date() == found.until.date() else moment(found.since)
+    return Line(rich(f"No request came since {since}. Send one: ", code(f"%durable fetch {worker} /")))
+
+
+def _span(found: PastLogs) -> str:
+    seconds = round((found.until - found.since).total_seconds())
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
+        if seconds and seconds % size == 0:
+            return counted(seconds // size, unit)
+    return duration(seconds)
+
+
+def histogram(found: PastLogs, records: Sequence[LogRecord]) -> list[Block]:
+    """Draw how many requests and errors came when, where there are enough of them; the text alone says it."""
+    if len(found.requests) <= MANY_REQUESTS or found.requests[-1] - found.requests[0] <= LONG * 1000:
+        return []
+    first, last = found.requests[0] // 60_000, found.requests[-1] // 60_000
+    each = -(-(last - first + 1) // _WIDTH)
+    columns = (last - first) // each + 1
+    requests = _binned(found.requests, first, each)
+    errors = _binned([one.moment for one in records if one.level == "error"], first, each)
+    what = "a minute" if each == 1 else f"in {each} minutes"
+    most = max(requests.values())
+    rows = [f"requests  {_drawn(requests, columns, most)}  {count(len(found.requests))}, at most {count(most)} {what}"]
+    if errors:
+        rows.append(f"errors    {_drawn(errors, columns, most)}  {count(sum(errors.values()))}")
+    begin, end = (_minute(at) for at in (first, last))
+    rows.append(f"          {begin}{end.rjust(max(columns - len(begin), len(end) + 1))} UTC")
+    label = f"Requests and errors, a column {counted(each, 'minute')}:"
+    return [Code(label, "\n".join(rows))]
+
+
+def _binned(moments: Sequence[int], first: int, each: int) -> Counter[int]:
+    return Counter((one // 60_000 - first) // each for one in moments)
+
+
+def _drawn(counts: Counter[int], columns: int, most: int) -> str:
+    steps = len(_BARS) - 1
+    return "".join(_BARS[min(steps, -(-counts[at] * steps // most))] for at in range(columns))
+
+
+def _minute(minutes: int) -> str:
+    return f"{minutes // 60 % 24:02d}:{minutes % 60:02d}"
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a text, as a title has it."""
+    return one_line(text.split("\n", 1)[0])
+
+
+# --- live logs
+
+
+def live_document(  # noqa: PLR0913 - what is shown, of whom, and since when
+    records: Sequence[LocatedRecord],
+    missing: Sequence[MissingLines],
+    *,
+    worker: str,
+    since: datetime,
+    lines: int,
+    errors: int,
+    ended: datetime | None = None,
+) -> Document:
+    """Show a live tail: its last lines, what is missing, the exceptions; `ended` once it is over."""
+    when = f"live since {since:%H:%M:%S} UTC"
+    if ended is not None:
+        when = f"from {moment(since)} to {clock(ended)[:8]}"
+    shown = records[-SHOWN:]
+    facts = [("shown", f"last {SHOWN} lines")] if lines > SHOWN else []
+    facts += [("lines", count(lines)), ("errors", count(errors))]
+    table = [log_table(shown, "")] if shown else [Line("No line yet." if ended is None else "No line came.")]
+    last = Line("The interrupt of the kernel ends it.", small=True)
+    if ended is not None:
+        last = Line(rich("More: ", code(f"%durable logs {worker} --follow")), small=True)
+    return (
+        Header(f"Logs of {worker}, {when}", tuple(facts)),
+        *missing_lines(missing),
+        *table,
+        *exception_folds(shown),
+        last,
+    )

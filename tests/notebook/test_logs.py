@@ -1,0 +1,213 @@
+"""`%durable logs` shows past logs and live ones; the frame behind it has all lines."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+import notebook_do as nd
+from notebook_do.live.logs import MissingLines, PastLogs
+from notebook_do.live.records import LogRecord
+from notebook_do.notebook import logs as verb
+from notebook_do.notebook.views import html, text
+from notebook_do.notebook.views.logged import live_document, past_document
+from notebook_do.sessions.logs import LocatedRecord
+from notebook_do.sources.located import LocatedStack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+NOW = datetime(2026, 11, 26, 14, 2, 41, 512000, tzinfo=UTC)
+WORKER = """export default { fetch(request) {
+  console.log("room", new URL(request.url).pathname);
+  return new Response("ok");
+} };
+"""
+
+
+def record(seconds: float, message: str = "2 rows", level: str = "log", **more: Any) -> LocatedRecord:
+    """Give a record so many seconds before the end."""
+    stack = more.pop("stack", None)
+    fields: dict[str, Any] = {"worker": "chat", "entrypoint": "GET /kitchen", **more}
+    kept = LogRecord(
+        time=NOW - timedelta(seconds=seconds), level=level, message=message, stack="at x" if stack else None, **fields
+    )
+    return LocatedRecord(record=kept, stack=stack)
+
+
+def thrown(seconds: float) -> LocatedRecord:
+    """Give an exception with a place."""
+    stack = LocatedStack(
+        lines=("at Room.add (index.js:14:19)  → cell [5], line 14",), place="line 14 of cell [5]", what="Room.add"
+    )
+    about = {"object": "kitchen", "object_id": "a" * 64, "exception": "TypeError", "entrypoint": "Room.fetch"}
+    return record(seconds, "TypeError: no length", "error", stack=stack, **about)
+
+
+def past(records: list[LocatedRecord], requests: list[float], **more: Any) -> str:
+    """Give the text of past logs; requests are seconds before the end."""
+    found = PastLogs(
+        since=NOW - timedelta(minutes=30),
+        until=NOW,
+        records=tuple(one.record for one in records),
+        lines=more.pop("lines", len(records)),
+        requests=tuple(sorted(round((NOW.timestamp() - one) * 1000) for one in requests)),
+        **more,
+    )
+    document = past_document(found, records, worker="chat", session="data", stage="dev", asked="")
+    assert html.render(document)
+    drawn = text.render(document)
+    assert max(map(len, drawn.split("\n"))) <= 100
+    return drawn
+
+
+def test_past_logs_have_the_last_lines_and_equal_exceptions_as_one_fold() -> None:
+    """Title with counts, table oldest first, each exception once with how often and when it came last."""
+    shown = past([thrown(30), record(20, "slow", "warn"), thrown(10), record(0)], [30, 10], lines=402)
+    assert shown.startswith("Logs of chat: 2 requests, 2 errors in 30 minutes  session: data  stage: dev")
+    assert "The last 4 of 402 lines, oldest first" in shown
+    assert "  !  14:02:31.512  error  Room.add (kitchen)  TypeError: no length" in shown
+    assert "  ~  14:02:21.512  warn   GET /kitchen        slow" in shown
+    assert shown.count(": stack") == 1
+    assert "TypeError in Room.add, 2 times, last at 14:02:31: stack" in shown
+    assert "        at Room.add (index.js:14:19)  → cell [5], line 14" in shown
+    assert shown.endswith("All lines: x = %durable logs chat · live: %durable logs chat --follow")
+
+
+@pytest.mark.parametrize(
+    ("requests", "drawn"), [(range(21), False), (range(0, 200, 20), False), (range(0, 1260, 10), True)]
+)
+def test_a_histogram_is_drawn_of_many_requests_in_a_long_time(requests: range, drawn: bool) -> None:  # noqa: FBT001
+    """Only of more than 20 requests in more than 3 minutes is there one, with a column a minute and what it sums to."""
+    shown = past([thrown(30)], list(map(float, requests)))
+    assert ("Requests and errors" in shown) is drawn
+    if drawn:
+        rows = shown.split("\n")
+        (requests_row,) = (row.strip() for row in rows if row.startswith("  requests"))
+        (errors_row,) = (row for row in rows if row.startswith("  errors"))
+        assert requests_row.endswith("126, at most 6 a minute")
+        assert len(requests_row.split("  ")[1]) == 22
+        assert errors_row.split()[-1] == "1"
+
+
+def test_nothing_is_one_line_and_says_how_to_make_something() -> None:
+    """Without a request there is the title and a command; where it is known why, that."""
+    assert past([], []) == (
+        "Logs of chat: nothing in 30 minutes  session: data  stage: dev\n"
+        "No request came since 13:32 UTC. Send one: %durable fetch chat /"
+    )
+    assert past([], [], note="observability is off.").endswith("\n~ observability is off.")
+
+
+def test_missing_lines_are_said_with_their_time_and_reason() -> None:
+    """Each gap says between which times lines are missing, how many where that is known, and why."""
+    gaps = (
+        MissingLines(since=NOW - timedelta(seconds=10), until=NOW - timedelta(seconds=3), lost=None, why="it was so"),
+        MissingLines(since=NOW, until=NOW, lost=1204, why="there were too many"),
+    )
+    shown = past([record(0)], [0], missing=gaps)
+    assert "~ Lines are missing between 14:02:31 and 14:02:38: it was so." in shown
+    assert "~ 1,204 events are missing at 14:02:41: there were too many." in shown
+
+
+def test_live_logs_show_the_last_hundred_lines() -> None:
+    """A live view has the last 100 lines and the counts of all; once ended it says from when to when it was."""
+    records = [record(200 - n, f"line {n}") for n in range(150)]
+    about: dict[str, Any] = {"worker": "chat", "since": NOW - timedelta(minutes=5), "lines": 150, "errors": 0}
+    shown = text.render(live_document(records, [], **about))
+    assert shown.startswith("Logs of chat, live since 13:57:41 UTC  shown: last 100 lines  lines: 150  errors: 0")
+    assert "line 49" not in shown
+    assert "line 50" in shown
+    ended = text.render(live_document(records, [], ended=NOW, **about))
+    assert ended.startswith("Logs of chat, from 2026-11-26 13:57:41 UTC to 14:02:41")
+
+
+@pytest.fixture
+def chat(cloud: Path) -> nd.Session:
+    """Deploy a Worker that logs."""
+    del cloud
+    session = nd.session("chat")
+    nd.Worker("chat", script=WORKER)
+    session.deploy(session.plan())
+    return session
+
+
+def test_the_verb_gives_a_frame_that_shows_itself(chat: nd.Session, ip: InteractiveShell) -> None:
+    """`x = %durable logs chat` is a DataFrame of all lines; shown alone it is the view; a selection is plain."""
+    chat.fetch("chat", "/a")
+    deadline = time.monotonic() + 20
+    while chat.logs("chat").empty:
+        assert time.monotonic() < deadline
+    ip.run_cell("x = %durable logs chat --since 1h --level log").raise_error()
+    found = ip.user_ns["x"]
+    assert isinstance(found, pd.DataFrame)
+    assert found.message.tolist() == ["room /a"]
+    drawn = found._repr_mimebundle_()
+    assert "Logs of chat: 1 request, 0 errors in 1 hour" in drawn["text/plain"]
+    assert "x = %durable logs chat --since 1h --level log" in drawn["text/plain"]
+    assert not hasattr(found[found.level == "log"], "view")
+
+
+def test_following_shows_lines_as_they_come_and_ends(
+    chat: nd.Session, ip: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a kernel lines are printed as they come, until it is ended; the API has no tail then."""
+    timer = threading.Timer(1.5, lambda: [chat.fetch("chat", f"/{n}") for n in range(3)])
+    timer.start()
+    options = SimpleNamespace(worker="chat", object=None, level=None)
+    ends = time.monotonic() + 5
+    verb.follow(chat, SimpleNamespace(options=options, ip=ip), ends=lambda: time.monotonic() > ends)
+    timer.join()
+    printed = capsys.readouterr().out
+    assert [f"log GET /{n} room /{n}" in printed for n in range(3)] == [True, True, True]
+
+
+class Kernel:
+    """A shell with a kernel, as far as the verb asks."""
+
+    kernel = object()
+
+
+def test_following_in_a_kernel_replaces_one_output_at_most_twice_a_second(
+    chat: nd.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One output is replaced, each time half a second apart at least; the interrupt ends it with the static form."""
+    drawn: list[tuple[float, str]] = []
+
+    class Handle:
+        def update(self, view: Any) -> None:
+            drawn.append((time.monotonic(), str(view)))
+
+    def display(view: Any, *, replaceable: bool = False) -> Handle:
+        assert replaceable
+        drawn.append((time.monotonic(), str(view)))
+        return Handle()
+
+    monkeypatch.setattr(verb, "display", display)
+    timer = threading.Timer(1.0, lambda: [chat.fetch("chat", f"/{n}") for n in range(20)])
+    timer.start()
+    ends = time.monotonic() + 5
+
+    def ended() -> bool:
+        if time.monotonic() > ends:
+            raise KeyboardInterrupt
+        return False
+
+    options = SimpleNamespace(worker="chat", object=None, level=None)
+    verb.follow(chat, SimpleNamespace(options=options, ip=Kernel()), ends=ended)
+    timer.join()
+    assert "No line yet." in drawn[0][1]
+    gaps = [b - a for (a, _), (b, _) in pairwise(drawn[:-1])]
+    assert gaps
+    assert min(gaps) >= verb.OFTEN * 0.9
+    assert "lines: 20" in drawn[-1][1]
+    assert drawn[-1][1].startswith("Logs of chat, from ")
