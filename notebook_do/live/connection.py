@@ -65,12 +65,21 @@ class Connection:
 
     async def url(self, script_name: str) -> str | None:
         """Return the public URL of a script; None when the account has no workers.dev name yet."""
-        if self.workers_url is not None:
-            return self.workers_url.replace("://127.0.0.1", f"://{script_name}.localhost").rstrip("/")
-        if not self._subdomain:  # an account without one may get it at any time
+        if self.workers_url is None and not self._subdomain:  # an account without one may get it at any time
             async with self.client() as client:
                 self._subdomain.extend(filter(None, [await client.account_subdomain()]))
+        return self._address(script_name)
+
+    def _address(self, script_name: str) -> str | None:
+        if self.workers_url is not None:
+            return self.workers_url.replace("://127.0.0.1", f"://{script_name}.localhost").rstrip("/")
         return f"https://{script_name}.{self._subdomain[0]}.workers.dev" if self._subdomain else None
+
+    def known_url(self, script_name: str) -> str | None:
+        """Return the public URL of a script where no request is needed to know it."""
+        if self.workers_url is None and not self._subdomain:
+            return None
+        return self._address(script_name)
 
     async def fetch(self, script_name: str, path: str, method: str, options: dict[str, Any]) -> httpx.Response:
         """Call a deployed Worker; raises TargetError when nothing answers. See `fetching.fetch`.

@@ -2,63 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from notebook_do.display import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from notebook_do.declare.catalog import Catalog
-    from notebook_do.live.connection import Connection
-    from notebook_do.model import Observed, Recorded, Target
-
-_FIRST_STEPS = (
-    "%durable namespace counter --class Counter",
-    "%%durable worker my-worker --bind COUNTER=counter",
-    "%durable plan",
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Status(Shown):
-    """Where am I: the session, its target and state file, what is declared and recorded, and what to do next."""
-
-    session: str
-    stage: str
-    target: Target
-    account_id: str
-    api: str
-    state_path: Path
-    declared_workers: int
-    declared_namespaces: int
-    recorded_workers: int
-    recorded_namespaces: int
-    next_steps: tuple[str, ...]
-    crons: bool = False
-    """Whether the local target runs cron triggers by the clock."""
-
-
-def status_of(  # noqa: PLR0913, PLR0917 - what a session is made of
-    session: str, stage: str, state_path: Path, connection: Connection, catalog: Catalog, recorded: Recorded
-) -> Status:
-    """Return where a session is, and what can be typed next."""
-    return Status(
-        session=session,
-        stage=stage,
-        target=connection.target,
-        account_id=connection.account_id,
-        api=connection.base_url,
-        state_path=state_path,
-        declared_workers=len(catalog.workers),
-        declared_namespaces=len(catalog.namespaces),
-        recorded_workers=len(recorded.workers),
-        recorded_namespaces=len(recorded.namespaces),
-        crons=connection.crons,
-        next_steps=("%durable plan", "%durable deploy") if catalog.workers else _FIRST_STEPS,
-    )
+    from notebook_do.model import Observed, Recorded
 
 
 def _status(declared: bool, *, recorded: bool, live: bool) -> str:  # noqa: FBT001 - the row's own fact

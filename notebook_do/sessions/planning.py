@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from notebook_do.declare.catalog import Catalog
     from notebook_do.deploy.result import Caller, DeployResult, Event
     from notebook_do.live.connection import Connection
-    from notebook_do.model import Desired, Recorded, Target
+    from notebook_do.model import Desired, DesiredWorker, Recorded, Target
     from notebook_do.sessions.comparing import Watch
     from notebook_do.state.file import StateFile
 
@@ -62,6 +62,10 @@ class Planning:
         self.live: frozenset[str] = frozenset()
         self._shown: dict[str, _Shown] = {}
         self._spent: set[str] = set()
+        self.deployed: dict[str, DesiredWorker] = {}
+        """The Workers as this kernel deployed them last, by id."""
+        self.stopped: DeployResult | None = None
+        """The last deploy, where it stopped before its end and nothing went on from there."""
         self._sending = threading.Lock()
 
     def desired(self, destroy: tuple[str, ...] = ()) -> Desired:
@@ -82,7 +86,7 @@ class Planning:
 
     # --- inspectors
 
-    def _with_inspectors(self, desired: Desired, recorded: Recorded, account_id: str) -> Desired:
+    def with_inspectors(self, desired: Desired, recorded: Recorded, account_id: str) -> Desired:
         """Add what `inspect` asks for on Cloudflare; on the local target every object can be asked anyhow."""
         if self.target == "local":
             return desired
@@ -116,7 +120,7 @@ class Planning:
         found, undecided = await self._recover(connection, watch.pace)
         recorded = self.state.load(account_id=connection.account_id, api_origin=connection.origin)
         built = await asyncio.to_thread(self.build) if build else ()
-        desired = self._with_inspectors(self.desired(destroy), recorded, connection.account_id)
+        desired = self.with_inspectors(self.desired(destroy), recorded, connection.account_id)
         readings = self.secrets.secret_readings(desired, recorded.lineage, self.secrets.vault())
         given = Comparison(
             desired=desired,
@@ -136,6 +140,8 @@ class Planning:
         plan = replace(plan, warnings=(*found, *cautions, *plan.warnings), notes=notes)
         # By digest, and not the last one only: an approval names the plan that was read.
         declared = ShownDeclarations(items=self.catalog.declared(), desired=desired)
+        if plan.empty and not plan.refusals and not undecided:
+            self.stopped = None
         with uncollected():
             kept = plan if plan.empty else copied(plan)
             self._shown[plan.digest] = _Shown(plan=kept, made_of=given, declared=declared)
@@ -190,6 +196,7 @@ class Planning:
         vault = self.secrets.vault()
         shown = self._as_shown(plan, vault)
         self.inspect_keys.keep(shown)
+        self.state.rebuilding = self._rebuilds(shown)
         async with connection.client() as client:
             try:
                 result = await deploy(
@@ -203,10 +210,28 @@ class Planning:
                 )
             except DurableError as stopped:
                 self._name_cell(stopped.result, self._shown[shown.digest].declared)
+                if stopped.result is not None:
+                    self.stopped = stopped.result
+                    self._remember(shown)
                 raise
+        self.stopped = None if result.ok else result
+        self._remember(shown)
         self._spend(shown)
         self.inspect_keys.deployed(shown)
         return result
+
+    def _rebuilds(self, plan: Plan) -> bool:
+        """Say whether a first state file will hold Workers that are live as this session's own: theirs was lost."""
+        made_of = self._shown[plan.digest].made_of
+        live = {name for name, *_ in plan.baseline.scripts}
+        # One that is taken over is not its own, and any other that is live was recognised by its tags.
+        return made_of.recorded.serial == 0 and any(
+            w.script_name in live and not w.adopt for w in made_of.desired.workers
+        )
+
+    def _remember(self, plan: Plan) -> None:
+        """Keep what was sent of each Worker, to tell later what is declared otherwise: the state file has digests."""
+        self.deployed |= {w.id: w for w in self._shown[plan.digest].made_of.desired.workers}
 
     @staticmethod
     def _name_cell(result: DeployResult | None, declared: ShownDeclarations) -> None:
@@ -243,7 +268,7 @@ class Planning:
             )
         # Sources are read again: an edited file is a changed declaration, though no cell was run.
         of = shown.made_of
-        desired = self._with_inspectors(self.desired(of.asked), of.recorded, of.account_id)
+        desired = self.with_inspectors(self.desired(of.asked), of.recorded, of.account_id)
         after = f"after plan {plan.digest} was shown ({of.at[11:19]} UTC); nothing was sent."
         if desired != of.desired:
             other = ShownDeclarations(items=self.catalog.declared(), desired=desired)

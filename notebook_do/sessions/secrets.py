@@ -78,6 +78,23 @@ class SessionSecrets:
             if isinstance(binding, ValueBinding) and isinstance(binding.value, Secret)
         }
 
+    def marks_of_environment(self, desired: Desired, lineage: str) -> dict[tuple[str, str], str]:
+        """Return by script and binding the marks of the secrets that environment variables hold.
+
+        Empty where this user has no key of the state file: no mark would be equal to a recorded one.
+        """
+        key, vault = load_key(lineage), self.vault()
+        return {
+            (worker.script_name, binding.name): reading.mark
+            for worker in desired.workers
+            for binding in worker.bindings
+            if key is not None
+            and isinstance(binding, ValueBinding)
+            and isinstance(binding.value, Secret)
+            and binding.value.source == "env"
+            and (reading := vault.look(binding.value, key, worker.script_name, binding.name)).mark
+        }
+
     def _answer(self, key: str) -> None:
         # An empty answer is kept as None, so that the next plan of a run does not ask again.
         from notebook_do.credentials.token import Sealed, ask

@@ -19,7 +19,7 @@ from notebook_do.errors import CommandError, DurableError, Interrupted, StalePla
 from notebook_do.live import objects as explore
 from notebook_do.live.applying import Spending
 from notebook_do.live.connection import Connecting
-from notebook_do.live.inventory import state_rows, status_of
+from notebook_do.live.inventory import state_rows
 from notebook_do.model import StableId
 from notebook_do.sessions import exchanging
 from notebook_do.sessions.comparing import watched
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from notebook_do.interchange.cells import Imported
     from notebook_do.interchange.exporting import GivenAssets
     from notebook_do.live.connection import Connection
-    from notebook_do.live.inventory import Status
+    from notebook_do.live.status import Status
     from notebook_do.model import Declaration, Inspect, Recorded, Secret, Target
     from notebook_do.plan.plan import Plan
     from notebook_do.state.file import StateFile
@@ -271,9 +271,13 @@ class Session(Looking):
         return TitledTable(name="whoami", title="Token in use", rows=(self._run(self._whoami()),))
 
     def status(self) -> Status:
-        """Say where we are. Starts the local target when it is not running, so that its address can be shown."""
-        place, connection = shortened(self.state_path), self._run(self._connect())
-        return status_of(self.name, self.stage, place, connection, self.catalog, self._state.load())
+        """Say where we are, how everything stands by what is known here, and what to do next. Asks the API nothing.
+
+        Starts the local target when it is not running, so that its address can be shown.
+        """
+        from notebook_do.sessions.standing import status_of
+
+        return status_of(self._planning, self._run(self._connect()))
 
     def close(self) -> None:
         """Let go of the local target; it ends when its last user is gone."""

@@ -62,6 +62,8 @@ class StateFile:
         self._fresh: Recorded | None = None
         self._read: tuple[bytes, Recorded, Document] | None = None
         self._journal: Journal | None = None
+        self.rebuilding = False
+        """Whether a file that is written where none is holds what was deployed with another one, which is lost."""
 
     # --- where things are
 
@@ -168,11 +170,23 @@ class StateFile:
         with locks.hold(self.lock_path, self.locking) as holder:
             yield holder
 
+    @property
+    def is_rebuilt(self) -> bool:
+        """Whether it began with what another state file had deployed, which was lost: it was made anew from that."""
+        content = disk.read(self._real)
+        return content is not None and read_document(content).get("rebuilt") is True
+
+    def last_notebook(self) -> str:
+        """Name the notebook that saved this file last; empty where that is not known."""
+        content = disk.read(self._real)
+        name = read_document(content).get("notebook") if content else None
+        return name if isinstance(name, str) else ""
+
     def other_notebook(self) -> str | None:
         """Name the notebook that saved this file last, where it is known and another one than this kernel's."""
-        content, this = disk.read(self._real), locks.notebook()
-        other = read_document(content).get("notebook") if content and this else None
-        return other if isinstance(other, str) and other != this else None
+        this = locks.notebook()
+        other = self.last_notebook() if this else ""
+        return other if other != this and other else None
 
     # --- backups
 
@@ -203,6 +217,10 @@ class StateFile:
         """Release the lock of a holder that is gone; return what was done, in words."""
         return locks.break_lock(self.lock_path, lock_id)
 
+    def is_deploying(self) -> bool:
+        """Say whether a deploy with this file may be running now."""
+        return locks.may_be_held(self.lock_path)
+
     def holder(self) -> locks.Holder | None:
         """Say who holds the lock, None when nobody does."""
         return locks.holder_of(self.lock_path)
@@ -225,7 +243,8 @@ class StateFile:
         self._fresh = None  # should this file be lost, what comes after it is another lineage
         self._write_ignored(recorded)
         notebook = {"notebook": name} if (name := locks.notebook()) else {}
-        disk.replace(self._real, write_document({**encode(recorded, before), **notebook}))
+        rebuilt = {"rebuilt": True} if self.rebuilding and current is None and not before else {}
+        disk.replace(self._real, write_document({**encode(recorded, before), **notebook, **rebuilt}))
         return recorded
 
     def _write_ignored(self, recorded: Recorded) -> None:

@@ -110,6 +110,16 @@ def holder_of(path: Path) -> Holder | None:
     return None
 
 
+def may_be_held(path: Path) -> bool:
+    """Say whether a deploy with this lock may be running now, as far as its note tells; takes no lock."""
+    holder = holder_of(path)
+    if holder is None:
+        return False
+    if holder.host != socket.gethostname():
+        return True
+    return is_held(path) if holder.pid == os.getpid() else _alive(holder.pid)
+
+
 def break_lock(path: Path, lock_id: str) -> str:
     """Release a lock that its holder left behind; return what was done, in words.
 

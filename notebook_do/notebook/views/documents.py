@@ -15,7 +15,6 @@ from notebook_do.notebook.views import text
 from notebook_do.notebook.views.blocks import (
     ROWS,
     Cell,
-    Code,
     Document,
     Drawn,
     Header,
@@ -29,15 +28,12 @@ from notebook_do.notebook.views.declarations import declared_document
 from notebook_do.notebook.views.plan import (
     bindings_diagram,
     bindings_table,
-    masked,
     number,
     plan_document,
-    target_words,
 )
 from notebook_do.plan.plan import Plan
 
 if TYPE_CHECKING:
-    from notebook_do.live.inventory import Status
     from notebook_do.model import Declaration
 
 
@@ -87,11 +83,13 @@ def document_of(value: Shown) -> Document:
             return table_document(value)
     # A declaration or a plan is shown without what only a session, or a deploy, has loaded.
     from notebook_do.deploy.result import DeployResult
-    from notebook_do.live.inventory import Status
     from notebook_do.live.mapping import MappedRows
+    from notebook_do.live.status import Status
 
     match value:
         case Status():
+            from notebook_do.notebook.views.status import status_document
+
             return status_document(value)
         case MappedRows():
             from notebook_do.notebook.views.mapped import mapped_document
@@ -161,25 +159,6 @@ def _cell(column: str, row: Mapping[str, Any]) -> Cell:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return Link(str(value)) if column == "url" else str(value)
-
-
-def status_document(status: Status) -> Document:
-    """Show where we are and what could come next."""
-    facts = [("session", status.session), ("stage", status.stage), ("target", target_words(status.target))]
-    if status.target != "local":
-        facts.append(("account", masked(status.account_id)))
-    declared = (
-        f"{number(status.declared_workers, 'Worker')} and {number(status.declared_namespaces, 'namespace')} declared, "
-        f"{number(status.recorded_workers, 'Worker')} and {number(status.recorded_namespaces, 'namespace')} deployed."
-    )
-    return (
-        Header("Durable Objects", tuple(facts)),
-        Line(declared),
-        *([Line("Cron triggers run by the clock, in UTC.")] if status.crons else []),
-        Code("State file:", str(status.state_path)),
-        Code("API:", status.api),
-        *([Code("Next:", "\n".join(status.next_steps))] if status.next_steps else []),
-    )
 
 
 def hints(title: str, facts: tuple[tuple[str, str], ...], lines: tuple[str, ...]) -> View:
