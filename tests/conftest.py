@@ -105,14 +105,16 @@ def _close_session() -> None:
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Collect what is asked of the API, as method and path below `workers/`; the network is the real one."""
-    found: list[str] = []
-    send = httpx.AsyncHTTPTransport.handle_async_request
+    from notebook_do.cloudflare.http import Connections
 
-    async def noted(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+    found: list[str] = []
+    send = Connections.handle_async_request
+
+    async def noted(self: Connections, request: httpx.Request) -> httpx.Response:
         found.append(f"{request.method} {request.url.path.partition('/workers/')[2]}")
         return await send(self, request)
 
-    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", noted)
+    monkeypatch.setattr(Connections, "handle_async_request", noted)
     return found
 
 

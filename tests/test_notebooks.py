@@ -105,7 +105,7 @@ def test_no_colour_is_written_into_a_file(home: Path) -> None:
 
 RECORDER = """
 import os
-import httpx
+from notebook_do.cloudflare.http import Connections
 
 def recording(handle):
     async def record(self, request):
@@ -115,7 +115,7 @@ def recording(handle):
         return await handle(self, request)
     return record
 
-httpx.AsyncHTTPTransport.handle_async_request = recording(httpx.AsyncHTTPTransport.handle_async_request)
+Connections.handle_async_request = recording(Connections.handle_async_request)
 """
 """Run by every kernel of the test before its first cell: it notes what really goes to the API, and lets it go."""
 

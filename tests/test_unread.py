@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 import notebook_do as nd
+from notebook_do.cloudflare.http import Connections
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -266,9 +267,9 @@ def test_where_the_lists_do_not_name_binders_everybody_is_read(
 
 def _answer_workers(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """Let the list of Workers be refused, or say less than is documented; every other request is the real one."""
-    send = httpx.AsyncHTTPTransport.handle_async_request
+    send = Connections.handle_async_request
 
-    async def changed(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+    async def changed(self: Connections, request: httpx.Request) -> httpx.Response:
         response = await send(self, request)
         if not request.url.path.endswith("/workers/workers"):
             return response
@@ -283,7 +284,7 @@ def _answer_workers(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
                 item["references"]["durable_objects"] = [{"namespace_id": "f" * 32}]
         return httpx.Response(200, json=listed)
 
-    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", changed)
+    monkeypatch.setattr(Connections, "handle_async_request", changed)
 
 
 def test_a_binder_that_only_the_list_names_is_a_binder(
@@ -291,16 +292,16 @@ def test_a_binder_that_only_the_list_names_is_a_binder(
 ) -> None:
     """Where the list names a Worker and its settings show no such binding, nothing is destroyed all the same."""
     outside(hosted, "theirs", ROOM)
-    send = httpx.AsyncHTTPTransport.handle_async_request
+    send = Connections.handle_async_request
 
-    async def silent(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+    async def silent(self: Connections, request: httpx.Request) -> httpx.Response:
         response = await send(self, request)
         if not request.url.path.endswith("/theirs/settings"):
             return response
         settings = json.loads(await response.aread())
         return httpx.Response(200, json={**settings, "result": {**settings["result"], "bindings": []}})
 
-    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", silent)
+    monkeypatch.setattr(Connections, "handle_async_request", silent)
     plan = destroying(hosted, sent, "host")
     assert plan.refusals[0].code == "still-bound"
     assert "Worker theirs (listed)" in plan.refusals[0].message

@@ -17,7 +17,6 @@ from urllib.parse import quote
 
 from notebook_do.cloudflare import refusing
 from notebook_do.cloudflare.answer import Answer, NoAnswer, dict_of, list_of, pages, read, read_all
-from notebook_do.cloudflare.http import open_http, read_capped
 from notebook_do.cloudflare.retry import Pace
 from notebook_do.credentials.addresses import PROXY_VARIABLE, allowed_base_url, origin_of, proxy_for
 from notebook_do.errors import ApiError
@@ -65,8 +64,8 @@ class Client:
         self.pace = pace or Pace()
         self._rate = rate
         self.requests_sent = 0
-        self._token, self._transport, self._proxy = token, transport, proxy_for(self.base_url)
-        self._http: httpx.AsyncClient | None = None  # made for the first request: many an operation sends none
+        self._token, self._proxy = token, proxy_for(self.base_url)
+        self._http = transport  # else made for the first request: many an operation sends none
 
     async def __aenter__(self) -> Self:
         return self
@@ -292,15 +291,14 @@ class Client:
         """Send one request and read all of its answer; return why there is none, with nothing of httpx in it."""
         import httpx
 
+        from notebook_do.cloudflare.http import exchange, open_http
+
         if self._http is None:
-            self._http = open_http(self.base_url, self._transport, self._proxy)
-        sign, url = partial(self._sign, content.get("bearer")), self.base_url + path
+            self._http = open_http(self.base_url, self._proxy)
+        sign, url = partial(self._sign, content.pop("bearer", None)), self.base_url + path
         try:
-            async with self._http.stream(method, url, auth=sign, **_body(form, content)) as response:
-                body = await read_capped(response)
-                return Answer(
-                    method=method, path=path, status=response.status_code, headers=dict(response.headers), body=body
-                )
+            status, headers, body = await exchange(self._http, method, url, sign=sign, **_body(form, content))
+            return Answer(method=method, path=path, status=status, headers=headers, body=body)
         # Returned and not raised, both by their type's name only: the message of a LocalProtocolError has the header.
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
             return self._lost(method, path, type(error).__name__, sent=False)
@@ -317,18 +315,16 @@ class Client:
             hint += f"; proxy variables are not heard: set {PROXY_VARIABLE} where a proxy is needed"
         return NoAnswer(f"{origin_of(self.base_url)}: {happened} at {method} {path}; {hint}.", sent=sent)
 
-    def _sign(self, bearer: Sealed | None, request: httpx.Request) -> httpx.Request:
+    def _sign(self, bearer: Sealed | None, request: httpx.Request) -> None:
         """Add the token, or the one that stands in for it, at the last moment, and only for our own origin."""
         # Asked of the very request that leaves: whatever built the URL, no token goes anywhere else.
         if not str(request.url).startswith(self.base_url + "/"):
             raise AssertionError("a request was about to leave the API's base URL")
         request.headers["Authorization"] = "Bearer " + (bearer.open() if bearer else self._token.reveal())
-        return request
 
 
 def _body(form: UploadForm | None, content: dict[str, Any]) -> dict[str, Any]:
     """Open the form at the last moment, in no frame that an error keeps."""
-    content = {key: value for key, value in content.items() if key != "bearer"}
     if form is None:
         return content
     return {**content, "data": {"metadata": form.metadata.open()}, "files": list(form.parts)}

@@ -118,8 +118,13 @@ def encode_upload(step: Upload, *, op: str, vault: Vault | None = None, assets: 
     # short ones could be guessed.
     hidden = _metadata(step, op, lambda secret: f"{secret.source}:{secret.key}")
     covered = [hidden, *(f"{name} {kind} {hashlib.sha256(body).hexdigest()}" for name, (_, body, kind) in parts)]
+    hides = bool(values) or assets is not None
     return UploadForm(
-        metadata=Sealed(_metadata(step, op, lambda secret: values[secret].open(), assets.open() if assets else "")),
+        metadata=Sealed(
+            _metadata(step, op, lambda secret: values[secret].open(), assets.open() if assets else "")
+            if hides
+            else hidden
+        ),
         parts=parts,
         secrets=(*values.values(), *([assets] if assets else [])),
         digest=hashlib.sha256("\n".join(covered).encode()).hexdigest(),

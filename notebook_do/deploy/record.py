@@ -79,12 +79,12 @@ class Recording:
 
     def __init__(self, state: StateFile, recorded: Recorded) -> None:
         self.recorded = recorded
-        self._state = state
+        self._state, self._journal = state, state.journal
         self._done: list[tuple[Intent, Done]] = []
 
     def done(self, intent: Intent, done: Done) -> None:
         """Write into the journal that an intent was carried out."""
-        self._state.journal.end(intent.op, "done", done=done)
+        self._journal.end(intent.op, "done", done=done)
         self._done.append((intent, done))
 
     def save(self) -> None:
@@ -92,7 +92,7 @@ class Recording:
         if self._done:
             self.put(after_done(self.recorded, self._done))
             self._done.clear()
-            self._state.journal.saved(self.recorded.serial)
+            self._journal.saved(self.recorded.serial)
 
     def put(self, recorded: Recorded) -> None:
         """Write into the state file what no intent is about."""

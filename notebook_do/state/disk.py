@@ -109,6 +109,15 @@ def append(path: Path, content: bytes) -> None:
             sync_directory(path.parent)
 
 
+def size(path: Path) -> int:
+    """Return how many bytes a file has; none where it does not exist."""
+    with explained(path, "reading"):
+        try:
+            return path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+
 def sync(path: Path) -> None:
     """Return when all that was added to `path` is on the disk. May be called on any thread, several at once."""
     with explained(path, "writing"):

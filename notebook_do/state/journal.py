@@ -224,7 +224,7 @@ class Journal:
 
     def _up_to_date(self) -> _Content:
         """Return what it says, ready for one more line: half a line that was left there would spoil that."""
-        size = self.path.stat().st_size if self.path.exists() else 0
+        size = disk.size(self.path)
         if size != len(self._content.text) and size != len(self._read().text):
             disk.cut(self.path, len(self._content.text))
         return self._content

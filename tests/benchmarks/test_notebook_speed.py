@@ -34,20 +34,21 @@ print((time.perf_counter() - start) * 1000)
 
 FIRST_PLAN = """
 import sys, time
-import httpx, httpcore
+import httpx
+from notebook_do.cloudflare.http import Connections
 from IPython.core.interactiveshell import InteractiveShell
 ip = InteractiveShell.instance()
 for line in ("load_ext notebook_do", "durable session speed", "durable namespace counter --class Counter"):
     ip.run_line_magic(*line.split(" ", 1))
 ip.run_cell_magic("durable", "worker w --bind COUNTER=counter --quiet", "export class Counter {}\\nexport default {}")
-network, real = [0.0], httpcore.AsyncConnectionPool.handle_async_request
+network, real = [0.0], Connections.handle_async_request
 async def timed(self, request):
     start = time.perf_counter()
     try:
         return await real(self, request)
     finally:
         network[0] += time.perf_counter() - start
-httpcore.AsyncConnectionPool.handle_async_request = timed
+Connections.handle_async_request = timed
 start = time.perf_counter()
 plan = ip.run_line_magic("durable", "plan")
 shown = plan._repr_mimebundle_()

@@ -11,13 +11,12 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -25,10 +24,14 @@ from account_model import Account, client_of
 from project import Project, worker_of
 
 from notebook_do.cloudflare.client import Client
+from notebook_do.cloudflare.http import Connections
 from notebook_do.credentials.token import Token
 from notebook_do.deploy import run
 from notebook_do.deploy.recover import recover
 from notebook_do.state.file import StateFile
+
+if TYPE_CHECKING:
+    import httpx
 
 STEPS = ("open", "write", "pwrite", "fsync", "ftruncate", "replace", "unlink", "mkdir", "chmod")
 """The calls of `os` through which everything reaches the disk."""
@@ -78,11 +81,11 @@ class Killer:
         return effect
 
 
-class Wire(httpx.AsyncHTTPTransport):
+class Wire(Connections):
     """The real network, counted: `after` is after the server's commit and before its answer is seen."""
 
     def __init__(self, killer: Killer) -> None:
-        super().__init__(verify=False)  # loopback; loading certificates would be most of a run
+        super().__init__(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))  # loopback: no certificate is asked for
         self.killer = killer
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

@@ -17,9 +17,7 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 _really_time = time.time
 later = 0.0
@@ -33,11 +31,15 @@ from crashing import Killer  # noqa: E402
 import notebook_do as nd  # noqa: E402
 import notebook_do.sessions.opening as session_module  # noqa: E402
 from notebook_do.bridge import bridge  # noqa: E402
+from notebook_do.cloudflare.http import Connections  # noqa: E402
 from notebook_do.cloudflare.retry import Pace  # noqa: E402
+
+if TYPE_CHECKING:
+    import httpx
 
 HASTE = 0.02
 """What is left of each wait of a client: nothing else of it is changed."""
-_really_send = httpx.AsyncHTTPTransport.handle_async_request
+_really_send = Connections.handle_async_request
 _really_wait = Pace.wait
 
 
@@ -58,7 +60,7 @@ def arm(at: int, phase: str, kind: str) -> SomeEffects:
     killer = SomeEffects(at, phase, kind)
     killer.arm()
 
-    async def send(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+    async def send(self: Connections, request: httpx.Request) -> httpx.Response:
         mine = killer.note(f"net {request.method} {request.url.path}")
         if mine and phase.startswith("sent"):
             await asyncio.wait([asyncio.ensure_future(_really_send(self, request))], timeout=int(phase[4:]) / 1000)
@@ -69,7 +71,7 @@ def arm(at: int, phase: str, kind: str) -> SomeEffects:
             killer.die()
         return response
 
-    httpx.AsyncHTTPTransport.handle_async_request = send  # type: ignore[method-assign]
+    Connections.handle_async_request = send  # type: ignore[method-assign]
     return killer
 
 

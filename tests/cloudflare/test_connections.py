@@ -1,0 +1,176 @@
+"""The connections of a client, against real sockets: kept, dropped where the other side closed them, never shared."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from notebook_do.cloudflare.answer import NoAnswer
+from notebook_do.cloudflare.client import Client
+from notebook_do.cloudflare.retry import Pace
+from notebook_do.credentials.token import Token
+from notebook_do.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+YES = b'{"success": true, "errors": [], "result": {"id": "a"}}'
+
+
+def answer(status: str = "200 OK", body: bytes = YES) -> bytes:
+    """Write one answer."""
+    return f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+@asynccontextmanager
+async def client_of(serve: Serve) -> AsyncIterator[Client]:
+    """Serve each connection by `serve`, and give a client whose reads are sent once."""
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        base, token = f"http://127.0.0.1:{port}/client/v4", Token("0123456789abcdef0123456789abcdef01234567")
+        async with Client(base, "a" * 32, token, pace=Pace(attempts=1)) as client:
+            yield client
+
+
+class Counting:
+    """Answers every request, and knows of each connection how many it carried."""
+
+    def __init__(self, *, then_closes: bool = False) -> None:
+        self.carried: list[int] = []
+        self.then_closes = then_closes
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection."""
+        place = len(self.carried)
+        self.carried.append(0)
+        try:
+            while await reader.readuntil(b"\r\n\r\n"):
+                await asyncio.sleep(0.01)
+                self.carried[place] += 1
+                writer.write(answer())
+                if self.then_closes:
+                    break
+        except asyncio.IncompleteReadError:
+            pass
+        writer.close()
+
+
+def test_connections_are_kept() -> None:
+    """Requests one after the other go over one connection; eight at a time take eight, again and again."""
+    serve = Counting()
+
+    async def ask() -> None:
+        async with client_of(serve) as client:
+            for _ in range(3):
+                await client.get_account()
+            for _ in range(4):
+                await asyncio.gather(*(client.get_account() for _ in range(8)))
+
+    asyncio.run(ask())
+    assert serve.carried[0] >= 4
+    assert len(serve.carried) == 8
+    assert sum(serve.carried) == 35
+
+
+def test_a_connection_that_the_other_side_closed_is_not_used() -> None:
+    """A server may close what is idle, without a word in its answer: the next request takes a new connection."""
+    serve = Counting(then_closes=True)
+
+    async def ask() -> None:
+        async with client_of(serve) as client:
+            for _ in range(3):
+                await client.get_account()
+                await asyncio.sleep(0.02)
+
+    asyncio.run(ask())
+    assert serve.carried == [1, 1, 1]
+
+
+def test_what_is_cancelled_spoils_no_connection() -> None:
+    """The answer to a request that was given up is never taken for that of the next one."""
+    places: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        places.append(len(places))
+        place = places[-1]
+        while await reader.read(1 << 16):
+            await asyncio.sleep(0.1 if place == 0 else 0)
+            writer.write(answer(body=YES.replace(b'"a"', b'"%d"' % place)))
+
+    async def ask() -> Any:
+        async with client_of(serve) as client:
+            first = asyncio.ensure_future(client.get_account())
+            await asyncio.sleep(0.02)
+            first.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await first
+            await asyncio.sleep(0.15)
+            return await client.get_account()
+
+    assert asyncio.run(ask()) == {"id": "1"}
+
+
+def test_head_and_body_leave_together() -> None:
+    """A small upload is in what the server reads first: no packet of its own for the head."""
+    pieces: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        pieces.append(await reader.read(1 << 16))
+        writer.write(answer())
+
+    async def ask() -> None:
+        async with client_of(serve) as client:
+            await client.set_tags("w", ("one", "two"))
+
+    asyncio.run(ask())
+    assert pieces[0].startswith(b"PATCH ")
+    assert pieces[0].endswith(b'\r\n\r\n{"tags":["one","two"]}')
+
+
+def test_an_answer_that_comes_before_all_was_sent() -> None:
+    """A server that refuses a large upload, and reads no more of it, is understood."""
+    refused = b'{"success": false, "errors": [{"code": 10027, "message": "too large"}], "result": null}'
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer("413 Payload Too Large", refused))
+        await writer.drain()
+        await asyncio.sleep(0.2)
+        writer.close()
+
+    async def ask() -> None:
+        async with client_of(serve) as client:
+            await client.set_tags("w", ("x" * (1 << 22),))
+
+    with pytest.raises(ApiError, match="too large") as caught:
+        asyncio.run(ask())
+    assert (caught.value.status, caught.value.code) == (413, 10027)
+
+
+def test_where_no_answer_comes() -> None:
+    """A connection that ends in the middle proves nothing of a mutation; one that was never made proves that it is not.
+
+    The message names httpx's error as before.
+    """
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async def ask(*, gone: bool) -> None:
+        async with client_of(serve) as client:
+            if gone:
+                client.base_url = "http://127.0.0.1:1/client/v4"
+            await client.set_tags("w", ())
+
+    with pytest.raises(NoAnswer, match=r"the answer was lost \(RemoteProtocolError\) at PATCH") as lost:
+        asyncio.run(ask(gone=False))
+    with pytest.raises(NoAnswer, match=r"it cannot be reached \(ConnectError\) at PATCH") as unsent:
+        asyncio.run(ask(gone=True))
+    assert (lost.value.sent, unsent.value.sent) == (True, False)
