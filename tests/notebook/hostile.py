@@ -6,9 +6,10 @@ import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from notebook_do.deploy.result import DeployResult, Outcome
+from notebook_do.deploy.result import DeployResult, Failure, Outcome
 from notebook_do.display import TitledTable as Rows
 from notebook_do.display.rich import code, link, rich, strong
+from notebook_do.errors import StalePlan
 from notebook_do.model import Bindings, Json, Namespace, NamespaceBinding, PlainText, ServiceBinding, StableId, Worker
 from notebook_do.notebook.views import documents as views
 from notebook_do.notebook.views.blocks import (
@@ -28,6 +29,7 @@ from notebook_do.notebook.views.blocks import (
 )
 from notebook_do.notebook.views.declarations import DeclarationMistake, DeclaredView, declared_document
 from notebook_do.notebook.views.declared_bindings import Around
+from notebook_do.notebook.views.stale import stale_document
 from notebook_do.plan.plan import Action, Baseline, Change, Consent, Plan, Refusal
 
 if TYPE_CHECKING:
@@ -154,6 +156,13 @@ def declared(evil: str) -> Document:
     return tuple(block for one in documents for block in declared_document(one))
 
 
+def stopped(evil: str) -> Document:
+    """Give the record of a deploy that failed, with `evil` in all that was answered and in the lines of the source."""
+    failure = Failure(index=0, message=evil, code=10021, worker=evil, line=1, cell=evil, excerpt=evil)
+    outcomes = (Outcome(text=evil, status="not done", detail=evil), Outcome(text=evil, status="uncertain"))
+    return views.document_of(DeployResult(plan_digest=evil, outcomes=outcomes, failure=failure, notes=(evil,)))
+
+
 def every_view(evil: str) -> dict[str, Document]:
     """Give each view by its name, with `evil` in every name and value."""
     row = dict.fromkeys(("id", "name", "url", "status", "stable_id", "namespace_id", "worker", "binding"), evil)
@@ -172,6 +181,8 @@ def every_view(evil: str) -> dict[str, Document]:
         "plan": views.document_of(plan_of(evil)),
         "declared": declared(evil),
         "result": views.document_of(result),
+        "stopped": stopped(evil),
+        "stale": stale_document(StalePlan(evil), plan_of(evil), plan_of(f"{evil} now")),
         "blocks": block_document(evil, Tone.ALERT),
         **tables,
     }

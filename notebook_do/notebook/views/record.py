@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _DEPLOY = code("%durable deploy")
 _WIDTH = 96
+_STALE = re.compile(r"^plan [0-9a-z]{1,16} is stale: ")
 _PLACE = re.compile(r" at \S{1,200}:\d{1,9}:\d{1,9}( in \S{1,200})?$")
 
 
@@ -215,7 +216,7 @@ def _after(result: DeployResult) -> str:
 
 def why_nothing(error: DurableError) -> str:
     """Return the reason alone of an error that says, too, that nothing was sent."""
-    text = str(error)
+    text = _STALE.sub("", str(error))
     at = text.lower().find("nothing was sent")
     return (text[:at].rstrip(" .;,") if at > 0 else text.rstrip(".")) or text
 
