@@ -40,7 +40,7 @@ for no phrase, deletes nothing, takes nothing over and puts nothing back that wa
 is 3, and a line says which of these it was.""",
     "destroy": """
 
-In a terminal the plan is shown, and sent when the phrase of each loss is typed, or without a loss the word deploy;
+In a terminal the plan is shown, and sent when the phrase of each loss is typed, or without a loss the word destroy;
 else the exit status is 3 and nothing is sent. --approve safe never destroys.""",
 }
 """What the command line does beyond the magic, below the help that both have."""

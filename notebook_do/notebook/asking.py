@@ -18,7 +18,7 @@ NOT_THE_PHRASE = "that is not the phrase"
 
 
 def unanswered(plan: Plan, *, word_too: bool = False) -> str:
-    """Ask for the phrase of each loss, and for the word `deploy` where nothing is lost, or for both with `word_too`.
+    """Ask for the phrase of each loss, and for a word where nothing is lost, or for both with `word_too`.
 
     Return why the plan is not to be sent; empty where all was typed as it was asked for.
     """

@@ -232,7 +232,8 @@ def _panel(call: Call, session: Session, plan: Plan) -> None:
 def _prompted(call: Call, session: Session, plan: Plan) -> Shown | None:
     if why := asking.unanswered(plan, word_too=True):
         why = f": {why}" if why == asking.NOT_THE_PHRASE else ""
-        return views.View((Line(f"Not deployed{why}. Nothing was sent."),))
+        verb = "destroyed" if purpose_of(plan).only_destroys else "deployed"
+        return views.View((Line(f"Not {verb}{why}. Nothing was sent."),))
     return run(call, session, plan, confirm=[c.phrase for c in plan.consents])
 
 

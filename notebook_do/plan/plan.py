@@ -92,6 +92,19 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenLately:
+    """Of a namespace that would be lost: how many of its objects were written in the hour before `at`, and the newest.
+
+    Nothing of it is what a person consents to: the same plan, a minute later, may tell another hour.
+    """
+
+    namespace_id: NamespaceId
+    within_hour: int
+    newest: tuple[str, ...]
+    at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Undecided:
     """A Worker that a plan leaves out, why, and until when; `ids` are its own and those of its namespaces."""
 
@@ -189,6 +202,8 @@ class Plan(Shown):
     """The ids whose destruction was asked for."""
     undeclared: tuple[str, ...] | None = field(default=None, compare=False)
     """Where nothing at all is declared, a few words each on what is live or recorded all the same; else None."""
+    written: tuple[WrittenLately, ...] = field(default=(), compare=False)
+    """Which objects of the namespaces in `consents` were written lately, where the target tells."""
 
     @property
     def empty(self) -> bool:

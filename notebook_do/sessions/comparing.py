@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from notebook_do.live.connection import Connection
     from notebook_do.model import Desired, Observed, Recorded, Target
     from notebook_do.model.states import SecretReading
-    from notebook_do.plan.plan import Plan
+    from notebook_do.plan.plan import Plan, WrittenLately
     from notebook_do.state.file import StateFile
 
 
@@ -93,9 +93,24 @@ async def compare(
         )
         looking = _Looking(client, given, planned_by(given, state), observed, unread)
         plan = await looking.plan()
+        if plan.consents and given.target == "local":  # Cloudflare's list of objects tells no time
+            plan = replace(plan, written=await _written(client, plan, given.at))
     if (found := known.after_plan(looking.unread, plan, recorded, given.at)) != noted:
         observations.save(found)
     return replace(plan, notes=(*plan.notes, *told(looking.unread, given.at))), frozenset(lists.scripts)
+
+
+async def _written(client: Client, plan: Plan, at: str) -> tuple[WrittenLately, ...]:
+    """Return which objects were written lately of the namespaces that a plan would lose."""
+    from notebook_do.live.objects import recent_writes
+    from notebook_do.plan.plan import WrittenLately
+
+    found = {c.namespace_id: await recent_writes(client, c.namespace_id) for c in plan.consents if c.objects}
+    return tuple(
+        WrittenLately(namespace_id=id_, within_hour=one.within_hour, newest=one.newest, at=at)
+        for id_, one in found.items()
+        if one is not None
+    )
 
 
 def planned_by(given: Comparison, state: StateFile) -> Callable[[Observed], Plan]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from notebook_do.display.formats import counted
+from notebook_do.display.formats import counted, minute
+from notebook_do.display.rich import code, joined, rich
 from notebook_do.model.steps import DeleteScript
 from notebook_do.plan.plan import Action
 
@@ -75,6 +76,17 @@ def objects_of(consents: Iterable[Consent]) -> str:
         return "its objects were not counted" if len(found) == 1 else "not all objects were counted"
     count = sum(consent.objects or 0 for consent in found)
     return f"{'more than ' if any(c.objects_more for c in found) else ''}{counted(count, 'object')}"
+
+
+def written_words(plan: Plan, consent: Consent) -> str:
+    """Return which objects of a namespace were written lately, where the target tells: somebody uses them."""
+    found = next((one for one in plan.written if one.namespace_id == consent.namespace_id), None)
+    if found is None:
+        return ""
+    newest = rich("; the newest: ", joined(", ", map(code, found.newest)), ".") if found.newest else "."
+    verb = "was" if found.within_hour == 1 else "were"
+    many = f"{found.within_hour:,} of them {verb}" if found.within_hour else "None of them was"
+    return rich(f"{many} written to in the hour before {minute(found.at)} UTC", newest)
 
 
 def place_of(plan: Plan, *, account: str = "") -> str:
