@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from notebook_do.model import ObservedObject, Recorded
     from notebook_do.model.changes import ChangeAction
 
+_WOKEN = "On Cloudflare an object is read and changed through itself: it is woken for that."
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_KEY = 2048
 """Bytes: what Cloudflare takes for a key."""
@@ -231,7 +232,7 @@ def change_of(  # noqa: PLR0913, PLR0917 - as above
         namespace_id=namespace.namespace_id,
         class_name=namespace.class_name,
         edits=edits,
-        notes=notes,
+        notes=notes if place.connection.target == "local" else (*notes, _WOKEN),
         content=content,
         made=secrets.token_hex(16),
     )

@@ -6,7 +6,7 @@ Nothing else reaches their storage. An object is asked only if the account lists
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import CommandError, TargetError
@@ -44,6 +44,8 @@ class FarStorage:
     recorded: Recorded
     namespace: RecordedNamespace
     verb: str
+    _listed: dict[str, ObservedObject] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """The objects of the account's list, once it was read: a map of changes looks for many."""
 
     async def find(self, name_or_id: str) -> ObservedObject:
         """Return one object with its size and alarm. Raises CommandError where the account lists no such object."""
@@ -148,8 +150,7 @@ class FarStorage:
     async def _objects(self, name_or_id: str | None) -> list[ObservedObject]:
         if name_or_id is not None:
             return [await self._one(name_or_id)]
-        found, _ = await observe_objects(self.client, self.namespace.namespace_id)
-        return [one for one in found if one.stored]
+        return [one for one in (await self._list()).values() if one.stored]
 
     async def _one(self, name_or_id: str) -> ObservedObject:
         """Find one object in the account's list, which has ids alone: a name is turned into one by the inspector."""
@@ -157,11 +158,16 @@ class FarStorage:
         asked = {"id": name_or_id} if is_id(name_or_id) else {"name": name_or_id}
         (outcome,) = await way.ask([{"object": asked, "op": "id"}])
         object_id = str(self._value(outcome))
-        found, _ = await observe_objects(self.client, self.namespace.namespace_id)
-        if (one := next((o for o in found if o.object_id == object_id), None)) is None:
+        if (one := (await self._list()).get(object_id)) is None:
             ids = self.namespace.namespace_id, self.namespace.stable_id
             raise await absent_object(self.client, *ids, name_or_id)
         return ObservedObject(object_id=object_id, name=asked.get("name", one.name), stored=one.stored)
+
+    async def _list(self) -> dict[str, ObservedObject]:
+        if not self._listed:
+            found, _ = await observe_objects(self.client, self.namespace.namespace_id)
+            self._listed.update({one.object_id: one for one in found})
+        return self._listed
 
     async def _looked(self, name_or_id: str, op: Op) -> tuple[ObservedObject, Any]:
         """Ask one object, and how large it is and when its alarm goes off."""

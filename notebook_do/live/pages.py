@@ -73,6 +73,8 @@ class ObjectPage(Shown):
     keys: tuple[PageKey, ...]
     more_keys: bool
     methods: tuple[str, ...] | None
+    woken: bool = False
+    """Whether it was read through the object, which woke it and ran its constructor: on Cloudflare."""
 
 
 async def page(connection: Connection, recorded: Recorded, stable_id: str, name_or_id: str) -> ObjectPage:
@@ -96,6 +98,7 @@ async def page(connection: Connection, recorded: Recorded, stable_id: str, name_
         keys=tuple(PageKey(key=k["key"], value=decode(k["value"]), size=k["size"]) for k in found["keys"]),
         more_keys=found["more_keys"] is True,
         methods=methods,
+        woken=connection.target != "local",
     )
 
 

@@ -103,7 +103,8 @@ class Looking(ABC):
     def values(self, stable_id: str, *, object: str | None = None) -> pd.DataFrame:  # noqa: A002 - what it is
         """Read what `storage.put` stored, of one object (its name or id) or of all: one row a key.
 
-        `value` is the Python value (a Date an aware datetime); one that cannot be read says why. The local target only.
+        `value` is the Python value (a Date an aware datetime); one that cannot be read says why. On
+        Cloudflare it is read through the object, which that wakes; the namespace must be deployed with inspect=True.
         """
         return frame("values", self._run(self._look(explore.value_rows, stable_id, object)))
 
@@ -111,7 +112,8 @@ class Looking(ABC):
         """Run one SELECT on the SQLite storage of one object (its name or id), or of all objects of a namespace.
 
         Of all, the rows begin with `name` and end with `object_id`, and objects without such a table are left out. Only
-        reads, at most 100,000 rows and 16 MiB, on the local target: raises CommandError or ApiError, which say why not.
+        reads, at most 100,000 rows and 16 MiB: raises CommandError or ApiError, which say why not. On Cloudflare it is
+        read through the objects, which that wakes, and the namespace must be deployed with inspect=True.
         """
         return selected(*self._run(self._look(explore.select, stable_id, sql, params, object)))
 

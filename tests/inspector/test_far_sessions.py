@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pytest
 from far_target import SOURCE, declare, deployed
 
@@ -83,3 +84,14 @@ def test_an_import_writes_inspect_and_nothing_of_ours(far: LocalTarget) -> None:
     assert heir.plan().empty
     with pytest.raises(CommandError, match="chat-dev-inspector is the inspector of chat-dev, whose cells declare it"):
         heir.import_("chat-dev-inspector")
+
+
+def test_a_frame_is_mapped_over_objects_on_cloudflare(far: LocalTarget) -> None:
+    """`map` calls over the inspector: in order, one failing alone, more rows than one request takes."""
+    del far
+    session = deployed(inspect="calls")
+    rows = pd.DataFrame({"room": [f"r{n % 7}" for n in range(90)], "n": range(90)})
+    mapped = session.map("rooms", rows, object="room", call="add", args=["n"], concurrency=4)
+    assert mapped["error"].isna().all()
+    assert mapped.groupby("room")["result"].apply(lambda of_one: list(of_one) == sorted(of_one)).all()
+    assert session.object("rooms", "r3").count() == sum(n for n in range(90) if n % 7 == 3)

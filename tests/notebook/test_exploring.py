@@ -124,14 +124,12 @@ def test_a_cell_of_sql(chat: nd.Session, ip: InteractiveShell) -> None:
             ip.run_cell(twice).raise_error()
 
 
-def test_cloudflare_cannot_tell(monkeypatch: pytest.MonkeyPatch, cloud: Path) -> None:
-    """On Cloudflare the two that need the storage say what to do instead, before anything is sent."""
+def test_cloudflare_is_asked_for_what_was_deployed(monkeypatch: pytest.MonkeyPatch, cloud: Path) -> None:
+    """On Cloudflare the two that need the storage are refused before anything is sent, where nothing is deployed."""
     del cloud
     monkeypatch.setenv("CLOUDFLARE_API_TOKEN", "a" * 40)
     monkeypatch.setenv("CLOUDFLARE_ACCOUNT_ID", "b" * 32)
     session = nd.session("far", target="cloudflare")
     for ask in (lambda: session.values("rooms"), lambda: session.query("rooms", "SELECT 1")):
-        with pytest.raises(
-            CommandError, match="Cloudflare has no way to read what an object has stored; ask the Worker"
-        ):
+        with pytest.raises(CommandError, match="no namespace rooms is deployed; deploy it first"):
             ask()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from notebook_do.declare.line import Option
-from notebook_do.notebook.verbs.verb import Verb
+from notebook_do.notebook.verbs.verb import WOKEN, Verb
 
 _OF_ONE = (
     Option(name="namespace", value="NAMESPACE", required=True, knows="namespace", help="its stable ID"),
@@ -19,10 +19,10 @@ _ABOUT = "It is shown with what is there now; a press, or --approve with its dig
 VERBS = (
     Verb(
         name="object",
-        summary="show what one object has stored: tables, keys, size, last write, alarm; on the local target",
+        summary="show what one object has stored: tables, keys, size, last write, alarm",
         own=_OF_ONE,
         example="%durable object rooms kitchen",
-        about="It is read from its file, so that a sleeping object stays asleep.",
+        about=WOKEN,
     ),
     Verb(
         name="put",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from notebook_do.declare.line import Option
-from notebook_do.notebook.verbs.verb import Verb
+from notebook_do.notebook.verbs.verb import WOKEN, Verb
 
 _NAMESPACE = Option(name="namespace", value="NAMESPACE", required=True, knows="namespace", help="its stable ID")
 _OBJECT = Option(name="--object", value="O", knows="object", help="one object, by its name or id; default all")
@@ -88,13 +88,14 @@ VERBS = (
     ),
     Verb(
         name="values",
-        summary="read what objects stored by key (storage.put) as a DataFrame; on the local target",
+        summary="read what objects stored by key (storage.put) as a DataFrame",
         own=(_NAMESPACE, _OBJECT),
         example="%durable values counter --object visitors",
+        about=WOKEN,
     ),
     Verb(
         name="query",
-        summary="run a SELECT on the SQLite storage of objects, all or one, as a DataFrame; on the local target",
+        summary="run a SELECT on the SQLite storage of objects, all or one, as a DataFrame",
         form="both",
         own=(
             _NAMESPACE,
@@ -103,5 +104,6 @@ VERBS = (
             Option(name="--param", value="V", many=True, help="value for a ? of the statement; JSON, or else text"),
         ),
         example='%durable query rooms "SELECT * FROM messages"',
+        about=WOKEN,
     ),
 )

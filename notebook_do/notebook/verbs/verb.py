@@ -35,6 +35,8 @@ class Verb:
         return DECLARING if self.declares else COMMON
 
 
+WOKEN = "Local objects stay asleep; on Cloudflare they are woken, and the namespace needs --inspect."
+"""What is said of a verb that reads what objects have stored."""
 COMMON = (
     Option(
         name="--as", value="VAR", help="keep the result in the variable VAR instead of showing it", knows="variable"

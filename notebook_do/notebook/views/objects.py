@@ -133,7 +133,7 @@ def _state(page: ObjectPage) -> str:
     if page.alarm is not None:
         late = ", overdue" if page.alarm < datetime.now(UTC) else ""
         parts.append(f"next alarm {moment(page.alarm)}{late}")
-    return " · ".join(parts)
+    return " · ".join([*parts, *(["read through the object, which woke it"] if page.woken else [])])
 
 
 def _tables(page: ObjectPage) -> list[Block]:
