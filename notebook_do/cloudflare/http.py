@@ -123,7 +123,10 @@ class Connections(httpx.AsyncBaseTransport):
             self._turn.release()
             raise
         return httpx.Response(
-            answer.status, headers=answer.headers, stream=_Body(self, connection, answer), extensions=answer.extensions
+            answer.status,
+            headers=answer.headers,
+            stream=_ArrivingBody(self, connection, answer),
+            extensions=answer.extensions,
         )
 
     async def aclose(self) -> None:
@@ -149,7 +152,7 @@ class Connections(httpx.AsyncBaseTransport):
         )
 
 
-class _Body(httpx.AsyncByteStream):
+class _ArrivingBody(httpx.AsyncByteStream):
     """The body of one answer; once it is closed its connection is free."""
 
     def __init__(
