@@ -30,6 +30,8 @@ class InspectKeys:
     def of(self, record: RecordedWorker | None, recorded: Recorded) -> str:
         """Return the public key for the inspector of a record, or for a new one."""
         known = [w.inspector.key for w in recorded.workers if w.inspector]
+        if self._next is not None and known and set(known) == {self._next.public}:
+            self._settle()  # it was deployed, though the deploy may have ended with an error after that
         if known and not self._renewed:
             return record.inspector.key if record and record.inspector else known[0]
         return self._following().public
@@ -43,11 +45,14 @@ class InspectKeys:
 
     def deployed(self, plan: Plan) -> None:
         """Note that a plan was sent: the key that waited is in use now."""
+        if self._next is not None and self._next.public in _deployed(plan):
+            self._settle()
+
+    def _settle(self) -> None:
         from notebook_do.credentials import inspect_keys
 
-        if self._next is not None and self._next.public in _deployed(plan):
-            inspect_keys.forget_waiting(self._state)
-            self._next, self._renewed = None, False
+        inspect_keys.forget_waiting(self._state)
+        self._next, self._renewed = None, False
 
     def _following(self) -> SigningKey:
         from notebook_do.credentials import inspect_keys

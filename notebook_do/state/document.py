@@ -93,12 +93,17 @@ def encode(recorded: Recorded, before: Document) -> Document:
             "account_id": recorded.account_id,
             "api_origin": recorded.api_origin,
         },
-        "workers": {w.id: {**workers.get(w.id, {}), **encode_worker(w)} for w in recorded.workers},
+        "workers": {w.id: {**_left(workers.get(w.id, {})), **encode_worker(w)} for w in recorded.workers},
         "namespaces": {
             n.stable_id: {**namespaces.get(n.stable_id, {}), **encode_namespace(n)} for n in recorded.namespaces
         },
         "tombstones": [{**tombstones.get(t.namespace_id, {}), **_encode_tombstone(t)} for t in recorded.tombstones],
     }
+
+
+def _left(before: Document) -> Document:
+    """Return what stays of a Worker's fields: all but what is left out where there is none."""
+    return {key: value for key, value in before.items() if key != "inspector"}
 
 
 def encode_worker(worker: RecordedWorker) -> Document:

@@ -95,3 +95,36 @@ def test_a_frame_is_mapped_over_objects_on_cloudflare(far: LocalTarget) -> None:
     assert mapped["error"].isna().all()
     assert mapped.groupby("room")["result"].apply(lambda of_one: list(of_one) == sorted(of_one)).all()
     assert session.object("rooms", "r3").count() == sum(n for n in range(90) if n % 7 == 3)
+
+
+def test_a_swap_of_inspected_classes_keeps_each_objects_data(far: LocalTarget) -> None:
+    """Two classes swap their names while both are looked into: over a temporary name, with every id and value kept."""
+    del far
+
+    def swapped(**classes: str) -> nd.Session:
+        session = nd.session("swap", target="cloudflare")
+        bound = {
+            id_.upper(): nd.DurableObjectNamespace(id_, class_name=name, inspect=True) for id_, name in classes.items()
+        }
+        bodies = "".join(
+            f"export class {name} extends DurableObject {{ keep(v) {{ this.ctx.storage.kv.put('v', v); }} "
+            f"get() {{ return '{id_} ' + this.ctx.storage.kv.get('v'); }} }}\n"
+            for id_, name in classes.items()
+        )
+        head = 'import { DurableObject } from "cloudflare:workers";\n'
+        nd.Worker("swap", script=f"{head}{bodies}export default {{ fetch() {{}} }};", bindings=bound)
+        return session
+
+    session = swapped(alpha="A", beta="B")
+    session.deploy(session.plan())
+    for id_ in ("alpha", "beta"):
+        session.object(id_, "one").keep(id_[0])
+    ids = {n.stable_id: n.namespace_id for n in session.recorded().namespaces}
+    session = swapped(alpha="B", beta="A")
+    plan = session.plan()
+    assert [step.summary for step in plan.steps if "swap-dev with" in step.summary]
+    session.deploy(plan)
+    assert {n.stable_id: n.namespace_id for n in session.recorded().namespaces} == ids
+    assert [session.object(id_, "one").get() for id_ in ("alpha", "beta")] == ["alpha a", "beta b"]
+    assert session.object("alpha", "one").values()["value"].tolist() == ["a"]
+    assert session.plan().empty
