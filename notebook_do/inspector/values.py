@@ -28,12 +28,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from notebook_do.errors import CommandError, JSError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SAFE = 2**53 - 1
@@ -213,11 +210,6 @@ def encode(value: Any, path: str) -> Any:
         return _encoded(value, path, ())
     except RecursionError:
         raise CommandError(f"{path}: it is nested too deep to be sent.") from None
-
-
-def encode_arguments(args: Iterable[Any]) -> list[Any]:
-    """Return the arguments of a call as tagged JSON, in order; see `encode`."""
-    return [encode(one, f"args[{at}]") for at, one in enumerate(args)]
 
 
 def _encoded(value: Any, path: str, above: tuple[int, ...]) -> Any:

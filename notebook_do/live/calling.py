@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, assert_never
 
 from notebook_do.errors import CommandError, JSError, TargetError
-from notebook_do.inspector.values import encode_arguments
+from notebook_do.inspector.values import encode
 from notebook_do.live.inspecting import Declined, NoMethod, NotKnown, Returned, Threw
 from notebook_do.live.ways import deployed_namespace, way_to
 
@@ -99,7 +99,9 @@ async def call(  # noqa: PLR0913, PLR0917 - whom, what and for how long
 ) -> Called:
     """Call a method of one object. Raises DurableError where nothing was sent."""
     namespace = deployed_namespace(recorded, stable_id)
-    op = call_of(where_of(name_or_id), checked_method(method), encode_arguments(args))
+    op = call_of(
+        where_of(name_or_id), checked_method(method), [encode(one, f"args[{at}]") for at, one in enumerate(args)]
+    )
     begun = time.perf_counter()
     async with connection.client() as client:
         way = await way_to(connection, client, recorded, stable_id)

@@ -102,7 +102,7 @@ def test_our_own_verbs_win_over_methods_of_the_same_name(chat: nd.Session) -> No
 
 
 def test_what_a_method_throws_is_a_jserror_with_the_objects_own_stack(chat: nd.Session) -> None:
-    """Name, message, stack and cause are JavaScript's; the stack has the frames of the Worker's code and no other."""
+    """Name, message, stack and cause are JavaScript's; the stack has the frames of the Worker's source and no other."""
     room = chat.object("rooms", "kitchen")
     with pytest.raises(nd.JSError) as raised:
         room.boom()
@@ -112,7 +112,7 @@ def test_what_a_method_throws_is_a_jserror_with_the_objects_own_stack(chat: nd.S
     assert error.stack is not None
     first, *frames = [line.strip() for line in error.stack.splitlines()]
     assert first == "TypeError: kaboom inside"
-    assert [frame.split(" (")[0] for frame in frames] == ["at inside", "at Room.boom"]
+    assert frames == ["at inside (index.js:22:27)", "at Room.boom (index.js:7:19)"]
     with pytest.raises(nd.JSError) as raised:
         room.chained()
     assert raised.value.cause == nd.JSError("TypeError", "inner")

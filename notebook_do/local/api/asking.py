@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from notebook_do.local.api.envelope import Cloud
+
 MOST_OPS, MOST_AT_ONCE, MOST_SECONDS = 40, 40, 3600
 _MARGIN = 2.0
 """Seconds that a whole request may take longer than its objects: a process that answers no more is not waited for."""
@@ -55,6 +57,8 @@ async def ask(request: Request) -> Response:
         found = _unknown(len(ops), f"no answer in {asked['timeout'] / 1000:g} s")
     except (OSError, EOFError):  # it went away under the request: its Worker was deployed anew, or it crashed
         found = _unknown(len(ops), "the object's process ended before it had answered")
+    if _ERROR in found:
+        found = await asyncio.to_thread(_with_sources, cloud, namespace.script, found)
     head = b'{"success": true, "errors": [], "messages": [], "result": '
     return Response(head + found + b"}", media_type="application/json")
 
@@ -94,6 +98,21 @@ def _must_exist(ops: list[dict[str, Any]], stored: Path, namespace_id: str) -> N
         id_ = where["id"] if "id" in where else object_id(namespace_id, where["name"])
         if op["op"] != "call" and not (len(id_) == 64 and (stored / f"{id_}.sqlite").is_file()):
             raise refuse("no_object", name=str(where.get("name", id_))[:100], id=namespace_id)
+
+
+_ERROR = b'{"$":"error"'
+
+
+def _with_sources(cloud: Cloud, script: str, found: bytes) -> bytes:
+    """Name the sources in the stacks of what was thrown, by the source map of the upload."""
+    version = next((worker.version for worker in cloud.account.runnable() if worker.name == script), "")
+    answers = json.loads(found)
+    for answer in answers:
+        error = answer.get("error")
+        while isinstance(error, dict) and error.get("$") == "error":
+            error["stack"] = cloud.runtime.events.mapped(script, version, error["stack"] or "") or None
+            error = error.get("cause")
+    return json.dumps(answers).encode()
 
 
 def _unknown(count: int, why: str) -> bytes:

@@ -115,8 +115,12 @@ class WorkerEvents:
             return None
         logged = (info for log in found["logs"] for info in log.get("errorInfo", ()))
         for error in (*found["exceptions"], *logged):
-            error["stack"] = self._stacks.mapped(event["script"], event["version"], error.get("stack") or "")
+            error["stack"] = self.mapped(event["script"], event["version"], error.get("stack") or "")
         return found
+
+    def mapped(self, script_name: str, version: str, stack: str) -> str:
+        """Return a stack whose frames name the sources of a version of a script. Reads files."""
+        return self._stacks.mapped(script_name, version, stack)
 
     def _versions(self, script_name: str) -> list[RunnableWorker]:
         """List the versions of a script that run, or are deployed; asked by a thread of its own."""
