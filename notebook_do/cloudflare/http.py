@@ -28,7 +28,6 @@ _HEADERS = {
     "Accept-Encoding": "gzip, deflate",
     "Connection": "keep-alive",
 }
-_EXTENSIONS = {"timeout": httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS).as_dict()}
 
 _MOST = 100
 """How many requests are under way at once; the others wait for their turn."""
@@ -51,15 +50,17 @@ async def exchange(  # noqa: PLR0913 - a request
     sign: Callable[[httpx.Request], None],
     params: Mapping[str, Any] | None = None,
     headers: dict[str, str] | None = None,
+    timeout: float = _ANSWER_SECONDS,  # noqa: ASYNC109 - httpx's own word
     **content: Any,
 ) -> tuple[int, dict[str, str], bytes]:
     """Send a request and read all of its answer: status, headers and body.
 
-    `sign` adds the token, last of all; `content` is what httpx takes for a body.
+    `sign` adds the token, last of all; `timeout` is for the answer to begin; `content` is what httpx takes for a body.
     """
     # The query here: httpx would take the URL apart twice for it.
     url = f"{url}?{urlencode(params)}" if params else url
-    request = httpx.Request(method, url, headers=_HEADERS | (headers or {}), extensions=_EXTENSIONS, **content)
+    waits = {"timeout": httpx.Timeout(timeout, connect=_CONNECT_SECONDS).as_dict()}
+    request = httpx.Request(method, url, headers=_HEADERS | (headers or {}), extensions=waits, **content)
     # As a whole: httpx would write the heads and parts of a form one by one, each a packet of its own.
     await request.aread()
     sign(request)
