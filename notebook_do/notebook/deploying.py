@@ -226,7 +226,9 @@ def _panel(call: Call, session: Session, plan: Plan) -> None:
         finished=lambda result: ip.user_ns.update({name: result}) if name else None,
         cell=cell_of(call.where),
     )
-    display(panel)
+    output = display(panel, replaceable=True)
+    # A saved notebook keeps no dead widget: opened again it would be an error in place of a button.
+    panel.ended = lambda: output.update({"text/plain": "", "text/html": ""}, raw=True)
 
 
 def _prompted(call: Call, session: Session, plan: Plan) -> Shown | None:

@@ -22,10 +22,12 @@ FIRST, CHANGED = 450, 100
 
 
 def saved(lab: Lab, index: int) -> list[str]:
-    """Save the notebook and give the texts of one cell's outputs in its file."""
+    """Save the notebook and give the texts of one cell's outputs in its file; there are no dead widgets in it."""
     lab.command("docmanager:save")
     cells = nbformat.read(lab.home / "nb.ipynb", as_version=4).cells
-    return [output.data["text/plain"] for output in cells[index].outputs]
+    texts = [output.data["text/plain"] for output in cells[index].outputs]
+    assert "VBox(" not in str(texts)
+    return texts
 
 
 def height(lab: Lab, index: int, output: int | None = None) -> float:
@@ -51,6 +53,7 @@ def test_the_record_stays_in_the_saved_notebook_and_the_cell_is_short(lab: Lab) 
     assert record.startswith("✓ Deployed 5 changes to dev on local, 2")
     assert "http://my-worker-dev.localhost" in record
     assert "done  open the URL of Worker my-worker-dev" in record
+    assert "widget-view" not in (lab.home / "nb.ipynb").read_text()
     first = height(lab, 4)
     lab.run(WORKER.replace("LIMIT=20", "LIMIT=5"))
     lab.run("%durable deploy")

@@ -177,6 +177,7 @@ def test_the_plan_and_the_record_are_outputs_of_their_own_before_the_panel(kerne
     plan, record, panel = kernel.run("%durable deploy --as result")
     assert plan["data"]["text/plain"].startswith("Plan")
     assert "application/vnd.jupyter.widget-view+json" in panel["data"]
+    assert panel["data"]["text/plain"] == "", "where no widget is drawn the record says all"
     kernel.run(PRESS)
     (printed,) = kernel.run(AWAIT_END)
     assert printed["text"] == "True 3\n"
@@ -188,6 +189,8 @@ def test_the_plan_and_the_record_are_outputs_of_their_own_before_the_panel(kerne
     assert after.startswith("✓ Deployed 4 changes to dev on local, 2")
     assert "http://my-worker-dev.localhost" in after
     assert "done  create Worker my-worker-dev" in after
+    (gone,) = [u for u in kernel.updates if u["transient"] == panel["transient"]]
+    assert gone["data"] == {"text/plain": "", "text/html": ""}, "no dead widget is saved"
 
 
 def test_the_record_of_a_killed_kernel_is_true(kernel: Kernel) -> None:

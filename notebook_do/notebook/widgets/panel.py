@@ -48,6 +48,8 @@ class DeployPanel:
         finished: Callable[[DeployResult], None] = lambda _: None,
         cell: str = "",
     ) -> None:
+        self.ended: Callable[[], None] = lambda: None
+        """Called once when nothing can be pressed here any more."""
         if (before := _last.get(session)) is not None:
             before.retire(cell)
         self.controller = DeployController(session, plan, recorded=recorded, finished=finished)
@@ -71,7 +73,11 @@ class DeployPanel:
         self.refresh()
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        return self.widget._repr_mimebundle_(**options)
+        bundle = self.widget._repr_mimebundle_(**options)
+        # Where no widget is drawn, as on a code host, the record above says all there is to say.
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        data["text/plain"] = ""
+        return bundle
 
     def refresh(self) -> None:
         """Draw the controller's state; called from any thread, drawn by one at a time, so that the last state stays."""
@@ -98,7 +104,9 @@ class DeployPanel:
             (self.progress, running),
         ):
             part.layout.display = "" if is_there else "none"
-        self.widget.layout.display = "none" if now.phase in {Phase.DONE, Phase.RETIRED} else ""
+        if now.phase in {Phase.DONE, Phase.RETIRED} and self.widget.layout.display != "none":
+            self.widget.layout.display = "none"
+            self.ended()
         if running:
             self._draw_progress()
         elif self.steps.value:
