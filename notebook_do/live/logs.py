@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain, repeat
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.cloudflare.telemetry import followed_request, missing_logs, query_events
@@ -239,13 +241,14 @@ def _named(event: dict[str, Any], worker_of: dict[str, str]) -> str:
 
 def _followed(told: dict[str, Any], request_id: str, worker_of: dict[str, str]) -> RequestLogs:
     events = told["events"]
-    records = [
-        replace(record, request_id=request_id)
-        for event in events
-        for record in records_of(event, worker_of.get(event["script"], event["script"]))
-    ]
+    records: list[tuple[datetime, float, LogRecord]] = []
+    for event in events:
+        # Behind all others what has none: the end of an invocation.
+        orders = chain((one.get("order", inf) for one in (*event["logs"], *event["exceptions"])), repeat(inf))
+        made = records_of(event, worker_of.get(event["script"], event["script"]))
+        records += [(one.time, order, replace(one, request_id=request_id)) for one, order in zip(made, orders)]  # noqa: B905 - endless
     return RequestLogs(
-        records=in_order(records),
+        records=tuple(record for *_, record in sorted(records, key=lambda one: one[:2])),
         complete=told["complete"],
         known=bool(events),
         shared=tuple(dict.fromkeys(one["name"] or one["object"] for one in events if one.get("shared"))),

@@ -6,11 +6,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from notebook_do.errors import CommandError, nearest
+from notebook_do.errors import CommandError, DurableError, nearest
 from notebook_do.live.inspecting import SECONDS, Returned, Threw
 from notebook_do.live.values import encode
 from notebook_do.notebook.views.called import returned_document, threw_document
 from notebook_do.notebook.views.documents import View
+from notebook_do.notebook.views.fetched import exception_blocks, log_blocks, shown_exception
 from notebook_do.sessions.opening import current
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from notebook_do.display import Shown
     from notebook_do.errors import JSError
     from notebook_do.live.calling import Called
+    from notebook_do.live.logs import RequestLogs
     from notebook_do.notebook.parsing import Call
+    from notebook_do.sessions.logs import LocatedRecord
+    from notebook_do.sessions.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +43,44 @@ class CalledMethod(View):
         return self.called.outcome.error if self.called and isinstance(self.called.outcome, Threw) else None
 
 
-def shown(called: Called) -> CalledMethod:
-    """Return a call as what a notebook shows; its `data` are the value as tagged JSON, or the error."""
+def shown(called: Called, session: Session | None = None) -> CalledMethod:
+    """Return a call as what a notebook shows; its `data` are the value as tagged JSON, or the error.
+
+    With a session it shows what the call logged too, and the line of the cell that threw.
+    """
+    logs, records = _logs_of(called, session) if session else (None, ())
+    lines = tuple(log_blocks(logs, records, what="call")) if records else ()
     match called.outcome:
         case Returned(value=value):
-            return CalledMethod(returned_document(called, value), encode(value), called)
+            return CalledMethod((*returned_document(called, value), *lines), encode(value), called)
         case Threw(error=error):
-            return CalledMethod(threw_document(called, error), {"error": encode(error)}, called)
+            document = threw_document(called, error)
+            thrown = shown_exception(records)
+            if thrown is not None and thrown.stack is not None and thrown.stack.place:
+                document = (document[0], *exception_blocks(thrown))
+            return CalledMethod((*document, *lines), {"error": encode(error)}, called)
     raise called.error()
+
+
+def _logs_of(called: Called, session: Session) -> tuple[RequestLogs | None, tuple[LocatedRecord, ...]]:
+    """Return what a call logged; nothing where that cannot be had: what it returned is shown all the same."""
+    if session.target != "local":  # the telemetry has its lines seconds later, and not by this id
+        return None, ()
+    try:
+        return session.request_logs(called.request)
+    except DurableError:
+        return None, ()
 
 
 def call(call: Call) -> Shown:
     """Call a method of one object. What it throws is shown; raises where it was not called, or nothing is known."""
     o = call.options
-    room = current().object(o.namespace, o.object)
+    session = current()
+    room = session.object(o.namespace, o.object)
     called = room.called(o.method, *map(argument, o.args), timeout=seconds(o.timeout, "call", SECONDS))
     if isinstance(called.outcome, Threw) and call.source:  # the command line ends with a status
         raise called.outcome.error
-    return shown(called)
+    return shown(called, session)
 
 
 def map_(call: Call) -> pd.DataFrame:

@@ -53,6 +53,8 @@ def locate(stack: str, code: UploadedCode | None) -> LocatedStack:
     lines: list[str] = []
     first: tuple[str, str, str] | None = None
     for line in stack.splitlines():
+        if not line.lstrip().startswith("at "):
+            continue  # the message, which the record has
         frame = _FRAME.match(line)
         found = _place(frame, code) if frame and code else None
         if frame is None or found is None:

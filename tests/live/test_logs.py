@@ -39,6 +39,11 @@ export class Room extends DurableObject {
   fetch(request) {
     return this.add(request.headers);
   }
+  async visit() {
+    console.log("to", "garden");
+    await this.env.ROOMS.getByName("garden").list();
+    console.log("back");
+  }
   async later() { await this.ctx.storage.setAlarm(Date.now() + 10); }
   alarm() { console.log("the alarm rings"); }
 }
@@ -248,3 +253,29 @@ def test_secrets_of_a_request_are_in_no_log_of_ours(chat: nd.Session) -> None:
     chat.logs("chat")
     holds = [path.name for path in data.rglob("*") if path.is_file() and planted.encode() in path.read_bytes()]
     assert holds == []
+
+
+def test_a_call_has_the_lines_of_its_method_and_of_what_that_called(chat: nd.Session) -> None:
+    """What a call from Python logged is found by its id, as lines of the method, with those of other objects."""
+    called = chat.object("rooms", "kitchen").called("list")
+    found, records = chat.request_logs(called.request, wait=10)
+    assert found.complete
+    assert [(one.record.entrypoint, one.record.object, one.record.message) for one in records] == [
+        ("Room.list", "kitchen", "2 rows"),
+        ("Room.list", "kitchen", 'slow query: {"ms": 26}'),
+    ]
+    nested = chat.object("rooms", "kitchen").called("visit")
+    found, records = chat.request_logs(nested.request, wait=10)
+    assert found.complete
+    assert [(one.record.object, one.record.message) for one in records] == [
+        ("kitchen", "to garden"),
+        ("garden", "2 rows"),
+        ("garden", 'slow query: {"ms": 26}'),
+        ("kitchen", "back"),
+    ]
+    thrown = chat.object("rooms", "kitchen").called("add", {})
+    _, records = chat.request_logs(thrown.request, wait=10)
+    (error,) = (one for one in records if one.record.exception)
+    assert error.stack
+    assert (error.record.entrypoint, error.stack.place) == ("Room.add", "line 8 of the script of Worker chat")
+    assert "__notebook_do" not in chat.logs("chat").to_csv()

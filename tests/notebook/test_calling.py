@@ -177,3 +177,27 @@ def test_stored_text_cannot_drive_a_terminal(chat: InteractiveShell) -> None:
     text = str(shown(chat, "call rooms kitchen echo '\x1b[2J\u202e'"))
     assert "\x1b" not in text
     assert "\u202e" not in text
+
+
+def test_a_call_shows_what_it_logged_and_the_line_of_the_cell(chat: InteractiveShell) -> None:
+    """Below the value stand the lines of exactly this call, and an exception has its line in the cell."""
+    for cell in (
+        "%durable session said",
+        "%durable namespace halls --class Hall",
+        (
+            '%%durable worker said --bind HALLS=halls\nimport { DurableObject } from "cloudflare:workers";\n'
+            "export class Hall extends DurableObject {\n"
+            '  say(word) { console.log("said", word); return word; }\n'
+            "  add(who) { return who.words.length; }\n"
+            "}\nexport default { fetch() { return new Response(); } };"
+        ),
+        "import notebook_do as nd; s = nd.current(); s.deploy(s.plan())",
+    ):
+        chat.run_cell(cell).raise_error()
+    text = bundle(shown(chat, "call halls kitchen say hello"))["text/plain"]
+    assert "1 log line of this call" in text
+    assert "Hall.say (" in text
+    assert "said hello" in text
+    text = " ".join(bundle(shown(chat, "call halls kitchen add ada"))["text/plain"].split())
+    assert ", line 5 of In[0] " in text
+    assert "→ In[0], line 5" in text

@@ -51,6 +51,8 @@ class FollowedRequest:
     invocations: dict[str, Invocation] = field(default_factory=dict)
     letters: int = 0
     lost: int = 0
+    told: int = 0
+    """How many steps were told: they order what came in one millisecond."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -109,6 +111,7 @@ class FollowedRequests:
 
     def _note(self, request: FollowedRequest, step: dict[str, Any]) -> None:
         event, moment = step["event"], milliseconds(step["timestamp"])
+        request.told += 1
         if event["type"] == "onset":
             request.invocations[step["invocation"]] = Invocation(
                 script=step["script"],
@@ -125,10 +128,11 @@ class FollowedRequests:
             return  # its beginning was dropped with the oldest requests
         match event["type"]:
             case "log":
-                found.logs.append({**{k: v for k, v in event.items() if k != "type"}, "timestamp": moment})
+                said = {part: value for part, value in event.items() if part != "type"}
+                found.logs.append({**said, "timestamp": moment, "order": request.told})
             case "exception":
                 error = {part: event.get(part, "") for part in ("name", "message", "stack")}
-                found.exceptions.append({**error, "timestamp": moment})
+                found.exceptions.append({**error, "timestamp": moment, "order": request.told})
             case "method":
                 found.event = {"rpcMethod": event["method"]}
             case "return" if (status := (event.get("info") or {}).get("statusCode")) is not None:
@@ -148,7 +152,8 @@ def _event(info: dict[str, Any]) -> dict[str, Any]:
     """Return what called, in the form of a tail event."""
     match info.get("type"):
         case "fetch":
-            return {"request": {"method": info.get("method"), "url": info.get("url")}}
+            request = {"method": info.get("method"), "url": info.get("url")}
+            return {"request": {**request, "headers": {"x-notebook-do": info["own"]}} if info.get("own") else request}
         case "queue":
             return {"queue": info.get("queueName"), "batchSize": info.get("batchSize")}
         case "scheduled":

@@ -151,10 +151,15 @@ async function tail(items, env, ctx) {
 // Of the others it is only known that they are not: null.
 const traces = new Map();
 const MOST_TRACES = 5000;
+const MOST_WAITING = 1000;
+const OWN = "__notebook_do_";
 const steps = new Outbox("followed", COMPANY);
 
-function begin({ spanContext: { traceId }, event: { info } }) {
-  const ray = info?.type === "fetch" ? info.headers.find(({ name }) => name === "cf-ray")?.value : undefined;
+function begin({ spanContext: { traceId }, event: { info, durableObjectId } }) {
+  const header = (wanted) => info.headers?.find(({ name }) => name === wanted)?.value;
+  // The runtime's own Worker asks: only the mark says whether somebody waits for the lines.
+  if (durableObjectId && (info?.type === "jsrpc" || (info?.type === "fetch" && header("x-notebook-do")))) return;
+  const ray = info?.type === "fetch" ? header("cf-ray") : undefined;
   if (traces.size >= MOST_TRACES) traces.delete(traces.keys().next().value);
   traces.set(traceId, ray?.startsWith(FOLLOWED) ? ray : null);
 }
@@ -174,8 +179,8 @@ function enter(object) {
 
 function share(object, say) {
   const found = inside.get(object);
-  if (found.count > 1) say();
-  else found.say.push(say);
+  if (found?.count > 1) say();
+  else found?.say.push(say);
 }
 
 function leave(object) {
@@ -190,18 +195,40 @@ function tailStream(onset, env, ctx) {
   if (spanId === undefined) begin(onset);
   const ray = traces.get(traceId);
   if (ray === null) return undefined;
-  return ray === undefined ? followLater(onset, env, ctx) : follow(ray, onset, env, ctx);
+  return ray === undefined ? undecided(onset, env, ctx) : follow(ray, onset, env, ctx);
 }
 
-// Under load the beginning of a call may come here before that of its caller.
-async function followLater(onset, env, ctx) {
+// The beginning of the caller may come here later, under load; or never, where the runtime's own Worker called, which is
+// told of to nobody: then the mark that a call from a notebook logs first says whose the call is (`inspecting.py`).
+function undecided(onset, env, ctx) {
   const { traceId } = onset.spanContext;
-  for (let tries = 0; tries < 20 && !traces.has(traceId); tries += 1) await scheduler.wait(COMPANY);
-  const ray = traces.get(traceId);
-  return ray ? follow(ray, onset, env, ctx) : undefined;
+  let waiting = [];
+  let told;
+  const decide = (root) => {
+    const ray = traces.get(traceId);
+    if (ray) told = follow(ray, onset, env, ctx, root);
+    if (ray === undefined && waiting.length < MOST_WAITING) return;
+    for (const event of told ? waiting : []) told(event);
+    waiting = [];
+    told ??= () => {};
+  };
+  const later = async () => {
+    for (let tries = 0; tries < 20 && !traces.has(traceId); tries += 1) await scheduler.wait(COMPANY);
+    decide(false);
+  };
+  return (event) => {
+    if (told) return told(event);
+    waiting.push(event);
+    const { type, message } = event.event;
+    const mark = type === "log" && message?.[0] === OWN;
+    if (mark) traces.set(traceId, message[1]);
+    decide(mark);
+    if (!told && type === "outcome") ctx.waitUntil(later());
+    return undefined;
+  };
 }
 
-function follow(ray, onset, env, ctx) {
+function follow(ray, onset, env, ctx, root = onset.spanContext.spanId === undefined) {
   const { script, version } = ctx.props;
   const invocation = onset.invocationId;
   const tell = (timestamp, event) => {
@@ -210,8 +237,8 @@ function follow(ray, onset, env, ctx) {
   };
   const { entrypoint, durableObjectId: object, info } = onset.event;
   const { type, method, url, scheduledTime, cron, queueName, batchSize } = info ?? {};
-  const about = { type, method, url: url?.split("?", 1)[0], scheduledTime, cron, queueName, batchSize };
-  const root = onset.spanContext.spanId === undefined;
+  const own = info?.headers?.find(({ name }) => name === "x-notebook-do")?.value;
+  const about = { type, method, url: url?.split("?", 1)[0], own, scheduledTime, cron, queueName, batchSize };
   tell(onset.timestamp, { type: "onset", root, entrypoint, object, info: about });
   if (object) share(object, () => tell(onset.timestamp, { type: "shared" }));
   return ({ timestamp, event, spanContext: { spanId } }) => {

@@ -109,17 +109,19 @@ def exception_blocks(one: LocatedRecord) -> list[Block]:
     return blocks
 
 
-def log_blocks(logs: RequestLogs | None, records: Sequence[LocatedRecord], note: str = "") -> list[Block]:
-    """Show what a request logged, or say that it logged nothing."""
+def log_blocks(
+    logs: RequestLogs | None, records: Sequence[LocatedRecord], note: str = "", *, what: str = "request"
+) -> list[Block]:
+    """Show what a request, or a call, logged, or say that it logged nothing."""
     if logs is None or not logs.known:
         return [Line(note, small=True)] if note else []
     shown = without_echoes(records)
     so_far = "" if logs.complete else " so far"
     if not shown:
-        return [Line(f"This request logged nothing{so_far}.", small=True)]
+        return [Line(f"This {what} logged nothing{so_far}.", small=True)]
     began = logs.began or shown[0].record.time
     drawn = shown[:ROWS]
-    caption = f"{counted(len(shown), 'log line')} of this request{so_far}"
+    caption = f"{counted(len(shown), 'log line')} of this {what}{so_far}"
     if len(drawn) < len(shown):
         caption = f"The first {count(len(drawn))} of {caption}"
     blocks: list[Block] = [log_table(drawn, caption, began=began)]
