@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -58,9 +58,9 @@ async def exchange(  # noqa: PLR0913 - a request
     `sign` adds the token, last of all; `timeout` is for the answer to begin; `content` is what httpx takes for a body.
     """
     # The query here: httpx would take the URL apart twice for it.
-    url = f"{url}?{urlencode(params)}" if params else url
+    place = _url(f"{url}?{urlencode(params)}" if params else url)
     waits = {"timeout": httpx.Timeout(timeout, connect=_CONNECT_SECONDS).as_dict()}
-    request = httpx.Request(method, url, headers=_HEADERS | (headers or {}), extensions=waits, **content)
+    request = httpx.Request(method, place, headers=_HEADERS | (headers or {}), extensions=waits, **content)
     # As a whole: httpx would write the heads and parts of a form one by one, each a packet of its own.
     await request.aread()
     sign(request)
@@ -79,6 +79,12 @@ async def _read_capped(response: httpx.Response) -> bytes:
         if len(body) > LARGEST_ANSWER:
             return b""
     return bytes(body)
+
+
+@lru_cache(maxsize=256)
+def _url(text: str) -> httpx.URL:
+    """Take a URL apart: the same ones are asked in each plan and deploy of a session."""
+    return httpx.URL(text)
 
 
 @cache

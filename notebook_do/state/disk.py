@@ -57,10 +57,16 @@ def resolved(path: Path) -> Path:
     """Follow symbolic links once; refuse what is there but is no regular file, a link to nothing included."""
     with explained(path, "resolving"):
         target = path.resolve()
-        if path.is_symlink() and not target.exists():
-            raise StateError(f"{path} is a link to {target}, which does not exist; mend or remove the link.")
-        if target.exists() and not target.is_file():
-            raise StateError(f"{path} is not a regular file; choose another place with --state PATH.")
+        try:
+            mode = target.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            if path.is_symlink():
+                raise StateError(
+                    f"{path} is a link to {target}, which does not exist; mend or remove the link."
+                ) from None
+        else:
+            if not stat.S_ISREG(mode):
+                raise StateError(f"{path} is not a regular file; choose another place with --state PATH.")
     return target
 
 

@@ -7,6 +7,7 @@ a file that is not there is never confused with one that is empty.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import secrets
 from dataclasses import dataclass, replace
@@ -62,6 +63,8 @@ class StateFile:
         self._fresh: Recorded | None = None
         self._read: tuple[bytes, Recorded, Document] | None = None
         self._journal: Journal | None = None
+        self._locked: Path | None = None
+        """The file itself, as long as its lock is held."""
         self.rebuilding = False
         """Whether a file that is written where none is holds what was deployed with another one, which is lost."""
 
@@ -160,15 +163,20 @@ class StateFile:
 
         Raises StateError beside a conflicting copy, and, unless `locking` is cas-only, where locks exclude nobody.
         """
-        disk.private_directory(self._real.parent)
+        real = self._real
+        disk.private_directory(real.parent)
         # Dropbox and its like leave "state (... conflicted copy ...).json" where two machines wrote.
-        if copies := sorted(p.name for p in self._real.parent.glob(f"{self._real.stem}*conflict*{self._real.suffix}")):
+        if copies := sorted(p.name for p in real.parent.glob(f"{real.stem}*conflict*{real.suffix}")):
             raise StateError(
                 f"{self.path.parent} holds a conflicting copy of the state file ({copies[0]}): a synchronised folder "
                 "is no place for it. Decide for one, remove the other, and move it with --state PATH."
             )
         with locks.hold(self.lock_path, self.locking) as holder:
-            yield holder
+            self._locked = real
+            try:
+                yield holder
+            finally:
+                self._locked = None
 
     @property
     def is_rebuilt(self) -> bool:
@@ -230,7 +238,8 @@ class StateFile:
     @property
     def _real(self) -> Path:
         """The file itself where `path` is a link: the link stays, and two links to one file have one lock."""
-        return disk.resolved(self.path)
+        # A link that is led elsewhere meanwhile leads nobody away from the file that is locked.
+        return self._locked or disk.resolved(self.path)
 
     def _beside(self, name: str) -> Path:
         """Name a companion file; a state file with a name of its own has companions of its own."""
@@ -283,12 +292,14 @@ class StateFile:
 
     def _backup_files(self) -> list[Backup]:
         directory = self.backup_directory
-        paths = directory.iterdir() if directory.is_dir() else ()
-        return [
-            Backup(serial=int(name[1]), path=path)
-            for path in paths
-            if (name := _BACKUP_NAME.fullmatch(path.name)) and path.is_file()
-        ]
+        if not directory.is_dir():
+            return []
+        with os.scandir(directory) as entries:
+            return [
+                Backup(serial=int(name[1]), path=directory / entry.name)
+                for entry in entries
+                if (name := _BACKUP_NAME.fullmatch(entry.name)) and entry.is_file()
+            ]
 
     def _advice(self) -> str:
         good = next((b for b in self.backups() if b.readable), None)

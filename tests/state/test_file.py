@@ -315,6 +315,23 @@ def test_f63_a_link_is_kept_and_its_target_replaced(path: Path, tmp_path: Path) 
     assert state.lock_path.parent == real.parent
 
 
+def test_f63_a_link_that_is_led_elsewhere_during_a_deploy(path: Path, tmp_path: Path) -> None:
+    """F63: what is saved under a lock goes into the file that is locked, wherever the link leads by then."""
+    real, other = tmp_path / "elsewhere" / "state.json", tmp_path / "other" / "state.json"
+    for each in (real, other):
+        saved(each)
+    path.parent.mkdir(parents=True)
+    path.symlink_to(real)
+    state = StateFile(path)
+    with state.lock():
+        recorded = state.load()
+        path.unlink()
+        path.symlink_to(other)
+        assert state.save(recorded).serial == 2
+    assert [StateFile(each).load().serial for each in (real, other)] == [2, 1]
+    assert state.load().serial == 1
+
+
 def test_f63_a_hard_link_keeps_what_it_had(path: Path) -> None:
     """F63: another name of the same file, as backup tools make, keeps the old content; no save writes through it."""
     state = saved(path)
