@@ -41,6 +41,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "objects": ("name", "object_id", "size", "last_write", "alarm", "stored", "stable_id"),
     "state": ("stable_id", "namespace_id", "worker", "class_name", "class_history", "storage", "serial"),
+    "applied_changes": ("name", "object_id", "error"),
     "object_changes": ("name", "object_id", "value", "new_value"),
     "tables": ("table", "rows", "columns"),
     "values": ("name", "key", "value", "size", "object_id", "stable_id"),
@@ -59,7 +60,7 @@ def dtype_of(column: str) -> str:
     return "bool" if column in _BOOLS else "Int64" if column in _COUNTS else "string"
 
 
-_OF_OBJECTS = frozenset(("logs", "object_changes", "objects", "tables", "values"))
+_OF_OBJECTS = frozenset(("applied_changes", "logs", "object_changes", "objects", "tables", "values"))
 """The frames in which a text that nobody tells is NA; in the older ones it is empty."""
 
 

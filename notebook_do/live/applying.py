@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.cloudflare.answer import NoAnswer
-from notebook_do.display import Shown
-from notebook_do.display.formats import counted
+from notebook_do.display import Shown, frame
 from notebook_do.errors import ApiError, CommandError, ConsentRequired, DurableError, StaleChange, TargetError
 from notebook_do.live.inspecting import Declined, NoMethod, NotKnown, Returned, Threw
 from notebook_do.live.querying import MOVED
@@ -20,6 +19,8 @@ from notebook_do.model.changes import ObjectChange
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+
+    import pandas as pd
 
     from notebook_do.live.connection import Connection
     from notebook_do.live.inspecting import Inspecting, Op, Outcome
@@ -47,6 +48,13 @@ class AppliedChange(Shown):
     def ok(self) -> bool:
         """Say whether every object was changed."""
         return not any(self.errors)
+
+    @property
+    def df(self) -> pd.DataFrame:
+        """One row for each object, in the order of the change: why it was not changed, NA where it was."""
+        each = zip(self.change.edits, self.errors, strict=True)
+        rows = ({"name": one.name, "object_id": one.object_id, "error": why} for one, why in each)
+        return frame("applied_changes", rows)
 
 
 class Spending:
@@ -213,8 +221,3 @@ def _stale(change: ObjectChange, moved: Sequence[ObjectEdit]) -> StaleChange:
 
 def _applied(change: ObjectChange, results: tuple[Any, ...], errors: tuple[str | None, ...]) -> AppliedChange:
     return AppliedChange(change=change, at=datetime.now(UTC), results=results, errors=errors)
-
-
-def counted_objects(change: ObjectChange) -> str:
-    """Return how many objects a change is about, in words."""
-    return counted(len(change.edits), "object")

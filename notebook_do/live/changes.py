@@ -193,6 +193,7 @@ def _edit(  # noqa: PLR0913, PLR0917 - the parts of an edit
     return ObjectEdit(
         object_id=one.object_id,
         name=one.name,
+        what=str(op.get("key", op.get("sql", ""))),
         before=before,
         after=after,
         op=canonical(op),

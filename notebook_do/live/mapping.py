@@ -100,35 +100,37 @@ def rows_asked(  # noqa: PLR0913 - the words of one call
 
     Raises CommandError for what is no frame, or a column that it does not have once.
     """
-    if not (hasattr(df, "columns") and hasattr(df, "iloc")):
-        raise CommandError(f"map: give a DataFrame, not {type(df).__name__}.")
-    if isinstance(args, str):
-        raise CommandError(f"map: args is a list of columns: args=[{args!r}].")
-    columns = [str(column) for column in df.columns]
     if type(concurrency) is not int or not 1 <= concurrency <= MOST_OPS:
         raise CommandError(f"map: concurrency is a whole number from 1 to {MOST_OPS}, not {concurrency!r}.")
-    for name in (named, *args):
-        if columns.count(name) != 1:
-            known = ", ".join(columns)
-            what = "no column" if name not in columns else "more than one column"
-            raise CommandError(f"map: the frame has {what} {name}; it has {known}.")
+    names, *given = checked_columns(df, named, args)
+    columns = [str(column) for column in df.columns]
     ours = [name for name in ADDED if name in columns and not df.attrs.get("mapped")]
     if ours or set(ADDED) & {named, *args}:
         name = ours[0] if ours else next(name for name in ADDED if name in {named, *args})
         raise CommandError(f"map: the result has a column {name} of its own; rename that of the frame.")
     return RowsAsked(
         object=named,
-        names=_column(df, columns.index(named)),
+        names=names,
         method=checked_method(method),
-        args={name: _column(df, columns.index(name)) for name in args},
+        args=dict(zip(args, given, strict=True)),
         at_once=concurrency,
         seconds=checked_seconds(timeout),
     )
 
 
-def _column(df: Any, at: int) -> list[Any]:
-    found: list[Any] = df.iloc[:, at].tolist()
-    return found
+def checked_columns(df: Any, named: str, args: Sequence[str]) -> list[list[Any]]:
+    """Return the values of the column `named` and of each of `args`; raises CommandError where the frame lacks one."""
+    if not (hasattr(df, "columns") and hasattr(df, "iloc")):
+        raise CommandError(f"map: give a DataFrame, not {type(df).__name__}.")
+    if isinstance(args, str):
+        raise CommandError(f"map: args is a list of columns: args=[{args!r}].")
+    columns = [str(column) for column in df.columns]
+    for name in (named, *args):
+        if columns.count(name) != 1:
+            known = ", ".join(columns)
+            what = "no column" if name not in columns else "more than one column"
+            raise CommandError(f"map: the frame has {what} {name}; it has {known}.")
+    return [df.iloc[:, columns.index(name)].tolist() for name in (named, *args)]
 
 
 async def map_rows(
@@ -155,7 +157,7 @@ async def map_rows(
 def _ops(asked: RowsAsked, outcomes: list[Outcome | str | None]) -> Iterator[tuple[int, Op]]:
     """Yield the op of each row that can be called, and note why any other cannot."""
     for at, name in enumerate(asked.names):
-        if _is_empty(name):
+        if is_empty(name):
             outcomes[at] = f"the cell of column {asked.object} is empty; nothing was called"
             continue
         if not isinstance(name, str):
@@ -172,7 +174,8 @@ def _ops(asked: RowsAsked, outcomes: list[Outcome | str | None]) -> Iterator[tup
         yield at, call_of(where_of(name), asked.method, args)
 
 
-def _is_empty(name: Any) -> bool:
+def is_empty(name: Any) -> bool:
+    """Say whether a cell of a frame holds nothing."""
     # NaN is the only value that is not equal to itself; of pandas' NA nothing can be asked.
     return name is None or type(name).__name__ in {"NAType", "NaTType"} or name != name or name == ""  # noqa: PLR0124
 

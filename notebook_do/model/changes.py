@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from notebook_do.display import Shown, clean, frame, one_line
+from notebook_do.display.formats import counted
 from notebook_do.model.plain import canonical
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class ObjectContents:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectEdit:
-    """What a change does to one object. `before` and `after` are what is shown.
+    """What a change does to one object. `before` and `after` are what is shown; `what` is the key or the statement.
 
     `op` is what is asked of the object, `checks` what it compares before it does that, both as JSON; `rests_on` is a
     digest of what was there.
@@ -89,6 +90,7 @@ class ObjectEdit:
 
     object_id: str
     name: str | None
+    what: str
     before: Any
     after: Any
     op: str
@@ -108,8 +110,8 @@ class ObjectEdit:
 class ObjectChange(Shown):
     """A change of one object, or of many at once, that was read and not sent: `session.apply(change)` sends it.
 
-    `what` is the key, the statement or the snapshot that it is about. It can be applied once, and is refused as stale
-    when what it rests on is not there any more.
+    `what` is the key, the statement or the snapshot that it is about, empty where that differs. It can be applied once,
+    and is refused as stale when what it rests on is not there any more.
     """
 
     action: ChangeAction
@@ -155,7 +157,7 @@ class ObjectChange(Shown):
     def phrase(self) -> str | None:
         """What a person types to allow it: where all of an object would be lost, or many change. None for the rest."""
         if len(self.edits) > 1:
-            return f"{self.action} {len(self.edits)} objects of {self.stable_id}"
+            return f"{self.action} {counted(len({one.object_id for one in self.edits}), 'object')} of {self.stable_id}"
         (only,) = self.edits
         return f"delete {only.spoken.rstrip('…')} {only.object_id[-8:]}" if self.action in {"wipe", "restore"} else None
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from notebook_do.cloudflare import refusing
 from notebook_do.display import frame, mapped, selected
 from notebook_do.errors import CommandError, Interrupted, nearest
 from notebook_do.live import objects as explore
+from notebook_do.live.changes import ChangePlace
 from notebook_do.live.inventory import more_objects, namespace_rows, worker_rows
+from notebook_do.live.many import change_rows
 from notebook_do.live.mapping import MappedRows, map_rows, rows_asked
 from notebook_do.sessions.objects import LiveObject, SessionWay
 
@@ -130,18 +132,46 @@ class Looking(ABC):
         self.met.setdefault(namespace, {})[name_or_id] = None
         return made
 
+    @overload
+    def map(
+        self,
+        namespace: str,
+        df: pd.DataFrame,
+        *,
+        object: str,
+        change: str,
+        args: Sequence[str] = ...,
+    ) -> ObjectChange: ...
+
+    @overload
+    def map(
+        self,
+        namespace: str,
+        df: pd.DataFrame,
+        *,
+        object: str,
+        call: str,
+        args: Sequence[str] = ...,
+        concurrency: int = ...,
+        timeout: float = ...,
+    ) -> pd.DataFrame: ...
+
     def map(  # noqa: PLR0913 - the words of one call
         self,
         namespace: str,
         df: pd.DataFrame,
         *,
         object: str,  # noqa: A002 - what it is
-        call: str,
+        call: str | None = None,
+        change: str | None = None,
         args: Sequence[str] = (),
         concurrency: int = 8,
         timeout: float = 20.0,
-    ) -> pd.DataFrame:
+    ) -> pd.DataFrame | ObjectChange:
         """Call a method once for each row: `object` is the column of the objects' names, `args` those of the arguments.
+
+        With `change` ("put", "delete" or "execute") in place of `call` nothing is sent: it returns one ObjectChange of
+        all these objects, `args` being the columns of what `room.put` and the like take.
 
         Returns the frame with `result`, `ms` and `error` (NA where it returned). A row that fails fails alone; one
         without a name is not called; no answer in `timeout` seconds is unknown and not repeated. Calls of one object
@@ -149,6 +179,11 @@ class Looking(ABC):
         in `stopped_map`.
         """
         refusing.check("session.map")
+        if (call is None) is (change is None):
+            raise CommandError("map: say what to do with each row, once: call=METHOD, or change='put'.")
+        if call is None:
+            made: ObjectChange = self._run(self._look(self._changed_rows, namespace, change, df, object, args))
+            return made
         asked = rows_asked(df, object, call, args, concurrency=concurrency, timeout=timeout)
         into = MappedRows(namespace=namespace, class_name="", asked=asked)
         try:
@@ -161,6 +196,12 @@ class Looking(ABC):
                 "stopped_map of the session."
             ) from None
         return _with_results(df, into)
+
+    async def _changed_rows(self, connection: Connection, recorded: Recorded, stable_id: str, *asked: Any) -> Any:
+        place = ChangePlace(
+            session=self.name, stage=self.stage, connection=connection, recorded=recorded, stable_id=stable_id
+        )
+        return await change_rows(place, *asked)
 
     def logs(
         self,

@@ -7,6 +7,7 @@ import copy
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 
 import notebook_do as nd
@@ -306,7 +307,7 @@ def test_what_is_not_there_is_refused_and_not_made(session: nd.Session) -> None:
         absent.run_alarm,
         absent.wipe,
         absent.info,
-        absent.values,
+        lambda: absent.values("t"),
         absent.tables,
         absent.alarm,
         lambda: absent.query("SELECT 1"),
@@ -393,3 +394,66 @@ def test_changes_can_be_awaited_at_once(session: nd.Session) -> None:
     found = asyncio.run(race())
     assert sum(isinstance(one, CommandError) for one in found) == 3
     assert room.call("get", "topic") == 2
+
+
+def test_a_frame_is_one_change_of_many_objects(session: nd.Session) -> None:
+    """`map(change=)` reads for each row what is there, counts the objects in its phrase, and sends all of them once."""
+    names = ["kitchen", "garden", "attic"]
+    for name in names:
+        session.object("rooms", name).call("put", "topic", f"old {name}")
+    df = pd.DataFrame({"room": [*names, None], "key": "topic", "value": [1, 2.5, "three", 4]})
+    change = session.map("rooms", df, object="room", change="put", args=["key", "value"])
+    assert change.phrase == "put 3 objects of rooms"
+    assert change.df[["name", "value", "new_value"]].to_numpy().tolist() == [
+        [name, f"old {name}", new] for name, new in zip(names, [1, 2.5, "three"], strict=True)
+    ]
+    for said in ('key topic  "old garden" → 2.5', "1 row without a name of an object: left out"):
+        assert said in str(change)
+    with pytest.raises(ConsentRequired, match='confirm="put 3 objects of rooms"'):
+        session.apply(change)
+    assert session.apply(change, confirm="put 3 objects of rooms").ok
+    assert session.values("rooms").set_index("name")["value"].to_dict() == {
+        "kitchen": 1,
+        "garden": 2.5,
+        "attic": "three",
+    }
+    stale = session.map("rooms", df[:3], object="room", change="delete", args=["key"])
+    session.object("rooms", "attic").call("put", "topic", "moved")
+    with pytest.raises(StaleChange, match="key topic of attic moved"):
+        session.apply(stale, confirm=stale.phrase or "")
+    assert len(session.values("rooms")) == 3, "of a stale change not one object is changed"
+    statements = pd.DataFrame({"room": names, "sql": "INSERT INTO messages (author) VALUES (?)", "who": names})
+    change = session.map("rooms", statements, object="room", change="execute", args=["sql", "who"])
+    assert "Run a statement on 3 objects: 3 rows in dev on local" in str(change)
+    applied = session.apply(change, confirm=change.phrase or "")
+    assert applied.df["error"].isna().all()
+    assert session.query("rooms", "SELECT author FROM messages")["author"].tolist() == sorted(
+        names, key=lambda name: session.objects("rooms").set_index("name")["object_id"][name]
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "asked", "why"),
+    [
+        ({"room": "kichen", "key": "topic"}, {"change": "delete", "args": ["key"]}, "rooms has no object kichen"),
+        ({"room": 7, "key": "topic"}, {"change": "delete", "args": ["key"]}, "named by a text, and not by 7"),
+        ({"room": "kitchen", "key": "none"}, {"change": "delete", "args": ["key"]}, "no row of the frame changes"),
+        ({"room": "kitchen", "key": "topic"}, {"change": "put", "args": ["key"]}, "args are the columns of key, value"),
+        (
+            {"room": "kitchen", "key": "topic"},
+            {"change": "pt", "args": ["key"]},
+            r"unknown change pt; did you mean put\?",
+        ),
+        ({"room": "kitchen", "key": "topic"}, {"args": ["key"]}, "say what to do with each row, once"),
+    ],
+)
+def test_what_a_frame_cannot_change_is_refused_whole(
+    session: nd.Session, row: dict[str, Any], asked: dict[str, Any], why: str
+) -> None:
+    """One row that cannot be refuses the whole change before anything is sent, and says which and why."""
+    session.object("rooms", "kitchen").call("put", "topic", 1)
+    with pytest.raises(CommandError, match=why):
+        session.map("rooms", pd.DataFrame([row]), object="room", **asked)
+    twice = pd.DataFrame({"room": ["kitchen", "kitchen"], "key": "topic"})
+    with pytest.raises(CommandError, match="more than one change of key topic of kitchen"):
+        session.map("rooms", twice, object="room", change="delete", args=["key"])

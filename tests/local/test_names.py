@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.local.objects import stored as module
-from notebook_do.local.objects.stored import ObjectNames, object_id
+from notebook_do.local.objects import names as module
+from notebook_do.local.objects.names import ObjectNames
+from notebook_do.local.objects.stored import object_id
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -282,7 +282,10 @@ async def stored_object(cloud: Cloud, namespace_id: str, asked: Any) -> StoredOb
     found = await cloud.runtime.objects(namespace_id, only=asked if by_id else object_id(namespace_id, asked))
     if not found:  # looked for on the disk alone: asking the namespace for it would make it
         raise refuse("no_object", name=asked[:100], id=namespace_id)
-    return found[0] if by_id else replace(found[0], name=asked)
+    if by_id:
+        return found[0]
+    cloud.runtime.names.asked(namespace_id, [asked])
+    return replace(found[0], name=asked)
 
 
 def _named(one: StoredObject) -> dict[str, Any]:

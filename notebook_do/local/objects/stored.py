@@ -4,9 +4,7 @@ Files are opened read-only, which loses nothing to workerd and never sees half a
 writes). An id from outside is never made a path before it is known to be hexadecimal. One statement reads one file and
 nothing else, and what is workerd's own stays hidden, as it is from a Worker.
 
-Names are not stored with objects, and an id can be computed from a name but not the other way. So likely names are
-collected - from the paths and queries of requests, and the strings in the scripts - and the ids decide: a name is shown
-only when it gives that very id, and only then is it written down. Cloudflare shows ids alone.
+Names are not stored with objects: `names` finds them.
 """
 
 from __future__ import annotations
@@ -15,14 +13,12 @@ import contextlib
 import hashlib
 import hmac
 import json
-import os
 import re
 import shutil
 import sqlite3
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote
 from uuid import uuid4
 
 from notebook_do.local.objects import v8
@@ -32,8 +28,6 @@ from notebook_do.local.objects.written import last_write
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
-
-    from notebook_do.local.runtime.spec import RunnableWorker
 
 
 _NAMESPACE_ID = re.compile(r"[0-9a-f]{32}")
@@ -281,69 +275,3 @@ def _told(error: Exception) -> ReadError:
     if text.startswith("access to _cf_") and text.endswith("is prohibited"):
         return ReadError("tables that begin with _cf_ are the runtime's own; what is stored by key is read with values")
     return ReadError(text, "no_table" if text.startswith("no such table: ") else "bad_query")
-
-
-MOST_COLLECTED = 10_000
-LONGEST = 200
-_LITERAL = re.compile(rb"""(["'`])((?:(?!\1)[^\\\n]){0,200})\1""")
-_SCRIPT_LIMIT = 4 << 20
-
-
-class ObjectNames:
-    """Likely names from requests, bounded; and, in a file for each namespace, the names that ids have proved."""
-
-    def __init__(self, folder: Path) -> None:
-        """Keep proved names in `folder`."""
-        self._folder = folder
-        self._collected: dict[str, None] = {}  # in order, for the oldest to be found
-        self._asked: dict[str, dict[str, None]] = {}
-        """By namespace, the names that a notebook has asked by since names were looked for."""
-
-    def collect(self, path: str, query: bytes) -> None:
-        """Remember what a request mentioned; the oldest is forgotten first."""
-        words = [unquote(word) for word in path.split("/") if word]
-        words.append(path)
-        if query:
-            words += [value for _, value in parse_qsl(query.decode("latin-1"))]
-        for word in words:
-            if len(word) <= LONGEST and word not in self._collected:
-                self._collected[word] = None
-        while len(self._collected) > MOST_COLLECTED:
-            del self._collected[next(iter(self._collected))]
-
-    def asked(self, namespace_id: str, names: Iterable[str]) -> None:
-        """Remember by which names objects of a namespace were asked."""
-        self._asked.setdefault(namespace_id, {}).update(dict.fromkeys(names))
-
-    def find(self, namespace_id: str, ids: Iterable[str], workers: Iterable[RunnableWorker]) -> dict[str, str]:
-        """Return the known names by id, with those of `ids` that can be found now, and keep them for the next time."""
-        file = folder_of(self._folder, namespace_id).with_suffix(".json")
-        known: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        wanted = set(ids) - known.keys()
-        if not wanted:
-            return known
-        # The empty name is one too.
-        asked = self._asked.pop(namespace_id, {})
-        likely = dict.fromkeys([*asked, *list(self._collected), *_strings(workers), ""])
-        found = {one: name for name in likely if (one := object_id(namespace_id, name)) in wanted}
-        if found:
-            known |= found
-            self._folder.mkdir(exist_ok=True, mode=0o700)
-            fresh = file.with_suffix(f".{os.getpid()}")
-            fresh.write_text(json.dumps(known), encoding="utf-8")
-            fresh.replace(file)
-        return known
-
-    def forget(self, namespace_id: str) -> None:
-        """Drop the names of a namespace."""
-        folder_of(self._folder, namespace_id).with_suffix(".json").unlink(missing_ok=True)
-
-
-def _strings(workers: Iterable[RunnableWorker]) -> Iterable[str]:
-    """Take the short string literals of scripts, such as the one in `getByName("lobby")`."""
-    for worker in workers:
-        for module in worker.modules:
-            if module.content_type.startswith(("application/javascript", "text/javascript")):
-                with module.path.open("rb") as file:
-                    source = file.read(_SCRIPT_LIMIT)
-                yield from (match[2].decode("utf-8", "replace") for match in _LITERAL.finditer(source))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import TargetError
 from notebook_do.local.objects import snapshots, stored
+from notebook_do.local.objects.names import ObjectNames
 from notebook_do.local.process.ownership import fresh_folder, locked
 from notebook_do.local.runtime.away import Away
 from notebook_do.local.runtime.bindings import SYSTEM, worker_service
@@ -81,7 +82,7 @@ class Runtime:
         self._by_script: dict[str, Island] = {}
         self.events = WorkerEvents(self._folder / "events", data, events, listening, self._by_script.values, workers)
         self.services = Services(data / "services")
-        self.names, self._sites = stored.ObjectNames(data / "names"), data / "sites"
+        self.names, self._sites = ObjectNames(data / "names"), data / "sites"
         self._plan = Layout(
             workers=(),
             folder=self._folder,

@@ -30,8 +30,8 @@ _ONE = {
     "restore": "Restore {name} from {what}",
 }
 _MANY = {
-    "put": "Put key {what} of {objects}",
-    "delete": "Delete key {what} of {objects}",
+    "put": "Put {key} of {objects}",
+    "delete": "Delete {key} of {objects}",
     "execute": "Run a statement on {objects}: {effect}",
 }
 _DONE = {
@@ -58,8 +58,9 @@ def _target(change: ObjectChange) -> str:
 def _facts(change: ObjectChange) -> dict[str, str]:
     return {
         "what": change.what,
+        "key": f"key {change.what}" if change.what else counted(len(change.edits), "key"),
         "name": change.edits[0].spoken,
-        "objects": counted(len(change.edits), "object"),
+        "objects": counted(len({edit.object_id for edit in change.edits}), "object"),
         "effect": _effect(change),
     }
 
@@ -94,7 +95,7 @@ def _confirm(change: ObjectChange) -> str:
 def _one(change: ObjectChange, edit: ObjectEdit) -> list[Block]:
     match change.action:
         case "put" | "delete":
-            return [_table([_key_row(change.what, edit)]), *_whole(edit)]
+            return [_table([_key_row(edit)]), *_whole(edit)]
         case "execute":
             return [Code("", change.what), *_effects(edit.before)]
         case "alarm":
@@ -108,10 +109,10 @@ def _table(rows: list[tuple[Tone, Row]], caption: str = "") -> Table:
     return Table(caption, (), tuple(row for _, row in rows), tones=tuple(tone for tone, _ in rows))
 
 
-def _key_row(key: str, edit: ObjectEdit, name: str = "") -> tuple[Tone, Row]:
+def _key_row(edit: ObjectEdit) -> tuple[Tone, tuple[str, ...]]:
     tone = Tone.DROP if edit.after is NOTHING else Tone.ADD if edit.before is NOTHING else Tone.CHANGE
     action = {Tone.DROP: "delete", Tone.ADD: "create", Tone.CHANGE: "update"}[tone]
-    return tone, (action, rich("key ", code(key), f" of {name}" if name else ""), *_moves(edit))
+    return tone, (action, rich("key ", code(edit.what)), *_moves(edit))
 
 
 def _moves(edit: ObjectEdit) -> tuple[str]:
@@ -138,7 +139,7 @@ def _whole(edit: ObjectEdit) -> list[Block]:
 
 
 def _effects(effect: StatementEffect) -> list[Block]:
-    rows = [*map(_schema_row, effect.schema), *map(_changed_row, effect.rows)]
+    rows = _effect_rows(effect)
     if not rows:
         return [Line("No row would change.", Tone.SAME)]
     table = capped(
@@ -151,7 +152,11 @@ def _effects(effect: StatementEffect) -> list[Block]:
     return [table]
 
 
-def _changed_row(row: RowChange) -> tuple[Tone, Row]:
+def _effect_rows(effect: StatementEffect) -> list[tuple[Tone, tuple[str, ...]]]:
+    return [*map(_schema_row, effect.schema), *map(_changed_row, effect.rows)]
+
+
+def _changed_row(row: RowChange) -> tuple[Tone, tuple[str, ...]]:
     return _TONES[row.kind], (row.kind, rich("row of ", strong(row.table)), _cells(row))
 
 
@@ -174,7 +179,7 @@ def _listed(columns: tuple[str, ...], cells: tuple[Any, ...]) -> list[str]:
     return parts
 
 
-def _schema_row(one: SchemaChange) -> tuple[Tone, Row]:
+def _schema_row(one: SchemaChange) -> tuple[Tone, tuple[str, ...]]:
     what = rich(f"{one.kind} ", strong(one.name))
     if one.after is None:
         goes = "" if one.rows is None else f"and its {counted(one.rows, 'row')}"
@@ -216,16 +221,12 @@ def _instead(edit: ObjectEdit) -> list[Block]:
 def _many(change: ObjectChange) -> list[Block]:
     rows: list[tuple[Tone, Row]] = []
     for edit in change.edits[:_SHOWN]:
-        if change.action == "execute":
-            effects = [*map(_schema_row, edit.before.schema), *map(_changed_row, edit.before.rows)]
-            rows += [(tone, (strong(edit.spoken), *row)) for tone, row in effects if isinstance(row, tuple)]
-        else:
-            tone, row = _key_row(change.what, edit)
-            rows.append((tone, (strong(edit.spoken), *row) if isinstance(row, tuple) else row))
+        effects = [_key_row(edit)] if change.action != "execute" else _effect_rows(edit.before)
+        rows += [(tone, (strong(edit.spoken), *row)) for tone, row in effects]
     hidden = len(change.edits) - _SHOWN
-    last = [Line(f"… {counted(hidden, 'more object')}; change.df has all.")] if hidden > 0 else []
-    code_ = [Code("", change.what)] if change.action == "execute" else []
-    return [*code_, _table(rows), *last]
+    last = [Line(f"… {counted(hidden, 'more row')}; change.df has all.")] if hidden > 0 else []
+    statement = [Code("", change.what)] if change.action == "execute" and change.what else []
+    return [*statement, _table(rows), *last]
 
 
 # --- afterwards
