@@ -140,12 +140,34 @@ def sweep(storage: Path) -> None:
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
     """Open a file read-only; None when there is none."""
-    if not path.is_file():
+    if (database := _opened(path)) is None:
         yield None
         return
-    # Not `immutable`, which would not see what is in the `-wal`: most of what workerd wrote lately.
-    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as database:
+    with contextlib.closing(database):
         yield database
+
+
+_PASSING = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
+"""What a first read may meet while another process opens or closes the file, whose `-wal` comes and goes with that."""
+_TRIES, _PAUSE = 100, 0.01
+
+
+def _opened(path: Path) -> sqlite3.Connection | None:
+    for left in reversed(range(_TRIES)):
+        if not path.is_file():
+            return None
+        # Not `immutable`, which would not see what is in the `-wal`: most of what workerd wrote lately.
+        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+        try:
+            database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+        except sqlite3.OperationalError as error:
+            database.close()
+            if not left or error.sqlite_errorcode & 0xFF not in _PASSING:
+                raise
+            time.sleep(_PAUSE)
+        else:
+            return database
+    return None
 
 
 def _tables(database: sqlite3.Connection) -> set[str]:
