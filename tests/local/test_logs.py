@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import os
+import signal
 from typing import TYPE_CHECKING, Any
 
+from websockets.asyncio.client import connect
+
+from notebook_do.local.api.telemetry import trigger_of
 from notebook_do.local.runtime.stacks import SourceMap
 from notebook_do.local.services import logs as store
 from notebook_do.local.services.logs import LogStore
@@ -237,3 +243,77 @@ def test_a_source_map_leads_to_the_lines_of_the_sources() -> None:
     assert read.find(3, 3) == ("b.ts", 12, 3)
     assert read.find(3, 1) is None
     assert read.find(9, 1) is None
+
+
+def test_what_was_logged_last_outlives_a_deploy(play: Callable[..., None]) -> None:
+    """The lines of a request that was answered just before its Worker is replaced are kept."""
+
+    async def story(stage: Any) -> None:
+        stage.put("rooms", ROOMS, **HOST)
+        for number in range(5):
+            await stage.text("rooms", f"/own{number}")
+            await stage.deploy("rooms", f"{ROOMS}// {number}", **HOST)
+        lines = lines_of(await kept(stage, "rooms"))
+        assert sorted(lines) == sorted(f"{what} own{n}" for n in range(5) for what in ("top", "say", "leaf"))
+
+    play(story, listening=lambda: False)
+
+
+def test_after_kill_9_what_was_kept_is_there_and_the_gap_is_said(play: Callable[..., None]) -> None:
+    """A process that is killed takes no line along that was kept; that its last ones may be missing is said."""
+
+    async def story(stage: Any) -> None:
+        stage.put("rooms", ROOMS, **HOST)
+        await stage.text("rooms", "/own")
+        await until_kept(stage, "rooms", "top own")
+        island = stage.island("rooms")
+        os.kill(stage.pid("rooms"), signal.SIGKILL)
+        await island.gone.wait()
+        await stage.text("rooms", "/own-again")
+        assert "top own" in lines_of(await until_kept(stage, "rooms", "top own-again"))
+        found = stage.runtime.events.logs.read("rooms", 0, 10**15)
+        assert [one.why for one in found.missing] == ["crashed"]
+
+    play(story, listening=lambda: False)
+
+
+HANDLERS = """
+import { DurableObject } from "cloudflare:workers";
+export class Room extends DurableObject {
+  fetch() {
+    const { 0: client, 1: server } = new WebSocketPair();
+    this.ctx.acceptWebSocket(server);
+    return new Response(null, { status: 101, webSocket: client });
+  }
+  webSocketMessage(socket, text) { console.log("heard", text); socket.send("ok"); }
+  webSocketClose(socket, code) { console.log("closed", code); }
+}
+export default {
+  fetch(request, env) { return env.ROOM.getByName("kitchen").fetch(request); },
+  queue(batch) { for (const message of batch.messages) console.log("took", message.body); },
+  scheduled(event) { console.log("tick", event.cron); },
+};
+"""
+
+
+def test_handlers_of_websockets_queues_and_crons_have_their_lines(play: Callable[..., None]) -> None:
+    """What no request called is kept too, each kind told by its event."""
+
+    async def story(stage: Any) -> None:
+        stage.put("rooms", HANDLERS, **HOST)
+        async with connect(f"ws://{stage.host('rooms')}/", host="127.0.0.1", port=stage.port) as socket:
+            await socket.send("hello")
+            assert await socket.recv() == "ok"
+        await stage.runtime.run_cron("rooms", "* * * * *")
+        body = base64.b64encode(b'"parcel"').decode()
+        message = {"id": "1", "timestamp": 0, "attempts": 1, "kind": "json", "body": body}
+        await stage.runtime.run_queue("rooms", "jobs", [message])
+        for word in ("heard hello", "closed", "tick * * * * *", "took parcel"):
+            await until_kept(stage, "rooms", word)
+        events = await kept(stage, "rooms")
+        kinds = {" ".join(map(str, log["message"])): trigger_of(one)[0] for one in events for log in one["logs"]}
+        assert kinds["heard hello"] == "websocket"
+        assert kinds["tick * * * * *"] == "cron"
+        assert kinds["took parcel"] == "queue"
+
+    play(story, listening=lambda: False)

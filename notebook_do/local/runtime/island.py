@@ -262,6 +262,8 @@ class Island:
         # As long as a request a step of a workflow is waited for: one that is cut short counts as a failed attempt.
         while time.monotonic() < deadline and await asyncio.to_thread(self.at_work):  # noqa: ASYNC110 - it is on the disk
             await asyncio.sleep(_LOOK_AGAIN)
+        if not self.gone.is_set():
+            await self.hurry_events()  # what waits to be handed over would end with the process
         for upstream in self._upstreams.values():
             upstream.close()
         if self.process is not None:
