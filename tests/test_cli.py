@@ -179,7 +179,7 @@ def test_verbs_work_on_a_toml_file(cloud: Path, here: Callable[..., Any]) -> Non
     (cloud / "shop.toml").write_text(TOML)
     plan = here("plan", "shop.toml", "-p", "limit", "7")
     assert (plan.returncode, plan.stderr) == (0, "")
-    assert "session: shop  stage: dev" in plan.stdout
+    assert "Plan for dev on local: 5 changes  session: shop" in plan.stdout
     waits = here("deploy", "shop.toml", "-p", "limit", "7")
     assert waits.returncode == 3
     assert not (cloud / ".notebook_do").exists()
@@ -192,7 +192,7 @@ def test_verbs_work_on_a_toml_file(cloud: Path, here: Callable[..., Any]) -> Non
     assert "limit 7" in here("fetch", "shop.toml", "api", "/", "-p", "limit", "7").stdout
     rows = json.loads(here("show", "shop.toml", "namespaces", "--json", "-p", "limit", "7").stdout)
     assert [(row["stable_id"], row["objects"]) for row in rows] == [("counter", 1)]
-    assert "Nothing to do" in here("deploy", "shop.toml", "-p", "limit", "7").stdout
+    assert "nothing to do" in here("deploy", "shop.toml", "-p", "limit", "7").stdout
     lost = here("destroy", "shop.toml", "api", "-p", "limit", "7")
     assert lost.returncode == 3, "a protected namespace"
     assert "protected" in lost.stderr

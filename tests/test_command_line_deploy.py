@@ -128,7 +128,7 @@ def test_the_plan_is_shown_and_the_word_sends_it(terminal: Callable[..., pexpect
     child = terminal("deploy", "shop.toml")
     child.expect(r"session: shop +stage: dev")
     child.expect(ASKED)
-    assert "Worker api-dev is created." in child.before
+    assert "is created from file api.js" in child.before
     assert not (shop / ".notebook_do").exists()
     child.sendline("deploy")
     child.expect("3 steps in")
@@ -209,7 +209,7 @@ def test_a_stale_plan_is_refused_shown_anew_and_asked_for_once_more(
     child.sendline("deploy")
     child.expect(r"Nothing was sent: a file of Worker api was edited after this plan was shown \(")
     child.expect(ASKED)
-    assert "Worker api-dev is created." in child.before
+    assert "is created from file api.js" in child.before
     assert not (shop / ".notebook_do" / "shop" / "dev" / "state.json").exists()
     (shop / "api.js").write_text(SOURCE.replace("first", "third"))
     child.sendline("deploy")
@@ -269,19 +269,19 @@ def test_a_safe_plan_is_printed_and_sent(shop: Path, run: Callable[..., Done]) -
     """Issue 13.8: a first deploy, new code and a changed binding are safe; then there is nothing to do."""
     done = run("deploy", "shop.toml", "--approve", "safe")
     assert (done.status, done.err) == (0, "")
-    assert done.out.index("Worker api-dev is created.") < done.out.index("3 steps in")
+    assert done.out.index("is created from file api.js") < done.out.index("3 steps in")
     assert "first fast" in fetched()
     (shop / "api.js").write_text(SOURCE.replace("first", "second"))
     assert run("deploy", "shop.toml", "--approve", "safe").status == 0
     (shop / "shop.toml").write_text(TOML.replace("fast", "slow"))
     done = run("deploy", "shop.toml", "--approve", "safe", "--quiet")
     assert (done.status, done.err) == (0, "")
-    assert "Binding MODE of api-dev is changed" in done.out, "what is sent is shown, however quiet"
+    assert "update  binding MODE of Worker api  fast → slow" in done.out, "what is sent is shown, however quiet"
     assert "steps in" not in done.out
     assert "second slow" in fetched()
     done = run("deploy", "shop.toml", "--approve", "safe")
     assert done.status == 0
-    assert "Nothing to do" in done.out
+    assert "nothing to do" in done.out
 
 
 def test_the_answer_in_json_stays_one_object(run: Callable[..., Done]) -> None:
@@ -289,7 +289,7 @@ def test_the_answer_in_json_stays_one_object(run: Callable[..., Done]) -> None:
     done = run("deploy", "shop.toml", "--approve", "safe", "--json")
     assert done.status == 0, done.err
     assert {one["status"] for one in json.loads(done.out)["outcomes"]} == {"done"}
-    assert "Worker api-dev is created." in done.err
+    assert "is created from file api.js" in done.err
 
 
 PATCH = {"settings": (None, json.dumps({"bindings": [

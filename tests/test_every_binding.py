@@ -62,13 +62,14 @@ class Case(NamedTuple):
 
 
 CASES: dict[str, Case] = {
-    "plain_text": Case("a b", '"a b"', "text", "c", "text", line="--var 'B=a b'"),
+    "plain_text": Case("a b", '"a b"', "a b", "c", "c", line="--var 'B=a b'"),
     "json": Case(
-        nd.Json({"a": [1]}), "{json = {a = [1]}}", "JSON", nd.Json({"a": [2]}), "JSON", line="""--json 'B={"a":[1]}'"""
+        nd.Json({"a": [1]}), "{json = {a = [1]}}", '{"a": [1]}',
+        nd.Json({"a": [2]}), '{"a": [2]}', line="""--json 'B={"a":[1]}'"""
     ),
     "service": Case(
-        nd.Service("host"), '{service = "host"}', "Worker host",
-        nd.Service("host", entrypoint="Admin"), "Worker host (entrypoint Admin)",
+        nd.Service("host"), '{service = "host"}', "service: Worker host",
+        nd.Service("host", entrypoint="Admin"), "service: Worker host (entrypoint Admin)",
         line="--service B=host", target="host",
     ),
     "ai": Case(nd.AI(), '{type = "ai"}', "AI", nd.Browser(), "Browser Rendering"),
@@ -324,7 +325,7 @@ def test_a_change_of_one_field_is_one_update(kind: str) -> None:
     plan = planned(in_python(case.other), there, known)
     told = [(c.kind, c.action, c.name, c.before, c.after) for c in (*plan.changes, *plan.drift) if c.action != "noop"]
     # The class of a workflow is the workflow's as well, which an upload leaves as it is.
-    more = [("workflow", "update", "w", "", '{"class_name":"Sales"}')] if kind == "workflow" else []
+    more = [("workflow", "update", "w", "", '{"class_name": "Sales"}')] if kind == "workflow" else []
     assert sorted(told) == [("binding", "update", "B", case.words, case.other_words), *more]
     changed = planned(desired, account(live(upload_of(plan))), known)
     assert [(c.action, c.before, c.after) for c in changed.drift] == [("update", case.other_words, case.words)]
@@ -411,8 +412,8 @@ def test_objects_of_this_worker_and_of_another() -> None:
     desired = declared(*cells)
     plan = planned(desired, account())
     assert {c.name: c.after for c in binding_changes(plan)} == {
-        "FAR": "Durable Object class Room of host (environment staging)",
-        "OWN": "Durable Object class Hall of w",
+        "FAR": "namespace rooms of Worker host (staging)",
+        "OWN": "namespace own",
     }
     upload = upload_of(plan)
     for binding in upload.bindings:
@@ -429,8 +430,7 @@ def test_objects_of_this_worker_and_of_another() -> None:
         ("namespace rooms --class Room --script host --environment qa --namespace-id " + "9" * 32, None), *cells[1:]
     )
     told = [(c.action, c.name, c.before, c.after) for c in binding_changes(planned(moved, there, known))]
-    words = "Durable Object class Room of host (environment {})"
-    assert told == [("update", "FAR", words.format("staging"), words.format("qa"))]
+    assert told == [("update", "FAR", "class Room of host (staging)", "namespace rooms of Worker host (qa)")]
     imported = import_cells(there, ["w"], {"w": (Module(name="index.js", content=SOURCE.encode()),)})
     again = run(imported.cells)
     assert {b.name: b.class_name for b in again.desired("s", "production", read=reader()).workers[0].bindings} == {

@@ -51,7 +51,7 @@ def test_a_split_is_said_and_ended_in_either_order(cloud: Path, order: str) -> N
     assert any(SAID in c.detail and "this plan ends that" in c.detail for c in plan.drift)
     assert any("To go on with it instead" in w for w in plan.warnings)
     for drawn in bundle(plan).values():
-        assert "Nothing to do" not in drawn
+        assert "nothing to do" not in drawn
         assert "a gradual deployment" in " ".join(drawn.split())
     second = nd.session("second")
     imported = second.import_("api-dev")

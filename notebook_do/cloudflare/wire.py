@@ -46,7 +46,7 @@ from notebook_do.model import (
     ValueBinding,
 )
 from notebook_do.model.declared import live_json
-from notebook_do.model.states import is_kept
+from notebook_do.model.steps import is_kept
 from notebook_do.model.words import OP_TAG
 
 if TYPE_CHECKING:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal, assert_never
 
 from notebook_do.declare.hosts import Hosts, default_script_name
 from notebook_do.declare.making import check
+from notebook_do.display.formats import counted
+from notebook_do.display.rich import code, rich
 from notebook_do.errors import DeclarationError
 from notebook_do.model import (
     Assets,
@@ -217,6 +219,19 @@ def _with_assets(item: Worker, bindings: tuple[ScriptBinding, ...]) -> tuple[Scr
     return tuple(sorted((*bindings, ValueBinding(name=name, value=Assets())), key=lambda b: b.name))
 
 
+_LANGUAGES = {"js": "JavaScript", "ts": "TypeScript", "py": "Python", "jsx": "JSX", "tsx": "TSX"}
+
+
+def source_words(item: Worker) -> str:
+    """Return in a few words what the source of a Worker is: its lines, its file, or its modules."""
+    if item.script is not None:
+        lines = len(item.script.splitlines())
+        return f"{counted(lines, 'line')} of {_LANGUAGES.get(item.lang, item.lang)}"
+    if item.entrypoint is not None:
+        return rich("file ", code(item.entrypoint))
+    return counted(len(item.modules), "module")
+
+
 def _desired_worker(item: Worker, hosts: Hosts, read: Callable[[Worker], Source]) -> DesiredWorker:
     source, script_name, bindings = read(item), hosts.script_of[item.id], hosts.bindings_of(item)
     triggers = {(t.kind, t.key): t for t in (*item.triggers, *_workflows(bindings, script_name))}
@@ -232,5 +247,7 @@ def _desired_worker(item: Worker, hosts: Hosts, read: Callable[[Worker], Source]
         options=_settings(item, hosts),
         exports=source.exports,
         notes=source.notes,
+        source=source_words(item),
+        bundled=source.bundled,
         **{name: getattr(item, name) for name in _SAME},
     )

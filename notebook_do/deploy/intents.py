@@ -21,7 +21,6 @@ from notebook_do.model import (
     TransferClass,
     TransferredAway,
 )
-from notebook_do.model.states import is_kept
 from notebook_do.model.steps import (
     DeleteScript,
     MakeQueue,
@@ -31,6 +30,7 @@ from notebook_do.model.steps import (
     SetTrigger,
     SetUrl,
     Upload,
+    is_kept,
 )
 from notebook_do.plan.namespaces.marks import completed_tags, op_of
 from notebook_do.state.journal import Intent

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 _UNITS = ("kB", "MB", "GB", "TB")
 _LONG_VALUE = 60
+_ID_DIGITS = 24
 
 
 def count(number: int) -> str:
@@ -107,3 +108,10 @@ def listed(names: Sequence[str], most: int = 8) -> str:
 def clipped_value(text: str) -> str:
     """Return a value for a row: one of more than 60 characters is its first 57 and an ellipsis."""
     return text if len(text) <= _LONG_VALUE else f"{text[:57]}…"
+
+
+def short_resource(resource_id: str) -> str:
+    """Return the id that an account gave a resource: `3f2ae0c4…9d1b`; a name that people gave it stays whole."""
+    plain = resource_id.replace("-", "")
+    is_id = len(plain) >= _ID_DIGITS and not set(plain) - set("0123456789abcdef")
+    return f"{resource_id[:8]}…{resource_id[-4:]}" if is_id else resource_id

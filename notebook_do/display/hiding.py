@@ -133,7 +133,7 @@ def json_changes(name: str, before: Any, after: Any) -> Rich:
     differ = [path for path in paths if was.get(path) != now.get(path)]
     pieces: list[str] = [f"JSON, {len(differ)} of {len(paths)} values: "]
     for at, path in enumerate(differ[:_PATHS]):
-        pieces += [", " if at else "", _difference(path, was.get(path), now.get(path))]
+        pieces += ["; " if at else "", _difference(path, was.get(path), now.get(path))]
     more = len(differ) - _PATHS
     return rich(*pieces, f" and {more} more" if more > 0 else "")
 

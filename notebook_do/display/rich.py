@@ -83,6 +83,12 @@ def joined(between: str, texts: Iterable[str]) -> Rich:
     return rich(*pieces[1:])
 
 
+def capitalized(text: str) -> Rich:
+    """Return a text that begins a sentence."""
+    first, *rest = parts_of(text)
+    return Rich((first._replace(text=first.text[:1].upper() + first.text[1:]), *rest))
+
+
 def formatted(template: str, facts: Mapping[str, Any]) -> str:
     """Fill a format string in; what stands between backticks of the template is code, and a fact keeps its look.
 
@@ -97,11 +103,12 @@ def formatted(template: str, facts: Mapping[str, Any]) -> str:
 
 def _filled(piece: str, facts: Mapping[str, Any], look: Look) -> Iterator[TextPart]:
     formatter = Formatter()
-    for literal, name, spec, _ in formatter.parse(piece):
+    for literal, name, spec, conversion in formatter.parse(piece):
         yield TextPart(literal, look)
         if name is None:
             continue
         value, _ = formatter.get_field(name, (), facts)
+        value = formatter.convert_field(value, conversion) if conversion else value
         if isinstance(value, Rich) and not look:
             yield from value.parts
         else:

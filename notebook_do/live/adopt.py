@@ -14,7 +14,7 @@ from notebook_do.model import (
     is_secret,
 )
 from notebook_do.plan.namespaces.marks import op_of
-from notebook_do.plan.workers.bindings import binding_changes
+from notebook_do.plan.workers.bindings import NOBODY, binding_changes
 from notebook_do.plan.workers.ownership import UNKNOWN, Ownership, is_behind, serial_of
 from notebook_do.plan.workers.settings import (
     fingerprint,
@@ -164,7 +164,7 @@ def as_project(record: RecordedWorker, worker: DesiredWorker, live: ObservedScri
     recorded = replace(record, settings=Json(ours), triggers=tuple(t for t in worker.triggers if _is_set(t, live)))
     ownership = Ownership(worker=worker, live=live, record=recorded, mark=None, form=live.lifecycle or "migrations")
     dates = {worker.compatibility_date, live.compatibility_date} - {None}
-    differs = binding_changes(ownership, same=False)[0] or setting_differences(ownership) or len(dates) > 1
+    differs = binding_changes(ownership, NOBODY, same=False)[0] or setting_differences(ownership) or len(dates) > 1
     if differs:
         return recorded
     sent = replace(read_fingerprint(record.settings_digest), upload=fingerprint(worker).upload)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import TYPE_CHECKING
 
+from notebook_do.display.formats import counted
 from notebook_do.model.plain import canonical
 from notebook_do.model.steps import SetMark, Upload
 from notebook_do.plan.namespaces.marks import op_of
@@ -108,7 +108,7 @@ def _script(step: Step) -> str:
     return getattr(step, "script_name", "")
 
 
-def told(left_out: Mapping[str, str], at: str) -> tuple[str, ...]:
+def told(left_out: Mapping[str, str]) -> tuple[str, ...]:
     """Return the line that says what a plan did not read again; nothing where it read everything.
 
     Of such a Worker only an upload would have shown in the lists: its settings, secrets, cron triggers, address and
@@ -116,5 +116,4 @@ def told(left_out: Mapping[str, str], at: str) -> tuple[str, ...]:
     """
     if not left_out:
         return ()
-    many = f"{len(left_out):,} Worker{'s' * (len(left_out) > 1)}"
-    return (f"Read {datetime.fromisoformat(at).astimezone():%H:%M}; {many} not read again (--refresh).",)
+    return (f"{counted(len(left_out), 'Worker')} not read again (--refresh).",)

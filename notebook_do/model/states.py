@@ -91,6 +91,8 @@ class Source:
     assets: StaticAssets | None = None
     exports: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    bundled: bool = False
+    """Whether esbuild made the main module: its lines are no lines of the source."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,9 @@ class DesiredWorker:
     # Both follow from the modules or are only told, so that no digest covers them.
     exports: tuple[str, ...] | None = field(default=None, compare=False, repr=False)
     notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    source: str = field(default="", compare=False, repr=False)
+    """What its source is, in words: `12 lines of JavaScript`, `file desk.ts`."""
+    bundled: bool = field(default=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,12 +344,3 @@ class SecretReading:
 
     mark: str = ""
     problem: str = ""
-
-
-KEPT = Resource(type="secret_text", fields=Json({}))
-"""What an upload binds where the live value stays, as a live secret is read: without a value. It is not sent."""
-
-
-def is_kept(binding: ScriptBinding) -> bool:
-    """Say whether a binding of an upload stands for a live secret that stays."""
-    return isinstance(binding, ValueBinding) and binding.value == KEPT

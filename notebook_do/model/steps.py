@@ -6,9 +6,10 @@ A step also holds what the state file holds after it, so that the deployer decid
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
-from notebook_do.model.declared import Json
+from notebook_do.model.declared import Json, Resource
+from notebook_do.model.states import ValueBinding
 from notebook_do.model.words import later
 
 if TYPE_CHECKING:
@@ -97,6 +98,27 @@ class Migration:
     """`new_tag` is sent as the plan tells it, since another project must know it; else the deployer completes it."""
 
 
+_NAMED = 4
+"""How many class migrations the words of an upload name; of more they count the rest."""
+
+
+def _words(migration: ClassMigration) -> str:
+    """Return in a few words what becomes of a class."""
+    match migration:
+        case CreateClass(class_name=name, storage=storage, stable_id=stable_id):
+            kind = "SQLite" if storage == "sqlite" else "key-value"
+            return f"create class {name} ({kind}) for namespace {stable_id}"
+        case RenameClass(from_class=before, to_class=after):
+            return f"rename class {before} to {after}"
+        case TransferClass(from_script=script, from_class=before, to_class=after):
+            return f"take class {before} over from {script}" + (f" as {after}" if before != after else "")
+        case TransferredAway(class_name=name, to_script=script):
+            return f"hand class {name} over to {script}"
+        case DeleteClass(class_name=name, stable_id=stable_id):
+            return f"delete class {name} with namespace {stable_id}"
+    assert_never(migration)
+
+
 # --- the steps
 
 
@@ -141,8 +163,9 @@ class Upload:
     @property
     def summary(self) -> str:
         """Return in a few words what this step sends."""
-        count = len(self.migration.class_migrations) if self.migration else 0
-        extra = f" with {count} class migration{'s' * (count != 1)}" if count else ""
+        steps = [_words(m) for m in self.migration.class_migrations] if self.migration else []
+        more = [f"{len(steps) - _NAMED} more class migrations"] if len(steps) > _NAMED + 1 else []
+        extra = f": {', '.join([*steps[: _NAMED if more else None], *more])}" if steps else ""
         return f"{'create' if self.creates else 'upload'} Worker {self.script_name}{extra}"
 
 
@@ -196,7 +219,8 @@ class DeleteScript:
     @property
     def summary(self) -> str:
         """Return in a few words what this step sends."""
-        return f"delete Worker {self.script_name}"
+        ids = ", ".join(self.forgotten)
+        return f"delete Worker {self.script_name}" + (f" with namespace {ids}" if ids else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,3 +301,12 @@ class SetMark:
 
 
 Step = Upload | SetMark | SetUrl | SetSchedules | MakeQueue | SetTrigger | RemoveTrigger | DeleteScript | Forget
+
+
+KEPT = Resource(type="secret_text", fields=Json({}))
+"""What an upload binds where the live value stays, as a live secret is read: without a value. It is not sent."""
+
+
+def is_kept(binding: ScriptBinding) -> bool:
+    """Say whether a binding of an upload stands for a live secret that stays."""
+    return isinstance(binding, ValueBinding) and binding.value == KEPT

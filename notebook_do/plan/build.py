@@ -34,17 +34,16 @@ from notebook_do.plan.namespaces.transfer import (
 )
 from notebook_do.plan.plan import Action, Change, Objection, Plan, take_baseline
 from notebook_do.plan.rows import (
-    binding_rows,
     destroy_changes,
     gone_changes,
     kept,
     kept_changes,
     mark_change,
-    migration_rows,
     namespace_changes,
     undeclared_words,
 )
 from notebook_do.plan.sentences import say
+from notebook_do.plan.tables import binding_rows, migration_rows
 from notebook_do.plan.uploads import Uploads
 from notebook_do.plan.workers.bindings import called_by, secret_notes
 from notebook_do.plan.workers.diff import WorkerDiff, compare
@@ -167,7 +166,7 @@ def _survey(facts: Facts, destroy_set: DestroySet, findings: Findings) -> _Work:
     }
     renamed = {h.desired.script_name for h in resolved if h.formerly or _is_another(h, facts)}
     named = relabelled.keys() | renamed
-    diffs = {n: compare(s, relabelled=n in named, secret_readings=facts.secret_readings) for n, s in ownerships.items()}
+    diffs = {n: compare(s, facts, relabelled=n in named) for n, s in ownerships.items()}
     for diff in diffs.values():
         _check_secrets(diff, facts, findings)
         findings.drift += diff.drift
@@ -325,7 +324,7 @@ def _changes(work: _Work, steps: list[Step]) -> tuple[Change, ...]:
             changes.append(change_of(worker, Action.NOOP, "worker", detail))
         changes += (*diff.changes, *(kept(diff) if script in uploaded else ()))
     changes += work.triggering.changes
-    changes += [*namespace_changes(work.resolved), *inspect_changes(work.facts)]
-    changes += destroy_changes(work.destroy_set)
+    changes += [*namespace_changes(work.resolved, work.facts.known), *inspect_changes(work.facts)]
+    changes += destroy_changes(work.destroy_set, work.facts.known)
     changes += kept_changes(work.facts, work.destroy_set, work.resolved)
     return tuple(changes)

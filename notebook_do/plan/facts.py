@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from notebook_do.model import ClassBinding, ServiceBinding
+from notebook_do.plan.happens import CalledNames, known_in
 from notebook_do.plan.namespaces.marks import ID_DIGITS, read_mark
 from notebook_do.plan.plan import Change, Objection, Refusal, Undecided
 from notebook_do.plan.refusals import rows_of
@@ -74,6 +75,8 @@ class Facts:
     slots: dict[Slot, ObservedNamespace]
     hosted: dict[str, list[ObservedNamespace]]
     """Live namespaces by script name."""
+    known: CalledNames
+    """What people call scripts and live namespaces."""
     secret_readings: Mapping[tuple[str, str], SecretReading]
     """What can be told of the declared secrets, by script name and binding."""
 
@@ -98,6 +101,7 @@ def gather(
         live={n.namespace_id: n for n in observed.namespaces},
         slots={Slot(n.script_name, n.class_name): n for n in observed.namespaces},
         hosted=hosted,
+        known=known_in(desired, recorded),
         secret_readings=secret_readings,
     )
 
@@ -128,6 +132,7 @@ class Findings:
             message=row.say(reason, known),
             choices=row.offer(reason, known),
             line=where.cell_line if where else None,
+            place=where.name if where else "",
         )
         self.refusals.append(refusal)
 

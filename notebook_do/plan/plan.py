@@ -14,7 +14,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from notebook_do.display import Shown, frame
+from notebook_do.errors import CommandError
 from notebook_do.model.plain import canonical
+from notebook_do.plan.shown import shown_step
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
         Target,
     )
     from notebook_do.model.steps import Step
+    from notebook_do.plan.code import CodeDiff
 
 
 class Action(StrEnum):
@@ -39,6 +42,10 @@ class Action(StrEnum):
     RENAME = "rename"
     TRANSFER = "transfer"
     DELETE = "delete"
+
+
+# Made here, since a change has a field that is called `field`.
+_IN_A_ROW: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +66,8 @@ class Change:
     detail: str = ""
     destructive: bool = False
     namespace_id: str = ""
+    happens: str = _IN_A_ROW
+    """The same in the words of a row, under heads that name the Worker and the thing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +82,8 @@ class Refusal:
     message: str
     choices: tuple[str, ...] = ()
     line: int | None = None
+    place: str = field(default="", compare=False)
+    """The cell of that line, as a person finds it: `cell [7]`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +211,16 @@ class Plan(Shown):
     """Those of `warnings` that the result of the deploy says again."""
     asked: tuple[str, ...] = field(default=(), compare=False)
     """The ids whose destruction was asked for."""
+    code: tuple[CodeDiff, ...] = field(default=(), compare=False)
+    """What differs in the code of each Worker whose code is replaced, by Worker id; see `diff`."""
+    addresses: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    """(script, URL) of the Workers whose address is known without a request."""
+    unread: str = field(default="", compare=False)
+    """The one of `notes` that says what was not read again."""
+    read_at: str = field(default="", compare=False)
+    """When what is live was read (ISO 8601, UTC)."""
+    deployed_at: str = field(default="", compare=False)
+    """When this session deployed last, as far as the state file tells (ISO 8601, UTC)."""
     undeclared: tuple[str, ...] | None = field(default=None, compare=False)
     """Where nothing at all is declared, a few words each on what is live or recorded all the same; else None."""
     written: tuple[WrittenLately, ...] = field(default=(), compare=False)
@@ -235,12 +256,24 @@ class Plan(Shown):
         """Every class migration as a DataFrame, in the order in which they are sent."""
         return frame("migrations", self.migration_rows)
 
+    def diff(self, worker: str) -> CodeDiff:
+        """Return what differs in the code of one Worker, as a unified diff; raises CommandError where none does."""
+        found = {diff.worker: diff for diff in self.code} | {diff.script_name: diff for diff in self.code}
+        if worker not in found:
+            known = ", ".join(diff.worker for diff in self.code) or "none"
+            raise CommandError(f"diff: this plan replaces no code of a Worker {worker}; it does of: {known}.")
+        return found[worker]
+
     def to_json(self) -> str:
-        """Write the plan as canonical JSON; a module's content appears as its sha256, a secret as its source."""
+        """Write the plan as canonical JSON: a module's content as its sha256, a secret as its source, no hidden value.
+
+        It is what is shown and not what a digest covers: two plans that differ in a hidden value are written alike.
+        """
         return canonical(self._body())
 
     def _body(self) -> dict[str, Any]:
         body = {f.name: getattr(self, f.name) for f in fields(self) if f.compare}
+        body["steps"] = tuple(map(shown_step, self.steps))
         if self.baseline.serial == 0:  # never written: its lineage is new in every process, and tells nothing
             told = {f.name: getattr(self.baseline, f.name) for f in fields(Baseline) if f.name != "lineage"}
             body["baseline"] = {"is": Baseline.__name__, **told}

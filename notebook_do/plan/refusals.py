@@ -15,12 +15,13 @@ _BOUND = (
     "became of that name, and at its next deploy {binders} could reach other objects by it."
 )
 _RENAMED = (
-    "stable ID {subject} (class {desired.class_name}) is new on Worker {desired.script_name}, while {likely} is live "
-    "there and no longer declared. Is it the same namespace?"
+    "namespace {subject} (class {desired.class_name}) is new on Worker {desired.script_name}, and {likely} is live "
+    "there and not declared any more. Is it the same one under a new stable ID?"
 )
 _THE_SAME = (
     Each(
-        "the same under a new name: declare renamed_from={it.stable_id!r} (--renamed-from {it.stable_id}) on {subject}",
+        "yes, keep the objects: `%durable namespace {subject} --class {desired.class_name} --renamed-from "
+        "{it.stable_id}`, in Python renamed_from={it.stable_id!r}",
         of="known",
     ),
     Each(
@@ -34,7 +35,7 @@ _TWO_FORMS = (
     "which uses `{form}`; a move needs the same form on both."
 )
 _LOSE_OR_MEND = (
-    Each("lose its objects: destroy {it.stable_id} first, then plan again", of="known"),
+    Each("no, and {it.stable_id} can go, with its objects: `%durable destroy {it.stable_id}` first", of="known"),
     Each("mend the cell of {it.stable_id}, which names it", of="named_in_cells"),
 )
 
@@ -214,7 +215,7 @@ REFUSALS: dict[str, Row | tuple[Row, ...]] = {
         unrecorded="declare it first to destroy it",
     ),
     "stable-id-changed": Row(
-        _RENAMED, *_THE_SAME, Each("keep {it.stable_id}: declare it, and not {subject}", of="known"), *_LOSE_OR_MEND
+        _RENAMED, *_THE_SAME, Each("no, keep {it.stable_id}: declare it, and not {subject}", of="known"), *_LOSE_OR_MEND
     ),
     "ambiguous-rename": Row(
         _RENAMED,
@@ -292,9 +293,8 @@ REFUSALS: dict[str, Row | tuple[Row, ...]] = {
         "{subject} is both a namespace and a Worker.", "destroy namespace:{subject}", "destroy worker:{subject}"
     ),
     "protected": Row(
-        "namespace {subject} ({live.namespace_id}) is protected.",
-        "lift it first: declare protect=False (%durable namespace {subject} --class {live.class_name} --unprotect), "
-        "then destroy again",
+        "namespace {subject} is protected against destroy.",
+        "allow it, then destroy again: `%durable namespace {subject} --class {live.class_name} --unprotect`",
     ),
     "destroy-conflict": Row(
         "namespace {live.namespace_id} is declared as {subject} and to be destroyed as {destroyed}.",
@@ -329,8 +329,8 @@ REFUSALS: dict[str, Row | tuple[Row, ...]] = {
         "deploy its move first (transferred_from={script!r}), then destroy {worker}",
     ),
     "still-bound": Row(  # never forced: `force=true` deletes what other Workers bind, with its objects
-        "{subject} cannot be destroyed: it is still bound by {binders}.",
-        "take the binding out of that Worker's cell and deploy it, then destroy",
+        "{subject} is still bound by {binders}.",
+        "take the binding out of that Worker's cell and deploy, then destroy again",
         "destroy that Worker too",
     ),
     "forget-first": Row(

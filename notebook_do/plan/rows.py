@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
-from notebook_do.model import (
-    ClassBinding,
-    CreateClass,
-    DeleteClass,
-    RenameClass,
-    TransferClass,
-    TransferredAway,
-)
-from notebook_do.model.steps import Upload
+from notebook_do.display.formats import listed
 from notebook_do.plan.facts import Slot
+from notebook_do.plan.happens import namespace_created, namespace_destroyed, namespace_moved
 from notebook_do.plan.namespaces.marks import read_mark
 from notebook_do.plan.plan import Action, Change
 from notebook_do.plan.sentences import say
-from notebook_do.plan.workers.bindings import kept_secrets, kind_and_target, others_secrets
+from notebook_do.plan.workers.bindings import kept_secrets
 from notebook_do.plan.workers.diff import kept_assets
 from notebook_do.plan.workers.lifecycle import kept_entries
 from notebook_do.plan.workers.ownership import change_of
@@ -26,11 +19,12 @@ from notebook_do.plan.workers.settings import kept_settings
 from notebook_do.plan.workers.triggers import kept_cron_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-    from notebook_do.model import ClassMigration, Desired, Observed, Recorded, ScriptBinding
-    from notebook_do.model.steps import SetMark, Step
+    from notebook_do.model import Desired, Observed, Recorded
+    from notebook_do.model.steps import SetMark
     from notebook_do.plan.facts import Facts
+    from notebook_do.plan.happens import CalledNames
     from notebook_do.plan.namespaces.destroy import DestroySet
     from notebook_do.plan.namespaces.identity import ResolvedNamespace
     from notebook_do.plan.workers.diff import WorkerDiff
@@ -40,37 +34,49 @@ if TYPE_CHECKING:
 # --- changes of namespaces
 
 
-def namespace_changes(resolved: Iterable[ResolvedNamespace]) -> list[Change]:
+def namespace_changes(resolved: Iterable[ResolvedNamespace], known: CalledNames) -> list[Change]:
     """Return the changes of the declared namespaces, renamed stable IDs included."""
     changes = []
     for one in resolved:
-        changes.append(_change_of(one))
+        changes.append(_change_of(one, known))
         if one.formerly:
-            shown = {"before": one.formerly, "after": one.desired.stable_id}
+            happens = say("row-stable-id", before=one.formerly, after=one.desired.stable_id)
+            shown = {"before": str(one.formerly), "after": str(one.desired.stable_id), "happens": happens}
             detail = say("stable-id-renamed", before=one.formerly, after=one.desired.stable_id)
             changes.append(_row(one, Action.UPDATE, detail, field="stable_id", **shown))
     return changes
 
 
-def _change_of(resolved: ResolvedNamespace) -> Change:
+def _change_of(resolved: ResolvedNamespace, known: CalledNames) -> Change:
     desired, live = resolved.desired, resolved.live
     stable_id = desired.stable_id
     if live is None:
         storage = "kv" if desired.storage == "kv" else "sqlite"
         detail = say("namespace-created", storage, stable_id=stable_id, class_name=desired.class_name)
-        return _row(resolved, Action.CREATE, detail, field="class", after=desired.class_name)
+        row = {"after": desired.class_name, "happens": namespace_created(desired.class_name, storage)}
+        return _row(resolved, Action.CREATE, detail, field="class", **row)
     was, now = Slot(live.script_name, live.class_name), Slot(desired.script_name, desired.class_name)
     if was == now:
         return _row(resolved, Action.NOOP, say("namespace-unchanged", stable_id=stable_id))
+    happens = namespace_moved(was, now, live.namespace_id, known)
     if was.script == now.script:
         detail = say("namespace-renamed", stable_id=stable_id, was=was, now=now)
-        return _row(resolved, Action.RENAME, detail, field="class", before=was.class_name, after=now.class_name)
+        row = {"before": was.class_name, "after": now.class_name, "happens": happens}
+        return _row(resolved, Action.RENAME, detail, field="class", **row)
     detail = say("namespace-moved", stable_id=stable_id, was=was, now=now)
-    return _row(resolved, Action.TRANSFER, detail, field="worker", before=".".join(was), after=".".join(now))
+    row = {"before": ".".join(was), "after": ".".join(now), "happens": happens}
+    return _row(resolved, Action.TRANSFER, detail, field="worker", **row)
 
 
 def _row(  # noqa: PLR0913 - the cells of a row
-    resolved: ResolvedNamespace, action: Action, detail: str, *, field: str = "", before: str = "", after: str = ""
+    resolved: ResolvedNamespace,
+    action: Action,
+    detail: str,
+    *,
+    field: str = "",
+    before: str = "",
+    after: str = "",
+    happens: str = "",
 ) -> Change:
     return Change(
         action=action,
@@ -83,6 +89,7 @@ def _row(  # noqa: PLR0913 - the cells of a row
         after=after,
         detail=detail,
         namespace_id=resolved.live.namespace_id if resolved.live else "",
+        happens=happens,
     )
 
 
@@ -90,7 +97,8 @@ def mark_change(step: SetMark) -> Change:
     """Return the row of ids that are put into a mark although nothing else of the Worker is sent."""
     detail = say("mark-completed", script=step.script_name, stable_ids=", ".join(step.stable_ids))
     change = Change(action=Action.UPDATE, kind="setting", id=step.worker, worker=step.worker, name=step.script_name)
-    return replace(change, field="tags", detail=detail)
+    happens = say("row-mark", stable_ids=listed(step.stable_ids))
+    return replace(change, field="tags", detail=detail, happens=happens)
 
 
 # --- what is not declared now
@@ -155,7 +163,7 @@ def gone_changes(facts: Facts, destroy_set: DestroySet) -> list[Change]:
     ]
 
 
-def destroy_changes(destroy_set: DestroySet) -> list[Change]:
+def destroy_changes(destroy_set: DestroySet, known: CalledNames) -> list[Change]:
     """Return the rows of what is destroyed, with all its objects, and of what is only forgotten."""
     hosts = {live.script_name for live in destroy_set.namespaces.values()}
     changes = [
@@ -169,6 +177,7 @@ def destroy_changes(destroy_set: DestroySet) -> list[Change]:
             detail=say("namespace-destroyed", stable_id=stable_id),
             destructive=True,
             namespace_id=live.namespace_id,
+            happens=namespace_destroyed(live.class_name, known.worker(live.script_name), live.namespace_id),
         )
         for stable_id, live in sorted(destroy_set.namespaces.items())
     ]
@@ -182,15 +191,28 @@ def destroy_changes(destroy_set: DestroySet) -> list[Change]:
             before=script,
             detail=say("worker-deleted", script=script),
             destructive=script in hosts,
+            happens="is deleted",
         )
         for id_, script in sorted(destroy_set.workers.items())
     ]
     changes += [
-        Change(action=Action.DELETE, kind="namespace", id=id_, detail=say("forgotten", "namespace", name=id_))
+        Change(
+            action=Action.DELETE,
+            kind="namespace",
+            id=id_,
+            detail=say("forgotten", "namespace", name=id_),
+            happens=say("row-forgotten"),
+        )
         for id_ in destroy_set.forgotten
     ]
     changes += [
-        Change(action=Action.DELETE, kind="worker", id=id_, detail=say("forgotten", "worker", name=id_))
+        Change(
+            action=Action.DELETE,
+            kind="worker",
+            id=id_,
+            detail=say("forgotten", "worker", name=id_),
+            happens=say("row-forgotten"),
+        )
         for id_ in destroy_set.forgotten_workers
     ]
     return changes
@@ -240,108 +262,3 @@ def _kept_settings(ownership: Ownership) -> list[Change]:
         )
         for name, value in kept_settings(ownership)
     ]
-
-
-# --- the rows of `plan.bindings` and `plan.migrations`: text cells under fixed names
-
-KEPT = "kept"
-"""What the column `action` says of a live binding that is not declared, and stays."""
-
-
-def binding_rows(
-    facts: Facts, diffs: Mapping[str, WorkerDiff], namespace_ids: Mapping[str, str]
-) -> tuple[dict[str, str], ...]:
-    """Return one row for each declared binding, and one for each secret of somebody else's that stays.
-
-    `namespace_ids` has the live id by stable ID.
-    """
-    rows = []
-    for worker in facts.desired.workers:
-        diff = diffs.get(worker.script_name)
-        for binding in worker.bindings:
-            action = diff.binding_actions.get(binding.name, Action.NOOP) if diff else Action.NOOP
-            rows.append(_binding_row(worker.id, worker.script_name, binding, namespace_ids, action))
-        rows += _others_rows(diff.ownership) if diff else []
-    return tuple(rows)
-
-
-def _others_rows(ownership: Ownership) -> list[dict[str, str]]:
-    """Return a row for each secret that is live and neither declared nor set from here."""
-    live = {b.name: b for b in (ownership.live.bindings or () if ownership.live else ())}
-    worker = ownership.worker
-    rows = [_binding_row(worker.id, worker.script_name, live[n], {}, Action.NOOP) for n in others_secrets(ownership)]
-    return [{**row, "target": say("secret-of-others"), "action": KEPT} for row in rows]
-
-
-def _binding_row(
-    worker: str, script: str, binding: ScriptBinding, namespace_ids: Mapping[str, str], action: Action
-) -> dict[str, str]:
-    kind, target = kind_and_target(binding)
-    row = {
-        "worker": worker,
-        "binding": binding.name,
-        "type": kind,
-        "target": target,
-        "class_name": "",
-        "script_name": "",
-        "environment": "",
-        "namespace_id": "",
-        "action": action.value,
-    }
-    if isinstance(binding, ClassBinding):
-        stable_id = binding.stable_id or ""
-        row |= {
-            "target": stable_id or target,
-            "class_name": binding.class_name,
-            "script_name": binding.script_name or script,
-            "environment": binding.environment or "",
-            "namespace_id": namespace_ids.get(stable_id, ""),
-            "role": "host" if binding.script_name in (None, script) else "client",
-        }
-    return row
-
-
-def migration_rows(steps: Iterable[Step]) -> tuple[dict[str, str], ...]:
-    """Return one row for each class migration of the uploads, in the order in which they are sent."""
-    rows = []
-    for step in steps:
-        if not isinstance(step, Upload) or step.migration is None:
-            continue
-        shared = {
-            "worker": step.worker,
-            "wire": step.migration.wire,
-            "old_tag": step.migration.old_tag or "",
-            "new_tag": step.migration.new_tag or "",
-        }
-        rows += [_migration_row(m, shared) for m in step.migration.class_migrations]
-    return tuple(rows)
-
-
-def _migration_row(migration: ClassMigration, shared: Mapping[str, str]) -> dict[str, str]:
-    word, before, after = _words(migration)
-    cells = {
-        "worker": shared["worker"],
-        "step": word,
-        "stable_id": str(migration.stable_id),
-        "from_class": before,
-        "to_class": after,
-        "namespace_id": "" if isinstance(migration, CreateClass) else str(migration.namespace_id),
-        "storage": "" if isinstance(migration, TransferredAway) else migration.storage.value,
-    }
-    return cells | {key: shared[key] for key in ("wire", "old_tag", "new_tag")}
-
-
-def _words(migration: ClassMigration) -> tuple[str, str, str]:
-    match migration:
-        case CreateClass():
-            return "create", "", migration.class_name
-        case RenameClass():
-            return "rename", migration.from_class, migration.to_class
-        case TransferClass():
-            return "transfer", f"{migration.from_script}.{migration.from_class}", migration.to_class
-        case TransferredAway():
-            return "hand over", migration.class_name, f"{migration.to_script}.{migration.class_name}"
-        case DeleteClass():
-            return "delete", migration.class_name, ""
-        case _:
-            assert_never(migration)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.display.rich import formatted
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -47,20 +49,20 @@ class Row:
 
     def say(self, reason: str, facts: Mapping[str, Any]) -> str:
         """Return the sentence. Raise KeyError for a reason or a fact that is missing: a test reads every call."""
-        return self.text.format(**self._with(reason, facts))
+        return formatted(self.text, self._with(reason, facts))
 
     def offer(self, reason: str, facts: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the choices, in the order of the row."""
         known, offered = self._with(reason, facts), []
         for choice in self.choices:
             if isinstance(choice, str):
-                offered.append(choice.format(**known))
+                offered.append(formatted(choice, known))
             else:
-                offered += [choice.text_for(it).format(**known, it=it) for it in facts[choice.of]]
+                offered += [formatted(choice.text_for(it), {**known, "it": it}) for it in facts[choice.of]]
         return tuple(offered)
 
     def _with(self, reason: str, facts: Mapping[str, Any]) -> dict[str, Any]:
-        return {**facts, "reason": self.reasons[reason].format(**facts)}
+        return {**facts, "reason": formatted(self.reasons[reason], facts)}
 
 
 def say(name: str, reason: str = "", /, **facts: object) -> str:
@@ -277,6 +279,25 @@ SENTENCES: dict[str, Row] = {
     ),
     "forgotten": Row("{reason} {name} is gone already; it is forgotten.", namespace="Namespace", worker="Worker"),
     "only-forgets": Row("this plan only forgets {gone}; what else is declared is planned after it."),
+    # --- in a row of the view, under heads that name the Worker and the thing
+    "row-adopted": Row(
+        "taken over{reason}; its namespaces are kept", session=" from session {session}, stage {stage}", unknown=""
+    ),
+    "row-code-unread": Row("is replaced; what is live could not be read: {problem}"),
+    "row-code-same": Row("the same lines are sent again"),
+    "row-forgotten": Row("no longer in the account; only its entry in the state file is removed"),
+    "row-stable-id": Row("stable ID {before} → {after}; its objects stay"),
+    "row-settings": Row("sent as declared; what differs is not shown by Cloudflare"),
+    "row-tag-noted": Row("`{tag}`, set by another project, is taken note of"),
+    "row-mark": Row("get the namespace id of {stable_ids}, which an interrupted deploy left out"),
+    "row-secret": Row(
+        "{reason}",
+        set="from {source}",
+        changed="{source} holds another value than at the last deploy",
+        again="set again: it was last set elsewhere",
+    ),
+    "row-secret-removed": Row("was set from here, and is no longer declared"),
+    "row-follows": Row("follows the {reason} of namespace {stable_id}", rename="rename", transfer="transfer"),
     # Bindings are read by a request for each script: no list of an account has them.
     "bindings-unread": Row(
         "the bindings of {count} other {reason} were not read; one of them may still bind what is destroyed.",

@@ -21,8 +21,7 @@ from notebook_do.model import (
     StableId,
     TransferredAway,
 )
-from notebook_do.model.states import KEPT
-from notebook_do.model.steps import SetMark, SetSchedules, SetUrl, Upload
+from notebook_do.model.steps import KEPT, SetMark, SetSchedules, SetUrl, Upload
 from notebook_do.plan.namespaces.marks import Entry, entry_of, marked_tags, read_mark, write_mark
 from notebook_do.plan.namespaces.moves import TEMPORARY, created_by, with_exports
 from notebook_do.plan.sentences import say

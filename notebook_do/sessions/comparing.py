@@ -70,6 +70,7 @@ async def compare(
     Two lists tell which scripts have to be read in full; of a script that a step of the plan is about, everything is
     read before the step is shown.
     """
+    from notebook_do.live.code import compared_code
     from notebook_do.live.observe import observe, read_lists
     from notebook_do.live.unread import Unread, declared_digests, told
     from notebook_do.plan.facts import scripts_concerned
@@ -92,12 +93,14 @@ async def compare(
             progress=watch.read if given.refresh or len(wanted) > _MANY else lambda *_: None,
         )
         looking = _Looking(client, given, planned_by(given, state), observed, unread)
-        plan = await looking.plan()
+        plan = await compared_code(client, await looking.plan(), desired)
         if plan.consents and given.target == "local":  # Cloudflare's list of objects tells no time
             plan = replace(plan, written=await _written(client, plan, given.at))
     if (found := known.after_plan(looking.unread, plan, recorded, given.at)) != noted:
         observations.save(found)
-    return replace(plan, notes=(*plan.notes, *told(looking.unread, given.at))), frozenset(lists.scripts)
+    plan = replace(plan, read_at=given.at, deployed_at=max((w.modified_on or "" for w in recorded.workers), default=""))
+    left_out = told(looking.unread)
+    return replace(plan, notes=(*plan.notes, *left_out), unread="".join(left_out)), frozenset(lists.scripts)
 
 
 async def _written(client: Client, plan: Plan, at: str) -> tuple[WrittenLately, ...]:

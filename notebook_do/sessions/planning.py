@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebook_do.display import shortened
+from notebook_do.display.formats import minute
 from notebook_do.errors import CommandError, DeclarationError, DurableError, PlanRefused, StalePlan
 from notebook_do.model.copying import copied
 from notebook_do.model.steps import Forget
@@ -67,6 +68,8 @@ class Planning:
         self.stopped: DeployResult | None = None
         """The last deploy, where it stopped before its end and nothing went on from there."""
         self._sending = threading.Lock()
+        self._other: str | None = None
+        """The notebook of which was said already that it deploys the same."""
 
     def desired(self, destroy: tuple[str, ...] = ()) -> Desired:
         """Return what the declarations resolve to, their sources read from the working directory."""
@@ -135,9 +138,10 @@ class Planning:
         )
         plan, self.live = await compare(connection, given, self.state, watch)
         of_sources = (note for worker in desired.workers for note in worker.notes)
-        cautions = (*self._shared(), *connection.cautions, *self.catalog.left_over(), *of_sources)
+        cautions = (*self._shared(plan.deployed_at), *connection.cautions, *self.catalog.left_over(), *of_sources)
         notes = (*built, *plan.notes, *await connection.notes(plan, watch.pace))
-        plan = replace(plan, warnings=(*found, *cautions, *plan.warnings), notes=notes)
+        urls = ((name, url) for name in sorted(plan.scripts) if (url := connection.known_url(name)))
+        plan = replace(plan, warnings=(*found, *cautions, *plan.warnings), notes=notes, addresses=tuple(urls))
         # By digest, and not the last one only: an approval names the plan that was read.
         declared = ShownDeclarations(items=self.catalog.declared(), desired=desired)
         if plan.empty and not plan.refusals and not undecided:
@@ -158,11 +162,14 @@ class Planning:
             found = await recover(client=client, state=self.state)
         return tuple(f"{o.text}: {o.detail}" for o in found if o.status != "not known yet"), undecided(found)
 
-    def _shared(self) -> tuple[str, ...]:
-        """Return a warning when another notebook deploys with this state file, as a copied one does."""
-        other, path = self.state.other_notebook(), shortened(self.state.path)
-        said = f"{path} is also used by notebook {other}, which deployed last: the Workers are the same."
-        return (said,) if other else ()
+    def _shared(self, deployed_at: str) -> tuple[str, ...]:
+        """Return a warning, once a kernel, when another notebook deployed last with this state file, as a copy does."""
+        other = self.state.other_notebook()
+        if not other or other == self._other:
+            return ()
+        self._other = other
+        when = f" ({minute(deployed_at)})" if deployed_at else ""
+        return (f"{shortened(Path(other))} deployed this session last{when}. Both notebooks deploy the same Workers.",)
 
     # --- send
 

@@ -81,6 +81,7 @@ def _source(worker: Worker, base: Path, place: str) -> Source:
         assets=None if worker.assets is None else read_assets(worker, worker.assets.value, base=base),
         exports=made.exports,
         notes=tuple(f"Worker {worker.id}: {note}" for note in made.notes),
+        bundled=made.bundled,
     )
 
 

@@ -106,12 +106,14 @@ class Made:
     """The modules of a Worker, the main one first.
 
     `exports` are the names that the main one has; None where that cannot be told. `alone`: it imports no file.
+    `bundled`: esbuild made it.
     """
 
     modules: tuple[Module, ...]
     exports: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     alone: bool = False
+    bundled: bool = False
 
 
 def build(entry: Path, settings: Settings) -> Made:
@@ -149,6 +151,7 @@ def _made(asked: Build, settings: Settings) -> Made:
         # wrangler leaves styles behind without a word
         notes=("its styles are not part of a Worker; serve them as static assets.",) if "index.css" in files else (),
         alone=len(meta["inputs"]) == 1 and not plugin.modules,
+        bundled=True,
     )
 
 

@@ -31,8 +31,7 @@ from notebook_do.model import (
     Storage,
     ValueBinding,
 )
-from notebook_do.model.states import KEPT
-from notebook_do.model.steps import Upload
+from notebook_do.model.steps import KEPT, Upload
 
 TESTS = Path(__file__).parent.parent
 OPENAPI = json.loads((TESTS / "openapi" / "workers.json").read_text())

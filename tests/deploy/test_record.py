@@ -34,8 +34,8 @@ from notebook_do.model import (
     Trigger,
     ValueBinding,
 )
-from notebook_do.model.states import KEPT
 from notebook_do.model.steps import (
+    KEPT,
     DeleteScript,
     Forget,
     MakeQueue,

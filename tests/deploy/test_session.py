@@ -105,12 +105,12 @@ def test_f58_a_copied_notebook(remote: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("JPY_SESSION_NAME", str(remote / "one.ipynb"))
     session = declare()
     session.deploy(session.plan())
-    assert not any("also used by" in w for w in session.plan().warnings)
+    assert not any("deployed this session last" in w for w in session.plan().warnings)
     monkeypatch.setenv("JPY_SESSION_NAME", str(remote / "copy.ipynb"))
     plan = session.plan()
     assert plan.empty
-    (told,) = (w for w in plan.warnings if "also used by" in w)
-    assert f"state.json is also used by notebook {remote / 'one.ipynb'}" in told
+    (told,) = (w for w in plan.warnings if "deployed this session last" in w)
+    assert "one.ipynb deployed this session last" in told
 
 
 READ_ONLY = """

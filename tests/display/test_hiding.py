@@ -112,7 +112,7 @@ def test_a_change_of_json_names_three_paths() -> None:
     assert json_changes("L", before, {**before, "max": 50}) == "JSON, 1 of 5 values: .max 20 → 50"
     after = {"max": 50, "list": [1, 3], "password": "new", "more": True}
     said = json_changes("L", before, after)
-    assert said == "JSON, 5 of 6 values: .max 20 → 50, .burst is removed, was 5, .list[1] 2 → 3 and 2 more"
+    assert said == "JSON, 5 of 6 values: .max 20 → 50; .burst is removed, was 5; .list[1] 2 → 3 and 2 more"
     assert json_changes("L", {"password": "a"}, {"password": "b"}) == "JSON, 1 of 1 values: .password hidden, changed"
     assert json_changes("L", 1, 2) == "1 → 2"
     assert json_changes("L", {"a b": 1}, {"a b": 2}) == 'JSON, 1 of 1 values: ["a b"] 1 → 2'

@@ -7,7 +7,7 @@ import json
 import pickle
 
 from notebook_do.display.rich import Rich, TextPart, code, formatted, joined, link, rich, strong
-from notebook_do.model.plain import canonical, plain
+from notebook_do.model.plain import canonical
 
 
 def test_it_is_the_plain_text_to_everybody_else() -> None:
@@ -16,7 +16,7 @@ def test_it_is_the_plain_text_to_everybody_else() -> None:
     assert text == "class A → B"
     assert {text: 1}["class A → B"] == 1
     assert json.loads(json.dumps([text])) == ["class A → B"]
-    assert canonical(plain([text])) == canonical(plain(["class A → B"]))
+    assert canonical([text]) == canonical(["class A → B"])
     assert type(str(text)) is str
 
 
@@ -42,5 +42,6 @@ def test_a_template_says_what_is_code_and_a_fact_cannot() -> None:
     assert isinstance(found, Rich)
     assert found.parts == (TextPart("class "), TextPart("A`b`", "code"), TextPart(" of `x`: 1,204"))
     assert formatted("{a}!", {"a": code("v")}) == "v!"
+    assert formatted("`{a!r}` {b:,}", {"a": "x", "b": 1204}) == "'x' 1,204"
     assert formatted("{a}!", {"a": code("v")}).parts[0].look == "code"  # type: ignore[attr-defined]
     assert not isinstance(formatted("{a}", {"a": "plain"}), Rich)

@@ -164,7 +164,7 @@ class SmallAccount:
             case "GET", ["references"]:
                 return {"durable_objects": []}
             case "GET", ["content", "v2"]:
-                return script["content"]
+                return Download(script["parts"])
         raise Refused(7003, f"no route {name} {what}", 404)
 
     def _touch(self, script: dict[str, Any]) -> None:
@@ -208,6 +208,7 @@ class SmallAccount:
             "metadata": {**metadata, "bindings": bindings},
             "options": {k: v for k, v in metadata.items() if k not in known},
             "etag": hashlib.sha256(repr([(p["name"], p["content"]) for p in parts[1:]]).encode()).hexdigest(),
+            "parts": [p for p in parts if p["name"] != "metadata"],
             "tag": metadata.get("migrations", {}).get("new_tag", before.get("tag")),
             "exports": {k: e for k, e in metadata.get("exports", {}).items() if e.get("state", "created") == "created"},
         }
@@ -269,6 +270,21 @@ class SmallAccount:
         return created, renamed
 
 
+@dataclass(frozen=True)
+class Download:
+    """The modules of a script, as a multipart body."""
+
+    parts: list[dict[str, Any]]
+
+    def written(self) -> tuple[bytes, str]:
+        """Give the body and its media type."""
+        made = b""
+        for part in self.parts:
+            head = f'content-disposition: form-data; name="{part["name"]}"; filename="{part["filename"]}"'
+            made += f"--part\r\n{head}\r\ncontent-type: {part['type']}\r\n\r\n".encode() + part["content"] + b"\r\n"
+        return made + b"--part--\r\n", "multipart/form-data; boundary=part"
+
+
 class Handler(BaseHTTPRequestHandler):
     """Speaks for one account."""
 
@@ -293,9 +309,11 @@ class Handler(BaseHTTPRequestHandler):
                 result, status, errors = None, no.status, [{"code": no.code, "message": str(no)}]
         info = {"page": 1, "per_page": 1000, "count": 1, "total_pages": 1, "cursor": ""}
         told = {"success": not errors, "errors": errors, "messages": [], "result": result, "result_info": info}
-        content = json.dumps(told).encode()
+        content, kind = json.dumps(told, default=str).encode(), "application/json"
+        if isinstance(result, Download):
+            content, kind = result.written()
         self.send_response(status)
-        self.send_header("content-type", "application/json")
+        self.send_header("content-type", kind)
         self.send_header("content-length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pytest
-from hostile import HOSTILE, every_view, plan_of
+from hostile import HOSTILE, every_view, sent_plan
 from playwright.sync_api import expect
 
 from notebook_do.notebook.views import html, markup, text
@@ -49,10 +49,10 @@ def store(home: Path, name: str, bundles: list[dict[str, str]]) -> None:
 @pytest.mark.thorough
 def test_an_untrusted_view_keeps_its_words_tints_and_symbols(lab: Lab) -> None:
     """The sanitizer of JupyterLab takes nothing away: text is equal before and after, tints are on the cells."""
-    shown = bundle(plan_of("plain words"))
+    shown = bundle(sent_plan("plain words"))
     store(lab.home, "other", [shown])
     lab.show("other")
-    expect(lab.cell(0).get_by_text("Drift: 1 thing changed outside")).to_be_visible()
+    expect(lab.cell(0).get_by_text("Changed outside since the last deploy")).to_be_visible()
     html = lab.cell(0).locator(".jp-RenderedHTMLCommon")
     expected = lab.page.evaluate(
         "html => { const d = document.createElement('div'); d.innerHTML = html; return d.textContent; }",

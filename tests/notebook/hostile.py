@@ -11,6 +11,7 @@ from notebook_do.display import TitledTable as Rows
 from notebook_do.display.rich import code, link, rich, strong
 from notebook_do.errors import StalePlan
 from notebook_do.model import Bindings, Json, Namespace, NamespaceBinding, PlainText, ServiceBinding, StableId, Worker
+from notebook_do.model.steps import SetUrl
 from notebook_do.notebook.views import documents as views
 from notebook_do.notebook.views.blocks import (
     Code,
@@ -30,6 +31,7 @@ from notebook_do.notebook.views.blocks import (
 from notebook_do.notebook.views.declarations import DeclarationMistake, DeclaredView, declared_document
 from notebook_do.notebook.views.declared_bindings import Around
 from notebook_do.notebook.views.stale import stale_document
+from notebook_do.plan.code import CodeDiff, text_diff
 from notebook_do.plan.plan import Action, Baseline, Change, Consent, Plan, Refusal
 
 if TYPE_CHECKING:
@@ -98,6 +100,31 @@ def plan_of(text: str) -> Plan:
             {"worker": text, "binding": text, "type": text, "target": text, "class_name": text, "action": "create"},
         ),
         migration_rows=({"worker": text, "step": text, "stable_id": text},),
+    )
+
+
+def sent_plan(text: str) -> Plan:
+    """Give a plan that is sent, with `text` in every place: rows with words of their own, drift, code, two steps."""
+    plan = plan_of(text)
+    row = replace(plan.changes[0], happens=rich(code(text), text), action=Action.UPDATE)
+    changes = tuple(
+        replace(row, kind=kind) for kind in ("worker", "namespace", "binding", "setting", "url", "cron", text)
+    )
+    lost = replace(plan.changes[0], destructive=True, namespace_id=text)
+    drift = (replace(row, kind="binding"), replace(row, kind="code", field="etag"), lost)
+    module = text_diff(text, text, f"{text}\n{text}")
+    steps = tuple(SetUrl(worker=text, script_name=text, enabled=on) for on in (True, False))
+    diff = CodeDiff(worker=text, script_name=text, modules=(module,), declared=text, source=text, live_lines=1)
+    known = {"addresses": ((text, text),), "deployed_at": text, "read_at": text, "unread": text, "notes": (text,)}
+    return replace(
+        plan,
+        refusals=(),
+        changes=(lost, *changes),
+        drift=drift,
+        steps=steps,
+        code=(diff,),
+        target="cloudflare",
+        **known,
     )
 
 
@@ -179,6 +206,9 @@ def every_view(evil: str) -> dict[str, Document]:
     )
     return {
         "plan": views.document_of(plan_of(evil)),
+        "sent plan": views.document_of(sent_plan(evil)),
+        "long plan": views.document_of(replace(sent_plan(evil), changes=sent_plan(evil).changes * 8)),
+        "diff": views.document_of(sent_plan(evil).code[0]),
         "declared": declared(evil),
         "result": views.document_of(result),
         "stopped": stopped(evil),

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from notebook_do import display as letters
 from notebook_do.notebook.views import diagram, html, text
+from notebook_do.notebook.views.bindings import bindings_diagram
 from notebook_do.notebook.views.blocks import Diagram, Edge, Tone
-from notebook_do.notebook.views.plan import bindings_diagram
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,13 +82,13 @@ def test_ten_thousand_bindings_say_what_is_not_drawn() -> None:
     """A drawing that would be none is cut, and says so."""
     drawn = text.render(bindings_diagram(rows(10_000)))
     assert drawn.count("──▶") == 120
-    assert "Not drawn: 9880 more arrows. plan.bindings has all." in drawn
+    assert "Not drawn: 9,880 more arrows. plan.bindings has all." in drawn
 
 
 def test_values_are_counted_not_drawn() -> None:
     """A variable is no arrow; a Worker with nothing else has no drawing."""
     value = {"worker": "w0", "binding": "KEY", "type": "secret_text", "target": "KEY", "action": "create"}
-    assert "Not drawn: 1 variable or secret." in text.render(bindings_diagram([*rows(1), value]))
+    assert "Not drawn: 1 secret." in text.render(bindings_diagram([*rows(1), value]))
     assert bindings_diagram([value]) == ()
 
 

@@ -85,7 +85,7 @@ def test_run_all_sends_nothing_and_builds_no_widget(kernel_home: Path) -> None:
 def test_an_approved_digest_deploys_in_the_next_run(kernel_home: Path, form: str) -> None:
     """The digest read in one run approves that plan in another, in both forms; then nothing is left to do."""
     cells = (*DECLARE[:3], DECLARE[3].replace("COUNTER=counter\n", f"COUNTER=counter --lifecycle {form}\n"))
-    digest = re.search(r"Digest (\w{16})", texts(execute(kernel_home, *cells, "%durable plan").cells[4])[0])
+    digest = re.search(r"plan (\w{16})", texts(execute(kernel_home, *cells, "%durable plan").cells[4])[0])
     assert digest
     notebook = execute(
         kernel_home, *cells, f"result = %durable deploy --approve {digest[1]}", "%durable fetch my-worker /", "result"

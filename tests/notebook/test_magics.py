@@ -266,7 +266,7 @@ def test_the_whole_way(ip: InteractiveShell, cloud: Path, capsys: pytest.Capture
     declare(ip, class_name="MyCounter")
     assert approve(ip).ok
     assert run(ip, "%durable fetch my-worker / --method put").json() == {"n": 3, "method": "PUT", "said": ""}
-    assert "Nothing to do" in str(run(ip, "%durable deploy"))
+    assert "nothing to do" in str(run(ip, "%durable deploy"))
     assert approve(ip).empty
     for what in ("namespaces", "workers", "bindings", "migrations", "state"):
         assert str(run(ip, f"%durable show {what}"))

@@ -1,4 +1,4 @@
-"""The view of a plan: plain sentences, counts, and a way on; the same in text and in HTML."""
+"""The view of a plan made by hand: its title, its order, its folds and its last line; the same in text and in HTML."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from notebook_do.display.rich import code, rich
+from notebook_do.notebook.views.decisions import command_in
 from notebook_do.notebook.views.documents import bundle
-from notebook_do.notebook.views.plan import change_count, counts, masked
-from notebook_do.plan.plan import Action, Change, Plan
+from notebook_do.notebook.views.plan import change_count, masked, title_words
+from notebook_do.plan.plan import Action, Baseline, Change, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,10 +29,37 @@ def read(html: str) -> str:
     return unescape(re.sub(r"<[^>]+>", " ", html))
 
 
-def test_the_counts_say_what_happens(make_plan: Callable[..., Plan]) -> None:
-    """One caption tells the whole plan."""
-    assert counts(make_plan()) == "1 Worker to create, 1 class to create, 1 binding to create."
+def text_of(plan: Plan) -> str:
+    """Give the text of a plan on one line."""
+    return " ".join(bundle(plan)["text/plain"].split())
+
+
+def test_the_title_says_what_happens_and_where(make_plan: Callable[..., Plan], deletion: Plan, refused: Plan) -> None:
+    """The count stands in the title: no sentence below counts again."""
+    assert bundle(make_plan())["text/plain"].startswith("Plan for dev on local: 3 changes  session: tour\n")
+    assert bundle(deletion)["text/plain"].startswith("Plan for dev on local: destroy 1 namespace  session: tour\n")
+    assert bundle(refused)["text/plain"].startswith(
+        "Plan for dev on local: refused, 1 decision is yours  session: tour\n"
+    )
     assert change_count(make_plan()) == "3 changes"
+
+
+def change(action: Action, kind: str = "binding", n: int = 0, **fields: str) -> Change:
+    """Give a change of a Worker."""
+    return Change(action=action, kind=kind, id=f"w.{n}", worker="w", name=f"B{n}", **fields)  # type: ignore[arg-type]
+
+
+def test_renames_and_destructions_are_named_in_the_title(make_plan: Callable[..., Plan]) -> None:
+    """Deploying and destroying are two words, and a rename is no update."""
+    rename, update = change(Action.RENAME, "namespace"), change(Action.UPDATE)
+    gone = change(Action.DELETE, "namespace", 1)
+    assert title_words(make_plan(changes=(rename, update, change(Action.UPDATE, n=2)))) == "1 rename, 2 updates"
+    assert title_words(make_plan(changes=(rename, update, change(Action.CREATE, n=2)))) == "1 rename, 2 other changes"
+    assert title_words(make_plan(changes=(update, gone))) == "1 change, and destroy 1 namespace"
+    worker = change(Action.DELETE, "worker", 2)
+    assert title_words(make_plan(changes=(gone, worker))) == "destroy 1 namespace and 1 Worker"
+    # A variable that goes is no destruction.
+    assert title_words(make_plan(changes=(change(Action.DELETE),))) == "1 change"
 
 
 def test_text_and_html_tell_the_same(make_plan: Callable[..., Plan], deletion: Plan, refused: Plan) -> None:
@@ -40,85 +69,164 @@ def test_text_and_html_tell_the_same(make_plan: Callable[..., Plan], deletion: P
         assert words(shown["text/plain"]) == words(read(shown["text/html"]))
 
 
-def test_an_empty_plan_says_so(make_plan: Callable[..., Plan]) -> None:
-    """Nothing to do is one sentence, with no next command."""
-    text = bundle(make_plan(changes=(), steps=(), binding_rows=(), migration_rows=()))["text/plain"]
-    assert "Nothing to do: everything declared is live." in text
-    assert "deploy" not in text
+def test_an_empty_plan_is_one_line(make_plan: Callable[..., Plan]) -> None:
+    """Nothing to do is one sentence, with no next command; the digest is short, and there is no band."""
+    same = tuple(replace(c, action=Action.NOOP) for c in make_plan().changes[:2])
+    plan = make_plan(changes=same, steps=(), migration_rows=())
+    said = "= Plan for dev on local: nothing to do. 1 Worker and 1 namespace are live as declared."
+    assert text_of(plan) == f"{said} (session tour, plan {plan.digest[:8]})"
+    live = text_of(replace(plan, target="cloudflare"))
+    assert "(session tour, account a1a1…a1a1, plan" in live
+
+
+def test_that_nothing_is_declared_is_another_line(make_plan: Callable[..., Plan]) -> None:
+    """It is never said that everything declared is live where nothing is declared."""
+    text = text_of(make_plan(changes=(), steps=(), binding_rows=(), undeclared=("Worker api (live)",)))
+    assert "nothing is declared in this session" in text
+    assert "Worker api (live)" in text
+    assert "live as declared" not in text
 
 
 def test_a_refusal_comes_first_with_its_choices_and_line(refused: Plan) -> None:
-    """A refused plan begins with what has to be decided, and never names a deploy."""
+    """A refused plan begins with what has to be decided, folds what would go with it, and never names a deploy."""
     text = bundle(refused)["text/plain"]
-    first = text.index("Refused: 1 decision is yours")
-    assert first < text.index("1 Worker to create")
-    assert "line 3 of its cell" in text
+    first = text.index("! Stable ID counter is recorded for class Counter")
+    assert (
+        first < text.index("Nothing can be sent until you choose") < text.index("The 3 changes that would go with it")
+    )
+    assert "(line 3 of its cell)" in text_of(refused)
     assert all(choice in text for choice in refused.refusals[0].choices)
     assert "%durable deploy" not in text
+    placed = replace(refused, refusals=(replace(refused.refusals[0], place="cell [7]"),))
+    assert "(line 3 of cell [7])" in text_of(placed)
 
 
-def test_what_would_be_lost_is_counted_and_named(deletion: Plan) -> None:
+def test_the_command_of_a_choice_is_code() -> None:
+    """What can be pasted looks so."""
+    assert command_in("forget it: %durable rm worker a").parts[-1] == code("%durable rm worker a").parts[0]  # type: ignore[attr-defined]
+    assert command_in("declare protect=False") == "declare protect=False"
+    assert command_in(rich("a")) == "a"
+
+
+def test_what_would_be_lost_is_counted_and_named_once(deletion: Plan) -> None:
     """A deletion shows the live count, the namespace id and the phrase, and points at destroy."""
-    text = bundle(deletion)["text/plain"]
-    assert "12 stored objects would be deleted for ever" in text
-    assert "destroy counter abababab" in text
-    assert "Next: %durable destroy counter" in text
+    text = text_of(deletion)
+    assert text.count("12 stored objects would be deleted for ever.") == 1
+    assert text.count("12 stored objects") == 1
+    assert "to allow it, type: destroy counter abababab" in text
+    assert "next: %durable destroy counter" in text
+    assert "! delete namespace counter" in text
 
 
 def test_an_unknown_count_is_never_shown_as_none(deletion: Plan) -> None:
-    """Not known is said as that."""
+    """Not known is said as that, and is a loss; none at all is said, and is no loss."""
     unknown = replace(deletion, consents=(replace(deletion.consents[0], objects=None),))
-    assert "an unknown number of objects" in bundle(unknown)["text/plain"]
+    assert "an unknown number of stored objects" in text_of(unknown)
+    assert "! delete" in text_of(unknown)
     more = replace(deletion, consents=(replace(deletion.consents[0], objects=100, objects_more=True),))
-    assert "more than 100 stored objects" in bundle(more)["text/plain"]
+    assert "more than 100 stored objects" in text_of(more)
+    none = replace(deletion, consents=(replace(deletion.consents[0], objects=0),))
+    assert "~ counter stores no object. Its id is gone for ever all the same." in text_of(none)
+    assert "- delete namespace counter" in text_of(none)
 
 
-def test_a_rename_names_both_classes_and_the_namespace_id(make_plan: Callable[..., Plan]) -> None:
-    """A rename is one line, and says which data it is about."""
-    change = Change(
-        action=Action.RENAME,
-        kind="namespace",
-        id="counter",
-        before="Counter",
-        after="MyCounter",
-        namespace_id="cd" * 16,
-    )
-    text = " ".join(bundle(make_plan(changes=(change,)))["text/plain"].split())
-    assert "1 class to rename." in text
-    assert "Counter → MyCounter" in text
-    assert "cd" * 16 in text
-
-
-@pytest.mark.parametrize("target", ["local", "cloudflare"])
-def test_the_header_says_where(make_plan: Callable[..., Plan], target: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "stage", "band"),
+    [
+        ("local", "production", ""),
+        ("cloudflare", "dev", "! LIVE  Plan"),
+        ("cloudflare", "production", "! LIVE PRODUCTION  Plan"),
+    ],
+)
+def test_a_live_target_is_a_band(make_plan: Callable[..., Plan], target: str, stage: str, band: str) -> None:
     """Nobody takes the account for the machine on the desk."""
-    text = bundle(make_plan(target=target))["text/plain"]
-    assert ("LIVE" in text) is (target == "cloudflare")
+    plan = make_plan(target=target, stage=stage, read_at="2026-11-26T14:02:11Z")
+    shown = bundle(plan)
+    assert shown["text/plain"].startswith(band or "Plan for production on local")
+    assert ("border-left:" in shown["text/html"]) is bool(band)
+    assert ("account: a1a1…a1a1" in shown["text/plain"]) is bool(band)
+    assert ("read 2026-11-26 14:02:11 UTC" in shown["text/plain"]) is ("PRODUCTION" in band)
     assert masked("a1" * 16) == "a1a1…a1a1"
 
 
-def test_long_plans_show_200_rows_and_count_the_rest(make_plan: Callable[..., Plan]) -> None:
-    """10,000 changes stay readable; the frame has all of them."""
-    many = tuple(Change(action=Action.CREATE, kind="binding", id="w", name=f"B{n}") for n in range(10_000))
+def test_one_change_needs_no_heads(make_plan: Callable[..., Plan]) -> None:
+    """One row, its Worker in it, and the last line."""
+    one = change(Action.UPDATE, happens="20 → 5")
+    plan = make_plan(changes=(one, replace(one, action=Action.NOOP)), steps=make_plan().steps[:1], binding_rows=())
+    lines = bundle(plan)["text/plain"].split("\n")
+    assert lines[2] == "  ~  update  binding B0 of Worker w  20 → 5"
+    assert lines[4] == f"1 unchanged · plan {plan.digest} · next: %durable deploy"
+    assert len(lines) == 5
+
+
+def test_long_plans_are_one_row_a_worker(make_plan: Callable[..., Plan]) -> None:
+    """10,000 changes stay readable, Workers that change alike are one row; the frame has all of them."""
+    many = tuple(
+        Change(
+            action=Action.CREATE, kind="binding", id=f"w{n % 100:02d}.B", worker=f"w{n % 100:02d}", name=f"B{n // 100}"
+        )
+        for n in range(10_000)
+    )
     plan = make_plan(changes=many)
     shown = bundle(plan)
-    assert "9,800 more rows. plan.df has all." in shown["text/plain"]
-    assert shown["text/html"].count("binding B") == 200
+    assert "10,000 changes to 100 of 100 Workers" in shown["text/plain"]
+    assert "w00 … w99 (100 alike)" in shown["text/plain"]
+    assert "All 10,000 changes, by Worker" in shown["text/plain"]
+    assert "more rows. plan.df has all." in shown["text/plain"]
     assert len(plan.df) == 10_000
 
 
 def test_bindings_are_drawn_as_arrows(make_plan: Callable[..., Plan]) -> None:
-    """Two Workers on one namespace are seen as that."""
+    """Two Workers on one namespace are seen as that; a plan of values alone draws nothing."""
     row = {**make_plan().binding_rows[0], "role": "host"}
     client = {**row, "worker": "client", "binding": "SHARED", "action": "noop", "role": "client"}
-    text, html = bundle(make_plan(binding_rows=(row, client))).values()
-    assert "│ my-worker ├─ + COUNTER ──▶ counter · Durable Object class Counter of my-worker-dev" in text
+    value = {"worker": "client", "binding": "A", "type": "plain_text", "target": "1", "action": "update"}
+    text, html = bundle(make_plan(binding_rows=(row, client, value))).values()
+    assert "│ my-worker ├─ + COUNTER ──▶ counter · class Counter" in text
     assert "│ client    ├─ = SHARED ───▶ counter\n" in text
+    assert "Not drawn: 1 variable." in text
     assert html.count("<rect ") == 3
+    assert "<svg" not in bundle(make_plan(binding_rows=(client, value)))["text/html"]
 
 
 def test_an_address_is_opened_or_closed(make_plan: Callable[..., Plan]) -> None:
-    """A URL is counted with the word for what happens to it."""
-    change = Change(action=Action.UPDATE, kind="url", id="my-worker", worker="my-worker", after="open")
-    shut = replace(change, id="other", after="closed")
-    assert "1 URL to close, 1 URL to open." in bundle(make_plan(changes=(change, shut)))["text/plain"]
+    """A URL is created or goes, and is a link where it is known."""
+    opened = Change(action=Action.UPDATE, kind="url", id="a", worker="a", name="a-dev", field="workers.dev")
+    opened = replace(opened, after="open", happens="opens")
+    shut = replace(opened, id="b", worker="b", name="b-dev", after="closed", happens="closes")
+    plan = make_plan(changes=(opened, shut), addresses=(("a-dev", "http://a-dev.localhost:1"),))
+    assert "+ create URL opens http://a-dev.localhost:1" in text_of(plan)
+    assert "- delete URL closes its workers.dev address" in text_of(plan)
+    assert '<a href="http://a-dev.localhost:1"' in bundle(plan)["text/html"]
+
+
+def test_drift_shows_what_is_declared_beside_what_is_live(make_plan: Callable[..., Plan]) -> None:
+    """With the day of the last deploy; it is part of the count, because a deploy puts it back."""
+    drift = change(Action.UPDATE, before="slow", after="fast", happens="slow → fast")
+    plan = make_plan(changes=(), drift=(drift,), deployed_at="2026-11-25T18:40:00Z", binding_rows=())
+    text = text_of(plan)
+    assert text.startswith("Plan for dev on local: 1 change session: tour")
+    assert "~ Changed outside since the last deploy of 2026-11-25 18:40: 1 thing. A deploy puts it back." in text
+    assert "action what declared live now" in text
+    assert "~ update binding B0 fast slow" in text
+
+
+def test_warnings_are_lines_with_a_symbol(make_plan: Callable[..., Plan]) -> None:
+    """Without a heading, and amber: red is for loss, refusal and failure."""
+    shown = bundle(make_plan(warnings=("Mind the gap.",)))
+    assert "  ~ Mind the gap." in shown["text/plain"]
+    assert "rgba(207,34,46" not in shown["text/html"]
+
+
+def test_no_view_of_a_loss_alone_says_deploy(deletion: Plan) -> None:
+    """Destroying says destroy."""
+    assert "eploy" not in bundle(deletion)["text/plain"]
+
+
+def test_the_last_line_has_the_whole_digest(make_plan: Callable[..., Plan]) -> None:
+    """Which `--approve` takes; nothing else in the view is a hash."""
+    baseline = Baseline(lineage="l", serial=3, account_id="b2" * 16, api_origin="x", scripts=(), namespaces=())
+    plan = make_plan(baseline=baseline)
+    text = bundle(plan)["text/plain"]
+    assert text.split("\n")[-1] == f"plan {plan.digest} · next: %durable deploy"
+    assert re.findall(r"\b(?=\w*\d)[0-9a-f]{12,}\b", text) == [plan.digest]

@@ -332,11 +332,11 @@ def test_f15_host_bound_by_a_client() -> None:
     book.cell("namespace counter --class Counter --script api --unprotect")
     book.cell("worker client --bind FAR=counter --no-url", body())
     book.deploy()
-    assert "FAR of client" in book.refused("api")["still-bound"].message
+    assert "FAR of Worker client" in book.refused("api")["still-bound"].message
     book.cell("worker client --no-url", body())
     book.deploy()
     plan = book.deploy("worker:api")
-    assert words(plan) == ["delete Worker api"]
+    assert words(plan) == ["delete Worker api with namespace counter"]
 
 
 def test_f15_binder_that_is_not_declared() -> None:
@@ -346,7 +346,7 @@ def test_f15_binder_that_is_not_declared() -> None:
     book.cell("worker client --bind FAR=counter --no-url", body())
     book.deploy()
     book.catalog.forget("worker", "client")
-    assert "FAR of client (live)" in book.refused("api")["still-bound"].message
+    assert "FAR of Worker client (live)" in book.refused("api")["still-bound"].message
 
 
 def test_f16_worker_renamed() -> None:

@@ -20,7 +20,8 @@ from notebook_do.model import (
     states,
     steps,
 )
-from notebook_do.model.states import KEPT, SecretReading, is_kept
+from notebook_do.model.states import SecretReading
+from notebook_do.model.steps import KEPT, is_kept
 from notebook_do.plan.plan import WORDS, Consent, is_as_shown
 from notebook_do.plan.workers.bindings import describe, is_live_secret, status_of
 

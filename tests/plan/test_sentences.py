@@ -197,7 +197,7 @@ def pattern(text: str, reason: str) -> str:
     """Give the regular expression of a row's text."""
     made = ""
     for literal, name, _, _ in Formatter().parse(text):
-        made += re.escape(literal)
+        made += re.escape(literal.replace("`", ""))  # they say what is code, and are no part of the words
         made += "" if name is None else f"(?:{pattern(reason, '')})" if name == "reason" else ".+?"
     return made
 

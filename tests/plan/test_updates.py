@@ -38,8 +38,9 @@ def test_the_default_delay_of_a_new_worker_is_said() -> None:
     assert update_notes(steps, "cloudflare", done=True) == update_notes(steps, "cloudflare")
     assert update_notes(steps, "local") == (here,)
     assert update_notes(steps, "local", done=True) == ()
-    for drawn in bundle(planned("w1")).values():
+    for drawn in bundle(replace(planned("w1"), target="cloudflare")).values():
         assert "old code may answer for up to 300 s" in " ".join(drawn.split())
+    assert "old code" not in bundle(planned("w1"))["text/plain"]
 
 
 @pytest.mark.parametrize("strategy", [{"mode": "immediate"}, {"mode": "deferred", "max_delay": 0}])

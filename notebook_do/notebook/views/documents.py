@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from notebook_do.display import Shown, TitledTable, in_json
 from notebook_do.model import Json, Namespace, Worker
 from notebook_do.notebook.views import text
+from notebook_do.notebook.views.bindings import bindings_diagram, bindings_table
 from notebook_do.notebook.views.blocks import (
     ROWS,
     Cell,
@@ -26,11 +27,11 @@ from notebook_do.notebook.views.blocks import (
 )
 from notebook_do.notebook.views.declarations import declared_document
 from notebook_do.notebook.views.plan import (
-    bindings_diagram,
-    bindings_table,
+    code_document,
     number,
     plan_document,
 )
+from notebook_do.plan.code import CodeDiff
 from notebook_do.plan.plan import Plan
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def document_of(value: Shown) -> Document:
             return value.document
         case Plan():
             return plan_document(value)
+        case CodeDiff():
+            return code_document(value)
         case Namespace() | Worker():
             return _declared((value,))
         case Declared():

@@ -1,61 +1,48 @@
-"""Plan -> blocks: what would happen in plain sentences, what forbids it, what would be lost, and how to go on."""
+"""Plan -> blocks: what would happen in plain sentences, what forbids it, what would be lost, and how to go on.
+
+In this order: what is this and where does it go, what must you decide, what happens, what else to know, and folded what
+only some need: the code, the steps, all rows of a long plan.
+"""
 
 from __future__ import annotations
 
 import shlex
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from notebook_do.model import binding_word
+from notebook_do.display.formats import counted, listed, moment, short_account, short_digest
+from notebook_do.display.rich import capitalized, code, formatted, rich, strong
+from notebook_do.model import RenameClass
+from notebook_do.model.steps import Upload
+from notebook_do.notebook.views.bindings import reached
 from notebook_do.notebook.views.blocks import (
     ROWS,
     Block,
     Code,
-    Diagram,
+    Diff,
     Document,
-    Edge,
     Folded,
     Header,
     Item,
     Items,
     Line,
+    Table,
     Tone,
-    capped,
 )
+from notebook_do.notebook.views.decisions import command_in, losses, refusals
+from notebook_do.notebook.views.overview import is_long, overview
+from notebook_do.notebook.views.plan_changes import effective, other_drift
+from notebook_do.notebook.views.worker_rows import drift_table, table_of
 from notebook_do.plan.plan import Action
-from notebook_do.plan.rows import KEPT
 from notebook_do.plan.workers.settings import update_notes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from notebook_do.plan.plan import Change, Consent, Plan, Refusal, Undecided
+    from notebook_do.plan.code import CodeDiff
+    from notebook_do.plan.plan import Change, Plan
 
-_APART = {Action.NOOP: Tone.SAME, Action.CREATE: Tone.ADD, Action.DELETE: Tone.DROP}
-TONES = {action: _APART.get(action, Tone.CHANGE) for action in Action}
-_EDGES = 120
-_VALUES = frozenset(("plain_text", "json", "secret_text", "secret_key", "version_metadata"))
-_NOUNS = {
-    "worker": ("Worker", "Workers"),
-    "namespace": ("class", "classes"),
-    "binding": ("binding", "bindings"),
-    "code": ("script", "scripts"),
-    "setting": ("setting", "settings"),
-    "assets": ("set of static assets", "sets of static assets"),
-    "url": ("URL", "URLs"),
-    "cron": ("cron list", "cron lists"),
-}
-_KINDS = tuple(_NOUNS)
-
-
-def _rank(kind: str) -> int:
-    """Order kinds as a person thinks of them: the Worker, its classes, its bindings, the rest."""
-    return _KINDS.index(kind) if kind in _KINDS else len(_KINDS)
-
-
-def number(count: int, one: str, many: str = "") -> str:
-    """Return a count with its noun."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
+number, masked = counted, short_account
 
 
 def target_words(target: str) -> str:
@@ -63,270 +50,235 @@ def target_words(target: str) -> str:
     return "local (this machine)" if target == "local" else f"{target} (LIVE)"
 
 
-def masked(account_id: str) -> str:
-    """Shorten an account id: enough to recognise it in a shared notebook."""
-    return account_id if len(account_id) <= 12 else f"{account_id[:4]}…{account_id[-4:]}"
+def place_words(plan: Plan) -> str:
+    """Return where a plan goes: `dev on local`, `production on Cloudflare`."""
+    return f"{plan.stage} on {'local' if plan.target == 'local' else 'Cloudflare'}"
 
 
-def effective(plan: Plan) -> tuple[Change, ...]:
-    """Return the changes that are no noop: what the Deploy button counts."""
-    return tuple(c for c in plan.changes if c.action is not Action.NOOP)
+def liveness(stage: str, target: str) -> Literal["", "live", "production"]:
+    """Return how loud the title is: on this machine nothing of anybody's is at stake."""
+    return "" if target == "local" else "production" if stage == "production" else "live"
 
 
 def change_count(plan: Plan) -> str:
     """Return how many changes a deploy makes, or steps, where a plan only repairs what was lost."""
     count = len(effective(plan))
-    return number(count, "change") if count else number(len(plan.steps), "step")
+    return counted(count, "change") if count else counted(len(plan.steps), "step")
 
 
-def counts(plan: Plan) -> str:
-    """Return in one sentence how much of what a deploy would do."""
-    tally = Counter((c.kind, c.action, _verb(c)) for c in effective(plan))
-    order = sorted(tally, key=lambda key: (_rank(key[0]), list(Action).index(key[1]), key[2]))
-    parts = [f"{number(tally[key], *_NOUNS.get(key[0], (key[0],)))} to {key[2]}" for key in order]
-    if plan.consents:
-        parts.append(f"stored objects of {number(len(plan.consents), 'namespace')} would be lost")
-    return ", ".join(parts) + "." if parts else "No change."
-
-
-def _verb(change: Change) -> str:
-    """Return what is done: an address is opened or closed, all else is what its action says."""
-    if change.kind == "url":
-        return "close" if change.after == "closed" else "open"
-    return change.action.value
+# --- the view
 
 
 def plan_document(plan: Plan, *, offered: bool = False) -> Document:
     """Return the whole view of a plan; an `offered` one names no next command, because its button stands below."""
+    changes = effective(plan)
+    if not plan.steps and not plan.refusals:
+        return tuple(_idle(plan))
+    drift = drift_table(plan)
+    own = tuple(c for c in changes if c in plan.changes)
     return (
-        _header(plan),
-        *_refusals(plan.refusals),
-        *_consents(plan.consents, refused=bool(plan.refusals)),
-        *_undecided(plan.undecided),
-        *_changes(plan),
-        *(Line(note) for note in plan.notes),
-        *_drift(plan.drift),
-        *_warnings(plan.warnings),
-        *_migrations(plan.migration_rows),
-        *_bindings(plan.binding_rows),
-        *(Line(note) for note in update_notes(plan.steps, plan.target)),
+        Header(f"Plan for {place_words(plan)}: {title_words(plan)}", _facts(plan), liveness(plan.stage, plan.target)),
+        *refusals(plan),
+        *losses(plan, offered=offered),
+        *(() if plan.refusals else _changes(plan, own)),
+        *_drift(plan, drift),
+        *_notes(plan),
+        *(() if plan.refusals else reached(plan.binding_rows)),
+        *(() if plan.refusals else _diffs(plan, own)),
         *_steps(plan),
-        *_next(plan, offered=offered),
+        *_refused_changes(plan, own),
+        *_kept_instead(plan, drift),
+        *(Line(note, small=True) for note in update_notes(plan.steps, plan.target, done=True)),
+        *_last(plan, offered=offered),
     )
 
 
-def _header(plan: Plan) -> Header:
-    facts = [("session", plan.session), ("stage", plan.stage), ("target", target_words(plan.target))]
+def _facts(plan: Plan) -> tuple[tuple[str, str], ...]:
     # A local account's id says nothing; of real ones it tells two apart before anything is pressed.
-    if plan.target != "local":
-        facts.append(("account", masked(plan.baseline.account_id)))
-    return Header("Plan", (*facts, ("state serial", str(plan.baseline.serial))))
+    account = () if plan.target == "local" else (("account", short_account(plan.baseline.account_id)),)
+    return (*account, ("session", plan.session))
 
 
-def _changes(plan: Plan) -> tuple[Block, ...]:
-    changes = sorted(effective(plan), key=lambda c: (c.worker, _rank(c.kind)))
-    unchanged = len(plan.changes) - len(changes)
-    same = f" {unchanged} unchanged." if unchanged else ""
-    if changes:
-        return (_change_table(counts(plan) + same, changes, "plan.df has all."),)
-    if plan.refusals or not plan.empty:
-        return (Line(counts(plan) + same),)
+def title_words(plan: Plan) -> str:
+    """Return what a plan does, counted; what it destroys is said with that word."""
+    if plan.refusals:
+        return f"refused, {counted(len(plan.refusals), 'decision is', 'decisions are')} yours"
+    changes = effective(plan)
+    if not changes:
+        return counted(len(plan.steps), "step")
+    if is_long(changes):
+        workers = {c.worker for c in changes}
+        everywhere = {c.worker for c in plan.changes if c.kind != "namespace"} | workers
+        return f"{counted(len(changes), 'change')} to {len(workers):,} of {counted(len(everywhere), 'Worker')}"
+    gone = destroyed(changes)
+    rest = [c for c in changes if c.kind not in {"namespace", "worker"} or c.action is not Action.DELETE]
+    if not gone:
+        return _counts(rest)
+    return f"{_counts(rest)}, and destroy {gone}" if rest else f"destroy {gone}"
+
+
+def destroyed(changes: Sequence[Change]) -> str:
+    """Return which namespaces and Workers are deleted, counted; empty where none is."""
+    tally = Counter(c.kind for c in changes if c.action is Action.DELETE)
+    kinds = (("namespace", "namespace"), ("worker", "Worker"))
+    return listed([counted(tally[kind], noun) for kind, noun in kinds if tally[kind]])
+
+
+def _counts(changes: Sequence[Change]) -> str:
+    tally = Counter(c.action for c in changes)
+    apart = [counted(tally[a], a.value) for a in (Action.RENAME, Action.TRANSFER) if tally[a]]
+    if not apart:
+        return counted(len(changes), "change")
+    rest = len(changes) - tally[Action.RENAME] - tally[Action.TRANSFER]
+    noun = "update" if tally[Action.UPDATE] == rest else "other change"
+    return ", ".join([*apart, *([counted(rest, noun)] if rest else [])])
+
+
+# --- nothing to send
+
+
+def _idle(plan: Plan) -> Iterator[Block]:
+    """Return the one line of a plan that sends nothing, and what there is to know all the same."""
+    where = ", ".join(f"{name} {value}" for name, value in reversed(_facts(plan)))
+    title = f"Plan for {place_words(plan)}"
     if plan.undecided:
-        return (Line("Nothing can be deployed until then." + same, Tone.CHANGE, strong=True),)
-    if plan.undeclared is not None:
-        return _nothing_declared(plan.undeclared)
-    return (Line("Nothing to do: everything declared is live.", Tone.SAME, strong=True),)
+        yield Header(title, _facts(plan), liveness(plan.stage, plan.target))
+        yield Line("Nothing can be deployed until then.", Tone.CHANGE, strong=True)
+    elif plan.undeclared is not None:
+        yield Line(f"{title}: nothing to do, nothing is declared in this session. ({where})", Tone.SAME)
+        more = (Item(f"… {len(plan.undeclared) - ROWS:,} more"),) if len(plan.undeclared) > ROWS else ()
+        items = (*(Item(one) for one in plan.undeclared[:ROWS]), *more)
+        yield from (Items("Not declared, and left as it is", items),) if items else ()
+    else:
+        digest = code(short_digest(plan.digest))
+        yield Line(rich(f"{title}: nothing to do. {_as_declared(plan)} (", where, ", plan ", digest, ")"), Tone.SAME)
+    yield from _drift(plan, None)
+    yield from _notes(plan)
+    if plan.unread:
+        yield Line(plan.unread, small=True)
 
 
-def _nothing_declared(others: Sequence[str]) -> tuple[Block, ...]:
-    """Return the blocks of a plan of nothing: what is live stays as it is all the same."""
-    said = Line("Nothing to do: nothing is declared in this session.", Tone.SAME, strong=True)
-    more = (Item(f"… {len(others) - ROWS} more"),) if len(others) > ROWS else ()
-    items = (*(Item(one) for one in others[:ROWS]), *more)
-    return (said, Items("Not declared, and left as it is", items)) if items else (said,)
+def _as_declared(plan: Plan) -> str:
+    """Say how much is live as it is declared; `kept` rows are of what is not declared."""
+    workers = {row.get("worker") for row in plan.binding_rows} | {c.id for c in _same(plan, "worker")}
+    namespaces = {c.id for c in _same(plan, "namespace")}
+    kinds = ((len(workers), "Worker"), (len(namespaces), "namespace"))
+    live = [counted(count, noun) for count, noun in kinds if count]
+    verb = "is" if sum(count for count, _ in kinds) == 1 else "are"
+    return f"{listed(live)} {verb} live as declared." if live else "Everything declared is live."
 
 
-def _change_table(caption: str, changes: Sequence[Change], rest: str) -> Block:
-    rows = tuple((c.action.value, subject(c), c.worker, sentence(c)) for c in changes[:ROWS])
-    tones = tuple(_tone(c) for c in changes[:ROWS])
-    return capped(
-        caption, ("action", "what", "Worker", "what happens"), rows, total=len(changes), tones=tones, rest=rest
+def _same(plan: Plan, kind: str) -> list[Change]:
+    return [c for c in plan.changes if c.kind == kind and c.action is Action.NOOP and "not declared" not in c.detail]
+
+
+# --- what happens
+
+
+def _changes(plan: Plan, changes: Sequence[Change]) -> tuple[Block, ...]:
+    if not changes:
+        return ()
+    if not is_long(changes):
+        return (table_of(plan, changes),)
+    every = Folded(f"All {counted(len(changes), 'change')}, by Worker", (table_of(plan, changes),))
+    return overview(plan, changes), every
+
+
+def _refused_changes(plan: Plan, changes: Sequence[Change]) -> tuple[Block, ...]:
+    if not plan.refusals or not changes:
+        return ()
+    return (Folded(f"The {counted(len(changes), 'change')} that would go with it", (table_of(plan, changes),)),)
+
+
+def _drift(plan: Plan, table: Table | None) -> tuple[Block, ...]:
+    told = tuple(
+        Item(c.detail, Tone.ALERT if c.kind == "namespace" and c.destructive else Tone.CHANGE)
+        for c in other_drift(plan)[:ROWS]
     )
+    lines: list[Block] = [Items("", told)] if told else []
+    if table is not None:
+        count = sum(isinstance(row, tuple) for row in table.rows) + table.hidden
+        since = f" of {moment(plan.deployed_at)[:16]}" if plan.deployed_at else ""
+        back = "A deploy puts them back." if count > 1 else "A deploy puts it back."
+        said = f"Changed outside since the last deploy{since}: {counted(count, 'thing')}. {back}"
+        lines += [Line(said, Tone.CHANGE), table]
+    return tuple(lines)
 
 
-def _tone(change: Change) -> Tone:
-    return Tone.ALERT if change.destructive else TONES[change.action]
-
-
-def subject(change: Change) -> str:
-    """Return what a change is about, in words."""
-    match change.kind:
-        case "worker":
-            return f"Worker {change.name or change.id}"
-        case "namespace":
-            return f"namespace {change.id}"
-        case "binding":
-            return f"binding {change.name or change.id}"
-        case _:
-            return " ".join(part for part in (change.kind, change.name or change.field) if part)
-
-
-def sentence(change: Change) -> str:
-    """Return what happens: the planner's sentence, and what it does not name of the values and the namespace id."""
-    said, extras = change.detail.rstrip("."), []
-    # The planner's sentence may name the values already; twice the same reads like two changes.
-    if change.before and change.after and change.before != change.after:
-        if change.before not in said or change.after not in said:
-            extras.append(f"{change.before} → {change.after}")
-    elif (value := change.after or change.before) and value not in said:
-        extras.append(value if change.after else f"was {value}")
-    if change.namespace_id and change.namespace_id not in said:
-        extras.append(f"namespace id {change.namespace_id}")
-    if not said:
-        return f"{change.field}: {'; '.join(extras)}" if change.field else "; ".join(extras) or change.action.value
-    return f"{said} ({'; '.join(extras)})." if extras else f"{said}."
-
-
-def _drift(drift: Sequence[Change]) -> tuple[Block, ...]:
-    if not drift:
+def _kept_instead(plan: Plan, table: Table | None) -> tuple[Block, ...]:
+    scripts = dict.fromkeys(c.name for c in plan.drift if c.kind == "code" and c.field == "etag")
+    if table is None or not scripts or plan.refusals:
         return ()
-    caption = f"Drift: {number(len(drift), 'thing')} changed outside since the last deploy."
-    return (_change_table(caption, drift, "plan.df has all."),)
+    command = code(f"%durable import {shlex.join(scripts)}")
+    return (Line(rich("To keep what is live instead: ", command, " gives the cells that declare it."), small=True),)
 
 
-def _refusals(refusals: Sequence[Refusal]) -> tuple[Block, ...]:
-    if not refusals:
-        return ()
-    items = tuple(
-        Item(
-            f"{r.subject}: {r.message}" + (f" (line {r.line} of its cell)" if r.line else ""),
-            Tone.ALERT,
-            r.choices,
-        )
-        for r in refusals
-    )
-    return (
-        Items(f"Refused: {number(len(items), 'decision is', 'decisions are')} yours. Nothing can be sent yet.", items),
-    )
+def _notes(plan: Plan) -> tuple[Block, ...]:
+    """Return what else there is to know, each a line with its symbol."""
+    waiting = [f"Worker {left.script_name} is left out: {left.detail}" for left in plan.undecided]
+    again = ["To look again: %durable plan"] if plan.undecided else []
+    notes = (n for n in plan.notes if n != plan.unread)
+    said = (*waiting, *again, *_swaps(plan), *notes, *plan.warnings)
+    return (Items("", tuple(Item(command_in(text), Tone.CHANGE) for text in said)),) if said else ()
 
 
-def lost(consent: Consent) -> str:
-    """Return in a sentence what one consent gives up."""
-    count = "an unknown number of objects"
-    # What is not known is never shown as none: it would read as safe to delete.
-    if consent.objects is not None:
-        more = f"more than {consent.objects:,} stored objects"
-        count = more if consent.objects_more else number(consent.objects, "stored object")
-    place = f"class {consent.class_name} of Worker {consent.worker}, namespace id {consent.namespace_id}"
-    return f"{consent.stable_id}: {count} would be deleted for ever ({place})."
-
-
-def _consents(consents: Sequence[Consent], *, refused: bool) -> tuple[Block, ...]:
-    """Return what would be lost; a plan that is refused is allowed by no phrase."""
-    if not consents:
-        return ()
-    items = tuple(Item(lost(c), Tone.ALERT, () if refused else (f"to allow it, type: {c.phrase}",)) for c in consents)
-    return (Items("Stored data would be lost.", items),)
-
-
-def _undecided(left_out: Sequence[Undecided]) -> tuple[Block, ...]:
-    if not left_out:
-        return ()
-    items = tuple(Item(f"Worker {left.script_name}: {left.detail}", Tone.CHANGE) for left in left_out)
-    return (Items("Not known yet: this plan leaves these Workers out. To look again: %durable plan", items),)
-
-
-def _warnings(warnings: Sequence[str]) -> tuple[Block, ...]:
-    return (Items("Warnings", tuple(Item(text, Tone.ALERT) for text in warnings)),) if warnings else ()
-
-
-def _migrations(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:
-    if not rows:
-        return ()
-    columns = ("worker", "step", "stable_id", "from_class", "to_class", "storage", "namespace_id", "wire", "new_tag")
-    used = [c for c in columns if any(row.get(c) for row in rows)]
-    return (
-        capped(
-            f"Class migrations: {number(len(rows), 'step')}, in this order.",
-            tuple(c.replace("_", " ") for c in used),
-            tuple(tuple(str(row.get(c) or "") for c in used) for row in rows[:ROWS]),
-            total=len(rows),
-            rest="plan.migrations has all.",
-        ),
-    )
-
-
-def _bindings(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:
-    """Draw the bindings of a plan that changes any of them."""
-    return bindings_diagram(rows) if any(row.get("action") not in (Action.NOOP, KEPT) for row in rows) else ()
-
-
-def bindings_table(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:
-    """Return the table of bindings, empty columns left out."""
-    if not rows:
-        return ()
-    columns = ("worker", "binding", "type", "target", "class_name", "script_name", "environment", "namespace_id")
-    used = [c for c in columns if any(row.get(c) for row in rows)]
-    table = capped(
-        f"{number(len(rows), 'binding')}.",
-        tuple(c.replace("_", " ") for c in used),
-        tuple(
-            tuple(binding_word(str(row.get(c))) if c == "type" else str(row.get(c) or "") for c in used)
-            for row in rows[:ROWS]
-        ),
-        total=len(rows),
-        tones=tuple(_row_tone(row) for row in rows[:ROWS]) if any(row.get("action") for row in rows) else (),
-        rest="plan.bindings has all.",
-    )
-    return (table,)
-
-
-def bindings_diagram(rows: Sequence[Mapping[str, str]], *, rest: str = "plan.bindings has all.") -> tuple[Block, ...]:
-    """Draw for the eye what reaches what; values and what a drawing has no room for are counted below it."""
-    edges = _edges(rows)
-    if not edges:
-        return ()
-    left_out = [f"{number(len(edges) - _EDGES, 'more arrow')}"] if len(edges) > _EDGES else []
-    if values := len(rows) - len(edges):
-        left_out.append(number(values, "variable or secret", "variables and secrets"))
-    note = (Line(f"Not drawn: {' and '.join(left_out)}. {rest}"),) if left_out else ()
-    return (Diagram("Who reaches what:", tuple(edges[:_EDGES])), *note)
-
-
-def _row_tone(row: Mapping[str, str]) -> Tone | None:
-    action = row.get("action")
-    return TONES[Action(action)] if action in set(Action) else None
-
-
-def _edges(rows: Iterable[Mapping[str, str]]) -> list[Edge]:
-    edges = []
-    for row in rows:
-        kind = str(row.get("type") or "")
-        if kind in _VALUES:
-            continue
-        said = binding_word(kind)
-        if row.get("class_name"):
-            host = f" of {row['script_name']}" if row.get("script_name") else ""
-            said = f"{said} class {row['class_name']}{host}"
-        edges.append(
-            Edge(
-                str(row.get("worker") or ""),
-                str(row.get("binding") or ""),
-                str(row.get("target") or said),
-                _row_tone(row),
-                about=said if row.get("target") else "",
-                role=str(row.get("role") or ""),
+def _swaps(plan: Plan) -> Iterator[str]:
+    """Say of each Worker that is uploaded twice which class has another name in between."""
+    uploads = [s for s in plan.steps if isinstance(s, Upload) and s.migration]
+    renames = [m for s in uploads if s.migration for m in s.migration.class_migrations if isinstance(m, RenameClass)]
+    for first in renames:
+        if any(m.stable_id == first.stable_id and m.from_class == first.to_class for m in renames):
+            yield formatted(
+                "A swap needs two uploads. Until the second is done, the class of {stable_id} is called `{name}`.",
+                {"stable_id": strong(first.stable_id), "name": first.to_class},
             )
+
+
+# --- folded
+
+
+def _diffs(plan: Plan, changes: Sequence[Change]) -> tuple[Block, ...]:
+    """Return the diff of each Worker's code; of a bundle only the counts stand in the table."""
+    if is_long(changes):
+        return ()
+    shown = [d for d in plan.code if d.lines and not d.bundled]
+    outside = {c.worker for c in plan.drift if c.kind == "code"}
+    return tuple(
+        Folded(
+            rich(
+                "Diff of the code",
+                f" of {d.worker}" * (len(shown) > 1),
+                ", live → declared" * (d.worker in outside),
+                ": ",
+                ", ".join(m.name for m in d.texts[:3]),
+                f" {d.counts}",
+            ),
+            (Diff(d.lines, f'plan.diff("{d.worker}") has all'),),
         )
-    return edges
+        for d in shown
+    )
+
+
+def code_document(diff: CodeDiff) -> Document:
+    """Return the whole view of what differs in the code of one Worker: every line of it, also in plain text."""
+    title = Header(f"Code of {diff.worker}, live → declared", (("script", diff.script_name),))
+    blocks = [Line(capitalized(diff.words))]
+    return (title, *blocks, Code("", str(diff))) if diff.lines else (title, *blocks)
 
 
 def _steps(plan: Plan) -> tuple[Block, ...]:
-    if not plan.steps:
+    """Return what is sent, step by step; one step says no more than the table does."""
+    if len(plan.steps) < 2:
         return ()
-    items = tuple(Item(f"{at}. {step.summary}") for at, step in enumerate(plan.steps[:ROWS], 1))
-    more = (Item(f"… {len(plan.steps) - ROWS} more"),) if len(plan.steps) > ROWS else ()
-    return (Folded(f"What is sent, in this order ({number(len(plan.steps), 'step')})", (Items("", items + more),)),)
+    rows = tuple((f"{at}", step.summary) for at, step in enumerate(plan.steps[:ROWS], 1))
+    hidden = max(len(plan.steps) - ROWS, 0)
+    uploaded = Counter(s.script_name for s in plan.steps if isinstance(s, Upload))
+    summary = f"What is sent, in this order ({counted(len(plan.steps), 'step')})"
+    table = Table("", ("", "step"), rows, hidden=hidden, rest="plan.steps has all.")
+    return (Folded(summary, (table,), opened=max(uploaded.values(), default=0) > 1),)
+
+
+# --- the last line
 
 
 def deletes(plan: Plan) -> tuple[str, ...]:
@@ -335,12 +287,17 @@ def deletes(plan: Plan) -> tuple[str, ...]:
     return tuple(dict.fromkeys(gone))
 
 
-def _next(plan: Plan, *, offered: bool) -> tuple[Block, ...]:
-    digest = Code("Digest", plan.digest)
-    ids = plan.asked or (() if plan.refusals else deletes(plan))
-    destroy = f"%durable destroy {shlex.join(ids)}" if ids else ""
+def _last(plan: Plan, *, offered: bool) -> tuple[Block, ...]:
     if plan.refusals:
-        return (digest, Code("Then plan again:", destroy or "%durable plan"))
-    if plan.empty or offered:
-        return (digest,)
-    return (digest, Code("Next:", destroy or "%durable deploy"))
+        return ()
+    pieces: list[str] = []
+    if unchanged := sum(c.action is Action.NOOP for c in plan.changes):
+        pieces.append(f"{unchanged:,} unchanged · ")
+    if plan.unread:
+        pieces.append(f"{plan.unread.rstrip('.')} · ")
+    pieces += ["plan ", code(plan.digest)]
+    if plan.read_at and liveness(plan.stage, plan.target) == "production":
+        pieces.append(f", read {moment(plan.read_at)}")
+    ids = plan.asked or deletes(plan)
+    command = f"%durable destroy {shlex.join(ids)}" if ids else "%durable deploy"
+    return (Line(rich(*pieces, *(() if offered else (" · next: ", code(command)))), small=True),)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from notebook_do.display.formats import counted, minute
 from notebook_do.display.rich import code, joined, rich
 from notebook_do.model.steps import DeleteScript
+from notebook_do.notebook.views.plan_changes import effective
 from notebook_do.plan.plan import Action
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def purpose_of(plan: Plan) -> Purpose:
     """Return what a plan does; what goes with a deleted Worker is counted with it."""
     workers = {step.worker for step in plan.steps if isinstance(step, DeleteScript)}
     lost = {str(consent.stable_id) for consent in plan.consents}
-    others = [c for c in plan.changes if c.action is not Action.NOOP and not _goes_with(c, workers, lost)]
+    others = [c for c in effective(plan) if not _goes_with(c, workers, lost)]
     destroyed = _destroyed(plan.consents, len(workers))
     # A plan that only repairs what was lost has steps, and no change.
     count = counted(len(others), "change") if others else "" if destroyed else counted(len(plan.steps), "step")

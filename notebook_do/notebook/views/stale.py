@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from notebook_do.model.steps import Upload
 from notebook_do.notebook.views.blocks import Line, Tone, capped
-from notebook_do.notebook.views.plan import effective, sentence, subject
+from notebook_do.notebook.views.plan_changes import effective, sentence, subject
 from notebook_do.notebook.views.purpose import objects_of
 from notebook_do.notebook.views.record import why_nothing
 

@@ -112,7 +112,7 @@ def _diff(block: Diff, width: int) -> str:
     """Draw a short diff; the counts of a longer one stand in the summary above it."""
     if len(block.lines) > DIFF_IN_TEXT:
         return _wrapped(f"  {len(block.lines):,} lines; {block.rest}".rstrip("; "), width, hang="  ")
-    pieces = (piece for line in block.lines for piece in wrap(clean(line), width - 2, words=False))
+    pieces = (piece for line in block.lines for piece in wrap(clean(line), width - 2))
     return "\n".join(f"  {piece}".rstrip() for piece in pieces)
 
 

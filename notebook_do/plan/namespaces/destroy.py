@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from notebook_do.model import ClassBinding, ServiceBinding, StableId
+from notebook_do.plan.described import bound_by
 from notebook_do.plan.facts import Slot
 from notebook_do.plan.namespaces.marks import read_mark
 from notebook_do.plan.namespaces.moves import NamespaceMove
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from notebook_do.model import Observed, ObservedNamespace, ObservedScript, ScriptBinding
     from notebook_do.plan.facts import Facts, Findings
     from notebook_do.plan.plan import Plan
+
+    _Binders = Iterator[tuple[str, str, str, str]]
 
 
 @dataclass(slots=True)
@@ -235,19 +238,17 @@ def check_binders(destroy_set: DestroySet, rewritten: frozenset[str], facts: Fac
     `rewritten` are the scripts that this plan uploads, with the declared bindings and no others. Of the two forms only
     `exports` is documented to refuse such a deletion (`tombstone_delete_blocked_by_external_bindings`).
     """
-    binders: dict[str, dict[str, list[str]]] = {}
-    for subject, script, name in (
+    binders: dict[str, dict[str, list[tuple[str, str]]]] = {}
+    for subject, script, name, how in (
         *_declared_binders(destroy_set, facts),
         *_live_binders(destroy_set, rewritten, facts),
     ):
-        binders.setdefault(subject, {}).setdefault(script, []).append(name)
+        binders.setdefault(subject, {}).setdefault(script, []).append((name, how))
     for subject, script in _listed_binders(destroy_set, rewritten, facts):
         # Named by the list alone: it may know of a version that the settings do not tell of. Never taken for nothing.
-        binders.setdefault(subject, {}).setdefault(script, [f"Worker {script} (listed)"])
+        binders.setdefault(subject, {}).setdefault(script, [(f"Worker {script}", "listed")])
     for subject, by_script in sorted(binders.items()):
-        findings.refuse(
-            "still-bound", subject, binders=", ".join(sorted(n for names in by_script.values() for n in names))
-        )
+        findings.refuse("still-bound", subject, binders=bound_by(by_script.values()))
     ends = rewritten | destroy_set.scripts
     unread = sum(script.bindings is None for script in facts.observed.scripts if script.name not in ends)
     if unread and not _is_told(destroy_set, facts):
@@ -284,17 +285,17 @@ def binders_to_read(plan: Plan, observed: Observed) -> frozenset[str]:
     return frozenset(found & unread)
 
 
-def _declared_binders(destroy_set: DestroySet, facts: Facts) -> Iterator[tuple[str, str, str]]:
+def _declared_binders(destroy_set: DestroySet, facts: Facts) -> _Binders:
     """Yield (stable ID or Worker id, script, binding) of the declared bindings to what is destroyed."""
     for worker in facts.desired.workers:
         for binding in worker.bindings if worker.id not in destroy_set.workers else ():
             stable_id = binding.stable_id if isinstance(binding, ClassBinding) else None
             subject = stable_id if stable_id in destroy_set.namespaces else _called(binding, destroy_set)
             if subject:
-                yield subject, worker.script_name, f"{binding.name} of {worker.script_name} (declared)"
+                yield subject, worker.script_name, f"{binding.name} of Worker {worker.id}", "declared"
 
 
-def _live_binders(destroy_set: DestroySet, rewritten: frozenset[str], facts: Facts) -> Iterator[tuple[str, str, str]]:
+def _live_binders(destroy_set: DestroySet, rewritten: frozenset[str], facts: Facts) -> _Binders:
     """Yield (stable ID or Worker id, script, binding) of the live bindings to what is destroyed."""
     ids, ends = destroy_set.by_id(), destroy_set.scripts | rewritten
     slots = {Slot(n.script_name, n.class_name): i for i, n in destroy_set.namespaces.items()}
@@ -309,7 +310,7 @@ def _live_binders(destroy_set: DestroySet, rewritten: frozenset[str], facts: Fac
             else:
                 subject = slots.get(Slot(binding.script_name, binding.class_name))
             if subject:
-                yield subject, script.name, f"{binding.name} of {script.name} (live)"
+                yield subject, script.name, f"{binding.name} of Worker {facts.known.worker(script.name)}", "live"
 
 
 def _listed_binders(destroy_set: DestroySet, rewritten: frozenset[str], facts: Facts) -> Iterator[tuple[str, str]]:

@@ -7,24 +7,21 @@ kept where somebody else did.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from notebook_do.model import (
-    RESOURCE_TYPES,
     ClassBinding,
-    Json,
-    PlainText,
     Resource,
     Secret,
     ServiceBinding,
     ValueBinding,
-    binding_word,
     is_secret,
     told_back,
 )
 from notebook_do.model.states import SecretReading
+from notebook_do.plan.described import describe
+from notebook_do.plan.happens import CalledNames, bound_change, bound_secret, bound_texts
 from notebook_do.plan.plan import Action, Change
 from notebook_do.plan.sentences import say
 
@@ -33,59 +30,6 @@ if TYPE_CHECKING:
 
     from notebook_do.model import DesiredWorker, RecordedWorker, ScriptBinding
     from notebook_do.plan.workers.ownership import Ownership
-
-
-def describe(binding: ScriptBinding | None, script: str) -> str:
-    """Return a few words for what a binding of `script` is bound to; never a value. They are empty for no binding."""
-    if binding is None:
-        return ""
-    kind, target = kind_and_target(binding)
-    if isinstance(binding, ClassBinding):
-        target = f"class {binding.class_name} of {binding.script_name or script}"
-    details = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in _details(binding))
-    return f"{binding_word(kind)} {target}".strip() + (f" ({details})" if details else "")
-
-
-def kind_and_target(binding: ScriptBinding) -> tuple[str, str]:
-    """Return Cloudflare's word for the kind of binding, and what it is bound to; never a value."""
-    if isinstance(binding, ClassBinding):
-        target = f"{binding.script_name}.{binding.class_name}" if binding.script_name else binding.class_name
-        return "durable_object_namespace", target
-    match binding.value:
-        case PlainText():
-            return "plain_text", ""
-        case Json():
-            return "json", ""
-        case Secret(source=source, key=key):
-            return "secret_text", f"{source} {key}"
-        case ServiceBinding(worker=worker):
-            return "service", worker
-        case Resource(type=kind, fields=fields):
-            return kind, str(fields.value.get(_main_field(kind, fields.value), ""))
-
-
-def _main_field(kind: str, fields: dict[str, Any]) -> str:
-    """Return the field that says what is bound: the type's own, or the first text of a type that is not known."""
-    known = RESOURCE_TYPES.get(kind)
-    names = (*known.required, *known.one_of, *known.optional) if known else tuple(fields)
-    return next((name for name in names if isinstance(fields.get(name), str)), "")
-
-
-def _details(binding: ScriptBinding) -> list[tuple[str, str]]:
-    """Return (field, value) of what else tells a binding from another one with its target."""
-    if isinstance(binding, ClassBinding):
-        return [("environment", binding.environment)] if binding.environment else []
-    match binding.value:
-        case ServiceBinding(entrypoint=entrypoint, environment=environment, props=props):
-            more = (("entrypoint", entrypoint), ("environment", environment), ("props", props.text if props else None))
-            return [(name, value) for name, value in more if value]
-        case Resource(type=kind, fields=fields) if kind in RESOURCE_TYPES:
-            values = dict(fields.value)
-            if kind == "ratelimit" and isinstance(values.get("simple"), dict):  # where its limit and period are
-                values |= values.pop("simple")
-            main = values.pop(_main_field(kind, values), None)
-            return [(n, v if isinstance(v, str) else json.dumps(v)) for n, v in values.items() if v != main]
-    return []
 
 
 # --- what a binding needs to be there
@@ -110,6 +54,8 @@ def bound_queues(bindings: Iterable[ScriptBinding]) -> frozenset[str]:
 
 # --- secrets
 
+NOBODY = CalledNames(workers={}, namespaces={})
+"""For rows that name no Worker and no namespace."""
 SecretStatus = Literal["set", "changed", "kept", "missing"]
 _UNREAD = SecretReading()
 
@@ -197,7 +143,7 @@ def _undeclared(ownership: Ownership) -> list[ScriptBinding]:
 # --- comparing
 
 
-def binding_changes(ownership: Ownership, *, same: bool) -> tuple[list[Change], list[Change]]:
+def binding_changes(ownership: Ownership, known: CalledNames, *, same: bool) -> tuple[list[Change], list[Change]]:
     """Return the rows of bindings, secrets aside: first those that the declaration asks for, then those made outside.
 
     `same` says that the declared bindings and settings are those that were sent last: what differs, others changed.
@@ -205,7 +151,7 @@ def binding_changes(ownership: Ownership, *, same: bool) -> tuple[list[Change], 
     worker, live = ownership.worker, ownership.live
     plain = [b for b in worker.bindings if not is_secret(b)]  # a live secret shows nothing to compare
     if live is None:
-        return [binding_change(ownership, Action.CREATE, b.name, None, b) for b in plain], []
+        return [binding_change(ownership, Action.CREATE, b.name, None, b, known=known) for b in plain], []
     if live.bindings is None:
         return [], []
     # A live binding of any kind under the name of a declared secret is replaced by that, which has a row of its own.
@@ -216,15 +162,17 @@ def binding_changes(ownership: Ownership, *, same: bool) -> tuple[list[Change], 
     for name in sorted(found.keys() | wanted.keys()):
         was, now = found.get(name), wanted.get(name)
         if was is None and now is not None:
-            changes.append(binding_change(ownership, Action.CREATE, name, None, now, outside=same))
+            changes.append(binding_change(ownership, Action.CREATE, name, None, now, known=known, outside=same))
         elif now is None and was is not None and not is_secret(was):
-            changes.append(binding_change(ownership, Action.DELETE, name, was, None, outside=same))
+            changes.append(binding_change(ownership, Action.DELETE, name, was, None, known=known, outside=same))
         elif was is not None and now is not None and not same_binding(was, now, live.name):
-            changes.append(binding_change(ownership, Action.UPDATE, name, was, now, outside=same))
+            changes.append(binding_change(ownership, Action.UPDATE, name, was, now, known=known, outside=same))
     return ([], changes) if same else (changes, [])
 
 
-def secret_changes(ownership: Ownership, secret_statuses: Mapping[str, SecretStatus]) -> list[Change]:
+def secret_changes(
+    ownership: Ownership, secret_statuses: Mapping[str, SecretStatus], known: CalledNames
+) -> list[Change]:
     """Return the rows of the secrets whose values are sent, and of those of ours that are no longer declared."""
     worker = ownership.worker
     found = {b.name: b for b in (ownership.live.bindings or () if ownership.live else ())}
@@ -233,11 +181,15 @@ def secret_changes(ownership: Ownership, secret_statuses: Mapping[str, SecretSta
         was, name = found.get(binding.name), binding.name
         again = was is not None and is_live_secret(was)
         reason = "changed" if secret_statuses[name] == "changed" else "again" if again else "set"
-        change = binding_change(ownership, Action.CREATE if was is None else Action.UPDATE, name, was, binding)
-        changes.append(replace(change, detail=say("secret", reason, name=name, script=worker.script_name)))
+        action = Action.CREATE if was is None else Action.UPDATE
+        source = bound_secret(binding)
+        detail = say("secret", reason, name=name, script=worker.script_name)
+        change = binding_change(ownership, action, name, was, binding, known=known)
+        changes.append(replace(change, detail=detail, happens=say("row-secret", reason, source=source)))
     for name in removed_secrets(ownership):
-        change = binding_change(ownership, Action.DELETE, name, found[name], None)
-        changes.append(replace(change, detail=say("secret", "removed", name=name, script=worker.script_name)))
+        change = binding_change(ownership, Action.DELETE, name, found[name], None, known=known)
+        detail = say("secret", "removed", name=name, script=worker.script_name)
+        changes.append(replace(change, detail=detail, happens=say("row-secret-removed")))
     return changes
 
 
@@ -250,7 +202,9 @@ def kept_secrets(ownership: Ownership, secret_statuses: Mapping[str, SecretStatu
         if declared or live.name in others:
             reason = "declared" if declared else "undeclared"
             detail = say("secret-kept", reason, name=live.name, script=worker.script_name)
-            rows.append(replace(binding_change(ownership, Action.NOOP, live.name, live, live), detail=detail))
+            rows.append(
+                replace(binding_change(ownership, Action.NOOP, live.name, live, live, known=NOBODY), detail=detail)
+            )
     return rows
 
 
@@ -270,23 +224,25 @@ def binding_change(  # noqa: PLR0913 - the cells of a row
     was: ScriptBinding | None,
     now: ScriptBinding | None,
     *,
+    known: CalledNames,
     outside: bool = False,
 ) -> Change:
     """Return a row about a binding; `outside` says that somebody else changed it."""
     worker = ownership.worker
-    before, after = describe(was, worker.script_name), describe(now, worker.script_name)
     added = "class_added" if isinstance(now, ClassBinding) else "added"
     reason = added if action is Action.CREATE else "removed" if action is Action.DELETE else "changed"
-    detail = say("binding", reason, name=name, script=worker.script_name, bound=after)
+    detail = say("binding", reason, name=name, script=worker.script_name, bound=describe(now, worker.script_name))
+    before, after = bound_texts(was, now, worker.script_name, known)
     return Change(
         action=action,
         kind="binding",
         id=f"{worker.id}.{name}",
         worker=worker.id,
         name=name,
+        detail=f"{detail} {say('changed-outside', 'one')}" if outside else detail,
         before=before,
         after=after,
-        detail=f"{detail} {say('changed-outside', 'one')}" if outside else detail,
+        happens=bound_change(was, now, worker.script_name, known),
     )
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from notebook_do.display.formats import minute
+from notebook_do.display.rich import code, rich
+from notebook_do.plan.happens import assets_sent, setting_change, setting_texts, worker_created
 from notebook_do.plan.plan import Action, Change
 from notebook_do.plan.sentences import say
 from notebook_do.plan.workers.bindings import (
@@ -25,7 +28,8 @@ from notebook_do.plan.workers.triggers import cron_change, crons_differ, lost_cr
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from notebook_do.model.states import SecretReading
+    from notebook_do.model import ObservedScript
+    from notebook_do.plan.facts import Facts
     from notebook_do.plan.workers.ownership import Ownership
 
 
@@ -68,22 +72,21 @@ class WorkerDiff:
         return crons_differ(self.ownership, self.before)
 
 
-def compare(
-    ownership: Ownership, *, relabelled: bool, secret_readings: Mapping[tuple[str, str], SecretReading]
-) -> WorkerDiff:
+def compare(ownership: Ownership, facts: Facts, *, relabelled: bool) -> WorkerDiff:
     """Compare a declared Worker; `relabelled`: a stable ID or the Worker id changed, which our mark must tell."""
     worker, live, record = ownership.worker, ownership.live, ownership.record
     # Of a script that is gone nothing is set any more, whatever is recorded.
     wanted, before = fingerprint(worker), read_fingerprint(record.settings_digest if record and live else None)
     same = wanted.upload == before.upload
-    of_bindings, binding_drift = binding_changes(ownership, same=same)
-    secret_statuses = secret_statuses_of(ownership, secret_readings)
-    of_bindings += secret_changes(ownership, secret_statuses)
+    of_bindings, binding_drift = binding_changes(ownership, facts.known, same=same)
+    secret_statuses = secret_statuses_of(ownership, facts.secret_readings)
+    of_bindings += secret_changes(ownership, secret_statuses, facts.known)
     changes = [*of_bindings, *_asset_changes(ownership, wanted, before)]
     drift = [*binding_drift, *_asset_drift(ownership, wanted, before)]
     if live is None:
         detail = say("worker-created", script=worker.script_name)
-        changes.insert(0, change_of(worker, Action.CREATE, "worker", detail))
+        happens = worker_created(worker)
+        changes.insert(0, change_of(worker, Action.CREATE, "worker", detail, happens=happens))
     else:
         drift += [*split_drift(ownership), *_outside(ownership, same=same)]
         changes += _code_and_settings(ownership, same=same, bindings=bool(of_bindings))
@@ -107,18 +110,24 @@ def _code_and_settings(ownership: Ownership, *, same: bool, bindings: bool) -> l
     changes = []
     if ownership.adopts:
         detail = say("worker-adopted", script=script)
-        changes.append(change_of(worker, Action.UPDATE, "worker", detail, field="adopt"))
+        mark = ownership.mark
+        session, stage = (mark.session, mark.stage) if mark else ("", "")
+        happens = say("row-adopted", "session" if mark else "unknown", session=session, stage=stage)
+        changes.append(change_of(worker, Action.UPDATE, "worker", detail, field="adopt", happens=happens))
     # By what was sent: Cloudflare's etag tells only that somebody else sent something, see `_outside`.
     old, new = record.content_digest if record else None, worker.content_digest
     if old != new:
         detail = say("code", "replaced" if old else "sent", script=script)
         digests = {"before": (old or "")[:12], "after": new[:12]}
-        changes.append(change_of(worker, Action.UPDATE, "code", detail, field="modules", **digests))
+        # What differs in it is told by the live code, which is read once the plan is known to replace it.
+        happens = rich("is replaced: " if old else "", worker.source)
+        changes.append(change_of(worker, Action.UPDATE, "code", detail, field="modules", happens=happens, **digests))
     settings = [] if same else _setting_changes(ownership)
     changes += settings
     if not same and not bindings and not settings:  # what differs cannot be read back, or was not read
         detail = say("settings-sent", script=script)
-        changes.append(change_of(worker, Action.UPDATE, "setting", detail, field="settings"))
+        happens = say("row-settings")
+        changes.append(change_of(worker, Action.UPDATE, "setting", detail, field="settings", happens=happens))
     return changes + _lifecycle(ownership)
 
 
@@ -128,11 +137,13 @@ def _lifecycle(ownership: Ownership) -> list[Change]:
     changes = []
     if ownership.notes_tag and ownership.live:
         detail = say("tag-noted", tag=ownership.live.migration_tag, script=script)
-        changes.append(change_of(worker, Action.UPDATE, "setting", detail, field="migration_tag"))
+        happens = say("row-tag-noted", tag=ownership.live.migration_tag)
+        changes.append(change_of(worker, Action.UPDATE, "setting", detail, field="migration_tag", happens=happens))
     if ownership.converts:
         forms = {"before": "migrations", "after": "exports"}
         detail = say("form-converted", script=script)
-        changes.append(change_of(worker, Action.UPDATE, "setting", detail, field="lifecycle", **forms))
+        happens = rich(code("migrations"), " → ", code("exports"), "; there is no way back")
+        changes.append(change_of(worker, Action.UPDATE, "setting", detail, field="lifecycle", happens=happens, **forms))
     return changes
 
 
@@ -143,11 +154,13 @@ def _around(diff: WorkerDiff) -> list[Change]:
     if diff.sets_url:
         after = "open" if worker.url else "closed"
         detail = say("url", "open" if worker.url else "closed", script=worker.script_name)
-        changes.append(change_of(worker, Action.UPDATE, "url", detail, field="workers.dev", after=after))
+        row = {"after": after, "happens": "opens" if worker.url else "closes"}
+        changes.append(change_of(worker, Action.UPDATE, "url", detail, field="workers.dev", **row))
     if diff.sets_previews:
         after = "on" if worker.previews else "off"
         detail = say("previews", "on" if worker.previews else "off", script=worker.script_name)
-        changes.append(change_of(worker, Action.UPDATE, "url", detail, field="previews", after=after))
+        row = {"after": after, "happens": f"preview URLs are switched {after}"}
+        changes.append(change_of(worker, Action.UPDATE, "url", detail, field="previews", **row))
     return changes + ([cron_change(ownership, diff.before)] if diff.sets_crons else [])
 
 
@@ -164,14 +177,21 @@ def _outside(ownership: Ownership, *, same: bool) -> list[Change]:
     if record.etag and live.etag and record.etag != live.etag:
         by = live.last_deployed_from
         detail = say("code-replaced-outside", "tool" if by else "unknown", script=live.name, tool=by)
-        etags = {"before": record.etag, "after": live.etag}
+        etags = {"before": live.etag, "after": record.etag, "happens": _uploaded(live)}
         drift.append(change_of(worker, Action.UPDATE, "code", detail, field="etag", **etags))
     declared, found = worker.compatibility_date, live.compatibility_date
     if same and declared and found and declared != found:
         detail = say("date-set-outside", script=live.name, found=found, declared=declared)
-        dates = {"before": declared, "after": found}
+        dates = {"before": found, "after": declared}
         drift.append(change_of(worker, Action.UPDATE, "setting", detail, field="compatibility_date", **dates))
     return drift + (_setting_changes(ownership, outside=True) if same else [])
+
+
+def _uploaded(live: ObservedScript) -> str:
+    """Say when, and by which tool, what is live was uploaded; what differs is told by its code."""
+    when = f" {minute(live.modified_on)}" if live.modified_on else ""
+    by = f" by {live.last_deployed_from}" if live.last_deployed_from else ""
+    return f"uploaded{when}{by}" if when or by else "replaced outside"
 
 
 def _undone(diff: WorkerDiff, *, same: bool) -> tuple[str, ...]:
@@ -205,8 +225,9 @@ def _setting_changes(ownership: Ownership, *, outside: bool = False) -> list[Cha
         reason = "changed" if before and after else "set" if after else "removed"
         detail = say("setting", reason, name=name, script=worker.script_name)
         detail = f"{detail} {say('changed-outside', 'one')}" if outside else detail
-        row = {"field": name, "before": before, "after": after}
-        changes.append(change_of(worker, Action.UPDATE, "setting", detail, **row))
+        row = setting_texts(name, before, after)
+        happens = setting_change(name, before, after)
+        changes.append(change_of(worker, Action.UPDATE, "setting", detail, field=name, happens=happens, **row))
     return changes
 
 
@@ -219,11 +240,12 @@ def _asset_changes(ownership: Ownership, wanted: Fingerprint, before: Fingerprin
     if wanted.assets == before.assets:
         return []
     if assets is None:
-        return [_asset_row(ownership, Action.DELETE, say("assets-removed", script=script))]
+        return [_asset_row(ownership, Action.DELETE, say("assets-removed", script=script), happens="are removed")]
     count, size = len(assets.files), sum(f.size for f in assets.files)
     action, reason = (Action.CREATE, "sent") if before.assets == UNSET else (Action.UPDATE, "replaced")
     files = f"{count:,} file{'s' * (count != 1)}"
-    return [_asset_row(ownership, action, say("assets", reason, script=script, files=files, size=size), assets.digest)]
+    detail = say("assets", reason, script=script, files=files, size=size)
+    return [_asset_row(ownership, action, detail, assets.digest, happens=assets_sent(assets))]
 
 
 def _asset_drift(ownership: Ownership, wanted: Fingerprint, before: Fingerprint) -> list[Change]:
@@ -232,7 +254,7 @@ def _asset_drift(ownership: Ownership, wanted: Fingerprint, before: Fingerprint)
     # None is no answer: only a plain `False` says that they are gone.
     if live is None or live.has_assets is not False or wanted.assets == UNSET or wanted.assets != before.assets:
         return []
-    return [_asset_row(ownership, Action.UPDATE, say("assets-removed-outside", script=live.name))]
+    return [_asset_row(ownership, Action.UPDATE, say("assets-removed-outside", script=live.name), happens="removed")]
 
 
 def keeps_assets(ownership: Ownership, before: Fingerprint) -> bool:
@@ -248,5 +270,5 @@ def kept_assets(ownership: Ownership, before: Fingerprint) -> list[Change]:
     return [_asset_row(ownership, Action.NOOP, say("assets-kept", script=ownership.worker.script_name))]
 
 
-def _asset_row(ownership: Ownership, action: Action, detail: str, after: str = "") -> Change:
-    return change_of(ownership.worker, action, "assets", detail, field="assets", after=after)
+def _asset_row(ownership: Ownership, action: Action, detail: str, after: str = "", *, happens: str = "") -> Change:
+    return change_of(ownership.worker, action, "assets", detail, field="assets", after=after, happens=happens)

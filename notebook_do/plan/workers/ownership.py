@@ -48,7 +48,15 @@ class Ownership:
 
 
 def change_of(  # noqa: PLR0913 - the cells of a row
-    worker: DesiredWorker, action: Action, kind: str, detail: str, *, field: str = "", before: str = "", after: str = ""
+    worker: DesiredWorker,
+    action: Action,
+    kind: str,
+    detail: str,
+    *,
+    field: str = "",
+    before: str = "",
+    after: str = "",
+    happens: str = "",
 ) -> Change:
     """Return a row about a Worker."""
     return Change(
@@ -61,6 +69,7 @@ def change_of(  # noqa: PLR0913 - the cells of a row
         before=before,
         after=after,
         detail=detail,
+        happens=happens,
     )
 
 
@@ -137,6 +146,7 @@ def _form(
             now = "exports"  # one-way, and only a script that hosts a class shows it
         elif record and record.lifecycle and live.lifecycle and record.lifecycle != live.lifecycle:
             detail = say("form-changed-outside", script=live.name, form=live.lifecycle)
+            # The plan follows it: what is live is what comes to be declared.
             shown = {"before": record.lifecycle, "after": live.lifecycle}
             findings.drift.append(change_of(worker, Action.UPDATE, "setting", detail, field="lifecycle", **shown))
     if worker.lifecycle == "auto":  # a new Worker gets the form that Cloudflare recommends for new ones

@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from notebook_do.display.hiding import shown_value
+from notebook_do.display.rich import rich
 from notebook_do.model import ObservedTrigger
 from notebook_do.model.steps import MakeQueue, RemoveTrigger, SetTrigger, Upload
+from notebook_do.plan.happens import lists_change
 from notebook_do.plan.plan import Action, Change, Objection
 from notebook_do.plan.sentences import say
 from notebook_do.plan.workers.bindings import bound_queues
@@ -161,7 +164,7 @@ def _label(trigger: Trigger) -> str:
 
 
 def _row(worker: str, script: str, trigger: Trigger, action: Action, detail: str) -> Change:
-    text = trigger.settings.text if trigger.settings.value else ""
+    settings = shown_value("", trigger.settings.value) if trigger.settings.value else rich()
     return Change(
         action=action,
         kind=trigger.kind,
@@ -169,9 +172,13 @@ def _row(worker: str, script: str, trigger: Trigger, action: Action, detail: str
         worker=worker,
         name=script,
         field=trigger.key,
-        after="" if action is Action.DELETE else text,
+        after="" if action is Action.DELETE else str(settings),
         detail=detail,
+        happens=rich(_HAPPENS[action], *((": ", settings) if settings and action is not Action.DELETE else ())),
     )
+
+
+_HAPPENS = {Action.CREATE: "is set", Action.UPDATE: "is set again", Action.DELETE: "is removed"}
 
 
 def wanted_crons(ownership: Ownership, before: Fingerprint) -> tuple[str, ...]:
@@ -221,7 +228,8 @@ def cron_change(ownership: Ownership, before: Fingerprint) -> Change:
         if crons_part(worker.crons) == before.crons:
             detail += f" {say('changed-outside', 'several')}"
     shown = {"before": ", ".join(live), "after": ", ".join(wanted)}
-    return _cron_row(ownership, Action.UPDATE, detail, **shown)
+    happens = lists_change(live, wanted)
+    return _cron_row(ownership, Action.UPDATE, detail, happens=happens, **shown)
 
 
 def kept_cron_rows(ownership: Ownership, before: Fingerprint) -> list[Change]:
@@ -233,8 +241,8 @@ def kept_cron_rows(ownership: Ownership, before: Fingerprint) -> list[Change]:
     ]
 
 
-def _cron_row(ownership: Ownership, action: Action, detail: str, *, before: str = "", after: str = "") -> Change:
-    return change_of(ownership.worker, action, "cron", detail, field="crons", before=before, after=after)
+def _cron_row(ownership: Ownership, action: Action, detail: str, **shown: str) -> Change:
+    return change_of(ownership.worker, action, "cron", detail, field="crons", **shown)
 
 
 # --- queues

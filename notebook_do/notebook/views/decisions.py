@@ -1,0 +1,66 @@
+"""What a plan leaves to a person: what it is refused for, with the choices, and what would be lost."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from notebook_do.display.formats import counted
+from notebook_do.display.rich import Rich, capitalized, code, joined, rich, strong
+from notebook_do.notebook.views.blocks import Block, Item, Items, Line, Tone
+from notebook_do.notebook.views.purpose import written_words
+
+if TYPE_CHECKING:
+    from notebook_do.plan.plan import Consent, Plan, Refusal
+
+
+def refusals(plan: Plan) -> tuple[Block, ...]:
+    """Return each reason with what can be chosen instead, and the line that goes on."""
+    if not plan.refusals:
+        return ()
+    items = tuple(Item(_refusal(r), Tone.ALERT, tuple(map(command_in, r.choices))) for r in plan.refusals)
+    again = f"%durable destroy {shlex.join(plan.asked)}" if plan.asked else "%durable plan"
+    return Items("", items), Line(rich("Nothing can be sent until you choose; then: ", code(again)))
+
+
+def _refusal(refusal: Refusal) -> str:
+    place = f" (line {refusal.line} of {refusal.place or 'its cell'})" if refusal.line else ""
+    return rich(capitalized(refusal.message), place)
+
+
+def command_in(text: str) -> str:
+    """Return a choice with the command that it ends with in the look of code."""
+    at = min((found for sign in ("%%durable ", "%durable ") if (found := text.find(sign)) >= 0), default=-1)
+    if at < 0 or isinstance(text, Rich):
+        return text
+    end = len(text) - text.endswith((")", "."))
+    return rich(text[:at], code(text[at:end]), text[end:])
+
+
+def lost(consent: Consent) -> str:
+    """Return in a sentence what one consent gives up."""
+    name = strong(consent.stable_id)
+    if consent.objects is None:
+        # What is not known is never shown as none: it would read as safe to delete.
+        return rich(name, ": an unknown number of stored objects would be deleted for ever.")
+    if consent.objects == 0:
+        return rich(name, " stores no object. Its id is gone for ever all the same.")
+    more = f"more than {consent.objects:,} stored objects"
+    count = more if consent.objects_more else counted(consent.objects, "stored object")
+    return rich(name, f": {count} would be deleted for ever.")
+
+
+def losses(plan: Plan, *, offered: bool) -> tuple[Block, ...]:
+    """Return what would be lost; a plan that is refused is allowed by no phrase, and a panel asks for it itself."""
+    if not plan.consents:
+        return ()
+    silent = plan.refusals or offered
+    items = (
+        Item(
+            joined(" ", filter(None, (lost(c), written_words(plan, c)))),
+            Tone.CHANGE if c.objects == 0 else Tone.ALERT,
+            () if silent else (rich("to allow it, type: ", code(c.phrase)),),
+        )
+        for c in plan.consents
+    )
+    return (Items("", tuple(items)),)
