@@ -259,7 +259,7 @@ class Planning:
         Raises StalePlan for one that was changed, was spent, is of another session, or whose declarations or secrets
         have changed.
         """
-        from notebook_do.plan.plan import is_as_shown
+        from notebook_do.plan.digest import is_as_shown
 
         if plan.digest in self._spent:
             raise StalePlan(f"plan {plan.digest} was already deployed; a plan is spent once.")
