@@ -126,7 +126,7 @@ def ask(method: str, path: str, **sent: Any) -> Any:
 def test_the_plan_is_shown_and_the_word_sends_it(terminal: Callable[..., pexpect.spawn], shop: Path) -> None:
     """Issue 13.8: one process plans, shows the plan, asks for the word, and deploys; the status is 0."""
     child = terminal("deploy", "shop.toml")
-    child.expect(r"session: shop +stage: dev")
+    child.expect(r"session: shop")
     child.expect(ASKED)
     assert "is created from file api.js" in child.before
     assert not (shop / ".notebook_do").exists()

@@ -236,7 +236,7 @@ def test_quiet_hides_all_but_what_waits_for_approval(ip: InteractiveShell, cloud
     assert capsys.readouterr().out == ""
     run(ip, "%durable deploy --quiet --as waiting")
     shown = capsys.readouterr().out
-    assert "1 Worker to create" in shown
+    assert "Plan for dev on local: 4 changes" in shown
     assert ip.user_ns["waiting"].approve in shown
     run(ip, f"{ip.user_ns['waiting'].approve} --quiet --as result")
     assert capsys.readouterr().out == ""
@@ -472,7 +472,7 @@ def test_a_plan_of_nothing_declared_says_so(ip: InteractiveShell, cloud: Path) -
     assert "Not declared, and left as it is" not in text
     declare(ip)
     approve(ip)
-    assert "everything declared is live" in str(current().plan())
+    assert "1 Worker and 1 namespace are live as declared" in " ".join(str(current().plan()).split())
     run(ip, "%durable rm worker my-worker --quiet")
     run(ip, "%durable rm namespace counter --quiet")
     text = str(current().plan())
@@ -503,7 +503,7 @@ def test_a_refused_destroy_names_the_way_back_and_no_phrase(ip: InteractiveShell
     refused = str(current().destroy("my-worker"))
     assert "is protected" in refused
     assert "to allow it, type" not in refused
-    assert "Then plan again: %durable destroy my-worker" in refused
+    assert "then: %durable destroy my-worker" in refused
     run(ip, "%durable namespace counter --class Counter --unprotect --quiet")
     plan = current().destroy("my-worker")
     assert "to allow it, type: destroy counter" in str(plan)

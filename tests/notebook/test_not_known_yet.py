@@ -53,7 +53,7 @@ def test_the_plan_says_it_and_a_deploy_waits(
     assert "Not known yet" in shown
     assert "Worker my-worker-dev: create Worker my-worker-dev: an earlier deploy was interrupted" in shown
     assert "%durable plan looks again" in " ".join(shown.split())
-    assert "everything declared is live" not in shown
+    assert "live as declared" not in shown
     with pytest.raises(DeployError, match="not known yet, so nothing can be deployed until then"):
         run(ip, f"%durable deploy --approve {current().plan().digest}")
     current().auto_approve = True

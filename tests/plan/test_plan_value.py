@@ -22,7 +22,8 @@ from notebook_do.model import (
 )
 from notebook_do.model.states import SecretReading
 from notebook_do.model.steps import KEPT, is_kept
-from notebook_do.plan.plan import WORDS, Consent, is_as_shown
+from notebook_do.plan.digest import WORDS, is_as_shown
+from notebook_do.plan.plan import Consent
 from notebook_do.plan.workers.bindings import describe, is_live_secret, status_of
 
 

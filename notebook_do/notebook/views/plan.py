@@ -80,6 +80,7 @@ def plan_document(plan: Plan, *, offered: bool = False) -> Document:
         Header(f"Plan for {place_words(plan)}: {title_words(plan)}", _facts(plan), liveness(plan.stage, plan.target)),
         *refusals(plan),
         *losses(plan, offered=offered),
+        *_undecided(plan),
         *(() if plan.refusals else _changes(plan, own)),
         *_drift(plan, drift),
         *_notes(plan),
@@ -142,8 +143,9 @@ def _idle(plan: Plan) -> Iterator[Block]:
     where = ", ".join(f"{name} {value}" for name, value in reversed(_facts(plan)))
     title = f"Plan for {place_words(plan)}"
     if plan.undecided:
+        title = f"{title}: nothing can be deployed yet"
         yield Header(title, _facts(plan), liveness(plan.stage, plan.target))
-        yield Line("Nothing can be deployed until then.", Tone.CHANGE, strong=True)
+        yield from _undecided(plan)
     elif plan.undeclared is not None:
         yield Line(f"{title}: nothing to do, nothing is declared in this session. ({where})", Tone.SAME)
         more = (Item(f"… {len(plan.undeclared) - ROWS:,} more"),) if len(plan.undeclared) > ROWS else ()
@@ -213,12 +215,18 @@ def _kept_instead(plan: Plan, table: Table | None) -> tuple[Block, ...]:
     return (Line(rich("To keep what is live instead: ", command, " gives the cells that declare it."), small=True),)
 
 
+def _undecided(plan: Plan) -> tuple[Block, ...]:
+    if not plan.undecided:
+        return ()
+    items = tuple(Item(f"Worker {left.script_name}: {left.detail}", Tone.CHANGE) for left in plan.undecided)
+    title = rich("Not known yet: this plan leaves these Workers out. To look again: ", code("%durable plan"))
+    return (Items(title, items),)
+
+
 def _notes(plan: Plan) -> tuple[Block, ...]:
     """Return what else there is to know, each a line with its symbol."""
-    waiting = [f"Worker {left.script_name} is left out: {left.detail}" for left in plan.undecided]
-    again = ["To look again: %durable plan"] if plan.undecided else []
     notes = (n for n in plan.notes if n != plan.unread)
-    said = (*waiting, *again, *_swaps(plan), *notes, *plan.warnings)
+    said = (*_swaps(plan), *notes, *plan.warnings)
     return (Items("", tuple(Item(command_in(text), Tone.CHANGE) for text in said)),) if said else ()
 
 
