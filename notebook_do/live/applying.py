@@ -201,7 +201,7 @@ def _why(outcome: Outcome) -> str:
         case Declined(why="closed"):
             return "its class cannot be looked into, so only its own methods can change it"
         case Declined(why=why):
-            return why
+            return why.removesuffix(".")
         case NotKnown(why=why):
             return f"{why}: whether it was done is not known, and it was not repeated"
         case NoMethod():

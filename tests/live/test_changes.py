@@ -167,6 +167,38 @@ def test_the_object_itself_compares_before_it_changes(session: nd.Session) -> No
     assert (room.call("get", "topic"), room.alarm(), len(room.query("SELECT * FROM messages"))) == ("cooking", None, 1)
 
 
+WRITES = (
+    "DROP TABLE messages",
+    "INSERT INTO messages VALUES ('x', 'x', 1, 1, x'') RETURNING author",
+    "DELETE FROM messages",
+)
+
+
+def test_a_read_that_writes_is_undone_and_refused(session: nd.Session) -> None:
+    """`query` reads a file and runs none of these; asked of the object itself, each is run, undone and refused."""
+    room = session.object("rooms", "kitchen")
+    room.post("ada")
+    held = room.query("SELECT * FROM messages").to_numpy().tolist()
+    for statement in WRITES:
+        word = statement.split()[0]
+        with pytest.raises(CommandError, match=f"^query only reads: {word} is not run"):
+            room.query(statement)
+    with pytest.raises(CommandError, match="more than one statement"):
+        room.query("SELECT 1; DROP TABLE messages")
+    statements = (*WRITES, "SELECT 1; DROP TABLE messages", "SELECT 1; DELETE FROM messages; SELECT 2")
+
+    async def ask() -> list[Any]:
+        connection = await session.connecting.connect()
+        async with connection.client() as client:
+            way = await way_to(connection, client, session.recorded(), "rooms")
+            return await way.ask([{"object": {"name": "kitchen"}, "op": "select", "sql": sql} for sql in statements])
+
+    outcomes = bridge.run(ask())
+    assert [isinstance(one, Declined) for one in outcomes[:3]] == [True] * 3
+    assert "this statement does more than read; it was undone" in str(outcomes[0])
+    assert room.query("SELECT * FROM messages").to_numpy().tolist() == held
+
+
 def _rows(changes: tuple[RowChange, ...]) -> list[tuple[Any, ...]]:
     return [(one.table, one.kind, one.before, one.after) for one in changes]
 

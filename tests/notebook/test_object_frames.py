@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -125,3 +126,15 @@ def test_what_was_written_lately_is_known_for_who_deletes() -> None:
         session.fetch("chat", f"/{name}", method="POST", json=["put", "topic", 1])
     session.fetch("chat", "/kitchen", method="POST", json=["put", "topic", 2])
     assert bridge.run(asked(session)) == RecentWrites(within_hour=3, newest=("kitchen", "attic"))
+
+
+@pytest.mark.thorough
+@pytest.mark.usefixtures("cloud")
+def test_the_last_write_is_not_when_an_idle_object_was_closed() -> None:
+    """Workerd closes an object ten seconds after its last use, and writes its file then: no write of the object."""
+    session = deployed()
+    session.fetch("chat", "/kitchen", method="POST", json=["put", "topic", "cooking"])
+    written = session.objects("rooms")["last_write"].iloc[0]
+    time.sleep(14)
+    session.fetch("chat", "/kitchen", method="POST", json=["read", "topic"])
+    assert session.objects("rooms")["last_write"].iloc[0] == written

@@ -1,0 +1,241 @@
+"""The verbs of one object in a notebook: pages and lists as the views have them, changes with button and digest."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+import notebook_do as nd
+from notebook_do.errors import CommandError, ConsentRequired, StaleChange
+from notebook_do.notebook.widgets.changes import ChangeController, ChangePanel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+ROOM = """import { DurableObject } from "cloudflare:workers";
+export class Room extends DurableObject {
+  constructor(ctx, env) {
+    super(ctx, env);
+    const sql = ctx.storage.sql;
+    sql.exec("CREATE TABLE IF NOT EXISTS messages (author TEXT, text TEXT, at INTEGER)");
+    sql.exec("CREATE TABLE IF NOT EXISTS members (name TEXT PRIMARY KEY, since INTEGER)");
+  }
+  add(author, text) {
+    this.ctx.storage.sql.exec("INSERT INTO messages VALUES (?, ?, 1795690260876)", author, text);
+    return this.ctx.storage.put("last", { author, text });
+  }
+  put(key, value) { return this.ctx.storage.put(key, value); }
+  ring(at) { return this.ctx.storage.setAlarm(at); }
+  alarm() {}
+}
+export class Hall extends DurableObject { enter() { return this.ctx.storage.put("n", 1); } }
+export default { async fetch() { return new Response("ok"); } };
+"""
+
+
+@pytest.fixture
+def session(cloud: Path, ip: InteractiveShell) -> nd.Session:
+    """Deploy rooms, and halls that nobody entered."""
+    del cloud, ip
+    session = nd.session("shop")
+    bindings = {
+        "ROOMS": nd.DurableObjectNamespace("rooms", class_name="Room"),
+        "HALLS": nd.DurableObjectNamespace("halls", class_name="Hall"),
+    }
+    nd.Worker("chat", script=ROOM, bindings=bindings)
+    session.deploy(session.plan())
+    return session
+
+
+def _ran(ip: InteractiveShell, line: str) -> Any:
+    result = ip.run_cell(line)
+    result.raise_error()
+    return result.result
+
+
+def _text(value: Any) -> str:
+    bundle = value._repr_mimebundle_()
+    words = re.sub(r"<[^>]+>", " ", bundle["text/html"])
+    assert set(re.findall(r"[a-z]{4,}", bundle["text/plain"])) <= set(re.findall(r"[a-z]{4,}", words)), (
+        "HTML says as much"
+    )
+    assert all(len(line) <= 100 for line in bundle["text/plain"].splitlines())
+    return str(bundle["text/plain"])
+
+
+def test_objects_are_listed_name_first_newest_write_first(session: nd.Session, ip: InteractiveShell) -> None:
+    """The list says how many, of which class, how large in all; it is a DataFrame, and what is made of it is plain."""
+    alarm = datetime.now(UTC) + timedelta(hours=2)
+    for name in ("attic", "garden", "kitchen"):
+        session.object("rooms", name).add("ada", "hello")
+    session.object("rooms", "kitchen").ring(round(alarm.timestamp() * 1000))
+    found = _ran(ip, "%durable objects rooms")
+    lines = _text(found).splitlines()
+    total = found["size"].sum() / 1000
+    assert lines[0] == f"3 objects of namespace rooms (class Room of chat), {total:.1f} kB in all, newest write first"
+    assert re.split(r"\s{2,}", lines[1].strip()) == ["name", "id", "size", "last write (UTC)", "alarm (UTC)"]
+    assert [line.split()[0] for line in lines[3:6]] == ["kitchen", "garden", "attic"]
+    assert f"{alarm:%Y-%m-%d %H:%M}" in lines[3]
+    assert "One of them: %durable object rooms kitchen · all as a DataFrame: x = %durable objects rooms" in lines[-1]
+    assert isinstance(found, pd.DataFrame)
+    assert "objects of namespace" not in repr(found.head(1))
+    assert list(found.columns)[:2] == ["name", "object_id"]
+    told = json.loads(_ran(ip, "%durable objects rooms --json"))
+    assert {row["name"] for row in told} == {"attic", "garden", "kitchen"}
+
+
+def test_an_empty_list_says_how_an_object_comes_to_be(session: nd.Session, ip: InteractiveShell) -> None:
+    """One line, with the words of this session to paste."""
+    del session
+    said = " ".join(_text(_ran(ip, "%durable objects halls")).split())
+    assert said == (
+        "Namespace halls (class Hall of chat) stores no object yet. An object appears when it first stores something: "
+        "%durable call halls my-object enter"
+    )
+
+
+def test_the_page_of_an_object_has_all_that_it_stored(session: nd.Session, ip: InteractiveShell) -> None:
+    """Size, last write, tables with columns and newest rows, keys with values; its id in full, and its methods."""
+    room = session.object("rooms", "kitchen")
+    for author in ("ada", "grace"):
+        room.add(author, f"hello from {author}")
+    room.call("put", "picture", b"\x89PNG\r\n\x1a\n" * 100)
+    page = _ran(ip, "%durable object rooms kitchen")
+    said = _text(page)
+    assert said.startswith("kitchen  namespace: rooms  class: Room of chat\n")
+    assert re.search(r"\n\d+\.\d kB · last write \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\n", said)
+    for part in (
+        "2 tables",
+        "messages  2     author TEXT, text TEXT, at INTEGER",
+        "members   0     name TEXT PRIMARY KEY, since INTEGER",
+        "messages: the newest 2 of 2 rows",
+        'last     {"author": "grace", "text": "hello from grace"}',
+        "picture  bytes: 89 50 4e 47 0d 0a …",
+    ):
+        assert part in said
+    assert said.index("hello from grace") < said.index("hello from ada")
+    flat = " ".join(said.split())
+    assert f"id {page.object_id} · call it: %durable call rooms kitchen METHOD · methods: add, put, ring" in flat
+    assert page == room.info()
+    assert room.tables().to_numpy().tolist()[0] == ["messages", 2, "author TEXT, text TEXT, at INTEGER"]
+    with pytest.raises(
+        CommandError, match="rooms has no object kichen that stored something; the nearest name is kitchen"
+    ):
+        _ran(ip, "%durable object rooms kichen")
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("put rooms kitchen topic baking", 'update  key topic  "cooking" → "baking"'),
+        ("put rooms kitchen topic 7", 'update  key topic  "cooking" → 7'),
+        ("put rooms kitchen 'a key' '[1, 2]'", "create  key a key  [1, 2]"),
+        ("delete rooms kitchen topic", 'delete  key topic  was "cooking"'),
+        ('execute rooms kitchen "DELETE FROM messages WHERE author = ?" --param ada', 'author "ada", text "hello"'),
+        ("alarm rooms kitchen 2099-12-24T18:00Z", "alarm  no alarm → 2099-12-24 18:00:00 UTC"),
+        ("alarm rooms kitchen run", "Run alarm() of kitchen now"),
+        ("wipe rooms kitchen", "2 tables with 1 row and 2 keys"),
+    ],
+)
+def test_a_change_is_shown_and_sent_by_its_digest_alone(
+    session: nd.Session, ip: InteractiveShell, capsys: pytest.CaptureFixture[str], line: str, shown: str
+) -> None:
+    """Without a button nothing is sent; the line that is printed sends exactly what was shown, and only once stands."""
+    room = session.object("rooms", "kitchen")
+    room.add("ada", "hello")
+    room.call("put", "topic", "cooking")
+    before = (room.values().to_numpy().tolist(), room.query("SELECT * FROM messages").to_numpy().tolist(), room.alarm())
+    waiting = _ran(ip, f"%durable {line}")
+    assert shown in capsys.readouterr().out
+    assert not waiting.sent
+    after = (room.values().to_numpy().tolist(), room.query("SELECT * FROM messages").to_numpy().tolist(), room.alarm())
+    assert after == before
+    assert "Nothing was sent" in str(waiting)
+    with pytest.raises(StaleChange, match="is not the change as it is now; nothing was sent"):
+        _ran(ip, f"%durable {line} --approve 0123456789abcdef")
+    if waiting.change.phrase:
+        with pytest.raises(ConsentRequired, match="delete kitchen"):
+            _ran(ip, f"%durable {line} --approve {waiting.change.digest}")
+    applied = _ran(ip, waiting.approve)
+    assert applied.ok
+    assert applied.change.digest == waiting.change.digest
+    assert _text(applied).startswith("✓ ")
+
+
+def test_snapshot_and_restore_by_magic(session: nd.Session, ip: InteractiveShell, cloud: Path) -> None:
+    """A file is written, and put back where its phrase is given."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "topic", "cooking")
+    taken = _ran(ip, "%durable snapshot rooms kitchen kitchen.ndsnap")
+    assert (cloud / "kitchen.ndsnap").is_file()
+    assert "To put it back: %durable restore rooms kitchen kitchen.ndsnap" in _text(taken)
+    room.call("put", "topic", "baking")
+    waiting = _ran(ip, "%durable restore rooms kitchen kitchen.ndsnap")
+    _ran(ip, waiting.approve)
+    assert room.values()["value"].tolist() == ["cooking"]
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("alarm rooms kitchen tomorrow", "tomorrow is no time; write 2026-12-24T18:00Z, off, or run"),
+        ("alarm rooms kitchen 2026-12-24T18:00", "has no time zone; write 2026-12-24T18:00Z for UTC"),
+        ("execute rooms kitchen", "write the statement once"),
+        ("put rooms kitchen", "KEY"),
+        ("restore rooms kitchen none.ndsnap", r"restore: there is no file none\.ndsnap"),
+    ],
+)
+def test_mistakes_are_one_line(session: nd.Session, ip: InteractiveShell, line: str, why: str) -> None:
+    """What was written wrongly is said with what to write."""
+    session.object("rooms", "kitchen").call("put", "topic", 1)
+    with pytest.raises(CommandError, match=why):
+        _ran(ip, f"%durable {line}")
+
+
+def test_the_button_sends_what_is_shown_once(session: nd.Session) -> None:
+    """A second click does nothing; a moved value is said, and nothing is sent."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "topic", 1)
+    controller = ChangeController(session, room.put("topic", 2))
+    thread = controller.press()
+    assert controller.press() is None
+    assert thread is not None
+    thread.join()
+    assert (room.values()["value"].tolist(), controller.can_press) == ([2], False)
+    assert "Key topic of kitchen is put" in str(controller.said)
+    stale = ChangeController(session, room.put("topic", 3))
+    room.call("put", "topic", "moved")
+    thread = stale.press()
+    assert thread is not None
+    thread.join()
+    assert "nothing was sent" in str(stale.said)
+    assert room.values()["value"].tolist() == ["moved"]
+
+
+def test_the_button_of_a_wipe_waits_for_its_phrase(session: nd.Session) -> None:
+    """It is off until the phrase stands in the field, letter by letter."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "topic", 1)
+    panel = ChangePanel(session, room.wipe())
+    phrase = panel.controller.change.phrase or ""
+    assert panel.button.disabled
+    assert panel.button.button_style == "danger"
+    panel.field.value = phrase[:-1]
+    assert panel.button.disabled
+    assert panel.controller.press() is None
+    panel.field.value = phrase
+    assert not panel.button.disabled
+    thread = panel.controller.press()
+    assert thread is not None
+    thread.join()
+    assert len(room.values()) == 0
+    assert "All that kitchen had stored is deleted" in panel.outcome.value
+    assert panel.button.disabled
+    assert phrase in ChangePanel(session, session.object("rooms", "kitchen").wipe()).phrase.value
