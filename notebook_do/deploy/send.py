@@ -17,7 +17,7 @@ from notebook_do.cloudflare.triggers import consumed_queues, make_queue, remove_
 from notebook_do.deploy.faults import SCRIPT_FAULTS
 from notebook_do.deploy.look import Overtaken, Sent, SharedLists, Uncertain, look, unclear, until_there
 from notebook_do.errors import ApiError, DeployError
-from notebook_do.live.observe import observe_namespaces, observe_scripts
+from notebook_do.live.observe import observe, observe_namespaces, with_bindings
 from notebook_do.model import ClassBinding, ServiceBinding
 from notebook_do.model.steps import (
     DeleteScript,
@@ -220,15 +220,12 @@ async def _check_only_its_own(client: Client, step: DeleteScript, refused: ApiEr
 async def _binders(client: Client, name: str, hosted: Collection[NamespaceId]) -> list[str]:
     """Name the other scripts of the account whose settings bind a class of the script, or the script itself.
 
-    One request a script; `references` would tell it in one, but no document describes that endpoint.
+    One request a script, several at a time; `references` would tell it in one, but no document describes that endpoint.
     """
-    found = []
-    for other in sorted(await observe_scripts(client)):
-        if other != name:
-            bindings, _, _ = wire.decode_settings(await client.script_settings(other), other)
-            if any(_binds(b, name, hosted) for b in bindings):
-                found.append(other)
-    return found
+    observed = await observe(client, scripts=(), settings=False, namespaces=False)
+    others = frozenset(s.name for s in observed.scripts) - {name}
+    read = (await with_bindings(client, observed, others)).scripts
+    return [s.name for s in read if s.name in others and any(_binds(b, name, hosted) for b in s.bindings or ())]
 
 
 def _binds(binding: ScriptBinding, name: str, hosted: Collection[NamespaceId]) -> bool:

@@ -212,6 +212,32 @@ def test_what_somebody_else_uses_is_not_forced(tmp_path: Path, binding: dict[str
     assert set(account.namespaces) == ids
 
 
+def test_users_are_looked_for_side_by_side(tmp_path: Path) -> None:
+    """Issue 13.4: the settings of all other Workers are read several at a time; every user is named, in order."""
+    account = Careful()
+    project = deployed(tmp_path, account, *HOST)
+    project.declared, project.destroy = (), ("host",)
+    plan = asyncio.run(project.plan())
+    names, under_way, most = [f"user-{n}" for n in range(6)], 0, 0
+
+    async def uses(request: httpx.Request, _deliver: Any) -> Any:
+        nonlocal under_way, most
+        if request.method == "DELETE":
+            binding = {"type": "service", "name": "S", "service": "host"}
+            account.scripts |= {n: {**account.scripts["host"], "bindings": [binding], "tags": []} for n in names}
+        elif request.url.path.endswith("/settings"):
+            under_way, most = under_way + 1, max(most, under_way + 1)
+            await asyncio.sleep(0.01)
+            under_way -= 1
+        return None
+
+    project.client = lambda: client_of(account, uses)
+    with pytest.raises(DeployError, match=", ".join(f"Worker {name}" for name in names)):
+        asyncio.run(project.deploy(plan))
+    assert most > 1
+    assert account.deletions == [("host", False)]
+
+
 def test_a_new_namespace_is_not_forced_away(tmp_path: Path) -> None:
     """Issue 11.13: a namespace that was created meanwhile was agreed to by nobody: the deletion is not forced."""
     account = Careful()
