@@ -162,6 +162,14 @@ def _lacking(one: NeededClass, exports: tuple[str, ...]) -> NotExported:
     )
 
 
+def by_script(namespaces: Iterable[DesiredNamespace]) -> dict[str, list[DesiredNamespace]]:
+    """Return the namespaces of each script, so that they are not all looked through for every Worker."""
+    found: dict[str, list[DesiredNamespace]] = {}
+    for one in namespaces:
+        found.setdefault(one.script_name, []).append(one)
+    return found
+
+
 def needed_classes(
     worker: DesiredWorker, namespaces: Iterable[DesiredNamespace], former: Mapping[str, tuple[str, ...]]
 ) -> Iterator[NeededClass]:

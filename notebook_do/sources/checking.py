@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from notebook_do.model import Resource, Worker
-from notebook_do.model.building import NeededClass, needed_classes, not_exported
+from notebook_do.model.building import NeededClass, by_script, needed_classes, not_exported
 from notebook_do.sources.cells import in_cell
 from notebook_do.sources.esbuild import BundleFailed, parsed
 from notebook_do.toolchain import has_esbuild
@@ -54,20 +54,18 @@ def mistakes(
     `places` has script and class of the namespaces by stable ID, `scripts` the script names by Worker id, `former` the
     classes that a namespace had before.
     """
+    hosted: dict[str, list[NeededClass]] = {}
+    for stable, (host, class_) in places.items():
+        one = NeededClass(kind="namespace", subject=stable, class_name=class_, former=former.get(stable, ()))
+        hosted.setdefault(host, []).append(one)
     for id_, worker in workers.items():
         try:
             found = _parsed(worker)
         except BundleFailed as failed:
             yield Mistake(id_, error=in_cell(worker, failed))
             continue
-        needed = [*_hosted(scripts[id_], places, former), *_workflows(worker)]
-        yield from (Mistake(id_, lacking=one) for one in not_exported(needed, found.exports if found else None))
-
-
-def _hosted(script: str, places: Places, former: Mapping[str, tuple[str, ...]]) -> Iterator[NeededClass]:
-    for stable, (host, class_) in places.items():
-        if host == script:
-            yield NeededClass(kind="namespace", subject=stable, class_name=class_, former=former.get(stable, ()))
+        needed = [*hosted.get(scripts[id_], ()), *_workflows(worker)]
+        yield from (Mistake(id_, lacking=lack) for lack in not_exported(needed, found.exports if found else None))
 
 
 def _workflows(worker: Worker) -> Iterator[NeededClass]:
@@ -79,8 +77,10 @@ def _workflows(worker: Worker) -> Iterator[NeededClass]:
 
 def lacking_exports(desired: Desired, former: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, NotExported]]:
     """Yield by Worker id what the sources lack that were read."""
+    hosted = by_script(desired.namespaces)
     for worker in desired.workers:
-        for one in not_exported(needed_classes(worker, desired.namespaces, former), worker.exports):
+        needed = needed_classes(worker, hosted.get(worker.script_name, ()), former)
+        for one in not_exported(needed, worker.exports):
             yield worker.id, one
 
 

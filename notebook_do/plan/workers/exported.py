@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from notebook_do.model.building import needed_classes, not_exported
+from notebook_do.model.building import by_script, needed_classes, not_exported
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,9 +21,10 @@ def check_exports(
     known = list(resolved)
     places = {str(each.desired.stable_id): each.desired.where for each in known}
     former = {str(each.desired.stable_id): (each.record.class_name,) for each in known if each.record}
-    for _, ownership in sorted(ownerships.items()):
+    hosted = by_script(each.desired for each in known)
+    for script, ownership in sorted(ownerships.items()):
         worker = ownership.worker
-        for lacking in not_exported(needed_classes(worker, (e.desired for e in known), former), worker.exports):
+        for lacking in not_exported(needed_classes(worker, hosted.get(script, ()), former), worker.exports):
             near = [lacking.near] if lacking.near else []
             if lacking.kind == "nothing":
                 findings.refuse("nothing-exported", worker.id, where=worker.where)
