@@ -66,8 +66,10 @@ class Field:
     toml: bool = True
     label: str = ""
     """What a form calls it, a text or a switch; empty: forms do not have it."""
-    example: str = ""
-    """What a form says in its empty field; `{stage}` is the session's."""
+    hint: str = ""
+    """What a form says below the field while nothing is wrong with it; `{script}` and `{date}` are the defaults."""
+    rare: bool = False
+    """Whether a form has it among those that are rarely needed."""
     trigger: TriggerKind | None = None
     """The kind of trigger that each item is kept as."""
     observed: bool = False

@@ -92,13 +92,14 @@ _LANGUAGES, _FORMS = ("js", "ts", "py"), ("auto", "exports", "migrations")
 # fmt: off
 WORKER_FIELDS: Mapping[str, Field] = _by_name(
     _text(
-        "name", label="Script name", example="default: the id with -{stage}", fact="script name {}",
+        "name", label="Script name", rare=True,
+        hint="Default: the Worker and the stage, such as {script}.", fact="script name {}",
         flag=_flag("--name", "the script name on Cloudflare", "NAME"),
     ),
-    _text("script", label="Source"),
+    _text("script", label="Source", hint="JavaScript with export default { fetch } and your classes."),
     Field(name="bindings", takes="bindings"),
     _text(
-        "lang", default="js", choices=_LANGUAGES, label="Language",
+        "lang", default="js", choices=_LANGUAGES, label="Language", rare=True,
         flag=_flag("--lang", "the language of the body", "LANG", choices=_LANGUAGES),
     ),
     _text("entrypoint", flag=_flag("--entrypoint", "a file instead of a body", "FILE", completes="path")),
@@ -137,7 +138,8 @@ WORKER_FIELDS: Mapping[str, Field] = _by_name(
     Field(name="modules", takes="modules", default=(), toml=False, fact="{} modules"),
     _text(
         "compatibility_date", check=_date_problem, part="upload", observed=True, wrangler=("compatibility_date",),
-        label="Compatibility date", example="YYYY-MM-DD; default: the newest", fact="compatibility date {}",
+        label="Compatibility date", rare=True,
+        hint="Default: {date}. A day such as {date}.", fact="compatibility date {}",
         flag=_flag("--compat-date", "compatibility date, YYYY-MM-DD", "DATE", completes="date"),
     ),
     _texts(
@@ -210,15 +212,17 @@ WORKER_FIELDS: Mapping[str, Field] = _by_name(
 
 NAMESPACE_FIELDS: Mapping[str, Field] = _by_name(
     _text(
-        "class_name", default=REQUIRED, label="Class", example="the exported class, such as Counter",
+        "class_name", default=REQUIRED, label="Class", hint="The class that your Worker exports, such as Counter.",
         flag=_flag("--class", "the exported class that runs its objects", "NAME", completes="class"),
     ),
     _switch(
-        "sqlite", sets=False, label="Legacy KV storage instead of SQLite",
+        "sqlite", sets=False, label="Key-value storage", rare=True,
+        hint="Legacy. Leave it off for SQLite; it cannot be changed later.",
         flag=_flag("--kv", "legacy key-value storage instead of SQLite"),
     ),
     _text(
-        "script_name", label="Hosting Worker", example="only where several Workers bind it", fact="hosted by {}",
+        "script_name", label="Hosting Worker", rare=True,
+        hint="Only if several Workers bind it: the one whose source holds the class.", fact="hosted by {}",
         flag=_flag("--script", "the Worker that hosts it, by name or id", "WORKER", completes="reachable"),
     ),
     _text(
@@ -226,7 +230,8 @@ NAMESPACE_FIELDS: Mapping[str, Field] = _by_name(
         flag=_flag("--environment", "the environment of a host that is not declared here", "ENV"),
     ),
     _text(
-        "renamed_from", label="Renamed from", example="the stable ID that this one replaces", fact="renamed from {}",
+        "renamed_from", label="Was called", rare=True,
+        hint="Only to rename a stable ID: its name until now.", fact="renamed from {}",
         flag=_flag("--renamed-from", "the stable ID that this one replaces", "ID", completes="namespace"),
     ),
     _text(
@@ -235,8 +240,9 @@ NAMESPACE_FIELDS: Mapping[str, Field] = _by_name(
     ),
     _text("namespace_id", fact="namespace id {}", flag=_flag("--namespace-id", "adopt this live namespace", "ID")),
     _switch(
-        "protect", default=True, sets=False, label="Allow it to be destroyed later",
-        fact="not protected: it can be destroyed", flag=_flag("--unprotect", "allow a later destroy"),
+        "protect", default=True, sets=False, label="May be destroyed", rare=True,
+        hint="Off: %durable destroy is refused.",
+        fact="may be destroyed", flag=_flag("--unprotect", "allow a later destroy"),
     ),
     _switch(
         "inspect", default=False, sets=True, choices=("calls",), form='true, false or "calls"', fact="inspect {}",

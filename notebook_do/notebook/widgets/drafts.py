@@ -1,30 +1,24 @@
-"""What stands in a form, without widgets: its faults field by field, the cell that says the same, and its declaration.
+"""What stands in a form, without widgets: what is missing and wrong, the cell that says the same, its declaration.
 
 Which fields there are, and how the cell says them, follows the rows of the table of fields. A form declares by the
-very cell that it shows, so the two cannot differ.
+very cell that it shows, so the two cannot differ. Each field is judged alone: what is wrong with another one is no
+business of its line.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from notebook_do.declare.cell import parse_cell
-from notebook_do.declare.making import (
-    FIELDS,
-    STABLE_ID,
-    WORKER_ID,
-    Kind,
-    check,
-    check_identifier,
-    namespace_of,
-    worker_of,
-)
+from notebook_do.declare.making import FIELDS, Kind
 from notebook_do.declare.options import BINDING_FLAGS, bound_to, words_of
+from notebook_do.display.hiding import hidden
 from notebook_do.errors import DurableError
-from notebook_do.model import BINDING_TYPES, REQUIRED, Namespace, Worker
+from notebook_do.model import BINDING_TYPES, REQUIRED, Namespace, Where, Worker
+from notebook_do.notebook.widgets.rules import FIELD_FAULTS, binding_fault, date_fault, json_fault, secret_fault
 
 if TYPE_CHECKING:
     from notebook_do.model import BindingValue, Declaration, Field
@@ -41,6 +35,23 @@ class BindingRow:
     name: str = ""
     kind: str = "namespace"
     target: str = ""
+
+    @property
+    def unfilled(self) -> bool:
+        """Whether something must be typed still; a secret without a source is taken from the variable of its name."""
+        return not self.name or (not self.target and self.kind not in {"secret", "text"})
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether its value is not to be shown: by its name or shape it is a secret."""
+        return self.kind == "text" and bool(hidden(self.name, self.target))
+
+
+class RowFault(NamedTuple):
+    """What is wrong with a row of bindings, and with which of its fields."""
+
+    part: str
+    text: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,22 +81,51 @@ class Draft:
         rows = [row for name, value in bound if (row := _row_of(name, value))]
         return cls.new(kind, rows=rows, id=item.id, **values)
 
-    def faults(self) -> dict[str, str]:
-        """Return one sentence for each field that cannot be right; the fault of row N stands under `row N`."""
-        found = dict.fromkeys(self._lacking(), "is missing.")
-        for name in ("id", *(name for name, _ in shown(self.kind))):
-            if name not in found and (fault := self._fault(name)):
-                found[name] = fault
-        names = Counter(row.name for row in self.rows)
-        # Rows are named by place and not by binding: two of them may bear the same name.
-        for at, row in enumerate(self.rows):
-            fault = _row_fault(row)
-            if fault or names[row.name] > 1:
-                found[f"row {at}"] = fault or f"binding {row.name} stands in two rows; give each name once."
-        return found
+    # --- what is to be filled in, and what is wrong
 
-    def cell(self) -> str:
-        """Return the line, or the cell, that declares the same."""
+    def missing(self) -> list[str]:
+        """List the fields that must be filled in and are empty, in the order of the form."""
+        needed = [name for name, row in shown(self.kind) if row.default is REQUIRED or is_body(row)]
+        return [name for name in ("id", *needed) if not self.values[name].strip()]
+
+    def unfilled(self) -> list[int]:
+        """List the rows in which something must be typed still, counted from 0."""
+        return [at for at, row in enumerate(self.rows) if row.unfilled]
+
+    def faults(self) -> dict[str, str]:
+        """Return one sentence for each field that cannot be right, told of this field alone; an empty one is none."""
+        typed = (name for name in ("id", *(name for name, _ in shown(self.kind))) if self.values[name])
+        return {name: fault for name in typed if (fault := self._fault(name))}
+
+    def row_faults(self) -> dict[int, RowFault]:
+        """Return what is wrong with each row of bindings, counted from 0; what is not typed yet is no fault."""
+        names = Counter(row.name for row in self.rows)
+        found = {at: _row_fault(row, again=names[row.name] > 1) for at, row in enumerate(self.rows)}
+        return {at: fault for at, fault in found.items() if fault is not None}
+
+    @property
+    def complete(self) -> bool:
+        """Whether the form can be declared, as far as its text tells."""
+        return not (self.missing() or self.unfilled() or self.faults() or self.row_faults())
+
+    def _fault(self, name: str) -> str:
+        if name == "renamed_from" and self.values[name] == self.values["id"]:
+            return "This is its name now: write the one that it had before, or leave it empty."
+        rule = FIELD_FAULTS.get((self.kind, name))
+        if rule is not None:
+            return rule(self.values[name])
+        row = FIELDS[self.kind][name]
+        value = _given(row, self.values[name])
+        if value is None or not (problem := row.problem(value) or row.fault(value)):
+            return ""
+        if name == "compatibility_date":
+            return date_fault(value)
+        return f"{problem[:1].upper()}{problem[1:]}"
+
+    # --- what it says
+
+    def cell(self, *, visible: bool = False) -> str:
+        """Return the line, or the cell, that declares the same; a `visible` one does not show what is hidden."""
         # The order of the table, with the bindings last: it is how a person writes such a line.
         words, body = [self.kind, self.values["id"]], None
         for name, row in shown(self.kind):
@@ -94,40 +134,18 @@ class Draft:
             elif (value := _given(row, self.values[name])) not in (None, row.default):
                 words += words_of(row, value)
         for one in self.rows:
-            words += [_flag(one), f"{one.name}={one.target}" if one.target else one.name]
+            target = hidden(one.name, one.target) if visible and one.is_hidden else one.target
+            words += [_flag(one), f"{one.name}={target}" if target or one.kind == "text" else one.name]
         line = f"%durable {shlex.join(words)}"
         return line if body is None else f"%{line}\n{body}"
 
     def declaration(self) -> tuple[Declaration, ...]:
         """Read the cell. Raises what the magic would raise."""
         text = self.cell().lstrip("%").removeprefix("durable ")
-        if not any(is_body(row) for _, row in shown(self.kind)):
-            return parse_cell(text, None)
-        line, _, body = text.partition("\n")
-        return parse_cell(line, body)
-
-    def _lacking(self) -> list[str]:
-        """List the fields that must be given and are not."""
-        values = self.values
-        needed = [n for n, row in shown(self.kind) if row.default is REQUIRED and not values[n]]
-        bodies = [n for n, row in shown(self.kind) if is_body(row) and not values[n].strip()]
-        return [*([] if values["id"] else ["id"]), *needed, *bodies]
-
-    def _fault(self, name: str) -> str:
-        """Return what is wrong with one field, told by a declaration that has this field alone of the form's."""
-        form = STABLE_ID if self.kind == "namespace" else WORKER_ID
-        # Under an id that is wrong itself, every field of the form would be found at fault.
-        id_ = self.values["id"] if name == "id" or form.fullmatch(self.values["id"]) else "other"
-        # The least that a declaration must have, so that the one field is what is judged.
-        given: dict[str, Any] = {"class_name": "Name"} if self.kind == "namespace" else {"script": "x"}
-        if name != "id":
-            given[name] = _given(FIELDS[self.kind][name], self.values[name])
-        try:
-            check(namespace_of(id_, given, None) if self.kind == "namespace" else worker_of(id_, given, None))
-        except DurableError as error:
-            # The field stands beside it: whose it is need not be said again.
-            return error.message if name == "id" else error.message.split(f" {id_}: ", 1)[-1]
-        return ""
+        line, newline, body = text.partition("\n")
+        has_body = any(is_body(row) for _, row in shown(self.kind))
+        found = parse_cell(line if has_body else text, body if has_body and newline else None)
+        return tuple(replace(item, where=Where(form="form")) for item in found)
 
 
 def shown(kind: Kind) -> list[tuple[str, Field]]:
@@ -155,16 +173,25 @@ def _typed(row: Field, value: Any) -> Any:
     return value is (True if row.sets is None else row.sets)
 
 
-def _row_fault(row: BindingRow) -> str:
+def _row_fault(row: BindingRow, *, again: bool) -> RowFault | None:
+    if row.name and (fault := binding_fault(row.name)):
+        return RowFault("name", fault)
+    if row.name and again:
+        return RowFault("name", f"Another row is called {row.name} too.")
+    if row.kind == "json" and row.target and (fault := json_fault(row.target)):
+        return RowFault("target", fault)
+    if row.kind == "secret" and (fault := secret_fault(row.name or "NAME", row.target)):
+        return RowFault("target", fault)
+    if row.unfilled:
+        bound = row.name and row.kind == "namespace" and not row.target
+        return RowFault("target", "Bound to what? A stable ID, such as counter.") if bound else None
     try:
-        check_identifier(row.name, "binding name", None)
-        if not row.target and row.kind != "secret":
-            return "say what it is bound to."
         # By the parser of lines itself: what a row takes is what the cell takes that the form writes.
         parse_cell(shlex.join(("worker", "id", _flag(row), f"{row.name}={row.target}")), "x")
     except DurableError as error:
-        return error.message
-    return ""
+        said = error.message.rpartition(f"{row.name}: ")[2] or error.message
+        return RowFault("target", f"{said[:1].upper()}{said[1:]}")
+    return None
 
 
 def _flag(row: BindingRow) -> str:
