@@ -31,21 +31,13 @@ from functools import partial
 from typing import Any, Self
 
 from notebook_do.errors import CommandError, JSError
+from notebook_do.inspector.foreign import ARRAYS, refused, writer_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SAFE = 2**53 - 1
 """The largest whole number up to which a JavaScript number is exact."""
 NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf, "-0": -0.0}
-ARRAYS = {
-    **{f"Int{bits}Array": f"int{bits}" for bits in (8, 16, 32)},
-    **{f"Uint{bits}Array": f"uint{bits}" for bits in (16, 32)},
-    **{f"Float{bits}Array": f"float{bits}" for bits in (16, 32, 64)},
-    "BigInt64Array": "int64",
-    "BigUint64Array": "uint64",
-}
-"""JavaScript's typed arrays and numpy's name of what they hold; a Uint8Array is bytes."""
 _BUILTIN = frozenset((int, float, str, bytes, list, tuple, dict, set, datetime))
-_DTYPES = {name: tag for tag, name in ARRAYS.items()} | {"uint8": "bytes"}
 
 
 class Undefined:
@@ -216,8 +208,8 @@ def _encoded(value: Any, path: str, above: tuple[int, ...]) -> Any:
     kind = type(value)
     if value is None or kind is bool:
         return value
-    if kind not in _BUILTIN and (foreign := _foreign(kind)) is not None:
-        return foreign(value, path, above)
+    if kind not in _BUILTIN and (foreign := writer_of(kind)) is not None:
+        return foreign(value, path, lambda one, where: _encoded(one, where, above))
     match value:
         case Undefined():
             return {"$": "undefined"}
@@ -232,12 +224,6 @@ def _encoded(value: Any, path: str, above: tuple[int, ...]) -> Any:
         case bytes() | bytearray() | memoryview():
             return _bytes(bytes(value))
     return _container(value, path, above)
-
-
-def _foreign(kind: type) -> Callable[[Any, str, tuple[int, ...]], Any] | None:
-    """Return what writes a value of numpy's or pandas', or of a class made of one of theirs."""
-    rooms = (base.__module__.partition(".")[0] for base in kind.__mro__)
-    return next((_FOREIGN[room] for room in rooms if room in _FOREIGN), None)
 
 
 def _whole_number(value: int) -> Any:
@@ -278,7 +264,7 @@ def _container(value: Any, path: str, above: tuple[int, ...]) -> Any:
             return _mapping(value, path, inside)
         case set() | frozenset():
             return {"$": "set", "v": [_encoded(item, f"{path}{{}}", inside) for item in value]}
-    raise _refused(value, path)
+    raise refused(value, path)
 
 
 def _mapping(value: Mapping[Any, Any], path: str, above: tuple[int, ...]) -> Any:
@@ -289,57 +275,3 @@ def _mapping(value: Mapping[Any, Any], path: str, above: tuple[int, ...]) -> Any
     if all(isinstance(key, str) and key != "$" for key, _ in made):
         return dict(made)
     return {"$": "object", "v": [list(pair) for pair in made]}
-
-
-def _refused(value: Any, path: str, name: str = "") -> CommandError:
-    kind = type(value)
-    room = kind.__module__.partition(".")[0]
-    name = name or kind.__name__
-    named = name if room in {"builtins", "__main__"} else f"{room}.{name}"
-    return CommandError(f"{path}: a {named} cannot be sent; {_instead(kind, name)}.")
-
-
-def _instead(kind: type, name: str) -> str:
-    match name:
-        case "date":
-            return "send value.isoformat(), or a datetime with a time zone"
-        case "Decimal":
-            return "send str(value) or float(value)"
-        case "timedelta" | "Timedelta" | "timedelta64":
-            return "JavaScript has no durations: send its seconds"
-        case "datetime64":
-            return "it has no time zone: send a datetime that has one"
-    if hasattr(kind, "__dataclass_fields__"):
-        return "send dataclasses.asdict(value)"
-    return "send numbers, text, bytes, True, False, None, aware datetimes, and lists, dicts and sets of these"
-
-
-# --- numpy and pandas
-
-
-def _of_numpy(value: Any, path: str, above: tuple[int, ...]) -> Any:
-    dtype = getattr(value, "dtype", None)
-    if dtype is None or dtype.kind in "mMcV" or (dtype.kind == "f" and dtype.itemsize > 8):
-        raise _refused(value, path, {"m": "timedelta64", "M": "datetime64"}.get(getattr(dtype, "kind", ""), ""))
-    if value.ndim == 0:
-        return _encoded(value.item(), path, above)
-    tag = _DTYPES.get(dtype.name)
-    if value.ndim == 1 and tag is not None:
-        return _bytes(value.astype(dtype.newbyteorder("<")).tobytes(), tag)
-    return _encoded(value.tolist(), path, above)
-
-
-def _of_pandas(value: Any, path: str, above: tuple[int, ...]) -> Any:
-    if type(value).__name__ in {"NAType", "NaTType"}:
-        return None
-    if isinstance(value, datetime):  # a Timestamp, whose nanoseconds a Date has no place for
-        return _date(datetime.combine(value.date(), value.timetz()), path)
-    if hasattr(value, "itertuples"):  # a DataFrame
-        names, rows = [str(name) for name in value.columns], value.itertuples(index=False, name=None)
-        return _encoded([dict(zip(names, row, strict=True)) for row in rows], path, above)
-    if hasattr(value, "tolist"):  # Series, Index and the arrays that they are made of
-        return _encoded(value.tolist(), path, above)
-    raise _refused(value, path)
-
-
-_FOREIGN: Mapping[str, Callable[[Any, str, tuple[int, ...]], Any]] = {"numpy": _of_numpy, "pandas": _of_pandas}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.display import Shown
 from notebook_do.errors import CommandError, DurableError
+from notebook_do.inspector.foreign import items_of
 from notebook_do.inspector.values import encode
 from notebook_do.live.calling import call_of, checked_method, checked_seconds, said, where_of
 from notebook_do.live.inspecting import MOST_OPS, Declined, NoMethod, NotKnown, Returned, Threw
@@ -130,7 +131,7 @@ def checked_columns(df: Any, named: str, args: Sequence[str]) -> list[list[Any]]
             known = ", ".join(columns)
             what = "no column" if name not in columns else "more than one column"
             raise CommandError(f"map: the frame has {what} {name}; it has {known}.")
-    return [df.iloc[:, columns.index(name)].tolist() for name in (named, *args)]
+    return [items_of(df.iloc[:, columns.index(name)]) for name in (named, *args)]
 
 
 async def map_rows(

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import CommandError, JSError
-from notebook_do.inspector.values import ARRAYS, NUMBERS, Undecoded
+from notebook_do.inspector.foreign import ARRAYS
+from notebook_do.inspector.values import NUMBERS, Undecoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -254,6 +254,37 @@ def test_a_stored_error_is_a_jserror_among_the_values(chat: nd.Session) -> None:
     assert chat.values("rooms").value.tolist() == ["x"]
 
 
+SLEEPY = """import { DurableObject } from "cloudflare:workers";
+export class Sleepy extends DurableObject {
+  constructor(ctx, env) {
+    super(ctx, env);
+    ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS born (version INTEGER)");
+    ctx.storage.sql.exec("INSERT INTO born VALUES (?)", VERSION);
+  }
+  hello() { return "hello"; }
+}
+export default { fetch() { return new Response("ok"); } };
+"""
+
+
+def test_a_call_wakes_an_object_and_a_look_does_not(cloud: Path) -> None:
+    """After a deploy objects sleep: lists, values and queries leave them so; the next call runs the constructor."""
+    del cloud
+    session = nd.session("sleep")
+    bound = {"SLEEPY": nd.DurableObjectNamespace("sleepy", class_name="Sleepy")}
+    for version in (1, 2):
+        nd.Worker("sleepy", script=SLEEPY.replace("VERSION", str(version)), bindings=bound)
+        session.deploy(session.plan())
+        if version == 1:
+            assert session.object("sleepy", "a").hello() == "hello"
+    session.object("sleepy", "b")
+    assert session.objects("sleepy").name.tolist() == ["a"]
+    assert session.values("sleepy").empty
+    assert session.query("sleepy", "SELECT version FROM born").version.tolist() == [1]
+    assert session.object("sleepy", "a").hello() == "hello"
+    assert session.query("sleepy", "SELECT version FROM born").version.tolist() == [1, 2]
+
+
 def test_nobody_else_finds_the_way_in(chat: nd.Session) -> None:
     """A Worker that binds the namespace meets a class without what was added, under every name that it could guess."""
     assert chat.object("rooms", "a").list()

@@ -37,6 +37,9 @@ export class Counter extends DurableObject {
     return most;
   }
   most() { return most; }
+  kinds(...values) {
+    return values.map((one) => (one === null ? "null" : Number.isNaN(one) ? "NaN" : typeof one));
+  }
   list(a, b) { return [a, { b }]; }
   count() { this.n = (this.n ?? 0) + 1; return this.n; }
 }
@@ -91,6 +94,17 @@ def test_one_failing_row_fails_alone(counting: nd.Session) -> None:
     ]
     assert found.ms.isna().tolist() == [False, False, False, True, True, False, True, False]
     assert set(counting.objects("counter").name) == {"a", "b", "c", "d", "f"}
+
+
+def test_what_is_missing_is_null_to_the_method(counting: nd.Session) -> None:
+    """A missing text is null, a missing number of a column of floats NaN, one of Int64 null; NaN is shown as it is."""
+    df = pd.DataFrame(
+        {"user": ["a", "b"], "x": ["p", None], "y": [np.nan, 1.0], "z": pd.array([None, 1], dtype="Int64")}
+    )
+    found = counting.map("counter", df, object="user", call="kinds", args=["x", "y", "z"])
+    assert found.result.tolist() == [["string", "NaN", "null"], ["null", "number", "number"]]
+    failed = counting.map("counter", df, object="user", call="add", args=["y"])
+    assert "y=NaN" in str(failed.view)
 
 
 def test_the_failures_are_run_again_by_the_line_that_is_shown(counting: nd.Session) -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import notebook_do as nd
-from notebook_do.inspector.values import ARRAYS
+from notebook_do.inspector.foreign import ARRAYS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,7 @@ def _cell(value: Any) -> str:
         return ""
     if getattr(value, "ndim", None) == 0:  # a scalar of numpy, whose repr is np.int64(2)
         value = value.item()
-    if isinstance(value, float):
+    if isinstance(value, float) and math.isfinite(value):
         return f"{value:.12g}"
     return cut(value if isinstance(value, str) else compact(value), _WIDE)
 
