@@ -260,13 +260,20 @@ def test_only_production_and_destruction_are_red(make_plan: Callable[..., Plan],
     staging = panel_of(make_plan(**names | {"stage": "staging"}))[0].button
     assert staging.description == "Deploy 3 changes to staging on Cloudflare, account a1a1…a1a1"
     gone = (make_plan().steps[0], DeleteScript(worker="api", script_name="api-dev"))
-    both = panel_of(make_plan(steps=gone, changes=(*deletion.changes, other()), consents=deletion.consents))
+    both = panel_of(
+        make_plan(steps=gone, changes=(*deletion.changes, gone_worker(), other()), consents=deletion.consents)
+    )
     assert (
         both[0].button.description
         == "Deploy 1 change and destroy 1 namespace (12 objects) and 1 Worker in dev on local"
     )
     looks = [b.button_style for b in (production, staging, both[0].button, panel_of(make_plan())[0].button)]
     assert looks == ["danger", "primary", "danger", "primary"]
+
+
+def gone_worker() -> Change:
+    """Give the change of a Worker that is deleted."""
+    return Change(action=Action.DELETE, kind="worker", id="api", worker="api", name="api-dev")
 
 
 def other() -> Change:

@@ -52,7 +52,7 @@ def change(action: Action, kind: str = "binding", n: int = 0, **fields: str) -> 
 def test_renames_and_destructions_are_named_in_the_title(make_plan: Callable[..., Plan]) -> None:
     """Deploying and destroying are two words, and a rename is no update."""
     rename, update = change(Action.RENAME, "namespace"), change(Action.UPDATE)
-    gone = change(Action.DELETE, "namespace", 1)
+    gone = replace(change(Action.DELETE, "namespace", 1), destructive=True)
     assert title_words(make_plan(changes=(rename, update, change(Action.UPDATE, n=2)))) == "1 rename, 2 updates"
     assert title_words(make_plan(changes=(rename, update, change(Action.CREATE, n=2)))) == "1 rename, 2 other changes"
     assert title_words(make_plan(changes=(update, gone))) == "1 change, and destroy 1 namespace"
@@ -60,6 +60,8 @@ def test_renames_and_destructions_are_named_in_the_title(make_plan: Callable[...
     assert title_words(make_plan(changes=(gone, worker))) == "destroy 1 namespace and 1 Worker"
     # A variable that goes is no destruction.
     assert title_words(make_plan(changes=(change(Action.DELETE),))) == "1 change"
+    # Nor is what is gone already, and is only forgotten.
+    assert title_words(make_plan(changes=(change(Action.DELETE, "namespace"),))) == "1 change"
 
 
 def test_text_and_html_tell_the_same(make_plan: Callable[..., Plan], deletion: Plan, refused: Plan) -> None:
@@ -181,10 +183,11 @@ def test_bindings_are_drawn_as_arrows(make_plan: Callable[..., Plan]) -> None:
     row = {**make_plan().binding_rows[0], "role": "host"}
     client = {**row, "worker": "client", "binding": "SHARED", "action": "noop", "role": "client"}
     value = {"worker": "client", "binding": "A", "type": "plain_text", "target": "1", "action": "update"}
-    text, html = bundle(make_plan(binding_rows=(row, client, value))).values()
+    kept = {**value, "binding": "B", "action": "noop"}
+    text, html = bundle(make_plan(binding_rows=(row, client, value, kept))).values()
     assert "│ my-worker ├─ + COUNTER ──▶ counter · class Counter" in text
     assert "│ client    ├─ = SHARED ───▶ counter\n" in text
-    assert "Not drawn: 1 variable." in text
+    assert "Not drawn: 1 variable." in text, "one that changes has a row of its own, and is not counted again"
     assert html.count("<rect ") == 3
     assert "<svg" not in bundle(make_plan(binding_rows=(client, value)))["text/html"]
 

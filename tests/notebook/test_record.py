@@ -14,6 +14,7 @@ from notebook_do.model.steps import DeleteScript
 from notebook_do.notebook.deploying import Waiting
 from notebook_do.notebook.views import html, record, text
 from notebook_do.notebook.views.documents import document_of
+from notebook_do.plan.plan import Action, Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,7 +159,8 @@ def test_a_stop_on_request_is_no_failure(make_plan: Callable[..., Plan]) -> None
 def test_destroyed_says_what_is_gone(deletion: Plan, make_plan: Callable[..., Plan]) -> None:
     """Issue 16, row 48: the same verb as the button, what is gone by id, and what its cells would do."""
     gone = DeleteScript(worker="my-worker", script_name="my-worker-dev")
-    plan = make_plan(changes=deletion.changes, consents=deletion.consents, steps=(gone,))
+    worker = Change(action=Action.DELETE, kind="worker", id="my-worker", worker="my-worker", name="my-worker-dev")
+    plan = make_plan(changes=(*deletion.changes, worker), consents=deletion.consents, steps=(gone,))
     said = joined(document_of(result(plan, ("done", 1.0))))
     assert said.startswith(
         "- Destroyed 1 namespace (12 objects) and 1 Worker in dev on local, 2026-11-26 14:02:13 UTC, "

@@ -21,10 +21,15 @@ _SECRETS = frozenset(("secret_text", "secret_key"))
 
 
 def reached(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:
-    """Draw who reaches what, where any class, service or resource of a plan's rows changes; nothing else."""
-    changed = (row for row in rows if row.get("action") not in {Action.NOOP, KEPT})
-    drawn = any(str(row.get("type")) not in _VALUES | _SECRETS for row in changed)
-    return bindings_diagram(rows, caption="", rest="") if drawn else ()
+    """Draw who reaches what, where any class, service or resource of a plan's rows changes; nothing else.
+
+    A value that changes has a row of its own above, and is not counted again.
+    """
+    changed = [row for row in rows if row.get("action") not in {Action.NOOP, KEPT}]
+    values = [row for row in changed if str(row.get("type")) in _VALUES | _SECRETS]
+    if len(values) == len(changed):
+        return ()
+    return bindings_diagram([row for row in rows if row not in values], caption="", rest="")
 
 
 def bindings_table(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:

@@ -32,6 +32,7 @@ from notebook_do.notebook.views.blocks import (
 from notebook_do.notebook.views.decisions import command_in, losses, refusals
 from notebook_do.notebook.views.overview import is_long, overview
 from notebook_do.notebook.views.plan_changes import effective, other_drift
+from notebook_do.notebook.views.purpose import purpose_of
 from notebook_do.notebook.views.worker_rows import drift_table, table_of
 from notebook_do.plan.plan import Action
 from notebook_do.plan.workers.settings import update_notes
@@ -111,18 +112,10 @@ def title_words(plan: Plan) -> str:
         workers = {c.worker for c in changes}
         everywhere = {c.worker for c in plan.changes if c.kind != "namespace"} | workers
         return f"{counted(len(changes), 'change')} to {len(workers):,} of {counted(len(everywhere), 'Worker')}"
-    gone = destroyed(changes)
-    rest = [c for c in changes if c.kind not in {"namespace", "worker"} or c.action is not Action.DELETE]
-    if not gone:
-        return _counts(rest)
-    return f"{_counts(rest)}, and destroy {gone}" if rest else f"destroy {gone}"
-
-
-def destroyed(changes: Sequence[Change]) -> str:
-    """Return which namespaces and Workers are deleted, counted; empty where none is."""
-    tally = Counter(c.kind for c in changes if c.action is Action.DELETE)
-    kinds = (("namespace", "namespace"), ("worker", "Worker"))
-    return listed([counted(tally[kind], noun) for kind, noun in kinds if tally[kind]])
+    purpose = purpose_of(plan)
+    if not purpose.gone:
+        return _counts(changes)
+    return f"{_counts(purpose.others)}, and destroy {purpose.gone}" if purpose.others else f"destroy {purpose.gone}"
 
 
 def _counts(changes: Sequence[Change]) -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 
 from notebook_do.display.formats import counted, minute
 from notebook_do.display.rich import code, joined, rich
-from notebook_do.model.steps import DeleteScript
 from notebook_do.notebook.views.plan_changes import effective
 from notebook_do.plan.plan import Action
 
@@ -32,6 +31,10 @@ class Purpose:
     """Such as `3 changes`; empty where it only destroys."""
     destroyed: str
     """Such as `1 namespace (1,204 objects) and 2 Workers`; empty where it destroys nothing."""
+    gone: str = ""
+    """The same without the objects."""
+    others: tuple[Change, ...] = ()
+    """The changes that are no part of what is destroyed."""
 
     def words(self, form: Form = "") -> str:
         """Return what is done, without a capital: `deploy 3 changes and destroy 1 namespace (12 objects)`."""
@@ -46,28 +49,22 @@ class Purpose:
 
 def purpose_of(plan: Plan) -> Purpose:
     """Return what a plan does; what goes with a deleted Worker is counted with it."""
-    workers = {step.worker for step in plan.steps if isinstance(step, DeleteScript)}
-    lost = {str(consent.stable_id) for consent in plan.consents}
-    others = [c for c in effective(plan) if not _goes_with(c, workers, lost)]
-    destroyed = _destroyed(plan.consents, len(workers))
+    changes = effective(plan)
+    # What is only forgotten, because it is gone already, has neither an id nor a name here: nothing is destroyed then.
+    deleted = [c for c in changes if c.action is Action.DELETE]
+    namespaces = {c.id for c in deleted if c.kind == "namespace" and c.destructive}
+    workers = {c.worker for c in deleted if c.kind == "worker" and c.name}
+    others = tuple(c for c in changes if c.id not in namespaces or c.kind != "namespace" if c.worker not in workers)
+    objects = f" ({objects_of(plan.consents)})" if plan.consents else ""
+    destroyed, gone = (_destroyed(len(namespaces), len(workers), more) for more in (objects, ""))
     # A plan that only repairs what was lost has steps, and no change.
     count = counted(len(others), "change") if others else "" if destroyed else counted(len(plan.steps), "step")
-    return Purpose(changes=count, destroyed=destroyed)
+    return Purpose(changes=count, destroyed=destroyed, gone=gone, others=others)
 
 
-def _goes_with(change: Change, workers: set[str], lost: set[str]) -> bool:
-    if change.kind == "namespace":
-        return change.action is Action.DELETE and change.id in lost
-    return change.worker in workers
-
-
-def _destroyed(consents: tuple[Consent, ...], workers: int) -> str:
-    parts = []
-    if consents:
-        parts.append(f"{counted(len(consents), 'namespace')} ({objects_of(consents)})")
-    if workers:
-        parts.append(counted(workers, "Worker"))
-    return " and ".join(parts)
+def _destroyed(namespaces: int, workers: int, objects: str) -> str:
+    counts = ((namespaces, "namespace", objects), (workers, "Worker", ""))
+    return " and ".join(f"{counted(count, noun)}{more}" for count, noun, more in counts if count)
 
 
 def objects_of(consents: Iterable[Consent]) -> str:

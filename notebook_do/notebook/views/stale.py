@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from notebook_do.display.rich import rich
 from notebook_do.model.steps import Upload
 from notebook_do.notebook.views.blocks import Line, Tone, capped
-from notebook_do.notebook.views.plan_changes import effective, sentence, subject
+from notebook_do.notebook.views.plan_changes import effective, happens, subject
 from notebook_do.notebook.views.purpose import objects_of
 from notebook_do.notebook.views.record import why_nothing
 
@@ -41,7 +42,12 @@ def differences(then: Plan, now: Plan) -> Iterator[Difference]:
     before, after = ({_key(c): c for c in effective(plan)} for plan in (then, now))
     for key in dict.fromkeys((*before, *after)):
         was, is_now = before.get(key), after.get(key)
-        if (one := _words(was)) != (other := _words(is_now)) and (change := is_now or was) is not None:
+        change = is_now or was
+        if change is None or was == is_now:
+            continue
+        same = was is not None and is_now is not None and was.action is is_now.action
+        one, other = _words(was, same=same), _words(is_now, same=same)
+        if one != other:
             yield _what(change), one, other
     yield from _other_code(then, now, {key[2] for key in before | after if key[0] == "code"})
     yield from _other_losses(then, now)
@@ -51,13 +57,17 @@ def _key(change: Change) -> tuple[str, str, str, str, str]:
     return change.kind, change.id, change.worker, change.name, change.field
 
 
-def _words(change: Change | None) -> str:
-    return _ABSENT if change is None else f"{change.action.value}: {sentence(change)}"
+def _words(change: Change | None, *, same: bool) -> str:
+    """Return what happens; with the action, where it is not the `same` in both plans."""
+    if change is None:
+        return _ABSENT
+    return happens(change, {}) if same else rich(f"{change.action.value}: ", happens(change, {}))
 
 
 def _what(change: Change) -> str:
-    owner = f"Worker {change.worker}: " if change.worker and change.kind not in {"worker", "namespace"} else ""
-    return f"{owner}{subject(change)}"
+    if change.kind in {"worker", "namespace"}:
+        return subject(change) if change.kind == "namespace" else f"Worker {change.worker}"
+    return f"Worker {change.worker}: {subject(change)}" if change.worker else subject(change)
 
 
 def _other_code(then: Plan, now: Plan, said: set[str]) -> Iterator[Difference]:
