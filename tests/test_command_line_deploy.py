@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
@@ -35,6 +36,11 @@ bindings.MODE = "fast"
 entrypoint = "api.js"
 no_bundle = true
 """
+FIELDS = {
+    *("plan_digest", "stage", "target", "started", "ended", "counts", "outcomes", "failure", "cancelled"),
+    *("workers", "namespaces", "requests", "notes", "deployed"),
+}
+"""What a deploy answers with `--json`."""
 SOURCE = """import { DurableObject } from "cloudflare:workers";
 export class Counter extends DurableObject {
   add() { return this.ctx.storage.put("n", 1); }
@@ -288,7 +294,11 @@ def test_the_answer_in_json_stays_one_object(run: Callable[..., Done]) -> None:
     """Issue 13.8: with --json the plan goes to the other side."""
     done = run("deploy", "shop.toml", "--approve", "safe", "--json")
     assert done.status == 0, done.err
-    assert {one["status"] for one in json.loads(done.out)["outcomes"]} == {"done"}
+    answer = json.loads(done.out)
+    assert {one["status"] for one in answer["outcomes"]} == {"done"}
+    assert set(answer) == FIELDS
+    assert set(answer["outcomes"][0]) == {"text", "status", "detail", "script_name", "started", "ended"}
+    assert datetime.fromisoformat(answer["started"]) < datetime.fromisoformat(answer["ended"])
     assert "is created from file api.js" in done.err
 
 
