@@ -32,6 +32,8 @@ def use_far_target(data: Path, monkeypatch: pytest.MonkeyPatch) -> launch.LocalT
     monkeypatch.setenv("CLOUDFLARE_API_TOKEN", target.token())
     monkeypatch.setenv("CLOUDFLARE_ACCOUNT_ID", target.account_id)
     monkeypatch.setenv("CLOUDFLARE_API_BASE_URL", target.api)
+    # A process asks Cloudflare 400 times in 5 minutes at most, and waits then: each test has these for itself.
+    monkeypatch.setattr("notebook_do.cloudflare.rate._rates", {})
     send, at = httpx.AsyncHTTPTransport.handle_async_request, httpx.URL(target.url)
 
     async def resolved(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
