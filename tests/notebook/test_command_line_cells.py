@@ -705,7 +705,7 @@ def test_our_own_notebooks_can_be_planned(place: Path, cloud: Path, name: str) -
     cells = [c for c in json.loads((NOTEBOOKS / name).read_text())["cells"] if c["cell_type"] == "code"]
     given = [("".join(c["source"]), *c["metadata"].get("tags", ())) for c in cells]
     calling = {
-        "explore.ipynb": "session.fetch is refused here",
+        "explore.ipynb": "session.object(...).call is refused here",
         "map-a-dataframe.ipynb": "what %durable map gives is used, and only a run of the notebook does it",
     }
     if name in calling:
