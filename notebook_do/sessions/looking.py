@@ -14,6 +14,8 @@ from notebook_do.live.changes import ChangePlace
 from notebook_do.live.inventory import more_objects, namespace_rows, worker_rows
 from notebook_do.live.many import change_rows
 from notebook_do.live.mapping import MappedRows, map_rows, rows_asked
+from notebook_do.live.ways import with_hosted_elsewhere
+from notebook_do.model import StableId
 from notebook_do.sessions.objects import LiveObject, SessionWay
 
 if TYPE_CHECKING:
@@ -127,7 +129,7 @@ class Looking(ABC):
         known = {*map(str, self.catalog.namespaces), *(str(one.stable_id) for one in self._state.load().namespaces)}
         if namespace not in known:
             raise CommandError(f"object: no namespace {namespace} is declared or deployed; {nearest(namespace, known)}")
-        way = SessionWay(look=self._look, run=self._run, session=self.name, stage=self.stage)
+        way = SessionWay(look=self._look, call=self._call, run=self._run, session=self.name, stage=self.stage)
         made = LiveObject(way, namespace, name_or_id)
         self.met.setdefault(namespace, {})[name_or_id] = None
         return made
@@ -187,7 +189,7 @@ class Looking(ABC):
         asked = rows_asked(df, object, call, args, concurrency=concurrency, timeout=timeout)
         into = MappedRows(namespace=namespace, class_name="", asked=asked)
         try:
-            self._run(self._look(map_rows, namespace, asked, into))
+            self._run(self._call(map_rows, namespace, asked, into))
         except KeyboardInterrupt:
             self.stopped_map = _with_results(df, into)
             done = len(asked.names) - into.counts["not called"]
@@ -297,6 +299,12 @@ class Looking(ABC):
         live = {s.name for s in observed.scripts}
         urls = {name: await connection.url(name) for name in names.values() if name in live}
         return worker_rows(self.catalog, names, recorded, observed, urls)
+
+    async def _call(self, act: Callable[..., Coroutine[Any, Any, T]], stable_id: str, *asked: Any) -> T:
+        declared = self.catalog.namespaces.get(StableId(stable_id))
+        connection = await self._connect()
+        recorded = await with_hosted_elsewhere(connection, self._state.load(), declared)
+        return await act(connection, recorded, stable_id, *asked)
 
     async def _look(self, read: Callable[..., Coroutine[Any, Any, T]], *asked: Any) -> T:
         return await read(await self._connect(), self._state.load(), *asked)

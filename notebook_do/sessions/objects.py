@@ -29,9 +29,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionWay:
-    """How an object of a session gets to what is live: `look` asks with its connection and record, `run` waits."""
+    """How an object of a session gets to what is live: `look` asks with its connection and record, `run` waits.
+
+    `call` looks with the namespaces that other sessions host, too.
+    """
 
     look: Callable[..., Coroutine[Any, Any, Any]]
+    call: Callable[..., Coroutine[Any, Any, Any]]
     run: Callable[[Coroutine[Any, Any, Any]], Any]
     session: str = ""
     stage: str = ""
@@ -77,7 +81,7 @@ class LiveObject:
 
     async def _called(self, method: str, args: tuple[Any, ...], seconds: float) -> calling.Called:
         refusing.check("session.object(...).call")
-        called: calling.Called = await self._way.look(
+        called: calling.Called = await self._way.call(
             calling.call, self._stable_id, self._name_or_id, method, args, seconds
         )
         return called

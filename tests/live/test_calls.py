@@ -285,6 +285,22 @@ def test_a_call_wakes_an_object_and_a_look_does_not(cloud: Path) -> None:
     assert session.query("sleepy", "SELECT version FROM born").version.tolist() == [1, 2]
 
 
+def test_objects_of_another_sessions_worker_can_be_called_and_no_more(chat: nd.Session) -> None:
+    """A namespace that is declared with `script_name`: calls and maps; what it stores is the other session's to see."""
+    client = nd.session("client")
+    theirs = nd.DurableObjectNamespace("theirs", class_name="Room", script_name="chat-dev")
+    nd.DurableObjectNamespace("gone", class_name="Roam", script_name="chat-dev")
+    room = client.object("theirs", "kitchen")
+    assert (room.count(), room.count()) == (1, 2)
+    df = pd.DataFrame({"room": ["kitchen", "attic"]})
+    assert client.map(str(theirs.id), df, object="room", call="count").result.tolist() == [3, 1]
+    assert chat.object("rooms", "kitchen").count() == 4
+    with pytest.raises(CommandError, match="no namespace theirs is deployed"):
+        client.values("theirs")
+    with pytest.raises(CommandError, match="no Worker chat-dev with class Roam is deployed here"):
+        client.object("gone", "a").count()
+
+
 def test_nobody_else_finds_the_way_in(chat: nd.Session) -> None:
     """A Worker that binds the namespace meets a class without what was added, under every name that it could guess."""
     assert chat.object("rooms", "a").list()
