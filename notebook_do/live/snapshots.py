@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _ABOUT, _CONTENT = "snapshot.json", "object.sqlite"
 _VERSION = 1
+_TRIES = 5
 _LARGEST = 1 << 30
 
 
@@ -65,9 +66,14 @@ async def take(
     """Write a snapshot of one object to a new file."""
     async with connection.client() as client:
         storage = storage_of(connection, client, recorded, stable_id, "snapshot")
-        one, held, _ = await storage.contents(name_or_id)
-        content = await storage.snapshot(one.object_id)
-    return write_snapshot(path, storage.namespace, one, held, content)
+        one, held, before = await storage.contents(name_or_id)
+        for _ in range(_TRIES):  # what is said of it must be what is in it
+            content = await storage.snapshot(one.object_id)
+            one, held, after = await storage.contents(one.object_id)
+            if before == after:
+                return write_snapshot(path, storage.namespace, one, held, content)
+            before = after
+    raise CommandError(f"snapshot: {name_or_id} of {stable_id} is written to all the time; try again when it rests.")
 
 
 def write_snapshot(

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.cloudflare import wire
-from notebook_do.cloudflare.answer import dict_of
+from notebook_do.cloudflare.answer import LARGEST_ANSWER, dict_of
+from notebook_do.display.formats import size
 from notebook_do.errors import ApiError, CommandError
 from notebook_do.inspector.values import decode
 from notebook_do.live.far_storage import FarStorage
@@ -94,6 +95,8 @@ class LocalStorage:
         """Return all that one object holds, as a SQLite file."""
         path = self.client.path("local", "namespaces", self.namespace.namespace_id, "snapshot")
         found: bytes = await self._told(name_or_id, self.client.bytes_of(path, {"object": name_or_id}))
+        if not found:  # no SQLite file is empty: what is too large is cut off
+            raise CommandError(f"{self.verb}: {name_or_id} is larger than {size(LARGEST_ANSWER)}, which is the most.")
         return found
 
     async def restore(self, object_id: str, content: bytes, digest: str) -> None:

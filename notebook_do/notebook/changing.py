@@ -16,6 +16,7 @@ from notebook_do.errors import CommandError, ConsentRequired, StaleChange
 from notebook_do.notebook import asking
 from notebook_do.notebook.calling import argument
 from notebook_do.notebook.shells import display, shell_of
+from notebook_do.notebook.verbs import BY_NAME
 from notebook_do.notebook.views.blocks import Code, Document, Line, Tone
 from notebook_do.notebook.views.changes import change_document, sentence
 from notebook_do.notebook.views.documents import View
@@ -160,12 +161,18 @@ def _approved(call: Call, session: Session, change: ObjectChange) -> AppliedChan
 
 
 def _approval(call: Call, change: ObjectChange) -> str:
-    """Return the line that sends exactly this change."""
-    words = [word for word in call.words if word]
-    for name in ("--approve", "--confirm"):
-        while name in words:
-            at = words.index(name)
-            del words[at : at + 2]
-    line = call.again(*words)
-    confirm = "" if change.phrase is None else f" --confirm {shlex.quote(change.phrase)}"
-    return f"{line} --approve {change.digest}{confirm}"
+    """Return the line, or the cell, that sends exactly this change."""
+    words: list[str] = []
+    for option in BY_NAME[call.verb].own:
+        given = getattr(call.options, option.name.lstrip("-"), None)
+        if option.name in {"--approve", "--confirm"} or not given:
+            continue
+        if not option.name.startswith("-"):
+            words.append(given)
+        elif not option.value:
+            words.append(option.name)
+        else:
+            words += [word for value in (given if option.many else [given]) for word in (option.name, value)]
+    confirm = [] if change.phrase is None else ["--confirm", change.phrase]
+    line = call.again(*words, "--approve", change.digest, *confirm)
+    return line if call.body is None else f"%{line}\n{call.body.rstrip()}"

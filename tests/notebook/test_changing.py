@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import notebook_do as nd
+from notebook_do.cli import main
 from notebook_do.errors import CommandError, ConsentRequired, StaleChange
 from notebook_do.notebook.widgets.changes import ChangeController, ChangePanel
 
@@ -167,6 +168,40 @@ def test_a_change_is_shown_and_sent_by_its_digest_alone(
     assert applied.ok
     assert applied.change.digest == waiting.change.digest
     assert _text(applied).startswith("✓ ")
+
+
+def test_a_statement_of_a_cell_is_approved_as_a_cell(session: nd.Session, ip: InteractiveShell) -> None:
+    """The body is the statement; what is printed to approve it is the whole cell."""
+    room = session.object("rooms", "kitchen")
+    room.add("ada", "hello")
+    waiting = _ran(ip, "%%durable execute rooms kitchen --param bye\nUPDATE messages\nSET text = ?")
+    assert waiting.approve.startswith("%%durable execute rooms kitchen --param bye --approve ")
+    assert waiting.approve.endswith("\nUPDATE messages\nSET text = ?")
+    assert _ran(ip, waiting.approve).ok
+    assert room.query("SELECT text FROM messages")["text"].tolist() == ["bye"]
+
+
+def test_the_command_line_shows_and_approves(
+    session: nd.Session, cloud: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`notebook-do put FILE ...` prints the change and the line that sends it; lists and pages are as in a notebook."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "topic", "cooking")
+    (cloud / "shop.toml").write_text('[namespaces.rooms]\nclass_name = "Room"\n')
+
+    def told(*words: str, status: int = 0) -> str:
+        assert main(list(words)) == status
+        return capsys.readouterr().out
+
+    said = told("put", "shop.toml", "rooms", "kitchen", "topic", "two words", status=3)
+    assert 'key topic  "cooking" → "two words"' in said
+    digest = re.search(r"--approve ([0-9a-f]{16})", " ".join(said.split()))
+    assert "notebook-do put shop.toml rooms kitchen topic 'two words' --approve" in " ".join(said.split())
+    assert digest is not None
+    told("put", "shop.toml", "rooms", "kitchen", "topic", "two words", "--approve", digest[1])
+    assert room.values()["value"].tolist() == ["two words"]
+    assert "1 object of namespace rooms (class Room of chat)" in told("objects", "shop.toml", "rooms")
+    assert told("object", "shop.toml", "rooms", "kitchen").startswith("kitchen  namespace: rooms")
 
 
 def test_snapshot_and_restore_by_magic(session: nd.Session, ip: InteractiveShell, cloud: Path) -> None:

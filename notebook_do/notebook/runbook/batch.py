@@ -16,8 +16,10 @@ from notebook_do.declare.cell import parse_cell
 from notebook_do.deploy.result import DeployResult
 from notebook_do.display import clean
 from notebook_do.errors import CommandError
+from notebook_do.live.applying import AppliedChange
 from notebook_do.model import Where
 from notebook_do.notebook import verbs
+from notebook_do.notebook.changing import WaitingChange
 from notebook_do.notebook.commands import RUN
 from notebook_do.notebook.deploying import Waiting
 from notebook_do.notebook.parsing import Call, parse
@@ -67,8 +69,11 @@ def run(asked: Asked) -> tuple[str, int]:
         _say(imposed, beside=asked.verb in _PLANS and not options.json)
         with refusing.allowing():
             value = RUN[asked.verb](call)
-    text = "" if options.quiet or value is None else written(value) if options.json else clean(str(value))
-    return text, _status(value)
+    if options.quiet or value is None:
+        return "", _status(value)
+    # Known by its name: to import it would load pandas for every verb.
+    shown = value.view if type(value).__name__ == "Viewed" else value
+    return written(value) if options.json else clean(str(shown)), _status(value)
 
 
 def _shell(file: Path) -> Any:
@@ -125,10 +130,10 @@ def _say(imposed: Imposed, *, beside: bool) -> None:
 
 def _status(value: Any) -> int:
     match value:
-        case Waiting():
+        case Waiting() | WaitingChange():
             return 3
         case Plan():
             return 3 if value.refusals else 0
-        case DeployResult():
+        case DeployResult() | AppliedChange():
             return 0 if value.ok else 1
     return 0
