@@ -14,7 +14,6 @@ from notebook_do.live.fetching import request_id_of
 from notebook_do.live.pages import worker_of
 from notebook_do.live.ways import deployed_namespace
 from notebook_do.notebook.calling import seconds
-from notebook_do.notebook.completion import KnownNames
 from notebook_do.notebook.views import text
 from notebook_do.notebook.views.documents import View
 from notebook_do.notebook.views.fetched import fetched_document, no_answer_document
@@ -140,6 +139,7 @@ def objects(call: Call) -> pd.DataFrame:
 def viewed_objects(session: Session, stable_id: str, found: pd.DataFrame) -> pd.DataFrame:
     """Return the frame of a namespace's objects as one that a notebook shows as a list."""
     from notebook_do.frames import records, viewed
+    from notebook_do.notebook.completion import KnownNames  # brings IPython, which a command does without
 
     recorded = session.recorded()
     namespace = deployed_namespace(recorded, stable_id)
