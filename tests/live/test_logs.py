@@ -211,8 +211,9 @@ def test_a_tail_yields_records_as_they_come_and_ends_cleanly(chat: nd.Session) -
     chat.fetch("chat", "/quiet")
     with chat.tail("chat") as tail:
         chat.fetch("chat", "/list")
-        first = next(iter(tail))
-        found = [first, tail.next(10), tail.next(10)]
+        found = [next(iter(tail)), tail.next(10), tail.next(10)]
+        if any(one and one.message == "room /quiet" for one in found):  # its event was still under way at the start
+            found = [one for one in (*found, tail.next(10)) if one and one.message != "room /quiet"]
         assert sorted(one.message for one in found if one) == ["2 rows", "room /list", 'slow query: {"ms": 26}']
         assert tail.next(0.01) is None
         assert tail.missing == []

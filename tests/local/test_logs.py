@@ -317,3 +317,38 @@ def test_handlers_of_websockets_queues_and_crons_have_their_lines(play: Callable
         assert kinds["took parcel"] == "queue"
 
     play(story, listening=lambda: False)
+
+
+def test_a_worker_that_runs_is_started_anew_once_to_be_followed(play: Callable[..., None]) -> None:
+    """Only who is followed pays for a trace: the first followed request starts a process with one, later ones stay.
+
+    A process that somebody uses is not ended for that: its requests are told of once it was started anew.
+    """
+
+    async def story(stage: Any) -> None:
+        stage.put("rooms", ROOMS, **HOST)
+        followed = {"headers": {"notebook-do-request": "d0d0" + "c" * 12}}
+        await stage.text("rooms", "/own")
+        plain = stage.island("rooms")
+        assert not plain.traced
+        busy = asyncio.create_task(stage.call("rooms", "/slow"))
+        await until_kept_in(plain)
+        await stage.text("rooms", "/own", **followed)
+        assert stage.island("rooms") is plain
+        busy.cancel()
+        while plain.in_use:  # noqa: ASYNC110 - no event for it
+            await asyncio.sleep(0.01)
+        await stage.text("rooms", "/own", **followed)
+        traced = stage.island("rooms")
+        assert traced.traced
+        await stage.text("rooms", "/own", **followed)
+        assert stage.island("rooms") is traced
+        await stage.deploy("rooms", f"{ROOMS}//", **HOST)
+        await stage.text("rooms", "/own")
+        assert stage.island("rooms").traced
+
+    async def until_kept_in(island: Any) -> None:
+        while not island.in_use:  # noqa: ASYNC110 - no event for it
+            await asyncio.sleep(0.01)
+
+    play(story, listening=lambda: False)

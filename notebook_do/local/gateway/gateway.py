@@ -19,6 +19,7 @@ from notebook_do.local.gateway.requests import (
     body_length,
     check_target,
     host_of,
+    is_followed,
     nowhere,
     request_headers,
     script_of,
@@ -58,6 +59,8 @@ def workers_app(runtime: Runtime, script_at: ScriptAt = nowhere) -> ASGIApp:
             check_target(scope)
             length = body_length(scope) if is_http else 0  # of a handshake the port itself refuses one
             runtime.names.collect(scope["path"], scope["query_string"])
+            if is_http and is_followed(scope):
+                await runtime.events.follow(script)
             async with runtime.lease(script) as lease:
                 if is_http:
                     await _forward(lease, script, scope, receive, send, length=length)

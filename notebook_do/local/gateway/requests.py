@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from notebook_do.local.runtime.edge import FOLLOW, OURS, edge_headers
+from notebook_do.local.runtime.edge import FOLLOW, FOLLOWED, OURS, edge_headers
 from notebook_do.local.runtime.http1 import FRAMING, of_connection
 
 if TYPE_CHECKING:
@@ -82,6 +82,11 @@ def request_headers(scope: Scope) -> Headers:
     kept = [(name, value) for name, value in scope["headers"] if name not in dropped]
     client, ids = scope.get("client"), (value for name, value in scope["headers"] if name == FOLLOW)
     return [*kept, *edge_headers(client[0], next(ids, b""))] if client else kept
+
+
+def is_followed(scope: Scope) -> bool:
+    """Say whether a request comes with an id by which it is followed."""
+    return any(name == FOLLOW and FOLLOWED.fullmatch(value) for name, value in scope["headers"])
 
 
 def answer_headers(answered: Headers) -> Headers:

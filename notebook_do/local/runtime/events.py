@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,9 @@ Sink = Callable[[str, dict[str, Any]], None]
 Keeper = Callable[[bytes], None]
 """Takes one message, a JSON list."""
 _BACKLOG = 4096
+_GRACE = 1.0
+_FOLLOWED_FOR = 3600.0
+"""Seconds for which a Worker whose request was followed is started so that others can be."""
 _TAKEN = b"HTTP/1.1 204 No Content\r\n\r\n"
 _NOBODY = b"HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n"
 """Tells `system.js` to report no more, as events cost more than the requests that they are about."""
@@ -96,12 +100,28 @@ class WorkerEvents:
     ) -> None:
         """Open what is kept in the data directory; `sink` and `wanted` as for `EventServer`."""
         self._islands, self._workers = islands, workers
+        self._asked: dict[str, float] = {}
         self._stacks = Stacks(self._versions)
         self.logs, self.followed = LogStore(data / "logs.sqlite", self._seen), FollowedRequests(self._seen)
         self._server = EventServer(
             path, sink, wanted, seen=self._seen, kept=self.logs.take, followed=self.followed.take
         )
         self.path, self.start = path, self._server.start
+
+    async def follow(self, script_name: str) -> None:
+        """Have requests of a Worker followed from now on; one that runs is started anew, if nobody uses it now.
+
+        As at Cloudflare, where the first tail of a Worker starts its objects anew.
+        """
+        self._asked[script_name] = time.monotonic()
+        for island in set(self._islands()):
+            if script_name in island.names and not island.traced and not island.in_use:
+                await island.retire(_GRACE)
+
+    def are_followed(self, names: Iterable[str]) -> bool:
+        """Say whether somebody wanted to follow requests of one of these Workers lately."""
+        now = time.monotonic()
+        return any(now - self._asked[name] < _FOLLOWED_FOR for name in names if name in self._asked)
 
     async def settled(self) -> None:
         """Wait until all is kept that Workers have done so far."""

@@ -133,6 +133,11 @@ class Island:
             self._settled.set()
 
     @property
+    def traced(self) -> bool:
+        """Whether its requests can be followed."""
+        return self._plan.traced
+
+    @property
     def in_use(self) -> bool:
         """Say whether somebody needs the process now."""
         return self.leases > 0

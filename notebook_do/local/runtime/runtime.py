@@ -152,10 +152,11 @@ class Runtime:
 
     async def _new_island(self, script_name: str) -> Island | None:
         """Plan the island of a Worker; None when something had to be waited for and all must be looked at again."""
+        workers = neighbours(script_name, self._workers())
         island = Island(
-            neighbours(script_name, self._workers()),
+            workers,
             start=self._starter.start_island,
-            plan=self._plan,
+            plan=replace(self._plan, traced=self.events.are_followed(one.name for one in workers)),
             places=self._places,
             over=self._forget,
         )

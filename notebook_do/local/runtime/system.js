@@ -9,7 +9,7 @@ const OVERDUE = 1000;
 const NOBODY = 205;
 // What is kept for later waits longer. A request is never held up by it; beyond this much in one message the rest is
 // only counted, so that a load of thousands of requests a second costs no more than this.
-const LATER = 100;
+const LATER = 250;
 const MOST_EVENTS = 500;
 const MOST_LETTERS = 4 << 20;
 // Cloudflare's limit of one invocation's logs, in letters; what is over it is cut, and `truncated` says so.
@@ -39,6 +39,11 @@ class Outbox {
     return this.#texts.length;
   }
 
+  // Whether somebody waits already, who will send.
+  get awaited() {
+    return this.#since > 0 && Date.now() - this.#since < OVERDUE;
+  }
+
   push(text) {
     this.#texts.push(text);
   }
@@ -46,7 +51,7 @@ class Outbox {
   // Says whose turn it is to send: whoever comes first waits for the others. One that takes too long may have ended
   // with its request, and the next one does it.
   async turn() {
-    if (this.#since && Date.now() - this.#since < OVERDUE) return false;
+    if (this.awaited) return false;
     this.#since = Date.now();
     await scheduler.wait(this.#pause);
     this.#since = 0;
@@ -55,7 +60,7 @@ class Outbox {
 
   // One message at a time: two that are under way may arrive in another order.
   async inOrder(env) {
-    if (this.#since && Date.now() - this.#since < OVERDUE) return;
+    if (this.awaited) return;
     this.#since = Date.now();
     await scheduler.wait(this.#pause);
     while (this.#texts.length) {
@@ -90,14 +95,25 @@ const kept = new Outbox("kept", LATER);
 let letters = 0;
 let lost = new Map();
 
+// How many followed requests have not ended yet: only then it is looked for the ray, as headers cost more than all else.
+let following = 0;
+const OBJECT_URL = "http://object/";
+
 // The event without headers, `cf` and query: those can hold what nobody wants on a disk.
-function short(event) {
+function short(event, object) {
   const { request, response } = event ?? {};
   if (!request) return event;
-  const { url, method, headers } = request;
-  const own = headers["x-notebook-do"]; // of a look or a call of ours, see `inspecting.py`
-  const told = { url: url.split("?", 1)[0], method, ray: headers["cf-ray"] };
-  return { request: own ? { ...told, headers: { "x-notebook-do": own } } : told, response };
+  const { url, method } = request;
+  const query = url.indexOf("?");
+  const told = { url: query < 0 ? url : url.slice(0, query), method };
+  if (following > 0) {
+    told.ray = request.headers["cf-ray"];
+    if (!object && told.ray?.startsWith(FOLLOWED)) following -= 1;
+  }
+  // Of a look or a call of ours, see `inspecting.py`.
+  const own = object && url === OBJECT_URL ? request.headers["x-notebook-do"] : undefined;
+  if (own) told.headers = { "x-notebook-do": own };
+  return { request: told, response };
 }
 
 function cut(logs) {
@@ -123,8 +139,10 @@ function keep(items, { script, version }) {
       lost.set(script, (lost.get(script) ?? 0) + 1);
       continue;
     }
-    const { eventTimestamp: time, outcome, entrypoint, durableObjectId: object, logs, exceptions, event } = item;
-    const told = { script, version, time, outcome, entrypoint, object, event: short(event), exceptions, logs };
+    const { eventTimestamp: time, outcome, entrypoint, durableObjectId: object, logs, exceptions } = item;
+    const told = { script, version, time, outcome, entrypoint, object, event: short(item.event, object) };
+    if (logs.length) told.logs = logs;
+    if (exceptions.length) told.exceptions = exceptions;
     let text = JSON.stringify(told);
     if (text.length > LONGEST) text = JSON.stringify({ ...told, logs: cut(logs), truncated: true });
     letters += text.length;
@@ -140,11 +158,14 @@ async function flush(env) {
 }
 
 // A handler and no entrypoint class, which workerd would construct for every event.
-async function tail(items, env, ctx) {
+function tail(items, env, ctx) {
   keep(items, ctx.props);
-  const reported = dropping ? undefined : report(items, ctx.props, env);
+  if (!dropping) ctx.waitUntil(report(items, ctx.props, env));
+  return kept.awaited ? undefined : flushLater(env);
+}
+
+async function flushLater(env) {
   if (await kept.turn()) await flush(env);
-  await reported;
 }
 
 // Requests that are followed, by workerd's trace, which goes on into every Worker and object that a request reaches.
@@ -161,7 +182,9 @@ function begin({ spanContext: { traceId }, event: { info, durableObjectId } }) {
   if (durableObjectId && (info?.type === "jsrpc" || (info?.type === "fetch" && header("x-notebook-do")))) return;
   const ray = info?.type === "fetch" ? header("cf-ray") : undefined;
   if (traces.size >= MOST_TRACES) traces.delete(traces.keys().next().value);
-  traces.set(traceId, ray?.startsWith(FOLLOWED) ? ray : null);
+  const isFollowed = ray?.startsWith(FOLLOWED) === true;
+  following += isFollowed;
+  traces.set(traceId, isFollowed ? ray : null);
 }
 
 const TOLD = new Set(["log", "exception", "outcome", "return"]);

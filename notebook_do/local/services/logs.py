@@ -42,6 +42,8 @@ CREATE TABLE IF NOT EXISTS gap (
 CREATE TABLE IF NOT EXISTS ring (script TEXT PRIMARY KEY, dropped INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS run (open INTEGER NOT NULL);
 """
+_NOTHING: dict[str, Any] = {"logs": (), "exceptions": ()}
+"""What an event without its like leaves out."""
 TOO_MANY, DROPPED, KILLED, CRASHED = "too many", "dropped", "killed", "crashed"
 """Why events are missing."""
 
@@ -121,7 +123,7 @@ class LogStore:
         for one in told:
             if "lost" in one:
                 lost[one["script"]] += one["lost"]
-            elif (event := self._seen(one)) is not None:
+            elif (event := self._seen({**_NOTHING, **one})) is not None:
                 events[event["script"]].append(event)
         with self._db.writing() as db:
             for script, found in events.items():
