@@ -143,8 +143,8 @@ def test_entries_of_other_kinds_survive_an_import_and_every_upload(cloud: Path, 
             plan = session.plan()
             kept = [c.detail for c in plan.changes if c.field.startswith("exports.")]
             assert kept == [
-                "The `exports` entry Flow of type workflow of host-dev, not declared here, is kept.",
-                "The `exports` entry default of type worker of host-dev, not declared here, is kept.",
+                "The exports entry Flow of type workflow of host-dev, not declared here, is kept.",
+                "The exports entry default of type worker of host-dev, not declared here, is kept.",
             ]
             session.deploy(plan)
             (script_item,) = client.get(str(client.base_url).rstrip("/")).json()["result"]

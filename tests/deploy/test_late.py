@@ -141,8 +141,8 @@ def test_a_plan_with_nothing_but_such_workers_says_so(tmp_path: Path) -> None:
     assert made.empty
     shown = str(plan_document(made))
     assert "Not known yet" in shown
-    assert "everything declared is live" not in shown
-    assert "everything declared is live" in str(plan_document(replace(made, undecided=())))
+    assert "Everything declared is live" not in shown
+    assert "Everything declared is live" in str(plan_document(replace(made, undecided=())))
     assert json.loads(made.to_json())["undecided"][0]["script_name"] == "host"
     assert made.digest != replace(made, undecided=()).digest
 

@@ -45,7 +45,7 @@ def rows(workers: int) -> list[Mapping[str, str]]:
     ]
 
 
-@pytest.mark.parametrize("workers", [1, 5, 30])
+@pytest.mark.parametrize("workers", [1, 5, 8])
 def test_boxes_do_not_overlap_and_every_arrow_ends_at_its_box(workers: int) -> None:
     """One box a Worker, one for the namespace they share, one arrow each; nothing lies on anything else."""
     svg = html5lib.parseFragment(html.render(bindings_diagram(rows(workers)))).find(f".//{SVG}svg")
@@ -75,20 +75,51 @@ def test_text_and_svg_hold_the_same_words_and_text_stays_narrow(edges: list[Edge
 @given(EDGES)
 def test_every_edge_is_one_arrow(edges: list[Edge]) -> None:
     """No binding is left out, none is drawn twice."""
-    assert "".join(diagram.lines(Diagram("", tuple(edges)))).count("──▶") == len(edges)
+    drawn = "".join(diagram.lines(Diagram("", tuple(edges))))
+    assert drawn.count("──▶") + drawn.count("══▶") == len(edges)
+    assert drawn.count("══▶") == sum(edge.role == "host" for edge in edges)
 
 
-def test_ten_thousand_bindings_say_what_is_not_drawn() -> None:
-    """A drawing that would be none is cut, and says so."""
-    drawn = text.render(bindings_diagram(rows(10_000)))
-    assert drawn.count("──▶") == 120
-    assert "Not drawn: 9,880 more arrows. plan.bindings has all." in drawn
+def test_more_than_8_workers_or_12_arrows_are_a_matrix() -> None:
+    """Never both: targets that several Workers reach are columns, Workers that reach the same are one row."""
+    assert "══▶" in text.render(bindings_diagram(rows(8)))
+    extra = {**rows(1)[0], "worker": "w1", "binding": "OWN", "target": "logs", "type": "r2_bucket", "class_name": ""}
+    alike = [{**row, "binding": "ROOM"} for row in rows(9)]
+    drawn = text.render(bindings_diagram([*alike, {**extra, "action": "noop", "role": ""}]))
+    assert "▶" not in drawn
+    assert "Who reaches what: 9 Workers, 1 shared target (a cell names the bindings; + ~ - what this" in drawn
+    found = [" ".join(line.split()) for line in drawn.split("\n")]
+    assert {"+ w0 + hosts ROOM", "~ w1 + ROOM", "+ w2 … w8 (7 alike) + ROOM"} <= set(found)
+    assert "The 7 alike: w2 … w8\n  w2, w3, w4, w5, w6, w7, w8" in drawn
+    assert "Reached by one Worker only: logs (R2 bucket, w1)." in drawn
+    many = [{**rows(1)[0], "worker": f"w{n}", "target": f"t{m}", "role": ""} for n in range(3) for m in range(8)]
+    assert text.render(bindings_diagram(many)).count("Worker  t") == 2, "6 targets a table"
+
+
+def test_ten_thousand_bindings_are_few_rows() -> None:
+    """A matrix of Workers that are alike stays small."""
+    alike = [{**row, "binding": "ROOM"} for row in rows(10_000)]
+    drawn = html.render(bindings_diagram(alike))
+    assert "w1 … w9999" in drawn
+    assert drawn.count("<tr") == 3
+
+
+def test_parallel_bindings_are_one_arrow() -> None:
+    """And a Worker's box says what it hosts; a host stands above the Workers that reach it alone."""
+    second = {**rows(2)[1], "binding": "MORE"}
+    drawn = text.render(bindings_diagram([*rows(2), second]))
+    assert "├═ + B0       ══▶ counter · class Counter" in drawn
+    assert "│ hosts counter │" in drawn
+    assert "├─ + B1, MORE ──▶ counter" in drawn
+    assert "Thick (══): hosts the class." in drawn
+    changed = {**second, "action": "delete"}
+    assert "~ B1, MORE" in text.render(bindings_diagram([*rows(2), changed]))
 
 
 def test_values_are_counted_not_drawn() -> None:
     """A variable is no arrow; a Worker with nothing else has no drawing."""
     value = {"worker": "w0", "binding": "KEY", "type": "secret_text", "target": "KEY", "action": "create"}
-    assert "Not drawn: 1 secret." in text.render(bindings_diagram([*rows(1), value]))
+    assert "Not drawn: 1 secret. plan.bindings has all." in text.render(bindings_diagram([*rows(1), value]))
     assert bindings_diagram([value]) == ()
 
 

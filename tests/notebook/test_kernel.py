@@ -292,7 +292,7 @@ def test_refresh_shows_how_far_it_is_where_a_person_looks_and_leaves_nothing_in_
     (line,) = kernel.run("session.plan(refresh=True).empty or 1 / 0;")
     assert line["data"]["text/plain"] == "Reading: 1 of 1 Workers"
     saved = kernel.outputs(kernel.client.execute("%durable plan --refresh", allow_stdin=False))
-    assert [shown["data"]["text/plain"].split()[0] for shown in saved] == ["Plan"]
+    assert [shown["data"]["text/plain"].split()[:2] for shown in saved] == [["=", "Plan"]]
     for silent in ("--json", "--quiet"):
         assert "Reading" not in str(kernel.run(f"%durable plan --refresh {silent}"))
 

@@ -185,8 +185,9 @@ def test_bindings_are_drawn_as_arrows(make_plan: Callable[..., Plan]) -> None:
     value = {"worker": "client", "binding": "A", "type": "plain_text", "target": "1", "action": "update"}
     kept = {**value, "binding": "B", "action": "noop"}
     text, html = bundle(make_plan(binding_rows=(row, client, value, kept))).values()
-    assert "│ my-worker ├─ + COUNTER ──▶ counter · class Counter" in text
-    assert "│ client    ├─ = SHARED ───▶ counter\n" in text
+    assert "│ my-worker     ├═ + COUNTER ══▶ counter · class Counter" in text
+    assert "│ hosts counter │" in text
+    assert "│ client        ├─ = SHARED  ──▶ counter\n" in text
     assert "Not drawn: 1 variable." in text, "one that changes has a row of its own, and is not counted again"
     assert html.count("<rect ") == 3
     assert "<svg" not in bundle(make_plan(binding_rows=(client, value)))["text/html"]

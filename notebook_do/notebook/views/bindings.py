@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from notebook_do.display.formats import counted
 from notebook_do.model import binding_word
 from notebook_do.notebook.views.blocks import ROWS, Block, Diagram, Edge, Line, Tone, capped
+from notebook_do.notebook.views.matrix import matrix
 from notebook_do.plan.plan import Action
 from notebook_do.plan.tables import KEPT
 
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
 
 _APART = {Action.NOOP: Tone.SAME, Action.CREATE: Tone.ADD, Action.DELETE: Tone.DROP}
 TONES = {action: _APART.get(action, Tone.CHANGE) for action in Action}
-_EDGES = 120
+_WORKERS, _ARROWS = 8, 12
+"""How much is drawn; more of either is a table."""
+_LEGEND = "Thick (══): hosts the class. + ~ - and colour: changed. Grey: as it is."
 _VALUES = frozenset(("plain_text", "json", "version_metadata"))
 _SECRETS = frozenset(("secret_text", "secret_key"))
 
@@ -55,19 +59,58 @@ def bindings_table(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:
 def bindings_diagram(
     rows: Sequence[Mapping[str, str]], *, caption: str = "Who reaches what:", rest: str = "plan.bindings has all."
 ) -> tuple[Block, ...]:
-    """Draw for the eye what reaches what; values and what a drawing has no room for are counted below it."""
-    edges = _edges(rows)
+    """Draw for the eye what reaches what, or list it where that is too much to draw; what is neither is counted."""
+    edges = in_order(merged(_edges(rows)))
     if not edges:
         return ()
+    workers = {edge.worker for edge in edges}
+    if drawing := len(workers) <= _WORKERS and len(edges) <= _ARROWS:
+        blocks: tuple[Block, ...] = (Diagram(caption, tuple(edges)),)
+    else:
+        blocks = matrix(edges)
     kinds = [str(row.get("type") or "") for row in rows]
-    counts = (
-        (max(len(edges) - _EDGES, 0), "more arrow"),
-        (sum(kind in _VALUES for kind in kinds), "variable"),
-        (sum(kind in _SECRETS for kind in kinds), "secret"),
-    )
+    counts = ((sum(k in _VALUES for k in kinds), "variable"), (sum(k in _SECRETS for k in kinds), "secret"))
     left_out = ", ".join(counted(count, noun) for count, noun in counts if count)
-    note = (Line(f"Not drawn: {left_out}. {rest}".rstrip(), small=True),) if left_out else ()
-    return (Diagram(caption, tuple(edges[:_EDGES])), *note)
+    said = [_LEGEND] if drawing and len(workers) > 1 else []
+    said += [f"Not {'drawn' if drawing else 'in the matrix'}: {left_out}."] if left_out else []
+    said += [rest] if left_out and rest else []
+    return (*blocks, Line(" ".join(said), small=True)) if said else blocks
+
+
+def merged(edges: Iterable[Edge]) -> list[Edge]:
+    """Make one arrow of the bindings of one Worker to one target: `ROOMS, ARCHIVE`."""
+    found: dict[tuple[str, str, str], Edge] = {}
+    for edge in edges:
+        key = (edge.worker, edge.target, edge.about)
+        if (other := found.get(key)) is None:
+            found[key] = edge
+            continue
+        tone = edge.tone if edge.tone is other.tone else Tone.CHANGE
+        role = "host" if "host" in {edge.role, other.role} else edge.role
+        found[key] = replace(other, binding=f"{other.binding}, {edge.binding}", tone=tone, role=role)
+    return list(found.values())
+
+
+def in_order(edges: Sequence[Edge]) -> list[Edge]:
+    """Put each host before the Workers that reach nothing else, and then the others by what they reach first."""
+    hosted: dict[str, list[str]] = {}
+    for edge in edges:
+        if edge.role == "host":
+            hosted.setdefault(edge.worker, []).append(edge.target)
+    hosts = {target: worker for worker, targets in hosted.items() for target in targets}
+    targets: dict[str, list[str]] = {}
+    for edge in edges:
+        targets.setdefault(edge.worker, []).append(edge.target)
+    order = list(hosted)
+    places = {worker: (at, 0) for at, worker in enumerate(order)}
+    for worker, reached_ in targets.items():
+        if worker in places:
+            continue
+        owners = {hosts.get(target) for target in reached_}
+        owner = owners.pop() if len(owners) == 1 else None
+        first = min((places[hosts[t]][0] for t in reached_ if t in hosts), default=len(order))
+        places[worker] = (places[owner][0], 1) if owner else (len(order), first + 1)
+    return sorted(edges, key=lambda e: (places[e.worker], e.worker, e.role != "host"))
 
 
 def _row_tone(row: Mapping[str, str]) -> Tone | None:

@@ -93,8 +93,9 @@ def arrange(diagram: Diagram) -> Arranged:
             name, first = clipped(edge.binding, NAME), at not in seen
             arrows.append(Arrow(name=name, target=at, tone=edge.tone, first=first, host=edge.role == "host"))
             seen.add(at)
-        role = " and ".join(dict.fromkeys(sorted((e.role for e in edges if e.role), reverse=True)))
-        sources.append(WorkerBox(name=clipped(worker, NAME), about=clipped(role, NAME), arrows=tuple(arrows)))
+        hosted = ", ".join(dict.fromkeys(e.target for e in edges if e.role == "host"))
+        about = clipped(f"hosts {hosted}", NAME) if hosted else ""
+        sources.append(WorkerBox(name=clipped(worker, NAME), about=about, arrows=tuple(arrows)))
     boxes = tuple(End(name=clipped(name, ABOUT), about=clipped(about, ABOUT)) for name, about in ends)
     return Arranged(sources=tuple(sources), ends=boxes)
 
@@ -158,9 +159,9 @@ def _stroke(found: Arranged, at: int, row: int) -> list[Piece]:
     if arrow.first and end.about:
         named += [Piece(text=" · "), Piece(text=end.about, part="end", at=arrow.target, row=1)]
     return [
-        Piece(text="├─ "),
+        Piece(text="├═ " if arrow.host else "├─ "),
         Piece(text=words, part="label", at=at, row=row),
-        Piece(text=f" {'─' * (found.label_width - width_of(words))}──▶ "),
+        Piece(text=f"{' ' * (found.label_width - width_of(words))} {'══' if arrow.host else '──'}▶ "),
         *named,
     ]
 

@@ -62,7 +62,7 @@ def _arrows(page: Page, at: int, rows: int) -> list[Markup]:
     box = page.sources[at]
     for row, arrow in enumerate(page.found.sources[at].arrows[:rows]):
         ink = {"stroke": _INKS[arrow.tone]} if arrow.tone in _INKS else _PLAIN
-        look = {"fill": "none", "stroke-width": "2" if arrow.host else "1.2", **ink}
+        look = {"fill": "none", "stroke-width": "2.4" if arrow.host else "1.2", **ink}
         if arrow.tone is Tone.DROP:
             look["stroke-dasharray"] = "5 4"
         start, y = box.x + box.width, page.leaves(at, row)
