@@ -24,7 +24,7 @@ _ALONE = 8
 
 def matrix(edges: Sequence[Edge]) -> tuple[Block, ...]:
     """Return the tables, each with 6 targets at most; what one Worker alone reaches is a line below."""
-    reaching = Counter(target for _, target in {(e.worker, e.target) for e in edges})
+    reaching = Counter(target for _, target in dict.fromkeys((e.worker, e.target) for e in edges))
     shared = [target for target, count in reaching.most_common() if count > 1]
     workers = list(dict.fromkeys(e.worker for e in edges))
     said = f"Who reaches what: {counted(len(workers), 'Worker')}, {counted(len(shared), 'shared target')} "
