@@ -38,7 +38,7 @@ _KEPT_SECONDS = 5.0
 def open_http(base_url: str, proxy: str | None) -> httpx.AsyncBaseTransport:
     """Return what carries requests to an API; it hears of no proxy but the one that is given."""
     # Else HTTP_PROXY and .netrc, which a user set for something else, would decide where a token is sent.
-    trusted = _tls(base_url.startswith("https:"))
+    trusted = tls_context(base_url.startswith("https:"))
     return httpx.AsyncHTTPTransport(verify=trusted, proxy=proxy, trust_env=False) if proxy else Connections(trusted)
 
 
@@ -88,7 +88,7 @@ def _url(text: str) -> httpx.URL:
 
 
 @cache
-def _tls(is_spoken: bool) -> ssl.SSLContext:  # noqa: FBT001 - the one question
+def tls_context(is_spoken: bool) -> ssl.SSLContext:  # noqa: FBT001 - the one question
     """Load the certificates, once, and only where TLS is spoken: it takes 30 ms."""
     import ssl
 

@@ -53,11 +53,13 @@ class SignedWay:
         """Ask; see `Inspecting`."""
         import httpx
 
+        from notebook_do.cloudflare.http import tls_context
+
         how = {"namespace": self.stable_id, "atOnce": at_once, "timeout": round(seconds * 1000)}
         # What marks a call in the log is for a local target: here it would stand in the log of the user's Worker.
         asked = [{**{name: op[name] for name in op if name != "request"}, **how} for op in ops]
         outcomes: list[Outcome] = []
-        async with httpx.AsyncClient(trust_env=False, verify=self.address.startswith("https:")) as client:
+        async with httpx.AsyncClient(trust_env=False, verify=tls_context(self.address.startswith("https:"))) as client:
             for batch in batches(asked):
                 longest = max(-(-len(batch.texts) // at_once), batch.of_one) * seconds + _MARGIN
                 try:
