@@ -286,3 +286,21 @@ def test_asking_takes_objects_in_turn(play: Callable[..., None]) -> None:
         assert late["unknown"] == "no answer in 0.1 s"
 
     play(story)
+
+
+def test_an_endless_loop_is_unknown_and_ends_with_the_next_deploy(play: Callable[..., None]) -> None:
+    """A process whose object loops for ever answers nothing; new code comes all the same, and soon."""
+
+    async def story(stage: Stage) -> None:
+        source = """import { DurableObject } from "cloudflare:workers";
+        export class Plain extends DurableObject { spin() { while (true) {} } version() { return VERSION; } }
+        export default { fetch() { return new Response("x"); } };"""
+        await stage.deploy("w", source.replace("VERSION", "1"), namespaces=SPACE)
+        assert (await ask(stage, "Plain", call("version")))[0]["ok"] == 1
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(ask(stage, "Plain", call("spin"), timeout=100), 1)
+        async with asyncio.timeout(15):
+            await stage.deploy("w", source.replace("VERSION", "2"), namespaces=SPACE)
+            assert (await ask(stage, "Plain", call("version")))[0]["ok"] == 2
+
+    play(story, grace=0.2)

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _AFTER_STREAMS = 0.5
 """Seconds for SIGTERM: once a websocket was open workerd may never end by itself, even when that is closed."""
 _LOOK_AGAIN = 0.05
+_TOLD = 1.0
+"""Seconds for the runtime's own Worker to take notice of something: it has nothing else to wait for."""
 
 
 class Retired(Exception):  # noqa: N818 - what happened, not whose error it is
@@ -190,8 +192,10 @@ class Island:
     async def _tell(self, what: bytes) -> None:
         upstream = self._upstreams.get(SYSTEM)
         if upstream is not None:
-            with contextlib.suppress(OSError):  # it ends: its last requests are over, or end with it
-                await upstream.fetch("POST", "/", host=SYSTEM, body=what)
+            # It ends, and its last requests are over or end with it; or a script of it loops for ever.
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(_TOLD):
+                    await upstream.fetch("POST", "/", host=SYSTEM, body=what)
 
     async def started(self) -> None:
         """Wait until the process runs; the first caller starts it."""
