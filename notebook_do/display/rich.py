@@ -30,26 +30,29 @@ class Rich(str):
 
     def __new__(cls, parts: Iterable[TextPart]) -> Self:
         """Join the parts; neighbours of one look become one."""
-        kept = tuple(_joined(parts))
-        made = super().__new__(cls, "".join(part.text for part in kept))
-        made.parts = kept
+        kept = _joined(parts)
+        made = super().__new__(cls, "".join([text for text, _ in kept]))
+        made.parts = tuple(kept)
         return made
 
     def __getnewargs__(self) -> tuple[tuple[TextPart, ...]]:  # type: ignore[override]  # a copy is made of its parts
         return (self.parts,)
 
 
-def _joined(parts: Iterable[TextPart]) -> Iterator[TextPart]:
-    last: TextPart | None = None
+def _joined(parts: Iterable[TextPart]) -> list[TextPart]:
+    # Each row of a plan has some texts of this kind, and a large plan ten thousand rows.
+    kept: list[TextPart] = []
+    last = TextPart("")
     for part in parts:
-        if last is not None and last.look == part.look and part.look != "link":
-            last = TextPart(last.text + part.text, part.look)
+        if last[1] == part[1] and part[1] != "link":
+            last = TextPart(last[0] + part[0], part[1])
             continue
-        if last is not None and last.text:
-            yield last
+        if last[0]:
+            kept.append(last)
         last = part
-    if last is not None and last.text:
-        yield last
+    if last[0]:
+        kept.append(last)
+    return kept
 
 
 def parts_of(text: str) -> tuple[TextPart, ...]:
@@ -74,7 +77,7 @@ def link(url: str) -> Rich:
 
 def rich(*texts: str) -> Rich:
     """Put texts behind each other; each part keeps its look."""
-    return Rich(part for text in texts for part in parts_of(text))
+    return Rich([part for text in texts for part in parts_of(text)])
 
 
 def joined(between: str, texts: Iterable[str]) -> Rich:
@@ -94,8 +97,8 @@ def formatted(template: str, facts: Mapping[str, Any]) -> str:
 
     Backticks in a fact are only letters: the template is ours, the facts are other people's.
     """
-    if "`" not in template and not any(isinstance(fact, Rich) for fact in facts.values()):
-        return template.format(**facts)
+    if "`" not in template and Rich not in map(type, facts.values()):
+        return template.format(**facts) if "{" in template or "}" in template else template
     looks: tuple[Look, Look] = ("", "code")
     pieces = template.split("`")
     return Rich(part for at, piece in enumerate(pieces) for part in _filled(piece, facts, looks[at % 2]))

@@ -32,7 +32,7 @@ def copied(value: T) -> T:
 @cache
 def _way_of(kind: type) -> _Way:
     """Return how values of a type are copied."""
-    if issubclass(kind, Enum):
+    if issubclass(kind, Enum | str):  # of a text that knows more, what it says stays
         return lambda value: value
     if is_dataclass(kind):
         return _slotted(kind) if "__slots__" in kind.__dict__ else _open(kind)

@@ -95,7 +95,8 @@ def _class(binding: ClassBinding, script: str, known: CalledNames) -> Rich:
     host = binding.script_name or script
     environment = f" ({binding.environment})" if binding.environment not in {None, "production"} else ""
     if stable_id:
-        return rich(f"namespace {stable_id}", f" of Worker {known.worker(host)}" * (host != script), environment)
+        elsewhere = f" of Worker {known.worker(host)}" if host != script else ""
+        return rich(f"namespace {stable_id}{elsewhere}{environment}")
     return rich("class ", code(binding.class_name), f" of {known.worker(host)}", environment)
 
 
