@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from dataclasses import dataclass
@@ -89,7 +90,8 @@ def check(change: ObjectChange, connection: Connection, recorded: Recorded, conf
             "this session; nothing was sent."
         )
     if change.phrase is not None and change.phrase not in confirm:
-        loses = "this cannot be undone" if change.action == "wipe" else "so many objects are changed only on purpose"
+        many = len(change.edits) > 1
+        loses = "so many objects are changed only on purpose" if many else "what it has is lost, and cannot be had back"
         raise ConsentRequired(
             f'apply: {loses}; nothing was sent. To allow it: confirm="{change.phrase}" (--confirm "{change.phrase}").'
         )
@@ -114,6 +116,8 @@ async def apply(connection: Connection, recorded: Recorded, change: ObjectChange
 
 async def _restore(storage: ObjectStorage, change: ObjectChange) -> None:
     (edit,) = change.edits
+    if hashlib.sha256(change.content).hexdigest() != json.loads(edit.op)["content"]:
+        raise CommandError("restore: the content is not that of the snapshot that was shown; nothing was sent.")
     try:
         await storage.restore(edit.object_id, change.content, edit.rests_on)
     except NoAnswer as lost:

@@ -15,6 +15,7 @@ import threading
 import time
 import zipfile
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,6 +98,8 @@ def test_a_snapshot_is_put_back_whole(session: nd.Session, cloud: Path) -> None:
     assert change.phrase == f"delete kitchen {taken.object_id[-8:]}"
     with pytest.raises(ConsentRequired):
         session.apply(change)
+    with pytest.raises(CommandError, match="the content is not that of the snapshot that was shown; nothing was sent"):
+        session.apply(replace(room.restore(taken), content=b"another"), confirm=change.phrase)
     session.apply(change, confirm=change.phrase)
     assert room.query("SELECT author FROM messages")["author"].tolist() == ["ada"]
     assert (room.values()["value"].tolist(), room.alarm()) == (held, FIVE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -274,3 +275,14 @@ def test_the_button_of_a_wipe_waits_for_its_phrase(session: nd.Session) -> None:
     assert "All that kitchen had stored is deleted" in panel.outcome.value
     assert panel.button.disabled
     assert phrase in ChangePanel(session, session.object("rooms", "kitchen").wipe()).phrase.value
+
+
+def test_a_change_of_what_is_live_says_so_first(session: nd.Session) -> None:
+    """On Cloudflare its title is the band that plans have; on this machine there is none."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "topic", 1)
+    here = room.put("topic", 2)
+    assert "LIVE" not in str(here)
+    assert str(replace(here, target="cloudflare")).startswith("! LIVE  Put key topic of kitchen in dev on Cloudflare")
+    far = replace(here, target="cloudflare", stage="production")
+    assert str(far).startswith("! LIVE PRODUCTION  Put key topic of kitchen in production on Cloudflare")

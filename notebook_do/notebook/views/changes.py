@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from notebook_do.display.formats import count, counted, listed, moment, size
 from notebook_do.display.rich import code, rich, strong
@@ -81,11 +81,17 @@ def change_document(change: ObjectChange, *, offered: bool = False) -> Document:
     body = _many(change) if len(change.edits) > 1 else _one(change, change.edits[0])
     how = "" if offered else f" · to send it: session.apply(change{_confirm(change)})"
     return (
-        Header(sentence(change), facts),
+        Header(sentence(change), facts, _live(change)),
         *body,
         *(Line(note, Tone.CHANGE) for note in change.notes),
         Line(rich("change ", code(change.digest), how), small=True),
     )
+
+
+def _live(change: ObjectChange) -> Literal["", "live", "production"]:
+    if change.target == "local":
+        return ""
+    return "production" if change.stage == "production" else "live"
 
 
 def _confirm(change: ObjectChange) -> str:
