@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DATE = "2026-06-01"
-SOURCE = b"import x from './x'; import './lib/more.mjs'; export default { fetch: () => new Response(String(x)) };"
+SOURCE = b"""import x from './x'; import './lib/more.mjs'; export class Sales {}
+export default { fetch: () => new Response(String(x)) };"""
 MODULES = (
     Module(name="index.js", content=SOURCE),
     Module(name="x", content=bytes(range(256)), kind=ModuleKind.DATA),

@@ -153,8 +153,8 @@ def test_entries_of_other_kinds_stay_and_are_shown() -> None:
     assert upload.entries.value == {"Flow": FLOW, "A": {"container": "box"}}
     kept = [c.detail for c in plan.changes if c.field.startswith("exports.") and c.worker == "w1"]
     assert kept == [
-        "The `exports` entry A (container of a class) of w1, not declared here, is kept.",
-        "The `exports` entry Flow of type workflow of w1, not declared here, is kept.",
+        "The exports entry A (container of a class) of w1, not declared here, is kept.",
+        "The exports entry Flow of type workflow of w1, not declared here, is kept.",
     ]
 
 

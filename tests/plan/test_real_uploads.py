@@ -186,7 +186,7 @@ def test_f15_a_binder_in_another_session(cloud: Path) -> None:
     nd.Worker("api", name="api", script=source(A="a"), bindings={"A": namespace("a", "A", protect=False)})
     (refusal,) = session.plan(["api"]).refusals
     assert refusal.code == "still-bound"
-    assert "FAR of far" in refusal.message
+    assert "FAR of Worker far" in refusal.message
 
 
 def test_lost_state_file(cloud: Path) -> None:
