@@ -76,7 +76,8 @@ def plan_document(plan: Plan, *, offered: bool = False) -> Document:
     if not plan.steps and not plan.refusals:
         return tuple(_idle(plan))
     drift = drift_table(plan)
-    own = tuple(c for c in changes if c in plan.changes)
+    outside = set(map(id, plan.drift))  # by identity: comparing each with each is slow in a plan of thousands
+    own = tuple(c for c in changes if id(c) not in outside)
     return (
         Header(f"Plan for {place_words(plan)}: {title_words(plan)}", _facts(plan), liveness(plan.stage, plan.target)),
         *refusals(plan),
