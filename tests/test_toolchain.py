@@ -114,6 +114,26 @@ def test_a_program_is_fetched_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert subprocess.run([path], capture_output=True, check=True).stdout == b"tool\n"
 
 
+@pytest.mark.parametrize("status", [200, 404])
+def test_esbuild_is_fetched_together_with_workerd(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    """So that the first source can be checked; where it cannot be had, workerd is there all the same."""
+    content = tarball((MEMBER, BINARY))
+    pin = pin_of(content)
+    other = replace(pin, package="@scope/bundler-x", program="bundler")
+    monkeypatch.setattr(toolchain, "workerd_pin", lambda: pin)
+    monkeypatch.setattr(toolchain, "esbuild_pin", lambda: other)
+    with registry(content) as server:
+        monkeypatch.setenv("NPM_CONFIG_REGISTRY", server.url)
+        if status == 404:
+            monkeypatch.setattr(toolchain, "esbuild_pin", lambda: replace(other, integrity="sha512-x"))
+        path = toolchain.find_programs()
+        assert path.exists()
+        assert [name.rpartition("/")[2] for name in server.asked] == ["tool-x-1.2.3.tgz", "bundler-x-1.2.3.tgz"]
+        assert toolchain.has_esbuild() == (status == 200)
+        toolchain.find_programs()
+        assert len(server.asked) == 2  # the program is there: nothing is fetched with it
+
+
 def test_other_bytes_are_not_unpacked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A tarball with another hash is refused with one line, and nothing of it stays."""
     content = tarball((MEMBER, BINARY))

@@ -86,6 +86,12 @@ class TextOfNamespace(NamedTuple):
     stable_id: str
     binds: str
 
+    @property
+    def note(self) -> str:
+        """Return what to know of it, in a sentence."""
+        said = f"Binding {self.name} of Worker {self.worker} is the text {self.stable_id}"
+        return f"{said}, and not the namespace of that name. To bind it: {self.binds}"
+
 
 def texts_of_namespaces(
     namespaces: Mapping[str, Namespace], workers: Mapping[str, Worker]

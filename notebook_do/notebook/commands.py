@@ -251,7 +251,8 @@ def state(call: Call) -> Shown:
                 holder = file.holder()
                 text = f"Held: {holder}" if holder else "Nobody holds the lock."
                 return View((Line(text),), data={"holder": holder})
-            return View((Line(file.unlock(o.value)),))
+            released = file.unlock(o.value)
+            return View((Line(released),), data={"released": released})
     return current().show("state")
 
 
@@ -275,15 +276,17 @@ def require(call: Call) -> Shown:
             f"not set in the environment: {', '.join(lacking)}; set it where the kernel starts (a value in a cell "
             "is saved with the notebook), then run this cell again."
         )
-    return View((Line(f"Set, and not shown: {', '.join(names)}."),))
+    return View((Line(f"Set, and not shown: {', '.join(names)}."),), data={"set": names})
 
 
 def secret(call: Call) -> Shown:
     """Ask anew for the value of a secret."""
     key = call.options.key
     if not current().ask_secret(key):
-        return View((Line(f"Nothing was answered for secret {key}; it stays as it is."),))
-    return View((Line(f"The answer for secret {key} is held until this kernel ends. Next: %durable plan"),))
+        said = Line(f"Nothing was answered for secret {key}; it stays as it is.")
+        return View((said,), data={"key": key, "answered": False})
+    said = Line(f"The answer for secret {key} is held until this kernel ends. Next: %durable plan")
+    return View((said,), data={"key": key, "answered": True})
 
 
 def whoami(call: Call) -> Shown:

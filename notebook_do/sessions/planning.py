@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from notebook_do.declare.notes import texts_of_namespaces
 from notebook_do.display import shortened
 from notebook_do.display.formats import minute
 from notebook_do.errors import CommandError, DeclarationError, DurableError, PlanRefused, StalePlan
@@ -138,7 +139,14 @@ class Planning:
         )
         plan, self.live = await compare(connection, given, self.state, watch)
         of_sources = (note for worker in desired.workers for note in worker.notes)
-        cautions = (*self._shared(plan.deployed_at), *connection.cautions, *self.catalog.left_over(), *of_sources)
+        meant = (text.note for text in texts_of_namespaces(self.catalog.namespaces, self.catalog.workers))
+        cautions = (
+            *self._shared(plan.deployed_at),
+            *connection.cautions,
+            *self.catalog.left_over(),
+            *meant,
+            *of_sources,
+        )
         notes = (*built, *plan.notes, *await connection.notes(plan, watch.pace))
         urls = ((name, url) for name in sorted(plan.scripts) if (url := connection.known_url(name)))
         plan = replace(plan, warnings=(*found, *cautions, *plan.warnings), notes=notes, addresses=tuple(urls))

@@ -48,6 +48,7 @@ __all__ = [
     "esbuild_pin",
     "find_esbuild",
     "find_package",
+    "find_programs",
     "find_workerd",
     "has_esbuild",
     "registry_for",
@@ -79,6 +80,21 @@ def has_esbuild() -> bool:
     """Say whether esbuild is on this machine, so that finding it downloads nothing."""
     pin = esbuild_pin()
     return bool(os.environ.get(pin.variable)) or _is_whole(_place(pin))
+
+
+def find_programs(progress: Progress | None = None) -> Path:
+    """Return the path of workerd; where that must be downloaded, esbuild is fetched with it.
+
+    So the first cell's source can be checked. Without esbuild all else works, and whoever needs it is told why it
+    cannot be had. Raises ToolchainError for workerd alone.
+    """
+    pin = workerd_pin()
+    is_first = not os.environ.get(pin.variable) and not _is_whole(_place(pin))
+    path = find_workerd(progress)
+    if is_first:
+        with contextlib.suppress(ToolchainError):
+            find_esbuild()
+    return path
 
 
 def find_package(name: str, progress: Progress | None = None) -> Path:

@@ -227,6 +227,13 @@ def test_a_text_that_is_a_stable_id_is_pointed_out_in_the_form_used(
     shown = told(run(cell))
     assert f"~ COUNTERS is the text counters, and not the namespace of that name. To bind it: {binds}" in shown
     assert f"Use {hides}." in shown
+    run("%durable rm namespace counters")
+    run("%%durable worker host --bind C=counters\nexport class Counters {}\nexport default {}")
+    run("%durable namespace counters --class Counters")
+    note = (
+        f"Binding COUNTERS of Worker api is the text counters, and not the namespace of that name. To bind it: {binds}"
+    )
+    assert note in nd.current().plan().warnings
 
 
 def test_the_script_name_of_another_session_is_told_at_the_declaration(run: Callable[[str], Any]) -> None:

@@ -185,10 +185,10 @@ def _does_not_end(home: Home) -> TargetError:
 
 
 def _launch(home: Home, progress: Progress | None, options: list[str]) -> LocalTarget:
-    from notebook_do.toolchain import find_workerd
+    from notebook_do.toolchain import find_programs
 
     # Here, where the progress can be seen; the server then finds it in the cache.
-    find_workerd(progress)
+    find_programs(progress)
     home.keep(on=False)  # a mark of a server that was killed: this one is not to outlive its users for it
     reading, writing = os.pipe()
     try:

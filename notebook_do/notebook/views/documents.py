@@ -166,7 +166,7 @@ def _cell(column: str, row: Mapping[str, Any]) -> Cell:
 
 def hints(title: str, facts: tuple[tuple[str, str], ...], lines: tuple[str, ...]) -> View:
     """Return a view of lines that can be typed next."""
-    return View((Header(title, facts), Items("", tuple(Item(line) for line in lines))))
+    return View((Header(title, facts), Items("", tuple(Item(line) for line in lines))), data={"next": lines})
 
 
 # --- JSON
@@ -183,7 +183,10 @@ def plain(value: Any) -> Any:  # noqa: C901, PLR0912 - one case a kind of value
         case Plan():
             return {"digest": value.digest, **json.loads(value.to_json())}
         case TitledTable():
-            return [plain(dict(row)) for row in value.rows]
+            from notebook_do.frames import COLUMNS
+
+            # Every row has every column, as its DataFrame has: what is not known is null.
+            return [{name: plain(row.get(name)) for name in COLUMNS[value.name]} for row in value.rows]
         case View():
             return str(value) if value.data is None else plain(value.data)
         case Json():

@@ -251,7 +251,9 @@ def show(call: Call) -> Shown | None:
         call.options.approve = None
         return deploying.offer(call, session, session.plan(), "%durable deploy")
     if shell_of(call.ip) != "notebook":
-        return views.View((Line(f"There are no widgets here. Declare with a line: %durable {what} -h", Tone.CHANGE),))
+        line = f"%durable {what} -h"
+        said = Line(f"There are no widgets here. Declare with a line: {line}", Tone.CHANGE)
+        return views.View((said,), data={"widgets": False, "line": line})
     known: Any = session.catalog.namespaces if what == "namespace" else session.catalog.workers
     if id_ and id_ not in known:
         raise CommandError(f"%durable form: no {what} {id_} is declared; leave the id out for a new one.")
