@@ -5,24 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.declare.cell import parse_cell
 from notebook_do.display import TitledTable
-from notebook_do.errors import CommandError, CredentialError, SourceError
+from notebook_do.errors import CommandError, CredentialError
 from notebook_do.notebook import calling, changing, deploying, exploring, inspecting, logs, verbs
+from notebook_do.notebook.declaring import declare
 from notebook_do.notebook.shells import watching
 from notebook_do.notebook.views.blocks import Code, Header, Item, Items, Line, Tone
-from notebook_do.notebook.views.documents import Declared, View, hints
+from notebook_do.notebook.views.documents import View, hints
 from notebook_do.sessions.opening import current, prepared, set_clock, use
-from notebook_do.sources.checking import check_source
 
 if TYPE_CHECKING:
     from notebook_do.display import Shown
     from notebook_do.interchange.cells import Imported
-    from notebook_do.model import Declaration
     from notebook_do.notebook.parsing import Call
     from notebook_do.sessions.session import Session
 
@@ -65,36 +62,6 @@ def session(call: Call) -> Shown:
         raise
     use(opened, crons=o.crons)
     return status
-
-
-def declare(call: Call) -> Shown:
-    """Read declarations from a line or cell and register them. Sends nothing."""
-    line = shlex.join((call.verb, *call.words)) if call.verb else shlex.join(call.words)
-    found = parse_cell(line, call.body, where=call.where, values=call.ip.user_ns)
-    opened = current()
-    for item in found:  # before it is declared: what is wrong leaves the earlier declaration
-        try:
-            check_source(item)
-        except SourceError as error:
-            error.after = _unchanged(opened, item, error)
-            raise
-    return declared(opened.declare(*found))
-
-
-def _unchanged(opened: Session, item: Declaration, error: SourceError) -> str:
-    """Say what a source that cannot be parsed leaves as it was, and how to go on."""
-    earlier = opened.catalog.workers.get(item.id)
-    where = earlier.where.name if earlier and earlier.where else ""
-    stays = f"The declaration of {where} stays" if where else "The earlier declaration stays" if earlier else ""
-    line = (
-        f"Fix line {error.line} and run this cell again." if error.line else "Fix the source and run this cell again."
-    )
-    return f"{stays}; nothing was sent. {line}" if stays else f"Nothing was declared or sent. {line}"
-
-
-def declared(items: tuple[Declaration, ...]) -> Shown:
-    """Return one declaration as itself, and several as one value."""
-    return items[0] if len(items) == 1 else Declared(items)
 
 
 def show(call: Call) -> Shown:

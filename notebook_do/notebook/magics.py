@@ -94,7 +94,8 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
         if getattr(options, "help", False):
             print(usage(verbs.find(name)))  # noqa: T201
             return None
-        from notebook_do.notebook.commands import RUN, declare
+        from notebook_do.notebook.commands import RUN
+        from notebook_do.notebook.declaring import declare
         from notebook_do.sessions.placing import place_of_magic
 
         call = Call(

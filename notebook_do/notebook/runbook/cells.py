@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.cloudflare import refusing
 from notebook_do.errors import CommandError, DurableError
-from notebook_do.notebook import commands, magics, verbs
+from notebook_do.notebook import magics, verbs
 from notebook_do.notebook.commands import RUN
+from notebook_do.notebook.declaring import declare
 from notebook_do.notebook.runbook.concerned import Step, steps
 from notebook_do.notebook.runbook.opened import is_open, open_default, placed
 from notebook_do.notebook.runbook.statements import READS, Cell, assigned
@@ -119,7 +120,7 @@ def _act(call: Call, *, imposed: Imposed, stem: str, declared: list[str]) -> Any
         if not is_open():
             open_default(stem)
         declared.append(call.verb)
-        return RUN[call.verb](call) if call.verb else commands.declare(call)
+        return RUN[call.verb](call) if call.verb else declare(call)
     if call.verb not in {"", "require", *READS}:
         refusing.check(f"%durable {call.verb}")
     return RUN[call.verb](call)
