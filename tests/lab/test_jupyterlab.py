@@ -65,7 +65,7 @@ def test_declare_plan_press_and_a_live_answer(lab: Lab) -> None:
     lab.run("%durable namespace counter --class MyCounter")
     lab.run(f"%%durable worker my-worker --bind COUNTER=counter\n{BODY.replace('Counter ', 'MyCounter ')}")
     lab.run("%durable deploy")
-    expect(lab.cell(-1).get_by_text("1 class to rename").first).to_be_visible()
+    expect(lab.cell(-1).get_by_text("Plan for dev on local: 1 rename, 2 updates")).to_be_visible()
     lab.shot("4-rename", 9)
     deploy_button(lab).click()
     expect(lab.cell(-1).get_by_text("1 step in")).to_be_visible()
