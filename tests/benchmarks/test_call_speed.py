@@ -38,7 +38,7 @@ export default {
   },
 };
 """
-ROUNDS, ROWS, STARTS = 150, 1000, 15
+ROUNDS, ROWS, STARTS = 150, 1000, 30
 
 
 @pytest.fixture
