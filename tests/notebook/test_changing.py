@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pexpect
 import pytest
 
 import notebook_do as nd
@@ -286,3 +288,30 @@ def test_a_change_of_what_is_live_says_so_first(session: nd.Session) -> None:
     assert str(replace(here, target="cloudflare")).startswith("! LIVE  Put key topic of kitchen in dev on Cloudflare")
     far = replace(here, target="cloudflare", stage="production")
     assert str(far).startswith("! LIVE PRODUCTION  Put key topic of kitchen in production on Cloudflare")
+
+
+def test_a_terminal_asks_for_the_word_or_the_phrase(session: nd.Session, cloud: Path) -> None:
+    """In a terminal a change waits for `yes`, and a wipe for its phrase; anything else sends nothing."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "topic", 1)
+    (cloud / "shop.toml").write_text('[namespaces.rooms]\nclass_name = "Room"\n')
+
+    def ran(asks: str, typed: str, *words: str) -> str:
+        command = ["-m", "notebook_do.cli", *words]
+        terminal = pexpect.spawn(sys.executable, command, cwd=str(cloud), encoding="utf-8", timeout=60)
+        terminal.expect_exact(asks)
+        terminal.sendline(typed)
+        terminal.expect(pexpect.EOF)
+        return str(terminal.before)
+
+    put = ("put", "shop.toml", "rooms", "kitchen", "topic", "2")
+    assert "Nothing was sent: the word yes was not typed." in ran("Type 'yes' to do it", "no", *put)
+    assert room.values()["value"].tolist() == [1]
+    assert "Key topic of kitchen is put" in ran("Type 'yes' to do it", "yes", *put)
+    assert room.values()["value"].tolist() == [2]
+    phrase = room.wipe().phrase or ""
+    wipe = ("wipe", "shop.toml", "rooms", "kitchen")
+    assert "that is not the phrase" in ran(f"Type '{phrase}' to do it", "yes", *wipe)
+    assert len(room.values()) == 1
+    assert "All that kitchen had stored is deleted" in ran(f"Type '{phrase}' to do it", phrase, *wipe)
+    assert len(room.values()) == 0
