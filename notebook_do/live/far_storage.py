@@ -124,7 +124,15 @@ class FarStorage:
 
     async def contents(self, name_or_id: str) -> tuple[ObservedObject, ObjectContents, str]:
         """Return one object, how much it holds, and a digest of all of that."""
-        one, held = await self._looked(name_or_id, {"op": "export"})
+        try:
+            one, held = await self._looked(name_or_id, {"op": "export"})
+        except CommandError as error:
+            if "larger than" not in error.message and "more than" not in error.message:
+                raise
+            raise CommandError(
+                f"{self.verb}: the object holds more than can be compared before it is sent (16 MiB, 100,000 rows of a "
+                "table); let a method of its class do it (ctx.storage.deleteAll())."
+            ) from None
         tables = tuple((str(table["name"]), len(table["rows"])) for table in held["tables"])
         digest = hashlib.sha256(canonical(encoded(held)).encode()).hexdigest()
         holds = ObjectContents(tables=tables, keys=len(held["values"]), size=one.size or 0, alarm=one.alarm)

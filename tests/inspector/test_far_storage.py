@@ -31,13 +31,19 @@ export class Room extends DurableObject {
     this.ctx.storage.kv.put("none", undefined);
     return this.ctx.id.toString();
   }
+  fat() {
+    for (let n = 0; n < 18; n++) this.ctx.storage.sql.exec("INSERT INTO t(b) VALUES (?)", new Uint8Array(1 << 20));
+  }
   count() { return this.ctx.storage.sql.exec("SELECT count(*) AS n FROM t").one().n; }
   rang() { return this.ctx.storage.kv.get("rang") ?? 0; }
   alarm() { this.ctx.storage.kv.put("rang", (this.ctx.storage.kv.get("rang") ?? 0) + 1); }
 }
+export class Legacy extends DurableObject {
+  keep(v) { return this.ctx.storage.put("v", v); }
+}
 export default { fetch() { return new Response("ok"); } };
 """
-METHODS = ("fill", "count", "rang")
+METHODS = ("fill", "fat", "count", "rang")
 LATE = datetime(2100, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -169,3 +175,34 @@ def test_storage_needs_more_than_calls(far: LocalTarget) -> None:
         CommandError, match=r"only the methods can be called, as it was deployed; `%durable inspect rooms`"
     ):
         room.values()
+
+
+def test_what_is_too_large_is_wiped_by_its_own_class(far: LocalTarget) -> None:
+    """An object whose contents no answer can carry is not wiped unseen; and snapshots say what to do instead."""
+    del far
+    session = opened("cloudflare")
+    room = session.object("rooms", "kitchen")
+    room.fat()
+    with pytest.raises(CommandError, match="holds more than can be compared before it is sent"):
+        room.wipe()
+    assert room.count() == 18
+    other = session.object("rooms", "hall")
+    other.fill()
+    with pytest.raises(CommandError, match="Cloudflare gives nobody the file of an object"):
+        other.snapshot("hall.ndsnap")
+
+
+def test_key_value_storage_is_read_and_changed(far: LocalTarget) -> None:
+    """A namespace of the older storage has values and no tables; a statement on it is refused in words."""
+    del far
+    session = nd.session("old", target="cloudflare")
+    olds = nd.DurableObjectNamespace("olds", class_name="Legacy", sqlite=False, inspect=True)
+    nd.Worker("old", script=SOURCE, bindings={"OLDS": olds})
+    session.deploy(session.plan())
+    old = session.object("olds", "one")
+    old.keep({"a": 1})
+    session.apply(old.put("w", [1, 2]))
+    assert old.values()["value"].tolist() == [{"a": 1}, [1, 2]]
+    assert old.info().tables == ()
+    with pytest.raises(CommandError, match="key-value storage without SQL"):
+        old.query("SELECT 1")
