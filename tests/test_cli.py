@@ -254,7 +254,7 @@ def test_a_notebook_that_declares_in_python_is_planned_and_deployed_as_it_says(c
     assert "hi" in run("fetch", "book.ipynb", "api", "/").stdout
     other = run("plan", "book.ipynb", "--stage", "dev")
     assert other.stdout.startswith("--stage dev is used; the notebook says qa (book.ipynb, cell 1).\n"), other.stderr
-    assert "session: shop  stage: dev" in other.stdout
+    assert "Plan for dev on local: " in other.stdout
     assert book.exists()
 
 

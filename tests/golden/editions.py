@@ -71,7 +71,7 @@ def played(*, early: bool = False) -> dict[str, str]:
                 run_cell(ip, cell)
             plan = session.plan(step.destroy)
             assert session.deploy(plan, confirm=[c.phrase for c in plan.consents]).ok
-        left = {f.name: getattr(account, f.name) for f in fields(account) if f.name not in {"sent", "awaited"}}
+        left = {f.name: getattr(account, f.name) for f in fields(account) if f.name not in {"sent", "awaited", "parts"}}
         texts = {name: (PLACE / name).read_text() for name in BESIDE}
     return {**texts, "account.json": json.dumps(left, indent=1, sort_keys=True) + "\n"}
 

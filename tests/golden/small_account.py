@@ -51,6 +51,8 @@ class SmallAccount:
     scripts: dict[str, dict[str, Any]] = field(default_factory=dict)
     namespaces: dict[str, dict[str, Any]] = field(default_factory=dict)
     queues: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    parts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """The modules of each script, as they were uploaded."""
     routes: list[dict[str, Any]] = field(default_factory=list)
     domains: list[dict[str, Any]] = field(default_factory=list)
     objects: int = 0
@@ -164,7 +166,7 @@ class SmallAccount:
             case "GET", ["references"]:
                 return {"durable_objects": []}
             case "GET", ["content", "v2"]:
-                return Download(script["parts"])
+                return Download(self.parts.get(name, []))
         raise Refused(7003, f"no route {name} {what}", 404)
 
     def _touch(self, script: dict[str, Any]) -> None:
@@ -208,12 +210,12 @@ class SmallAccount:
             "metadata": {**metadata, "bindings": bindings},
             "options": {k: v for k, v in metadata.items() if k not in known},
             "etag": hashlib.sha256(repr([(p["name"], p["content"]) for p in parts[1:]]).encode()).hexdigest(),
-            "parts": [p for p in parts if p["name"] != "metadata"],
             "tag": metadata.get("migrations", {}).get("new_tag", before.get("tag")),
             "exports": {k: e for k, e in metadata.get("exports", {}).items() if e.get("state", "created") == "created"},
         }
         self._touch(script)
         self.scripts[name] = script
+        self.parts[name] = [p for p in parts if p["name"] != "metadata"]
         told = {"exports_reconciliation": {"created": created, "renamed": renamed}} if "exports" in metadata else {}
         return self._listed(name) | told
 
