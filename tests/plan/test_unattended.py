@@ -22,7 +22,12 @@ PLANS: dict[str, Any] = json.loads((HERE / "whole_plans.json").read_text())
 SAFE = {
     *("changed-classes-that-others-bind", "client-of-a-live-host", "convert-without-classes", "crons"),
     *("entries-and-earlier-names-stay", "first-deploy", "form-changed-outside", "hosts-before-clients"),
-    *("hosts-of-each-other", "ids-are-put-into-the-mark", "queue-made-before-its-producer"),
+    *(
+        "hosts-of-each-other",
+        "ids-are-put-into-the-mark",
+        "inspect-on-the-local-target",
+        "queue-made-before-its-producer",
+    ),
     *("queue-that-nobody-consumes", "renamed-from-unknown", "secret-changed", "secret-of-a-new-worker"),
     *("services-of-each-other", "transfer-from-an-undeclared-worker-with-migrations"),
     *("transferred-from-a-worker-id", "url-is-opened"),
