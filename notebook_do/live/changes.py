@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _WOKEN = "On Cloudflare an object is read and changed through itself: it is woken for that."
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EXACT = 2**53
 _LONGEST_KEY = 2048
 """Bytes: what Cloudflare takes for a key."""
 
@@ -114,21 +115,29 @@ async def execute_edit(storage: ObjectStorage, name_or_id: str, sql: str, params
             f"execute: namespace {storage.namespace.stable_id} has key-value storage without SQL; put and delete "
             "change its keys."
         )
-    given = parameters(params, "execute")
+    given = [_bound(param, place) for place, param in enumerate(parameters(params, "execute"), 1)]
     one = await storage.find(name_or_id)
     tried = await storage.tried(one.object_id, sql, given)
     # A statement that changes the schema leaves SQLite's count of rows as an earlier one set it.
     count = {} if tried.effect.schema else {"count": tried.count}
-    op = {"op": "change", "sql": sql, "params": [_exactly(param) for param in given], **count}
+    op = {"op": "change", "sql": sql, "params": given, **count}
     checks = [{"sql": check["sql"], "params": check["params"]} for check in tried.expect]
     edit = _edit(one, tried.effect, tried.effect, op, checks, tried.rests_on)
     return replace(edit, params=canonical(given))
 
 
-def _exactly(param: Any) -> Any:
-    """Return a parameter as the object reads it: a whole number that a double cannot hold as a bigint."""
-    big = isinstance(param, int) and not isinstance(param, bool) and abs(param) > 2**53 - 1
-    return {"$": "bigint", "v": str(param)} if big else param
+def _bound(param: Any, place: int) -> Any:
+    """Return a parameter of a change. Raises CommandError for a number that the object cannot bind as it is.
+
+    The file is read exactly, so that a query takes it; the object runs the statement itself, and `sql.exec` takes
+    numbers, which are exact up to 2**53, and no BigInt.
+    """
+    if isinstance(param, int) and abs(param) > _EXACT:
+        raise CommandError(
+            f"execute: parameter {place} is {param}, and a Worker binds whole numbers exactly only up to {_EXACT}. "
+            f'Write it into the statement itself, or give the text "{param}" and write CAST(? AS INTEGER).'
+        )
+    return param
 
 
 async def set_alarm(place: ChangePlace, name_or_id: str, at: datetime | None) -> ObjectChange:

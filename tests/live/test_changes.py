@@ -7,6 +7,7 @@ import copy
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -231,6 +232,28 @@ def test_execute_shows_the_rows_before_and_after(session: nd.Session, shared_dat
     with pytest.raises(StaleChange):
         session.apply(more)
     assert len(room.query("SELECT * FROM messages")) == 2
+
+
+@pytest.mark.parametrize("big", [BIG, -BIG, np.int64(BIG)])
+def test_execute_refuses_a_number_that_the_object_cannot_bind(session: nd.Session, big: int) -> None:
+    """A whole number beyond 2**53 is refused when the change is made, with its place; both ways out work, and query."""
+    room = session.object("rooms", "kitchen")
+    room.post("ada")
+    with pytest.raises(CommandError, match=rf"^execute: parameter 2 is {big}, .* CAST\(\? AS INTEGER\)\.$"):
+        room.execute("UPDATE messages SET text = ?, at = ?", "bye", big)
+    frame = pd.DataFrame({"room": ["kitchen"], "sql": ["UPDATE messages SET at = ?"], "at": [big]})
+    with pytest.raises(CommandError, match=f"^execute: parameter 1 is {big}"):
+        session.map("rooms", frame, object="room", change="execute", args=["sql", "at"])
+    assert room.query("SELECT ? AS n", big)["n"].tolist() == [big]
+    wanted = int(big) + (1 if big > 0 else -1)
+    for sql, params in (
+        (f"UPDATE messages SET at = {wanted}", ()),
+        ("UPDATE messages SET at = CAST(? AS INTEGER)", (str(big),)),
+    ):
+        assert session.apply(room.execute(sql, *params)).ok
+    assert room.query("SELECT at FROM messages")["at"].tolist() == [big]
+    assert session.apply(room.execute("UPDATE messages SET at = ?", 2**53)).ok
+    assert room.query("SELECT at FROM messages")["at"].tolist() == [2**53]
 
 
 def test_execute_shows_what_goes_with_it(session: nd.Session) -> None:
