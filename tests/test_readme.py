@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from sharing import COUNTER
@@ -151,6 +152,35 @@ def test_the_secrets_of_the_page_are_declared_as_printed(shell: InteractiveShell
         )
         of_python = eval(python, {"nd": nd})
         assert of_line.bindings["KEY"] == of_toml.bindings["KEY"] == of_python
+
+
+ROOM = """import { DurableObject } from "cloudflare:workers";
+export class Room extends DurableObject {
+  constructor(ctx, env) {
+    super(ctx, env);
+    ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS messages (author, text)");
+  }
+  post(author, text) { this.ctx.storage.sql.exec("INSERT INTO messages VALUES (?, ?)", author, text); }
+  messages() { return this.ctx.storage.sql.exec("SELECT * FROM messages").toArray(); }
+}
+export default { fetch: () => new Response("chat") };
+"""
+
+
+def test_the_objects_page_runs_as_printed(shell: InteractiveShell) -> None:
+    """Its lines call, look, change, keep, map and read logs of a room that is there."""
+    session = nd.session("page")
+    nd.Worker("chat", script=ROOM, bindings={"ROOMS": nd.DurableObjectNamespace("rooms", class_name="Room")})
+    session.deploy(session.plan())
+    session.object("rooms", "kitchen").post("ada", "hello")
+    rows = pd.DataFrame({"room": ["kitchen", "attic"], "author": ["lin", "lin"], "text": ["a", "b"]})
+    shell.user_ns.update(session=session, df=rows)
+    (block,) = [block for block in blocks(page("objects")) if block.language == "python"]
+    done = shell.run_cell(block.text)
+    done.raise_error()
+    assert Path("kitchen.ndsnap").exists()
+    assert list(session.query("rooms", "SELECT author FROM messages")["author"]) == ["lin", "ada", "lin"]
+    assert session.values("rooms", object="kitchen")["value"].tolist() == [1]
 
 
 def test_the_package_docstring_runs_as_printed(cloud: Path) -> None:

@@ -9,21 +9,21 @@ from notebook_do.live.status import NextStep
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from notebook_do.live.status import Standing, StatusRow
+    from notebook_do.live.status import StatusFacts, StatusRow
     from notebook_do.model import Namespace, Worker
 
 _SHOWN = 3
 """So many commands are offered at most."""
 
 
-def next_steps(rows: Iterable[StatusRow], standing: Standing, urls: Mapping[str, str]) -> tuple[NextStep, ...]:
+def next_steps(rows: Iterable[StatusRow], facts: StatusFacts, urls: Mapping[str, str]) -> tuple[NextStep, ...]:
     """Return what can be typed next: of the first of these that fits. `urls` has addresses by Worker id."""
     listed = list(rows)
     found = (
-        _after_mistake(standing)
-        or _after_stop(standing)
-        or _after_problem(standing)
-        or _not_declared(listed, standing)
+        _after_mistake(facts)
+        or _after_stop(facts)
+        or _after_problem(facts)
+        or _not_declared(listed, facts)
         or _to_deploy(listed)
         or _to_use(listed, urls)
         or _to_begin()
@@ -31,18 +31,18 @@ def next_steps(rows: Iterable[StatusRow], standing: Standing, urls: Mapping[str,
     return tuple(found[:_SHOWN])
 
 
-def _after_stop(standing: Standing) -> list[NextStep]:
-    if standing.stopped is None and not standing.undecided:
+def _after_stop(facts: StatusFacts) -> list[NextStep]:
+    if facts.stopped is None and not facts.undecided:
         return []
     return [NextStep(command="%durable deploy", about="looks at what is live, and offers what is left")]
 
 
-def _after_mistake(standing: Standing) -> list[NextStep]:
-    if not standing.mistakes:
+def _after_mistake(facts: StatusFacts) -> list[NextStep]:
+    if not facts.mistakes:
         return []
-    first = standing.mistakes[0]
+    first = facts.mistakes[0]
     known: Mapping[str, Namespace | Worker] = (
-        standing.catalog.namespaces if first.kind == "namespace" else standing.catalog.workers
+        facts.catalog.namespaces if first.kind == "namespace" else facts.catalog.workers
     )
     item = known.get(first.id)
     where = item.where.name if item and item.where else "its declaration"
@@ -50,15 +50,15 @@ def _after_mistake(standing: Standing) -> list[NextStep]:
     return [
         NextStep(command=f"{begins(first.kind, first.id)} …", about=f"fix {where}: {first.mend or first.text}"),
         # A plan is refused as long as there is a mistake, also one that goes on where a deploy stopped.
-        *(_after_stop(standing) or [plan]),
+        *(_after_stop(facts) or [plan]),
     ]
 
 
-def _after_problem(standing: Standing) -> list[NextStep]:
-    if not standing.problem:
+def _after_problem(facts: StatusFacts) -> list[NextStep]:
+    if not facts.problem:
         return []
-    bound = {getattr(v, "stable_id", "") for w in standing.catalog.workers.values() for v in w.bindings.values()}
-    spaces = standing.catalog.namespaces.values()
+    bound = {getattr(v, "stable_id", "") for w in facts.catalog.workers.values() for v in w.bindings.values()}
+    spaces = facts.catalog.namespaces.values()
     if alone := next((n for n in spaces if n.id not in bound and not n.script_name), None):
         binding = binding_name(alone.id)
         command = f"%%durable worker ID --bind {binding}={alone.id}"
@@ -66,16 +66,16 @@ def _after_problem(standing: Standing) -> list[NextStep]:
     return [NextStep(command="%durable plan", about="when that is mended: what a deploy would do")]
 
 
-def _not_declared(rows: list[StatusRow], standing: Standing) -> list[NextStep]:
+def _not_declared(rows: list[StatusRow], facts: StatusFacts) -> list[NextStep]:
     missing = [row for row in rows if row.state == "kept"]
     if not missing:
         return []
-    of = f" of {standing.notebook}" if standing.notebook else ""
+    of = f" of {facts.notebook}" if facts.notebook else ""
     shown = [begins(row.kind, row.id) for row in missing[:_SHOWN]]
     more = len(missing) - len(shown)
     said = f"{', '.join(shown)} and {more} more" if more else " and ".join(shown)
     workers = {row.id for row in missing if row.kind == "worker"}
-    scripts = [w.script_name for w in standing.recorded.workers if w.id in workers]
+    scripts = [w.script_name for w in facts.recorded.workers if w.id in workers]
     steps = [NextStep(command=f"run the cells{of} that begin", about=said)]
     if scripts:
         command = f"or %durable import {' '.join(scripts[:_SHOWN])}"

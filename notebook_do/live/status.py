@@ -102,7 +102,7 @@ class Status(Shown):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class StatusFacts:
     """What is known of a session without a request."""
 
     catalog: Catalog
@@ -126,25 +126,25 @@ class Standing:
 # --- the rows
 
 
-def rows_of(standing: Standing) -> tuple[StatusRow, ...]:
+def rows_of(facts: StatusFacts) -> tuple[StatusRow, ...]:
     """Return a row for each namespace, then for each Worker, that is declared or recorded; by name."""
-    recorded = standing.recorded
+    recorded = facts.recorded
     spaces = {str(n.stable_id): n for n in recorded.namespaces}
     # An inspector follows from what its namespaces declare.
     workers = {w.id: w for w in recorded.workers if w.inspector is None}
     # Under its earlier stable ID a namespace is the same thing: one row.
-    renamed = {str(n.renamed_from) for n in standing.catalog.namespaces.values() if n.renamed_from in spaces}
-    named = sorted(standing.catalog.namespaces.keys() | spaces.keys() - renamed)
+    renamed = {str(n.renamed_from) for n in facts.catalog.namespaces.values() if n.renamed_from in spaces}
+    named = sorted(facts.catalog.namespaces.keys() | spaces.keys() - renamed)
     return (
-        *(_namespace_row(id_, standing, spaces) for id_ in named),
-        *(_worker_row(id_, standing, workers.get(id_)) for id_ in sorted(standing.catalog.workers.keys() | workers)),
+        *(_namespace_row(id_, facts, spaces) for id_ in named),
+        *(_worker_row(id_, facts, workers.get(id_)) for id_ in sorted(facts.catalog.workers.keys() | workers)),
     )
 
 
-def _namespace_row(id_: str, standing: Standing, spaces: Mapping[str, RecordedNamespace]) -> StatusRow:
-    item = standing.catalog.namespaces.get(id_)
+def _namespace_row(id_: str, facts: StatusFacts, spaces: Mapping[str, RecordedNamespace]) -> StatusRow:
+    item = facts.catalog.namespaces.get(id_)
     record = spaces.get(id_) or (spaces.get(str(item.renamed_from)) if item and item.renamed_from else None)
-    by_script = {w.script_name: w for w in standing.recorded.workers}
+    by_script = {w.script_name: w for w in facts.recorded.workers}
     host = by_script.get(record.script_name) if record else None
     row = StatusRow(
         kind="namespace",
@@ -154,13 +154,13 @@ def _namespace_row(id_: str, standing: Standing, spaces: Mapping[str, RecordedNa
         deployed=_deployed(record is not None, host),
         now="new",
     )
-    if (mistake := _mistake("namespace", id_, standing)) is not None:
+    if (mistake := _mistake("namespace", id_, facts)) is not None:
         return _with(row, "mistake", mistake)
     if record is None:
         return row
     if item is None:
         return _with(row, "kept", "kept as it is")
-    differs = list(_namespace_differs(item, standing.namespaces.get(id_), record))
+    differs = list(_namespace_differs(item, facts.namespaces.get(id_), record))
     return _with(row, "changed", f"changed: {', '.join(differs)}") if differs else _with(row, "as declared")
 
 
@@ -175,14 +175,14 @@ def _namespace_differs(item: Namespace, desired: DesiredNamespace | None, record
         yield "protection"
 
 
-def _worker_row(id_: str, standing: Standing, record: RecordedWorker | None) -> StatusRow:
-    item, desired = standing.catalog.workers.get(id_), standing.workers.get(id_)
+def _worker_row(id_: str, facts: StatusFacts, record: RecordedWorker | None) -> StatusRow:
+    item, desired = facts.catalog.workers.get(id_), facts.workers.get(id_)
     declared, deployed = _declared(item), _deployed(record is not None, record)
     row = StatusRow(kind="worker", id=id_, state="new", declared=declared, deployed=deployed, now="new")
-    if (mistake := _mistake("worker", id_, standing)) is not None:
+    if (mistake := _mistake("worker", id_, facts)) is not None:
         return _with(row, "mistake", mistake)
     script = desired.script_name if desired else record.script_name if record else ""
-    if script in standing.undecided:
+    if script in facts.undecided:
         return StatusRow(kind="worker", id=id_, state="not known", declared=declared, now="not known")
     if record is None:
         return row
@@ -190,12 +190,12 @@ def _worker_row(id_: str, standing: Standing, record: RecordedWorker | None) -> 
         return _with(row, "kept", "kept as it is")
     if desired is None:
         return _with(row, "not known", "not compared: its source could not be read")
-    if differs := list(_worker_differs(desired, record, standing)):
+    if differs := list(_worker_differs(desired, record, facts)):
         return _with(row, "changed", f"changed: {', '.join(differs)}")
     return _with(row, "as declared")
 
 
-def _worker_differs(desired: DesiredWorker, record: RecordedWorker, standing: Standing) -> Iterator[str]:
+def _worker_differs(desired: DesiredWorker, record: RecordedWorker, facts: StatusFacts) -> Iterator[str]:
     """Yield what of a Worker is declared otherwise than it was deployed, in words."""
     if desired.script_name != record.script_name:
         yield f"script name {record.script_name} → {desired.script_name}"
@@ -203,7 +203,7 @@ def _worker_differs(desired: DesiredWorker, record: RecordedWorker, standing: St
         yield "code"
     sent, wanted = read_fingerprint(record.settings_digest), fingerprint(desired)
     if sent.upload != wanted.upload:
-        yield from _parts(desired, standing.deployed.get(desired.id), sent.upload)
+        yield from _parts(desired, facts.deployed.get(desired.id), sent.upload)
     # An address that was open already was never sent: then the state file does not have it.
     if sent.url not in {wanted.url, UNSET}:
         yield "URL"
@@ -212,7 +212,7 @@ def _worker_differs(desired: DesiredWorker, record: RecordedWorker, standing: St
             yield part
     if set(record.triggers) != set(desired.triggers):
         yield "triggers"
-    yield from (f"secret {name}" for name in standing.secrets.get(desired.id, ()))
+    yield from (f"secret {name}" for name in facts.secrets.get(desired.id, ()))
 
 
 def _parts(desired: DesiredWorker, before: DesiredWorker | None, sent: str) -> Iterator[str]:
@@ -229,8 +229,8 @@ def _parts(desired: DesiredWorker, before: DesiredWorker | None, sent: str) -> I
             yield name.replace("_", " ")
 
 
-def _mistake(kind: str, id_: str, standing: Standing) -> str | None:
-    found = [one.text for one in standing.mistakes if (one.kind, one.id) == (kind, id_)]
+def _mistake(kind: str, id_: str, facts: StatusFacts) -> str | None:
+    found = [one.text for one in facts.mistakes if (one.kind, one.id) == (kind, id_)]
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     return f"{len(found)} mistake{'s' * (len(found) > 1)}: {found[0]}{more}" if found else None
 

@@ -9,6 +9,7 @@ from notebook_do.settings import PREFIX, SETTINGS, VARIABLES
 
 TOPICS = {
     "plans": "what a plan says, what it reads, and when it is spent",
+    "objects": "live objects: call, query, change and map them, and read what they logged",
     "settings": "what no option says: %config, environment, pyproject.toml",
     "secrets": "where the values of secrets come from, and what is kept of them",
     "command-line": "notebook-do: runbooks, plans and deploys without a kernel",

@@ -275,7 +275,7 @@ class Session(Looking):
 
         Starts the local target when it is not running, so that its address can be shown.
         """
-        from notebook_do.sessions.standing import status_of
+        from notebook_do.sessions.status import status_of
 
         return status_of(self._planning, self._run(self._connect()))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from notebook_do.display import shortened
 from notebook_do.errors import DeclarationError, SourceError
 from notebook_do.live.next_steps import next_steps
-from notebook_do.live.status import FoundMistake, Standing, Status, StoppedDeploy, rows_of
+from notebook_do.live.status import FoundMistake, Status, StatusFacts, StoppedDeploy, rows_of
 from notebook_do.model import Source
 from notebook_do.sources.bundle import reader
 from notebook_do.sources.checking import can_be_checked, lacking_exports
@@ -32,11 +32,9 @@ _UNREAD = Source(main_module="", modules=(), digest="")
 def status_of(planning: Planning, connection: Connection) -> Status:
     """Return where a session is, how everything in it stands, and what can be typed next."""
     state, catalog = planning.state, planning.catalog
-    standing = _standing(planning, state.load(), connection.account_id)
-    rows, recorded = rows_of(standing), standing.recorded
-    names = {w.id: w.script_name for w in recorded.workers} | {
-        id_: w.script_name for id_, w in standing.workers.items()
-    }
+    facts = _facts(planning, state.load(), connection.account_id)
+    rows, recorded = rows_of(facts), facts.recorded
+    names = {w.id: w.script_name for w in recorded.workers} | {id_: w.script_name for id_, w in facts.workers.items()}
     urls = {id_: url for id_, name in names.items() if (url := connection.known_url(name))}
     return Status(
         session=planning.session,
@@ -49,15 +47,15 @@ def status_of(planning: Planning, connection: Connection) -> Status:
         serial=recorded.serial,
         last_deploy=max((w.modified_on for w in recorded.workers if w.modified_on), default=""),
         rows=rows,
-        problem=standing.problem,
-        stopped=standing.stopped,
+        problem=facts.problem,
+        stopped=facts.stopped,
         rebuilt=state.is_rebuilt,
-        next_steps=next_steps(rows, standing, {id_: url for id_, url in urls.items() if id_ in catalog.workers}),
+        next_steps=next_steps(rows, facts, {id_: url for id_, url in urls.items() if id_ in catalog.workers}),
         crons=connection.crons,
     )
 
 
-def _standing(planning: Planning, recorded: Recorded, account_id: str) -> Standing:
+def _facts(planning: Planning, recorded: Recorded, account_id: str) -> StatusFacts:
     wrong: dict[str, SourceError] = {}
     unread: set[str] = set()
     desired, problem = _desired(planning, wrong, unread)
@@ -67,7 +65,7 @@ def _standing(planning: Planning, recorded: Recorded, account_id: str) -> Standi
     if desired is not None:
         desired = planning.with_inspectors(desired, recorded, account_id)
     lacking = lacking_exports(desired, former) if desired else ()
-    return Standing(
+    return StatusFacts(
         catalog=planning.catalog,
         recorded=recorded,
         workers={w.id: w for w in known},
