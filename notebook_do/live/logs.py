@@ -15,7 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.cloudflare.telemetry import followed_request, missing_logs, query_events
 from notebook_do.errors import ApiError, CommandError, TargetError
-from notebook_do.live.records import LEVELS, LogRecord, in_order, is_request, moment_of, of_telemetry, rank, records_of
+from notebook_do.live.records import (
+    LEVELS,
+    LogRecord,
+    call_of,
+    in_order,
+    is_event,
+    is_request,
+    moment_of,
+    of_telemetry,
+    rank,
+    records_of,
+)
 
 if TYPE_CHECKING:
     from notebook_do.live.connection import Connection
@@ -41,7 +52,8 @@ class MissingLines:
 class PastLogs:
     """What a look at past logs found: records, oldest first; all requests of the time; what is missing.
 
-    `lines` counts all records that the filters let through, of which `records` are the newest.
+    `lines` counts all records that the filters let through, of which `records` are the newest. Of all that ran,
+    `events`, the `calls` are those of objects' methods that no request made: from a notebook.
     """
 
     since: datetime
@@ -49,6 +61,8 @@ class PastLogs:
     records: tuple[LogRecord, ...] = ()
     lines: int = 0
     requests: tuple[int, ...] = ()
+    calls: int = 0
+    events: int = 0
     missing: tuple[MissingLines, ...] = ()
     note: str = ""
 
@@ -129,15 +143,24 @@ async def past_logs(connection: Connection, script: str, worker: str, asked: Log
     events = await _read(connection, _filters(script), asked)
     found = [one for event in reversed(events) if (one := of_telemetry(event, worker)) is not None]
     wanted = in_order(one for one in found if asked.passes(one))
+    requests = [event for event in events if is_request(event)]
     return PastLogs(
         since=asked.since,
         until=asked.until,
         records=tuple(wanted[-asked.limit :]),
         lines=len(wanted),
-        requests=tuple(sorted(event["timestamp"] for event in events if is_request(event))),
+        requests=tuple(sorted(event["timestamp"] for event in requests)),
+        calls=_calls(events, requests),
+        events=sum(map(is_event, events)),
         missing=await _missing(connection, script, asked, len(events)),
         note="" if events else await _why_nothing(connection, script, worker),
     )
+
+
+def _calls(events: list[dict[str, Any]], requests: list[dict[str, Any]]) -> int:
+    of_requests = {(event.get("$workers") or {}).get("requestId") for event in requests}
+    calls = [call_of(event) for event in events]
+    return sum(call is not None and call not in of_requests for call in calls)
 
 
 def _filters(script: str) -> list[dict[str, Any]]:

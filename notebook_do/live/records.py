@@ -128,11 +128,25 @@ def of_telemetry(event: dict[str, Any], worker: str) -> LogRecord | None:
     return LogRecord(time=moment, level=str(metadata.get("level") or "log"), message=str(message), **common)
 
 
+def is_event(event: dict[str, Any]) -> bool:
+    """Say whether an event of the telemetry is an invocation, and not a line of one."""
+    return bool(event["$metadata"].get("type") == "cf-worker-event")
+
+
 def is_request(event: dict[str, Any]) -> bool:
     """Say whether an event of the telemetry is a request that came from outside."""
     workers = event.get("$workers") or {}
-    is_event = event["$metadata"].get("type") == "cf-worker-event"
-    return is_event and workers.get("eventType") == "fetch" and workers.get("executionModel") != "durableObject"
+    return is_event(event) and workers.get("eventType") == "fetch" and workers.get("executionModel") != "durableObject"
+
+
+def call_of(event: dict[str, Any]) -> str | None:
+    """Return the id of a call of an object's method; None for anything else.
+
+    Locally only calls from a notebook have one. Emulated: on Cloudflare a call within a request has the request's id.
+    """
+    workers = event.get("$workers") or {}
+    in_object = is_event(event) and workers.get("executionModel") == "durableObject"
+    return workers.get("requestId") if in_object and workers.get("eventType") == "rpc" else None
 
 
 def entrypoint_of(entrypoint: str | None, event: dict[str, Any], *, in_object: bool) -> str:

@@ -14,12 +14,16 @@ import notebook_do as nd
 from notebook_do.errors import CommandError, TargetError
 from notebook_do.live.fetching import request_id_of
 from notebook_do.local.process import launch
+from notebook_do.notebook.views import text
+from notebook_do.notebook.views.logged import past_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     import pandas as pd
+
+    from notebook_do.live.logs import PastLogs
 
 COLUMNS = {
     "time": "datetime64[ms, UTC]",
@@ -280,3 +284,26 @@ def test_a_call_has_the_lines_of_its_method_and_of_what_that_called(chat: nd.Ses
     assert error.stack
     assert (error.record.entrypoint, error.stack.place) == ("Room.add", "line 8 of the script of Worker chat")
     assert "__notebook_do" not in chat.logs("chat").to_csv()
+
+
+def test_calls_from_a_notebook_are_counted_beside_requests(chat: nd.Session) -> None:
+    """Each call of a method counts once, quiet or not; what a request or a method called does not, nor does a look."""
+    room = chat.object("rooms", "kitchen")
+    for method in ("list", "visit", "list"):
+        room.call(method)
+    room.info()
+    shown = _title(chat, lambda found: found.calls == 3)
+    assert shown.startswith("Logs of chat: 3 calls, 0 errors in 1 hour")
+    chat.fetch("chat", "/list")
+    chat.fetch("chat", "/add")
+    shown = _title(chat, lambda found: len(found.requests) == 2 and found.events == 8)
+    assert shown.startswith("Logs of chat: 2 requests, 3 calls, 2 errors in 1 hour")
+
+
+def _title(session: nd.Session, there: Callable[[PastLogs], bool]) -> str:
+    """Give the view of the logs once what ran is told."""
+    ends = time.monotonic() + 20
+    while not there((looked := session.past_logs("chat", since="1h"))[0]):
+        assert time.monotonic() < ends, looked[0]
+        time.sleep(0.05)
+    return text.render(past_document(*looked, worker="chat", session="chat", stage="dev", asked=""))

@@ -61,6 +61,7 @@ def past(records: list[LocatedRecord], requests: list[float], **more: Any) -> st
         records=tuple(one.record for one in records),
         lines=more.pop("lines", len(records)),
         requests=tuple(sorted(round((NOW.timestamp() - one) * 1000) for one in requests)),
+        events=more.pop("events", len(requests) + more.get("calls", 0)),
         **more,
     )
     document = past_document(found, records, worker="chat", session="data", stage="dev", asked="")
@@ -81,6 +82,21 @@ def test_past_logs_have_the_last_lines_and_equal_exceptions_as_one_fold() -> Non
     assert "TypeError in Room.add, 2 times, last at 14:02:31: stack" in shown
     assert "        at Room.add (index.js:14:19)  → cell [5], line 14" in shown
     assert shown.endswith("All lines: x = %durable logs chat · live: %durable logs chat --follow")
+
+
+@pytest.mark.parametrize(
+    ("requests", "more", "said"),
+    [
+        ([0.0] * 3, {}, "3 requests, 1 error"),
+        ([], {"calls": 9}, "9 calls, 1 error"),
+        ([0.0] * 3, {"calls": 1}, "3 requests, 1 call, 1 error"),
+        ([], {"events": 2}, "2 events, 1 error"),
+        ([], {}, "1 line, 1 error"),
+    ],
+)
+def test_the_title_counts_what_ran(requests: list[float], more: dict[str, int], said: str) -> None:
+    """Requests and calls, of each what there was; else alarms are events: never "0 requests" of what ran."""
+    assert past([thrown(30)], requests, **more).startswith(f"Logs of chat: {said} in 30 minutes")
 
 
 @pytest.mark.parametrize(

@@ -113,14 +113,14 @@ def _missing(one: MissingLines) -> str:
 def past_document(  # noqa: PLR0913 - what is shown, of whom, and how it was asked for
     found: PastLogs, located: Sequence[LocatedRecord], *, worker: str, session: str, stage: str, asked: str
 ) -> Document:
-    """Show past logs: how many requests and errors, when, the last lines, the exceptions."""
+    """Show past logs: how many requests, calls and errors, when, the last lines, the exceptions."""
     facts = (("session", session), ("stage", stage))
     span = _span(found)
     errors = sum(one.record.level == "error" for one in located)
-    if not found.records and not found.requests:
+    if not found.records and not found.events:
         title = f"Logs of {worker}: nothing in {span}"
         return (Header(title, facts), *missing_lines(found.missing), _nothing(found, worker))
-    title = f"Logs of {worker}: {counted(len(found.requests), 'request')}, {counted(errors, 'error')} in {span}"
+    title = f"Logs of {worker}: {_came(found)}, {counted(errors, 'error')} in {span}"
     shown = located[-SHOWN:]
     caption = f"The last {count(len(shown))} of {counted(found.lines, 'line')}, oldest first"
     if len(shown) == found.lines:
@@ -141,6 +141,14 @@ def past_document(  # noqa: PLR0913 - what is shown, of whom, and how it was ask
             small=True,
         ),
     )
+
+
+def _came(found: PastLogs) -> str:
+    """Return how many requests and calls there were; where all that ran is neither, such as alarms, their number."""
+    numbers = ((len(found.requests), "request"), (found.calls, "call"))
+    parts = [counted(number, one) for number, one in numbers if number]
+    rest = counted(found.events, "event") if found.events else counted(found.lines, "line")
+    return ", ".join(parts) or rest
 
 
 def _nothing(found: PastLogs, worker: str) -> Line:
