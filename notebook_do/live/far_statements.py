@@ -9,12 +9,17 @@ from notebook_do.errors import CommandError
 from notebook_do.model.changes import RowChange, SchemaChange, StatementEffect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _VARIES = re.compile(
-    r"\b(random|randomblob|date|time|datetime|julianday|strftime|unixepoch|current_timestamp|current_date|current_time)\b",
+    r"\b(random|randomblob|date|time|datetime|julianday|strftime|unixepoch|changes|total_changes|last_insert_rowid)\s*\("
+    r"|\b(current_timestamp|current_date|current_time)\b",
     re.IGNORECASE,
 )
+SCHEMA_OF = (
+    "SELECT sql FROM sqlite_master WHERE type IN ('table', 'trigger') AND tbl_name IN (SELECT value FROM json_each(?))"
+)
+"""Selects how tables and their triggers were made; a parameter has their names as JSON."""
 _AT_ONCE = 20
 """How many rows one statement of a comparison reads: a Worker's may have a hundred parameters."""
 
@@ -42,8 +47,8 @@ def _cell(cell: Any, kind: str) -> Any:
     return cell
 
 
-def effect_of(tried: Mapping[str, Any], sql: str) -> StatementEffect:
-    """Return what a tried statement changes, to be shown."""
+def effect_of(tried: Mapping[str, Any], texts: Iterable[str]) -> StatementEffect:
+    """Return what a tried statement changes, to be shown; `texts` are it and the schema that it meets."""
     rows = [
         RowChange(
             table=one["table"],
@@ -58,8 +63,16 @@ def effect_of(tried: Mapping[str, Any], sql: str) -> StatementEffect:
         SchemaChange(kind=one["type"], **{part: one[part] for part in ("name", "before", "after", "rows")})
         for one in tried["schema"]
     ]
-    varies = tuple(sorted({word.lower() for word in _VARIES.findall(sql)}))
+    varies = tuple(sorted({(one[1] or one[2]).lower() for text in texts for one in _VARIES.finditer(text)}))
     return StatementEffect(rows=tuple(rows), schema=tuple(schema), varies=varies)
+
+
+def rests_on(tried: Mapping[str, Any], effect: StatementEffect) -> list[Any]:
+    """Return what a statement rests on: what is there, and what would be, unless that is another each time."""
+    if not effect.varies:
+        return [tried["changes"], tried["schema"]]
+    kept = [[one["table"], one["kind"], one["by"] and one["key"], one["before"]] for one in tried["changes"]]
+    return [kept, tried["schema"]]
 
 
 def _side(side: Mapping[str, Any] | None) -> tuple[Any, ...] | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import CommandError, TargetError
-from notebook_do.live.far_statements import cells_of, effect_of, expected_of, statement_error
+from notebook_do.live.far_statements import SCHEMA_OF, cells_of, effect_of, expected_of, rests_on, statement_error
 from notebook_do.live.inspecting import Declined, NotKnown, Returned, Threw
 from notebook_do.live.observe import observe_objects
 from notebook_do.live.querying import absent_object
@@ -113,12 +113,14 @@ class FarStorage:
         """Return what a statement would change: it is run inside of the object, and undone."""
         one = await self._one(name_or_id)
         tried = await self._ask(one, {"op": "try", "sql": sql, "params": list(map(_sent, params))}, sql)
-        effect = effect_of(tried, sql)
-        kept = [tried["changes"], tried["schema"]]
+        # A default or a trigger may give another value each time; the statement does not say so.
+        touched = canonical(sorted({change["table"] for change in tried["changes"]}))
+        schema = await self._ask(one, {"op": "select", "sql": SCHEMA_OF, "params": [touched]})
+        effect = effect_of(tried, (sql, *(str(row[0]) for row in cells_of(schema))))
         return TriedStatement(
             effect=effect,
             count=tried["count"],
-            rests_on=hashlib.sha256(canonical(encoded(kept)).encode()).hexdigest(),
+            rests_on=hashlib.sha256(canonical(encoded(rests_on(tried, effect))).encode()).hexdigest(),
             expect=tuple(expected_of(tried["changes"])),
         )
 

@@ -206,3 +206,36 @@ def test_key_value_storage_is_read_and_changed(far: LocalTarget) -> None:
     assert old.info().tables == ()
     with pytest.raises(CommandError, match="key-value storage without SQL"):
         old.query("SELECT 1")
+
+
+def test_a_statement_sends_only_what_it_would_have_done_when_it_was_shown(far: LocalTarget) -> None:
+    """It rests on rows that it only reads, and adds rows once; what is another each time is said, a default's too."""
+    del far
+    for target in ("local", "cloudflare"):
+        session = opened(target)
+        room = session.object("rooms", "statements")
+        room.fill()
+        for sql in ("b (v)", "log (what)", "d (x, at DEFAULT CURRENT_TIMESTAMP, r DEFAULT (random()))"):
+            session.apply(room.execute(f"CREATE TABLE {sql}"))
+        session.apply(room.execute("INSERT INTO b VALUES (5)"))
+        copied = "UPDATE t SET n = (SELECT max(v) FROM b) WHERE id = 1"
+        shown, insert = room.execute(copied), room.execute("INSERT INTO log VALUES ('once')")
+        session.apply(room.execute("INSERT INTO b VALUES (1000000)"))
+        assert room.execute(copied).digest != shown.digest, "another value would be written"
+        with pytest.raises(StaleChange, match="the rows of statements moved"):
+            session.apply(shown)
+        session.apply(insert)
+        again = room.execute("INSERT INTO log VALUES ('once')")
+        assert again.digest != insert.digest, "approved once, it is not sent by the next run of the cell"
+        for sql, varies in {
+            "INSERT INTO d (x) VALUES (1)": ("current_timestamp", "random"),
+            "INSERT INTO log VALUES (last_insert_rowid())": ("last_insert_rowid",),
+        }.items():
+            change = room.execute(sql)
+            assert change.before.varies == varies
+            assert session.apply(change).ok, "what varies is no reason to be stale"
+            with pytest.raises(CommandError, match="applied already"):
+                session.apply(change)
+            assert room.execute(sql).digest != change.digest
+        for table in ("b", "log", "d"):
+            session.apply(room.execute(f"DROP TABLE {table}"))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import sqlite3
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -41,8 +42,10 @@ _OTHER_EACH_TIME = frozenset(
     (
         *("random", "randomblob", "date", "time", "datetime", "julianday", "strftime", "unixepoch"),
         *("current_timestamp", "current_date", "current_time"),
+        *("changes", "total_changes", "last_insert_rowid"),  # these tell of the connection, which is another one
     )
 )
+_WORDS = re.compile(r"\w+")
 _AT_ONCE = 20
 """How many rows one statement of the comparison reads: a Worker's may have a hundred parameters."""
 _SCHEMA = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE '\\_cf\\_%' ESCAPE '\\' AND sql IS NOT NULL"
@@ -78,7 +81,8 @@ def attempt(copy: Path, sql: str, params: Sequence[Any], bounds: Bounds) -> dict
     """Run one statement on a copy of an object and tell what it changes; the copy is as before afterwards.
 
     `changes` are the rows with what they were and are, `schema` what was made or dropped, `expect` the selects with
-    which the object compares the rows again, `rests_on` a digest of them. Raises ReadError.
+    which the object compares the rows again. `rests_on` is a digest of what is there and of what would be, which may be
+    read from other rows than those; of what would be only where nothing `varies`. Raises ReadError.
     """
     with (
         contextlib.closing(_opened(copy)) as before,
@@ -123,17 +127,34 @@ def _attempt(
         if new.name.lower() in touched
         for change in _changes(old, new, before, after, bounds)
     ]
-    kept = [[one["table"], one["kind"], one["before"] and one["key"], one["before"]] for one in changes]
+    varies = sorted((watch.functions | _of_defaults(after, touched)) & _OTHER_EACH_TIME)
+    kept = [
+        [one["table"], one["kind"], one["before"] and one["key"], one["before"], *([] if varies else [one["after"]])]
+        for one in changes
+    ]
+    grown = list(_grown(before, changes))
+    last = [[one["sql"], one["rows"]] for one in grown]
     return {
         "columns": columns,
         "rows": rows,
         "count": count,
         "changes": changes,
         "schema": schema,
-        "varies": sorted(watch.functions & _OTHER_EACH_TIME),
-        "rests_on": hashlib.sha256(json.dumps([kept, schema]).encode()).hexdigest(),
-        "expect": list(_expected(before, changes)),
+        "varies": varies,
+        "rests_on": hashlib.sha256(json.dumps([kept, last, schema]).encode()).hexdigest(),
+        "expect": [*_expected(before, changes), *grown],
     }
+
+
+def _of_defaults(database: sqlite3.Connection, tables: set[str]) -> set[str]:
+    """Return the words of the defaults of these tables: of a function in one SQLite says nothing."""
+    rows = (
+        row
+        for one in tables_of(database)
+        if one.name.lower() in tables
+        for row in database.execute(f"PRAGMA table_xinfo({quoted(one.name)})")
+    )
+    return {word.lower() for row in rows for word in _WORDS.findall(str(row[4] or ""))}
 
 
 def _schema_changes(before: sqlite3.Connection, after: sqlite3.Connection) -> list[dict[str, Any]]:
@@ -258,3 +279,11 @@ def _expected(database: sqlite3.Connection, changes: list[dict[str, Any]]) -> It
             sql = f"{select} ({', '.join(['CAST(? AS INTEGER)'] * len(given))}) ORDER BY {key}"
             held = [[cell(value) for value in row] for row in database.execute(sql, given)]
             yield {"sql": sql, "params": given, "rows": held}
+
+
+def _grown(database: sqlite3.Connection, changes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield for each table that gets rows a select of its last one: what was inserted once is not inserted again."""
+    for name, key in dict.fromkeys((one["table"], one["by"]) for one in changes if one["kind"] == "insert"):
+        if key and any(one.name == name for one in tables_of(database)):
+            sql = f"SELECT CAST(max({quoted(key)}) AS TEXT) FROM {quoted(name)}"  # noqa: S608 - quoted
+            yield {"sql": sql, "params": [], "rows": [list(row) for row in database.execute(sql)]}
