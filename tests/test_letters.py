@@ -80,7 +80,8 @@ def kinds(root: type[errors.DurableError]) -> Iterator[type[errors.DurableError]
 @pytest.mark.parametrize("kind", sorted(set(kinds(errors.DurableError)), key=lambda k: k.__name__))
 def test_errors_show_it_and_keep_it(kind: type[errors.DurableError]) -> None:
     """The text of every error, in a notebook or a plain traceback, is clean; its `message` is exact."""
-    error = kind(EVIL, sent=True) if kind.__name__ == "NoAnswer" else kind(EVIL)
+    more: dict[str, Any] = {"NoAnswer": {"sent": True}, "JSError": {"name": EVIL}}.get(kind.__name__, {})
+    error = kind(message=EVIL, **more) if more else kind(EVIL)
     assert SHOWN in str(error)
     assert not RAW.search("".join(error._render_traceback_()) + str(error))
     assert error.message == EVIL

@@ -40,4 +40,5 @@ def test_methods_are_found_in_order() -> None:
 def test_a_source_that_is_only_being_typed_breaks_nothing() -> None:
     """Whatever is missing at its end, names are found or not, and nothing is raised."""
     for end in range(len(SOURCE)):
-        methods_of(SOURCE[:end], "Room")
+        found = methods_of(SOURCE[:end], "Room")
+        assert all(name.isidentifier() for name in found)

@@ -41,7 +41,7 @@ def declared(ip: InteractiveShell, cloud: Path) -> InteractiveShell:
     ("code", "first"),
     [
         ("%durable pl", ["%durable plan"]),
-        ("x = %durable de", ["x = %durable deploy", "x = %durable destroy"]),
+        ("x = %durable de", ["x = %durable deploy", "x = %durable destroy", "x = %durable delete"]),
         ("%durable session x --st", ["%durable session x --stage", "%durable session x --state"]),
         (
             "%durable session x --target ",

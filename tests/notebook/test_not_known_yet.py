@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from test_controller import Recorder, pressed, raising
+from test_controller import Recorder, pressed, raising, said
 from test_magics import declare, run
 
 from notebook_do.errors import DeployError, StalePlan
@@ -86,6 +86,6 @@ def test_the_button_says_that_it_waits(make_plan: Callable[..., Plan]) -> None:
     left: Any = (Undecided(worker="my-worker", script_name="my-worker-dev", detail="not known yet"),)
     stale = StalePlan("it is not known yet what became of this: create Worker my-worker-dev.")
     stale.plan = make_plan(steps=(), changes=(), undecided=left)
-    message = pressed(Recorder(act=raising(stale)), make_plan()).message
-    assert "nothing can be deployed; to look again: %durable plan" in message
-    assert "Nothing is left" not in message
+    record = said(pressed(Recorder(act=raising(stale)), make_plan()))
+    assert "Until that is known, nothing can be deployed: %durable plan looks again." in record
+    assert "Nothing is left" not in record
