@@ -25,7 +25,10 @@ _WORDS = frozenset(
     ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "KEY", "CREDENTIAL", "PRIVATE", "DSN", "APIKEY", "PASSPHRASE")
 )
 # No other English word ends like these; of KEY (monkey, turkey) only whole words count.
-_ENDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "APIKEY")
+_ENDS = (
+    *("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL"),
+    *("APIKEY", "SECRETKEY", "PRIVATEKEY", "ACCESSKEY", "AUTHKEY", "SIGNINGKEY", "ENCRYPTIONKEY"),
+)
 _HEADERS = frozenset(("set-cookie", "cookie", "authorization", "proxy-authorization"))
 _NAME_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[A-Z]")
 _SHAPES = re.compile(
@@ -129,45 +132,54 @@ def json_changes(name: str, before: Any, after: Any) -> Rich:
     was, now = dict(_leaves("", name, before)), dict(_leaves("", name, after))
     paths = list(dict.fromkeys((*was, *now)))
     if paths == [""]:
-        return _difference("", was[""], now[""])
-    differ = [path for path in paths if was.get(path) != now.get(path)]
+        return _difference(was[""], now[""])
+    # As JSON: to Python true is 1.
+    differ = [path for path in paths if json_line(was.get(path)) != json_line(now.get(path))]
     pieces: list[str] = [f"JSON, {len(differ)} of {len(paths)} values: "]
     for at, path in enumerate(differ[:_PATHS]):
-        pieces += ["; " if at else "", _difference(path, was.get(path), now.get(path))]
+        pieces += ["; " if at else "", _difference(was.get(path), now.get(path))]
     more = len(differ) - _PATHS
     return rich(*pieces, f" and {more} more" if more > 0 else "")
 
 
-_Leaf = tuple[str, Any]
-"""The name of a value, and the value."""
+_Leaf = tuple[str, Any, str]
+"""The name of a value, the value, and what is shown of its path: a key may be a secret too."""
 
 
-def _leaves(path: str, name: str, value: Any) -> Iterator[tuple[str, _Leaf]]:
+def _leaves(path: str, name: str, value: Any, shown: str = "") -> Iterator[tuple[str, _Leaf]]:
     """Yield the path of each value that is no table or list, or is hidden as a whole."""
     if isinstance(value, dict) and value and not hidden(name, value):
         for key, item in value.items():
-            step = f".{key}" if _IDENTIFIER.fullmatch(str(key)) else f"[{json.dumps(_shown_key(key))}]"
-            yield from _leaves(path + step, str(key), item)
+            step = f".{key}" if _IDENTIFIER.fullmatch(str(key)) else f"[{json.dumps(str(key))}]"
+            yield from _leaves(path + step, str(key), item, shown + _shown_step(str(key), step))
     elif isinstance(value, list | tuple) and value and not hidden(name, value):
         for at, item in enumerate(value):
-            yield from _leaves(f"{path}[{at}]", "", item)
+            yield from _leaves(f"{path}[{at}]", "", item, f"{shown}[{at}]")
     else:
-        yield path, (name, value)
+        yield path, (name, value, shown)
 
 
-def _difference(path: str, was: _Leaf | None, now: _Leaf | None) -> Rich:
+def _shown_step(key: str, step: str) -> str:
+    return f"[{json.dumps(BY_SHAPE)}]" if looks_secret(key) else step
+
+
+def _difference(was: _Leaf | None, now: _Leaf | None) -> Rich:
+    _, _, path = now or was or _NO_LEAF
     lead = rich(code(path), " ") if path else rich()
     if was is None:
         return rich(lead, "is added: ", _leaf(now))
     if now is None:
         return rich(lead, "is removed, was ", _leaf(was))
-    if hidden(*was) and hidden(*now):
+    if hidden(*was[:2]) and hidden(*now[:2]):
         return rich(lead, CHANGED)
     return rich(lead, _leaf(was), " → ", _leaf(now))
 
 
+_NO_LEAF: _Leaf = ("", None, "")
+
+
 def _leaf(leaf: _Leaf | None) -> Rich:
-    name, value = leaf or ("", None)
+    name, value, _ = leaf or _NO_LEAF
     if why := hidden(name, value):
         return rich(why)
     return code(clipped_value(json_line(value)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from notebook_do.display.hiding import BY_SHAPE, hidden, looks_secret, without_secrets
+from notebook_do.display.hiding import BY_SHAPE, hidden, is_secret_name, without_secrets
 
 _PEM = re.compile(r"-----BEGIN [A-Z0-9 ]*-----(?:.{0,20000}?-----END [A-Z0-9 ]*-----|[^\n]*)", re.DOTALL)
 _STRINGS = r"""\"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'"""
@@ -17,13 +17,18 @@ _JAVASCRIPT = re.compile(
     r"|(?:(?<=[=(,:;!&|?{}\[\n])|(?<=return)\s)[ \t]*/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\n\\\[])+/",
     re.DOTALL,
 )
+_LITERAL = re.compile(rf"(?P<literal>{_STRINGS}|`(?:\\.|[^`\\])*`)")
 _PYTHON = re.compile(
     rf'(?P<comment>#[^\n]*)|(?P<literal>"""(?:\\.|[^\\])*?"""|\'\'\'(?:\\.|[^\\])*?\'\'\'|{_STRINGS})', re.DOTALL
 )
 # What stands before a literal that is assigned to a name, compared with it, its default or its property.
-_ASSIGNED = re.compile(
-    r"""(?P<name>[\w$][\w$.-]*)["'`]?\s*\]?\s*(?::\s*[\w<>\[\]|. ]{1,40})?\s*"""
-    r"""(?:[?|&+]{0,2}=|[=!]==?|:|\?\?|\|\|)\s*[fFrRbBuU]{0,2}\Z"""
+_NAME = r"""(?P<name>[\w$][\w$.-]*)["'`]?\s*\]?\s*"""
+_IS = r"(?:(?::\s*[\w<>\[\]|. ]{1,40})?\s*[?|&+]{0,2}=(?![=>])|:)\s*"
+_ASSIGNED = re.compile(rf"{_NAME}(?:{_IS}|(?:[=!]==?|\?\?|\|\|)\s*)[fFrRbBuU]{{0,2}}\Z")
+# It need not be the first of the value: what that falls back to, either of two, a part of it, what stands in brackets.
+_PART = re.compile(
+    rf"""{_NAME}{_IS}(?:(?:[^;,{{}}()=\n"'`]|{_STRINGS})*(?:\?\?|\|\||[?:+]|\b(?:or|else))\s*)?"""
+    r"[(\[]{0,2}\s*[fFrRbBuU]{0,2}\Z"
 )
 _ARGUMENT = re.compile(r"""\(\s*["'`](?P<name>[\w.-]+)["'`]\s*,\s*\Z""")
 _BEFORE = 120
@@ -39,14 +44,20 @@ def shown_code(text: str, *, python: bool = False) -> str:
 def _shown(found: re.Match[str], text: str) -> str:
     whole = found[0]
     if found["comment"]:
-        return without_secrets(whole)
-    if not found["literal"]:
-        return whole
+        # Code that was taken out has literals too.
+        return without_secrets(_LITERAL.sub(lambda one: _literal(one, whole), whole))
+    return _literal(found, text) if found["literal"] else whole
+
+
+def _literal(found: re.Match[str], text: str) -> str:
+    whole = found[0]
     quote = whole[:3] if whole[:3] in {'"""', "'''"} else whole[0]
     inner = whole[len(quote) : -len(quote)]
     before = text[max(0, found.start() - _BEFORE) : found.start()]
-    named = _ASSIGNED.search(before) or _ARGUMENT.search(before)
-    why = hidden(named["name"], inner) if named else BY_SHAPE if looks_secret(inner) else ""
+    # Most literals have no such name before them, and the patterns take their time.
+    patterns = (_ASSIGNED, _PART, _ARGUMENT) if is_secret_name(before) else ()
+    named = (found["name"] for pattern in patterns if (found := pattern.search(before)))
+    why = next((why for name in (*named, "") if (why := hidden(name, inner))), "")
     return f"{quote}{why}{_lines(inner)}{quote}" if why else whole
 
 

@@ -176,3 +176,53 @@ def test_any_text_can_be_code(text: str) -> None:
     for python in (False, True):
         assert shown_code(text, python=python).count("\n") == text.count("\n")
     assert isinstance(hidden("A", text), str)
+
+
+@pytest.mark.parametrize(
+    "name", ["secretkey", "ssh_privatekey", "accesskeys", "AUTHKEY", "signingkey", "encryptionkey"]
+)
+def test_a_name_whose_words_nothing_parts(name: str) -> None:
+    """Kinds of keys are known without a capital between their words."""
+    assert is_secret_name(name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'const API_KEY = "{}" + x;',
+        'const API_KEY = "v1" + "{}";',
+        'const apiKey = env.X ?? "{}";',
+        'const label = env.API_KEY ?? "{}";',
+        'const password = dev ? "{}" : "";',
+        'const password = dev ? "" : "{}";',
+        'const password = ("{}");',
+        'const tokens = ["{}"];',
+        '// const API_KEY = "{}"',
+        "/* old:\n password: '{}' */",
+    ],
+)
+def test_a_literal_that_is_a_part_of_such_a_value_is_hidden(text: str) -> None:
+    """What a value falls back to, either of two, a part of it, in brackets, in code that is a comment now."""
+    assert "hunter2" not in shown_code(text.format("hunter2"))
+
+
+def test_a_literal_beside_such_a_name_is_shown() -> None:
+    """An argument of a call, a message that has the word, another property."""
+    for text in (
+        'const key = url.searchParams.get("id");',
+        'console.log("key: " + key + "done")',
+        'const o = { key: a, label: "text" };',
+        '(key) => "x" + key',
+        'class A { key() { return "x"; } }',
+    ):
+        assert shown_code(text) == text
+
+
+def test_a_key_of_json_that_looks_like_a_secret_is_in_no_path() -> None:
+    """Two of them stay two; true in place of 1 is a change."""
+    keys = {"ghp_16C7e42F292c6912E7710c838347Ae178B4a": 1, "AKIAIOSFODNN7EXAMPLE": {"x": 1}}
+    said = json_changes("CONFIG", keys, dict.fromkeys(keys, 2))
+    assert said.count(BY_SHAPE) == said.count("→") + said.count(" is ")
+    assert "ghp_" not in said
+    assert "AKIA" not in said
+    assert json_changes("CONFIG", {"a": 1}, {"a": True}) == "JSON, 1 of 1 values: .a 1 → true"
