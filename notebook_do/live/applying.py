@@ -83,8 +83,12 @@ class Spending:
 
 def check(change: ObjectChange, connection: Connection, recorded: Recorded, confirm: Collection[str]) -> None:
     """Raise CommandError or ConsentRequired, before anything is read, for a change that is not sent here."""
+    if change.made.rpartition(" ")[2] != change.digest:
+        raise CommandError(
+            f"apply: the change {change.digest} is not as it was made and shown; nothing was sent. Make it anew."
+        )
     known = {one.namespace_id: one.stable_id for one in recorded.namespaces}
-    if change.target != connection.target or change.namespace_id not in known:
+    if change.target != connection.target or known.get(change.namespace_id) != change.stable_id:
         raise CommandError(
             f"apply: the change is of namespace {change.stable_id} on {change.target}, which is not in the state of "
             "this session; nothing was sent."

@@ -232,7 +232,7 @@ def change_of(  # noqa: PLR0913, PLR0917 - as above
 ) -> ObjectChange:
     """Return the change that makes these edits."""
     namespace = next(one for one in place.recorded.namespaces if one.stable_id == place.stable_id)
-    return ObjectChange(
+    change = ObjectChange(
         action=action,
         what=what,
         session=place.session,
@@ -244,8 +244,8 @@ def change_of(  # noqa: PLR0913, PLR0917 - as above
         edits=edits,
         notes=notes if place.connection.target == "local" else (*notes, _WOKEN),
         content=content,
-        made=secrets.token_hex(16),
     )
+    return replace(change, made=f"{secrets.token_hex(16)} {change.digest}")
 
 
 def _of_alarm(one: ObservedObject) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -106,7 +107,8 @@ def _write(path: Path, packed: bytes) -> None:
     except FileExistsError:
         raise CommandError(f"snapshot: {path} is there already and was left as it is; name another file.") from None
     except OSError as error:
-        path.unlink(missing_ok=True)  # half of a snapshot is none
+        with contextlib.suppress(OSError):  # half of a snapshot is none; the first failure is the one to tell
+            path.unlink()
         raise CommandError(f"snapshot: {path} cannot be written: {error.strerror}.") from None
 
 

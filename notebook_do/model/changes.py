@@ -127,7 +127,7 @@ class ObjectChange(Shown):
     content: bytes = field(default=b"", repr=False)
     """The snapshot's own bytes, of a restore."""
     made: str = field(default="", repr=False)
-    """Tells it from another change of the same digest; a copy has the same."""
+    """Tells it from another change of the same digest, and has the digest that was shown; a copy has the same."""
 
     @property
     def digest(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -512,3 +513,18 @@ def test_what_a_frame_cannot_change_is_refused_whole(
     twice = pd.DataFrame({"room": ["kitchen", "kitchen"], "key": "topic"})
     with pytest.raises(CommandError, match="more than one change of key topic of kitchen"):
         session.map("rooms", twice, object="room", change="delete", args=["key"])
+
+
+def test_only_what_was_made_and_shown_is_sent(session: nd.Session) -> None:
+    """A change that is another one since, or whose namespace has another stable ID since, sends nothing."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "topic", "cooking")
+    change = room.put("topic", 1)
+    edit = replace(change.edits[0], op=change.edits[0].op.replace('"value":1', '"value":2'))
+    for other in (replace(change, edits=(edit,)), replace(room.wipe(), action="alarm"), replace(change, made="")):
+        with pytest.raises(CommandError, match="is not as it was made and shown; nothing was sent"):
+            session.apply(other)
+    with pytest.raises(CommandError, match="which is not in the state of this session"):
+        session.apply(replace(change, stable_id="closed"))
+    assert room.call("get", "topic") == "cooking"
+    assert session.apply(change).ok
