@@ -65,7 +65,7 @@ def _place(state: Path) -> Path:
 
 def _given() -> SigningKey | None:
     text = os.environ.get(VARIABLE)
-    return SigningKey.of_text(text.encode(), f"the environment variable {VARIABLE}") if text else None
+    return SigningKey.of_text(os.fsencode(text), f"the environment variable {VARIABLE}") if text else None
 
 
 def _read(path: Path) -> SigningKey | None:

@@ -139,6 +139,9 @@ def test_a_snapshot_of_another_object_is_refused_or_said(session: nd.Session, cl
     session.object("huts", "one").call("put", "n", 1)
     with pytest.raises(CommandError, match="has sqlite storage; huts has kv, so it cannot take it"):
         session.object("huts", "one").restore(taken, other=True)
+    for nowhere in (cloud / "kitchen.ndsnap" / "x", cloud / ("x" * 300)):
+        with pytest.raises(CommandError, match="cannot be written"):
+            room.snapshot(nowhere)
     with pytest.raises(CommandError, match=r"kitchen\.ndsnap is there already and was left as it is"):
         room.snapshot(cloud / "kitchen.ndsnap")
     with pytest.raises(CommandError, match="there is no file"):
