@@ -56,7 +56,7 @@ def _literal(found: re.Match[str], text: str) -> str:
     before = text[max(0, found.start() - _BEFORE) : found.start()]
     # Most literals have no such name before them, and the patterns take their time.
     patterns = (_ASSIGNED, _PART, _ARGUMENT) if is_secret_name(before) else ()
-    named = (found["name"] for pattern in patterns if (found := pattern.search(before)))
+    named = (one["name"] for pattern in patterns if (one := pattern.search(before)))
     why = next((why for name in (*named, "") if (why := hidden(name, inner))), "")
     return f"{quote}{why}{_lines(inner)}{quote}" if why else whole
 
