@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import re
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.display.formats import clipped_value, counted
 from notebook_do.display.rich import Rich, code, rich
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 CHANGED = "hidden, changed"
 """What is said of a hidden value that another one replaces."""
@@ -66,11 +67,22 @@ def without_secrets(text: str) -> str:
 
 def hidden(name: str, value: Any) -> str:
     """Return why a value is not shown, in the words that stand in its place; empty where it is shown."""
-    if value in ("", None):
+    text = _as_text(value)
+    if value is None or text == "":
         return ""
     if is_secret_name(name):
         return _by_name(value) if isinstance(value, str) else BY_NAME
-    return BY_SHAPE if isinstance(value, str) and looks_secret(value) else ""
+    return BY_SHAPE if text is not None and looks_secret(text) else ""
+
+
+def _as_text(value: Any) -> str | None:
+    """Return the text that a value is or holds: also bytes may be a key in letters, and an error may quote one."""
+    match value:
+        case str():
+            return value
+        case bytes() | bytearray():
+            return value.decode("latin-1")
+    return str(value) if isinstance(value, Exception) else None
 
 
 def _by_name(value: str) -> str:
@@ -88,18 +100,47 @@ def shown_value(name: str, value: Any) -> Rich:
 
 
 def shown_json(name: str, value: Any) -> Any:
-    """Return a JSON value with what is hidden replaced by words; each key in it is a name."""
+    """Return a JSON value, or one that an object has stored, with what is hidden replaced by words.
+
+    Each key in it is a name. A part without anything to hide is the part itself.
+    """
+    return _shown_part(name, value, {})
+
+
+def _shown_part(name: str, value: Any, met: dict[int, Any]) -> Any:
+    """Return one part; `met` are those that were begun, as a stored value may hold itself."""
     if why := hidden(name, value):
         return why
+    if id(value) in met:
+        return met[id(value)]
     if isinstance(value, dict):
-        return {_shown_key(key): shown_json(str(key), item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [shown_json("", item) for item in value]
+        table: dict[Any, Any] = {}
+        met[id(value)] = table
+        table |= {_shown_key(key): _shown_part(str(key), item, met) for key, item in value.items()}
+        return _same(value, met, [*table, *table.values()], [*value, *value.values()])
+    if isinstance(value, list | tuple | set | frozenset):
+        items = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
+        made: list[Any] = []
+        met[id(value)] = made
+        made += [_shown_part("", item, met) for item in items]
+        return _same(value, met, made, items)
     return value
 
 
-def _shown_key(key: Any) -> str:
-    return BY_SHAPE if looks_secret(str(key)) else str(key)
+def _same(value: Any, met: dict[int, Any], made: Sequence[Any], given: Sequence[Any]) -> Any:
+    """Return what was made of a value; the value itself where no part of it is another."""
+    if len(made) == len(given) and all(map(is_, made, given)):
+        met[id(value)] = value
+    return met[id(value)]
+
+
+def _shown_key(key: Any) -> Any:
+    return BY_SHAPE if looks_secret(str(key)) else key
+
+
+def shown_name(name: str) -> str:
+    """Return what is shown of a key of storage, which tells things apart: only a token of a known form is hidden."""
+    return _SHAPES.sub(BY_SHAPE, name)
 
 
 def json_line(value: Any) -> str:

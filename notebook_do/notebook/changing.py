@@ -7,11 +7,12 @@ covers what is sent and what it rests on.
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.display import Shown
+from notebook_do.display.hiding import shown_json, shown_name
 from notebook_do.errors import CommandError, ConsentRequired, StaleChange
 from notebook_do.notebook import asking
 from notebook_do.notebook.calling import argument
@@ -20,6 +21,8 @@ from notebook_do.notebook.verbs import BY_NAME
 from notebook_do.notebook.views.blocks import Code, Document, Line, Tone
 from notebook_do.notebook.views.changes import change_document, sentence
 from notebook_do.notebook.views.documents import View
+from notebook_do.notebook.views.hidden_cells import hidden_cells, shown_parameter
+from notebook_do.notebook.views.stored import json_text, statement_text
 from notebook_do.sessions.opening import current
 
 if TYPE_CHECKING:
@@ -29,13 +32,20 @@ if TYPE_CHECKING:
     from notebook_do.sessions.objects import LiveObject
     from notebook_do.sessions.session import Session
 
+_AGAIN = "A value of this line is hidden: write it again in its place"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingChange(Shown):
-    """A change that was not sent, because nobody could press a button for it, and the line that would send it."""
+    """A change that was not sent, because nobody could press a button for it, and the line that would send it.
+
+    `approve` is that line as it is shown. Where it has a hidden value in it, it sends nothing as it stands; `exact`
+    does, and is shown nowhere.
+    """
 
     sent: bool = False
     approve: str
+    exact: str = field(repr=False)
     change: ObjectChange
 
     @property
@@ -44,6 +54,7 @@ class WaitingChange(Shown):
         return (
             Line("Nothing was sent: nobody can press a button here.", Tone.CHANGE, strong=True),
             Code("To send exactly this change:", self.approve),
+            *([] if self.approve == self.exact else [Line(f"{_AGAIN}.", Tone.CHANGE)]),
         )
 
 
@@ -140,7 +151,8 @@ def _offer(call: Call, change: ObjectChange) -> Shown | None:
             if why := asking.unsent(change.phrase, sentence(change)):
                 return View((Line(f"Nothing was sent: {why}."),))
             return session.apply(change, confirm=change.phrase or ())
-    return WaitingChange(approve=_approval(call, change), change=change)
+    shown, exact = _approval(call, change, shown=True), _approval(call, change)
+    return WaitingChange(approve=shown, exact=exact, change=change)
 
 
 def _approved(call: Call, session: Session, change: ObjectChange) -> AppliedChange:
@@ -150,29 +162,58 @@ def _approved(call: Call, session: Session, change: ObjectChange) -> AppliedChan
             display(View(change_document(change, offered=True)))
         stale = StaleChange(
             f"the approved change {asked} is not the change as it is now; nothing was sent. "
-            f"Read it as it is now, then: {_approval(call, change)}"
+            f"Read it as it is now, then: {_told(call, change)}"
         )
         stale.change = change
         raise stale
     confirm = getattr(call.options, "confirm", None) or ()
     if change.phrase is not None and change.phrase not in confirm:
-        raise ConsentRequired(f"nothing was sent; to allow it: {_approval(call, change)}")
+        raise ConsentRequired(f"nothing was sent; to allow it: {_told(call, change)}")
     return session.apply(change, confirm=confirm)
 
 
-def _approval(call: Call, change: ObjectChange) -> str:
-    """Return the line, or the cell, that sends exactly this change."""
+def _told(call: Call, change: ObjectChange) -> str:
+    shown = _approval(call, change, shown=True)
+    return shown if shown == _approval(call, change) else f"{shown}\n{_AGAIN}."
+
+
+def _approval(call: Call, change: ObjectChange, *, shown: bool = False) -> str:
+    """Return the line, or the cell, that sends exactly this change; `shown` with words in place of what is hidden."""
     words: list[str] = []
     for option in BY_NAME[call.verb].own:
         given = getattr(call.options, option.name.lstrip("-"), None)
         if option.name in {"--approve", "--confirm"} or not given:
             continue
-        if not option.name.startswith("-"):
-            words.append(given)
-        elif not option.value:
+        if not option.value:
             words.append(option.name)
-        else:
-            words += [word for value in (given if option.many else [given]) for word in (option.name, value)]
+            continue
+        values = [_shown_word(option.name, one, change) if shown else one for one in _each(given)]
+        words += [word for value in values for word in ((option.name, value) if option.name[0] == "-" else (value,))]
     confirm = [] if change.phrase is None else ["--confirm", change.phrase]
     line = call.again(*words, "--approve", change.digest, *confirm)
-    return line if call.body is None else f"%{line}\n{call.body.rstrip()}"
+    if call.body is None:
+        return line
+    body = call.body.rstrip()
+    return f"%{line}\n{statement_text(body, hidden_cells(change)) if shown else body}"
+
+
+def _each(given: Any) -> list[str]:
+    return given if isinstance(given, list) else [given]
+
+
+def _shown_word(name: str, word: str, change: ObjectChange) -> str:
+    """Return what is shown of a word of the line: a value by the key that it is for, a parameter by its shape."""
+    match name:
+        case "key":
+            return shown_name(word)
+        case "sql":
+            return statement_text(word, hidden_cells(change))
+        case "--param":
+            value: Any = word
+            shown = shown_parameter(value, hidden_cells(change))
+            return word if shown == value else str(shown)
+        case "value":
+            value = argument(word)
+            shown = shown_json(change.what, value)
+            return word if shown is value else shown if isinstance(shown, str) else json_text(value, name=change.what)
+    return word

@@ -140,7 +140,7 @@ def test_the_page_of_an_object_has_all_that_it_stored(session: nd.Session, ip: I
     [
         ("put rooms kitchen topic baking", 'update  key topic  "cooking" → "baking"'),
         ("put rooms kitchen topic 7", 'update  key topic  "cooking" → 7'),
-        ("put rooms kitchen 'a key' '[1, 2]'", "create  key a key  [1, 2]"),
+        ("put rooms kitchen 'a word' '[1, 2]'", "create  key a word  [1, 2]"),
         ("delete rooms kitchen topic", 'delete  key topic  was "cooking"'),
         ('execute rooms kitchen "DELETE FROM messages WHERE author = ?" --param ada', 'author "ada", text "hello"'),
         ("alarm rooms kitchen 2099-12-24T18:00Z", "alarm  no alarm → 2099-12-24 18:00:00 UTC"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.display import clean, cut, in_json
 from notebook_do.display.formats import counted, duration, size
+from notebook_do.display.hiding import hidden, shown_json
 from notebook_do.display.rich import code, rich, strong
 from notebook_do.errors import JSError
 from notebook_do.notebook.views.blocks import ROWS, AskedLine, Code, Folded, Item, Items, Tone
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _WIDE = 94
 _LONG = 60
+_NAME = re.compile(r"[\w.:/-]{1,64}")
 _FRAME = re.compile(r"\s*at (?:async )?(?P<what>[\w$.<> ]+?) \((?P<where>[^)]*)\)")
 
 
@@ -43,13 +45,15 @@ def threw_document(called: Called, error: JSError) -> Document:
 
 
 def asked(called: Called) -> str:
-    """Write the call: `rooms / kitchen . add("ada")`."""
-    args = ", ".join(_short(arg) for arg in called.args)
+    """Write the call: `rooms / kitchen . add("ada")`; an argument behind a name has that name, as in code."""
+    names = ("", *(arg if isinstance(arg, str) and _NAME.fullmatch(arg) else "" for arg in called.args))
+    args = ", ".join(cut(argument_text(name, arg), _LONG) for name, arg in zip(names, called.args, strict=False))
     return f"{called.namespace.stable_id} / {called.object} . {called.method}({args})"
 
 
-def _short(value: Any) -> str:
-    return cut(compact(value), _LONG)
+def argument_text(name: str, value: Any) -> str:
+    """Write an argument on one line, or why it is hidden."""
+    return hidden(name, value) or compact(shown_json(name, value))
 
 
 def compact(value: Any) -> str:

@@ -6,10 +6,12 @@ import shlex
 from typing import TYPE_CHECKING, Any, Literal
 
 from notebook_do.display.formats import count, counted, listed, moment, size
+from notebook_do.display.hiding import BY_NAME, hidden, shown_name
 from notebook_do.display.rich import code, rich, strong
 from notebook_do.model.changes import NOTHING, ObjectContents
 from notebook_do.notebook.views.blocks import Block, Code, Document, Folded, Header, Line, Row, Table, Tone, capped
-from notebook_do.notebook.views.objects import json_text, value_text
+from notebook_do.notebook.views.hidden_cells import hidden_cells
+from notebook_do.notebook.views.stored import json_text, statement_text, stored_change, stored_value, value_text
 
 if TYPE_CHECKING:
     from notebook_do.live.applying import AppliedChange
@@ -57,8 +59,8 @@ def _target(change: ObjectChange) -> str:
 
 def _facts(change: ObjectChange) -> dict[str, str]:
     return {
-        "what": change.what,
-        "key": f"key {change.what}" if change.what else counted(len(change.edits), "key"),
+        "what": shown_name(change.what),
+        "key": f"key {shown_name(change.what)}" if change.what else counted(len(change.edits), "key"),
         "name": change.edits[0].spoken,
         "objects": counted(len({edit.object_id for edit in change.edits}), "object"),
         "effect": _effect(change),
@@ -103,7 +105,7 @@ def _one(change: ObjectChange, edit: ObjectEdit) -> list[Block]:
         case "put" | "delete":
             return [_table([_key_row(edit)]), *_whole(edit)]
         case "execute":
-            return [Code("", change.what), *_effects(edit.before)]
+            return [Code("", statement_text(change.what, hidden_cells(change))), *_effects(edit.before)]
         case "alarm":
             return [_table([_alarm_row(edit)])]
         case "run alarm":
@@ -118,14 +120,15 @@ def _table(rows: list[tuple[Tone, Row]], caption: str = "") -> Table:
 def _key_row(edit: ObjectEdit) -> tuple[Tone, tuple[str, ...]]:
     tone = Tone.DROP if edit.after is NOTHING else Tone.ADD if edit.before is NOTHING else Tone.CHANGE
     action = {Tone.DROP: "delete", Tone.ADD: "create", Tone.CHANGE: "update"}[tone]
-    return tone, (action, rich("key ", code(edit.what)), *_moves(edit))
+    return tone, (action, rich("key ", code(shown_name(edit.what))), *_moves(edit))
 
 
 def _moves(edit: ObjectEdit) -> tuple[str]:
-    before, after = (code(value_text(value, quoted=True)) for value in (edit.before, edit.after))
     if edit.after is NOTHING:
-        return (rich("was ", before),)
-    return (after if edit.before is NOTHING else rich(before, " → ", after),)
+        return (rich("was ", stored_value(edit.what, edit.before, quoted=True)),)
+    if edit.before is NOTHING:
+        return (stored_value(edit.what, edit.after, quoted=True),)
+    return (stored_change(edit.what, edit.before, edit.after),)
 
 
 def _alarm_row(edit: ObjectEdit) -> tuple[Tone, Row]:
@@ -138,7 +141,8 @@ def _whole(edit: ObjectEdit) -> list[Block]:
     """Return folds with the whole values where a row has only their beginning."""
     found: list[Block] = []
     for label, value in (("What is there now", edit.before), ("What would be there", edit.after)):
-        text = "" if value is NOTHING or isinstance(value, bytes) else json_text(value, indent=2)
+        told = value is not NOTHING and not isinstance(value, bytes) and not hidden(edit.what, value)
+        text = json_text(value, name=edit.what, indent=2) if told else ""
         if len(text) > _LONG:
             found.append(Folded(label, (Code("", text),)))
     return found
@@ -171,17 +175,18 @@ def _cells(row: RowChange) -> str:
     if before is None or after is None:
         return rich(*_listed(row.columns, before or after or ()))
     changed = [at for at in range(len(row.columns)) if (type(before[at]), before[at]) != (type(after[at]), after[at])]
-    parts: list[str] = [] if 0 in changed else [f"{row.columns[0]} ", code(value_text(before[0], quoted=True)), ": "]
+    first = rich(f"{row.columns[0]} ", stored_value(row.columns[0], before[0], quoted=True), ": ")
+    parts: list[str] = [] if 0 in changed else [first]
     for at in changed:
-        was, now = (code(value_text(cells[at], quoted=True)) for cells in (before, after))
-        parts += [", " if at != changed[0] else "", f"{row.columns[at]} ", was, " → ", now]
+        moved = stored_change(row.columns[at], before[at], after[at])
+        parts += [", " if at != changed[0] else "", f"{row.columns[at]} ", moved]
     return rich(*parts)
 
 
 def _listed(columns: tuple[str, ...], cells: tuple[Any, ...]) -> list[str]:
     parts: list[str] = []
     for at, (column, cell) in enumerate(zip(columns, cells, strict=True)):
-        parts += [", " if at else "", f"{column} ", code(value_text(cell, quoted=True))]
+        parts += [", " if at else "", f"{column} ", stored_value(column, cell, quoted=True)]
     return parts
 
 
@@ -191,8 +196,9 @@ def _schema_row(one: SchemaChange) -> tuple[Tone, tuple[str, ...]]:
         goes = "" if one.rows is None else f"and its {counted(one.rows, 'row')}"
         return (Tone.ALERT if one.rows else Tone.DROP), ("drop", what, goes)
     if one.before is None:
-        return Tone.ADD, ("create", what, code(one.after))
-    return Tone.CHANGE, ("alter", what, rich(code(one.before), " → ", code(one.after)))
+        return Tone.ADD, ("create", what, code(statement_text(one.after)))
+    before, after = (code(statement_text(text)) for text in (one.before, one.after))
+    return Tone.CHANGE, ("alter", what, rich(before, " → ", after))
 
 
 # --- all of an object
@@ -229,9 +235,13 @@ def _many(change: ObjectChange) -> list[Block]:
     for edit in change.edits[:_SHOWN]:
         effects = [_key_row(edit)] if change.action != "execute" else _effect_rows(edit.before)
         rows += [(tone, (strong(edit.spoken), *row)) for tone, row in effects]
-    hidden = len(change.edits) - _SHOWN
-    last = [Line(f"… {counted(hidden, 'more row')}; change.df has all.")] if hidden > 0 else []
-    statement = [Code("", change.what)] if change.action == "execute" and change.what else []
+    left = len(change.edits) - _SHOWN
+    last = [Line(f"… {counted(left, 'more row')}; change.df has all.")] if left > 0 else []
+    statement = (
+        [Code("", statement_text(change.what, hidden_cells(change)))]
+        if change.action == "execute" and change.what
+        else []
+    )
     return [*statement, _table(rows), *last]
 
 
@@ -257,7 +267,9 @@ def _returned(applied: AppliedChange) -> list[Block]:
     (result,) = applied.results
     if not result:
         return []
-    rows = tuple(tuple(value_text(cell) for cell in row) for row in result)
+    # The object tells no names of these columns, but what was hidden above is hidden here.
+    cells = hidden_cells(applied.change)
+    rows = tuple(tuple(BY_NAME if cell in cells else value_text(cell) for cell in row) for row in result)
     return [capped("What the statement returned", (), rows, rest="applied.results has all.")]
 
 

@@ -214,6 +214,22 @@ def plain(value: Any) -> Any:  # noqa: C901, PLR0912 - one case a kind of value
     if hasattr(value, "status_code"):
         return {"status": value.status_code, "headers": dict(value.headers), "body": value.text}
     if is_dataclass(value):
+        value = _as_shown(value)
         # What has no repr is no part of what is shown: sources, bytes of modules, places in a notebook.
         return {f.name: plain(getattr(value, f.name)) for f in fields(value) if f.repr}
     return str(value)
+
+
+def _as_shown(value: Any) -> Any:
+    """Return what objects have stored, or would have, with words in place of what a view hides of it."""
+    # By name: most of what is written needs neither their modules nor their views.
+    kind = type(value).__name__
+    if kind == "ObjectPage":
+        from notebook_do.notebook.views.objects import page_as_shown
+
+        return page_as_shown(value)
+    if kind in {"ObjectChange", "AppliedChange"}:
+        from notebook_do.notebook.views import hidden_cells
+
+        return hidden_cells.change_as_shown(value) if kind == "ObjectChange" else hidden_cells.applied_as_shown(value)
+    return value

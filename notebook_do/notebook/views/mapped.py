@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.display import cut
 from notebook_do.display.formats import counted, duration
+from notebook_do.display.hiding import hidden, shown_name
 from notebook_do.display.rich import code, joined, rich, strong
 from notebook_do.notebook.views.blocks import Code, Line, Table, Tone
-from notebook_do.notebook.views.called import compact
+from notebook_do.notebook.views.called import argument_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,7 +45,7 @@ def _blocks(rows: MappedRows) -> Iterator[Block]:
     name = _name_of(frame)
     if failed:
         yield _failures(rows, frame, failed, name)
-    yield _frame(frame)
+    yield _frame(frame, rows.asked.object)
     if failed:
         yield Line("Again for the failures only:", small=True)
         yield Code("", _again(rows, name), paste=True)
@@ -64,16 +65,23 @@ def _failure(rows: MappedRows, at: int) -> tuple[str, str, str]:
     name, error = rows.asked.names[at], rows.error(rows.outcomes[at]) or ""
     if not isinstance(name, str) or not name:
         return "(no name given)", "", error
-    given = (code(f"{arg}={cut(compact(column[at]), _WIDE)}") for arg, column in rows.asked.args.items())
+    given = (code(f"{arg}={cut(argument_text(arg, column[at]), _WIDE)}") for arg, column in rows.asked.args.items())
     return strong(name), joined(", ", given), error
 
 
-def _frame(frame: pd.DataFrame) -> Table:
-    columns = _ends(list(map(str, frame.columns)), _COLUMNS // 2)
+def _frame(frame: pd.DataFrame, named: str) -> Table:
+    """Draw the ends of a frame; `named` is the column of the objects' names, which are no values."""
+    heads = list(map(str, frame.columns))
+    columns = _ends(heads, _COLUMNS // 2)
     places = _ends(list(range(frame.shape[1])), _COLUMNS // 2)
     rows = []
     for at in _ends(list(range(len(frame))), _ENDS):
-        cells = ("" if at is None or place is None else _cell(frame.iloc[at, place]) for place in places)
+        cells = (
+            ""
+            if at is None or place is None
+            else _cell(frame.iloc[at, place], heads[place], is_name=heads[place] == named)
+            for place in places
+        )
         rows.append(("…" if at is None else str(frame.index[at]), *cells))
     caption = "The frame: your columns, then result, ms, error"
     return Table(caption, ("", *(c if c is not None else "…" for c in columns)), tuple(rows))
@@ -84,14 +92,18 @@ def _ends(items: list[Any], most: int) -> list[Any]:
     return items if len(items) <= 2 * most + 1 else [*items[:most], None, *items[-most:]]
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, name: str, *, is_name: bool) -> str:
     if value is None or type(value).__name__ in {"NAType", "NaTType"}:
         return ""
     if getattr(value, "ndim", None) == 0:  # a scalar of numpy, whose repr is np.int64(2)
         value = value.item()
+    if is_name and isinstance(value, str):
+        return cut(shown_name(value), _WIDE)
+    if why := hidden(name, value):
+        return why
     if isinstance(value, float) and math.isfinite(value):
         return f"{value:.12g}"
-    return cut(value if isinstance(value, str) else compact(value), _WIDE)
+    return cut(value if isinstance(value, str) else argument_text(name, value), _WIDE)
 
 
 def _again(rows: MappedRows, name: str) -> str:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import shlex
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.display.formats import clipped_value, count, counted, minute, moment, short_object, size
+from notebook_do.display.formats import count, counted, minute, moment, short_object, size
+from notebook_do.display.hiding import shown_json, shown_name
 from notebook_do.display.rich import code, joined, rich, strong
-from notebook_do.inspector.values import Undecoded
-from notebook_do.model.changes import NOTHING
 from notebook_do.notebook.views.blocks import Block, Document, Folded, Header, Line, Table, capped
+from notebook_do.notebook.views.stored import stored_value, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from notebook_do.live.pages import ObjectPage, PageTable
 
-_BYTES = 6
 _KEYS = 50
 """How many keys a page shows; the frame has all."""
 
@@ -148,7 +147,9 @@ def _tables(page: ObjectPage) -> list[Block]:
 def _rows(table: PageTable) -> Folded:
     which = "the newest" if table.newest else "the first"
     summary = f"{table.name}: {which} {count(len(table.first))} of {counted(table.rows or 0, 'row')}"
-    rows = tuple(tuple(value_text(cell) for cell in row) for row in table.first)
+    rows = tuple(
+        tuple(value_text(cell, name=name) for name, cell in zip(table.columns, row, strict=True)) for row in table.first
+    )
     return Folded(summary, (Table("", table.columns, rows),))
 
 
@@ -156,15 +157,12 @@ def _keys(page: ObjectPage) -> list[Block]:
     if not page.keys:
         return []
     many = f"the first {count(len(page.keys))} keys" if page.more_keys else counted(len(page.keys), "key")
-    rows = tuple((one.key, _value(one.value), "" if one.size is None else size(one.size)) for one in page.keys[:_KEYS])
+    rows = tuple(
+        (shown_name(one.key), stored_value(one.key, one.value), "" if one.size is None else size(one.size))
+        for one in page.keys[:_KEYS]
+    )
     rest = f"All as a DataFrame: x = %durable values {page.stable_id} --object {_word(page)}"
     return [Table(strong(many), ("key", "value", "size"), rows, hidden=max(len(page.keys) - _KEYS, 0), rest=rest)]
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bytes) and value:
-        return rich("bytes: ", code(_hexadecimal(value)))
-    return code(value_text(value))
 
 
 def _more(page: ObjectPage) -> tuple[str, ...]:
@@ -179,40 +177,14 @@ def _word(page: ObjectPage) -> str:
     return shlex.quote(page.name or page.object_id)
 
 
-# --- a stored value in words
-
-
-def value_text(value: Any, *, quoted: bool = False) -> str:
-    """Return a stored value on one line: text as it is, or `quoted`; anything else as JSON has it, or in words."""
-    match value:
-        case str() if not quoted:
-            return clipped_value(value)
-        case bytes():
-            return f"bytes: {_hexadecimal(value)}" if value else "no bytes"
-        case datetime():
-            return moment(value)
-        case Undecoded():
-            return f"cannot be read here: {value.why}"
-    if value is NOTHING:
-        return "nothing"
-    return clipped_value(json_text(value))
-
-
-def json_text(value: Any, *, indent: int | None = None) -> str:
-    """Return a stored value as JSON, with words in place of what JSON has no form for."""
-    try:
-        return json.dumps(value, ensure_ascii=False, default=_in_words, indent=indent, allow_nan=True)
-    except (ValueError, TypeError):  # it holds itself, or has keys that are no text
-        return str(value)
-
-
-def _in_words(value: Any) -> Any:
-    if isinstance(value, set | frozenset):
-        return sorted(value, key=repr)
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    return value_text(value) if isinstance(value, bytes | datetime | Undecoded) else str(value)
-
-
-def _hexadecimal(value: bytes) -> str:
-    return value[:_BYTES].hex(" ") + (" …" if len(value) > _BYTES else "")
+def page_as_shown(page: ObjectPage) -> ObjectPage:
+    """Return a page as it is shown: for `--json`, with words in place of what is hidden."""
+    tables = tuple(
+        replace(
+            one,
+            first=tuple(tuple(map(shown_json, one.columns, row)) for row in one.first),
+        )
+        for one in page.tables
+    )
+    keys = tuple(replace(one, key=shown_name(one.key), value=shown_json(one.key, one.value)) for one in page.keys)
+    return replace(page, tables=tables, keys=keys)

@@ -1,0 +1,98 @@
+"""What is shown of stored values and of statements: in words, and without what is hidden by its name or its shape."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.display.formats import clipped_value, moment
+from notebook_do.display.hiding import BY_NAME, CHANGED, hidden, shown_json, shown_name
+from notebook_do.display.rich import Rich, code, rich
+from notebook_do.display.source import shown_code
+from notebook_do.inspector.values import Undecoded
+from notebook_do.live.values import encode
+from notebook_do.model.changes import NOTHING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_BYTES = 6
+
+
+def stored_value(name: str, value: Any, *, quoted: bool = False) -> Rich:
+    """Return what a row shows of a stored value: in the look of code, or in words why it is not shown."""
+    if why := _why(name, value):
+        return rich(why)
+    if isinstance(value, bytes) and value and not quoted:
+        return rich("bytes: ", code(_hexadecimal(value)))
+    return code(value_text(value, name=name, quoted=quoted))
+
+
+def stored_change(name: str, before: Any, after: Any) -> Rich:
+    """Return what is shown of a value and of the one in its place: of hidden ones only whether they differ."""
+    was, now = (stored_value(name, value, quoted=True) for value in (before, after))
+    if _why(name, before) and _why(name, after):
+        return rich("hidden, the same" if _exactly(before) == _exactly(after) else CHANGED)
+    if was == now and shown_json(name, before) is not before and _exactly(before) != _exactly(after):
+        return rich(was, ": " + CHANGED)
+    return rich(was, " → ", now)
+
+
+def _exactly(value: Any) -> str:
+    return json.dumps(encode(value), default=repr)
+
+
+def _why(name: str, value: Any) -> str:
+    return "" if value is NOTHING else hidden(name, value)
+
+
+def value_text(value: Any, *, name: str = "", quoted: bool = False) -> str:
+    """Return a stored value on one line: text as it is, or `quoted`; anything else as JSON has it, or in words."""
+    if why := _why(name, value):
+        return why
+    match value:
+        case str() if not quoted:
+            return clipped_value(value)
+        case bytes():
+            return f"bytes: {_hexadecimal(value)}" if value else "no bytes"
+        case datetime():
+            return moment(value)
+        case Undecoded():
+            return f"cannot be read here: {value.why}"
+    if value is NOTHING:
+        return "nothing"
+    return clipped_value(json_text(value, name=name))
+
+
+def json_text(value: Any, *, name: str = "", indent: int | None = None) -> str:
+    """Return a stored value as JSON, with words in place of what JSON has no form for, and of what is hidden."""
+    shown = shown_json(name, value)
+    try:
+        return json.dumps(shown, ensure_ascii=False, default=_in_words, indent=indent, allow_nan=True)
+    except (ValueError, TypeError):  # it holds itself, or has keys that are no text
+        return str(shown)
+
+
+def _in_words(value: Any) -> Any:
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=repr)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return value_text(value) if isinstance(value, bytes | datetime | Undecoded) else str(value)
+
+
+def _hexadecimal(value: bytes) -> str:
+    return value[:_BYTES].hex(" ") + (" …" if len(value) > _BYTES else "")
+
+
+def statement_text(sql: str, cells: Collection[str] = ()) -> str:
+    """Return a statement without what looks like a secret, and without the literals that are `cells`, which are hidden.
+
+    Only rows tell that the second literal of an INSERT is a password.
+    """
+    shown = shown_name(shown_code(sql))
+    for cell in cells:
+        literal = "'" + cell.replace("'", "''") + "'"
+        shown = shown.replace(literal, f"'{BY_NAME}'")
+    return shown
