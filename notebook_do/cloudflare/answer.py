@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from notebook_do import display
+from notebook_do.display.hiding import without_known_secrets
 from notebook_do.errors import ApiError, TargetError
 
 if TYPE_CHECKING:
@@ -184,7 +185,8 @@ def _refusal(envelope: dict[str, Any]) -> tuple[str, int]:
     texts = [one_line(str(e.get("message") or "no message")) for e in errors]
     texts += [_detail(d) for d in _details(envelope)]
     hint = _HINTS.get(code)
-    text = "; ".join(dict.fromkeys(texts)) or "Cloudflare refused without a reason"
+    # What a Worker threw at its start is a refusal too, with whatever it said of its settings.
+    text = without_known_secrets("; ".join(dict.fromkeys(texts))) or "Cloudflare refused without a reason"
     return (f"{one_line(text)} → {hint}." if hint else one_line(text)), code
 
 

@@ -32,8 +32,9 @@ _ENDS = (
 )
 _HEADERS = frozenset(("set-cookie", "cookie", "authorization", "proxy-authorization"))
 _NAME_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[A-Z]")
+PEM = r"-----BEGIN [A-Z0-9 ]*-----(?:.{0,20000}?-----END [A-Z0-9 ]*-----|[^\n]*)"
 _SHAPES = re.compile(
-    r"-----BEGIN [A-Z0-9 ]*-----"
+    rf"(?s:{PEM})"
     r"|\beyJ[\w-]{6,}\.[\w-]{4,}\.[\w-]*"  # a JWT: base64 of {"
     r"|\b[A-Za-z][A-Za-z0-9+.-]*://[^\s/:@\"'`?#]*:(?!\$\{)[^\s/@\"'`]+@"
     r"|\b(?:sk|rk|whsec)_(?=[A-Za-z_]*\d|[A-Za-z0-9_]{16})\w{6,}|\bsk-[\w-]{16,}"
@@ -62,7 +63,12 @@ def looks_secret(text: str) -> bool:
 
 def without_secrets(text: str) -> str:
     """Return a sentence or a comment with what looks like a secret in it replaced by the reason."""
-    return _OPAQUE.sub(BY_SHAPE, _SHAPES.sub(BY_SHAPE, text))
+    return _OPAQUE.sub(BY_SHAPE, without_known_secrets(text))
+
+
+def without_known_secrets(text: str) -> str:
+    """Do that for what has the shape of a known kind alone: an error names objects and scripts by their ids."""
+    return _SHAPES.sub(BY_SHAPE, text)
 
 
 def hidden(name: str, value: Any) -> str:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 
-from notebook_do.display.hiding import BY_SHAPE, hidden, is_secret_name, without_secrets
+from notebook_do.display.hiding import BY_SHAPE, PEM, hidden, is_secret_name, without_secrets
 
-_PEM = re.compile(r"-----BEGIN [A-Z0-9 ]*-----(?:.{0,20000}?-----END [A-Z0-9 ]*-----|[^\n]*)", re.DOTALL)
+_PEM = re.compile(PEM, re.DOTALL)
 _STRINGS = r"""\"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'"""
 _JAVASCRIPT = re.compile(
     rf"(?P<comment>/\*.*?\*/|//[^\n]*)|(?P<literal>{_STRINGS}|`(?:\\.|[^`\\])*`)"

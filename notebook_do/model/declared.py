@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from notebook_do.display import Shown
+from notebook_do.display.hiding import hidden, shown_json
 from notebook_do.errors import DeclarationError
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ class PlainText:
     """A string in `env`."""
 
     text: str
+
+    def __repr__(self) -> str:
+        return written("", self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,19 @@ class Json:
     def value(self) -> Any:
         """Return the value: a new copy each time."""
         return {} if self.text == "{}" else json.loads(self.text)  # nearly every Worker's options are none
+
+    def __repr__(self) -> str:
+        return written("", self)
+
+
+def written(name: str, value: Any) -> str:
+    """Return the repr of a value that is bound under a name: it too hides what must not be shown."""
+    match value:
+        case PlainText(text=text):
+            return f"PlainText(text={(hidden(name, text) or text)!r})"
+        case Json():
+            return f"Json({shown_json(name, value.value)!r})"
+    return repr(value)
 
 
 def live_json(value: Any) -> Json:
@@ -253,7 +270,7 @@ class Bindings(Mapping[str, BindingValue]):
         return hash(tuple(self._items.items()))
 
     def __repr__(self) -> str:
-        return repr(self._items)
+        return f"{{{', '.join(f'{name!r}: {written(name, value)}' for name, value in self._items.items())}}}"
 
 
 @dataclass(frozen=True, slots=True)

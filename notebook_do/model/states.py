@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from notebook_do.model.declared import Json, PlainText, Resource, Secret, ServiceBinding
+from notebook_do.model.declared import Json, PlainText, Resource, Secret, ServiceBinding, written
 from notebook_do.model.words import LATER
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ class ValueBinding:
 
     name: str
     value: PlainText | Json | Secret | ServiceBinding | Resource
+
+    def __repr__(self) -> str:
+        return f"ValueBinding(name={self.name!r}, value={written(self.name, self.value)})"
 
 
 ScriptBinding = ClassBinding | ValueBinding

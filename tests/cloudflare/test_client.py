@@ -233,6 +233,17 @@ def test_s24_a_token_stays_with_its_origin() -> None:
         Client("http://127.0.0.1:8787/client/v4", ACCOUNT, token)
 
 
+def test_a_refusal_tells_no_secret_that_a_worker_threw() -> None:
+    """It is raised, kept in the journal and shown in many places; ids in it stay."""
+    id_ = "0123456789abcdef0123456789abcdef"
+    thrown = f"Uncaught Error: no postgres://app:hunter2@db with sk_live_4eC39HqLyjWDarj in {id_}"
+    with pytest.raises(ApiError) as caught:
+        ask(lambda _: no(400, {"code": 10021, "message": thrown}), lambda one: one.upload_script("w", FORM))
+    assert "hunter2" not in str(caught.value)
+    assert "sk_live" not in str(caught.value)
+    assert id_ in caught.value.message
+
+
 def test_all_texts_and_the_code_of_a_refusal() -> None:
     """An error holds Cloudflare's first code and every text, with status, method and path, in one line."""
     refusal = no(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import notebook_do as nd
 from notebook_do.display.hiding import (
     BY_SHAPE,
     hidden,
@@ -20,6 +21,7 @@ from notebook_do.display.hiding import (
     without_secrets,
 )
 from notebook_do.display.source import shown_code
+from notebook_do.model import Json, PlainText, ValueBinding
 
 PLANTED = (
     "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkq+/hkiG9w0B\n-----END PRIVATE KEY-----",
@@ -65,7 +67,8 @@ def test_each_shape_is_hidden_wherever_it_stands(planted: str) -> None:
         shown_code(f"const a = `{planted}`;"),
         shown_code(f"A = {json.dumps(planted)}  # {planted.splitlines()[0]}", python=True),
         shown_header("x-note", planted),
-        without_secrets(f"it said {planted.splitlines()[0]}"),
+        without_secrets(f"it said {planted}"),
+        without_secrets(f"it said {planted.replace(chr(10), ' ')} and more"),
     ]
     for text in shown:
         assert all(line not in text for line in planted.splitlines()), text
@@ -226,3 +229,16 @@ def test_a_key_of_json_that_looks_like_a_secret_is_in_no_path() -> None:
     assert "ghp_" not in said
     assert "AKIA" not in said
     assert json_changes("CONFIG", {"a": 1}, {"a": True}) == "JSON, 1 of 1 values: .a 1 → true"
+
+
+def test_the_repr_of_a_binding_hides_what_its_views_hide() -> None:
+    """A plain value and JSON, in a plan's steps and in a declaration: by name and by shape. All else is shown."""
+    json_value = Json({"password": "hunter2", "a": 1})
+    texts = {"API_KEY": "hunter2", "URL": PLANTED[2]}
+    bound = [ValueBinding(name=name, value=PlainText(text=text)) for name, text in texts.items()]
+    bound.append(ValueBinding(name="CONFIG", value=json_value))
+    declared = nd.Worker("api", script="export default {}", bindings={**texts, "CONFIG": json_value})
+    for text in (repr(bound), repr(declared)):
+        assert "hunter2" not in text
+        assert "'a': 1" in text
+    assert repr(PlainText(text="20")) == "PlainText(text='20')"
