@@ -64,13 +64,15 @@ def _place(state: Path) -> Path:
 
 
 def _given() -> SigningKey | None:
-    text = os.environ.get(VARIABLE)
-    return SigningKey.of_text(os.fsencode(text), f"the environment variable {VARIABLE}") if text else None
+    # No name for the text here and below: what is shown of an error may have the variables of its frames.
+    if not os.environ.get(VARIABLE):
+        return None
+    return SigningKey.of_text(os.fsencode(os.environ[VARIABLE]), f"the environment variable {VARIABLE}")
 
 
 def _read(path: Path) -> SigningKey | None:
-    text = disk.read(path)
-    return None if text is None else SigningKey.of_text(text, str(path))
+    found = [text for text in (disk.read(path),) if text is not None]
+    return SigningKey.of_text(found.pop(), str(path)) if found else None
 
 
 def _write(path: Path, key: SigningKey) -> None:

@@ -7,6 +7,7 @@ import copy
 import hashlib
 import json
 import pickle
+import traceback
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,6 +51,31 @@ def test_what_is_no_key_is_told_by_its_length(text: bytes) -> None:
     with pytest.raises(CredentialError, match=r"NAME is no key of an inspector: it has \d+ characters") as wrong:
         SigningKey.of_text(text, "NAME")
     assert len(text) < 5 or text.decode() not in str(wrong.value)
+
+
+@pytest.mark.usefixtures("keys")
+def test_no_frame_of_an_error_has_a_key_that_is_miscopied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither that of the variable, whatever its bytes, nor that of a file: a traceback may show what frames hold."""
+    planted = "A" * 42
+    for given in (planted + "!", planted + "\udcff"):
+        monkeypatch.setenv(inspect_keys.VARIABLE, given)
+        with pytest.raises(CredentialError) as wrong:
+            inspect_keys.held("x")
+        assert planted not in _held_by_frames(wrong.value)
+    monkeypatch.delenv(inspect_keys.VARIABLE)
+    place = inspect_keys.file_of("x")
+    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    place.write_text(planted + "!")
+    with pytest.raises(CredentialError) as wrong:
+        inspect_keys.held("x")
+    assert planted not in _held_by_frames(wrong.value)
+    place.unlink()
+
+
+def _held_by_frames(error: Exception) -> str:
+    """Return what the frames of an error hold, but for that of the test."""
+    frames = traceback.TracebackException.from_exception(error, capture_locals=True).stack[1:]
+    return str([frame.locals for frame in frames])
 
 
 def test_a_key_waits_until_it_is_deployed(tmp_path: Path, keys: Path) -> None:
