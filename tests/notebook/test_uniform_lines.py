@@ -68,9 +68,21 @@ def test_a_hash_inside_of_a_word_or_of_quotes_is_none(shell: InteractiveShell) -
 
 
 @pytest.mark.parametrize("flag", ["--yes", "-y", "--force", "--auto-approve"])
-@pytest.mark.parametrize("line", ["%durable deploy", "%durable destroy api"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "%durable deploy",
+        "%durable destroy api",
+        "%durable put rooms kitchen topic 1",
+        "%durable delete rooms kitchen topic",
+        '%durable execute rooms kitchen "DELETE FROM messages"',
+        "%durable alarm rooms kitchen off",
+        "%durable wipe rooms kitchen",
+        "%durable restore rooms kitchen kitchen.ndsnap",
+    ],
+)
 def test_the_word_of_another_tool_is_answered_with_ours(shell: InteractiveShell, line: str, flag: str) -> None:
-    """Issue 16.8: nothing is sent because somebody is sure; what is sent is a plan that was read."""
+    """Issue 16.8: nothing is sent because somebody is sure; what is sent is a plan, or a change, that was read."""
     with pytest.raises(CommandError) as caught:
         run(shell, f"{line} {flag}")
     assert str(caught.value).endswith(f'unknown option "{flag}", did you mean --approve DIGEST?')

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from notebook_do.declare.line import Option
-from notebook_do.notebook.verbs.verb import WOKEN, Verb
+from notebook_do.notebook.verbs.verb import SURE, WOKEN, Verb
 
 _OF_ONE = (
     Option(name="namespace", value="NAMESPACE", required=True, knows="namespace", help="its stable ID"),
     Option(name="object", value="OBJECT", required=True, knows="object", help="its name or id"),
 )
-_APPROVE = Option(name="--approve", value="DIGEST", help="send the change with this digest, and no other, now")
+_APPROVE = Option(
+    name="--approve", value="DIGEST", help="send the change with this digest, and no other, now", meant=SURE
+)
 _CONFIRM = Option(
     name="--confirm", value="PHRASE", many=True, help="with --approve: the phrase that the change asks for"
 )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from notebook_do.declare.line import Option
-from notebook_do.notebook.verbs.verb import Verb
+from notebook_do.notebook.verbs.verb import SURE, Verb
 
 APPROVE = (
     Option(
         name="--approve",
         value="DIGEST",
         help="send the plan with this digest, and no other, without a button",
-        meant=("--yes", "-y", "--force", "-f", "--auto-approve"),
+        meant=SURE,
     ),
     Option(
         name="--confirm",
