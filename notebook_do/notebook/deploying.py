@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from notebook_do.deploy.before import check_consents
 from notebook_do.display import Shown
 from notebook_do.errors import (
     CommandError,
@@ -162,7 +163,19 @@ def _approved(call: Call, session: Session, plan: Plan, verb: str) -> Shown:
         display(plan if plan.refusals else views.View(plan_document(plan, offered=True)))
     if plan.refusals:
         raise PlanRefused(refusal_text(plan))
+    _check_phrases(call, plan, verb)
     return run(call, session, plan, confirm=call.options.confirm)
+
+
+def _check_phrases(call: Call, plan: Plan, verb: str) -> None:
+    """Raise ConsentRequired, with the line that has every phrase, while nothing says yet that the plan is being sent.
+
+    The deploy checks the phrases too, but last of all: by then the record of the cell says that it runs.
+    """
+    try:
+        check_consents(plan, frozenset(call.options.confirm))
+    except ConsentRequired as missing:
+        raise ConsentRequired(f"{missing} To allow it and send exactly this plan: {_approval(plan, verb)}") from None
 
 
 def run(call: Call, session: Session, plan: Plan, confirm: Collection[str] = ()) -> DeployResult:

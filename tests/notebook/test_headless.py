@@ -100,6 +100,20 @@ def test_an_approved_digest_deploys_in_the_next_run(kernel_home: Path, form: str
     assert 'href="http://my-worker-dev.localhost' in page
 
 
+def test_a_destroy_without_its_phrase_saves_no_record_of_a_destroy(kernel_home: Path) -> None:
+    """The saved cell has the plan and the error alone; neither says that anything was destroyed, or is being."""
+    cells = (*DECLARE[:2], f"{DECLARE[2]} --unprotect", DECLARE[3])
+    deployed = "import notebook_do as nd\nnd.current().deploy(nd.current().plan())"
+    digest = "digest = nd.current().destroy('my-worker').digest"
+    sent = "get_ipython().run_line_magic('durable', f'destroy my-worker --approve {digest}')"
+    with pytest.raises(CellExecutionError, match="Nothing was sent"):
+        execute(kernel_home, *cells, deployed, digest, sent)
+    plan, error = nbformat.read(kernel_home / "run.ipynb", as_version=4).cells[6].outputs
+    assert plan.data["text/plain"].startswith("Plan")
+    assert (error.output_type, error.ename) == ("error", "ConsentRequired")
+    assert "Destroying" not in plan.data["text/plain"] + error.evalue
+
+
 def test_the_press_in_advance_deploys(kernel_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `notebook-do run --deploy` does, and that it says so."""
     monkeypatch.setenv("NOTEBOOK_DO_DEPLOY", "press")

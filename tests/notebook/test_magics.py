@@ -280,6 +280,24 @@ def test_the_whole_way(ip: InteractiveShell, cloud: Path, capsys: pytest.Capture
     assert current().recorded().namespaces == ()
 
 
+@pytest.mark.parametrize("confirm", ["", "--confirm 'destroy counter'"])
+def test_nothing_says_that_it_is_sent_before_its_phrase_is_checked(
+    ip: InteractiveShell, cloud: Path, capsys: pytest.CaptureFixture[str], confirm: str
+) -> None:
+    """Without its phrase, or with a wrong one, an approved destroy is only shown, with the line that allows it."""
+    declare(ip)
+    assert approve(ip).ok
+    run(ip, "%durable namespace counter --class Counter --unprotect --quiet")
+    plan = current().destroy("my-worker")
+    capsys.readouterr()
+    with pytest.raises(ConsentRequired, match="Nothing was sent") as error:
+        approve(ip, "destroy my-worker", confirm)
+    assert "Destroying" not in capsys.readouterr().out
+    line = f"%durable destroy my-worker --approve {plan.digest} --confirm '{plan.consents[0].phrase}'"
+    assert str(error.value).endswith(f"To allow it and send exactly this plan: {line}")
+    assert run(ip, line).ok, "the line can be pasted as it is"
+
+
 def test_a_fault_of_the_script_is_one_line_with_its_place(ip: InteractiveShell, cloud: Path) -> None:
     """What only V8 finds wrong is told with workerd's message; the plan stays undeployed."""
     declare(ip, COUNTER.replace("Response.json(", "Response.json(/(/, "))
