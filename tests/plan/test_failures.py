@@ -104,6 +104,13 @@ def test_f04_no_deletion_without_an_explicit_destroy() -> None:
     assert not book.world.account.spaces
 
 
+@pytest.mark.parametrize("asked", [("api", "counter"), ("counter", "worker:api"), ("counter", "namespace:counter")])
+def test_f04_what_is_destroyed_by_two_names_is_refused_once(asked: tuple[str, ...]) -> None:
+    """F04: a protected namespace is one decision, though it is asked for by its own name and with its Worker."""
+    refusals = counter_book().plan(*asked).refusals
+    assert [r.subject for r in refusals if r.code == "protected"] == ["counter"]
+
+
 def test_f05_a_changed_plan_has_another_digest() -> None:
     """F05: what was confirmed for one namespace does not cover a plan that also destroys another."""
     book = Book()

@@ -179,7 +179,7 @@ class _Collector:
         desired, record = self.facts.namespaces.get(stable_id), self.facts.records.get(stable_id)
         # What neither a cell nor a record speaks of is protected, as everything is by default.
         protected = desired.protect if desired else record.protected if record else True
-        if protected:
+        if protected and stable_id not in self.found.namespaces:  # by two names it is still one decision
             self.findings.refuse("protected", stable_id, where=desired.where if desired else None, live=live)
 
     # --- a Worker
@@ -219,8 +219,8 @@ class _Collector:
                     "transfer-first", stable_id, where=wanted.where, script=script, desired=wanted, worker=id_
                 )
             self.found.stable_ids.add(stable_id)
-            self.found.namespaces[stable_id] = hosted
             self._check_protected(stable_id, hosted)
+            self.found.namespaces[stable_id] = hosted
 
     @cached_property
     def _stable_ids(self) -> dict[str, StableId]:
