@@ -152,11 +152,11 @@ def _approved(call: Call, session: Session, plan: Plan, verb: str) -> Shown:
         return _if_safe(call, session, plan, verb)
     if plan.digest != digest:
         if not call.options.json:
-            display(views.View(plan_document(plan, offered=True)))
-        stale = StalePlan(
-            f"the approved plan {digest} is not the plan as it is now; nothing was sent. "
-            f"Read the plan as it is now, then: {_approval(plan, verb)}"
-        )
+            display(plan if plan.refusals else views.View(plan_document(plan, offered=True)))
+        after = f"Read the plan as it is now, then: {_approval(plan, verb)}"
+        if plan.refusals:  # no approval sends it
+            after = f"The plan as it is now is refused; decide first, then plan again. {refusal_text(plan)}"
+        stale = StalePlan(f"the approved plan {digest} is not the plan as it is now; nothing was sent. {after}")
         stale.plan = plan
         raise stale
     if not (call.options.json or call.options.quiet):

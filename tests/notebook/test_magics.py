@@ -280,6 +280,21 @@ def test_the_whole_way(ip: InteractiveShell, cloud: Path, capsys: pytest.Capture
     assert current().recorded().namespaces == ()
 
 
+def test_a_stale_approval_of_what_is_refused_now_offers_no_other_approval(ip: InteractiveShell, cloud: Path) -> None:
+    """It says that the plan is refused and what is to be decided: there is no digest that would send it."""
+    declare(ip)
+    assert approve(ip).ok
+    other = COUNTER.replace("class Counter", "class Other")
+    run(ip, f"%%durable worker my-worker --bind COUNTER=counter --quiet\n{other}")
+    for verb in ("destroy counter", "deploy"):
+        with pytest.raises(StalePlan, match="nothing was sent") as error:
+            run(ip, f"%durable {verb} --approve 0123456789abcdef")
+        assert "The plan as it is now is refused; decide first, then plan again. " in str(error.value)
+        assert "--approve" not in str(error.value)
+        assert error.value.plan is not None
+        assert error.value.plan.refusals[0].message in str(error.value)
+
+
 @pytest.mark.parametrize("confirm", ["", "--confirm 'destroy counter'"])
 def test_nothing_says_that_it_is_sent_before_its_phrase_is_checked(
     ip: InteractiveShell, cloud: Path, capsys: pytest.CaptureFixture[str], confirm: str
