@@ -25,6 +25,7 @@ def namespace_rows(catalog: Catalog, recorded: Recorded, observed: Observed) -> 
     for known in recorded.namespaces:
         # Where it is now, not where it was when it was recorded: another tool may have moved it.
         now = live.get(known.namespace_id)
+        declared = catalog.namespaces.get(known.stable_id)
         rows.append(
             {
                 "stable_id": known.stable_id,
@@ -32,23 +33,24 @@ def namespace_rows(catalog: Catalog, recorded: Recorded, observed: Observed) -> 
                 "worker": now.script_name if now else known.script_name,
                 "class_name": now.class_name if now else known.class_name,
                 "storage": str(known.storage),
-                "protected": known.protected,
+                # As a destroy reads it: the record has what was declared at the last deploy.
+                "protected": declared.protect if declared else known.protected,
                 "objects": now.objects if now else None,
                 "objects_more": now is not None and now.objects_more,
-                "status": _status(known.stable_id in catalog.namespaces, recorded=True, live=now is not None),
+                "status": _status(declared is not None, recorded=True, live=now is not None),
             }
         )
     seen = {n.stable_id for n in recorded.namespaces}
     rows += [
         {
-            "stable_id": declared.id,
-            "class_name": declared.class_name,
-            "storage": "kv" if declared.sqlite is False else "sqlite",
-            "protected": declared.protect,
+            "stable_id": new.id,
+            "class_name": new.class_name,
+            "storage": "kv" if new.sqlite is False else "sqlite",
+            "protected": new.protect,
             "status": "declared",
         }
-        for declared in catalog.namespaces.values()
-        if declared.id not in seen
+        for new in catalog.namespaces.values()
+        if new.id not in seen
     ]
     # Namespaces of other scripts are left out: they are not this session's.
     recorded_scripts = {w.script_name for w in recorded.workers}

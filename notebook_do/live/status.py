@@ -165,14 +165,13 @@ def _namespace_row(id_: str, facts: StatusFacts, spaces: Mapping[str, RecordedNa
 
 
 def _namespace_differs(item: Namespace, desired: DesiredNamespace | None, record: RecordedNamespace) -> Iterator[str]:
+    # Not its protection: the declaration says that, a destroy reads it there, and no deploy sends it.
     if item.id != record.stable_id:
         yield f"stable ID, was {record.stable_id}"
     if item.class_name != record.class_name:
         yield f"class {record.class_name} → {item.class_name}"
     if desired is not None and desired.script_name != record.script_name:
         yield f"host {record.script_name} → {desired.script_name}"
-    if item.protect != record.protected:
-        yield "protection"
 
 
 def _worker_row(id_: str, facts: StatusFacts, record: RecordedWorker | None) -> StatusRow:

@@ -160,6 +160,21 @@ def test_what_changed_is_named_and_a_mistake_comes_first(session: nd.Session) ->
     assert [refusal.code for refusal in session.plan().refusals] == ["class-not-exported"]
 
 
+def test_a_lifted_protection_is_nothing_to_deploy(session: nd.Session) -> None:
+    """The declaration alone says it: status, plan and the list of namespaces agree, and so does a destroy."""
+    declare()
+    deploy(session)
+    assert session.namespaces().set_index("stable_id")["protected"]["counter"]
+    counter = nd.DurableObjectNamespace("counter", class_name="Counter", protect=False, where=cell(7))
+    nd.Worker("api", script=COUNTER, bindings={"COUNTER": counter, "LIMIT": "20"}, where=cell(9))
+    status = session.status()
+    assert [row.now for row in status.rows] == ["as declared", "as declared"]
+    assert "%durable deploy" not in [command for command, _ in steps(status)]
+    assert session.plan().empty
+    assert not session.namespaces().set_index("stable_id")["protected"]["counter"]
+    assert not session.destroy("api").refusals
+
+
 def test_a_syntax_error_is_a_mistake_of_the_status_too(session: nd.Session) -> None:
     """Issue 16.2: what was declared in Python without a look is told here, before any plan."""
     nd.Worker("api", script="const value v = 1;", where=cell(4))
