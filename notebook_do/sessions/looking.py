@@ -128,7 +128,8 @@ class Looking(ABC):
         """
         known = {*map(str, self.catalog.namespaces), *(str(one.stable_id) for one in self._state.load().namespaces)}
         if namespace not in known:
-            raise CommandError(f"object: no namespace {namespace} is declared or deployed; {nearest(namespace, known)}")
+            hint = nearest(namespace, sorted(known)) if known else "declare one, and deploy it, first."
+            raise CommandError(f"object: no namespace {namespace} is declared or deployed; {hint}")
         way = SessionWay(look=self._look, call=self._call, run=self._run, session=self.name, stage=self.stage)
         made = LiveObject(way, namespace, name_or_id)
         self.met.setdefault(namespace, {})[name_or_id] = None

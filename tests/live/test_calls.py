@@ -161,6 +161,13 @@ def test_an_unknown_method_lists_what_there_is(chat: nd.Session) -> None:
         room.echo(author="ada")
 
 
+def test_an_object_of_an_empty_session_says_what_to_do(home: Path) -> None:
+    """Where no namespace is known there is none to name: one is declared and deployed first."""
+    del home
+    with pytest.raises(CommandError, match=r"no namespace rooms is .*; declare one, and deploy it, first\.$"):
+        nd.session("empty").object("rooms", "kitchen")
+
+
 def test_a_namespace_of_another_session_is_not_found(chat: nd.Session) -> None:
     """Objects are looked up in namespaces of this session, by stable ID; the nearest one is named."""
     with pytest.raises(CommandError, match=r"no namespace room is declared or deployed; did you mean rooms\?"):
