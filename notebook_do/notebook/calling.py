@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import CommandError, DurableError, nearest
 from notebook_do.live.inspecting import SECONDS, Returned, Threw
 from notebook_do.live.values import encode
+from notebook_do.notebook.arguments import argument
 from notebook_do.notebook.views.called import returned_document, threw_document
 from notebook_do.notebook.views.documents import View
 from notebook_do.notebook.views.fetched import exception_blocks, log_blocks, shown_exception
@@ -77,7 +77,8 @@ def call(call: Call) -> Shown:
     o = call.options
     session = current()
     room = session.object(o.namespace, o.object)
-    called = room.called(o.method, *map(argument, o.args), timeout=seconds(o.timeout, "call", SECONDS))
+    given = [argument(text, "call") for text in o.args]
+    called = room.called(o.method, *given, timeout=seconds(o.timeout, "call", SECONDS))
     if isinstance(called.outcome, Threw) and call.source:  # the command line ends with a status
         raise called.outcome.error
     return shown(called, session)
@@ -103,18 +104,6 @@ def map_(call: Call) -> pd.DataFrame:
         concurrency=8 if o.concurrency is None else int(o.concurrency),
         timeout=seconds(o.timeout, "map", SECONDS),
     )
-
-
-def argument(text: str) -> Any:
-    """Read an argument: JSON, or else the text itself."""
-    try:
-        return json.loads(text, parse_constant=_no_number)
-    except ValueError:
-        return text
-
-
-def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no JSON, though Python reads it")
 
 
 def seconds(text: str | None, verb: str, default: float) -> float:

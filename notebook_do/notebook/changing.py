@@ -15,7 +15,7 @@ from notebook_do.display import Shown
 from notebook_do.display.hiding import shown_json, shown_name
 from notebook_do.errors import CommandError, ConsentRequired, StaleChange
 from notebook_do.notebook import asking
-from notebook_do.notebook.calling import argument
+from notebook_do.notebook.arguments import argument, parameter
 from notebook_do.notebook.shells import display, shell_of
 from notebook_do.notebook.verbs import BY_NAME
 from notebook_do.notebook.views.blocks import Code, Document, Line, Tone
@@ -69,7 +69,7 @@ def object_page(call: Call) -> Shown:
 
 def put(call: Call) -> Shown | None:
     """Offer to put a value under a key."""
-    return _offer(call, _object(call).put(call.options.key, argument(call.options.value)))
+    return _offer(call, _object(call).put(call.options.key, argument(call.options.value, "put")))
 
 
 def delete(call: Call) -> Shown | None:
@@ -87,13 +87,7 @@ def execute(call: Call) -> Shown | None:
             f"or as the body of %%durable {where}."
         )
     sql = o.sql if call.body is None else call.body.strip()
-    return _offer(call, _object(call).execute(sql, *map(_parameter, o.param)))
-
-
-def _parameter(text: str) -> Any:
-    value = argument(text)
-    # A JSON string or table is more likely meant as the text that it is.
-    return value if isinstance(value, int | float | None) else text
+    return _offer(call, _object(call).execute(sql, *(parameter(text, "execute") for text in o.param)))
 
 
 def alarm(call: Call) -> Shown | None:
@@ -213,7 +207,7 @@ def _shown_word(name: str, word: str, change: ObjectChange) -> str:
             shown = shown_parameter(value, hidden_cells(change))
             return word if shown == value else str(shown)
         case "value":
-            value = argument(word)
+            value = argument(word, "put")
             shown = shown_json(change.what, value)
             return word if shown is value else shown if isinstance(shown, str) else json_text(value, name=change.what)
     return word

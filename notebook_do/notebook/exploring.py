@@ -13,6 +13,7 @@ from notebook_do.errors import CommandError, DurableError, TargetError
 from notebook_do.live.fetching import request_id_of
 from notebook_do.live.pages import worker_of
 from notebook_do.live.ways import deployed_namespace
+from notebook_do.notebook.arguments import parameter
 from notebook_do.notebook.calling import seconds
 from notebook_do.notebook.views import text
 from notebook_do.notebook.views.documents import View
@@ -173,18 +174,4 @@ def query(call: Call) -> pd.DataFrame:
             f"or as the body of %%durable query {o.namespace}."
         )
     sql = o.sql if call.body is None else call.body
-    return current().query(o.namespace, sql, *map(_param, o.param), object=o.object)
-
-
-def _no_number(word: str) -> None:
-    raise ValueError(f"{word} is no JSON, though Python reads it")
-
-
-def _param(text: str) -> Any:
-    """Read a parameter as a JSON scalar; anything else is the text itself."""
-    try:
-        value = json.loads(text, parse_constant=_no_number)
-    except ValueError:
-        return text
-    # A JSON string or table is more likely meant as the text that it is.
-    return value if isinstance(value, int | float | None) else text
+    return current().query(o.namespace, sql, *(parameter(text, "query") for text in o.param), object=o.object)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.declare.line import REFERENCE, Option, Wording, read_words, split_line, take_out
 from notebook_do.errors import CommandError
+from notebook_do.notebook.arguments import check
 from notebook_do.notebook.verbs import did_you_mean, find
 from notebook_do.notebook.verbs.help import usage
 from notebook_do.notebook.verbs.verb import COMMON, DECLARING, Verb
@@ -142,11 +143,19 @@ def parse(verb: Verb, words: Sequence[str], *, beside: Iterable[str] = ()) -> Si
         values[option.name] = free if option.many else free.pop(0) if free else None
         free = [] if option.many else free
     if free:
+        _check_divided(verb, values)
         raise CommandError(f'%durable {verb.name}: "{free[0]}" is one word too many; see %durable {verb.name} -h.')
     # After all is read: a missing argument is said last, when no word was too many or misspelt.
     for option in verb.options:
         _check(verb, option, values[_attribute(option)])
     return SimpleNamespace(**values)
+
+
+def _check_divided(verb: Verb, values: Mapping[str, Any]) -> None:
+    """Refuse JSON that its blanks have divided into words as what it is, and not for the word too many."""
+    for option in verb.options:
+        if option.value == "JSON" and isinstance(given := values.get(option.name), str):
+            check(given, verb.name)
 
 
 def common(options: Sequence[Option], words: Sequence[str]) -> tuple[SimpleNamespace, tuple[str, ...]]:

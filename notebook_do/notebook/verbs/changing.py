@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from notebook_do.declare.line import Option
-from notebook_do.notebook.verbs.verb import SURE, WOKEN, Verb
+from notebook_do.notebook.verbs.verb import JSON_OR_TEXT, SURE, WOKEN, Verb
 
 _OF_ONE = (
     Option(name="namespace", value="NAMESPACE", required=True, knows="namespace", help="its stable ID"),
@@ -29,7 +29,7 @@ VERBS = (
     Verb(
         name="put",
         summary="change the value of one key of an object; shown first",
-        own=(*_OF_ONE, _KEY, Option(name="value", value="JSON", required=True, help="JSON, or else text"), _APPROVE),
+        own=(*_OF_ONE, _KEY, Option(name="value", value="JSON", required=True, help=JSON_OR_TEXT), _APPROVE),
         example="%durable put rooms kitchen topic cooking",
         about=_ABOUT,
     ),
@@ -47,7 +47,7 @@ VERBS = (
         own=(
             *_OF_ONE,
             Option(name="sql", value="SQL", help="the statement, in quotes; or the body of the cell"),
-            Option(name="--param", value="V", many=True, help="value for a ? of the statement; JSON, or else text"),
+            Option(name="--param", value="V", many=True, help=f"value for a ? of the statement; {JSON_OR_TEXT}"),
             _APPROVE,
         ),
         example="%durable execute rooms kitchen \"UPDATE messages SET text = '' WHERE author = 'ada'\"",

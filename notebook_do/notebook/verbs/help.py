@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from notebook_do.notebook.verbs import VERBS
+from notebook_do.notebook.verbs.verb import JSON_OR_TEXT
 
 if TYPE_CHECKING:
     from notebook_do.declare.line import Option
     from notebook_do.notebook.verbs.verb import Verb
+
+
+_QUOTED = """  JSON with quotes stands in single quotes: '["a"]'. "41" without them is the number 41, '"41"' is text."""
 
 
 def usage(verb: Verb) -> str:
@@ -20,6 +24,7 @@ def usage(verb: Verb) -> str:
     words = " ".join([*(_usage_word(option) for option in shown), *(["[options]"] if len(flags) > 5 else [])])
     lines = [f"{prefix} {verb.name} {words}".rstrip(), f"  {verb.summary[0].upper()}{verb.summary[1:]}."]
     lines += [f"  {verb.about}"] if verb.about else []
+    lines += [_QUOTED] if any(option.help.endswith(JSON_OR_TEXT) for option in verb.options) else []
     rows = [(_option_words(option), option) for option in (*verb.options, *verb.common)]
     width = max(len(left) for left, _ in rows)
     for left, option in rows:

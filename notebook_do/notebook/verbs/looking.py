@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from notebook_do.declare.line import Option
-from notebook_do.notebook.verbs.verb import WOKEN, Verb
+from notebook_do.notebook.verbs.verb import JSON_OR_TEXT, WOKEN, Verb
 
 _NAMESPACE = Option(name="namespace", value="NAMESPACE", required=True, knows="namespace", help="its stable ID")
 _OBJECT = Option(name="--object", value="O", knows="object", help="one object, by its name or id; default all")
@@ -34,7 +34,7 @@ VERBS = (
             _NAMESPACE,
             Option(name="object", value="OBJECT", required=True, knows="object", help="its name or id"),
             Option(name="method", value="METHOD", required=True, knows="method", help="a method of its class"),
-            Option(name="args", value="JSON", many=True, help="an argument; JSON, or else text"),
+            Option(name="args", value="JSON", many=True, help=f"an argument; {JSON_OR_TEXT}"),
             _timeout(20),
         ),
         example="%durable call rooms kitchen post ada hello",
@@ -101,7 +101,7 @@ VERBS = (
             _NAMESPACE,
             Option(name="sql", value="SQL", help="the statement, in quotes; or the body of the cell"),
             _OBJECT,
-            Option(name="--param", value="V", many=True, help="value for a ? of the statement; JSON, or else text"),
+            Option(name="--param", value="V", many=True, help=f"value for a ? of the statement; {JSON_OR_TEXT}"),
         ),
         example='%durable query rooms "SELECT * FROM messages"',
         about=WOKEN,

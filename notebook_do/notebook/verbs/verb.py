@@ -37,6 +37,8 @@ class Verb:
 
 WOKEN = "Local objects stay asleep; on Cloudflare they are woken, and the namespace needs --inspect."
 """What is said of a verb that reads what objects have stored."""
+JSON_OR_TEXT = "JSON, or else text"
+"""What is said of a word that is read so; the help of its verb says how it is quoted."""
 SURE = ("--yes", "-y", "--force", "-f", "--auto-approve")
 """What other tools take from a person who is sure; here a plan or a change is approved by its digest."""
 COMMON = (
