@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from notebook_do.model import Desired
     from notebook_do.plan.plan import Change, Plan
 
-SOURCE = "export class Room {}\nexport class Hall {}\nexport default {};\n"
+SOURCE = (
+    "export class Room {}\nexport class Hall {}\nexport class Orders {}\nexport class Sales {}\nexport default {};\n"
+)
 DATE = "2026-06-01"
 ROOMS = ObservedNamespace(
     namespace_id=NamespaceId("9" * 32), script_name="host", class_name="Room", storage=Storage.SQLITE
@@ -392,7 +394,11 @@ def test_secrets_and_unknown_types_survive_the_next_upload() -> None:
     assert list(worker.bindings) == ["NEW"]
     known = adopted(Recorded(lineage="f" * 32), declared(items=(worker,)), there)
     plan = planned(
-        declared(items=(replace(worker, script=None, modules=(Module(name="index.js", content=b"1"),)),)), there, known
+        declared(
+            items=(replace(worker, script=None, modules=(Module(name="index.js", content=b"export default {};"),)),)
+        ),
+        there,
+        known,
     )
     assert not binding_changes(plan), "neither the unknown one nor a secret changes"
     rows = [(r["binding"], r["type"]) for r in plan.bindings.to_dict("records")]

@@ -115,7 +115,7 @@ def test_bind_to_a_worker_whose_script_lacks_the_class(cloud: Path) -> None:
     nd.Worker("my-worker", script="console.log('Hello, world!')", bindings={"COUNTER": counter})
     (refusal,) = session.plan().refusals
     assert refusal.message == (
-        "class Counter of namespace counter is not exported by the source of Worker my-worker. It exports no class."
+        "class Counter of namespace counter is not exported by the source of Worker my-worker. It exports nothing."
     )
     with pytest.raises(nd.PlanRefused):
         session.deploy(session.plan())

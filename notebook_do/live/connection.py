@@ -81,10 +81,13 @@ class Connection:
             return None
         return self._address(script_name)
 
-    async def fetch(self, script_name: str, path: str, method: str, options: dict[str, Any]) -> httpx.Response:
+    async def fetch(
+        self, script_name: str, path: str, method: str, options: dict[str, Any], *, follow: bool = False
+    ) -> httpx.Response:
         """Call a deployed Worker; raises TargetError when nothing answers. See `fetching.fetch`.
 
-        Answer and error have the id of the request, by which its log lines are found (`fetching.request_id_of`).
+        Of one that it is to `follow`, answer and error have the id by which its log lines are found
+        (`fetching.request_id_of`).
         """
         from notebook_do.live.fetching import FOLLOW, fetch, new_request_id
 
@@ -95,8 +98,8 @@ class Connection:
         base, headers = url, dict(options.pop("headers", None) or {})
         if self.workers_url is not None:  # names under .localhost do not resolve everywhere
             base, headers["host"] = self.workers_url.rstrip("/"), url.removeprefix("http://")
-            # No Worker sees it: the local Cloudflare tells by it what this request logged, see `live/logs.py`.
-            headers[FOLLOW] = request_id
+            if follow:  # no Worker sees it: the local Cloudflare tells by it what this request logged
+                headers[FOLLOW] = request_id
         asked = {**options, "headers": headers}
         answer: httpx.Response = await fetch(
             script_name, base + "/" + path.lstrip("/"), url, method, asked, request_id=request_id

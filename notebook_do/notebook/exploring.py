@@ -80,7 +80,9 @@ def fetch(call: Call) -> Shown:
     timeout = seconds(o.timeout, "fetch", 60.0)
     method = (o.method or ("GET" if o.data is None else "POST")).upper()
     try:
-        answer = session.fetch(o.worker, o.path or "/", method=method, headers=headers, timeout=timeout, **sent)
+        answer = session.fetch(
+            o.worker, o.path or "/", method=method, follow=True, headers=headers, timeout=timeout, **sent
+        )
     except TargetError as error:
         error.details = _until_then(session, error, o.worker, timeout)
         raise

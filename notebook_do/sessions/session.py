@@ -170,7 +170,9 @@ class Session(Looking):
 
     # --- look: the rest is `Looking`
 
-    async def afetch(self, worker: str, path: str = "/", *, method: str = "GET", **options: Any) -> httpx.Response:
+    async def afetch(
+        self, worker: str, path: str = "/", *, method: str = "GET", follow: bool = False, **options: Any
+    ) -> httpx.Response:
         """Call a Worker by id or script name; see `fetch`."""
         refusing.check("session.fetch")
         connection, name = await self._connect(), self.script_name(worker)
@@ -179,14 +181,18 @@ class Session(Looking):
         if name == worker and name not in {*self.catalog.workers, *recorded}:
             self.live = await explore.live_scripts(connection)
             explore.must_be_live(name, self.live, self.catalog.workers)
-        return await connection.fetch(name, path, method, options)
+        return await connection.fetch(name, path, method, options, follow=follow)
 
-    def fetch(self, worker: str, path: str = "/", *, method: str = "GET", **options: Any) -> httpx.Response:
+    def fetch(
+        self, worker: str, path: str = "/", *, method: str = "GET", follow: bool = False, **options: Any
+    ) -> httpx.Response:
         """Call a Worker by id or script name; `options`: those of `httpx.request`, its `timeout` (60 s) for all of it.
 
         With `stream=True` the answer is returned once it begins, to be read as it comes: `with ... as answer:`.
+        `follow` keeps apart what exactly this request logs, as `%durable fetch` shows it (`request_logs`); the first
+        one that is followed begins the Worker's local process anew.
         """
-        return self._run(self.afetch(worker, path, method=method, **options))
+        return self._run(self.afetch(worker, path, method=method, follow=follow, **options))
 
     def script_name(self, worker: str) -> str:
         """Return the script name of a Worker id, as declared or as recorded; a name that is neither stays as it is."""

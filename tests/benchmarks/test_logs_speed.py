@@ -45,7 +45,7 @@ def test_an_answer_with_its_lines_beside_one_without(own_cloud: Path, say: Calla
     times: list[tuple[float, float]] = []
     for _ in range(30):
         begun = time.perf_counter()
-        answer = session.fetch("chat")
+        answer = session.fetch("chat", follow=True)
         answered = time.perf_counter()
         found, _records = session.request_logs(answer.request.headers["notebook-do-request"])
         assert found.complete

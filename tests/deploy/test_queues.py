@@ -87,7 +87,9 @@ def test_the_first_deploy_is_not_refused(tmp_path: Path, cell: str) -> None:
 def test_a_queue_that_nobody_consumes_is_not_made_and_the_refusal_is_told(tmp_path: Path) -> None:
     """Issue 11.14: what was not declared is not sent; Cloudflare's refusal comes as one line, and nothing is lost."""
     account = Account()
-    project = project_of(tmp_path, account, '[workers.front]\nscript = "x"\nbindings = {JOBS = {queue = "jobs"}}\n')
+    project = project_of(
+        tmp_path, account, '[workers.front]\nscript = "export default {};"\nbindings = {JOBS = {queue = "jobs"}}\n'
+    )
     with pytest.raises(DeployError, match=r"Queue 'jobs' not found\..*Worker front sends to jobs: declare"):
         asyncio.run(project.run())
     assert account.consumers == account.scripts == {}

@@ -156,7 +156,7 @@ def broken(source: str) -> tuple[Any, ...]:
 @pytest.mark.parametrize(
     ("source", "line", "words"),
     [
-        ("export class A {}\nexport default {}\nconst x = ;\n", 6, 'Unexpected ";"'),
+        ("export class A {}\nexport default {}\nconst x = ;\n", 6, 'unexpected ";"'),
         ("export class A {}\nexport default {}\nconst x = /(/;\n", 6, "SyntaxError"),
         ("export default {\n  fetch() {}\n}\nexport class A {}; throw new Error('at start')\n", 7, "at start"),
     ],

@@ -244,7 +244,7 @@ def delete(_recorded: Recorded, _observed: Any) -> Any:
     [
         (change_state, "serial 2 to 3", update),
         (change_code, "script w changed", update),
-        (change_tag, "theirs", update),
+        (change_tag, "script w changed outside", update),
         (drop_script, "script w is gone", update),
         (rename_live, "Elsewhere", delete),
         (add_namespace, "namespace ffffffffffffffffffffffffffffffff is new", delete),

@@ -154,7 +154,7 @@ def test_nothing_secret_is_deployed_or_recorded(far: LocalTarget, home: Path, ke
         assert private not in httpx.get(api + path, headers=signed).text
     subdomain = httpx.get(f"{api}/subdomain", headers=signed).json()["result"]
     assert subdomain == {"enabled": True, "previews_enabled": False}
-    assert [path.name for path in keys.iterdir() if private in path.read_text()] == [
+    assert [path.name for path in keys.iterdir() if private.encode() in path.read_bytes()] == [
         inspect_keys.file_of(raw.inspector.key).name
     ]
 

@@ -36,7 +36,7 @@ export function fails(path: string): { text: string } {
 
 def thrown(session: nd.Session, worker: str) -> LocatedStack:
     """Send a request that fails; give the stack of its exception."""
-    answer = session.fetch(worker, "/x")
+    answer = session.fetch(worker, "/x", follow=True)
     assert answer.status_code == 500
     _, records = session.request_logs(str(request_id_of(answer)), wait=10)
     (found,) = (one for one in records if one.record.exception)

@@ -184,7 +184,7 @@ def test_what_a_terminal_would_obey_is_written_out(chat: nd.Session) -> None:
 
 def test_a_request_has_its_own_lines_and_those_of_the_objects_that_it_reached(chat: nd.Session) -> None:
     """What one request logged is found by its id, with the exception's place; a quiet one logged nothing."""
-    answer = chat.fetch("chat", "/list")
+    answer = chat.fetch("chat", "/list", follow=True)
     chat.fetch("chat", "/quiet")
     found, records = chat.request_logs(str(request_id_of(answer)), wait=10)
     assert found.complete
@@ -194,7 +194,7 @@ def test_a_request_has_its_own_lines_and_those_of_the_objects_that_it_reached(ch
         ("Room.list", "kitchen", 'slow query: {"ms": 26}'),
     ]
     assert {one.record.request_id for one in records} == {request_id_of(answer)}
-    failed = chat.fetch("chat", "/add")
+    failed = chat.fetch("chat", "/add", follow=True)
     assert failed.status_code == 500
     _, records = chat.request_logs(str(request_id_of(failed)), wait=10)
     thrown = [one for one in records if one.record.exception and one.record.entrypoint == "Room.fetch"]
@@ -204,7 +204,7 @@ def test_a_request_has_its_own_lines_and_those_of_the_objects_that_it_reached(ch
 def test_a_request_without_an_answer_tells_what_it_logged(chat: nd.Session) -> None:
     """The error of a request that was not answered in time has its id, by which its lines so far are found."""
     with pytest.raises(TargetError, match=r"has not answered in 1\.5 s") as raised:
-        chat.fetch("chat", "/slow", timeout=1.5)
+        chat.fetch("chat", "/slow", timeout=1.5, follow=True)
     found, records = chat.request_logs(str(request_id_of(raised.value)), wait=5)
     assert found.known
     assert [one.record.message for one in records][:1] == ["room /slow"]
@@ -248,7 +248,7 @@ def test_secrets_of_a_request_are_in_no_log_of_ours(chat: nd.Session) -> None:
     """A secret in a header or query of a request is in no record, frame or file of the local Cloudflare."""
     planted = "planted-8d1f"
     headers = {"authorization": planted, "cookie": f"sid={planted}", "x-key": planted}
-    answer = chat.fetch("chat", f"/list?key={planted}", headers=headers)
+    answer = chat.fetch("chat", f"/list?key={planted}", headers=headers, follow=True)
     found = until(lambda: chat.logs("chat"), "slow query")
     assert planted not in found.to_csv()
     _, records = chat.request_logs(str(request_id_of(answer)), wait=10)

@@ -243,7 +243,7 @@ def test_an_interrupt_ends_a_verb_and_leaves_the_session_usable(kernel: Kernel) 
     kernel.interrupt_while_waiting("%durable fetch my-worker /slow")
     # A kernel turns away what comes in the moment after an error, so that queued cells do not run on.
     answers = next(found for _ in range(20) if (found := kernel.run("%durable fetch my-worker /")))
-    assert answers[-1]["data"]["text/plain"].startswith("200 OK")
+    assert "200 OK" in answers[-1]["data"]["text/plain"].splitlines()[0]
 
 
 SPENT = """from dataclasses import replace
