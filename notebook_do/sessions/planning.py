@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 from notebook_do.declare.notes import texts_of_namespaces
 from notebook_do.display import shortened
 from notebook_do.display.formats import minute
-from notebook_do.errors import CommandError, DeclarationError, DurableError, PlanRefused, StalePlan
+from notebook_do.errors import CommandError, DeclarationError, DurableError, PlanRefused, SourceError, StalePlan
 from notebook_do.model.copying import copied
 from notebook_do.model.steps import Forget
 from notebook_do.plan.plan import Plan
+from notebook_do.sessions.advice import with_advice
 from notebook_do.sessions.changed import ShownDeclarations, cell_of, what_changed
 from notebook_do.sessions.comparing import Comparison, compare, uncollected
 from notebook_do.sessions.inspecting import InspectKeys
@@ -75,11 +76,14 @@ class Planning:
     def desired(self, destroy: tuple[str, ...] = ()) -> Desired:
         """Return what the declarations resolve to, their sources read from the working directory."""
         try:
-            read = reader(Path.cwd(), ahead=self.catalog.workers.values())
+            read = with_advice(reader(Path.cwd(), ahead=self.catalog.workers.values()))
             with uncollected():
                 return self.catalog.desired(self.session, self.stage, read=read, destroy=destroy)
         except DeclarationError as error:  # what an edited cell left behind is often the reason
             if not (left := self.catalog.left_over()):
+                raise
+            if isinstance(error, SourceError):
+                error.after = " ".join((error.after, *left))
                 raise
             raise DeclarationError(f"{error.message} {' '.join(left)}", line=error.line) from None
 
