@@ -83,7 +83,12 @@ class CommandError(DurableError):
 
 
 class DeclarationError(DurableError):
-    """A declaration cannot be right, whatever is live."""
+    """A declaration cannot be right, whatever is live.
+
+    `unhosted` is the stable ID of a namespace, where the error is that nothing hosts it.
+    """
+
+    unhosted: str = ""
 
 
 class SourceError(DeclarationError):

@@ -174,11 +174,15 @@ class Hosts:
                 f"hosts class {namespace.class_name}? Give script_name={binders[0]!r} "
                 f"(--script {binders[0]}) or share it as {binders[0]}.BINDING.",
             )
-        raise _wrong(
+        place = namespace.where.name if namespace.where else ""
+        error = _wrong(
             namespace.where,
             f"namespace {namespace.id} is bound by no Worker, so nothing can host class "
-            f"{namespace.class_name}; bind it (--bind NAME={namespace.id}) or name its host (--script WORKER).",
+            f"{namespace.class_name}; bind it (--bind NAME={namespace.id}) or name its host (--script WORKER)."
+            f"{f' It is declared in {place}.' if place else ''}",
         )
+        error.unhosted = namespace.id
+        raise error
 
     def _check_together(self) -> None:
         """Refuse what two declarations cannot both say."""

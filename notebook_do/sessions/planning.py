@@ -21,7 +21,7 @@ from notebook_do.errors import CommandError, DeclarationError, DurableError, Pla
 from notebook_do.model.copying import copied
 from notebook_do.model.steps import Forget
 from notebook_do.plan.plan import Plan
-from notebook_do.sessions.advice import with_advice
+from notebook_do.sessions.advice import unhosted, with_advice
 from notebook_do.sessions.changed import ShownDeclarations, cell_of, what_changed
 from notebook_do.sessions.comparing import Comparison, compare, uncollected
 from notebook_do.sessions.inspecting import InspectKeys
@@ -80,6 +80,8 @@ class Planning:
             with uncollected():
                 return self.catalog.desired(self.session, self.stage, read=read, destroy=destroy)
         except DeclarationError as error:  # what an edited cell left behind is often the reason
+            if error.unhosted and (said := unhosted(error.unhosted, self.catalog, self.state.load())):
+                raise DeclarationError(said, line=error.line) from None
             if not (left := self.catalog.left_over()):
                 raise
             if isinstance(error, SourceError):
