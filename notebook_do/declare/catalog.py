@@ -5,12 +5,13 @@ Declaring the same (kind, id) again replaces the earlier declaration. Nothing he
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, assert_never
 
 from notebook_do.declare.hosts import Hosts, default_script_name
 from notebook_do.declare.making import check
+from notebook_do.declare.options import line_of
 from notebook_do.display.formats import counted
 from notebook_do.display.rich import code, rich
 from notebook_do.errors import DeclarationError
@@ -178,6 +179,8 @@ def _desired_namespace(item: Namespace, hosts: Hosts) -> DesiredNamespace:
         transferred_from=hosts.script_named(item.transferred_from) if item.transferred_from else None,
         protect=item.protect,
         inspect=item.inspect,
+        # Asked for only by a destroy, which is refused with it.
+        unprotected=line_of("namespace", replace(item, protect=False)) or "" if hosts.destroyed else "",
         where=item.where,
     )
 

@@ -77,6 +77,7 @@ class DesiredNamespace:
     transferred_from: str | None = None
     protect: bool = True
     inspect: Inspect = field(default=False, metadata={LATER: True})
+    unprotected: str = field(default="", compare=False, repr=False)  # the line that declares it so; to be offered
     where: Where | None = field(default=None, compare=False, repr=False)
 
 

@@ -1,4 +1,4 @@
-"""Puts into words what a binding is bound to, and never a value."""
+"""Puts into words what a binding is bound to, and never a value, and the line that lifts a protection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from notebook_do.model import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from notebook_do.model import ScriptBinding
+    from notebook_do.model import DesiredNamespace, ObservedNamespace, ScriptBinding
 
 
 def describe(binding: ScriptBinding | None, script: str) -> str:
@@ -82,3 +82,10 @@ def bound_by(found: Iterable[Iterable[tuple[str, str]]]) -> str:
     for name, how in chain.from_iterable(found):
         ways.setdefault(name, []).append(how)
     return ", ".join(f"{name} ({' and '.join(dict.fromkeys(how))})" for name, how in sorted(ways.items()))
+
+
+def unprotecting(stable_id: str, desired: DesiredNamespace | None, live: ObservedNamespace) -> str:
+    """Return the line that lifts the protection of a namespace: all that is declared of it, else where it lives."""
+    if desired is not None and desired.unprotected:
+        return f"%durable {desired.unprotected}"
+    return f"%durable namespace {stable_id} --class {live.class_name} --script {live.script_name} --unprotect"

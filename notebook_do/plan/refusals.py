@@ -294,7 +294,7 @@ REFUSALS: dict[str, Row | tuple[Row, ...]] = {
     ),
     "protected": Row(
         "namespace {subject} is protected against destroy.",
-        "allow it, then destroy again: `%durable namespace {subject} --class {live.class_name} --unprotect`",
+        "allow it, then destroy again: `{line}`",
     ),
     "destroy-conflict": Row(
         "namespace {live.namespace_id} is declared as {subject} and to be destroyed as {destroyed}.",

@@ -7,6 +7,7 @@ namespace would run another one's class.
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -109,6 +110,36 @@ def test_f04_what_is_destroyed_by_two_names_is_refused_once(asked: tuple[str, ..
     """F04: a protected namespace is one decision, though it is asked for by its own name and with its Worker."""
     refusals = counter_book().plan(*asked).refusals
     assert [r.subject for r in refusals if r.code == "protected"] == ["counter"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "namespace counter --class Counter",
+        f"namespace counter --class Counter --script api --namespace-id {'a3' * 16} --inspect calls",
+    ],
+)
+def test_f04_the_line_that_lifts_protection_keeps_all_options(line: str) -> None:
+    """F04: what is offered is the whole declaration without its protection; nothing of it is lost by pasting it."""
+    book = counter_book()
+    line = line.replace("a3" * 16, book.namespace_id("counter"))
+    book.cell(line)
+    (offered,) = book.refused("api")["protected"].choices
+    pasted = offered.partition("%durable ")[2]
+    assert sorted(shlex.split(pasted)) == sorted([*shlex.split(line), "--unprotect"])
+    before = book.catalog.namespaces["counter"]
+    book.cell(pasted)
+    assert book.catalog.namespaces["counter"] == replace(before, protect=False)
+    assert [consent.stable_id for consent in book.plan("api").consents] == ["counter"]
+
+
+def test_f04_what_is_not_declared_any_more_is_offered_with_its_host() -> None:
+    """F04: without a declaration the line has what is live, and declares that."""
+    book = counter_book()
+    book.catalog.forget("namespace", "counter")
+    book.cell("worker api --no-url", body(Counter="counter"))
+    (offered,) = book.refused("counter")["protected"].choices
+    assert offered.endswith(": %durable namespace counter --class Counter --script api --unprotect")
 
 
 def test_f05_a_changed_plan_has_another_digest() -> None:

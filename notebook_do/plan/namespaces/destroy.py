@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from notebook_do.model import ClassBinding, ServiceBinding, StableId
-from notebook_do.plan.described import bound_by
+from notebook_do.plan.described import bound_by, unprotecting
 from notebook_do.plan.facts import Slot
 from notebook_do.plan.namespaces.marks import read_mark
 from notebook_do.plan.namespaces.moves import NamespaceMove
@@ -171,8 +171,7 @@ class _Collector:
             self._refuse_unknown(stable_id)
 
     def _live(self, stable_id: StableId) -> ObservedNamespace | None:
-        reading = reading_of(stable_id, self.facts, self.readings)
-        return reading.live if reading else None
+        return reading.live if (reading := reading_of(stable_id, self.facts, self.readings)) else None
 
     def _check_protected(self, stable_id: StableId, live: ObservedNamespace) -> None:
         """Refuse to destroy what is protected: by the declaration of now, or else as it was deployed."""
@@ -180,7 +179,8 @@ class _Collector:
         # What neither a cell nor a record speaks of is protected, as everything is by default.
         protected = desired.protect if desired else record.protected if record else True
         if protected and stable_id not in self.found.namespaces:  # by two names it is still one decision
-            self.findings.refuse("protected", stable_id, where=desired.where if desired else None, live=live)
+            line = unprotecting(stable_id, desired, live)
+            self.findings.refuse("protected", stable_id, where=desired.where if desired else None, line=line)
 
     # --- a Worker
 
