@@ -183,7 +183,7 @@ def test_verbs_work_on_a_toml_file(cloud: Path, here: Callable[..., Any]) -> Non
     waits = here("deploy", "shop.toml", "-p", "limit", "7")
     assert waits.returncode == 3
     assert not (cloud / ".notebook_do").exists()
-    line = waits.stdout.rpartition("To send exactly this plan: ")[2]
+    line = waits.stdout.rpartition("To send exactly this plan:\n")[2]
     assert line.startswith("notebook-do deploy shop.toml -p limit 7 --approve ")
     assert here("deploy", "shop.toml", "-p", "limit", "8", *line.split()[-2:]).returncode == 3, "another plan"
     done = run(*shlex.split(line)[1:])

@@ -161,23 +161,34 @@ def width_of(value: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in value)
 
 
+HELD = "\0"
+"""A blank where no line may be broken, until `wrap` makes it one: no cleaned text has this character."""
+
+
 def wrap(value: str, width: int, *, words: bool = True) -> list[str]:
-    """Break `value` into lines of at most `width` columns, between words where that is possible."""
+    """Break `value` into lines of at most `width` columns, between words where that is possible.
+
+    Words with `HELD` between them stay whole, however long.
+    """
     if width_of(value) <= width:
-        return [value]
+        return [value.replace(HELD, " ")]
     lines, line = [], ""
     for piece in _pieces(value, width, words=words):
         if width_of(line) + width_of(piece.rstrip()) > width and line:
             lines.append(line.rstrip())
             line = ""
         line += piece
-    return [*lines, line.rstrip()]
+    return [one.replace(HELD, " ") for one in (*lines, line.rstrip())]
 
 
 def _pieces(value: str, width: int, *, words: bool) -> list[str]:
     """Cut into words with their blanks, and into single characters where a word alone is too long."""
     found = re.findall(r"\S+\s*|\s+", value) if words else list(value)
-    return [p for piece in found for p in ([piece] if width_of(piece.rstrip()) <= width else list(piece))]
+    return [p for piece in found for p in ([piece] if _whole(piece, width) else list(piece))]
+
+
+def _whole(piece: str, width: int) -> bool:
+    return width_of(piece.rstrip()) <= width or HELD in piece
 
 
 def clipped(value: str, width: int) -> str:

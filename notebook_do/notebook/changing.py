@@ -53,7 +53,7 @@ class WaitingChange(Shown):
         """The words that nothing was sent, and the line that approves exactly this change."""
         return (
             Line("Nothing was sent: nobody can press a button here.", Tone.CHANGE, strong=True),
-            Code("To send exactly this change:", self.approve),
+            Code("To send exactly this change:", self.approve, paste=True),
             *([] if self.approve == self.exact else [Line(f"{_AGAIN}.", Tone.CHANGE)]),
         )
 

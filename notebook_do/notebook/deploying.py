@@ -61,7 +61,7 @@ class Waiting(Shown):
         verb = "destroyed" if purpose_of(self.plan).only_destroys else "deployed"
         return (
             Line(f"Not {verb}: nobody can press a button here. Nothing was sent.", Tone.CHANGE),
-            Code("To send exactly this plan:", self.approve),
+            Code("To send exactly this plan:", self.approve, paste=True),
         )
 
 

@@ -38,5 +38,5 @@ def inspect(call: Call) -> Shown:
     said += [_KEY] if o.new_key else []
     said += [_LOCAL] if opened.target == "local" else []
     line = line_of("namespace", declared) if isinstance(declared, Namespace) else None
-    kept = (Code("The line that declares the same:", f"%durable {line}"),) if line else ()
+    kept = (Code("The line that declares the same:", f"%durable {line}", paste=True),) if line else ()
     return View((*map(Line, said), *kept, Line("Nothing was sent. Next: %durable plan")), data={"inspect": how})

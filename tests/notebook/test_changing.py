@@ -15,7 +15,10 @@ import pytest
 
 import notebook_do as nd
 from notebook_do.cli import main
+from notebook_do.display.rich import code, rich
 from notebook_do.errors import CommandError, ConsentRequired, StaleChange
+from notebook_do.notebook.views.blocks import Item, Items, Line, Table
+from notebook_do.notebook.views.text import render
 from notebook_do.notebook.widgets.changes import ChangeController, ChangePanel
 
 if TYPE_CHECKING:
@@ -171,6 +174,27 @@ def test_a_change_is_shown_and_sent_by_its_digest_alone(
     assert applied.ok
     assert applied.change.digest == waiting.change.digest
     assert _text(applied).startswith("✓ ")
+
+
+@pytest.mark.parametrize(
+    "line", ["wipe rooms kitchen", f"execute rooms kitchen \"UPDATE messages SET text='{'a b ' * 30}'\""]
+)
+def test_the_line_to_copy_is_on_one_line(session: nd.Session, ip: InteractiveShell, line: str) -> None:
+    """However long it is, what sends a change stands whole on a line, and so does its expression in Python."""
+    session.object("rooms", "kitchen").add("ada", "hello")
+    waiting = _ran(ip, f"%durable {line}")
+    assert waiting.approve in str(waiting).splitlines()
+    assert any("session.apply(change" in one and one.endswith(")") for one in str(waiting.change).splitlines())
+
+
+def test_a_command_in_any_block_is_not_broken() -> None:
+    """In a sentence, a list, a table or the rest of one, a command goes to the next line as a whole."""
+    command = "%durable restore " + "word " * 20 + "snap.ndsnap"
+    for long in (command, f"session.apply(change, confirm={'delete visitors ' * 3!r})", "%durable import a b c d"):
+        text = rich("This is the sentence before the command, long enough that it must be broken: ", code(long), ".")
+        table = Table("", ("a", "b"), (("one", text),), hidden=3, rest=text)
+        shown = render((Line(text), Items(text, (Item(text, choices=(text,)),)), table))
+        assert shown.count(long) == 6, shown
 
 
 def test_a_statement_of_a_cell_is_approved_as_a_cell(session: nd.Session, ip: InteractiveShell) -> None:

@@ -185,7 +185,8 @@ def test_where_nobody_can_press_the_line_that_approves_is_said(make_plan: Callab
         shown = document_of(Waiting(plan=plan, approve=f"%durable deploy --approve {plan.digest}"))
         assert lines(shown) == [
             f"~ Not {verb}: nobody can press a button here. Nothing was sent.",
-            f"To send exactly this plan: %durable deploy --approve {plan.digest}",
+            "To send exactly this plan:",
+            f"%durable deploy --approve {plan.digest}",
         ]
 
 

@@ -81,12 +81,12 @@ def change_document(change: ObjectChange, *, offered: bool = False) -> Document:
     """Show a change; `offered` where a button or the line to approve it follows."""
     facts = (("session", change.session), ("namespace", change.stable_id), ("class", change.class_name))
     body = _many(change) if len(change.edits) > 1 else _one(change, change.edits[0])
-    how = "" if offered else f" · to send it: session.apply(change{_confirm(change)})"
+    how = () if offered else (" · to send it: ", code(f"session.apply(change{_confirm(change)})"))
     return (
         Header(sentence(change), facts, _live(change)),
         *body,
         *(Line(note, Tone.CHANGE) for note in change.notes),
-        Line(rich("change ", code(change.digest), how), small=True),
+        Line(rich("change ", code(change.digest), *how), small=True),
     )
 
 

@@ -57,7 +57,7 @@ def objects_document(  # noqa: PLR0913 - the facts of one list
     shown = sorted(rows, key=_newest_first) if local and not more else rows
     cells = tuple(_local_row(row) if local else _cloudflare_row(row) for row in shown[:200])
     columns = ("name", "id", "size", "last write (UTC)", "alarm (UTC)") if local else ("name", "id", "stored")
-    rest = f"All as a DataFrame: x = %durable objects {stable_id}"
+    rest = rich("All as a DataFrame: ", code(f"x = %durable objects {stable_id}"))
     table = capped(rich(*caption), columns, cells, total=len(rows), rest=rest)
     return (
         table,
@@ -161,7 +161,7 @@ def _keys(page: ObjectPage) -> list[Block]:
         (shown_name(one.key), stored_value(one.key, one.value), "" if one.size is None else size(one.size))
         for one in page.keys[:_KEYS]
     )
-    rest = f"All as a DataFrame: x = %durable values {page.stable_id} --object {_word(page)}"
+    rest = rich("All as a DataFrame: ", code(f"x = %durable values {page.stable_id} --object {_word(page)}"))
     return [Table(strong(many), ("key", "value", "size"), rows, hidden=max(len(page.keys) - _KEYS, 0), rest=rest)]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from itertools import zip_longest
 from typing import assert_never
 
-from notebook_do.display import clean, cut, one_line, width_of, wrap
+from notebook_do.display import HELD, clean, cut, one_line, width_of, wrap
+from notebook_do.display.rich import Rich
 from notebook_do.notebook.views import diagram
 from notebook_do.notebook.views.blocks import (
     DIFF_IN_TEXT,
@@ -32,11 +34,22 @@ from notebook_do.notebook.views.blocks import (
 WIDTH = 100
 # A word longer than this is an address or a path, and may be broken before an id is.
 _LONGEST_WORD = 40
+_COMMAND = re.compile(r"(\w+ = )?%{1,2}durable |session\.|notebook-do ")
 
 
 def cell_text(cell: Cell) -> str:
     """Return the text of a cell."""
-    return one_line(cell.url if isinstance(cell, Link) else cell)
+    return _held(cell.url if isinstance(cell, Link) else cell)
+
+
+def _held(text: str) -> str:
+    """Return a text on one line; a command in it is held together, so that it can be copied."""
+    said = one_line(text)
+    for part in text.parts if isinstance(text, Rich) else ():
+        if part.look == "code" and _COMMAND.match(part.text):
+            command = one_line(part.text)
+            said = said.replace(command, command.replace(" ", HELD))
+    return said
 
 
 def render(document: Document, width: int = WIDTH) -> str:
@@ -55,16 +68,16 @@ def _block(block: Block, width: int) -> str:  # noqa: C901 - one case a kind of 
     match block:
         case Header():
             facts = "  ".join(f"{one_line(name)}: {one_line(value)}" for name, value in block.facts)
-            return _wrapped("  ".join(filter(None, (block.band, one_line(block.title), facts))), width, hang="    ")
+            return _wrapped("  ".join(filter(None, (block.band, _held(block.title), facts))), width, hang="    ")
         case AskedLine():
             return _wrapped("  ".join(map(one_line, (block.text, block.word, *block.facts))), width, hang="    ")
         case Line():
-            text = f"{_symbol(block.tone)}{one_line(block.text)}"
+            text = f"{_symbol(block.tone)}{_held(block.text)}"
             return _wrapped(text, width, hang="  " if block.tone else "")
         case Table():
             return _table(block, width)
         case Items():
-            title = [_wrapped(one_line(block.title), width)] if block.title else []
+            title = [_wrapped(_held(block.title), width)] if block.title else []
             return "\n".join([*title, *(_item(item, width) for item in block.items)])
         case Diagram():
             return _diagram(block, width)
@@ -84,7 +97,7 @@ def _folded(block: Folded, width: int) -> str:
     """Draw what is behind the summary too: paper cannot be opened."""
     inside = render(block.blocks, width - 2)
     lines = (f"  {line}".rstrip() for line in inside.split("\n"))
-    return "\n".join([_wrapped(one_line(block.summary), width), *(lines if inside else ())])
+    return "\n".join([_wrapped(_held(block.summary), width), *(lines if inside else ())])
 
 
 def _symbol(tone: Tone | None) -> str:
@@ -92,19 +105,19 @@ def _symbol(tone: Tone | None) -> str:
 
 
 def _item(item: Item, width: int) -> str:
-    first = _wrapped(f"  {_symbol(item.tone) or '- '}{one_line(item.text)}", width, hang="    ")
-    choices = (_wrapped(f"      - {one_line(choice)}", width, hang="        ") for choice in item.choices)
+    first = _wrapped(f"  {_symbol(item.tone) or '- '}{_held(item.text)}", width, hang="    ")
+    choices = (_wrapped(f"      - {_held(choice)}", width, hang="        ") for choice in item.choices)
     return "\n".join([first, *choices])
 
 
 def _code(block: Code, width: int) -> str:
     lines = clean(block.text).split("\n")
     if block.paste:
-        return "\n".join(lines)
+        return "\n".join([*([_wrapped(_held(block.label), width)] if block.label else []), *lines])
     if len(lines) == 1 and len(block.label) + len(lines[0]) < width:
         return f"{one_line(block.label)} {lines[0]}".strip()
     body = [piece for line in lines for piece in wrap(line, width - 2, words=False)]
-    label = [_wrapped(one_line(block.label), width)] if block.label else []
+    label = [_wrapped(_held(block.label), width)] if block.label else []
     return "\n".join([*label, *(f"  {piece}" for piece in body)])
 
 
@@ -126,10 +139,10 @@ def _table(table: Table, width: int) -> str:
     heads = tuple(map(one_line, table.columns))
     columns = (("", *heads) if symbols and heads else heads) if table.rows else ()
     rows = [_texts(row, tone, symbols=symbols) for row, tone in zip_longest(table.rows, table.tones)]
-    lines = [_wrapped(one_line(table.caption), width)] if table.caption else []
+    lines = [_wrapped(_held(table.caption), width)] if table.caption else []
     lines += grid(columns, rows, width=width, symbols=symbols)
     if table.hidden:
-        lines.append(_wrapped(f"... {table.hidden:,} more rows. {one_line(table.rest)}".rstrip(), width))
+        lines.append(_wrapped(f"... {table.hidden:,} more rows. {_held(table.rest)}".rstrip(), width))
     return "\n".join(lines)
 
 
@@ -193,7 +206,7 @@ def _padded(value: str, width: int) -> str:
 
 
 def _wrapped(value: str, width: int, *, hang: str = "") -> str:
-    return value if width_of(value) <= width else "\n".join(_hung(value, width, hang))
+    return value.replace(HELD, " ") if width_of(value) <= width else "\n".join(_hung(value, width, hang))
 
 
 def _hung(value: str, width: int, hang: str) -> list[str]:
