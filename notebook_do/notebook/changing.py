@@ -16,10 +16,10 @@ from notebook_do.display.hiding import shown_json, shown_name
 from notebook_do.errors import CommandError, ConsentRequired, StaleChange
 from notebook_do.notebook import asking
 from notebook_do.notebook.arguments import argument, parameter
-from notebook_do.notebook.shells import display, shell_of
+from notebook_do.notebook.shells import RecordOutput, display, shell_of
 from notebook_do.notebook.verbs import BY_NAME
 from notebook_do.notebook.views.blocks import Code, Document, Line, Tone
-from notebook_do.notebook.views.changes import change_document, sentence
+from notebook_do.notebook.views.changes import change_document, sentence, waiting_document
 from notebook_do.notebook.views.documents import View
 from notebook_do.notebook.views.hidden_cells import hidden_cells, shown_parameter
 from notebook_do.notebook.views.stored import json_text, statement_text
@@ -139,7 +139,12 @@ def _offer(call: Call, change: ObjectChange) -> Shown | None:
         case "notebook":
             from notebook_do.notebook.widgets.changes import ChangePanel
 
-            display(ChangePanel(session, change))
+            output = RecordOutput()
+            output.put(waiting_document(change))
+            panel = ChangePanel(session, change, recorded=output.put)
+            shown = display(panel, replaceable=True)
+            # A saved notebook keeps no dead widget: opened again it would be an error in place of a button.
+            panel.ended = lambda: shown.update({"text/plain": "", "text/html": ""}, raw=True)
             return None
         case "terminal":
             if why := asking.unsent(change.phrase, sentence(change)):

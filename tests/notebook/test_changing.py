@@ -18,6 +18,8 @@ from notebook_do.cli import main
 from notebook_do.display.rich import code, rich
 from notebook_do.errors import CommandError, ConsentRequired, StaleChange
 from notebook_do.notebook.views.blocks import Item, Items, Line, Table
+from notebook_do.notebook.views.changes import waiting_document
+from notebook_do.notebook.views.documents import View
 from notebook_do.notebook.views.text import render
 from notebook_do.notebook.widgets.changes import ChangeController, ChangePanel
 
@@ -298,9 +300,37 @@ def test_the_button_of_a_wipe_waits_for_its_phrase(session: nd.Session) -> None:
     assert thread is not None
     thread.join()
     assert len(room.values()) == 0
-    assert "All that kitchen had stored is deleted" in panel.outcome.value
+    assert "All that kitchen had stored is deleted" in str(panel.controller.said)
     assert panel.button.disabled
     assert phrase in ChangePanel(session, session.object("rooms", "kitchen").wipe()).phrase.value
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_every_record_of_a_change_is_true_whenever_it_is_read(session: nd.Session, moved: bool) -> None:  # noqa: FBT001 - parametrized
+    """It waits, is sent since a time, and ends as what became of it, with its change; then the widget is gone."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "topic", 1)
+    change = room.put("topic", 2)
+    waits = f"= Not sent yet. Change {change.digest[:8]} waits for the button below. After a restart of the kernel, "
+    assert str(View(waiting_document(change))).startswith(waits)
+    assert "waits for the phrase and the button below" in str(View(waiting_document(room.wipe())))
+    records: list[str] = []
+    panel = ChangePanel(session, change, recorded=lambda said: records.append(" ".join(str(View(said)).split())))
+    gone: list[int] = []
+    panel.ended = lambda: gone.append(len(records))
+    if moved:
+        room.call("put", "topic", "moved")
+    thread = panel.controller.press()
+    assert thread is not None
+    thread.join()
+    sending, ended = records
+    assert sending.startswith(f"~ Sending change {change.digest[:8]} since 20")
+    assert "If you read this in a saved notebook, the kernel ended first: run this cell again" in sending
+    assert ended.startswith("~ key topic of kitchen moved" if moved else "✓ Key topic of kitchen is put, 20"), ended
+    assert f"hange {change.digest[:8]}" in ended
+    assert ("nothing was sent" in ended) is moved
+    assert gone == [2], "once, after the last record"
+    assert panel.widget.layout.display == "none"
 
 
 def test_a_change_of_what_is_live_says_so_first(session: nd.Session) -> None:

@@ -100,6 +100,32 @@ def test_an_approved_digest_deploys_in_the_next_run(kernel_home: Path, form: str
     assert 'href="http://my-worker-dev.localhost' in page
 
 
+PRESS = """
+import gc, threading
+panels = (one for one in gc.get_objects() if type(one).__name__ == "ChangePanel")
+next(one for one in panels if one.controller.change.what == "m").button.click()
+for thread in threading.enumerate():
+    if thread.name == "notebook-do-change":
+        thread.join()
+"""
+
+
+def test_a_saved_change_has_a_static_line_and_no_dead_widget(kernel_home: Path) -> None:
+    """A cell with the button of a change is saved with a line that is true; once it is sent, without the widget."""
+    deployed = "import notebook_do as nd\nnd.current().deploy(nd.current().plan())"
+    # As in JupyterLab, where a person is there to be asked; nbclient says of every cell that nobody is.
+    offer = "get_ipython().kernel._allow_stdin = True\nget_ipython().run_line_magic('durable', 'put counter a {} 7')"
+    cells = (*DECLARE, deployed, "%durable fetch my-worker /", offer.format("n"), offer.format("m") + PRESS)
+    *_, waits, sent = execute(kernel_home, *cells).cells
+    widget = "application/vnd.jupyter.widget-view+json"
+    _, line, panel = waits.outputs
+    assert re.match(r"= Not sent yet. Change \w{8} waits for the button below", line.data["text/plain"])
+    assert (panel.data["text/plain"], widget in panel.data) == ("", True)
+    _, line, panel = sent.outputs
+    assert re.match(r"✓ Key m of a is put, 20.*, change \w{8}\.", line.data["text/plain"])
+    assert (panel.data["text/plain"], widget in panel.data) == ("", False)
+
+
 def test_a_destroy_without_its_phrase_saves_no_record_of_a_destroy(kernel_home: Path) -> None:
     """The saved cell has the plan and the error alone; neither says that anything was destroyed, or is being."""
     cells = (*DECLARE[:2], f"{DECLARE[2]} --unprotect", DECLARE[3])

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from notebook_do.display.formats import count, counted, listed, moment, size
 from notebook_do.display.hiding import BY_NAME, hidden, shown_name
 from notebook_do.display.rich import code, rich, strong
+from notebook_do.errors import StaleChange
 from notebook_do.model.changes import NOTHING, ObjectContents
 from notebook_do.notebook.views.blocks import Block, Code, Document, Folded, Header, Line, Row, Table, Tone, capped
 from notebook_do.notebook.views.hidden_cells import hidden_cells
 from notebook_do.notebook.views.stored import json_text, statement_text, stored_change, stored_value, value_text
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from notebook_do.display.rich import Rich
     from notebook_do.live.applying import AppliedChange
     from notebook_do.live.snapshots import Snapshot
     from notebook_do.model.changes import ObjectChange, ObjectEdit, RowChange, SchemaChange, StatementEffect
@@ -245,7 +249,39 @@ def _many(change: ObjectChange) -> list[Block]:
     return [*statement, _table(rows), *last]
 
 
+# --- while it waits and while it is sent: a saved notebook may hold either
+
+
+def waiting_document(change: ObjectChange) -> Document:
+    """Say that a change waits for its button, and for its phrase where it loses something."""
+    what = "the button below" if change.phrase is None else "the phrase and the button below"
+    after = f" waits for {what}. After a restart of the kernel, run this cell again."
+    return (Line(rich("Not sent yet. Change ", _short(change), after), Tone.SAME),)
+
+
+def sending_document(change: ObjectChange, since: datetime) -> Document:
+    """Say since when it is sent, and what is true when nothing else follows: nobody knows what became of it."""
+    ended = "If you read this in a saved notebook, the kernel ended first: run this cell again, it reads what is there."
+    said = rich("Sending change ", _short(change), f" since {moment(since)}. {ended}")
+    return (Line(said, Tone.CHANGE, role="status"),)
+
+
+def _short(change: ObjectChange) -> Rich:
+    return code(change.digest[:8])
+
+
 # --- afterwards
+
+
+def failed_document(change: ObjectChange, error: BaseException, at: datetime, details: str = "") -> Document:
+    """Say why a change was not made, or that nobody knows whether it was; `details` of what nobody expected."""
+    stale = isinstance(error, StaleChange)
+    said = str(error) if stale else f"{type(error).__name__}: {error}".rstrip(": ")
+    return (
+        Line(said, Tone.CHANGE if stale else Tone.ALERT, role="alert"),
+        Line(rich("Change ", _short(change), f", {moment(at)}. To read what is there now, run this cell again.")),
+        *((Folded("Details", (Code("", details),)),) if details else ()),
+    )
 
 
 def applied_document(applied: AppliedChange) -> Document:

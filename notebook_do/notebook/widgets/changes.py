@@ -1,32 +1,48 @@
-"""The button of a change of stored objects, with its phrase: it sends the very change that is shown, once."""
+"""The button of a change of stored objects, with its phrase: it sends the very change that is shown, once.
+
+What becomes of the change is recorded above it, in an output that stays readable when the kernel is gone.
+"""
 
 from __future__ import annotations
 
 import threading
 import traceback
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
-from notebook_do.errors import DurableError, StaleChange
+from notebook_do.errors import DurableError
 from notebook_do.notebook.views import html
-from notebook_do.notebook.views.blocks import Block, Code, Folded, Line, Tone
-from notebook_do.notebook.views.changes import applied_document, sentence
+from notebook_do.notebook.views.blocks import Code
+from notebook_do.notebook.views.changes import applied_document, failed_document, sending_document, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from notebook_do.model.changes import ObjectChange
+    from notebook_do.notebook.views.blocks import Document
     from notebook_do.sessions.session import Session
 
 
 class ChangeController:
-    """Holds the very change that is shown. `changed` is called after every step, from any thread."""
+    """Holds the very change that is shown.
 
-    def __init__(self, session: Session, change: ObjectChange, changed: Callable[[], None] = lambda: None) -> None:
-        self.session, self.change, self.changed = session, change, changed
+    `recorded` is given each new record, `changed` is called after every step; both from any thread.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        change: ObjectChange,
+        changed: Callable[[], None] = lambda: None,
+        recorded: Callable[[Document], None] = lambda _: None,
+    ) -> None:
+        self.session, self.change, self.changed, self._recorded = session, change, changed, recorded
         self.typed = ""
-        self.said: tuple[Block, ...] = ()
+        self.said: Document = ()
+        """The last record."""
+        self.ended = False
         self._pressed = False
         self._lock = threading.Lock()
 
@@ -46,8 +62,7 @@ class ChangeController:
             if not self.can_press:
                 return None
             self._pressed = True
-        self.said = (Line("Sent; waiting for the answer.", Tone.RUNNING, role="status"),)
-        self.changed()
+        self._record(sending_document(self.change, datetime.now(UTC)))
         thread = threading.Thread(target=self._send, name="notebook-do-change", daemon=True)
         thread.start()
         return thread
@@ -55,23 +70,29 @@ class ChangeController:
     def _send(self) -> None:
         # An exception in a thread is seen by nobody, so none leaves it.
         try:
-            self.said = applied_document(self.session.apply(self.change, confirm=self.change.phrase or ()))
-        except StaleChange as stale:
-            again = Line("To read it as it is now, run this cell again.")
-            self.said = (Line(str(stale), Tone.CHANGE, role="alert"), again)
+            said = applied_document(self.session.apply(self.change, confirm=self.change.phrase or ()))
         except DurableError as error:
-            self.said = (Line(f"{type(error).__name__}: {error}", Tone.ALERT, role="alert"),)
+            said = failed_document(self.change, error, datetime.now(UTC))
         except BaseException as error:  # noqa: BLE001 - as above
-            details = Folded("Details", (Code("", traceback.format_exc()),))
-            self.said = (Line(f"{type(error).__name__}: {error}", Tone.ALERT, role="alert"), details)
+            said = failed_document(self.change, error, datetime.now(UTC), traceback.format_exc())
+        self.ended = True
+        self._record(said)
+
+    def _record(self, said: Document) -> None:
+        self.said = said
+        self._recorded(said)
         self.changed()
 
 
 class ChangePanel:
-    """The field of the phrase, where one is asked for, the button, and below it what became of the change."""
+    """The field of the phrase, where one is asked for, and the button; gone when the change was sent."""
 
-    def __init__(self, session: Session, change: ObjectChange) -> None:
-        self.controller = ChangeController(session, change, self.refresh)
+    def __init__(
+        self, session: Session, change: ObjectChange, *, recorded: Callable[[Document], None] = lambda _: None
+    ) -> None:
+        self.ended: Callable[[], None] = lambda: None
+        """Called once when nothing can be pressed here any more."""
+        self.controller = ChangeController(session, change, self.refresh, recorded)
         words = sentence(change)
         loses = change.phrase is not None
         self.button = w.Button(
@@ -85,16 +106,20 @@ class ChangePanel:
         self.field.layout.display = "" if loses else "none"
         self.field.observe(lambda change: self.controller.type(change["new"]), names="value")
         self.phrase = w.HTML(html.render((Code("", change.phrase),)) if change.phrase else "")
-        self.outcome = w.HTML()
-        self.widget = w.VBox([self.field, self.phrase, self.button, self.outcome])
+        self.widget = w.VBox([self.field, self.phrase, self.button])
         self.refresh()
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        return self.widget._repr_mimebundle_(**options)
+        bundle = self.widget._repr_mimebundle_(**options)
+        # Where no widget is drawn, as on a code host, the record above says all there is to say.
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        data["text/plain"] = ""
+        return bundle
 
     def refresh(self) -> None:
         """Draw where the controller stands."""
         self.button.disabled = not self.controller.can_press
         self.phrase.layout.display = self.field.layout.display
-        self.outcome.value = html.render(self.controller.said) if self.controller.said else ""
-        self.outcome.layout.display = "" if self.controller.said else "none"
+        if self.controller.ended and self.widget.layout.display != "none":
+            self.widget.layout.display = "none"
+            self.ended()
