@@ -39,7 +39,9 @@ _COMMAND = re.compile(r"(\w+ = )?%{1,2}durable |session\.|notebook-do ")
 
 def cell_text(cell: Cell) -> str:
     """Return the text of a cell."""
-    return _held(cell.url if isinstance(cell, Link) else cell)
+    text = cell.url if isinstance(cell, Link) else cell
+    # A longer one would push the columns apart.
+    return _held(text) if len(text) <= _LONGEST_WORD else one_line(text)
 
 
 def _held(text: str) -> str:
