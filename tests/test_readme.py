@@ -179,7 +179,7 @@ def test_the_objects_page_runs_as_printed(shell: InteractiveShell) -> None:
     done = shell.run_cell(block.text)
     done.raise_error()
     assert Path("kitchen.ndsnap").exists()
-    assert list(session.query("rooms", "SELECT author FROM messages")["author"]) == ["lin", "ada", "lin"]
+    assert sorted(session.query("rooms", "SELECT author FROM messages")["author"]) == ["ada", "lin", "lin"]
     assert session.values("rooms", object="kitchen")["value"].tolist() == [1]
 
 
