@@ -6,6 +6,7 @@ import asyncio
 import json
 import struct
 import subprocess
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,6 +134,7 @@ def all_configs(layouts: dict[str, Layout]) -> dict[str, Struct]:
     wrapper = probing._wrapper(full, again=True)
     return {
         **{name: config_of(layout) for name, layout in layouts.items()},
+        "traced": config_of(replace(layouts["whole"], traced=True)),
         "examined": examined_config(layouts["tried"], wrapper, socket),
         "probed": probing._probe_config(full, socket),
     }

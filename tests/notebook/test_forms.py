@@ -155,7 +155,7 @@ def test_a_complete_form_shows_its_cell_and_becomes_it(session: Session) -> None
     assert re.sub(r"20[-: \d]+UTC", "NOW", first) == (
         "✓ Declared namespace my-counter in session forms (from a form, NOW). Nothing was"
     )
-    assert "Keep it as a cell:" not in rest  # of one line, it stands behind its label
+    assert "Keep it as a cell:" in rest  # a command to copy has a line of its own
     assert str(view).endswith("%durable namespace my-counter --class Counter")
     assert form.widget.comm is None  # closed
 
