@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from notebook_do.display import one_line
 from notebook_do.display.formats import clock, count, counted, duration, moment, offset, short_object
 from notebook_do.display.rich import code, rich
 from notebook_do.notebook.views.blocks import Code, Folded, Header, Line, Table, Tone
@@ -197,11 +196,6 @@ def _drawn(counts: Counter[int], columns: int, most: int) -> str:
 
 def _minute(minutes: int) -> str:
     return f"{minutes // 60 % 24:02d}:{minutes % 60:02d}"
-
-
-def first_line(text: str) -> str:
-    """Return the first line of a text, as a title has it."""
-    return one_line(text.split("\n", 1)[0])
 
 
 # --- live logs

@@ -16,6 +16,7 @@ from notebook_do.errors import DurableError
 from notebook_do.notebook.views import html
 from notebook_do.notebook.views.blocks import Code
 from notebook_do.notebook.views.changes import applied_document, failed_document, sending_document, sentence
+from notebook_do.notebook.widgets.panel import below_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,11 +111,7 @@ class ChangePanel:
         self.refresh()
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        bundle = self.widget._repr_mimebundle_(**options)
-        # Where no widget is drawn, as on a code host, the record above says all there is to say.
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        data["text/plain"] = ""
-        return bundle
+        return below_record(self.widget, options)
 
     def refresh(self) -> None:
         """Draw where the controller stands."""

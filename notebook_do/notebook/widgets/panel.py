@@ -32,6 +32,15 @@ _last: WeakKeyDictionary[Session, DeployController] = WeakKeyDictionary()
 _LABEL = {"description_width": "11em"}
 
 
+def below_record(widget: w.Widget, options: dict[str, Any]) -> Any:
+    """Return what displays a widget that stands below a record, and nothing as its text."""
+    bundle = widget._repr_mimebundle_(**options)
+    # Where no widget is drawn, as on a code host, the record above says all there is to say.
+    data = bundle[0] if isinstance(bundle, tuple) else bundle
+    data["text/plain"] = ""
+    return bundle
+
+
 class DeployPanel:
     """Phrase fields, one button, progress while it runs; `recorded` is given each new record, to show it above.
 
@@ -73,11 +82,7 @@ class DeployPanel:
         self.refresh()
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        bundle = self.widget._repr_mimebundle_(**options)
-        # Where no widget is drawn, as on a code host, the record above says all there is to say.
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        data["text/plain"] = ""
-        return bundle
+        return below_record(self.widget, options)
 
     def refresh(self) -> None:
         """Draw the controller's state; called from any thread, drawn by one at a time, so that the last state stays."""
