@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.local.objects import names as module
@@ -90,3 +91,22 @@ def test_what_is_heard_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     names.collect("/" + "y" * (module.LONGEST + 1), b"z=" + b"q" * module.LONGEST)
     assert known(names, "y" * (module.LONGEST + 1), "q" * module.LONGEST) >= {"q" * module.LONGEST}
     assert "y" * (module.LONGEST + 1) not in known(names, "y" * (module.LONGEST + 1))
+
+
+def test_lists_that_are_read_at_once_find_every_name_and_keep_the_file_whole(tmp_path: Path) -> None:
+    """Each reading thread may write down what it found: none meets half a file, and none takes away another's names."""
+    names = ObjectNames(tmp_path / "names")
+    wanted = {object_id(SPACE, f"room {n}"): f"room {n}" for n in range(40)}
+    names.asked(SPACE, wanted.values())
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda one: names.find(SPACE, [one], []), wanted))
+    assert ObjectNames(tmp_path / "names").find(SPACE, wanted, []) == wanted
+
+
+def test_a_torn_file_of_names_only_costs_finding_them_again(tmp_path: Path) -> None:
+    """What is in the file can be computed again: it never fails a list."""
+    one = object_id(SPACE, "room")
+    (tmp_path / f"{SPACE}.json").write_text('{"a": "b"}}')
+    names = ObjectNames(tmp_path)
+    names.asked(SPACE, ["room"])
+    assert names.find(SPACE, [one], []) == {one: "room"}

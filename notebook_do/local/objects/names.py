@@ -8,8 +8,8 @@ Cloudflare shows ids alone.
 from __future__ import annotations
 
 import json
-import os
 import re
+from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote
 
@@ -33,6 +33,7 @@ class ObjectNames:
     def __init__(self, folder: Path) -> None:
         """Keep proved names in `folder`."""
         self._folder = folder
+        self._finding = Lock()  # lists are read by threads, and each may write down what it found
         self._collected: dict[str, None] = {}  # in order, for the oldest to be found
         self._asked: dict[str, dict[str, None]] = {}
         """By namespace, the names that a notebook has asked by and that no object was found for yet."""
@@ -58,28 +59,39 @@ class ObjectNames:
 
     def find(self, namespace_id: str, ids: Iterable[str], workers: Iterable[RunnableWorker]) -> dict[str, str]:
         """Return the known names by id, with those of `ids` that can be found now, and keep them for the next time."""
-        file = folder_of(self._folder, namespace_id).with_suffix(".json")
-        known: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        wanted = set(ids) - known.keys()
-        if not wanted:
+        file = self._file(namespace_id)
+        with self._finding:
+            known = _known(file)
+            if not (wanted := set(ids) - known.keys()):
+                return known
+            asked = self._asked.get(namespace_id, {})
+            # The empty name is one too.
+            likely = dict.fromkeys([*list(asked), *list(self._collected), *_strings(workers), ""])
+            if found := {one: name for name in likely if (one := object_id(namespace_id, name)) in wanted}:
+                for name in found.values():
+                    asked.pop(name, None)
+                known |= found
+                self._folder.mkdir(exist_ok=True, mode=0o700)
+                fresh = file.with_suffix(".new")
+                fresh.write_text(json.dumps(known), encoding="utf-8")
+                fresh.replace(file)
             return known
-        # The empty name is one too.
-        asked = self._asked.get(namespace_id, {})
-        likely = dict.fromkeys([*list(asked), *list(self._collected), *_strings(workers), ""])
-        found = {one: name for name in likely if (one := object_id(namespace_id, name)) in wanted}
-        if found:
-            for name in found.values():
-                asked.pop(name, None)
-            known |= found
-            self._folder.mkdir(exist_ok=True, mode=0o700)
-            fresh = file.with_suffix(f".{os.getpid()}")
-            fresh.write_text(json.dumps(known), encoding="utf-8")
-            fresh.replace(file)
-        return known
 
     def forget(self, namespace_id: str) -> None:
         """Drop the names of a namespace."""
-        folder_of(self._folder, namespace_id).with_suffix(".json").unlink(missing_ok=True)
+        self._file(namespace_id).unlink(missing_ok=True)
+
+    def _file(self, namespace_id: str) -> Path:
+        return folder_of(self._folder, namespace_id).with_suffix(".json")
+
+
+def _known(file: Path) -> dict[str, str]:
+    """Return the names that were written down; none where the file is torn: they are only found anew."""
+    try:
+        known: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return known
 
 
 def _strings(workers: Iterable[RunnableWorker]) -> Iterable[str]:
