@@ -40,8 +40,10 @@ def matrix(edges: Sequence[Edge]) -> tuple[Block, ...]:
 
 def _table(caption: str, workers: Sequence[str], targets: Sequence[str], edges: Sequence[Edge]) -> Iterator[Block]:
     alike: dict[tuple[tuple[str, ...], Tone], list[str]] = {}
-    for worker in workers:
-        own = [e for e in edges if e.worker == worker]
+    by_worker: dict[str, list[Edge]] = {worker: [] for worker in workers}
+    for edge in edges:
+        by_worker[edge.worker].append(edge)
+    for worker, own in by_worker.items():
         cells = tuple(", ".join(_cell(e) for e in own if e.target == target) for target in targets)
         if any(cells):
             alike.setdefault((cells, _tone(own)), []).append(worker)
