@@ -12,7 +12,7 @@ from notebook_do.display import TitledTable
 from notebook_do.errors import CommandError, CredentialError
 from notebook_do.notebook import calling, changing, deploying, exploring, inspecting, logs, verbs
 from notebook_do.notebook.declaring import declare
-from notebook_do.notebook.shells import watching
+from notebook_do.notebook.shells import shell_of, watching
 from notebook_do.notebook.views.blocks import Code, Header, Item, Items, Line, Tone
 from notebook_do.notebook.views.documents import View, hints
 from notebook_do.sessions.opening import current, prepared, set_clock, use
@@ -109,11 +109,21 @@ def rm(call: Call) -> Shown:
     return View((said,), data={"forgotten": {"kind": kind, "id": id_}})
 
 
-def form(call: Call) -> Any:
-    """Show a form."""
-    from notebook_do.notebook.widgets import forms
+def form(call: Call) -> Shown | None:
+    """Show the form that was asked for, or how to do without one."""
+    what = call.options.what
+    if what == "deploy":
+        # `form` has no --approve, which `offer` asks for: a form shows a button and sends nothing.
+        call.options.approve = None
+        return deploying.offer(call, current(), current().plan(), "%durable deploy")
+    if shell_of(call.ip) != "notebook":
+        line = f"%durable {what} -h"
+        said = Line(f"There are no widgets here. Declare with a line: {line}", Tone.CHANGE)
+        return View((said,), data={"widgets": False, "line": line})
+    from notebook_do.notebook.widgets import forms  # nobody else needs ipywidgets
 
-    return forms.show(call)
+    forms.show(call)
+    return None
 
 
 def import_(call: Call) -> Shown:

@@ -104,7 +104,7 @@ def test_destroying_says_destroy_and_asks_for_the_phrase(lab: Lab) -> None:
     expect(deploy_button(lab)).to_have_text("Destroy 1 namespace (1 object) and 1 Worker in dev on local")
     expect(deploy_button(lab)).to_be_disabled()
     assert "Deploy" not in lab.cell(-1).inner_text()
-    expect(lab.cell(-1).get_by_text("1 of them was written to in the hour before 2")).to_be_visible()
+    expect(lab.cell(-1).get_by_text("It was written to in the hour before 2")).to_be_visible()
     lab.both("1-asks", -1)
     phrase = re.search(r"destroy counter [0-9a-f]{8}", lab.cell(-1).inner_text())
     assert phrase

@@ -13,10 +13,12 @@ from notebook_do.display.rich import code, rich
 from notebook_do.notebook.views.decisions import command_in
 from notebook_do.notebook.views.documents import bundle
 from notebook_do.notebook.views.plan import change_count, masked, title_words
-from notebook_do.plan.plan import Action, Baseline, Change, Plan
+from notebook_do.plan.plan import Action, Baseline, Change, Plan, WrittenLately
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+AT = "2026-11-26T14:02:11+00:00"
 
 
 def words(text: str) -> set[str]:
@@ -130,6 +132,20 @@ def test_an_unknown_count_is_never_shown_as_none(deletion: Plan) -> None:
     none = replace(deletion, consents=(replace(deletion.consents[0], objects=0),))
     assert "~ counter stores no object. Its id is gone for ever all the same." in text_of(none)
     assert "- delete namespace counter" in text_of(none)
+
+
+def test_what_was_written_lately_is_said_of_one_object_as_of_one(deletion: Plan) -> None:
+    """How many of several and the newest; of a single one just that it was, and its name."""
+    lately = WrittenLately(namespace_id=deletion.consents[0].namespace_id, within_hour=3, newest=("a", "b"), at=AT)
+    assert "3 of them were written to in the hour before 2026-11-26 14:02 UTC; the newest: a, b." in text_of(
+        replace(deletion, written=(lately,))
+    )
+    one = replace(deletion, consents=(replace(deletion.consents[0], objects=1),))
+    lately = replace(lately, within_hour=1, newest=("a",))
+    said = "1 stored object would be deleted for ever. It was written to in the hour before 2026-11-26 14:02 UTC"
+    assert f"{said}; its name: a." in text_of(replace(one, written=(lately,)))
+    lately = replace(lately, within_hour=0)
+    assert "It was not written to in the hour before" in text_of(replace(one, written=(lately,)))
 
 
 @pytest.mark.parametrize(

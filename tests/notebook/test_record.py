@@ -128,6 +128,7 @@ def test_a_failure_counts_says_the_message_once_and_lists_the_steps(make_plan: C
     ]
     none = result(plan, ("not done", 1.0), ("not done", None), failure=Failure(index=0, message="no"))
     assert lines(document_of(none))[0].endswith("No step is done.")
+    assert lines(document_of(none))[-1] == "Plan again.", "nothing is done that could stay"
 
 
 def test_what_is_not_known_is_said_and_a_new_plan_looks(make_plan: Callable[..., Plan]) -> None:

@@ -68,7 +68,7 @@ def run(asked: Asked) -> tuple[str, int]:
         call = Call(ip=shell, verb=asked.verb, words=(), body=None, where=Where(), options=options, source=asked.line)
         _say(imposed, beside=asked.verb in _PLANS and not options.json)
         with refusing.allowing():
-            value = RUN[asked.verb](call)
+            value: Any = RUN[asked.verb](call)
     if options.quiet or value is None:
         return "", _status(value)
     # Known by its name: to import it would load pandas for every verb.

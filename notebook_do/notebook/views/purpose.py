@@ -84,6 +84,9 @@ def written_words(plan: Plan, consent: Consent) -> str:
     newest = rich("; the newest: ", joined(", ", map(code, found.newest)), ".") if found.newest else "."
     verb = "was" if found.within_hour == 1 else "were"
     many = f"{found.within_hour:,} of them {verb}" if found.within_hour else "None of them was"
+    if consent.objects == 1 and not consent.objects_more:
+        newest = rich("; its name: ", code(found.newest[0]), ".") if found.newest else "."
+        many = "It was" if found.within_hour else "It was not"
     return rich(f"{many} written to in the hour before {minute(found.at)} UTC", newest)
 
 

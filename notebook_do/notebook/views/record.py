@@ -208,6 +208,8 @@ def _after(result: DeployResult) -> str:
         return "Plan again: it looks at what is live, so nothing is sent twice."
     failure = result.failure
     fix = f"Fix {failure.cell}, run it, then plan again" if failure and failure.cell else "Plan again"
+    if not any(one.status == "done" for one in result.outcomes):
+        return f"{fix}."
     return f"What is done stays. {fix}; only what is left will be in the new plan."
 
 

@@ -17,8 +17,7 @@ from notebook_do.declare.making import FIELDS, Kind
 from notebook_do.display.formats import listed
 from notebook_do.display.rich import code, rich, strong
 from notebook_do.errors import CommandError, DurableError
-from notebook_do.notebook import deploying
-from notebook_do.notebook.shells import display, shell_of
+from notebook_do.notebook.shells import display
 from notebook_do.notebook.views import documents as views
 from notebook_do.notebook.views import html
 from notebook_do.notebook.views.blocks import Block, Code, Document, Folded, Header, Item, Items, Line, Tone
@@ -32,7 +31,6 @@ from notebook_do.sources.checking import check_source
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from notebook_do.display import Shown
     from notebook_do.model import Declaration, Field
     from notebook_do.notebook.parsing import Call
     from notebook_do.sessions.session import Session
@@ -243,23 +241,14 @@ def _text(value: str, label: str, known: Iterable[str] = ()) -> Any:
     )
 
 
-def show(call: Call) -> Shown | None:
-    """Show the form that was asked for, or how to do without one."""
+def show(call: Call) -> None:
+    """Show the form that was asked for."""
     session, what, id_ = current(), call.options.what, call.options.id
-    if what == "deploy":
-        # `form` has no --approve, which `offer` asks for: a form shows a button and sends nothing.
-        call.options.approve = None
-        return deploying.offer(call, session, session.plan(), "%durable deploy")
-    if shell_of(call.ip) != "notebook":
-        line = f"%durable {what} -h"
-        said = Line(f"There are no widgets here. Declare with a line: {line}", Tone.CHANGE)
-        return views.View((said,), data={"widgets": False, "line": line})
     known: Any = session.catalog.namespaces if what == "namespace" else session.catalog.workers
     if id_ and id_ not in known:
         raise CommandError(f"%durable form: no {what} {id_} is declared; leave the id out for a new one.")
     form = Form(session, _begun(what, known[id_]) if id_ else Draft.new(what))
     form.handle = display(form, replaceable=True)
-    return None
 
 
 def _begun(kind: Kind, item: Declaration) -> Draft:
