@@ -177,6 +177,15 @@ class Connecting:
                 raise
         return self._cloudflare
 
+    async def reconnect(self) -> Connection:
+        """Reach the target again for what goes on in the background: it does not start a local one that was ended."""
+        if self.target == "local":
+            from notebook_do.local.process.launch import status
+
+            if await asyncio.to_thread(status) is None:
+                raise TargetError("the local Cloudflare has ended; the next request starts it again.")
+        return await self.connect()
+
     def ask_first(self) -> None:
         """Find the API token of a session on Cloudflare: a kernel can ask for it only on the thread of its cells."""
         if self.target == "cloudflare":

@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from notebook_do.bridge import bridge
+from notebook_do.cloudflare.retry import Pace
 from notebook_do.cloudflare.telemetry import close_tail, open_tail
 from notebook_do.errors import ApiError, DurableError, TargetError
 from notebook_do.live.logs import MissingLines
-from notebook_do.live.records import records_of
+from notebook_do.live.records import moment_of, records_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,19 +44,30 @@ class LogTail:
     `missing` says which lines are not there, and why. `next(timeout)` returns None where none came in time.
     """
 
-    def __init__(self, connect: Callable[[], Any], script: str, worker: str) -> None:
-        """Open nothing yet; `connect` gives the connection of a session."""
-        self._connect, self._script, self._worker = connect, script, worker
+    def __init__(
+        self, connect: Callable[[], Any], script: str, worker: str, reconnect: Callable[[], Any] | None = None
+    ) -> None:
+        """Open nothing yet; `connect` gives the connection of a session, `reconnect` what is left of it later."""
+        self._connect, self.script, self.worker = connect, script, worker
+        self._reconnect = reconnect or connect
         self._connection: Connection | None = None
         self._tail: dict[str, Any] = {}
         self._socket: ClientConnection | None = None
         self._waiting: deque[LogRecord] = deque()
-        self._closed = False
+        self._reading: asyncio.Task[None] | None = None
+        self._version = ""
+        self.closed = False
+        self.ended = ""
+        """Why it was closed, where that was not its user."""
+        self.broken_since: datetime | None = None
+        """Since when nothing can come, while another connection is looked for."""
         self.since = datetime.now(UTC)
         self.missing: list[MissingLines] = []
+        self.deployed: list[datetime] = []
+        """When the first line of another version of the Worker came."""
 
     def __enter__(self) -> Self:
-        bridge.run(self._open())
+        bridge.run(self._open(self._connect))
         self.since = datetime.now(UTC)
         return self
 
@@ -65,7 +78,7 @@ class LogTail:
 
     def __iter__(self) -> Iterator[LogRecord]:
         """Yield records until the tail is closed."""
-        while not self._closed:
+        while not self.over:
             record = self.next(1.0)  # no longer: an interrupt is noticed between two waits in every shell
             if record is not None:
                 yield record
@@ -74,41 +87,65 @@ class LogTail:
         """Return the next record; None where none came in `timeout` seconds, or the tail is closed."""
         if self._waiting:
             return self._waiting.popleft()
-        return None if self._closed else bridge.run(self.anext(timeout))
+        return None if self.over else bridge.run(self.anext(timeout))
 
     async def anext(self, timeout: float | None = None) -> LogRecord | None:  # noqa: ASYNC109 - None is a good answer
         """Return the next record; see `next`."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                while not self._waiting and not self._closed:
-                    await self._read()
+        if not self._waiting and (self._reading or not self.closed):
+            # A task of its own: coming back takes longer than the time-out of who only looks what came.
+            reading = self._reading = self._reading or asyncio.create_task(self._read_on())
+            await asyncio.wait({reading}, timeout=timeout)
+            if reading.done():
+                self._reading = None
+                if not reading.cancelled():  # by `aclose`
+                    reading.result()
         return self._waiting.popleft() if self._waiting else None
+
+    @property
+    def over(self) -> bool:
+        """Whether it is closed, and all that came, an error too, was told."""
+        return self.closed and not self._waiting and self._reading is None
 
     def close(self) -> None:
         """End the tail; the API forgets it."""
-        if not self._closed:
+        if not self.closed:
+            bridge.run(self.aclose())
+            self._waiting.clear()
+
+    def end(self, why: str) -> None:
+        """Close the tail because nothing can come any more, and keep why."""
+        if not self.closed:
+            self.ended = why
             bridge.run(self.aclose())
 
     async def aclose(self) -> None:
         """End the tail; see `close`."""
-        self._closed = True
+        self.closed = True
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
         socket, self._socket = self._socket, None
         if socket is not None:
             await socket.close()
-        await self._forget()
+        await self._forget(self._tail)
 
-    async def _open(self) -> None:
+    async def _read_on(self) -> None:
+        while not self._waiting and not self.closed:
+            await self._read()
+
+    async def _open(self, connect_to: Callable[[], Any]) -> None:
         """Begin a tail and listen to it. Raises DurableError with what the API said, or TargetError."""
         from websockets.asyncio.client import connect
         from websockets.exceptions import InvalidHandshake
         from websockets.typing import Subprotocol
 
-        self._connection = await self._connect()
+        self._connection = await connect_to()
         async with self._connection.client() as client:
             try:
-                self._tail = await open_tail(client, self._script)
+                self._tail = await open_tail(client, self.script)
             except ApiError as error:
-                raise _not_allowed(error, self._worker) from None
+                raise _not_allowed(error, self.worker) from None
         problem = ""
         try:
             self._socket = await connect(
@@ -118,8 +155,8 @@ class LogTail:
         except (OSError, InvalidHandshake, TimeoutError) as error:
             problem = type(error).__name__  # its message may have the address
         if problem:
-            await self._forget()
-            raise TargetError(f"the live logs of Worker {self._worker} cannot be reached ({problem}); try again.")
+            await self._forget(self._tail)
+            raise TargetError(f"the live logs of Worker {self.worker} cannot be reached ({problem}); try again.")
 
     async def _read(self) -> None:
         """Wait for one message and take its records in; where the connection ended, come back."""
@@ -148,20 +185,21 @@ class LogTail:
 
     async def _come_back(self, why: str) -> None:
         """Begin another tail; what came meanwhile is said to be missing. Raises what the last attempt did."""
-        began, old = datetime.now(UTC), self._socket
-        if old is not None:
-            await old.close()
-        await self._forget()
+        self.broken_since, old, socket = datetime.now(UTC), self._tail, self._socket
+        if socket is not None:
+            await socket.close()
         for at, pause in enumerate(_WAITS):
             await asyncio.sleep(pause)
             try:
-                await self._open()
+                await self._open(self._reconnect)
                 break
-            except DurableError:
-                if at == len(_WAITS) - 1:
-                    self._closed = True
+            except DurableError as error:
+                if at == len(_WAITS) - 1 or (isinstance(error, ApiError) and error.status == 404):
+                    self.closed = True
                     raise
-        self.missing.append(MissingLines(since=began, until=datetime.now(UTC), lost=None, why=why))
+        self.missing.append(MissingLines(since=self.broken_since, until=datetime.now(UTC), lost=None, why=why))
+        self.broken_since = None
+        await self._forget(old)  # not before: a server that is gone would be asked again and again
 
     def _take(self, event: dict[str, Any]) -> None:
         """Take the records of one event in, or what it says of lines that are not sent."""
@@ -174,15 +212,19 @@ class LogTail:
             elif self.missing and self.missing[-1].why == why:
                 self.missing[-1] = MissingLines(since=self.missing[-1].since, until=now, lost=None, why=why)
             return
-        self._waiting.extend(records_of(event, self._worker))
+        version = str((event.get("scriptVersion") or {}).get("id") or "")
+        if version and self._version and version != self._version:
+            self.deployed.append(moment_of(event.get("eventTimestamp") or time.time() * 1000))
+        self._version = version or self._version
+        self._waiting.extend(records_of(event, self.worker))
 
-    async def _forget(self) -> None:
-        tail, self._tail = self._tail, {}
+    async def _forget(self, tail: dict[str, Any]) -> None:
+        self._tail = {} if tail is self._tail else self._tail
         if not tail or self._connection is None:
             return
         with contextlib.suppress(DurableError):  # it is gone already, or ends by itself
-            async with self._connection.client() as client:
-                await close_tail(client, self._script, tail["id"])
+            async with self._connection.client(Pace(attempts=1)) as client:
+                await close_tail(client, self.script, tail["id"])
 
 
 def _not_allowed(error: ApiError, worker: str) -> DurableError:

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.bridge import bridge
 from notebook_do.display.formats import clock
 from notebook_do.errors import CommandError
 from notebook_do.live.logs import asked_logs
-from notebook_do.notebook.shells import display
-from notebook_do.notebook.views.blocks import Code, Line
+from notebook_do.notebook.following import (
+    FollowedLogs,
+    Following,
+    TailPicture,
+    end_at_interrupt,
+    end_when_run_again,
+    follow_until,
+)
+from notebook_do.notebook.shells import RecordOutput, display, shell_of
+from notebook_do.notebook.views.blocks import Code, Line, Tone
 from notebook_do.notebook.views.documents import View
-from notebook_do.notebook.views.logged import live_document, missing_lines, past_document, where_of
+from notebook_do.notebook.views.logged import missing_lines, past_document, version_lines, where_of
 from notebook_do.sessions.logs import logs_frame
 from notebook_do.sessions.opening import current
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from notebook_do.live.logs import LogsAsked
-    from notebook_do.live.records import LogRecord
     from notebook_do.live.tailing import LogTail
     from notebook_do.notebook.parsing import Call
     from notebook_do.notebook.views.blocks import Document
@@ -29,10 +37,6 @@ if TYPE_CHECKING:
     from notebook_do.sessions.session import Session
 
 SINCE = "30m"
-OFTEN = 0.5
-"""Seconds between two pictures of a live tail, at least."""
-_MOST = 10_000
-"""How many records a live tail remembers, for its counts of equal exceptions."""
 
 
 def logs(call: Call) -> pd.DataFrame | None:
@@ -60,88 +64,77 @@ def _limit(text: str) -> int:
     return int(text)
 
 
-class LiveLogs:
-    """A live tail as one output that is replaced, or, where none can be, as lines that are printed."""
+def follow(session: Session, call: Call, *, ends: Any = None) -> None:
+    """Show what a Worker logs as it comes: with buttons where there are some, else until the interrupt.
 
-    def __init__(self, session: Session, tail: LogTail, asked: LogsAsked, *, worker: str, in_place: bool) -> None:
-        self._session, self._tail, self._asked, self._worker = session, tail, asked, worker
-        self._in_place, self._handle = in_place, None
-        self._records: list[LocatedRecord] = []
-        self.lines = self.errors = 0
-        self._said = 0
+    `ends` says, between two waits, whether it is over: for who has no hand to interrupt with.
+    """
+    asked = asked_logs(object=call.options.object, level=call.options.level)
+    tail = session.tail(call.options.worker)
+    # Nested in the kernel's own loop, a tail could be read by no other thread.
+    if shell_of(call.ip) == "notebook" and bridge.mode == "thread":
+        _panel(session, call, tail, asked)
+        return
+    try:
+        with tail:
+            _until_interrupt(call, FollowedLogs(session, tail, asked), ends)
+    except KeyboardInterrupt:
+        return  # before it began, or while it ends
 
-    def take(self, records: list[LogRecord]) -> None:
-        """Take new records in."""
-        wanted = [record for record in records if self._asked.passes(record)]
-        located = self._session.located(wanted)
-        self._records = [*self._records, *located][-_MOST:]
-        self.lines += len(located)
-        self.errors += sum(one.record.level == "error" for one in located)
-        if not self._in_place:
-            self._print(located)
 
-    def show(self, ended: datetime | None = None) -> None:
-        """Replace the picture."""
-        if not self._in_place:
-            return
-        view = View(self._document(ended))
-        if self._handle is None:
-            self._handle = display(view, replaceable=True)
-        else:
-            self._handle.update(view)
+def _panel(session: Session, call: Call, tail: LogTail, asked: LogsAsked) -> None:
+    """Let a thread follow, with the buttons below what it shows; the cell is over at once."""
+    from notebook_do.notebook.widgets.following import FollowPanel
 
-    def _document(self, ended: datetime | None) -> Any:
-        return live_document(
-            self._records,
-            self._tail.missing,
-            worker=self._worker,
-            since=self._tail.since,
-            lines=self.lines,
-            errors=self.errors,
-            ended=ended,
-        )
+    tail.__enter__()  # it is the thread that closes it
+    following = Following(FollowedLogs(session, tail, asked, buttons=True), RecordOutput().put)
+    end_at_interrupt(call.ip, following)
+    end_when_run_again(call.ip, following, call.where.cell)
+    following.picture.show()
+    output = display(FollowPanel(following), replaceable=True)
+    # A saved notebook keeps no dead widget: opened again it would be an error in place of a button.
+    following.ended.append(lambda: output.update({"text/plain": "", "text/html": ""}, raw=True))
+    following.start()
 
-    def _print(self, located: tuple[LocatedRecord, ...]) -> None:
-        gaps = self._tail.missing[self._said :]
-        self._said = len(self._tail.missing)
-        for document in (*((line,) for line in missing_lines(gaps)), *map(_printed, located)):
-            print(View(document), flush=True)  # noqa: T201 - where no output can be replaced
+
+def _until_interrupt(call: Call, logs: FollowedLogs, ends: Any) -> None:
+    """Follow in the cell itself: one output is replaced, or, where none can be, lines are printed."""
+    in_place = getattr(call.ip, "kernel", None) is not None
+    output = TailPicture(logs, RecordOutput().put) if in_place else TailPrint(logs)
+    output.show()
+    with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+        follow_until(logs, output.show, ends or (lambda: False))
+    output.end()
+
+
+class TailPrint:
+    """A live tail where no output can be replaced: each line is printed once."""
+
+    def __init__(self, logs: FollowedLogs) -> None:
+        self._tail, self._missing, self._deployed = logs.tail, 0, 0
+
+    def show(self, new: Sequence[LocatedRecord] = ()) -> None:
+        """Print what is new."""
+        tail = self._tail
+        said = [
+            *missing_lines(tail.missing[self._missing :]),
+            *version_lines(tail.worker, tail.deployed[self._deployed :]),
+        ]
+        self._missing, self._deployed = len(tail.missing), len(tail.deployed)
+        for document in (*((line,) for line in said), *map(_printed, new)):
+            _print(document)
+
+    def end(self) -> None:
+        """Say why it is over, where nobody asked for it."""
+        if self._tail.ended:
+            _print((Line(f"It ended: {self._tail.ended}.", Tone.CHANGE),))
+
+
+def _print(document: Document) -> None:
+    print(View(document), flush=True)  # noqa: T201 - where no output can be replaced
 
 
 def _printed(one: LocatedRecord) -> Document:
     record = one.record
     line = Line(f"{clock(record.time)}  {record.level}  {where_of(one)}  {record.message}")
     return (line, Code("", "\n".join(one.stack.lines))) if one.stack and one.stack.lines else (line,)
-
-
-def follow(session: Session, call: Call, *, ends: Any = None) -> None:
-    """Show what a Worker logs until the interrupt, at most twice a second; then leave what was shown last.
-
-    `ends` says, between two waits, whether it is over: for who has no hand to interrupt with.
-    """
-    o = call.options
-    asked = asked_logs(object=o.object, level=o.level)
-    in_place = getattr(call.ip, "kernel", None) is not None
-    try:
-        with session.tail(o.worker) as tail:
-            shown = LiveLogs(session, tail, asked, worker=o.worker, in_place=in_place)
-            shown.show()
-            with contextlib.suppress(KeyboardInterrupt):  # the way to end it
-                while ends is None or not ends():
-                    if records := _some(tail):
-                        shown.take(records)
-                        shown.show()
-            shown.show(ended=datetime.now(UTC))
-    except KeyboardInterrupt:
-        return  # before it began, or while it ends
-
-
-def _some(tail: LogTail) -> list[LogRecord]:
-    """Return the records of the next half second, or none."""
-    ends = time.monotonic() + OFTEN
-    found = []
-    while (left := ends - time.monotonic()) > 0:
-        record = tail.next(left)
-        if record is not None:
-            found.append(record)
-    return found

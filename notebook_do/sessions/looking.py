@@ -21,12 +21,13 @@ from notebook_do.sessions.objects import LiveObject, SessionWay
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
+    from weakref import WeakSet
 
     import pandas as pd
 
     from notebook_do.declare.catalog import Catalog
     from notebook_do.live.applying import AppliedChange, Spending
-    from notebook_do.live.connection import Connection
+    from notebook_do.live.connection import Connecting, Connection
     from notebook_do.live.logs import PastLogs, RequestLogs
     from notebook_do.live.records import LogRecord
     from notebook_do.live.tailing import LogTail
@@ -60,7 +61,9 @@ class Looking(ABC):
     stopped_map: pd.DataFrame | None = None
     """What a map had come to when it was interrupted."""
     _state: StateFile
+    connecting: Connecting
     _deploys: list[DeployedThen]
+    _tails: WeakSet[LogTail]
     _spent: Spending
 
     @abstractmethod
@@ -253,7 +256,9 @@ class Looking(ABC):
 
         place = self._run(self._logs_place())
         id_ = known_worker(worker, place)
-        return LogTail(self._connect, place.scripts.get(id_, id_), id_)
+        tail = LogTail(self._connect, place.scripts.get(id_, id_), id_, self.connecting.reconnect)
+        self._tails.add(tail)
+        return tail
 
     def request_logs(self, request_id: str, *, wait: float = 1.0) -> tuple[RequestLogs, tuple[LocatedRecord, ...]]:
         """Return what one request logged, and all that it called, once it is over or `wait` seconds have gone."""

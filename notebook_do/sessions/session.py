@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from weakref import WeakSet
 
 from notebook_do.bridge import bridge
 from notebook_do.cloudflare import refusing
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from notebook_do.interchange.exporting import GivenAssets
     from notebook_do.live.connection import Connection
     from notebook_do.live.status import Status
+    from notebook_do.live.tailing import LogTail
     from notebook_do.model import Declaration, Inspect, Recorded, Secret, Target
     from notebook_do.plan.plan import Plan
     from notebook_do.state.file import StateFile
@@ -59,6 +61,7 @@ class Session(Looking):
         self.met: dict[str, dict[str, None]] = {}
         """The objects that were named or listed, by namespace: what completion knows of them."""
         self._deploys: list[DeployedThen] = []
+        self._tails: WeakSet[LogTail] = WeakSet()
         self.connecting = Connecting(target, account)
         self._state = state
         self._spent = Spending()
@@ -160,6 +163,7 @@ class Session(Looking):
                     await with_addresses(stopped.result, connection.url, self)
                 raise
             self._deploys.append(DeployedThen(started=started, ended=datetime.now(UTC), workers=declared))
+            await self._end_tails()
             return await with_addresses(result, connection.url, self)
 
     def deploy(
@@ -286,10 +290,20 @@ class Session(Looking):
         return status_of(self._planning, self._run(self._connect()))
 
     def close(self) -> None:
-        """Let go of the local target; it ends when its last user is gone."""
+        """Let go of the local target, which ends when its last user is gone, and end the live tails."""
+        for tail in tuple(self._tails):
+            tail.end(f"session {self.name} was closed")
         self.connecting.release()
 
     # --- inside
+
+    async def _end_tails(self) -> None:
+        """End the tails of Workers that are no longer there: no API tells who listens of a deletion."""
+        there = {one.script_name for one in self._state.load().workers}
+        for tail in tuple(self._tails):
+            if tail.script not in there and not tail.closed:
+                tail.ended = f"Worker {tail.worker} was deleted"
+                await tail.aclose()
 
     async def _connect(self) -> Connection:
         return await self.connecting.connect()

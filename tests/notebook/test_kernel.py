@@ -246,6 +246,33 @@ def test_an_interrupt_ends_a_verb_and_leaves_the_session_usable(kernel: Kernel) 
     assert "200 OK" in answers[-1]["data"]["text/plain"].splitlines()[0]
 
 
+def test_a_live_tail_holds_no_cell_up_and_an_interrupt_or_its_cell_run_again_ends_it(kernel: Kernel) -> None:
+    """Issue 15, picture 5b: cells run while it follows; idle, the interrupt ends it; what stays has no widget."""
+    kernel.run("import notebook_do as nd, time\nsession = nd.current()\nresult = session.deploy(session.plan())")
+    picture, panel = kernel.run_as("one", "%durable logs my-worker --follow")
+    assert panel["data"]["text/plain"] == ""
+    assert picture["data"]["text/plain"].startswith("Logs of my-worker, live since ")
+    (answer,) = kernel.run("print(session.fetch('my-worker').text)")
+    assert answer["text"] == "1\n"
+    again, _ = kernel.run_as("one", "%durable logs my-worker --follow")
+    until_it_ends(kernel, picture)
+    assert len(kernel.states(again)) == 1
+    kernel.manager.interrupt_kernel()
+    until_it_ends(kernel, again)
+    gone = [one["data"] for one in kernel.updates if one["transient"] == panel["transient"]]
+    assert gone == [{"text/plain": "", "text/html": ""}], "no dead widget is saved"
+    assert "KeyboardInterrupt" not in str(kernel.run("1 + 1"))
+
+
+def until_it_ends(kernel: Kernel, picture: dict[str, Any]) -> None:
+    """Wait until a live tail is what stays of it."""
+    for _ in range(300):
+        if kernel.states(picture)[-1].startswith("Logs of my-worker, from 2"):
+            return
+        kernel.run("time.sleep(0.1)")
+    raise AssertionError(kernel.states(picture)[-1])
+
+
 SPENT = """from dataclasses import replace
 import time
 import notebook_do as nd

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -13,11 +14,15 @@ import pandas as pd
 import pytest
 
 import notebook_do as nd
-from notebook_do.live.logs import MissingLines, PastLogs
+from notebook_do.live.logs import MissingLines, PastLogs, asked_logs
 from notebook_do.live.records import LogRecord
+from notebook_do.local.process import launch
 from notebook_do.notebook import logs as verb
+from notebook_do.notebook import shells
+from notebook_do.notebook.following import OFTEN, FollowedLogs, Following
 from notebook_do.notebook.views import html, text
-from notebook_do.notebook.views.logged import live_document, past_document
+from notebook_do.notebook.views.logged import LiveLogs, live_document, past_document
+from notebook_do.notebook.widgets.following import FollowPanel
 from notebook_do.sessions.logs import LocatedRecord
 from notebook_do.sources.located import LocatedStack
 
@@ -135,16 +140,47 @@ def test_missing_lines_are_said_with_their_time_and_reason() -> None:
     assert "~ 1,204 events are missing at 14:02:41: there were too many." in shown
 
 
+def live(records: list[LocatedRecord], **more: Any) -> str:
+    """Give the text of a live tail with buttons."""
+    fields = {"lines": len(records), "buttons": True, "since": NOW - timedelta(minutes=5), **more}
+    found = LiveLogs(worker="chat", records=tuple(records), **fields)
+    assert html.render(live_document(found))
+    return text.render(live_document(found))
+
+
 def test_live_logs_show_the_last_hundred_lines() -> None:
     """A live view has the last 100 lines and the counts of all; once ended it says from when to when it was."""
     records = [record(200 - n, f"line {n}") for n in range(150)]
-    about: dict[str, Any] = {"worker": "chat", "since": NOW - timedelta(minutes=5), "lines": 150, "errors": 0}
-    shown = text.render(live_document(records, [], **about))
+    shown = live(records)
     assert shown.startswith("Logs of chat, live since 13:57:41 UTC  shown: last 100 lines  lines: 150  errors: 0")
     assert "line 49" not in shown
     assert "line 50" in shown
-    ended = text.render(live_document(records, [], ended=NOW, **about))
+    assert "interrupt" not in shown
+    assert live(records, buttons=False).endswith("The interrupt of the kernel ends it.")
+    ended = live(records, ended=NOW)
     assert ended.startswith("Logs of chat, from 2026-11-26 13:57:41 UTC to 14:02:41")
+    assert ended.endswith("More: %durable logs chat --follow")
+
+
+def test_a_live_tail_says_in_one_line_what_happened_to_it() -> None:
+    """Lost lines, another version, a broken connection, a pause, and why it ended are one line or fact each."""
+    gap = MissingLines(since=NOW - timedelta(seconds=9), until=NOW, lost=None, why="the connection broke")
+    shown = live([record(1)], missing=(gap,), deployed=(NOW,), broken_since=NOW, waiting=1204)
+    assert "paused: 1,204 lines wait" in shown
+    assert "~ Lines are missing between 14:02:32 and 14:02:41: the connection broke." in shown
+    assert "Worker chat was deployed anew: its lines from 14:02:41.512 on are of that version." in shown
+    assert shown.endswith("~ The connection broke at 14:02:41; another is looked for.")
+    assert "~ It ended at 14:02:41: session data was closed." in live([], ended=NOW, why="session data was closed")
+
+
+def test_only_errors_are_shown_of_all_that_came() -> None:
+    """The filter shows the last errors, those before it too, and says that it does; the counts stay those of all."""
+    errors = (thrown(30), thrown(20))
+    shown = live([record(9)], last_errors=errors, only_errors=True, lines=402, errors=2)
+    assert "shown: only errors, the last 100  lines: 402  errors: 2" in shown
+    assert shown.count("Room.add (kitchen)") == 2
+    assert "2 rows" not in shown
+    assert "No error yet." in live([record(9)], only_errors=True)
 
 
 @pytest.fixture
@@ -208,7 +244,7 @@ def test_following_in_a_kernel_replaces_one_output_at_most_twice_a_second(
         drawn.append((time.monotonic(), str(view)))
         return Handle()
 
-    monkeypatch.setattr(verb, "display", display)
+    monkeypatch.setattr(shells, "display", display)
     timer = threading.Timer(1.0, lambda: [chat.fetch("chat", f"/{n}") for n in range(20)])
     timer.start()
     ends = time.monotonic() + 5
@@ -224,6 +260,107 @@ def test_following_in_a_kernel_replaces_one_output_at_most_twice_a_second(
     assert "No line yet." in drawn[0][1]
     gaps = [b - a for (a, _), (b, _) in pairwise(drawn[:-1])]
     assert gaps
-    assert min(gaps) >= verb.OFTEN * 0.9
+    assert min(gaps) >= OFTEN * 0.9
     assert "lines: 20" in drawn[-1][1]
     assert drawn[-1][1].startswith("Logs of chat, from ")
+
+
+class Watched:
+    """A live tail that a thread follows, and the pictures that it drew."""
+
+    def __init__(self, session: nd.Session, worker: str = "chat") -> None:
+        self.drawn: list[str] = []
+        tail = session.tail(worker)
+        tail.__enter__()
+        self.logs = FollowedLogs(session, tail, asked_logs(), buttons=True)
+        self.following = Following(self.logs, lambda document: self.drawn.append(text.render(document)))
+        self.panel = FollowPanel(self.following)
+        self.following.picture.show()
+        self.following.start()
+
+    def until(self, word: str) -> str:
+        """Wait for a picture with a word."""
+        ends = time.monotonic() + 30
+        while word not in self.drawn[-1]:
+            assert time.monotonic() < ends, self.drawn[-1]
+            time.sleep(0.02)
+        return self.drawn[-1]
+
+    def end(self) -> str:
+        """Wait for the end, and give the picture that stays."""
+        assert self.following.wait(30)
+        return self.drawn[-1]
+
+
+def test_a_paused_tail_collects_and_says_how_many_wait(chat: nd.Session) -> None:
+    """Pause keeps what is shown and counts what comes; going on shows it; what waits at the end is not lost."""
+    watched = Watched(chat)
+    chat.fetch("chat", "/a")
+    watched.until("room /a")
+    watched.panel.pause.click()
+    assert watched.panel.pause.description == "Go on"
+    chat.fetch("chat", "/b")
+    assert "room /b" not in watched.until("paused: 1 line waits")
+    watched.panel.pause.click()
+    assert "paused" not in watched.until("room /b")
+    watched.panel.pause.click()
+    chat.fetch("chat", "/c")
+    watched.until("paused: 1 line waits")
+    watched.panel.stop.click()
+    assert [one.disabled for one in watched.panel.widget.children] == [True] * 3
+    stays = watched.end()
+    assert stays.startswith("Logs of chat, from 2")
+    assert "room /c" in stays
+    assert "It ended" not in stays
+
+
+def test_two_tails_go_on_beside_each_other_and_closing_the_session_ends_both(chat: nd.Session) -> None:
+    """Each shows what comes and is stopped alone; a session that is closed says so in the tails that are left."""
+    first, second, third = Watched(chat), Watched(chat), Watched(chat)
+    second.panel.errors.value = True
+    chat.fetch("chat", "/a")
+    assert "room /a" in first.until("lines: 1")
+    assert "No error yet." in second.until("lines: 1")
+    first.panel.stop.click()
+    assert "It ended" not in first.end()
+    chat.fetch("chat", "/b")
+    second.until("lines: 2")
+    chat.close()
+    for watched in (second, third):
+        assert re.search(r"~ It ended at \d\d:\d\d:\d\d: session chat was closed\.", watched.end())
+    assert "room /b" in third.drawn[-1]
+
+
+def test_a_worker_that_is_deployed_anew_or_deleted_is_said_in_one_line(chat: nd.Session) -> None:
+    """The tail goes on over a deploy and says from which line on it is the new version; a deletion ends it."""
+    watched = Watched(chat)
+    chat.fetch("chat", "/a")
+    watched.until("room /a")
+    nd.Worker("chat", script=WORKER.replace('"room"', '"hall"'))
+    chat.deploy(chat.plan())
+    chat.fetch("chat", "/a")
+    shown = watched.until("hall /a")
+    assert shown.count("Worker chat was deployed anew: its lines from ") == 1
+    chat.deploy(chat.plan(["chat"]))
+    assert ": Worker chat was deleted." in watched.end()
+
+
+def test_a_local_server_that_is_ended_is_said_and_not_started_again(home: Path) -> None:
+    """A tail never starts what somebody ended; once a request does, it goes on and says what is missing."""
+    del home
+    session = nd.session("chat")
+    nd.Worker("chat", script=WORKER)
+    session.deploy(session.plan())
+    watched = Watched(session)
+    session.fetch("chat", "/a")
+    watched.until("room /a")
+    launch.stop()
+    watched.until("~ The connection broke at ")
+    session.fetch("chat", "/while")
+    shown = watched.until("the connection broke.")
+    assert "Lines are missing between " in shown
+    session.fetch("chat", "/b")
+    watched.until("room /b")
+    launch.stop()
+    assert re.search(r"~ It ended at [\d:]+: the local Cloudflare has ended; the next request starts it", watched.end())
+    assert launch.status() is None

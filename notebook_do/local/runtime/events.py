@@ -83,7 +83,7 @@ class EventServer:
             for item in message["items"]:
                 if (found := self._seen({**item, "script": script, "version": version})) is not None:
                     del found["script"], found["version"]
-                    self._sink(script, {**found, "scriptName": script})
+                    self._sink(script, {**found, "scriptName": script, "scriptVersion": {"id": version}})
 
 
 class WorkerEvents:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from notebook_do.display.formats import clock, count, counted, duration, moment, offset, short_object
@@ -33,11 +34,17 @@ SHOWN = 100
 def where_of(one: LocatedRecord, worker: str = "") -> str:
     """Return where a line comes from: `GET /kitchen`, `Room.list (kitchen)`; of an exception the function."""
     record = one.record
-    place = one.stack.what if one.stack and one.stack.what and record.exception else record.entrypoint
+    place = _function(one) if record.exception else record.entrypoint
     if record.object is not None:
         known = record.object if record.object != record.object_id else short_object(record.object)
         return f"{place} ({known or 'no name'})"
     return f"{worker} {place}".strip()
+
+
+def _function(one: LocatedRecord) -> str:
+    """Return the function that threw; `Object.fetch`, of the default export, is better known as its request."""
+    what = one.stack.what if one.stack else ""
+    return what if what and not what.startswith("Object.") else one.record.entrypoint
 
 
 def _of_request(one: LocatedRecord, root: str) -> str:
@@ -86,7 +93,7 @@ def exception_folds(records: Sequence[LocatedRecord]) -> list[Block]:
 
 def _exception_fold(same: list[LocatedRecord]) -> Folded:
     last, record = same[-1], same[-1].record
-    place = (last.stack.what if last.stack else "") or record.entrypoint
+    place = _function(last)
     when = clock(record.time)[:8]
     times = f"once, at {when}" if len(same) == 1 else f"{count(len(same))} times, last at {when}"
     return Folded(f"{record.exception} in {place}, {times}: stack", (Code("", stack_text(last)),))
@@ -201,31 +208,74 @@ def _minute(minutes: int) -> str:
 # --- live logs
 
 
-def live_document(  # noqa: PLR0913 - what is shown, of whom, and since when
-    records: Sequence[LocatedRecord],
-    missing: Sequence[MissingLines],
-    *,
-    worker: str,
-    since: datetime,
-    lines: int,
-    errors: int,
-    ended: datetime | None = None,
-) -> Document:
-    """Show a live tail: its last lines, what is missing, the exceptions; `ended` once it is over."""
-    when = f"live since {since:%H:%M:%S} UTC"
-    if ended is not None:
-        when = f"from {moment(since)} to {clock(ended)[:8]}"
-    shown = records[-SHOWN:]
-    facts = [("shown", f"last {SHOWN} lines")] if lines > SHOWN else []
-    facts += [("lines", count(lines)), ("errors", count(errors))]
-    table = [log_table(shown, "")] if shown else [Line("No line yet." if ended is None else "No line came.")]
-    last = Line("The interrupt of the kernel ends it.", small=True)
-    if ended is not None:
-        last = Line(rich("More: ", code(f"%durable logs {worker} --follow")), small=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveLogs:
+    """What a live tail has told until a moment: its last lines and last errors, and how many there were of all.
+
+    `waiting` lines came after it was paused; it is None where it was not. `deployed` are the moments from which another
+    version answered. Once it is over there is `ended`, and `why` where nobody asked for it.
+    """
+
+    worker: str
+    since: datetime
+    records: tuple[LocatedRecord, ...] = ()
+    last_errors: tuple[LocatedRecord, ...] = ()
+    lines: int = 0
+    errors: int = 0
+    only_errors: bool = False
+    missing: tuple[MissingLines, ...] = ()
+    deployed: tuple[datetime, ...] = ()
+    broken_since: datetime | None = None
+    waiting: int | None = None
+    buttons: bool = False
+    ended: datetime | None = None
+    why: str = ""
+    details: str = ""
+
+
+def live_document(live: LiveLogs) -> Document:
+    """Show a live tail: its last lines, what is missing, the exceptions; how it ended once it is over."""
+    when = f"live since {live.since:%H:%M:%S} UTC"
+    if live.ended is not None:
+        when = f"from {moment(live.since)} to {clock(live.ended)[:8]}"
+    shown = (live.last_errors if live.only_errors else live.records)[-SHOWN:]
+    none = f"No {'error' if live.only_errors else 'line'} {'yet' if live.ended is None else 'came'}."
     return (
-        Header(f"Logs of {worker}, {when}", tuple(facts)),
-        *missing_lines(missing),
-        *table,
+        Header(f"Logs of {live.worker}, {when}", _live_facts(live)),
+        *missing_lines(live.missing),
+        *version_lines(live.worker, live.deployed),
+        *([log_table(shown, "")] if shown else [Line(none)]),
         *exception_folds(shown),
-        last,
+        *_how_it_goes_on(live),
     )
+
+
+def version_lines(worker: str, deployed: Sequence[datetime]) -> list[Block]:
+    """Say from when on another version of a Worker answered: lines below are of other code than those above."""
+    return [
+        Line(f"Worker {worker} was deployed anew: its lines from {clock(at)} on are of that version.")
+        for at in deployed
+    ]
+
+
+def _live_facts(live: LiveLogs) -> tuple[tuple[str, str], ...]:
+    facts = [("lines", count(live.lines)), ("errors", count(live.errors))]
+    if live.only_errors:
+        facts.insert(0, ("shown", f"only errors, the last {SHOWN}"))
+    elif live.waiting is None and (live.ended is None or live.lines > SHOWN):
+        facts.insert(0, ("shown", f"last {SHOWN} lines"))
+    if live.waiting is not None:
+        facts.append(("paused", counted(live.waiting, "line waits", "lines wait")))
+    return tuple(facts)
+
+
+def _how_it_goes_on(live: LiveLogs) -> list[Block]:
+    again = Line(rich("More: ", code(f"%durable logs {live.worker} --follow")), small=True)
+    if live.ended is not None:
+        said = f"It ended at {clock(live.ended)[:8]}: {live.why.rstrip('.')}."
+        why = [Line(said, Tone.CHANGE)] if live.why else []
+        return [*why, *([Folded("Details", (Code("", live.details),))] if live.details else []), again]
+    broken: list[Block] = []
+    if live.broken_since is not None:
+        broken = [Line(f"The connection broke at {clock(live.broken_since)[:8]}; another is looked for.", Tone.CHANGE)]
+    return broken if live.buttons else [*broken, Line("The interrupt of the kernel ends it.", small=True)]
