@@ -220,10 +220,16 @@ def write(path: Path, *cells: str, parameters: str | None = None, **metadata: An
 
 
 def test_parameters_are_injected(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`-p NAME VALUE` puts the value after the cell tagged `parameters`; JSON values keep their type."""
-    notebook = write(home / "n.ipynb", "print(n + 1, name)", parameters="n = 1\nname = ''")
-    done = run(notebook, "-p", "n", "41", "-p", "name", "ada")
-    assert "42 ada" in done.stdout, done.stdout + done.stderr
+    """`-p NAME VALUE` puts the value after the cell tagged `parameters`, in place of those of an earlier run.
+
+    JSON values keep their type, but where the default is a text: a digest may be of digits only.
+    """
+    notebook, out = write(home / "n.ipynb", "print(n + 1, name)", parameters="n = 1\nname = ''"), home / "out.ipynb"
+    done = run(notebook, "-p", "n", "41", "-p", "name", "007", "--out", str(out))
+    assert "42 007" in done.stdout, done.stdout + done.stderr
+    assert "6 ada" in run(out, "-p", "n", "5", "-p", "name", "ada", "--out", str(out)).stdout
+    ids = [cell["id"] for cell in json.loads(out.read_text())["cells"]]
+    assert ids == ["c0", "injected-parameters", "c1"]
     assert main(["run", str(notebook), "-p", "nmae", "ada"]) == 2
     wrong = capsys.readouterr()
     assert wrong.out == ""

@@ -7,7 +7,6 @@ stale plan); then nothing was sent.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 import sys
@@ -76,7 +75,9 @@ def _parser(asked: str) -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="execute a runbook headless and print in short what happened")
     run.add_argument("notebook", type=Path)
-    run.add_argument("--deploy", action="store_true", help="press Deploy for plans that delete nothing")
+    sends = run.add_mutually_exclusive_group()
+    sends.add_argument("--deploy", action="store_true", help="press Deploy for plans that delete nothing")
+    sends.add_argument("--approve", metavar="DIGEST", help="send the plan with this digest, and no other")
     run.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     run.add_argument("--out", type=Path, metavar="FILE", help="write the executed notebook here")
     run.add_argument("--timeout", type=int, default=600, metavar="SECONDS", help="the most that one cell may take")
@@ -137,6 +138,8 @@ def _add_verb(commands: Any, verb: Verb) -> None:
 
 def _verb(arguments: argparse.Namespace) -> int:
     """Use one verb of the magic on the declarations of a file, or import a project."""
+    from notebook_do.cli.parameters import value_of
+
     with _httpx_without_its_own_command():
         from notebook_do.notebook.runbook import batch
 
@@ -152,7 +155,7 @@ def _verb(arguments: argparse.Namespace) -> int:
         words=arguments.words,
         file=arguments.file,
         options=given,
-        parameters={name: _value(text) for name, text in arguments.parameter},
+        parameters={name: value_of(text) for name, text in arguments.parameter},
         line=shlex.join([str(arguments.file), *repeated]),
     )
     text, status = batch.run(asked)
@@ -200,28 +203,23 @@ def _httpx_without_its_own_command() -> Iterator[None]:
         del sys.modules[name]
 
 
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-
-
 # --- what is not loaded before it is asked for
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from notebook_do.cli.executing import run
 
-    parameters = [(name, _value(text)) for name, text in arguments.parameter]
+    out = [] if arguments.out is None else ["--out", str(arguments.out)]
+    parameters = [w for pair in arguments.parameter for w in ("-p", *pair)]
     return run(
         arguments.notebook,
-        parameters,
-        deploy=arguments.deploy,
+        [(name, text) for name, text in arguments.parameter],
+        press="press" if arguments.deploy else arguments.approve,
         out=arguments.out,
         timeout=arguments.timeout,
         verbose=arguments.verbose,
         refusals={kind.__name__ for kind in _REFUSALS},
+        again=shlex.join(["notebook-do", "run", str(arguments.notebook), *parameters, *out]),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +13,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _APPROVAL = "To send exactly this plan:"
+_DIGEST = re.compile(r"%durable (?:deploy|destroy [^\n]*?) --approve ([0-9a-f]{16})(.*)")
 _WHOLE = 3
 """An output of so many lines is printed whole; of a longer one its first line says what it is and how much."""
 
 
 class Printing:
-    """Prints cells as they are executed; `hidden` counts the lines of outputs that were left out."""
+    """Prints cells as they are executed.
+
+    `hidden` counts the lines of outputs that were left out, `waiting` are the digests that plans which were not sent
+    could be approved by.
+    """
 
     def __init__(self, *, verbose: bool) -> None:
         self.verbose, self.hidden = verbose, 0
+        self.waiting: list[str] = []
         self._cleaned = coloured if sys.stdout.isatty() else uncoloured
 
     def source(self, cell: Any) -> None:
@@ -37,6 +44,8 @@ class Printing:
         """Print what a cell showed: of each output its first line and what a person must know, or all."""
         for output in cell.get("outputs", ()):
             lines = self._cleaned(_text(output)).rstrip("\n").splitlines()
+            # A phrase is typed by who read what is lost: no command line offers it.
+            self.waiting += [found[1] for found in map(_DIGEST.search, lines) if found and not found[2].strip()]
             if self.verbose or output.output_type == "error" or len(lines) <= _WHOLE:
                 told = lines
             else:

@@ -72,7 +72,7 @@ class Words:
 
 
 REFERENCE = re.compile(r"\$\{py:([^}]*)\}")
-"""A value of the notebook by its Python name: in TOML, and on `%durable session` lines."""
+"""A value of the notebook by its Python name: in TOML, and on the lines of `session`, `deploy` and `destroy`."""
 # A letter behind the dashes: -1 is a value.
 _OPTION = re.compile(r"--?[A-Za-z]")
 

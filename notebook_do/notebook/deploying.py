@@ -89,7 +89,7 @@ def offer(call: Call, session: Session, plan: Plan, verb: str) -> Shown | None:
 
     With `--json` the answer is all there is: no table and no button. `--quiet` never hides a plan that waits.
     """
-    if call.options.approve:
+    if call.options.approve or session.approved:
         return _approved(call, session, plan, verb)
     if plan.empty and not plan.refusals:
         return _nothing_to_send(plan, asked=session.auto_approve)
@@ -145,18 +145,19 @@ def _approval(plan: Plan, verb: str) -> str:
 
 
 def _approved(call: Call, session: Session, plan: Plan, verb: str) -> Shown:
-    digest = _approval_of(call)
+    # The line's digest, and that of `notebook-do run --approve`: where both are given, both were read by somebody.
+    digests = list(filter(None, (_approval_of(call), session.approved)))
     if plan.empty and not plan.refusals:
         return _nothing_to_send(plan, asked=True)
-    if digest == SAFE:
+    if _approval_of(call) == SAFE:
         return _if_safe(call, session, plan, verb)
-    if plan.digest != digest:
+    if other := next((digest for digest in digests if digest != plan.digest), None):
         if not call.options.json:
             display(plan if plan.refusals else views.View(plan_document(plan, offered=True)))
         after = f"Read the plan as it is now, then: {_approval(plan, verb)}"
         if plan.refusals:  # no approval sends it
             after = f"The plan as it is now is refused; decide first, then plan again. {refusal_text(plan)}"
-        stale = StalePlan(f"the approved plan {digest} is not the plan as it is now; nothing was sent. {after}")
+        stale = StalePlan(f"the approved plan {other} is not the plan as it is now; nothing was sent. {after}")
         stale.plan = plan
         raise stale
     if not (call.options.json or call.options.quiet):

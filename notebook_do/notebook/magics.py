@@ -88,8 +88,8 @@ class Durable(Settings):  # type: ignore[misc]  # made of the table of settings
             return None
         name = words[0] if words and not words[0].startswith("-") else ""
         rest = words[1:] if name else words
-        if name == "session":
-            rest = filled(rest, self.shell.user_ns)
+        if name in verbs.FILLED:
+            rest = filled(name, rest, self.shell.user_ns)
         options = read_options(name, rest, body)
         if getattr(options, "help", False):
             print(usage(verbs.find(name)))  # noqa: T201

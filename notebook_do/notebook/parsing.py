@@ -105,16 +105,18 @@ def _check_json(name: str, words: Sequence[str]) -> None:
             )
 
 
-def filled(words: list[str], values: Mapping[str, Any]) -> list[str]:
-    """Replace `${py:NAME}` in the words of `%durable session` by the text that the variable holds."""
+def filled(verb: str, words: list[str], values: Mapping[str, Any]) -> list[str]:
+    """Replace `${py:NAME}` in the words of a `%durable` line by the text that the variable holds."""
 
     def look_up(found: re.Match[str]) -> str:
         name = found[1].strip()
-        said = f"%durable session: ${{py:{name}}}: "
+        said = f"%durable {verb}: ${{py:{name}}}: "
         if name not in values:
             raise CommandError(f"{said}there is no value of that name; define {name} in Python first.")
         if not isinstance(value := values[name], str):
-            raise CommandError(f"{said}{name} must be a str, not {type(value).__name__}; write str({name}).")
+            # A digest of digits only becomes a number in papermill's -p, and one with an e in it infinity.
+            kept = f"write str({name})" if verb == "session" else f"set it in quotes, with papermill by -r {name} TEXT"
+            raise CommandError(f"{said}{name} must be a str, not {type(value).__name__}; {kept}.")
         return value
 
     return [REFERENCE.sub(look_up, word) for word in words]

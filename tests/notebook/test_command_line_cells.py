@@ -699,6 +699,19 @@ def test_the_magic_takes_values_on_session_lines(place: Path, ip: InteractiveShe
     ip.run_line_magic("durable", "session ${py:name} --target cloudflare --stage ${py:stage} -h")
 
 
+def test_an_approval_may_be_a_value_of_the_notebook(place: Path, ip: InteractiveShell) -> None:
+    """`--approve ${py:approve}` takes a text; of a number, which a digest of digits becomes, it says how it is kept."""
+    for value, said in (
+        (None, "there is no value of that name; define approve in Python first"),
+        (1234567890123456, "approve must be a str, not int; .* with papermill by -r approve TEXT"),
+        ("safe", "--approve takes the digest of a plan that was shown"),
+    ):
+        if value is not None:
+            ip.user_ns["approve"] = value
+        with pytest.raises(DurableError, match=said):
+            ip.run_line_magic("durable", "deploy --approve ${py:approve}")
+
+
 @pytest.mark.parametrize("name", sorted(p.name for p in NOTEBOOKS.glob("*.ipynb")))
 def test_our_own_notebooks_can_be_planned(place: Path, cloud: Path, name: str) -> None:
     """All but those whose Python calls Workers or objects, which is said."""

@@ -85,7 +85,7 @@ def run_cells(cells: Sequence[Cell], shell: Any, *, parameters: Mapping[str, Any
         if not is_open() and imposed.loose:
             open_default(stem)
     if is_open():
-        current().auto_approve = press == "press"
+        current().approve_in_advance(press)
     if not is_open():
         return False
     book = current().catalog

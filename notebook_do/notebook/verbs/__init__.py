@@ -25,6 +25,8 @@ VERBS: tuple[Verb, ...] = (
 BY_NAME = {verb.name: verb for verb in VERBS}
 OF_SESSION = tuple(option for option in BY_NAME["session"].own if option.name.startswith("--") and option.value)
 """The options that say which session is meant."""
+FILLED = frozenset(("session", "deploy", "destroy"))
+"""The verbs on whose lines `${py:NAME}` stands for a value of the notebook: the session, and the approved plan."""
 _IN_CELLS = frozenset(("session", "namespace", "worker", "rm", "inspect", "form", "require", "help", "map"))
 ON_COMMAND_LINE = tuple(verb for verb in VERBS if verb.name not in _IN_CELLS)
 """The verbs that `notebook-do` has too: those that act on declarations or show something."""
