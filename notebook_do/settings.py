@@ -105,6 +105,11 @@ def settled(given: Mapping[str, Any], *, environ: Mapping[str, str] | None = Non
     return values
 
 
+def in_advance(said: str | None) -> tuple[bool, str]:
+    """Return what a headless run was given for its deploys: whether each is pressed, and the digest of the only one."""
+    return said == "press", "" if said in {None, "press"} else str(said).strip().lower()
+
+
 def _checked(setting: Setting, value: Any, place: str) -> Any:
     """Return a value that its setting can have; raises CommandError that says where a wrong one was set."""
     said = f"{place}: " if place else ""

@@ -26,6 +26,7 @@ from notebook_do.sessions import exchanging
 from notebook_do.sessions.comparing import watched
 from notebook_do.sessions.looking import DeployedThen, Looking
 from notebook_do.sessions.planning import Planning, with_addresses
+from notebook_do.settings import in_advance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable
@@ -55,7 +56,7 @@ class Session(Looking):
     def __init__(self, name: str, *, stage: str, target: Target, account: str | None, state: StateFile) -> None:
         self.name, self.stage, self.target = name, stage, target
         self.catalog = Catalog()
-        self.approve_in_advance(os.environ.get("NOTEBOOK_DO_DEPLOY"))
+        self.auto_approve, self.approved = in_advance(os.environ.get("NOTEBOOK_DO_DEPLOY"))
         self.live: frozenset[str] = frozenset()
         """The scripts of the account when it was last looked at."""
         self.met: dict[str, dict[str, None]] = {}
@@ -109,11 +110,6 @@ class Session(Looking):
     def forget(self, kind: Literal["namespace", "worker"], id: str) -> bool:  # noqa: A002 - the vocabulary's word
         """Forget a declaration; what is live stays as it is. False when there was none."""
         return self.catalog.forget(kind, id)
-
-    def approve_in_advance(self, said: str | None) -> None:
-        """Take over what a headless run was given for its deploys: `press`, or the digest of the one plan to send."""
-        self.auto_approve = said == "press"
-        self.approved = "" if self.auto_approve else (said or "").strip().lower()
 
     # --- plan: reads only
 

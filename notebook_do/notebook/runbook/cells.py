@@ -25,6 +25,7 @@ from notebook_do.notebook.runbook.concerned import Step, steps
 from notebook_do.notebook.runbook.opened import is_open, open_default, placed
 from notebook_do.notebook.runbook.statements import READS, Cell, assigned
 from notebook_do.sessions.opening import Imposed, current, in_force, open_session
+from notebook_do.settings import in_advance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -85,7 +86,7 @@ def run_cells(cells: Sequence[Cell], shell: Any, *, parameters: Mapping[str, Any
         if not is_open() and imposed.loose:
             open_default(stem)
     if is_open():
-        current().approve_in_advance(press)
+        current().auto_approve, current().approved = in_advance(press)
     if not is_open():
         return False
     book = current().catalog
