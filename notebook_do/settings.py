@@ -65,7 +65,7 @@ VARIABLES = {
     "PROXY": "an HTTP proxy for Cloudflare's API; no other proxy variable is heard",
     "WORKERD": "a workerd to use instead of the pinned one",
     "ESBUILD": "an esbuild to use instead of the pinned one",
-    "DEPLOY": "for one headless run: `press` approves plans that delete nothing, a digest the one plan that has it",
+    "DEPLOY": "`press` approves plans that delete nothing, a digest the plan that has it, for one headless run",
 }
 """Variables that are no settings: places and binaries of this machine, and the press in advance for one run."""
 _SWITCH = {**dict.fromkeys(("1", "true", "yes", "on"), True), **dict.fromkeys(("0", "false", "no", "off"), False)}
