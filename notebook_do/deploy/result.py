@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from notebook_do.model import Recorded
     from notebook_do.plan.plan import Plan
 
+_IN_MODULE = re.compile(r" at \S{1,200}:\d{1,9}:\d{1,9}( in \S{1,200})?$")
 EventKind = Literal["step", "done", "failed", "waiting", "finished", "reading"]
 
 Ending = Literal["done", "not done", "uncertain", "not known yet"]
@@ -82,6 +84,11 @@ class Failure:
     cell: str = ""
     """Such as `cell [7]`."""
     excerpt: str = ""
+
+    @property
+    def said(self) -> str:
+        """Return the message, without the place in the uploaded module where the line of the cell is known."""
+        return _IN_MODULE.sub("", self.message) if self.place else self.message
 
     @property
     def place(self) -> str:

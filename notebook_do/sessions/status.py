@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from notebook_do.display import shortened
+from notebook_do.display import one_line, shortened
+from notebook_do.display.hiding import without_secrets
 from notebook_do.errors import DeclarationError, SourceError
 from notebook_do.live.next_steps import next_steps
 from notebook_do.live.status import FoundMistake, Status, StatusFacts, StoppedDeploy, rows_of
@@ -17,7 +18,7 @@ from notebook_do.sources.checking import can_be_checked, lacking_exports
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from notebook_do.deploy.result import DeployResult
+    from notebook_do.deploy.result import DeployResult, Failure
     from notebook_do.live.connection import Connection
     from notebook_do.model import Desired, Recorded, Worker
     from notebook_do.model.building import NotExported
@@ -135,8 +136,14 @@ def _stopped(result: DeployResult | None) -> StoppedDeploy | None:
         done=sum(one.status == "done" for one in result.outcomes),
         total=len(result.outcomes),
         uncertain=tuple(one.text for one in result.outcomes if one.status == "uncertain"),
-        failed=failure.message if failure else "",
+        failed=_why(failure) if failure else "",
     )
+
+
+def _why(failure: Failure) -> str:
+    """Return what was answered, and the line of the cell; a message of the API may quote what is not to be seen."""
+    said = one_line(without_secrets(failure.said))
+    return f"{said.rstrip('.')}, {failure.place}" if failure.place else said
 
 
 def _interrupted(open_: tuple[Intent, ...]) -> StoppedDeploy | None:

@@ -289,13 +289,12 @@ def test_the_button_of_a_wipe_waits_for_its_phrase(session: nd.Session) -> None:
     room.call("put", "topic", 1)
     panel = ChangePanel(session, room.wipe())
     phrase = panel.controller.change.phrase or ""
-    assert panel.button.disabled
-    assert panel.button.button_style == "danger"
+    assert (panel.button.disabled, panel.button.button_style) == (True, "")
     panel.field.value = phrase[:-1]
     assert panel.button.disabled
     assert panel.controller.press() is None
     panel.field.value = phrase
-    assert not panel.button.disabled
+    assert (panel.button.disabled, panel.button.button_style) == (False, "danger")
     thread = panel.controller.press()
     assert thread is not None
     thread.join()

@@ -104,13 +104,13 @@ def test_the_button_waits_for_the_typed_phrase(deletion: Plan) -> None:
     assert "Deploy" not in said(panel)
     assert "12" not in panel.phrases.children[0].children[1].value, "the loss is said once, in the plan"
     assert field_of(panel).description == "Type this to allow it"
-    assert (panel.button.button_style, panel.button.disabled) == ("danger", True)
+    assert (panel.button.button_style, panel.button.disabled) == ("", True), "no colour where it cannot be pressed"
     field_of(panel).value = "destroy counter"
     assert panel.button.disabled
     assert "as asked" not in panel.phrases.children[0].children[1].value
     field_of(panel).value = "destroy counter abababab"
     assert "as asked" in panel.phrases.children[0].children[1].value
-    assert not panel.button.disabled
+    assert (panel.button.button_style, panel.button.disabled) == ("danger", False)
     panel.button.click()
     assert panel.controller.wait(10)
     assert [confirm for _, confirm in session.sent] == [("destroy counter abababab",)]
@@ -267,6 +267,7 @@ def test_only_production_and_destruction_are_red(make_plan: Callable[..., Plan],
         both[0].button.description
         == "Deploy 1 change and destroy 1 namespace (12 objects) and 1 Worker in dev on local"
     )
+    field_of(both[0]).value = "destroy counter abababab"
     looks = [b.button_style for b in (production, staging, both[0].button, panel_of(make_plan())[0].button)]
     assert looks == ["danger", "primary", "danger", "primary"]
 

@@ -237,6 +237,20 @@ def test_a_deploy_that_stopped_says_where_and_offers_to_go_on(session: nd.Sessio
     assert session.status().stopped is None
 
 
+def test_a_fault_of_the_script_is_told_by_the_line_of_its_cell(session: nd.Session) -> None:
+    """7f: as the record of that deploy says it, and not by a line of what was uploaded; what it quotes is hidden."""
+    token = "ghp_" + "a1B2" * 9
+    thrown = f"{ANSWERS}\nthrow new Error('refused {token}');"
+    nd.Worker("desk", script=thrown, where=Where(cell="In[7]", run=7, line=1, body_line=2))
+    with pytest.raises(DurableError):
+        deploy(session)
+    told = " ".join(str(session.status()).split())
+    assert "stopped after 0 of 2 steps: Worker desk: Uncaught Error: refused hidden" in told
+    assert "line 3 of cell [7]" in told
+    assert "index.js" not in told
+    assert token not in told + written(session.status())
+
+
 def test_what_nobody_knows_the_end_of_is_not_known(session: nd.Session) -> None:
     """7f: another kernel finds in the journal what was sent and not seen; nothing is claimed of it."""
     declare()

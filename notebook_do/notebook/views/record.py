@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 _DEPLOY = code("%durable deploy")
 _WIDTH = 96
 _STALE = re.compile(r"^plan [0-9a-z]{1,16} is stale: ")
-_PLACE = re.compile(r" at \S{1,200}:\d{1,9}:\d{1,9}( in \S{1,200})?$")
 
 
 def _plan(digest: str) -> Rich:
@@ -195,9 +194,7 @@ def _why(failure: Failure, result: DeployResult) -> tuple[Block, ...]:
     outcome = result.outcomes[failure.index]
     place = " · ".join(part for part in (failure.code and f"Cloudflare code {failure.code}", failure.place) if part)
     # Between words: lines that are read letter by letter are broken anywhere.
-    said = one_line(without_secrets(failure.message))
-    said = _PLACE.sub("", said) if failure.excerpt else said  # of the module; the lines below are the cell's
-    message = "\n".join(wrap(said, _WIDTH))
+    message = "\n".join(wrap(one_line(without_secrets(failure.said)), _WIDTH))
     parts = (message, failure.excerpt, place)
     return (Code(rich(strong(outcome.text), f" {how(result)}:"), "\n\n".join(part for part in parts if part)),)
 

@@ -16,7 +16,7 @@ from notebook_do.errors import DurableError
 from notebook_do.notebook.views import html
 from notebook_do.notebook.views.blocks import Code
 from notebook_do.notebook.views.changes import applied_document, failed_document, sending_document, sentence
-from notebook_do.notebook.widgets.panel import below_record
+from notebook_do.notebook.widgets.panel import below_record, switch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,12 +96,8 @@ class ChangePanel:
         self.controller = ChangeController(session, change, self.refresh, recorded)
         words = sentence(change)
         loses = change.phrase is not None
-        self.button = w.Button(
-            description=words,
-            tooltip=words,
-            button_style="danger" if loses else "primary",
-            layout=w.Layout(width="auto"),
-        )
+        self._colour = "danger" if loses else "primary"
+        self.button = w.Button(description=words, tooltip=words, layout=w.Layout(width="auto"))
         self.button.on_click(lambda _: self.controller.press())
         self.field = w.Text(description="Type this to allow it", style={"description_width": "initial"})
         self.field.layout.display = "" if loses else "none"
@@ -115,7 +111,7 @@ class ChangePanel:
 
     def refresh(self) -> None:
         """Draw where the controller stands."""
-        self.button.disabled = not self.controller.can_press
+        switch(self.button, self._colour, on=self.controller.can_press)
         self.phrase.layout.display = self.field.layout.display
         if self.controller.ended and self.widget.layout.display != "none":
             self.widget.layout.display = "none"

@@ -24,6 +24,7 @@ from notebook_do.notebook.views.blocks import Block, Code, Document, Folded, Hea
 from notebook_do.notebook.views.in_session import declared_view
 from notebook_do.notebook.widgets.drafts import Draft, is_body, shown
 from notebook_do.notebook.widgets.hints import Hints
+from notebook_do.notebook.widgets.panel import switch
 from notebook_do.notebook.widgets.rows import INDENT, LABEL, Rows, left_with, line_widget, say_below
 from notebook_do.sessions.opening import current
 from notebook_do.sources.checking import check_source
@@ -56,9 +57,7 @@ class Form:
         self.left: set[str] = {name for name, value in draft.values.items() if value and name != "lang"}
         self.handle: Any = None
         """What replaces the output of the form by what it declared."""
-        self.save = w.Button(
-            description=f"Declare in session {session.name}", button_style="primary", layout=w.Layout(width="auto")
-        )
+        self.save = w.Button(description=f"Declare in session {session.name}", layout=w.Layout(width="auto"))
         self.save.on_click(lambda _: self._guarded(self._press))
         self.left_over, self.cell, self.outcome = w.HTML(), w.HTML(), w.HTML()
         self.more = w.Accordion(selected_index=None, layout=w.Layout(max_width="62em"))
@@ -146,7 +145,7 @@ class Form:
             fill=[self._label(name) for name in missing],
             rows=[f"binding {at + 1}" for at in unfilled],
         )
-        self.save.disabled = bool(said)
+        switch(self.save, "primary", on=not said)
         self.left_over.value = html.render((Line(f"{said or 'Ready.'} Declaring sends nothing.", small=True),))
         self.cell.value = "" if said else html.render(self._same())
         rare = {name for name, row in shown(self.draft.kind) if row.rare}

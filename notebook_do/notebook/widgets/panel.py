@@ -41,6 +41,15 @@ def below_record(widget: w.Widget, options: dict[str, Any]) -> Any:
     return bundle
 
 
+def switch(button: w.Button, colour: str, *, on: bool) -> None:
+    """Let a button be pressed or not; it has its colour only where it can be.
+
+    What a dark JupyterLab writes on a coloured button is dark, and nobody can read it on one that is off; and it is to
+    be read before the phrase is typed.
+    """
+    button.disabled, button.button_style = not on, colour if on else ""
+
+
 class DeployPanel:
     """Phrase fields, one button, progress while it runs; `recorded` is given each new record, to show it above.
 
@@ -96,7 +105,7 @@ class DeployPanel:
         ready = now.phase is Phase.READY and now.plan.can_deploy
         running = now.phase is Phase.RUNNING
         planning = now.phase is Phase.PLANNING
-        self.button.disabled = not now.can_press
+        switch(self.button, self._colour, on=now.can_press)
         self.stop.disabled = now.stopping
         self.stop.description = "Stops when this step is done" if now.stopping else "Stop before the next step"
         self.again.disabled = planning
@@ -128,14 +137,9 @@ class DeployPanel:
         plan = self.controller.plan
         self._built = generation = self.controller.generation
         said = sentence_of(plan, account=short_account(plan.baseline.account_id))
-        dangerous = bool(purpose_of(plan).destroyed) or is_production(plan)
+        self._colour = "danger" if purpose_of(plan).destroyed or is_production(plan) else "primary"
         self.phrases.children = tuple(_field(self.controller, consent.phrase) for consent in plan.consents)
-        self.button = w.Button(
-            description=said,
-            tooltip=said,
-            button_style="danger" if dangerous else "primary",
-            layout=w.Layout(width="auto"),
-        )
+        self.button = w.Button(description=said, tooltip=said, layout=w.Layout(width="auto"))
         self.button.on_click(lambda button: self._pressed(button, generation))
         self.buttons.children = (self.button, self.stop, self.again)
 
