@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 OWN = "__notebook_do_"
 """What every name begins with that is ours: the added method's, and that of the line which begins the log of a call."""
 _FOLDER = "notebook-do"
-_BESIDE = ("object.js", "wire.js")
+_BESIDE = ("object.js", "contents.js", "wire.js")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

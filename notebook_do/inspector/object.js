@@ -1,6 +1,7 @@
 // Stands beside a Worker's modules: gives a class one more method, which lets whoever may ask look into its objects.
 // The class itself stays what it is: no subclass, which would break private statics and `this.constructor`.
 import { DurableObject } from "cloudflare:workers";
+import { OF_USERS, digestOf, load, loadKeys, packed, pairsOf, quoted, read, shapeOf, unpacked, written } from "./contents.js";
 import { Refusal, Unsendable, decode, drained, encode, encodeThrown } from "./wire.js";
 
 const OWN = "__notebook_do_";
@@ -85,9 +86,8 @@ async function unmoved(op, ctx, more, object) {
   // the object; and a handler of the user's may wait for what is not delivered.
   await contextOf(ctx).blockConcurrencyWhile(async () => {
     try {
-      const now = await OPS.seen(ctx, more);
-      if (now.some((text, at) => text !== more.expect[at])) throw new Refusal("moved");
-      result = { value: op === "ring" ? undefined : await done(op, ctx, more, object) };
+      const still = await checked(ctx, more);
+      result = { value: op === "ring" ? undefined : await done(op, ctx, { ...more, still }, object) };
     } catch (error) {
       result = { error };
     }
@@ -95,6 +95,38 @@ async function unmoved(op, ctx, more, object) {
   if ("error" in result) throw result.error;
   return op === "ring" ? done(op, ctx, more, object) : result.value;
 }
+
+// Compares, and returns what compares once more without waiting for anything: to be called in the transaction itself. Of
+// storage without SQL all is told by promises, so that there the first time is the only one.
+async function checked(ctx, { checks, expect }) {
+  const sql = sqlOf(ctx);
+  const alarm = await ctx.storage.getAlarm();
+  const was = await Promise.all(checks.map((check) => heldOf(ctx, sql, check, alarm)));
+  const now = await Promise.all(was.map((text, at) => told(checks[at], text)));
+  if (now.some((text, at) => text !== expect[at])) throw new Refusal("moved");
+  return () => {
+    if (sql !== null && checks.some((check, at) => heldAtOnce(ctx, sql, check, alarm) !== was[at])) throw new Refusal("moved");
+  };
+}
+
+// What a change rests on, as texts that are equal where it is: the value of a key, the alarm, selected rows, all keys, or
+// all that is stored.
+async function heldOf(ctx, sql, check, alarm) {
+  if (sql !== null || check.alarm || check.sql) return heldAtOnce(ctx, sql, check, alarm);
+  if (check.key !== undefined) return encode(await ctx.storage.get(check.key));
+  const pairs = await pairsOf(ctx, sql);
+  return check.keys ? JSON.stringify([...pairs.keys()]) : written(sql, pairs, alarm).text;
+}
+
+function heldAtOnce(ctx, sql, { alarm, key, keys, all, sql: text, params }, at) {
+  if (alarm) return String(at);
+  if (text !== undefined) return encode([...needed(ctx).exec(text, ...params.map(decode)).raw()]);
+  if (key !== undefined) return encode(ctx.storage.kv.get(key));
+  if (keys) return JSON.stringify([...ctx.storage.kv.list()].map(([one]) => one));
+  return written(sql, ctx.storage.kv.list(), at).text;
+}
+
+const told = ({ all, keys }, text) => (all || keys ? digestOf(text) : text);
 
 // What the user's own code threw, as `cause`, and that there is no such method.
 class Thrown extends Error {}
@@ -168,11 +200,9 @@ const OPS = {
 
   get: (ctx, { key }) => ctx.storage.get(key),
 
-  put: async (ctx, { key, value }) => {
-    await ctx.storage.put(key, decode(value));
-  },
+  put: (ctx, { key, value, still }) => inOne(ctx, still, () => ctx.storage.put(key, decode(value))),
 
-  delete: (ctx, { key }) => ctx.storage.delete(key),
+  delete: (ctx, { key, still }) => inOne(ctx, still, () => ctx.storage.delete(key)),
 
   // Run, and rolled back whatever it is: what a statement does cannot be told from its text.
   select(ctx, { sql: text, params = [], most = MOST_ROWS }) {
@@ -216,40 +246,71 @@ const OPS = {
   },
 
   // `count` is how many rows the statement is to change; where it would be others, nothing is done.
-  change: (ctx, { sql: text, params = [], count }) => {
+  change: (ctx, { sql: text, params = [], count, still }) => {
     const sql = needed(ctx);
     return ctx.storage.transactionSync(() => {
+      still?.();
       const found = rowsOf(sql.exec(text, ...params.map(decode)), MOST_ROWS);
       if (count !== undefined && sql.exec("SELECT changes() AS n").one().n !== count) throw new Refusal("moved");
       return found;
     });
   },
 
-  // What a change rests on, as texts that are equal where it is: the value of a key, the alarm, selected rows.
-  seen: (ctx, { checks }) =>
-    Promise.all(
-      checks.map(async ({ key, alarm, sql: text, params }) => {
-        if (alarm) return String(await ctx.storage.getAlarm());
-        if (key !== undefined) return encode(await ctx.storage.get(key));
-        return encode([...needed(ctx).exec(text, ...params.map(decode)).raw()]);
-      }),
-    ),
-
-  // All that is stored, as far as a program in the object can read it.
-  async export(ctx) {
+  async seen(ctx, { checks }) {
     const sql = sqlOf(ctx);
-    const tables = sql === null ? [] : tablesOf(sql);
-    return {
-      schema: sql === null ? [] : schemaOf(sql),
-      tables: tables.map(({ name }) => ({ name, ...rowsOf(sql.exec(`SELECT * FROM ${quoted(name)}`), MOST_ROWS) })),
-      values: await ctx.storage.list(),
-      alarm: await alarmOf(ctx),
-    };
+    const alarm = await ctx.storage.getAlarm();
+    return Promise.all(checks.map(async (check) => told(check, await heldOf(ctx, sql, check, alarm))));
   },
 
-  async alarm(ctx, { at }) {
-    if (at === null) await ctx.storage.deleteAlarm();
-    else await ctx.storage.setAlarm(decode(at));
+  // How much is stored, and a digest of all of it; with `whole` all of it too, if it can be put back.
+  async contents(ctx, { whole }) {
+    const sql = sqlOf(ctx);
+    const alarm = await alarmOf(ctx);
+    const { text, odd, ...held } = written(sql, await pairsOf(ctx, sql), alarm);
+    if (whole && odd !== null) throw new Refusal(odd);
+    const found = { ...held, alarm, bytes: sql?.databaseSize ?? text.length, digest: await digestOf(text) };
+    return whole ? { ...found, content: await packed(text), bookmark: await bookmarkOf(ctx) } : found;
+  },
+
+  // A part of a snapshot, kept until `restore` puts it all back at once; gone with the object's memory.
+  stage(ctx, { content, at, part }) {
+    const now = staged.get(ctx);
+    const kept = now?.content === content && at > 0 ? now : { content, parts: [] };
+    kept.parts[at] = part;
+    staged.set(ctx, kept);
+  },
+
+  // All or nothing, and only what is then read back as the same text.
+  async restore(ctx, { content, parts, still }, object) {
+    const kept = staged.get(ctx);
+    staged.delete(ctx);
+    if (kept?.content !== content || kept.parts.length !== parts) throw new Refusal("the object was started anew before it had the whole snapshot");
+    const text = await unpacked(kept.parts);
+    if ((await digestOf(text)) !== content) throw new Refusal("what came of the snapshot is not what it has");
+    const { alarm } = read(text);
+    if (alarm !== null && typeof object.alarm !== "function") throw new Refusal("the snapshot has an alarm, and the class has no alarm()");
+    const sql = sqlOf(ctx);
+    const bookmark = await bookmarkOf(ctx);
+    const ring = (storage) => (alarm === null ? storage.deleteAlarm() : storage.setAlarm(alarm));
+    if (sql === null) {
+      await ctx.storage.transaction(async (txn) => {
+        await loadKeys(txn, text);
+        await ring(txn);
+      });
+    } else {
+      ctx.storage.transactionSync(() => {
+        still?.();
+        load(ctx, sql, text);
+      });
+      await ring(ctx.storage); // nothing was waited for before it: one commit
+    }
+    await ctx.storage.sync();
+    restart(ctx, "a snapshot was put back");
+    return { bookmark };
+  },
+
+  alarm: async (ctx, { at, still }) => {
+    await inOne(ctx, still, () => (at === null ? ctx.storage.deleteAlarm() : ctx.storage.setAlarm(decode(at))));
     return alarmOf(ctx);
   },
 
@@ -260,15 +321,33 @@ const OPS = {
     return alarmOf(ctx);
   },
 
-  async wipe(ctx) {
-    await ctx.storage.deleteAlarm(); // deleteAll() left it before compatibility date 2026-02-24
-    await ctx.storage.deleteAll();
+  async wipe(ctx, { still }) {
+    still?.(); // and nothing is waited for before all is deleted: no transaction can have deleteAll()
+    const steps = [ctx.storage.deleteAlarm(), ctx.storage.deleteAll()]; // it left the alarm before compatibility date 2026-02-24
+    await Promise.all(steps);
     await ctx.storage.sync();
     restart(ctx, "its data was deleted");
   },
 
   restart: (ctx) => restart(ctx, "it was restarted"),
 };
+
+const staged = new WeakMap(); // the `ctx` of an object -> the parts of a snapshot that came so far
+
+// Compares and writes with nothing in between.
+function inOne(ctx, still, write) {
+  still?.();
+  return write();
+}
+
+// Where one could go back to for thirty days; nothing where the runtime has no such history.
+async function bookmarkOf(ctx) {
+  try {
+    return String(await ctx.storage.getCurrentBookmark());
+  } catch {
+    return null;
+  }
+}
 
 class Undo extends Error {}
 const NO_READ = "this statement does more than read; it was undone. Run it as a change.";
@@ -309,20 +388,6 @@ function exactly(sql, text, columns, given, most) {
 }
 
 const MOST_TRIED = 20_000;
-
-// A table with its columns, and by what its rows are told apart: a word for the rowid that no column has, or its key.
-function shapeOf(sql, name) {
-  const all = [...sql.exec(`PRAGMA table_xinfo(${quoted(name)})`)];
-  const kind = [...sql.exec(`PRAGMA table_list(${quoted(name)})`)][0];
-  // Hidden are 1, what a virtual table takes as an argument; 2 and 3 are generated columns, which a SELECT has.
-  const columns = all.filter((one) => one.hidden !== 1).map((one) => [one.name, one.type, one.pk > 0]);
-  const taken = new Set(columns.map(([column]) => column.toLowerCase()));
-  const word = ["rowid", "_rowid_", "oid"].find((one) => !taken.has(one));
-  const byRowid = word !== undefined && !kind?.wr;
-  const primary = all.filter((one) => one.pk > 0).sort((a, b) => a.pk - b.pk).map((one) => one.name);
-  const key = byRowid ? [word] : (primary.length > 0 ? primary : columns.map(([column]) => column)).map(quoted);
-  return { name, columns, key, byRowid };
-}
 
 function contentsOf(sql) {
   const tables = new Map();
@@ -391,11 +456,7 @@ function needed(ctx) {
   return sql;
 }
 
-const OF_USERS = "name NOT LIKE '\\_cf\\_%' ESCAPE '\\' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
 const tablesOf = (sql) => [...sql.exec(`SELECT name FROM sqlite_master WHERE type = 'table' AND ${OF_USERS}`)];
-const schemaOf = (sql) =>
-  [...sql.exec(`SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND ${OF_USERS} ORDER BY rowid`)].map((one) => one.sql);
-const quoted = (name) => `"${name.replaceAll('"', '""')}"`;
 
 // JavaScript reads every number of SQLite as a double: columns whose integers may have lost digits are `inexact`.
 function rowsOf(cursor, most) {

@@ -32,7 +32,7 @@ export class Heard {
   }
 }
 
-const READS = new Set(["info", "list", "get", "select", "try", "shapes", "seen", "export"]);
+const READS = new Set(["info", "list", "get", "select", "try", "shapes", "seen", "contents"]);
 
 // The `admit` of object.js: the object checks by itself what the inspector Worker has checked, since any Worker can bind a
 // namespace. All but reads are done once: what was signed before this object woke may have been done before.

@@ -32,7 +32,7 @@ class Met {
   }
 }
 
-class Writer {
+export class Writer {
   constructor() {
     this.met = new Map();
     this.numbers = { last: 0 };

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ from notebook_do.display import Shown, frame
 from notebook_do.errors import ApiError, CommandError, ConsentRequired, DurableError, StaleChange, TargetError
 from notebook_do.live.inspecting import Declined, NoMethod, NotKnown, Returned, Threw
 from notebook_do.live.querying import MOVED
-from notebook_do.live.storage import storage_of
+from notebook_do.live.restoring import put_back, restored_by_itself
+from notebook_do.live.storage import LocalStorage, storage_of
 from notebook_do.live.ways import way_to
 from notebook_do.model.changes import ObjectChange
 
@@ -44,6 +45,8 @@ class AppliedChange(Shown):
     at: datetime
     results: tuple[Any, ...]
     errors: tuple[str | None, ...]
+    bookmark: str | None = None
+    """Of what was put back on Cloudflare: where its class can go back to what it had before, for 30 days."""
 
     @property
     def ok(self) -> bool:
@@ -106,22 +109,32 @@ async def apply(connection: Connection, recorded: Recorded, change: ObjectChange
     async with connection.client() as client:
         storage = storage_of(connection, client, recorded, change.stable_id, "apply")
         if change.action == "restore":
-            await _restore(storage, change)
-            return _applied(change, (None,), (None,))
+            _check_content(change)
+            if not restored_by_itself(change):
+                await _restore_file(storage, change)
+                return _applied(change, (None,), (None,))
         way = await way_to(connection, client, recorded, change.stable_id, "apply")
-        # To wipe, the object is not woken first: its constructor may write, and is to be run after it.
-        expected = _counted(change.edits) if change.action == "wipe" else await _seen(way, change)
-        await _must_be_as_shown(storage, change)
-        outcomes = await way.ask(
-            [_op(edit, texts) for edit, texts in zip(change.edits, expected, strict=True)], at_once=8
-        )
+        # Before all of it goes, the object is not woken: its constructor may write, and is to be run after that.
+        whole = change.action in {"wipe", "restore"}
+        expected = _counted(change.edits) if whole else await _seen(way, change)
+        if not whole or isinstance(storage, LocalStorage):  # it compares all by itself, in the change's own transaction
+            await _must_be_as_shown(storage, change)
+        ops = [_op(edit, texts) for edit, texts in zip(change.edits, expected, strict=True)]
+        if change.action == "restore":
+            outcomes = [await put_back(way, ops[0], change.content)]
+        else:
+            outcomes = await way.ask(ops, at_once=8)
     return _told(change, outcomes)
 
 
-async def _restore(storage: ObjectStorage, change: ObjectChange) -> None:
-    (edit,) = change.edits
-    if hashlib.sha256(change.content).hexdigest() != json.loads(edit.op)["content"]:
+def _check_content(change: ObjectChange) -> None:
+    if hashlib.sha256(change.content).hexdigest() != json.loads(change.edits[0].op)["content"]:
         raise CommandError("restore: the content is not that of the snapshot that was shown; nothing was sent.")
+
+
+async def _restore_file(storage: ObjectStorage, change: ObjectChange) -> None:
+    (edit,) = change.edits
+    assert isinstance(storage, LocalStorage)  # noqa: S101 - `Snapshot.check_for` lets a file go nowhere else
     try:
         await storage.restore(edit.object_id, change.content, edit.rests_on)
     except NoAnswer as lost:
@@ -181,7 +194,8 @@ def _told(change: ObjectChange, outcomes: Sequence[Outcome]) -> AppliedChange:
             raise _error(change, edit, outcome)
     errors = [None if isinstance(one, Returned) else _why(one) for one in outcomes]
     values = [one.value if isinstance(one, Returned) else None for one in outcomes]
-    return _applied(change, tuple(map(_result, values)), tuple(errors))
+    bookmark = values[0].get("bookmark") if change.action == "restore" and isinstance(values[0], dict) else None
+    return replace(_applied(change, tuple(map(_result, values)), tuple(errors)), bookmark=bookmark)
 
 
 def _result(value: Any) -> Any:

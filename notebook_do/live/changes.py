@@ -23,7 +23,7 @@ from notebook_do.live.snapshots import read_snapshot
 from notebook_do.live.storage import storage_of
 from notebook_do.live.values import parameters
 from notebook_do.model import Storage
-from notebook_do.model.changes import NOTHING, ObjectChange, ObjectEdit
+from notebook_do.model.changes import NOTHING, ObjectChange, ObjectContents, ObjectEdit
 from notebook_do.model.plain import canonical
 
 if TYPE_CHECKING:
@@ -167,11 +167,22 @@ async def wipe(place: ChangePlace, name_or_id: str) -> ObjectChange:
     """Return the change that deletes all that an object has stored, its alarm included."""
     async with place.connection.client() as client:
         one, held, digest = await _storage(place, client, "wipe").contents(name_or_id)
-    # Compared once more inside, where counting is all that can be done in no time.
+    return _change(place, "wipe", "", _edit(one, held, NOTHING, {"op": "wipe"}, _inside(place, held, digest), digest))
+
+
+def _inside(place: ChangePlace, held: ObjectContents, digest: str) -> list[dict[str, Any]]:
+    """Return what the object itself compares, with what it `is`, before all that it has is replaced.
+
+    On Cloudflare the digest is the object's own, of all. Of a file it cannot be: there these are the names of the keys
+    and the numbers of rows, and the file is compared right before.
+    """
+    if place.connection.target != "local":
+        return [{"all": True, "is": digest}]
+    keys = [] if held.key_names is None else [{"keys": True, "is": held.key_names}]
     counts = [
         {"sql": _count(table), "params": [], "is": f"[[{rows}]]"} for table, rows in held.tables if rows is not None
     ]
-    return _change(place, "wipe", "", _edit(one, held, NOTHING, {"op": "wipe"}, counts, digest))
+    return [*keys, *counts]
 
 
 def _count(table: str) -> str:
@@ -185,9 +196,11 @@ async def restore(place: ChangePlace, name_or_id: str, snapshot: str | Path | Sn
     async with place.connection.client() as client:
         storage = _storage(place, client, "restore")
         one, held, digest = await storage.contents(name_or_id)
-    taken.check_for(storage.namespace, one.object_id, other=other)
-    op = {"op": "restore", "content": hashlib.sha256(content).hexdigest()}
-    edit = _edit(one, held, taken.contents, op, [], digest)
+    taken.check_for(storage.namespace, one.object_id, place.connection.target, other=other)
+    rows = {} if taken.form == "file" else {"form": taken.form}
+    op = {"op": "restore", "content": hashlib.sha256(content).hexdigest(), **rows}
+    checks = [] if taken.form == "file" else _inside(place, held, digest)
+    edit = _edit(one, held, taken.contents, op, checks, digest)
     notes = (f"The snapshot is of {taken.spoken}, taken {moment(taken.taken)}.",)
     return _change(place, "restore", str(taken.path), edit, notes, content)
 

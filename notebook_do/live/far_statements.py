@@ -114,3 +114,15 @@ def statement_error(verb: str, stable_id: str, sql: str, why: str) -> CommandErr
             f'%durable execute {stable_id} NAME "{first} …" (shown first), or call a method.'
         )
     return CommandError(f"{verb}: {said.rstrip('.')}.")
+
+
+def contents_refused(why: str, verb: str) -> str:
+    """Return why all that an object holds was not told, and what to do instead, in words for a person."""
+    said = why.removeprefix("Error: ").rstrip(".")
+    if "does not know how to do that" in said:
+        return "it runs an earlier edition of what was put into its Worker; deploy again (%durable plan shows it)."
+    if "more than" not in said:
+        return f"{said}."
+    if verb == "snapshot":
+        return f"{said}, so it cannot be one snapshot; read it in parts with query and values."
+    return f"{said}, so it cannot be compared before it is sent; let a method of its class do it (storage.deleteAll())."

@@ -5,17 +5,26 @@ Nothing else reaches their storage. An object is asked only if the account lists
 
 from __future__ import annotations
 
+import gzip
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import CommandError, TargetError
-from notebook_do.live.far_statements import SCHEMA_OF, cells_of, effect_of, expected_of, rests_on, statement_error
+from notebook_do.live.far_statements import (
+    SCHEMA_OF,
+    cells_of,
+    contents_refused,
+    effect_of,
+    expected_of,
+    rests_on,
+    statement_error,
+)
 from notebook_do.live.inspecting import Declined, NotKnown, Returned, Threw
 from notebook_do.live.observe import observe_objects
 from notebook_do.live.querying import absent_object
 from notebook_do.live.signed import signed_way
-from notebook_do.live.stored import StoredValue, TriedStatement
+from notebook_do.live.stored import StoredValue, TakenObject, TriedStatement
 from notebook_do.live.values import encode as encoded
 from notebook_do.model import ObservedObject
 from notebook_do.model.changes import ObjectContents
@@ -126,34 +135,26 @@ class FarStorage:
 
     async def contents(self, name_or_id: str) -> tuple[ObservedObject, ObjectContents, str]:
         """Return one object, how much it holds, and a digest of all of that."""
-        try:
-            one, held = await self._looked(name_or_id, {"op": "export"})
-        except CommandError as error:
-            if "larger than" not in error.message and "more than" not in error.message:
-                raise
-            raise CommandError(
-                f"{self.verb}: the object holds more than can be compared before it is sent (16 MiB, 100,000 rows of a "
-                "table); let a method of its class do it (ctx.storage.deleteAll())."
-            ) from None
-        tables = tuple((str(table["name"]), len(table["rows"])) for table in held["tables"])
-        digest = hashlib.sha256(canonical(encoded(held)).encode()).hexdigest()
-        holds = ObjectContents(tables=tables, keys=len(held["values"]), size=one.size or 0, alarm=one.alarm)
-        return one, holds, digest
+        one, found = await self._contents(name_or_id, whole=False)
+        return one, _holds(found), str(found["digest"])
 
-    async def snapshot(self, name_or_id: str) -> bytes:
-        """Raise CommandError: a program in the object cannot read its file."""
-        del name_or_id
-        raise CommandError(
-            f"{self.verb}: Cloudflare gives nobody the file of an object; read it with query and values, and keep that."
-        )
+    async def taken(self, name_or_id: str) -> TakenObject:
+        """Return all that one object holds, as it writes that down itself, at one moment."""
+        one, found = await self._contents(name_or_id, whole=True)
+        content = gzip.decompress(found["content"])
+        if hashlib.sha256(content).hexdigest() != found["digest"]:
+            raise TargetError(f"{self.verb}: what came of the object is not what it holds; ask again.")
+        return TakenObject(one=one, holds=_holds(found), content=content, form="rows", bookmark=found["bookmark"])
 
-    async def restore(self, object_id: str, content: bytes, digest: str) -> None:
-        """Raise CommandError: nothing puts a file in place of an object's."""
-        del object_id, content, digest
-        raise CommandError(
-            f"{self.verb}: on Cloudflare no file can be put in place of an object's; write its rows and values back "
-            "with execute and put, or let its class go back to a bookmark (ctx.storage.getBookmarkForTime)."
-        )
+    async def _contents(self, name_or_id: str, *, whole: bool) -> tuple[ObservedObject, dict[str, Any]]:
+        one = await self._one(name_or_id)
+        asked: list[Op] = [{"op": "info"}, {"op": "contents", "whole": whole}]
+        info, contents = await self._outcomes([{"object": {"id": one.object_id}, **op} for op in asked])
+        if isinstance(contents, Declined):
+            raise CommandError(f"{self.verb}: {one.name or name_or_id}: {contents_refused(contents.why, self.verb)}")
+        known, found = self._value(info), self._value(contents)
+        one = replace(one, name=one.name or known["name"], size=found["bytes"], alarm=found["alarm"])
+        return one, found
 
     # --- asking
 
@@ -216,6 +217,11 @@ class FarStorage:
             case Declined(why=why):
                 raise statement_error(self.verb, self.namespace.stable_id, sql, why)
         raise CommandError(f"{self.verb}: the object has no such operation; deploy again (%durable plan shows why).")
+
+
+def _holds(found: dict[str, Any]) -> ObjectContents:
+    tables = tuple((str(name), int(rows)) for name, rows in found["tables"])
+    return ObjectContents(tables=tables, keys=found["keys"], size=found["bytes"], alarm=found["alarm"])
 
 
 def _sent(param: Any) -> Any:

@@ -19,12 +19,13 @@ from notebook_do.model.changes import ObjectContents
 
 if TYPE_CHECKING:
     from notebook_do.live.connection import Connection
-    from notebook_do.model import ObservedObject, Recorded
+    from notebook_do.live.stored import Form, TakenObject
+    from notebook_do.model import Recorded
     from notebook_do.model.states import RecordedNamespace
 
-_ABOUT, _CONTENT = "snapshot.json", "object.sqlite"
+_ABOUT = "snapshot.json"
+_CONTENTS: dict[Form, str] = {"file": "object.sqlite", "rows": "object.json"}
 _VERSION = 1
-_TRIES = 5
 _LARGEST = 1 << 30
 
 
@@ -41,14 +42,22 @@ class Snapshot(Shown):
     taken: datetime
     contents: ObjectContents
     digest: str
+    form: Form = "file"
+    bookmark: str | None = None
+    """Of an object on Cloudflare: with it `onNextSessionRestoreBookmark` of its class goes back there, for 30 days."""
 
     @property
     def spoken(self) -> str:
         """Return whose it is, as a sentence says it."""
         return f"{one_line(self.name or self.object_id[:8] + '…')} of {self.stable_id}"
 
-    def check_for(self, namespace: RecordedNamespace, object_id: str, *, other: bool) -> None:
-        """Raise CommandError where it is of another object and nobody said that this is meant."""
+    def check_for(self, namespace: RecordedNamespace, object_id: str, target: str, *, other: bool) -> None:
+        """Raise CommandError where it cannot be put back there, or is of another object and nobody said it is meant."""
+        if self.form == "file" and target != "local":
+            raise CommandError(
+                f"restore: the snapshot is the file of {self.spoken} of a local Cloudflare, and on Cloudflare nothing "
+                "puts a file in place of an object's; write its rows and values there with execute and put (map)."
+            )
         if self.storage != str(namespace.storage):
             raise CommandError(
                 f"restore: the snapshot is of {self.spoken}, which has {self.storage} storage; "
@@ -67,35 +76,28 @@ async def take(
     """Write a snapshot of one object to a new file."""
     async with connection.client() as client:
         storage = storage_of(connection, client, recorded, stable_id, "snapshot")
-        one, held, before = await storage.contents(name_or_id)
-        for _ in range(_TRIES):  # what is said of it must be what is in it
-            content = await storage.snapshot(one.object_id)
-            one, held, after = await storage.contents(one.object_id)
-            if before == after:
-                return write_snapshot(path, storage.namespace, one, held, content)
-            before = after
-    raise CommandError(f"snapshot: {name_or_id} of {stable_id} is written to all the time; try again when it rests.")
+        return write_snapshot(path, storage.namespace, await storage.taken(name_or_id))
 
 
-def write_snapshot(
-    path: str | Path, namespace: RecordedNamespace, one: ObservedObject, contents: ObjectContents, content: bytes
-) -> Snapshot:
+def write_snapshot(path: str | Path, namespace: RecordedNamespace, taken: TakenObject) -> Snapshot:
     """Write a snapshot to a new file. Raises CommandError where there is one already, or it cannot be written."""
     made = Snapshot(
         path=Path(path),
         stable_id=namespace.stable_id,
         namespace_id=namespace.namespace_id,
-        object_id=one.object_id,
-        name=one.name,
+        object_id=taken.one.object_id,
+        name=taken.one.name,
         storage=str(namespace.storage),
         taken=datetime.now(UTC).replace(microsecond=0),
-        contents=contents,
-        digest=hashlib.sha256(content).hexdigest(),
+        contents=taken.holds,
+        digest=hashlib.sha256(taken.content).hexdigest(),
+        form=taken.form,
+        bookmark=taken.bookmark,
     )
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(_ABOUT, json.dumps(_about(made), indent=1))
-        archive.writestr(_CONTENT, content)
+        archive.writestr(_CONTENTS[taken.form], taken.content)
     _write(made.path, packed.getvalue())
     return made
 
@@ -125,6 +127,7 @@ def _about(made: Snapshot) -> dict[str, Any]:
         "keys": held.keys,
         "size": held.size,
         "alarm": None if held.alarm is None else held.alarm.isoformat(),
+        **({} if made.bookmark is None else {"bookmark": made.bookmark}),
     }
 
 
@@ -133,10 +136,11 @@ def read_snapshot(given: str | Path | Snapshot) -> tuple[Snapshot, bytes]:
     path = given.path if isinstance(given, Snapshot) else Path(given)
     try:
         with zipfile.ZipFile(path) as archive:
-            if archive.getinfo(_CONTENT).file_size > _LARGEST:
+            form: Form = "rows" if _CONTENTS["rows"] in archive.namelist() else "file"
+            if archive.getinfo(_CONTENTS[form]).file_size > _LARGEST:
                 raise CommandError(f"restore: {path} is larger than 1 GiB.")
-            about, content = json.loads(archive.read(_ABOUT)), archive.read(_CONTENT)
-        found = _read(path, about)
+            about, content = json.loads(archive.read(_ABOUT)), archive.read(_CONTENTS[form])
+        found = _read(path, about, form)
     except FileNotFoundError:
         raise CommandError(f"restore: there is no file {path}.") from None
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
@@ -148,11 +152,19 @@ def read_snapshot(given: str | Path | Snapshot) -> tuple[Snapshot, bytes]:
     return found, content
 
 
-def _read(path: Path, about: dict[str, Any]) -> Snapshot:
+def _read(path: Path, about: dict[str, Any], form: Form) -> Snapshot:
     if about["version"] != _VERSION:
         raise ValueError(f"its version is {about['version']}")
     texts = {name: str(about[name]) for name in ("stable_id", "namespace_id", "object_id", "storage", "digest")}
     alarm = None if about["alarm"] is None else datetime.fromisoformat(about["alarm"])
     tables = tuple((str(name), rows) for name, rows in about["tables"])
     held = ObjectContents(tables=tables, keys=int(about["keys"]), size=int(about["size"]), alarm=alarm)
-    return Snapshot(path=path, name=about["name"], taken=datetime.fromisoformat(about["taken"]), contents=held, **texts)
+    return Snapshot(
+        path=path,
+        name=about["name"],
+        taken=datetime.fromisoformat(about["taken"]),
+        contents=held,
+        form=form,
+        bookmark=about.get("bookmark"),
+        **texts,
+    )

@@ -12,7 +12,7 @@ from notebook_do.errors import ApiError, CommandError
 from notebook_do.inspector.values import decode
 from notebook_do.live.far_storage import FarStorage
 from notebook_do.live.querying import BAD_STATEMENT, NO_OBJECT, absent_object, explained
-from notebook_do.live.stored import StoredValue, TriedStatement
+from notebook_do.live.stored import StoredValue, TakenObject, TriedStatement
 from notebook_do.live.ways import deployed_namespace
 from notebook_do.model.changes import ObjectContents, RowChange, SchemaChange, StatementEffect
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from notebook_do.live.connection import Connection
     from notebook_do.model import ObservedObject, Recorded
     from notebook_do.model.states import RecordedNamespace
+
+_TRIES = 5
+"""How often a file is copied that is written to meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +91,26 @@ class LocalStorage:
         found = dict_of(await self._ask("contents", name_or_id))
         one = wire.decode_object(found)
         tables = tuple((str(table["name"]), table["rows"]) for table in found["tables"])
-        held = ObjectContents(tables=tables, keys=found["keys"], size=one.size or 0, alarm=one.alarm)
+        held = ObjectContents(
+            tables=tables, keys=found["keys"], size=one.size or 0, alarm=one.alarm, key_names=found.get("key_names")
+        )
         return one, held, str(found["digest"])
 
-    async def snapshot(self, name_or_id: str) -> bytes:
+    async def taken(self, name_or_id: str) -> TakenObject:
         """Return all that one object holds, as a SQLite file."""
+        one, _, before = await self.contents(name_or_id)
+        for _ in range(_TRIES):  # what is said of it must be what is in it
+            content = await self._file(one.object_id)
+            one, held, after = await self.contents(one.object_id)
+            if before == after:
+                return TakenObject(one=one, holds=held, content=content, form="file")
+            before = after
+        raise CommandError(
+            f"{self.verb}: {name_or_id} of {self.namespace.stable_id} is written to all the time; try again when it "
+            "rests."
+        )
+
+    async def _file(self, name_or_id: str) -> bytes:
         path = self.client.path("local", "namespaces", self.namespace.namespace_id, "snapshot")
         found: bytes = await self._told(name_or_id, self.client.bytes_of(path, {"object": name_or_id}))
         if not found:  # no SQLite file is empty: what is too large is cut off

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from notebook_do.model.changes import StatementEffect
+    from notebook_do.model import ObservedObject
+    from notebook_do.model.changes import ObjectContents, StatementEffect
+
+Form = Literal["file", "rows"]
+"""How a snapshot has what it holds: as the SQLite file of a local Cloudflare, or as an object wrote it down itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,3 +30,14 @@ class TriedStatement:
     count: int
     rests_on: str
     expect: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenObject:
+    """All that one object holds at one moment. `bookmark`: where Cloudflare can go back to, None where it told none."""
+
+    one: ObservedObject
+    holds: ObjectContents
+    content: bytes
+    form: Form
+    bookmark: str | None = None

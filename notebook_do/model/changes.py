@@ -72,12 +72,16 @@ class StatementEffect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectContents:
-    """How much an object holds: tables with their number of rows (None: not known), keys, bytes, and its alarm."""
+    """How much an object holds: tables with their number of rows (None: not known), keys, bytes, and its alarm.
+
+    `key_names` is a digest of the names of the keys, None where that is not needed.
+    """
 
     tables: tuple[tuple[str, int | None], ...] = ()
     keys: int = 0
     size: int = 0
     alarm: datetime | None = None
+    key_names: str | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import shutil
 import sqlite3
 from typing import TYPE_CHECKING, Any
@@ -138,12 +139,19 @@ def working_folder(storage: Path) -> Iterator[Path]:
 
 
 def contents(copy: Path) -> dict[str, Any]:
-    """Return how much a copied object holds: the rows of each table, the number of its keys, and a digest of it all."""
+    """Return how much a copied object holds: the rows of each table, the number of its keys, and digests.
+
+    One is of all of it, one of the names of its keys as JSON, which the object itself can tell too.
+    """
     with reading(copy) as database:
         assert database is not None  # noqa: S101 - it was just copied
         tables = [{"name": one.name, "rows": _count(database, one.name)} for one in tables_of(database)]
-        keys = database.execute("SELECT count(*) FROM _cf_KV").fetchone()[0] if _has_keys(database) else 0
-    return {"tables": tables, "keys": keys, "digest": digest_of(copy)}
+        keys = (
+            [key for (key,) in database.execute("SELECT key FROM _cf_KV ORDER BY key")] if _has_keys(database) else []
+        )
+    names = json.dumps(keys, ensure_ascii=False, separators=(",", ":"))
+    key_names = hashlib.sha256(names.encode()).hexdigest()
+    return {"tables": tables, "keys": len(keys), "key_names": key_names, "digest": digest_of(copy)}
 
 
 def _count(database: sqlite3.Connection, table: str) -> int | None:

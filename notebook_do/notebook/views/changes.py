@@ -291,12 +291,21 @@ def applied_document(applied: AppliedChange) -> Document:
     at = moment(applied.at)
     if len(change.edits) == 1:
         done = _DONE[change.action].format(**_facts(change))
-        return (Line(f"{done}, {at}, change {change.digest[:8]}.", Tone.DONE), *_returned(applied))
+        return (Line(f"{done}, {at}, change {change.digest[:8]}.", Tone.DONE), *_before(applied), *_returned(applied))
     done = f"{counted(len(change.edits) - len(failed), 'object')} of {count(len(change.edits))} changed"
     tone = Tone.ALERT if failed else Tone.DONE
     rows = tuple((strong(edit.spoken), why) for edit, why in failed[:_SHOWN])
     table = [Table("", ("object", "why not"), rows, tones=(Tone.ALERT,) * len(rows))] if rows else []
     return (Line(f"{done}, {at}, change {change.digest[:8]}.", tone), *table)
+
+
+def _before(applied: AppliedChange) -> list[Block]:
+    """Return how to go back to what was there before a restore, where Cloudflare told it."""
+    if applied.bookmark is None or applied.change.target == "local":
+        return []
+    line = code(f'ctx.storage.onNextSessionRestoreBookmark("{applied.bookmark}")')
+    back = rich("For 30 days its class can go back to what was there before: ", line)
+    return [Line(back, small=True)]
 
 
 def _returned(applied: AppliedChange) -> list[Block]:
