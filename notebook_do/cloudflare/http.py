@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
+from weakref import WeakKeyDictionary
 
 import httpcore
 import httpx
@@ -31,15 +32,24 @@ _HEADERS = {
 
 _MOST = 100
 """How many requests are under way at once; the others wait for their turn."""
-_KEPT_SECONDS = 5.0
-"""How long a connection that nobody uses may be used again: httpx's own time, shorter than that of any server."""
+KEPT_SECONDS = 2.0
+"""How long a connection that nobody uses may be used again: well below the five seconds after which uvicorn closes it,
+as a request that meets that end may have been lost, and a mutation is not repeated."""
 
 
 def open_http(base_url: str, proxy: str | None) -> httpx.AsyncBaseTransport:
     """Return what carries requests to an API; it hears of no proxy but the one that is given."""
     # Else HTTP_PROXY and .netrc, which a user set for something else, would decide where a token is sent.
-    trusted = tls_context(base_url.startswith("https:"))
-    return httpx.AsyncHTTPTransport(verify=trusted, proxy=proxy, trust_env=False) if proxy else Connections(trusted)
+    if proxy:
+        return httpx.AsyncHTTPTransport(verify=_trusted(base_url), proxy=proxy, trust_env=False)
+    kept = _kept.setdefault(asyncio.get_running_loop(), {})
+    if base_url not in kept:
+        kept[base_url] = Connections(_trusted(base_url))
+    return kept[base_url].lend()
+
+
+def _trusted(base_url: str) -> ssl.SSLContext:
+    return tls_context(base_url.startswith("https:"))
 
 
 async def exchange(  # noqa: PLR0913 - a request
@@ -97,6 +107,9 @@ def tls_context(is_spoken: bool) -> ssl.SSLContext:  # noqa: FBT001 - the one qu
 
 # --- connections
 
+_kept: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Connections]] = WeakKeyDictionary()
+"""By event loop, which owns them, and by API."""
+
 
 class Connections(httpx.AsyncBaseTransport):
     """Carries the requests of one event loop to one API; each connection one at a time, and then the next.
@@ -104,12 +117,26 @@ class Connections(httpx.AsyncBaseTransport):
     httpcore's connections without its pool: that one looks at every connection twice for each request, asks the system
     about each of them, and gives one connection to two requests of which one has to try again. With eight requests at
     once that took a fifth of the time of a deploy.
+
+    They are lent to one operation after the other, and each gives them back by `aclose`: a plan that is deployed at
+    once goes on with the connections that it was made with. Those that nobody used for a while are closed, and so are
+    all when the loop ends its tasks.
     """
 
     def __init__(self, tls: ssl.SSLContext) -> None:
         self._tls, self._network = tls, _Network()
         self._idle: list[httpcore.AsyncHTTPConnection] = []
         self._turn = asyncio.Semaphore(_MOST)
+        self._users = 0
+        self._ending: asyncio.Task[None] | None = None
+
+    def lend(self) -> Connections:
+        """Return these connections, for one operation more."""
+        self._users += 1
+        if self._ending is not None:
+            self._ending.cancel()
+            self._ending = None
+        return self
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return the answer; its body is still to be read, and closed."""
@@ -137,9 +164,18 @@ class Connections(httpx.AsyncBaseTransport):
         )
 
     async def aclose(self) -> None:
-        """Close every connection that is kept."""
-        while self._idle:
-            await self._idle.pop().aclose()
+        """Give them back; a while after the last operation they are closed."""
+        self._users -= 1
+        if not self._users:
+            self._ending = asyncio.create_task(self._end())
+            await asyncio.sleep(0)  # a task that is cancelled before it began would close nothing
+
+    async def _end(self) -> None:
+        try:
+            await asyncio.sleep(KEPT_SECONDS)
+        finally:  # an end of the loop too, which cancels its tasks
+            while self._idle and not self._users:
+                await self._idle.pop().aclose()
 
     def ended(self, connection: httpcore.AsyncHTTPConnection) -> None:
         """Keep a connection for the next request, where all of the last answer was read."""
@@ -155,7 +191,7 @@ class Connections(httpx.AsyncBaseTransport):
                 return connection
             await connection.aclose()
         return httpcore.AsyncHTTPConnection(
-            origin, ssl_context=self._tls, keepalive_expiry=_KEPT_SECONDS, network_backend=self._network
+            origin, ssl_context=self._tls, keepalive_expiry=KEPT_SECONDS, network_backend=self._network
         )
 
 

@@ -381,6 +381,17 @@ def test_parse_json_is_json(value: Any) -> None:
     assert parse_json(json.dumps(value).encode()) == value
 
 
+@pytest.mark.parametrize("text", ['"["', r'"\"]"', '"]]{"', "0"])
+@pytest.mark.parametrize(("begin", "end"), [("[", "]"), ('{"a":', "}"), ('["]}",{"a":', "}]"), ("[0,", "]")])
+def test_parse_json_counts_brackets_but_not_those_in_strings(begin: str, end: str, text: str) -> None:
+    """A hundred levels are parsed and one more is not, whichever brackets they have and whatever stands in strings."""
+    times = 100 // len(end)
+    deep = begin * times + text + end * times
+    assert parse_json(deep.encode()) == json.loads(deep)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        parse_json(f"[{deep}]".encode())
+
+
 @pytest.mark.parametrize("body", [b"NaN", b"[Infinity]", b"1e999", b"[" * 101 + b"]" * 101, b"9" * 5000, b"\xff"])
 def test_parse_json_refuses(body: bytes) -> None:
     """NaN, deep, huge and undecodable JSON is a ValueError, whatever Python makes of it."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -28,14 +30,20 @@ def answer(status: str = "200 OK", body: bytes = YES) -> bytes:
 
 
 @asynccontextmanager
+async def served(serve: Serve) -> AsyncIterator[Callable[[], Client]]:
+    """Serve each connection by `serve`, and give what makes clients, as each operation makes one."""
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/client/v4"
+    token = Token("0123456789abcdef0123456789abcdef01234567")
+    async with server:
+        yield lambda: Client(base, "a" * 32, token, pace=Pace(attempts=1))
+
+
+@asynccontextmanager
 async def client_of(serve: Serve) -> AsyncIterator[Client]:
     """Serve each connection by `serve`, and give a client whose reads are sent once."""
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with server:
-        base, token = f"http://127.0.0.1:{port}/client/v4", Token("0123456789abcdef0123456789abcdef01234567")
-        async with Client(base, "a" * 32, token, pace=Pace(attempts=1)) as client:
-            yield client
+    async with served(serve) as new, new() as client:
+        yield client
 
 
 class Counting:
@@ -76,6 +84,66 @@ def test_connections_are_kept() -> None:
     assert serve.carried[0] >= 4
     assert len(serve.carried) == 8
     assert sum(serve.carried) == 35
+
+
+def test_a_deploy_goes_on_with_the_connections_of_its_plan() -> None:
+    """One operation after the other, or two at once, share connections; each request has one for itself."""
+    serve = Counting()
+
+    async def ask() -> None:
+        async with served(serve) as new:
+            for _ in range(3):
+                async with new() as client:
+                    await client.get_account()
+            async with new() as one, new() as other:
+                await asyncio.gather(one.get_account(), other.get_account())
+
+    asyncio.run(ask())
+    assert sorted(serve.carried) == [1, 4]
+
+
+def test_connections_that_nobody_uses_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A while after the last operation they are closed, and the next one takes a new one."""
+    monkeypatch.setattr("notebook_do.cloudflare.http.KEPT_SECONDS", 0.02)
+    serve, ended = Counting(), asyncio.Semaphore(0)
+
+    async def counted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await serve(reader, writer)
+        ended.release()
+
+    async def ask() -> None:
+        async with served(counted) as new:
+            async with new() as client:
+                await client.get_account()
+            await asyncio.wait_for(ended.acquire(), 10)
+            async with new() as client:
+                await client.get_account()
+
+    asyncio.run(ask())
+    assert serve.carried == [1, 1]
+
+
+def test_connections_end_with_their_loop() -> None:
+    """A loop that ends its tasks, as each does, closes the connections that it still keeps."""
+    listener, then = socket.create_server(("127.0.0.1", 0)), list[bytes]()
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with listener, connection:
+            connection.recv(1 << 16)
+            connection.sendall(answer())
+            then.append(connection.recv(1))
+
+    async def ask() -> None:
+        base = f"http://127.0.0.1:{listener.getsockname()[1]}/client/v4"
+        async with Client(base, "a" * 32, Token("0123456789abcdef0123456789abcdef01234567")) as client:
+            await client.get_account()
+
+    serving = threading.Thread(target=serve)
+    serving.start()
+    asyncio.run(ask())
+    serving.join(10)
+    assert then == [b""]
 
 
 def test_a_connection_that_the_other_side_closed_is_not_used() -> None:
