@@ -137,6 +137,25 @@ def test_a_line_beats_config_beats_the_environment(cloud: Path, monkeypatch: pyt
     assert open_session("tour").stage == "from-env"
 
 
+@pytest.mark.parametrize(("name", "value"), [("target", "'moon'"), ("short_errors", "'no'"), ("stage", "1")])
+def test_a_wrong_config_is_never_silently_the_value_of_before(
+    home: Path, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    """IPython only logs what a `%config` line cannot set; here the next line that would use it is refused by name."""
+    shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+    shell.run_line_magic("load_ext", "notebook_do")
+    try:
+        shell.run_cell(f"%config Durable.{name} = {value}").raise_error()
+        capsys.readouterr()
+        with pytest.raises(CommandError, match=f"%config Durable.{name}: {name}"):
+            shell.run_cell("%durable session tour --account none").raise_error()
+        assert len(capsys.readouterr().out.strip().splitlines()) == 1
+        shell.run_cell(f"%config Durable.{name} = None").raise_error()
+        assert settled({}, environ={})[name] == next(s.default for s in SETTINGS if s.name == name)
+    finally:
+        shell.run_line_magic("unload_ext", "notebook_do")
+
+
 def test_config_describes_every_setting(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`%config Durable` lists each with its choices and its variable."""
     shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
@@ -147,3 +166,4 @@ def test_config_describes_every_setting(home: Path, capsys: pytest.CaptureFixtur
     for setting in SETTINGS:
         assert f"Durable.{setting.name}=" in printed
         assert setting.variable in " ".join(printed.split())
+        assert all(choice in printed for choice in setting.choices)

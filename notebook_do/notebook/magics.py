@@ -37,12 +37,17 @@ class JsonText(str):
 
 
 def _trait(setting: Setting) -> TraitType[Any, Any]:
-    """Make the `%config` entry of a setting; None is not set here, so that what is set elsewhere counts."""
+    """Make the `%config` entry of a setting; None is not set here, so that what is set elsewhere counts.
+
+    It takes any value: of what a trait refuses IPython only logs a line, keeps the old value and goes on. `settled`
+    refuses a wrong one by its name, in the next line that would use it.
+    """
     words = f"{setting.help}. None: {setting.variable}, pyproject.toml, or {setting.default}"
-    if setting.choices:
-        return Enum(setting.choices, default_value=None, allow_none=True, help=words).tag(config=True)
-    kind = Bool if isinstance(setting.default, bool) else Unicode
-    return kind(None, allow_none=True, help=words).tag(config=True)
+    kind: Any = Enum if setting.choices else Bool if isinstance(setting.default, bool) else Unicode
+    values = (setting.choices,) if setting.choices else ()
+    taking = type(kind.__name__, (kind,), {"validate": lambda _self, _obj, value: value})  # its help names the kind
+    trait: TraitType[Any, Any] = taking(*values, default_value=None, allow_none=True, help=words).tag(config=True)
+    return trait
 
 
 Settings: Any = type(Magics)("Settings", (Magics,), {s.name: _trait(s) for s in SETTINGS})  # type: ignore[misc]

@@ -201,6 +201,7 @@ EXPECTATIONS = {
         "test_settings.py::test_the_nearest_place_counts",
         "test_settings.py::test_a_line_beats_config_beats_the_environment",
         "test_settings.py::test_what_cannot_be_right_names_its_place",
+        "test_settings.py::test_a_wrong_config_is_never_silently_the_value_of_before",
     ),
     32: (
         "a token is in no file, option, widget or parameter",
