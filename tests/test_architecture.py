@@ -89,9 +89,15 @@ NAMES = {name_of(path): path for path in FILES}
 
 
 @cache
+def tree_of(path: Path) -> ast.Module:
+    """Parse a file, once for all tests."""
+    return ast.parse(path.read_text())
+
+
+@cache
 def imports(path: Path) -> list[tuple[str, str]]:
     """List (module, kind) of every import of a file: kind is `run`, `type` or `name`, wherever it stands."""
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     guarded = {
         id(node)
         for guard in ast.walk(tree)
@@ -165,7 +171,7 @@ def test_pure_rooms_are_pure() -> None:
         if room(name_of(path)) in {"plan", "declare"}:
             used = {module.split(".")[0] for module, kind in imports(path) if kind == "run"} & banned
             assert not used, f"{path.relative_to(ROOT)} imports {used}"
-            called = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+            called = {node.attr for node in ast.walk(tree_of(path)) if isinstance(node, ast.Attribute)}
             assert not called & {"now", "today", "utcnow"}, f"{path.relative_to(ROOT)} reads the clock"
 
 
@@ -196,7 +202,7 @@ def test_files_and_functions_are_short() -> None:
         text = path.read_text()
         name = str(path.relative_to(PACKAGE))
         assert len(text.splitlines()) <= LONGEST_FILE, f"{name} is too long"
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
                 assert length <= LONGEST_FUNCTION, f"{name}:{node.lineno} {node.name} has {length} lines"
@@ -212,7 +218,7 @@ def test_one_class_name_for_one_thing() -> None:
     """No two classes have one name; `Worker` is the declared value, and the call that makes and registers it."""
     found: dict[str, list[str]] = {}
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ClassDef):
                 found.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
     assert {name: places for name, places in found.items() if len(places) > 1} == {

@@ -73,6 +73,7 @@ def test_start_status_stop(own_cloud: Path) -> None:
     assert run("local", "status").returncode == 1
 
 
+@pytest.mark.thorough
 def test_start_listens_on_the_port_that_is_asked_for(own_cloud: Path) -> None:
     """A port on the command line is stronger than the one on file; a running server on another is named instead."""
     assert run("local", "start").returncode == 0
@@ -258,6 +259,7 @@ def test_a_notebook_that_declares_in_python_is_planned_and_deployed_as_it_says(c
     assert book.exists()
 
 
+@pytest.mark.thorough
 def test_a_module_beside_the_notebook_is_imported_as_in_a_kernel(cloud: Path) -> None:
     """A notebook that takes a name from a module of its own directory is planned, wherever the command is run."""
     (cloud / "books").mkdir()

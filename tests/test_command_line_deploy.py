@@ -205,6 +205,7 @@ def _read_all(terminal: int) -> bytes:
     return read
 
 
+@pytest.mark.thorough
 def test_a_stale_plan_is_refused_shown_anew_and_asked_for_once_more(
     terminal: Callable[..., pexpect.spawn], shop: Path
 ) -> None:

@@ -100,6 +100,7 @@ def test_the_help_says_it() -> None:
     assert "run the cron triggers of all Workers by the clock" in " ".join(run("local", "-h").stdout.split())
 
 
+@pytest.mark.thorough
 def test_a_server_with_a_clock_says_so_and_one_without_is_not_changed(own_cloud: Path) -> None:
     """`status` shows it; a server that runs without is to be stopped first."""
     assert run("local", "start", "--crons").returncode == 0

@@ -47,6 +47,7 @@ def declare(class_name: str, lifecycle: Any) -> None:
     nd.Worker("counter", script=SOURCE % class_name, bindings={"COUNTER": counter, "WORD": "n"}, lifecycle=lifecycle)
 
 
+@pytest.mark.thorough
 def test_a_wrangler_project_goes_on_beside_a_session_that_adopted_its_worker(
     session: nd.Session, cloud: Any, tmp_path: Path, node: Path, node_packages: Path
 ) -> None:

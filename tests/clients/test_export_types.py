@@ -155,6 +155,7 @@ def plain(binding: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
+@pytest.mark.thorough
 def test_every_binding_type_comes_out_as_it_was(wrangler: Any, tmp_path: Path) -> None:
     """The multipart that wrangler sends has every binding of the live Worker, equal field by field; the plan is empty.
 

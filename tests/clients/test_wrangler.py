@@ -178,6 +178,7 @@ def test_whoami(cloud: Any, wrangler: Callable[..., str]) -> None:
     assert cloud.target.account_id in wrangler("whoami")
 
 
+@pytest.mark.thorough
 def test_a_foreign_account_id_is_refused_with_what_to_do(
     cloud: Any, project: Path, wrangler: Callable[..., str]
 ) -> None:
@@ -195,6 +196,7 @@ def test_a_foreign_account_id_is_refused_with_what_to_do(
     assert cloud.call("counter").text == "n1"
 
 
+@pytest.mark.thorough
 def test_a_binding_that_is_not_served_does_not_stop_wrangler(
     cloud: Any, project: Path, wrangler: Callable[..., str]
 ) -> None:

@@ -42,6 +42,7 @@ def visit(cloud: Any, host: str, path: str = "/") -> str:
     return "" if answer.status_code == 421 else answer.text
 
 
+@pytest.mark.thorough
 def test_routes_and_custom_domains(cloud: Any, wrangler: Callable[..., str]) -> None:
     """What a configuration names is set with the deploy, answers under its Host, and goes with the next deploy."""
     routes = [

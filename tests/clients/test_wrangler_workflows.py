@@ -46,6 +46,7 @@ def until(cloud: Any, id_: str, status: str) -> Any:
     return found
 
 
+@pytest.mark.thorough
 def test_wrangler_deploys_triggers_and_describes_a_workflow(cloud: Any, wrangler: Callable[..., str]) -> None:
     """Its deploy makes the workflow, with its limits; an instance that it triggers runs, and is told step by step."""
     assert "workflow: orders" in wrangler("deploy")

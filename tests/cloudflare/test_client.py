@@ -344,6 +344,7 @@ def test_f36_what_the_answers_say_is_left_holds_every_client_back() -> None:
     assert all("are left to what else you do" in line for line in waits)
 
 
+@pytest.mark.thorough
 def test_s31_a_bomb_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """S31: an answer that unpacks to more than the cap is not read on, and is an error."""
     monkeypatch.setattr("notebook_do.cloudflare.http.LARGEST_ANSWER", 1 << 20)
@@ -356,6 +357,7 @@ def test_s31_a_bomb_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
         ask(handler, lambda one: one.list_scripts())
 
 
+@pytest.mark.thorough
 @given(
     body=st.binary(max_size=300)
     | st.text(max_size=100).map(str.encode)

@@ -99,6 +99,7 @@ def test_it_is_typescript(tmp_path: Path) -> None:
     assert b"declare" not in module.content
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm, to ask the TypeScript compiler itself")
 @pytest.mark.clients
 def test_the_types_are_those_of_the_published_package(tmp_path: Path, install: Callable[..., Path]) -> None:

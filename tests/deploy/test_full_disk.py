@@ -35,6 +35,7 @@ class Disk:
         return self.really(*args)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("call", ["write", "fsync"])
 def test_f51_full_at_every_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     """F51: full at any write or sync, every mutation that arrived is in the journal, and the rerun records it."""

@@ -174,6 +174,7 @@ def test_killed_before_it_was_sent(target: LocalTarget, tmp_path: Path, kind: st
     assert asyncio.run(project.plan()).empty
 
 
+@pytest.mark.thorough
 def test_where_the_lock_keeps_nobody_out_it_is_waited_for(target: LocalTarget, tmp_path: Path) -> None:  # noqa: F811
     """With `cas-only` the sender may be alive and about to send, which no server can tell."""
     project = project_of(target, tmp_path)

@@ -66,6 +66,7 @@ def test_the_record_stays_in_the_saved_notebook_and_the_cell_is_short(lab: Lab) 
     assert lab.problems == []
 
 
+@pytest.mark.thorough
 def test_a_failed_deploy_shows_the_line_of_the_cell_and_plans_again(lab: Lab) -> None:
     """Issue 16, views 7: counts, the message once with its line, the steps; `Plan again` sends what is left."""
     broken = BODY.replace("export default {", "missing.call();\nexport default {")
@@ -93,6 +94,7 @@ def test_a_failed_deploy_shows_the_line_of_the_cell_and_plans_again(lab: Lab) ->
     assert lab.problems == []
 
 
+@pytest.mark.thorough
 def test_destroying_says_destroy_and_asks_for_the_phrase(lab: Lab) -> None:
     """Issue 16.5: button, title of the record and file say destroy; the phrase is asked for, and the loss not again."""
     lab.open(*DECLARE[:2], f"{DECLARE[2]} --unprotect", DECLARE[3], "%durable deploy")
@@ -118,6 +120,7 @@ def test_destroying_says_destroy_and_asks_for_the_phrase(lab: Lab) -> None:
     assert lab.problems == []
 
 
+@pytest.mark.thorough
 def test_a_stale_plan_says_why_and_shows_the_whole_new_one(lab: Lab) -> None:
     """Issue 16, views 7: the cell that was run, what differs, the new plan, its own button; all in the file."""
     lab.open(*DECLARE[:3], WORKER, "%durable deploy")

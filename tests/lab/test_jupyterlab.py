@@ -121,6 +121,7 @@ def test_destroy_needs_its_phrase_and_a_stale_plan_its_own_press(lab: Lab) -> No
     assert lab.problems == []
 
 
+@pytest.mark.thorough
 def test_forms_declare_and_a_fault_of_the_script_is_seen_in_the_panel(lab: Lab) -> None:  # noqa: PLR0915 - one way through
     """Nothing is red before it was left; the source is checked; what was declared stays, and the form is gone."""
     lab.open(*DECLARE[:2], "%durable form namespace", "%durable form worker")
@@ -191,6 +192,7 @@ def _can_be_named(form: Any) -> None:
     assert inputs.evaluate_all(UNNAMED) == []
 
 
+@pytest.mark.thorough
 def test_a_declaration_and_a_status_are_read_light_and_dark(lab: Lab) -> None:
     """What a cell declared, what it replaced, what is wrong with it, and how all of it stands."""
     changed = DECLARE[3].replace("=counter", "=counter --var LIMIT=5 --var API_KEY=x", 1).replace("+ 1;", "+ 2;")

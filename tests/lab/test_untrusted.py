@@ -103,7 +103,7 @@ def assert_harmless(lab: Lab, views: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "strings", [HOSTILE[::20], pytest.param(HOSTILE, marks=pytest.mark.thorough)], ids=["some", "all"]
+    "strings", [HOSTILE[::60], pytest.param(HOSTILE, marks=pytest.mark.thorough)], ids=["some", "all"]
 )
 def test_200_hostile_strings_run_nothing_where_nothing_is_sanitized(lab: Lab, strings: Sequence[str]) -> None:
     """In a notebook that the user ran, every string stays text, in every view, in a form and in the Deploy panel."""

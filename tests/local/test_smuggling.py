@@ -192,6 +192,7 @@ async def told(stage: Any) -> list[Any]:
     return [tuple(item) for item in seen if item[1] != "/after"]
 
 
+@pytest.mark.thorough
 def test_each_message_is_one_request_or_none(play: Callable[..., None]) -> None:
     """Every way to say the end of a message in two ways is refused or forwarded in one: nothing is smuggled."""
 

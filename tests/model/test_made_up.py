@@ -178,6 +178,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("what", "edits"), [("field", FIELD), ("binding type", BINDING)], ids=["field", "type"])
 def test_a_made_up_one_is_known_everywhere(what: str, edits: dict[str, tuple[str, str]], tmp_path: Path) -> None:
     """Python, TOML, line, completion, forms, errors, upload, comparison, import, types and wrangler follow the row."""

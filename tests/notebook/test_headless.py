@@ -110,6 +110,7 @@ for thread in threading.enumerate():
 """
 
 
+@pytest.mark.thorough
 def test_a_saved_change_has_a_static_line_and_no_dead_widget(kernel_home: Path) -> None:
     """A cell with the button of a change is saved with a line that is true; once it is sent, without the widget."""
     deployed = "import notebook_do as nd\nnd.current().deploy(nd.current().plan())"
@@ -126,6 +127,7 @@ def test_a_saved_change_has_a_static_line_and_no_dead_widget(kernel_home: Path) 
     assert (panel.data["text/plain"], widget in panel.data) == ("", False)
 
 
+@pytest.mark.thorough
 def test_a_destroy_without_its_phrase_saves_no_record_of_a_destroy(kernel_home: Path) -> None:
     """The saved cell has the plan and the error alone; neither says that anything was destroyed, or is being."""
     cells = (*DECLARE[:2], f"{DECLARE[2]} --unprotect", DECLARE[3])
@@ -159,6 +161,7 @@ def test_a_mistake_stops_the_run_with_one_line(kernel_home: Path) -> None:
     assert stored.traceback == ['CommandError: %durable: unknown verb "nmespace", did you mean "namespace"?']
 
 
+@pytest.mark.thorough
 def test_a_declaration_knows_its_cell(kernel_home: Path) -> None:
     """Blank lines above are counted, as the front-end counts them."""
     notebook = execute(

@@ -311,6 +311,7 @@ def test_a_wait_in_a_plan_is_shown_and_an_interrupt_ends_it_with_one_line(kernel
     assert last == ""
 
 
+@pytest.mark.thorough
 def test_refresh_shows_how_far_it_is_where_a_person_looks_and_leaves_nothing_in_a_file(kernel: Kernel) -> None:
     """Issue 13.2: in an open notebook a line says how many Workers are read; a run that is only saved has none."""
     kernel.run("import notebook_do as nd\nsession = nd.current()\nresult = session.deploy(session.plan())")
@@ -366,6 +367,7 @@ def test_a_burst_of_cells_completions_and_clicks(kernel: Kernel, cloud: Path) ->
     assert not TROUBLE.findall((cloud / "kernel-errors").read_bytes())
 
 
+@pytest.mark.thorough
 def test_a_plan_tells_of_what_a_cell_no_longer_declares(kernel: Kernel) -> None:
     """A cell whose stable ID was edited left the old one declared: the next plan says so, and how to forget it."""
     both = "%durable namespace first --class A --quiet\n%durable namespace second --class B --quiet"

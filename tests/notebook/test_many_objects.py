@@ -48,6 +48,7 @@ def crowd(own_cloud: Path) -> nd.Session:
     return session
 
 
+@pytest.mark.thorough
 def test_more_than_a_thousand_is_said_everywhere(crowd: nd.Session, ip: InteractiveShell) -> None:
     """Table, frame, JSON, consent and `objects`: nowhere does 1,000 stand for all; `objects` reads on to the end."""
     assert "more than 1,000" in crowd.show("namespaces")._repr_mimebundle_()["text/html"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 from plan_world import Configuration, Place, World, declare
@@ -67,6 +68,7 @@ def desired_of(configuration: Configuration, edges: Edges, transfers: dict[str, 
     return replace(desired, workers=workers)
 
 
+@pytest.mark.thorough
 @given(changes(), st.sampled_from(["auto", "migrations"]))
 def test_any_bindings_any_moves(
     change: tuple[tuple[Configuration, Edges], tuple[Configuration, Edges]], form: str
