@@ -252,5 +252,6 @@ def _desired_worker(item: Worker, hosts: Hosts, read: Callable[[Worker], Source]
         notes=source.notes,
         source=source_words(item),
         bundled=source.bundled,
+        sources=source.sources,
         **{name: getattr(item, name) for name in _SAME},
     )

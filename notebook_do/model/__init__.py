@@ -63,6 +63,7 @@ from notebook_do.model.resources import (
     Workflow,
 )
 from notebook_do.model.settings import ASSET_CHOICES, AssetFile, StaticAssets, asset_hash, assets_problem
+from notebook_do.model.source import BundledSource, Source
 from notebook_do.model.states import (
     ClassBinding,
     Desired,
@@ -79,7 +80,6 @@ from notebook_do.model.states import (
     RecordedNamespace,
     RecordedWorker,
     ScriptBinding,
-    Source,
     Tombstone,
     ValueBinding,
     is_secret,
@@ -145,6 +145,7 @@ __all__ = [
     "BindingValue",
     "Bindings",
     "Browser",
+    "BundledSource",
     "ClassBinding",
     "ClassMigration",
     "CreateClass",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from notebook_do.model.inspectors import Inspector
     from notebook_do.model.settings import StaticAssets
+    from notebook_do.model.source import BundledSource
     from notebook_do.model.triggers import ObservedTrigger, Trigger
     from notebook_do.model.words import Inspect, Lifecycle, MigrationTag, Module, NamespaceId, StableId, Storage, Where
 
@@ -82,24 +83,6 @@ class DesiredNamespace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """What is read for a Worker: its modules, the main one by name, a digest of them, and its static assets.
-
-    `exports` are the names that the main module exports, None where that cannot be told; `notes` are what a person
-    should know of it.
-    """
-
-    main_module: str
-    modules: tuple[Module, ...] = field(repr=False)
-    digest: str
-    assets: StaticAssets | None = None
-    exports: tuple[str, ...] | None = None
-    notes: tuple[str, ...] = ()
-    bundled: bool = False
-    """Whether esbuild made the main module: its lines are no lines of the source."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredWorker:
     """A Worker that should exist. `script_name` is its name on Cloudflare; bindings are sorted by name."""
 
@@ -132,6 +115,8 @@ class DesiredWorker:
     source: str = field(default="", compare=False, repr=False)
     """What its source is, in words: `12 lines of JavaScript`, `file desk.ts`."""
     bundled: bool = field(default=False, compare=False, repr=False)
+    sources: tuple[BundledSource, ...] = field(default=(), compare=False, repr=False)
+    """What it is bundled from, to show a diff of; never sent, and in no file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from notebook_do.display import Shown
@@ -23,7 +24,7 @@ from notebook_do.plan.sentences import say
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from notebook_do.model import DesiredWorker
+    from notebook_do.model import BundledSource, DesiredWorker
     from notebook_do.plan.plan import Plan
 
 CONTEXT = 3
@@ -34,6 +35,9 @@ _TEXTS = frozenset(set(ModuleKind) - {ModuleKind.WASM, ModuleKind.DATA, ModuleKi
 _HEADING = re.compile(r"[A-Za-z_$@].*[{(:]\s*$")
 _GENERATED = re.compile(r"_*notebook[-_]do")
 """How a module is called that is put before a Worker's own: for an alias of a class, or to look into objects."""
+_PATH, _NAME = attrgetter("path"), attrgetter("name")
+_CELL = re.compile(r"index\.\w+")
+"""How the source of a cell is called, and what esbuild makes of it."""
 _HIDDEN = re.compile(rf"{BY_NAME} \([\d,]+ characters?\)|{BY_SHAPE}")
 
 Opcodes = list[tuple[str, int, int, int, int]]
@@ -65,7 +69,9 @@ class CodeDiff(Shown):
     live_lines: int = 0
     """How many lines the live main module has."""
     bundled: str = ""
-    """What the declared code is bundled from, where it is: then the lines are no lines of a source."""
+    """What the declared code is bundled from, where the sources of the live bundle are not known: then only counts."""
+    of_sources: bool = False
+    """Whether what differs is in the sources of a bundle: files, and no modules of what is live."""
     problem: str = ""
     """Why the live code could not be read; then nothing is known of what differs."""
 
@@ -93,8 +99,8 @@ class CodeDiff(Shown):
     def lines(self) -> tuple[str, ...]:
         """The whole unified diff, line by line."""
         found: list[str] = []
-        for module in self.texts:
-            declared = self.declared or module.name
+        for module in (m for m in self.texts if m.lines):
+            declared = (self.declared if _CELL.fullmatch(module.name) else "") or module.name
             found += [f"--- live: {module.name}", f"+++ declared: {declared}", *module.lines]
         return tuple(found)
 
@@ -120,25 +126,49 @@ class CodeDiff(Shown):
         if self.bundled:
             return rich("the bundle of ", self.bundled)
         names = [m.name for m in self.texts]
-        return code(names[0]) if len(names) == 1 else rich(f"{len(names)} modules: {listed(names)}")
+        return (
+            code(names[0])
+            if len(names) == 1
+            else rich(f"{len(names)} {'files' if self.of_sources else 'modules'}: {listed(names)}")
+        )
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
 
 
-def code_diff(worker: DesiredWorker, live: Sequence[Module]) -> CodeDiff:
-    """Compare the live modules of a Worker, the main one first, with the declared ones."""
+def code_diff(worker: DesiredWorker, live: Sequence[Module], was: Sequence[BundledSource] = ()) -> CodeDiff:
+    """Compare the live modules of a Worker, the main one first, with the declared ones.
+
+    Of a bundle its sources are compared with those that it `was` made of; where these are not known, lines are counted.
+    """
     pairs = list(_pairs(live, worker))
     where = worker.where
+    found = [one for old, new in pairs if (one := _module_diff(old, new)) is not None]
+    sources = _source_diffs(was, worker.sources) if worker.bundled else []
+    if sources:
+        found = [*sources, *(one for one in found if one.name != worker.main_module)]
+    elif worker.bundled:
+        found = [replace(one, lines=()) if one.name == worker.main_module else one for one in found]
     return CodeDiff(
         worker=worker.id,
         script_name=worker.script_name,
-        modules=tuple(found for old, new in pairs if (found := _module_diff(old, new)) is not None),
+        modules=tuple(found),
         declared=where.name if where and worker.source and not worker.source.startswith("file ") else "",
         source=worker.source,
         live_lines=len(_split(_text(pairs[0][0]) or "")),
-        bundled=worker.source if worker.bundled else "",
+        bundled=worker.source if worker.bundled and not sources else "",
+        of_sources=bool(sources),
     )
+
+
+def is_code_of(worker: DesiredWorker, live: Sequence[Module]) -> bool:
+    """Return whether the live modules are those of this declaration, to the byte: then its sources are theirs."""
+    return _own(worker.modules) == _own(live)
+
+
+def _own(modules: Sequence[Module]) -> dict[str, bytes]:
+    kept = (m for m in modules if m.kind is not ModuleKind.SOURCE_MAP and not _GENERATED.match(m.name))
+    return {m.name: m.content for m in kept}
 
 
 def unread(worker: DesiredWorker, problem: str) -> CodeDiff:
@@ -183,6 +213,28 @@ def _module_diff(old: Module | None, new: Module | None) -> ModuleDiff | None:
     if one.kind not in _TEXTS or None in texts:
         return ModuleDiff(name=one.name, sizes=(len(before), len(after)))
     return text_diff(one.name, texts[0] or "", texts[1] or "", python=one.kind is ModuleKind.PYTHON)
+
+
+def _source_diffs(was: Sequence[BundledSource], now: Sequence[BundledSource]) -> list[ModuleDiff]:
+    """Compare the sources of two bundles, paired as their maps name them; nothing where no name is in both."""
+    # Another tool names them from another folder: then their paths in the project are the same.
+    keyed = [[{of(one): one for one in sources} for sources in (was, now)] for of in (_PATH, _NAME)]
+    old, new = max(keyed, key=lambda pair: len(pair[0].keys() & pair[1].keys()))
+    if not old.keys() & new.keys() or len(old) < len(was) or len(new) < len(now):
+        return []
+    pairs = ((old.get(name), new.get(name)) for name in dict.fromkeys((*new, *old)))
+    return [one for before, after in pairs if (one := _source_diff(before, after)) is not None]
+
+
+def _source_diff(before: BundledSource | None, after: BundledSource | None) -> ModuleDiff | None:
+    one = after or before
+    if one is None or (before and after and before.mark == after.mark):
+        return None
+    texts = [source.text if source else "" for source in (before, after)]
+    if texts[0] is None or texts[1] is None:
+        sizes = (before.size if before else 0, after.size if after else 0)
+        return ModuleDiff(name=one.name, sizes=sizes)
+    return text_diff(one.name, texts[0], texts[1])
 
 
 def _text(module: Module | None) -> str | None:

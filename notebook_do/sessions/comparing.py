@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from notebook_do.cloudflare.client import Client
     from notebook_do.cloudflare.retry import Pace
     from notebook_do.deploy.result import Event
+    from notebook_do.live.code import Earlier
     from notebook_do.live.connection import Connection
     from notebook_do.model import Desired, Observed, Recorded, Target
     from notebook_do.model.states import SecretReading
@@ -63,7 +64,7 @@ def watched(emit: Callable[[Event], None], cancel: Callable[[], bool]) -> Watch:
 
 
 async def compare(
-    connection: Connection, given: Comparison, state: StateFile, watch: Watch
+    connection: Connection, given: Comparison, state: StateFile, watch: Watch, earlier: Earlier = tuple
 ) -> tuple[Plan, frozenset[str]]:
     """Read what is live and return the plan, and the names of all scripts of the account.
 
@@ -93,7 +94,7 @@ async def compare(
             progress=watch.read if given.refresh or len(wanted) > _MANY else lambda *_: None,
         )
         looking = _Looking(client, given, planned_by(given, state), observed, unread)
-        plan = await compared_code(client, await looking.plan(), desired)
+        plan = await compared_code(client, await looking.plan(), desired, earlier)
         if plan.consents and given.target == "local":  # Cloudflare's list of objects tells no time
             plan = replace(plan, written=await _written(client, plan, given.at))
     if (found := known.after_plan(looking.unread, plan, recorded, given.at)) != noted:

@@ -143,7 +143,7 @@ class Planning:
             at=datetime.now(UTC).isoformat(timespec="milliseconds"),  # plans of one second are told apart
             refresh=refresh,
         )
-        plan, self.live = await compare(connection, given, self.state, watch)
+        plan, self.live = await compare(connection, given, self.state, watch, self._earlier)
         of_sources = (note for worker in desired.workers for note in worker.notes)
         meant = (text.note for text in texts_of_namespaces(self.catalog.namespaces, self.catalog.workers))
         cautions = (
@@ -164,6 +164,11 @@ class Planning:
             kept = plan if plan.empty else copied(plan)
             self._shown[plan.digest] = _Shown(plan=kept, made_of=given, declared=declared)
         return plan
+
+    def _earlier(self) -> Iterator[DesiredWorker]:
+        """Yield the Workers as this kernel declared them in any plan, the last one first."""
+        for shown in reversed(self._shown.values()):
+            yield from shown.made_of.desired.workers
 
     async def _recover(self, connection: Connection, pace: Pace) -> tuple[tuple[str, ...], dict[str, str]]:
         """Return what became of a deploy that was interrupted, and by script what is not known yet.

@@ -82,6 +82,7 @@ def _source(worker: Worker, base: Path, place: str) -> Source:
         exports=made.exports,
         notes=tuple(f"Worker {worker.id}: {note}" for note in made.notes),
         bundled=made.bundled,
+        sources=made.sources,
     )
 
 

@@ -11,11 +11,13 @@ import json
 import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import ToolchainError
 from notebook_do.model import Module, ModuleKind
 from notebook_do.sources.imports import Imports, injected
+from notebook_do.sources.mapped import without_sources
 from notebook_do.sources.node import Node
 from notebook_do.sources.rules import Rules
 from notebook_do.sources.service import Build, Built, EsbuildStopped, ImportQuestion, Plugin, run
@@ -23,8 +25,8 @@ from notebook_do.toolchain import has_esbuild
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
-    from pathlib import Path
 
+    from notebook_do.model import BundledSource
     from notebook_do.sources.service import Answer
 
 _SYNTAX = (
@@ -40,12 +42,10 @@ _OPTIONS = (
     "--bundle",
     "--conditions=workerd,worker,browser",
     "--external:__STATIC_CONTENT_MANIFEST",
-    "--sourcemap=linked",
-    "--sources-content=false",
+    "--sourcemap=linked",  # with the sources, which are taken out again: what goes up has none
     "--keep-names",
 )
 MAIN = "index.js"
-_OUTWARDS = re.compile(r"\A(?:\.\.?[/\\])+")
 # wrangler takes the variable NODE_ENV where it is set; here a bundle depends on nothing but its sources.
 _NODE_ENV = {f"{before}process.env.NODE_ENV": '"production"' for before in ("", "global.", "globalThis.")}
 _KNOWN_LATER = re.compile(rb"^export \* from ", re.MULTILINE)
@@ -106,7 +106,7 @@ class Made:
     """The modules of a Worker, the main one first.
 
     `exports` are the names that the main one has; None where that cannot be told. `alone`: it imports no file.
-    `bundled`: esbuild made it.
+    `bundled`: esbuild made it, of `sources`.
     """
 
     modules: tuple[Module, ...]
@@ -114,6 +114,7 @@ class Made:
     notes: tuple[str, ...] = ()
     alone: bool = False
     bundled: bool = False
+    sources: tuple[BundledSource, ...] = ()
 
 
 def build(entry: Path, settings: Settings) -> Made:
@@ -142,8 +143,11 @@ def _made(asked: Build, settings: Settings) -> Made:
     built = _run(Build(entry=asked.entry, source=asked.source, flags=flags, folder=asked.folder, plugin=plugin))
     files = {path.rpartition("/")[2].rpartition("\\")[2]: content for path, content in built.files.items()}
     own = [Module(name=MAIN, content=files[MAIN])]
+    sources: tuple[BundledSource, ...] = ()
     if f"{MAIN}.map" in files:
-        own.append(Module(name=f"{MAIN}.map", content=_map(files[f"{MAIN}.map"]), kind=ModuleKind.SOURCE_MAP))
+        given = files[f"{MAIN}.map"]
+        mapped, sources = without_sources(given, folder=Path(asked.folder), root=settings.root)
+        own.append(Module(name=f"{MAIN}.map", content=mapped, kind=ModuleKind.SOURCE_MAP))
     meta = json.loads(built.metafile)
     return Made(
         modules=(*own, *(plugin.modules[name] for name in sorted(plugin.modules))),
@@ -152,17 +156,8 @@ def _made(asked: Build, settings: Settings) -> Made:
         notes=("its styles are not part of a Worker; serve them as static assets.",) if "index.css" in files else (),
         alone=len(meta["inputs"]) == 1 and not plugin.modules,
         bundled=True,
+        sources=sources,
     )
-
-
-def _map(content: bytes) -> bytes:
-    """Return a source map without white space, its paths without what leads out of the entrypoint's folder.
-
-    wrangler cuts that off what it sends (`cleanPathPrefix`), so that the export of a bundle is deployed as it is live.
-    """
-    found = json.loads(content)
-    found["sources"] = [_OUTWARDS.sub("", path) for path in found["sources"]]
-    return json.dumps(found, separators=(",", ":")).encode()
 
 
 def _exports(meta: Mapping[str, Any], code: bytes) -> tuple[str, ...] | None:
