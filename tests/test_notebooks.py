@@ -89,6 +89,23 @@ def test_what_must_be_known_is_on_the_page(home: Path) -> None:
     assert done.stdout.splitlines()[-1].endswith("; 41 more lines with --verbose")
 
 
+def test_a_page_has_what_a_worker_answered(home: Path) -> None:
+    """Of an answer, and of a call, the page has the request line and a short body; a long one ends with an ellipsis."""
+    answer = (
+        "GET http://a.localhost:1/  200 OK  38 ms\n    text/plain  4 bytes\n\n  %s\n\n1 log line of this request\n  x"
+    )
+    asked = (
+        "rooms / kitchen . list()  returned  6 ms  array of 2\n\n  [\n    1,\n    2\n  ]\n\nThis call logged nothing."
+    )
+    many = "\n  ".join(map(str, range(20)))
+    cells = [f"print({text!r})" for text in (answer % "pong", answer % many, asked)]
+    lines = run(write(home / "n.ipynb", *cells)).stdout.splitlines()
+    assert lines[1:4] == ["  GET http://a.localhost:1/  200 OK  38 ms", "      text/plain  4 bytes", "    pong"]
+    assert lines[5:13] == [*lines[1:3], "    0", "    1", "    2", "    3", "    4", "    …"]
+    assert lines[14:19] == [f"  {line}" for line in asked.split("\n")[:1] + asked.split("\n")[2:6]]
+    assert not [line for line in lines if line.startswith("  ") and "log" in line.replace("localhost", "")]
+
+
 def test_no_colour_is_written_into_a_file(home: Path) -> None:
     """Issue 16.11: neither into what is piped nor into `--out`, whatever printed it; on a terminal it stays."""
     place, out = write(home / "n.ipynb", "print('\\x1b[31mred\\x1b[0m')", "1 / 0"), home / "out.ipynb"

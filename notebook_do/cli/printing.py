@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from itertools import dropwhile, takewhile
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.display import clean, coloured, uncoloured
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 _APPROVAL = "To send exactly this plan:"
 _DIGEST = re.compile(r"%durable (?:deploy|destroy [^\n]*?) --approve ([0-9a-f]{16})(.*)")
+_ASKED = re.compile(r"[A-Z]+ https?://\S|\S.* \. \S+\(.*\)  (returned|threw)\b")
+_BODY = 6
+"""How many lines of the body of an answer are printed."""
 _WHOLE = 3
 """An output of so many lines is printed whole; of a longer one its first line says what it is and how much."""
 
@@ -56,8 +60,20 @@ class Printing:
         sys.stdout.flush()
 
 
+def _answered(lines: list[str]) -> list[str]:
+    """Return the request line of a Worker's answer, or of a call, and how its body begins; nothing of all else."""
+    if not _ASKED.match(lines[0]):
+        return []
+    head = list(takewhile(str.strip, lines))
+    body = list(takewhile(str.strip, dropwhile(lambda line: not line.strip(), lines[len(head) :])))
+    return [*head, *(body if len(body) <= _BODY else [*body[: _BODY - 1], "  …"])]
+
+
 def _few(lines: list[str]) -> Iterator[str]:
-    """Yield the first line, what would be lost or failed, and the line that approves a plan."""
+    """Yield the first line, what would be lost or failed, and the line that approves a plan; an answer's beginning."""
+    if answered := _answered(lines):
+        yield from answered
+        return
     goes_on = False
     for at, line in enumerate(lines):
         begins = line.lstrip().startswith(("! ", _APPROVAL))

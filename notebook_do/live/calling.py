@@ -31,7 +31,10 @@ _LONGEST = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Called:
-    """One call and what became of it. `ms` is the time of the whole way; `request` marks it in the log."""
+    """One call and what became of it. `ms` is the time of the whole way.
+
+    By `request` what a call logged that was followed is found: `session.request_logs(called.request)`.
+    """
 
     namespace: RecordedNamespace
     object: str
@@ -96,12 +99,12 @@ async def call(  # noqa: PLR0913, PLR0917 - whom, what and for how long
     method: str,
     args: Sequence[Any],
     seconds: float,
+    follow: bool,  # noqa: FBT001 - handed on by position
 ) -> Called:
     """Call a method of one object. Raises DurableError where nothing was sent."""
     namespace = deployed_namespace(recorded, stable_id)
-    op = call_of(
-        where_of(name_or_id), checked_method(method), [encode(one, f"args[{at}]") for at, one in enumerate(args)]
-    )
+    given = [encode(one, f"args[{at}]") for at, one in enumerate(args)]
+    op = call_of(where_of(name_or_id), checked_method(method), given, follow=follow)
     begun = time.perf_counter()
     async with connection.client() as client:
         way = await way_to(connection, client, recorded, stable_id)
@@ -118,9 +121,10 @@ async def call(  # noqa: PLR0913, PLR0917 - whom, what and for how long
     )
 
 
-def call_of(where: dict[str, str], method: str, args: list[Any]) -> dict[str, Any]:
-    """Return the op that calls a method; what the call logs is found by its `request`."""
-    return {"object": where, "op": "call", "method": method, "args": args, "request": secrets.token_hex(8)}
+def call_of(where: dict[str, str], method: str, args: list[Any], *, follow: bool = False) -> dict[str, Any]:
+    """Return the op that calls a method; what the call logs is found by its `request` where it is to be followed."""
+    op = {"object": where, "op": "call", "method": method, "args": args, "request": secrets.token_hex(8)}
+    return {**op, "follow": True} if follow else op
 
 
 def where_of(name_or_id: str) -> dict[str, str]:

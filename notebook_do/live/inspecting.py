@@ -27,7 +27,7 @@ _MARGIN = 5.0
 """Seconds for the way there and back, beside those of the objects."""
 
 Op = dict[str, Any]
-"""`object` ({id} or {name}), `op`, and what that needs: a call has `method`, `args` (tagged), and perhaps `request`."""
+"""`object` ({id} or {name}), `op`, and what that needs: a call has `method`, `args`, `request`, maybe `follow`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

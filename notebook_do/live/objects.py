@@ -16,7 +16,7 @@ from notebook_do.live.storage import storage_of
 from notebook_do.live.values import parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.live.connection import Connection
@@ -40,9 +40,11 @@ async def live_scripts(connection: Connection) -> frozenset[str]:
         return frozenset(await observe_scripts(client))
 
 
-def must_be_live(worker: str, live: Collection[str], declared: Iterable[str]) -> None:
+def must_be_live(worker: str, script: str, live: Collection[str], declared: Collection[str]) -> None:
     """Raise CommandError for a Worker that is not among the `live` scripts, with the nearest name that there is."""
-    if worker not in live:
+    if worker in declared and script not in live:
+        raise CommandError(f"fetch: Worker {worker} is declared and not deployed yet; first: %durable deploy")
+    if script not in live:
         hint = nearest(worker, sorted({*declared, *live})) if live else "deploy it first."
         raise CommandError(f"fetch: no Worker {worker} is declared or live; {hint}")
 

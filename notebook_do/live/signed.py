@@ -33,6 +33,8 @@ _MARGIN = 10.0
 """Seconds for the way there and back, beside those of the objects."""
 _TRIES = 4
 _APART = "this machine's clock and the object's do not agree, so nothing was done; set the clock, then ask again"
+_LOCAL = frozenset(("request", "follow"))
+"""What marks a call in the log of a local target: here it would stand in the log of the user's Worker."""
 _TWICE = "something on the way sent the request twice"
 
 _skews: dict[str, int] = {}
@@ -56,8 +58,7 @@ class SignedWay:
         from notebook_do.cloudflare.http import tls_context
 
         how = {"namespace": self.stable_id, "atOnce": at_once, "timeout": round(seconds * 1000)}
-        # What marks a call in the log is for a local target: here it would stand in the log of the user's Worker.
-        asked = [{**{name: op[name] for name in op if name != "request"}, **how} for op in ops]
+        asked = [{**{name: op[name] for name in op if name not in _LOCAL}, **how} for op in ops]
         outcomes: list[Outcome] = []
         async with httpx.AsyncClient(trust_env=False, verify=tls_context(self.address.startswith("https:"))) as client:
             for batch in batches(asked):

@@ -78,7 +78,7 @@ def call(call: Call) -> Shown:
     session = current()
     room = session.object(o.namespace, o.object)
     given = [argument(text, "call") for text in o.args]
-    called = room.called(o.method, *given, timeout=seconds(o.timeout, "call", SECONDS))
+    called = room.called(o.method, *given, timeout=seconds(o.timeout, "call", SECONDS), follow=True)
     if isinstance(called.outcome, Threw) and call.source:  # the command line ends with a status
         raise called.outcome.error
     return shown(called, session)

@@ -18,7 +18,7 @@ from notebook_do.notebook.calling import seconds
 from notebook_do.notebook.views import text
 from notebook_do.notebook.views.documents import View
 from notebook_do.notebook.views.fetched import fetched_document, no_answer_document
-from notebook_do.notebook.views.objects import objects_document
+from notebook_do.notebook.views.objects import objects_document, values_document
 from notebook_do.sessions.opening import current
 
 if TYPE_CHECKING:
@@ -164,7 +164,11 @@ def viewed_objects(session: Session, stable_id: str, found: pd.DataFrame) -> pd.
 
 def values(call: Call) -> pd.DataFrame:
     """Read what objects stored by key."""
-    return current().values(call.options.namespace, object=call.options.object)
+    from notebook_do.frames import records, viewed
+
+    o = call.options
+    found = current().values(o.namespace, object=o.object)
+    return viewed(found, View(values_document(records(found), o.namespace, only=o.object)))
 
 
 def query(call: Call) -> pd.DataFrame:

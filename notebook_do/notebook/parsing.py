@@ -5,6 +5,8 @@ Words are split by POSIX shell rules. A mistake raises CommandError with the nea
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -18,7 +20,6 @@ from notebook_do.notebook.verbs.help import usage
 from notebook_do.notebook.verbs.verb import COMMON, DECLARING, Verb
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Iterable, Mapping, Sequence
 
     from notebook_do.model import Where
@@ -48,9 +49,31 @@ class Call:
 def split(line: str) -> list[str]:
     """Split a line into words by POSIX shell rules; a `;` at the end belongs to IPython."""
     try:
-        return split_line(line.strip().removesuffix(";"))
+        return split_line(_data_quoted(line.strip().removesuffix(";")))
     except ValueError as error:
         raise CommandError(f"%durable: {str(error).lower()} in: {line.strip()}") from None
+
+
+_DATA = re.compile(r"(?<=\s)--data(?:=|\s+)(?=[{\[])")
+
+
+def _data_quoted(line: str) -> str:
+    """Quote JSON behind `--data` that stands there without quotes: the shell rules would take away its own.
+
+    It is sent as it is typed, and no other tool of the shell reads a line of a notebook.
+    """
+    at = 0
+    while found := _DATA.search(line, at):
+        at = found.end()
+        try:
+            split_line(line[: found.start()])  # else it stands in quotes itself
+            _, end = json.JSONDecoder().raw_decode(line, at)
+        except ValueError:
+            continue
+        if end == len(line) or line[end].isspace():
+            quoted = shlex.quote(line[at:end])
+            line, at = line[:at] + quoted + line[end:], at + len(quoted)
+    return line
 
 
 def uncommented(line: str) -> str:

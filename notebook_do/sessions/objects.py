@@ -61,28 +61,41 @@ class LiveObject:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         return ObjectMethod(self, name)
 
-    def call(self, method: str, *args: Any, timeout: float = SECONDS) -> Any:
+    def call(self, method: str, *args: Any, timeout: float = SECONDS, follow: bool = False) -> Any:
         """Call a method of the object's class and return what it returns, as a Python value.
 
         Raises JSError where it throws, CommandError where nothing was called, and TargetError where no answer came in
         `timeout` seconds: whether it was done is not known then, and it is not called again. As with `fetch`, what the
         method does is the Worker's business: no plan guards it, and calling an object that is not there makes it.
+        A JSError has the stack of the object's own code, mapped to its source. `follow` is for what the call logs: see
+        `called`.
         """
-        return self.called(method, *args, timeout=timeout).value()
+        return self.called(method, *args, timeout=timeout, follow=follow).value()
 
-    async def acall(self, method: str, *args: Any, timeout: float = SECONDS) -> Any:  # noqa: ASYNC109 - `call`'s own
+    async def acall(
+        self,
+        method: str,
+        *args: Any,
+        timeout: float = SECONDS,  # noqa: ASYNC109 - `call`'s own
+        follow: bool = False,
+    ) -> Any:
         """Call a method; see `call`."""
-        return (await self._called(method, args, timeout)).value()
+        return (await self._called(method, args, timeout, follow=follow)).value()
 
-    def called(self, method: str, *args: Any, timeout: float = SECONDS) -> calling.Called:
-        """Call a method, and return what became of it, an error too; see `call`."""
-        called: calling.Called = self._way.run(self._called(method, args, timeout))
+    def called(self, method: str, *args: Any, timeout: float = SECONDS, follow: bool = False) -> calling.Called:
+        """Call a method, and return what became of it, an error too; see `call`.
+
+        `follow` keeps apart what exactly this call logs, as `%durable call` shows it: `session.request_logs(
+        called.request)`. As with `fetch` it is not done unasked: the first call or request of a Worker that is followed
+        begins its local process anew.
+        """
+        called: calling.Called = self._way.run(self._called(method, args, timeout, follow=follow))
         return called
 
-    async def _called(self, method: str, args: tuple[Any, ...], seconds: float) -> calling.Called:
+    async def _called(self, method: str, args: tuple[Any, ...], seconds: float, *, follow: bool) -> calling.Called:
         refusing.check("session.object(...).call")
         called: calling.Called = await self._way.call(
-            calling.call, self._stable_id, self._name_or_id, method, args, seconds
+            calling.call, self._stable_id, self._name_or_id, method, args, seconds, follow
         )
         return called
 
@@ -183,11 +196,11 @@ class ObjectMethod:
     def __repr__(self) -> str:
         return f"<method {self._name} of {self._of!r}>"
 
-    def __call__(self, *args: Any, timeout: float = SECONDS, **named: Any) -> Any:
+    def __call__(self, *args: Any, timeout: float = SECONDS, follow: bool = False, **named: Any) -> Any:
         """Call it; see `LiveObject.call`."""
         if named:
             _no_keywords(self._name, named)
-        return self._of.call(self._name, *args, timeout=timeout)
+        return self._of.call(self._name, *args, timeout=timeout, follow=follow)
 
 
 def _no_keywords(method: str, named: dict[str, Any]) -> NoReturn:

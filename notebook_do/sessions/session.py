@@ -181,11 +181,10 @@ class Session(Looking):
         """Call a Worker by id or script name; see `fetch`."""
         refusing.check("session.fetch")
         connection, name = await self._connect(), self.script_name(worker)
-        recorded = (w.script_name for w in self._state.load().workers)
-        # What is declared or recorded is called at once; only an unknown name costs the request that lists all scripts.
-        if name == worker and name not in {*self.catalog.workers, *recorded}:
+        # What is recorded is called at once; only what may not be there costs the request that lists all scripts.
+        if name not in {w.script_name for w in self._state.load().workers}:
             self.live = await explore.live_scripts(connection)
-            explore.must_be_live(name, self.live, self.catalog.workers)
+            explore.must_be_live(worker, name, self.live, self.catalog.workers)
         return await connection.fetch(name, path, method, options, follow=follow)
 
     def fetch(

@@ -50,6 +50,8 @@ export class Room extends DurableObject {
   }
   async later() { await this.ctx.storage.setAlarm(Date.now() + 10); }
   alarm() { console.log("the alarm rings"); }
+  keep(value) { this.value = value; }
+  kept() { return this.value ?? null; }
 }
 export default {
   async fetch(request, env, ctx) {
@@ -262,14 +264,14 @@ def test_secrets_of_a_request_are_in_no_log_of_ours(chat: nd.Session) -> None:
 
 def test_a_call_has_the_lines_of_its_method_and_of_what_that_called(chat: nd.Session) -> None:
     """What a call from Python logged is found by its id, as lines of the method, with those of other objects."""
-    called = chat.object("rooms", "kitchen").called("list")
+    called = chat.object("rooms", "kitchen").called("list", follow=True)
     found, records = chat.request_logs(called.request, wait=10)
     assert found.complete
     assert [(one.record.entrypoint, one.record.object, one.record.message) for one in records] == [
         ("Room.list", "kitchen", "2 rows"),
         ("Room.list", "kitchen", 'slow query: {"ms": 26}'),
     ]
-    nested = chat.object("rooms", "kitchen").called("visit")
+    nested = chat.object("rooms", "kitchen").called("visit", follow=True)
     found, records = chat.request_logs(nested.request, wait=10)
     assert found.complete
     assert [(one.record.object, one.record.message) for one in records] == [
@@ -278,12 +280,27 @@ def test_a_call_has_the_lines_of_its_method_and_of_what_that_called(chat: nd.Ses
         ("garden", 'slow query: {"ms": 26}'),
         ("kitchen", "back"),
     ]
-    thrown = chat.object("rooms", "kitchen").called("add", {})
+    thrown = chat.object("rooms", "kitchen").called("add", {}, follow=True)
     _, records = chat.request_logs(thrown.request, wait=10)
     (error,) = (one for one in records if one.record.exception)
     assert error.stack
     assert (error.record.entrypoint, error.stack.place) == ("Room.add", "line 8 of the script of Worker chat")
     assert "__notebook_do" not in chat.logs("chat").to_csv()
+
+
+def test_a_call_from_python_is_followed_only_where_that_is_asked(chat: nd.Session) -> None:
+    """One rule for fetch and call: unasked the running process stays, and the exception has the object's own stack."""
+    chat.fetch("chat", "/quiet")
+    room = chat.object("rooms", "kitchen")
+    room.call("keep", 7)
+    called = room.called("list")
+    with pytest.raises(nd.JSError, match="Cannot read properties of undefined") as raised:
+        room.call("add", {})
+    assert "at Room.add (index.js:8:" in str(raised.value.stack)
+    assert room.call("kept") == 7, "the process that holds it runs on"
+    assert not chat.request_logs(called.request, wait=0.5)[0].known
+    assert room.called("list", follow=True).value() is None
+    assert room.call("kept", follow=True) is None, "the first one that is followed begins the process anew"
 
 
 def test_calls_from_a_notebook_are_counted_beside_requests(chat: nd.Session) -> None:

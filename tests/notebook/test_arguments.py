@@ -9,6 +9,7 @@ import pytest
 import notebook_do as nd
 from notebook_do.errors import CommandError
 from notebook_do.notebook.arguments import argument, parameter
+from notebook_do.notebook.parsing import read_options, split
 from notebook_do.notebook.verbs import find
 from notebook_do.notebook.verbs.help import usage
 
@@ -63,3 +64,38 @@ def test_the_help_says_how_json_is_quoted() -> None:
         verb = find(name)
         assert verb is not None
         assert """JSON with quotes stands in single quotes: '["a"]'. "41" without them is the number""" in usage(verb)
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        ('--data {"a":1}', '{"a":1}'),
+        ('--data={"a":1}', '{"a":1}'),
+        ('--data {"a": [1, "two words"], "b": "it\'s"} --method PUT', '{"a": [1, "two words"], "b": "it\'s"}'),
+        ('--data ["a"];', '["a"]'),
+        ("""--data '{"a":1}'""", '{"a":1}'),
+        ("""--data='{"a": 1}'""", '{"a": 1}'),
+        ('--data "{\\"a\\": 1}"', '{"a": 1}'),
+        ("""--header 'x: --data {"a":1}' --data {"b":2}""", '{"b":2}'),
+        ("--data {a}", "{a}"),
+        ("--data 'plain text'", "plain text"),
+    ],
+)
+def test_the_body_of_a_request_is_sent_as_it_is_typed(typed: str, sent: str) -> None:
+    """JSON behind --data keeps its quotes and blanks, whether it stands in quotes or not; all else is as before."""
+    name, *words = split(f"fetch chat / {typed}")
+    options = read_options(name, words, None)
+    assert (options.worker, options.path, options.data) == ("chat", "/", sent)
+    assert options.method == ("PUT" if "PUT" in typed else None)
+
+
+def test_a_worker_gets_the_body_as_it_was_typed(ip: InteractiveShell, cloud: Path) -> None:
+    """Unquoted JSON arrives with its quotes, and with its content type."""
+    del cloud
+    session = nd.session("echo")
+    echo = "async fetch(r) { return new Response(r.headers.get('content-type') + ' ' + await r.text()); }"
+    nd.Worker("echo", script=f"export default {{ {echo} }};")
+    session.deploy(session.plan())
+    done = ip.run_cell('answer = %durable fetch echo / --data {"a":1}\nanswer.text')
+    done.raise_error()
+    assert done.result == 'application/json {"a":1}'

@@ -147,8 +147,19 @@ def test_a_frame_is_mapped_by_a_line_and_by_a_cell(chat: InteractiveShell, monke
     assert found.result.tolist() == [1, 1]
     assert chat.run_cell_magic("durable", line, "\n").result.tolist() == [2, 2]
     chat.user_ns["x"] = found = shown(chat, "map rooms df --object room --call add --args author")
-    chat.user_ns["chat_session"] = nd.current()
     monkeypatch.setattr("IPython.get_ipython", lambda: chat)  # the shell of the process, as in a kernel
+    lines = bundle(found.view)["text/plain"].split("\n")
+    again = "failed = x[x.error.notna()]", "%durable map rooms failed --object room --call add --args author"
+    assert [line.strip() for line in lines[-2:]] == [*again]
+    done = chat.run_cell("\n".join(again))
+    done.raise_error()
+    assert (len(done.result), done.result.error.notna().all()) == (2, True)
+    del chat.user_ns["x"]
+    number = chat.execution_count - 1
+    chat.user_ns["Out"][7] = found
+    assert "failed = Out[7][Out[7].error.notna()]" in bundle(found.view)["text/plain"], number
+    chat.user_ns["x"] = found
+    chat.user_ns["chat_session"] = nd.current()
     text = bundle(found.view)["text/plain"]
     assert "2 failures (x[x.error.notna()])" in text
     assert 'chat_session.map("rooms", x[x.error.notna()], object="room", call="add", args=["author"])' in text

@@ -11,6 +11,7 @@ import pytest
 
 import notebook_do as nd
 from notebook_do.errors import CommandError
+from notebook_do.notebook.views.documents import bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,6 +123,22 @@ def test_a_cell_of_sql(chat: nd.Session, ip: InteractiveShell) -> None:
     for twice in ("%durable query rooms", '%%durable query rooms "SELECT 1"\nSELECT 2'):
         with pytest.raises(CommandError, match="write the statement once"):
             ip.run_cell(twice).raise_error()
+
+
+def test_values_show_key_and_value_first_and_ids_short(chat: nd.Session, ip: InteractiveShell) -> None:
+    """Views 5 and 6: name, key, value, size, then the id's first 8 digits; a cut table would lose the id first."""
+    found = ip.run_cell("%durable values rooms").result
+    drawn = bundle(found.view)["text/plain"]
+    assert max(map(len, drawn.split("\n"))) <= 100
+    head, _, *rows = [line.split() for line in drawn.split("\n") if line.startswith("  ")]
+    assert head == ["name", "key", "value", "size", "id"]
+    assert sorted(row[:2] for row in rows) == [["attic", "last"], ["cellar", "empty"], ["garden", "last"]]
+    assert [row[-1] for row in rows] == [f"{one[:8]}…" for one in found.object_id]
+    assert drawn.startswith("3 values in 3 objects of namespace rooms")
+    assert drawn.endswith("As a DataFrame: x = %durable values rooms")
+    assert not hasattr(found[["key"]], "view")
+    (none,) = bundle(ip.run_cell("%durable values rooms --object garden").result.view)["text/plain"].split("\n")[:1]
+    assert none.startswith("1 value in 1 object of namespace rooms")
 
 
 def test_cloudflare_is_asked_for_what_was_deployed(monkeypatch: pytest.MonkeyPatch, cloud: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 
 import notebook_do as nd
+from notebook_do.frames import COLUMNS, frame
 from notebook_do.live.logs import MissingLines, PastLogs, asked_logs
 from notebook_do.live.records import LogRecord
 from notebook_do.local.process import launch
@@ -21,6 +23,7 @@ from notebook_do.notebook import logs as verb
 from notebook_do.notebook import shells
 from notebook_do.notebook.following import OFTEN, FollowedLogs, Following
 from notebook_do.notebook.views import html, text
+from notebook_do.notebook.views.documents import plain
 from notebook_do.notebook.views.logged import LiveLogs, live_document, past_document
 from notebook_do.notebook.widgets.following import FollowPanel
 from notebook_do.sessions.logs import LocatedRecord
@@ -207,6 +210,24 @@ def test_the_verb_gives_a_frame_that_shows_itself(chat: nd.Session, ip: Interact
     assert "Logs of chat: 1 request, 0 errors in 1 hour" in drawn["text/plain"]
     assert "x = %durable logs chat --since 1h --level log" in drawn["text/plain"]
     assert not hasattr(found[found.level == "log"], "view")
+
+
+def test_times_of_frames_are_plain_text_in_json(chat: nd.Session, ip: InteractiveShell) -> None:
+    """`--json` of logs, and of objects, has each moment as every other verb writes it, and the frame's columns."""
+    chat.fetch("chat", "/a")
+    deadline = time.monotonic() + 20
+    while chat.logs("chat").empty:
+        assert time.monotonic() < deadline
+    before = datetime.now(UTC)
+    done = ip.run_cell("text = %durable logs chat --json\ntext")
+    done.raise_error()
+    (row,) = json.loads(done.result)
+    assert tuple(row) == COLUMNS["logs"]
+    assert datetime.fromisoformat(row["time"]) < before
+    assert row["time"].endswith("+00:00")
+    rows = [{"name": "a", "object_id": "b" * 64, "last_write": NOW, "stored": True, "stable_id": "rooms"}]
+    (told,) = plain(frame("objects", rows))
+    assert (told["last_write"], told["alarm"]) == ("2026-11-26T14:02:41.512000+00:00", None)
 
 
 def test_following_shows_lines_as_they_come_and_ends(

@@ -389,6 +389,9 @@ def test_fetch_of_a_name_that_is_nowhere_is_answered_with_the_nearest(ip: Intera
     with pytest.raises(CommandError, match="no Worker my-worker is declared or live; deploy it first"):
         run(ip, "%durable fetch my-worker /")
     declare(ip)
+    with pytest.raises(CommandError) as declared:
+        run(ip, "%durable fetch my-worker /")
+    assert str(declared.value) == "fetch: Worker my-worker is declared and not deployed yet; first: %durable deploy"
     approve(ip)
     with pytest.raises(CommandError, match="no Worker my-wrker is declared or live; did you mean my-worker"):
         run(ip, "%durable fetch my-wrker /")

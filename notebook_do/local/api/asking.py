@@ -49,7 +49,7 @@ async def ask(request: Request) -> Response:
     if any(op["op"] != "call" for op in ops):
         await asyncio.to_thread(_must_exist, ops, stored, namespace_id)
     try:
-        if any(op["op"] == "call" for op in ops):  # what it logs is shown with what it returns
+        if any(op.get("follow") is True for op in ops):  # what it logs is shown with what it returns
             await cloud.runtime.events.follow(namespace.script)
         async with asyncio.timeout(seconds + _MARGIN):
             found = await ask_objects(cloud.runtime, namespace.script, namespace_id, body)

@@ -208,7 +208,12 @@ def plain(value: Any) -> Any:  # noqa: C901, PLR0912 - one case a kind of value
         from notebook_do.frames import records
         from notebook_do.live.values import encode
 
-        rows = [{column: encode(item) for column, item in row.items()} for row in records(value)]
+        # Moments are ours, and written as everywhere; what objects have stored is told apart by tags.
+        moments = {str(name) for name, kind in value.dtypes.items() if kind.kind == "M"}
+        rows = [
+            {column: plain(item) if column in moments else encode(item) for column, item in row.items()}
+            for row in records(value)
+        ]
         return {"rows": rows, **plain(value.attrs)} if value.attrs.get("more") else rows
     # A response, without loading httpx to know it.
     if hasattr(value, "status_code"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from notebook_do.display.hiding import hidden, shown_name
 from notebook_do.display.rich import code, joined, rich, strong
 from notebook_do.notebook.views.blocks import Code, Line, Table, Tone
 from notebook_do.notebook.views.called import argument_text
+from notebook_do.sessions.placing import run_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -107,11 +109,18 @@ def _cell(value: Any, name: str, *, is_name: bool) -> str:
 
 
 def _again(rows: MappedRows, name: str) -> str:
-    asked, which = rows.asked, f"{name}[{name}.error.notna()]"
+    """Return what runs the failures again, to be pasted as it stands: as Python where a variable is the session."""
+    asked, which, session = rows.asked, f"{name}[{name}.error.notna()]", _session()
+    if session is None and run_now() is not None:
+        line = ["%durable", "map", rows.namespace, "failed", "--object", asked.object, "--call", asked.method]
+        line += ["--args", ",".join(asked.args)] if asked.args else []
+        line += ["--concurrency", str(asked.at_once)] if asked.at_once != 8 else []
+        return f"failed = {which}\n{shlex.join(line)}"
     words = [_text(rows.namespace), which, f"object={_text(asked.object)}", f"call={_text(asked.method)}"]
     words += [f"args=[{', '.join(map(_text, asked.args))}]"] if asked.args else []
     words += [f"concurrency={asked.at_once}"] if asked.at_once != 8 else []
-    return f"{_session()}.map({', '.join(words)})"
+    mapped = f"map({', '.join(words)})"
+    return f"{session}.{mapped}" if session else f"import notebook_do as nd\nnd.current().{mapped}"
 
 
 def _text(value: str) -> str:
@@ -119,20 +128,31 @@ def _text(value: str) -> str:
 
 
 def _name_of(frame: pd.DataFrame) -> str:
-    """Return the variable of the notebook that holds the frame; `_`, the last output, where none does."""
-    return next((name for name, value in _variables() if value is frame), "_")
+    """Return the variable of the notebook that holds the frame; where none does, the output that does or is to."""
+    if (found := next((name for name, value in _variables() if value is frame), None)) is not None:
+        return found
+    if (run := run_now()) is None:
+        return "_"
+    return f"Out[{next((at for at, value in _outputs() if value is frame), run)}]"
 
 
-def _session() -> str:
-    """Return how the open session is called in the notebook."""
+def _session() -> str | None:
+    """Return the variable of the notebook that is the open session."""
     from notebook_do.sessions.opening import current
 
     session = current()
-    return next((name for name, value in _variables() if value is session), "nd.current()")
+    return next((name for name, value in _variables() if value is session), None)
 
 
 def _variables() -> Iterator[tuple[str, Any]]:
+    yield from ((name, value) for name, value in _namespace().items() if not name.startswith("_"))
+
+
+def _outputs() -> Iterator[tuple[int, Any]]:
+    yield from _namespace().get("Out", {}).items()
+
+
+def _namespace() -> dict[str, Any]:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
-    if shell is not None:
-        yield from ((name, value) for name, value in shell.user_ns.items() if not name.startswith("_"))
+    return {} if shell is None else dict(shell.user_ns)

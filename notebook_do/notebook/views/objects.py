@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from notebook_do.display.formats import count, counted, minute, moment, short_object, size
 from notebook_do.display.hiding import shown_json, shown_name
 from notebook_do.display.rich import code, joined, rich, strong
-from notebook_do.notebook.views.blocks import Block, Document, Folded, Header, Line, Table, capped
+from notebook_do.notebook.views.blocks import ROWS, Block, Document, Folded, Header, Line, Table, capped
 from notebook_do.notebook.views.stored import stored_value, value_text
 
 if TYPE_CHECKING:
@@ -107,6 +107,36 @@ def _due(alarm: datetime | None) -> str:
     if alarm is None:
         return ""
     return minute(alarm) + (", overdue" if alarm < datetime.now(UTC) else "")
+
+
+def values_document(rows: Sequence[Mapping[str, Any]], stable_id: str, *, only: str | None = None) -> Document:
+    """Show what objects have stored by key, each value on a line; the id of an object stands behind, and short."""
+    of = rich(" of namespace ", strong(stable_id))
+    if not rows:
+        whose = rich("Object ", strong(only)) if only else rich("No object")
+        stores = " stores nothing by key." if only else " stores anything by key."
+        return (Line(rich(whose, of, stores)),)
+    cells = tuple(
+        (
+            strong(row["name"]) if row["name"] is not None else "(no name)",
+            shown_name(row["key"]),
+            stored_value(row["key"], row["value"]),
+            "" if row["size"] is None else size(row["size"]),
+            code(short_object(row["object_id"])),
+        )
+        for row in rows[:ROWS]
+    )
+    told = len({row["object_id"] for row in rows})
+    caption = rich(strong(counted(len(rows), "value")), " in " + counted(told, "object"), of)
+    line = f"x = %durable values {stable_id}" + (f" --object {shlex.quote(only)}" if only else "")
+    rest = rich("All as a DataFrame: ", code(line))
+    columns = ("name", "key", "value", "size", "id")
+    return (capped(caption, columns, cells, total=len(rows), rest=rest), *_as_frame(line, len(rows)))
+
+
+def _as_frame(line: str, number: int) -> list[Block]:
+    """Name the line that keeps the frame, where the table has not said it: it does where it leaves rows out."""
+    return [] if number > ROWS else [Line(rich("As a DataFrame: ", code(line)), small=True)]
 
 
 # --- one object
