@@ -235,8 +235,9 @@ def test_the_view_begins_with_the_failures(counting: nd.Session) -> None:
     assert text[5].split(maxsplit=4) == ["!", "0", "user-0", "amount=-1.0", "RangeError: amount must be positive"]
     assert "... 3 more rows. _[_.error.notna()] has all." in text
     assert "The frame: your columns, then result, ms, error" in text
-    assert text[-2:] == [
+    assert text[-3:] == [
         "Again for the failures only:",
+        "import notebook_do as nd",
         'nd.current().map("counter", _[_.error.notna()], object="user", call="add", args=["amount"])',
     ]
     html = x._repr_mimebundle_()["text/html"]
