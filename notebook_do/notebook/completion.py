@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from notebook_do.sessions.session import Session
 
 _MAGIC = re.compile(r"^(?:%%|.*?%)durable(?P<words>\s.*)?$")
+_IS_MAGIC = re.compile(r"^\s*(?:%%?|[\w\s,.\[\]'\"]+=\s*%)durable\s")
+"""A line that is one, and no text in which one is named."""
 _CLASS = re.compile(r"\bclass\s+([A-Za-z_$][\w$]*)\s+extends\s+DurableObject\b")
 _HEADER = re.compile(r"^\s*\[\s*(namespaces|workers)\s*\.\s*([^\].\s]+)\s*(\.\s*bindings\s*)?\]")
 
@@ -232,6 +234,9 @@ def load(ip: Any) -> None:
         before = "\n".join([*lines[:-1], line])
         variables = [name for name in ip.user_ns if not name.startswith("_")]
         fragment, words = complete(before, line, in_body=in_body, variables=variables)
+        if not words and (in_body or _IS_MAGIC.match(line)):
+            # IPython suppresses the others only for a matcher that has something: what is typed stays as it is.
+            words = [fragment := re.split(r"\s", line)[-1]]
         return {
             "completions": [SimpleCompletion(text=word, type="param") for word in words],
             "matched_fragment": fragment,

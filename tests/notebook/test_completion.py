@@ -69,12 +69,32 @@ def declared(ip: InteractiveShell, cloud: Path) -> InteractiveShell:
         ("%durable namespace x --script ", ["%durable namespace x --script my-worker", LIVE]),
         ('%%durable\n[namespaces.x]\nscript_name = "wr', ['script_name = "wrangler-made']),
         ("%durable require env CLOUDFLARE_API_T", ["%durable require env CLOUDFLARE_API_TOKEN"]),
+        ('%%durable\n[namespaces.x]\nclass_name = "C', ['class_name = "Counter']),
         ('%%durable\n[workers.x.bindings]\nA = {namespace = "c', ['A = {namespace = "counter']),
     ],
 )
 def test_what_can_be_completed(declared: InteractiveShell, code: str, first: list[str]) -> None:
     """Verbs, options, choices, names and TOML keys; nothing else is mixed in."""
     assert completed(declared, code) == first
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "%durable fetch my-worker / --method ",
+        "x = %durable config",
+        "%durable put counter a n",
+        '%%durable\n[namespaces.x]\nclass_name = "Zz',
+    ],
+)
+def test_where_nothing_is_known_nothing_is_offered(declared: InteractiveShell, code: str) -> None:
+    """IPython would mix in `and`, `if`, `%%HTML`: what is typed stays as it is."""
+    assert completed(declared, code) == [code.rsplit("\n", maxsplit=1)[-1]]
+
+
+def test_code_that_names_the_magic_is_code(declared: InteractiveShell) -> None:
+    """Behind a text that holds one, Python is completed."""
+    assert 'print("%durable plan"); import' in completed(declared, 'print("%durable plan"); impor')
 
 
 @pytest.mark.parametrize("code", ["impor", "%%durable worker w\nimpor", "x.durable pl"])

@@ -82,6 +82,7 @@ EXPECTATIONS = {
         "Tab gives verbs, options, choices and names, and nothing else",
         "notebook/test_completion.py::test_what_can_be_completed",
         "notebook/test_completion.py::test_other_completions_are_left_alone",
+        "notebook/test_completion.py::test_where_nothing_is_known_nothing_is_offered",
     ),
     11: (
         "Tab inside of a cell's body: TOML keys, classes, values",
