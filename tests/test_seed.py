@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -114,8 +115,10 @@ def test_bind_to_a_worker_whose_script_lacks_the_class(cloud: Path) -> None:
     counter = nd.DurableObjectNamespace("counter", class_name="Counter")
     nd.Worker("my-worker", script="console.log('Hello, world!')", bindings={"COUNTER": counter})
     (refusal,) = session.plan().refusals
-    assert refusal.message == (
-        "class Counter of namespace counter is not exported by the source of Worker my-worker. It exports nothing."
+    assert re.fullmatch(
+        r"class Counter of namespace counter is not exported by the source of Worker my-worker \(test_seed.py:\d+\)\. "
+        "It exports nothing.",
+        refusal.message,
     )
     with pytest.raises(nd.PlanRefused):
         session.deploy(session.plan())

@@ -5,13 +5,14 @@ Declaring the same (kind, id) again replaces the earlier declaration. Nothing he
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, assert_never
 
 from notebook_do.declare.hosts import Hosts, default_script_name
 from notebook_do.declare.making import check
-from notebook_do.declare.options import line_of
+from notebook_do.declare.notes import declared_again
 from notebook_do.display.formats import counted
 from notebook_do.display.rich import code, rich
 from notebook_do.errors import DeclarationError
@@ -179,8 +180,7 @@ def _desired_namespace(item: Namespace, hosts: Hosts) -> DesiredNamespace:
         transferred_from=hosts.script_named(item.transferred_from) if item.transferred_from else None,
         protect=item.protect,
         inspect=item.inspect,
-        # Asked for only by a destroy, which is refused with it.
-        unprotected=line_of("namespace", replace(item, protect=False)) or "" if hosts.destroyed else "",
+        again=partial(declared_again, item),
         where=item.where,
     )
 
@@ -253,5 +253,6 @@ def _desired_worker(item: Worker, hosts: Hosts, read: Callable[[Worker], Source]
         source=source_words(item),
         bundled=source.bundled,
         sources=source.sources,
+        again=partial(declared_again, item),
         **{name: getattr(item, name) for name in _SAME},
     )

@@ -27,7 +27,7 @@ def parse_cell(
     `line` is what stands behind `%durable`. `values` replaces `${py:NAME}` inside TOML values. Raises CommandError
     for a line that cannot be read and DeclarationError for a declaration that cannot be right.
     """
-    place = where or Where()
+    place = where or Where(first=" ".join(("%durable" if body is None else "%%durable", *line.split()[:2])))
     try:
         return _parse(line, body, place, values or {})
     except CommandError as error:

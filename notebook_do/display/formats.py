@@ -83,6 +83,11 @@ def short_namespace(namespace_id: str) -> str:
     return namespace_id if len(namespace_id) <= 14 else f"{namespace_id[:4]}…{namespace_id[-8:]}"
 
 
+def storage_words(storage: str) -> str:
+    """Return what a person calls a kind of storage."""
+    return "SQLite" if storage == "sqlite" else "key-value"
+
+
 def short_object(object_id: str) -> str:
     """Return an object id anywhere but on the object's own page: its first 8 digits."""
     return object_id if len(object_id) <= 12 else f"{object_id[:8]}…"

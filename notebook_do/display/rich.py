@@ -9,6 +9,8 @@ from __future__ import annotations
 from string import Formatter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
+from notebook_do.display.formats import short_namespace, storage_words
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -95,13 +97,21 @@ def capitalized(text: str) -> Rich:
 def formatted(template: str, facts: Mapping[str, Any]) -> str:
     """Fill a format string in; what stands between backticks of the template is code, and a fact keeps its look.
 
-    Backticks in a fact are only letters: the template is ours, the facts are other people's.
+    Backticks in a fact are only letters: the template is ours, the facts are other people's. `{id:short}` is an id as
+    it is written where it proves nothing, `{kind:storage}` the word for a kind of storage.
     """
-    if "`" not in template and Rich not in map(type, facts.values()):
+    if (
+        "`" not in template
+        and not any(f":{spec}}}" in template for spec in _SPECS)
+        and Rich not in map(type, facts.values())
+    ):
         return template.format(**facts) if "{" in template or "}" in template else template
     looks: tuple[Look, Look] = ("", "code")
     pieces = template.split("`")
     return Rich(part for at, piece in enumerate(pieces) for part in _filled(piece, facts, looks[at % 2]))
+
+
+_SPECS = {"short": short_namespace, "storage": storage_words}
 
 
 def _filled(piece: str, facts: Mapping[str, Any], look: Look) -> Iterator[TextPart]:
@@ -115,4 +125,5 @@ def _filled(piece: str, facts: Mapping[str, Any], look: Look) -> Iterator[TextPa
         if isinstance(value, Rich) and not look:
             yield from value.parts
         else:
-            yield TextPart(format(value, spec or ""), look)
+            own = _SPECS.get(spec or "")
+            yield TextPart(own(str(value)) if own else format(value, spec or ""), look)

@@ -9,6 +9,7 @@ from notebook_do.model.declared import Json, PlainText, Resource, Secret, Servic
 from notebook_do.model.words import LATER
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from notebook_do.model.inspectors import Inspector
@@ -78,7 +79,8 @@ class DesiredNamespace:
     transferred_from: str | None = None
     protect: bool = True
     inspect: Inspect = field(default=False, metadata={LATER: True})
-    unprotected: str = field(default="", compare=False, repr=False)  # the line that declares it so; to be offered
+    # Returns how it is declared with other values of some fields, in its form: a way out of a refusal.
+    again: Callable[[Mapping[str, Any]], str] | None = field(default=None, compare=False, repr=False)
     where: Where | None = field(default=None, compare=False, repr=False)
 
 
@@ -108,6 +110,7 @@ class DesiredWorker:
     """Of whom it is the inspector; None for every Worker that somebody declared."""
     own_main: str | None = field(default=None, metadata={LATER: True})
     """The main module of its source, where one of ours stands before it."""
+    again: Callable[[Mapping[str, Any]], str] | None = field(default=None, compare=False, repr=False)
     where: Where | None = field(default=None, compare=False, repr=False)
     # Both follow from the modules or are only told, so that no digest covers them.
     exports: tuple[str, ...] | None = field(default=None, compare=False, repr=False)
@@ -173,7 +176,6 @@ class RecordedWorker:
     settings: Json | None = None
     """The settings and cron triggers that we set, by name, with their values; no other one is ever taken away. None:
     written before these were recorded."""
-
     moved: tuple[MovedClass, ...] = ()
     """The class names that its namespaces had before, and that uploads in the `exports` form still tell of; sorted."""
     inspector: Inspector | None = field(default=None, metadata={LATER: True})
@@ -249,8 +251,7 @@ class ObservedBinders:
 class ObservedScript:
     """A live script. `bindings` is None when its settings were not read (only lists were).
 
-    `lifecycle` is "exports" when the script was deployed with `exports`, "migrations" when it has a migration
-    tag, None when it shows neither.
+    `lifecycle` is "exports" when it was deployed so, "migrations" when it has a migration tag, None when neither.
     """
 
     name: str
@@ -281,8 +282,7 @@ class ObservedScript:
     triggers: tuple[Trigger, ...] = ()
     """Read only where the script is imported."""
     entries: Json = field(default=Json({}))
-    """What `exports` has besides classes and their storage, by name: entries of other kinds whole, of a class the rest
-    of its entry."""
+    """What `exports` has besides classes and their storage, by name: other kinds whole, of a class the rest."""
     expects: tuple[str, ...] = ()
     """The classes that it announced to take over from another script."""
     binders: ObservedBinders | None = None

@@ -117,6 +117,12 @@ class Where:
         return self.cell or begins
 
     @property
+    def stated(self) -> str:
+        """The line and what it is a line of: `line 1 of cell [5]`, `file.py:12`; empty where none is known."""
+        name = self.name
+        return name if not name or self.file or self.form == "form" else f"line {self.line} of {name}"
+
+    @property
     def cell_line(self) -> int | None:
         """The line of the cell that an error names; None outside of cells, where a traceback has the line."""
         return None if self.file else self.line

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from notebook_do.model import ClassBinding
 from notebook_do.model.steps import Forget, SetMark, Upload
 from notebook_do.plan.facts import Facts, Findings, gather, newest_deployments, scripts_concerned, set_aside
+from notebook_do.plan.namespaces.binders import check_binders
 from notebook_do.plan.namespaces.destroy import (
     DestroySet,
-    check_binders,
     check_forgotten,
     check_hosts,
     destroy_set_of,
@@ -89,7 +89,7 @@ def build_plan(  # noqa: PLR0913 - the three states, and what else a plan rests 
     asked, undeclared = desired.destroy, undeclared_words(desired, recorded, observed)
     desired, recorded, observed, left_out = set_aside(desired, recorded, observed, undecided)
     facts, findings = gather(desired, recorded, observed, secret_readings), Findings()
-    _check_account(facts, findings)
+    _check_account(facts, target, findings)
     destroy_set = destroy_set_of(facts, findings)  # first: what is to be destroyed is planned for in no other way
     work = _survey(facts, destroy_set, findings)
     check_inspected(facts, target, findings)
@@ -144,11 +144,22 @@ class _Work:
     """Recorded Worker ids whose script is now declared under another id, by script."""
 
 
-def _check_account(facts: Facts, findings: Findings) -> None:
+def _check_account(facts: Facts, target: Target, findings: Findings) -> None:
     recorded, observed = facts.recorded, facts.observed
     # Against another account, or the local Cloudflare, everything that is recorded would read as if it were gone.
     if recorded.account_id not in {None, observed.account_id} or recorded.api_origin not in {None, observed.api_origin}:
-        findings.refuse("other-account", str(recorded.account_id), recorded=recorded, observed=observed)
+        before = "local" if str(recorded.api_origin).startswith("local:") else "cloudflare"
+        alike = "locals" if target == "local" else "accounts"
+        findings.refuse(
+            "other-account",
+            str(recorded.account_id),
+            reason=alike if before == target else "from_local" if before == "local" else "to_local",
+            recorded=recorded,
+            observed=observed,
+            desired=facts.desired,
+            before=before,
+            target=target,
+        )
 
 
 def _survey(facts: Facts, destroy_set: DestroySet, findings: Findings) -> _Work:
@@ -204,7 +215,7 @@ def _check_secrets(diff: WorkerDiff, facts: Facts, findings: Findings) -> None:
             f"{worker.id}.{name}",
             where=worker.where,
             secret=name,
-            script=worker.script_name,
+            script=worker.id,
             problem=facts.secret_readings[worker.script_name, name].problem,
         )
 
@@ -255,7 +266,12 @@ def _steps(work: _Work, default_compatibility_date: str) -> list[Step]:
     try:
         scheduled = schedule_uploads(work.moves, requests, work.facts.scripts.keys() & work.diffs.keys())
     except CrossedTransfer as crossed:
-        work.findings.refuse("crossed-transfer", ",".join(crossed.scripts), scripts=" and ".join(crossed.scripts))
+        work.findings.refuse(
+            "crossed-transfer",
+            ",".join(crossed.scripts),
+            where=work.facts.workers[crossed.scripts[0]].where,
+            scripts=" and ".join(crossed.scripts),
+        )
         return []
     _check_aliases(work, scheduled)
     uploads = Uploads(

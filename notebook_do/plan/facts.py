@@ -132,7 +132,7 @@ class Findings:
             message=row.say(reason, known),
             choices=row.offer(reason, known),
             line=where.cell_line if where else None,
-            place=where.name if where else "",
+            place=where.stated if where else "",
         )
         self.refusals.append(refusal)
 

@@ -82,7 +82,7 @@ class Refusal:
     choices: tuple[str, ...] = ()
     line: int | None = None
     place: str = field(default="", compare=False)
-    """The cell of that line, as a person finds it: `cell [7]`."""
+    """The line and its cell, as a person finds it: `line 1 of cell [7]`, `file.py:12`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.display.rich import formatted
+from notebook_do.display.rich import formatted, rich
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,42 @@ class Each:
 
 
 @dataclass(frozen=True, slots=True, init=False)
+class Again:
+    """A choice that declares the fact `of` anew, with other values of some fields: the text, and how that is written.
+
+    With `each` it is offered once for each item of that fact, which it calls `it`. `otherwise` is what stands behind
+    the text where there is no declaration of ours that could be written again.
+    """
+
+    text: str
+    of: str
+    changes: Mapping[str, Any]
+    each: str
+    otherwise: str
+
+    def __init__(self, text: str, of: str, *, each: str = "", otherwise: str = "", **changes: Any) -> None:
+        """Take the fields that change with their values; a text is a format string."""
+        given = (("text", text), ("of", of), ("changes", changes), ("each", each), ("otherwise", otherwise))
+        for name, value in given:
+            object.__setattr__(self, name, value)
+
+    def offered(self, facts: Mapping[str, Any]) -> Iterator[str]:
+        """Yield the choice, or one for each item."""
+        for it in facts[self.each] if self.each else (None,):
+            known = {**facts, "it": it}
+            yield rich(formatted(self.text, known), ": ", self._written(known))
+
+    def _written(self, facts: Mapping[str, Any]) -> str:
+        values = {n: formatted(v, facts) if isinstance(v, str) else v for n, v in self.changes.items()}
+        item = facts[self.of]
+        if item is not None and item.again is not None:
+            return item.again(values)  # type: ignore[no-any-return]  # a fact has any type
+        if self.otherwise:
+            return formatted(self.otherwise, facts)
+        return rich("declare ", formatted("`{said}`", {"said": ", ".join(f"{n}={v!r}" for n, v in values.items())}))
+
+
+@dataclass(frozen=True, slots=True, init=False)
 class Row:
     """A sentence, and the choices that a refusal offers, all of them format strings.
 
@@ -39,10 +75,10 @@ class Row:
     """
 
     text: str
-    choices: tuple[str | Each, ...]
+    choices: tuple[str | Each | Again, ...]
     reasons: Mapping[str, str]
 
-    def __init__(self, text: str, *choices: str | Each, **reasons: str) -> None:
+    def __init__(self, text: str, *choices: str | Each | Again, **reasons: str) -> None:
         """Take the sentence and each choice; a row that has one wording only is for the reason of no name."""
         for name, value in (("text", text), ("choices", choices), ("reasons", reasons or {"": ""})):
             object.__setattr__(self, name, value)
@@ -53,9 +89,11 @@ class Row:
 
     def offer(self, reason: str, facts: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the choices, in the order of the row."""
-        known, offered = self._with(reason, facts), []
+        known, offered = self._with(reason, facts), list[str]()
         for choice in self.choices:
-            if isinstance(choice, str):
+            if isinstance(choice, Again):
+                offered += choice.offered(known)
+            elif isinstance(choice, str):
                 offered.append(formatted(choice, known))
             else:
                 offered += [formatted(choice.text_for(it), {**known, "it": it}) for it in facts[choice.of]]

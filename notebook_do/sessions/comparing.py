@@ -186,7 +186,7 @@ class _Looking:
         """Plan, and read what a step is about or may still bind what is destroyed, until nothing of it is unread."""
         from notebook_do.live.observe import with_bindings, with_settings
         from notebook_do.live.unread import concerned
-        from notebook_do.plan.namespaces.destroy import binders_to_read
+        from notebook_do.plan.namespaces.binders import binders_to_read
 
         while True:
             plan = self.planned(self.observed)

@@ -94,7 +94,10 @@ def test_imports_are_bundled(tmp_path: Path) -> None:
 
 def test_a_syntax_error_in_a_cell_names_its_line(tmp_path: Path) -> None:
     """The position that esbuild gives in the body becomes the cell's line, with column and message."""
-    with pytest.raises(SourceError, match=r"^Worker api: syntax error in line 3 of its cell: [a-z].+[^.]$"):
+    with pytest.raises(
+        SourceError,
+        match=r"^Worker api: syntax error in line 3 of the cell that begins %%durable worker api: [a-z].+[^.]$",
+    ):
         bundle(worker_of("--lang ts", "export default {}\nlet x: = 1\n"), base=tmp_path)
 
 

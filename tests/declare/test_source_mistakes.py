@@ -80,8 +80,8 @@ def test_a_class_that_is_not_exported_is_told_at_once_and_refused_by_the_plan(ce
     (refusal,) = nd.current().plan().refusals
     assert refusal.code == "class-not-exported"
     assert refusal.choices == (
-        "the class is Counter: declare class_name='Counter' (--class Counter)",
-        "the class is Countr: write export class Countr extends DurableObject in it",
+        "the class is Counter: %durable namespace counter --class Counter",
+        "the class is Countr: write export class Countr extends DurableObject there",
     )
     cell("%durable namespace counter --class Counter")
     assert not nd.current().plan().refusals
@@ -159,8 +159,8 @@ def test_a_class_that_is_renamed_in_its_declaration_only_is_told_as_that(cell: A
     cell("%durable namespace counter --class Visits")
     (refusal,) = nd.current().plan().refusals
     assert refusal.message == (
-        "class Counter of namespace counter is declared as Visits, and not renamed in the source of Worker api. "
-        "It exports Counter and a default handler."
+        "class Counter of namespace counter is declared as Visits, and not renamed in the source of Worker api (line 3 "
+        "of cell [3]). It exports Counter and a default handler."
     )
     assert refusal.choices[0].startswith("rename it there too: write export class Visits extends DurableObject")
 

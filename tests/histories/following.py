@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from book import Space as Cell
@@ -142,8 +143,8 @@ def _make_room(place: Place, script: str, class_name: str, id_: str) -> None:
 
 
 def _instead(history: History, place: Place, effect: Effect) -> bool:
-    new = effect.text.rpartition("not ")[2].strip(" .`")
-    place.book.spaces.pop(new, None)
+    if forgotten := re.search(r"rm namespace ([\w.-]*\w)", effect.text):
+        place.book.spaces.pop(forgotten[1], None)
     return _run(history, place, effect)
 
 

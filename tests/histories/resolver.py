@@ -21,41 +21,40 @@ _NAME = r"[A-Za-z0-9_.-]*[A-Za-z0-9_]"
 _READINGS: tuple[tuple[str, str], ...] = (
     # what a choice says -> the kind of effect; the first that fits counts
     (rf"%durable import (?P<script>{_NAME})", "import"),
-    (rf"%durable namespace (?P<id>{_NAME}) --class (?P<cls>\w+) --script (?P<script>{_NAME})", "declare"),
-    (rf"namespace_id=['\"]?(?P<value>{_ID})['\"]?.*? on (?P<id>{_NAME})", "namespace_id"),
-    (rf"namespace_id=['\"]?(?P<value>{_ID})", "namespace_id"),
-    (rf"renamed_from=['\"](?P<value>{_NAME})['\"].*? on (?P<id>{_NAME})", "renamed_from"),
-    (rf"renamed_from=['\"](?P<value>{_NAME})", "renamed_from"),
-    (rf"transferred_from=['\"](?P<value>{_NAME})", "transferred_from"),
-    (rf"script_name=['\"](?P<value>{_NAME})", "script"),
-    (r"under another stable ID", "new_id"),
-    (r"take the binding out of", "unbind"),
-    (rf"declare (?P<value>{_NAME}) instead of (?P<id>{_NAME})", "call_back"),
-    (rf"keep the stable ID (?P<value>{_NAME})", "call_back"),
-    (r"deploy the switch", "one_less"),
-    (r"lifecycle=['\"]exports", "exports"),
-    (r"namespace_id out|correct namespace_id|without namespace_id", "no_namespace_id"),
-    (rf"keep it: do not destroy (?P<id>{_NAME})", "spare"),
-    (rf"run the cell of (?:that Worker|Worker (?P<script>{_NAME}))", "run_worker"),
-    (rf"run the cells? of (?P<id>{_NAME})(?! Worker)", "run"),
-    (rf"keep (?P<id>{_NAME}): declare it", "instead"),
+    (r"^allow it", "unprotect"),
     (
         (
-            r"go on with the copy that|open a session of another name|declare it first to destroy it|"
-            r"destroy that Worker too|deploy it with the tool|declare another name|"
-            r"declare the other namespace under a stable ID|mend the cell of"
+            r"under a stable ID of its own|declare the new one under another id|keep both, with|give this one a name|"
+            r"go on with the copy that|open a session of another name|declare it first|destroy Worker \S+ too|"
+            r"deploy it with the tool|declare another class name|correct the cell of"
         ),
         "elsewhere",
     ),
-    (r"--unprotect|protect=False", "unprotect"),
-    (r"leave the destruction out: declare adopt=True", "adopt_first"),
-    (r"adopt=True", "adopt"),
-    (rf"destroy (?P<id>{_NAME}) alone", "destroy_alone"),
+    (r"under another stable ID", "new_id"),
+    (r"it lives on under another id", "name_it"),
+    (r"deploy the switch", "one_less"),
+    (rf"rename it to (?P<value>\w+) on Worker (?P<script>{_NAME}) first", "rename_first"),
+    (r"keep the recorded one|begin an empty namespace", "no_namespace_id"),
+    (rf"no, keep (?P<id>{_NAME}) alone", "instead"),
+    (rf"%durable namespace (?P<id>{_NAME}) .*--renamed-from (?P<value>{_NAME})", "renamed_from"),
+    (rf"%durable namespace (?P<id>{_NAME}) .*--transferred-from (?P<value>{_NAME})", "transferred_from"),
+    (rf"keep it where it is: .*namespace (?P<id>{_NAME}) .*--script (?P<value>{_NAME})", "script"),
+    (rf"(?:^it is|^take it over as) .*namespace (?P<id>{_NAME}) .*--namespace-id (?P<value>{_ID})", "namespace_id"),
+    (rf"declare (?P<value>{_NAME}), and forget this one: %durable rm namespace (?P<id>{_NAME})", "call_back"),
+    (r"take binding|without that binding", "unbind"),
+    (rf"keep it, and do not destroy (?P<id>{_NAME})", "spare"),
+    (r"take it over and deploy that, then destroy it", "adopt_first"),
+    (r"take it over", "adopt"),
+    (r"--lifecycle exports", "exports"),
+    (rf"forget it first: %durable destroy (?P<id>{_NAME})", "destroy_alone"),
+    (rf"then %durable destroy (?P<id>{_NAME})", "destroy"),
+    (rf"%durable namespace (?P<id>{_NAME}) --class (?P<cls>\w+) --script (?P<script>{_NAME})", "declare"),
+    (rf"keep the stable ID (?P<value>{_NAME})", "call_back"),
+    (rf"run the cell of (?:that Worker|Worker (?P<script>{_NAME}))", "run_worker"),
+    (rf"run the cells? of (?P<id>{_NAME})(?! Worker)", "run"),
     (rf"only destroys (?P<id>{_NAME})|[Dd]estroy (?!it\b|that\b)(?P<id2>{_NAME})", "destroy"),
     (r"100 ?%", "whole"),
     (r"[Ll]ook again|10 minutes|not known yet|wait", "wait"),
-    (r"name the live namespace: namespace_id=|lives on as another one: declare namespace_id=", "name_it"),
-    (rf"rename it to (?P<value>\w+) first, on (?P<script>{_NAME})", "rename_first"),
     (r"one at a time|of one direction", "one_less"),
     (r"transferred_from out", "no_transfer"),
     (r"plan again|%durable plan", "again"),
@@ -111,7 +110,7 @@ class Reader:
         """
         read_ones = [(c, read(c, refusal["subject"])) for c in refusal["choices"]]
         self.unread += [c for c, effect in read_ones if effect is None]
-        told = set(re.findall(rf"\b{_ID}\b", refusal["message"]))
+        told = {id_ for id_ in self.oracle.spaces if f"{id_[:4]}…{id_[-8:]}" in refusal["message"]}
         named = told.pop() if len(told) == 1 else ""  # the one that the refusal is about
         effects = [replace(e, namespace_id=e.namespace_id or named) for _, e in read_ones if e is not None]
         found = [e for e in map(self._corrected, effects) if e not in tried]

@@ -54,7 +54,8 @@ def test_an_exchange_by_another_tool_is_seen(bench: Bench) -> None:
 
 def test_choices_are_read_as_they_are_printed() -> None:
     """What refusals print is understood: a choice in new words is seen in the run's report."""
-    effect = read("it is the same: declare namespace_id='0123456789abcdef0123456789abcdef' on beta")
+    line = "%durable namespace beta --class B --script api --namespace-id 0123456789abcdef0123456789abcdef"
+    effect = read(f"it is the one of class A (SQLite): {line}")
     assert effect is not None
     assert (effect.kind, effect.id, effect.value[:4]) == ("namespace_id", "beta", "0123")
     effect = read("run its cell: %durable namespace beta --class Room --script chat")

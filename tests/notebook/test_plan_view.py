@@ -98,11 +98,12 @@ def test_a_refusal_comes_first_with_its_choices_and_line(refused: Plan) -> None:
     assert (
         first < text.index("Nothing can be sent until you choose") < text.index("The 3 changes that would go with it")
     )
-    assert "(line 3 of its cell)" in text_of(refused)
-    assert all(choice in text for choice in refused.refusals[0].choices)
+    assert all(f"{choice[:1].upper()}{choice[1:]}" in text for choice in refused.refusals[0].choices)
     assert "%durable deploy" not in text
-    placed = replace(refused, refusals=(replace(refused.refusals[0], place="cell [7]"),))
-    assert "(line 3 of cell [7])" in text_of(placed)
+    placed = replace(refused, refusals=(replace(refused.refusals[0], message="no.", place="line 3 of cell [7]"),))
+    assert "! No (line 3 of cell [7])." in text_of(placed)
+    placed = replace(refused, refusals=(replace(refused.refusals[0], message="it is. Is it?", place="a.py:12"),))
+    assert "! It is. Is it? Declared in a.py:12." in text_of(placed)
 
 
 def test_the_command_of_a_choice_is_code() -> None:

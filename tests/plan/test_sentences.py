@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from notebook_do.plan.refusals import REFUSALS, rows_of
-from notebook_do.plan.sentences import SENTENCES, Each, Row
+from notebook_do.plan.sentences import SENTENCES, Again, Each, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 HERE = Path(__file__).parent
 PLAN = HERE.parent.parent / "notebook_do" / "plan"
-TABLES = {"refusals.py", "source_refusals.py", "inspect_refusals.py", "sentences.py"}
+TABLES = {
+    *("refusals.py", "namespace_refusals.py", "destroy_refusals.py", "source_refusals.py", "inspect_refusals.py"),
+    "sentences.py",
+}
 LOGIC = sorted(path for path in PLAN.rglob("*.py") if path.name not in TABLES)
 ROWS: dict[str, dict[str, tuple[Row, ...]]] = {
     "refusals": {code: rows_of(code) for code in REFUSALS},
@@ -120,7 +123,10 @@ def fields(row: Row, reason: str) -> set[str]:
     """Give the facts that a row needs."""
     found = _fields(row.text) | _fields(row.reasons[reason])
     for choice in row.choices:
-        if isinstance(choice, Each):
+        if isinstance(choice, Again):
+            texts_of = (choice.text, choice.otherwise, *(v for v in choice.changes.values() if isinstance(v, str)))
+            found |= {choice.of, choice.each} - {""} | (set().union(*map(_fields, texts_of)) - {"it"})
+        elif isinstance(choice, Each):
             found |= {choice.of} | ((_fields(choice.text) | _fields(choice.unnamed)) - {"it"})
         else:
             found |= _fields(choice)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import TYPE_CHECKING
 
@@ -18,14 +19,22 @@ def refusals(plan: Plan) -> tuple[Block, ...]:
     """Return each reason with what can be chosen instead, and the line that goes on."""
     if not plan.refusals:
         return ()
-    items = tuple(Item(_refusal(r), Tone.ALERT, tuple(map(command_in, r.choices))) for r in plan.refusals)
+    items = tuple(
+        Item(_refusal(r), Tone.ALERT, tuple(capitalized(command_in(c)) for c in r.choices)) for r in plan.refusals
+    )
     again = f"%durable destroy {shlex.join(plan.asked)}" if plan.asked else "%durable plan"
     return Items("", items), Line(rich("Nothing can be sent until you choose; then: ", code(again)))
 
 
 def _refusal(refusal: Refusal) -> str:
-    place = f" (line {refusal.line} of {refusal.place or 'its cell'})" if refusal.line else ""
-    return rich(capitalized(refusal.message), place)
+    """Return the sentence and where the thing is declared: in brackets, or after several sentences in one more."""
+    said, place = capitalized(refusal.message), refusal.place
+    if not place:
+        return said
+    *most, last = said.parts
+    if not last.text.endswith(".") or re.search(r"[.?:] ", said):
+        return rich(said, f" Declared in {place}.")
+    return rich(Rich((*most, last._replace(text=last.text[:-1]))), f" ({place}).")
 
 
 def command_in(text: str) -> str:

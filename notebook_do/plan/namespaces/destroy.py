@@ -8,25 +8,21 @@ is in the set.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from notebook_do.model import ClassBinding, ServiceBinding, StableId
-from notebook_do.plan.described import bound_by, unprotecting
+from notebook_do.model import StableId
+from notebook_do.plan.described import suggested_id, unprotecting
 from notebook_do.plan.facts import Slot
 from notebook_do.plan.namespaces.marks import read_mark
 from notebook_do.plan.namespaces.moves import NamespaceMove
 from notebook_do.plan.namespaces.readings import Readings, reading_of, readings_of, refuse_doubt
-from notebook_do.plan.plan import Action, Consent
+from notebook_do.plan.plan import Consent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from notebook_do.model import Observed, ObservedNamespace, ObservedScript, ScriptBinding
+    from notebook_do.model import ObservedNamespace
     from notebook_do.plan.facts import Facts, Findings
-    from notebook_do.plan.plan import Plan
-
-    _Binders = Iterator[tuple[str, str, str, str]]
 
 
 @dataclass(slots=True)
@@ -129,7 +125,8 @@ class _Collector:
             self._refuse_unknown(asked)
         # A stable ID and a Worker id may be the same word; which of the two loses its objects is never guessed.
         elif not kind and is_namespace and is_worker:
-            self.findings.refuse("ambiguous-destroy", asked)
+            where = next((w.where for w in self.facts.desired.workers if w.id == name), None)
+            self.findings.refuse("ambiguous-destroy", asked, where=where)
         elif is_worker and kind != "namespace":
             self._add_worker(name)
         else:
@@ -151,7 +148,8 @@ class _Collector:
 
     def _refuse_unknown(self, asked: str) -> None:
         known = sorted({*self.facts.records, *self.facts.worker_records})
-        self.findings.refuse("unknown-destroy", asked, known=", ".join(known) or "none")
+        near = get_close_matches(asked, known, n=1)
+        self.findings.refuse("unknown-destroy", asked, known=", ".join(known) or "nothing", near=near)
 
     # --- a namespace
 
@@ -160,8 +158,7 @@ class _Collector:
         live = reading.live if reading else None
         self.found.stable_ids.add(stable_id)
         if reading is not None and reading.doubtful:
-            desired = self.facts.namespaces.get(stable_id)
-            refuse_doubt(stable_id, reading, self.findings, desired.where if desired else None)
+            refuse_doubt(stable_id, reading, self.findings, self.facts.namespaces.get(stable_id))
         elif live is not None:
             self._check_protected(stable_id, live)
             self.found.namespaces[stable_id] = live
@@ -200,7 +197,8 @@ class _Collector:
         mark = read_mark(live.tags)
         # A script of that name may be anybody's. Without a record only our mark says that this session made it.
         if record is None and not (mark and mark.is_of(self.facts.desired.session, self.facts.desired.stage)):
-            self.findings.refuse("worker-exists", id_, reason="destroy", live=live)
+            where = declared.where if declared else None
+            self.findings.refuse("worker-exists", id_, reason="destroy", where=where, live=live, worker=declared)
             return
         self.found.workers[id_] = script
         self._add_hosted(id_, script)
@@ -210,7 +208,8 @@ class _Collector:
         for hosted in self.facts.hosted.get(script, []):
             stable_id = self._stable_ids.get(hosted.namespace_id)
             if stable_id is None:
-                self.findings.refuse("unmanaged-namespace", id_, live=hosted)
+                suggested = suggested_id(hosted.class_name)
+                self.findings.refuse("unmanaged-namespace", id_, live=hosted, suggested=suggested)
                 continue
             wanted = self.facts.namespaces.get(stable_id)
             # It is declared to move away with its objects, which the deletion of this Worker would take.
@@ -229,122 +228,21 @@ class _Collector:
         return {live.namespace_id: stable_id for stable_id in known if (live := self._live(stable_id))}
 
 
-# --- who still needs it
-
-
-def check_binders(destroy_set: DestroySet, rewritten: frozenset[str], facts: Facts, findings: Findings) -> None:
-    """Refuse to destroy what something that stays still binds, and name it.
-
-    `rewritten` are the scripts that this plan uploads, with the declared bindings and no others. Of the two forms only
-    `exports` is documented to refuse such a deletion (`tombstone_delete_blocked_by_external_bindings`).
-    """
-    binders: dict[str, dict[str, list[tuple[str, str]]]] = {}
-    for subject, script, name, how in (
-        *_declared_binders(destroy_set, facts),
-        *_live_binders(destroy_set, rewritten, facts),
-    ):
-        binders.setdefault(subject, {}).setdefault(script, []).append((name, how))
-    for subject, script in _listed_binders(destroy_set, rewritten, facts):
-        # Named by the list alone: it may know of a version that the settings do not tell of. Never taken for nothing.
-        binders.setdefault(subject, {}).setdefault(script, [(f"Worker {script}", "listed")])
-    for subject, by_script in sorted(binders.items()):
-        findings.refuse("still-bound", subject, binders=bound_by(by_script.values()))
-    ends = rewritten | destroy_set.scripts
-    unread = sum(script.bindings is None for script in facts.observed.scripts if script.name not in ends)
-    if unread and not _is_told(destroy_set, facts):
-        findings.warn("bindings-unread", "several" if unread > 1 else "one", count=unread)
-
-
-def _is_told(destroy_set: DestroySet, facts: Facts) -> bool:
-    """Say whether the account's list names whoever binds what is destroyed, so that nobody else need be read."""
-    losing = {live.script_name for live in destroy_set.namespaces.values()} | destroy_set.scripts
-    return all(_names_binders(facts.scripts.get(name), deleted=name in destroy_set.scripts) for name in losing)
-
-
-def _names_binders(script: ObservedScript | None, *, deleted: bool) -> bool:
-    """Say whether a list told who binds the namespaces of a script and, where it is deleted, who calls it."""
-    binders = script.binders if script else None
-    return binders is not None and not binders.problem and not (deleted and binders.callers is None)
-
-
-def binders_to_read(plan: Plan, observed: Observed) -> frozenset[str]:
-    """Return the scripts whose bindings were not read and that bind, or may bind, what a plan destroys.
-
-    Those that the account's list names; where it does not say of what is destroyed who binds it, any script may.
-    """
-    ids = {consent.namespace_id for consent in plan.consents}
-    deleted = {c.name for c in plan.changes if c.kind == "worker" and c.action is Action.DELETE and c.name}
-    unread = {s.name for s in observed.scripts if s.bindings is None} - deleted
-    scripts, found = {s.name: s for s in observed.scripts}, set[str]()
-    for name in deleted | {consent.worker for consent in plan.consents}:
-        binders = scripts[name].binders if name in scripts else None
-        if binders is None or not _names_binders(scripts[name], deleted=name in deleted):
-            return frozenset(unread)
-        found |= {binder for id_, binder in binders.pairs if id_ in ids}
-        found |= {*(binders.callers or ())} if name in deleted else set()
-    return frozenset(found & unread)
-
-
-def _declared_binders(destroy_set: DestroySet, facts: Facts) -> _Binders:
-    """Yield (stable ID or Worker id, script, binding) of the declared bindings to what is destroyed."""
-    for worker in facts.desired.workers:
-        for binding in worker.bindings if worker.id not in destroy_set.workers else ():
-            stable_id = binding.stable_id if isinstance(binding, ClassBinding) else None
-            subject = stable_id if stable_id in destroy_set.namespaces else _called(binding, destroy_set)
-            if subject:
-                yield subject, worker.script_name, f"{binding.name} of Worker {worker.id}", "declared"
-
-
-def _live_binders(destroy_set: DestroySet, rewritten: frozenset[str], facts: Facts) -> _Binders:
-    """Yield (stable ID or Worker id, script, binding) of the live bindings to what is destroyed."""
-    ids, ends = destroy_set.by_id(), destroy_set.scripts | rewritten
-    slots = {Slot(n.script_name, n.class_name): i for i, n in destroy_set.namespaces.items()}
-    for script in facts.observed.scripts:
-        for binding in (script.bindings or ()) if script.name not in ends else ():
-            if not isinstance(binding, ClassBinding):
-                subject = _called(binding, destroy_set)
-            elif binding.script_name is None or binding.script_name == script.name:
-                continue  # its own class: the upload that deletes it goes without the binding
-            elif binding.namespace_id is not None:
-                subject = ids.get(binding.namespace_id)  # what it reaches, be it by an earlier class name
-            else:
-                subject = slots.get(Slot(binding.script_name, binding.class_name))
-            if subject:
-                yield subject, script.name, f"{binding.name} of Worker {facts.known.worker(script.name)}", "live"
-
-
-def _listed_binders(destroy_set: DestroySet, rewritten: frozenset[str], facts: Facts) -> Iterator[tuple[str, str]]:
-    """Yield (stable ID or Worker id, script) of those that the account's list names as binding what is destroyed."""
-    ids, deleted, ends = destroy_set.by_id(), destroy_set.scripts, destroy_set.scripts | rewritten
-    for script in facts.observed.scripts:
-        if script.binders is None:
-            continue
-        callers = (script.binders.callers or ()) if script.name in deleted else ()
-        named = [(ids.get(id_), name) for id_, name in script.binders.pairs]
-        named += [(destroy_set.worker_of(script.name), name) for name in callers]
-        yield from ((subject, name) for subject, name in named if subject and name not in ends | {script.name})
-
-
-def _called(binding: ScriptBinding, destroy_set: DestroySet) -> str | None:
-    """Return the id of the Worker that a service binding calls, where that one is destroyed."""
-    if isinstance(binding, ClassBinding) or not isinstance(binding.value, ServiceBinding):
-        return None
-    return destroy_set.worker_of(binding.value.worker)
-
-
 def check_hosts(destroy_set: DestroySet, facts: Facts, findings: Findings) -> None:
     """Refuse to delete a namespace whose Worker stays but is not declared: there is nothing to upload without it."""
     for move in destroy_set.moves():
         if move.at and move.at.script not in facts.workers:
-            findings.refuse("host-not-declared", move.stable_id, at=move.at)
+            worker = facts.known.worker(move.at.script)
+            findings.refuse("host-not-declared", move.stable_id, at=move.at, worker=worker)
 
 
 def check_forgotten(destroy_set: DestroySet, facts: Facts, findings: Findings) -> None:
     """Let what is gone already be forgotten by a plan of its own, and say what becomes of its declaration."""
     if not destroy_set.forgets(facts):
         return
-    gone = ", ".join(sorted({*destroy_set.forgotten, *destroy_set.forgotten_workers}))
+    gone = sorted({*destroy_set.forgotten, *destroy_set.forgotten_workers})
     if moves := destroy_set.moves():
-        findings.refuse("forget-first", ",".join(sorted(u.stable_id for u in moves)), gone=gone)
+        subject = ",".join(sorted(u.stable_id for u in moves))
+        findings.refuse("forget-first", subject, gone=", ".join(gone), words=" ".join(gone))
     else:
-        findings.warn("only-forgets", gone=gone)
+        findings.warn("only-forgets", gone=", ".join(gone))

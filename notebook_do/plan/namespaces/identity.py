@@ -142,7 +142,7 @@ class _Search:
         if self._adopts and self.readings.is_ours(desired.script_name) and self.readings.nameless(desired.script_name):
             candidates = tuple(self.facts.hosted.get(desired.script_name, ()))
             reading = Reading(slot=self._slot, doubtful=True, candidates=candidates)
-            refuse_doubt(desired.stable_id, reading, self.findings, desired.where)
+            refuse_doubt(desired.stable_id, reading, self.findings, desired)
             return None
         adopted = self.facts.slots.get(self._slot) if self._adopts else None
         if adopted and self._is_anothers(adopted):
@@ -176,7 +176,7 @@ class _Search:
         if reading.doubtful and reading.slot == self._slot and self._adopts and not self.readings.is_ours(script):
             return self._unnamed()  # what the user takes over is what is live under this very class
         if reading.doubtful:
-            refuse_doubt(self.desired.stable_id, reading, self.findings, self.desired.where)
+            refuse_doubt(self.desired.stable_id, reading, self.findings, self.desired)
             return None
         if reading.live is None:
             # Never begun anew by itself: an empty namespace under the same name would hide that the objects are gone.
@@ -202,7 +202,7 @@ class _Search:
             return None
         reading = self.readings.recorded(record)
         if reading.doubtful:
-            refuse_doubt(self.desired.stable_id, reading, self.findings, self.desired.where)
+            refuse_doubt(self.desired.stable_id, reading, self.findings, self.desired)
             return None
         if reading.live is None:
             self._refuse_gone(record)
@@ -212,7 +212,14 @@ class _Search:
 
     def _refuse_two(self, record: RecordedNamespace, former: RecordedNamespace) -> None:
         desired = self.desired
-        self.findings.refuse("renamed-from-taken", desired.stable_id, where=desired.where, record=record, former=former)
+        self.findings.refuse(
+            "renamed-from-taken",
+            desired.stable_id,
+            where=desired.where,
+            record=record,
+            former=former,
+            desired=desired,
+        )
 
     def _refuse_gone(self, record: RecordedNamespace) -> None:
         self._note_gone(record)
@@ -262,7 +269,11 @@ class _Search:
         live = self.facts.live.get(desired.namespace_id or "")
         if live is None:
             self.findings.refuse(
-                "namespace-unknown", desired.stable_id, where=desired.where, namespace_id=desired.namespace_id
+                "namespace-unknown",
+                desired.stable_id,
+                where=desired.where,
+                namespace_id=desired.namespace_id,
+                desired=desired,
             )
             return None
         return ResolvedNamespace(desired=desired, live=live, record=None)
@@ -276,7 +287,13 @@ class _Search:
         self.findings.asked_about.add(live.namespace_id)
         others = ", ".join(sorted(self.readings.claims[live.namespace_id] - {desired.stable_id}))
         self.findings.refuse(
-            "namespace-claimed", desired.stable_id, reason="adopted", where=desired.where, live=live, others=others
+            "namespace-claimed",
+            desired.stable_id,
+            reason="adopted",
+            where=desired.where,
+            live=live,
+            others=others,
+            desired=desired,
         )
 
 
@@ -285,4 +302,12 @@ def _refuse_destroyed(desired: DesiredNamespace, live: ObservedNamespace, destro
 
 
 def _refuse_claimed(desired: DesiredNamespace, live: ObservedNamespace, other: str, findings: Findings) -> None:
-    findings.refuse("namespace-claimed", desired.stable_id, reason="known", where=desired.where, live=live, other=other)
+    findings.refuse(
+        "namespace-claimed",
+        desired.stable_id,
+        reason="known",
+        where=desired.where,
+        live=live,
+        other=other,
+        desired=desired,
+    )

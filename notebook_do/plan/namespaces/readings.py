@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from notebook_do.model import (
+        DesiredNamespace,
         ObservedNamespace,
         ObservedScript,
         Recorded,
         RecordedNamespace,
         RecordedWorker,
         StableId,
-        Where,
     )
     from notebook_do.plan.facts import Facts, Findings
 
@@ -264,10 +264,17 @@ def reading_of(stable_id: StableId, facts: Facts, readings: Readings) -> Reading
     return readings.marked(stable_id, desired.script_name)
 
 
-def refuse_doubt(stable_id: str, reading: Reading, findings: Findings, where: Where | None) -> None:
+def refuse_doubt(stable_id: str, reading: Reading, findings: Findings, desired: DesiredNamespace | None) -> None:
     """Refuse to guess which live namespace a stable ID is; the choices are what it may be."""
     findings.asked_about |= {n.namespace_id for n in reading.candidates}
-    findings.refuse("identity-unknown", stable_id, where=where, slot=reading.slot, candidates=reading.candidates)
+    findings.refuse(
+        "identity-unknown",
+        stable_id,
+        where=desired.where if desired else None,
+        slot=reading.slot,
+        candidates=reading.candidates,
+        desired=desired,
+    )
 
 
 def _statement(script: str, entry: Entry) -> ClassReading:

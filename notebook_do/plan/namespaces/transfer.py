@@ -12,7 +12,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from notebook_do.display.formats import short_namespace
 from notebook_do.model import NamespaceId, Storage
+from notebook_do.plan.described import suggested_id
 from notebook_do.plan.facts import Slot
 from notebook_do.plan.namespaces.moves import NamespaceMove
 from notebook_do.plan.namespaces.readings import readings_of
@@ -96,12 +98,14 @@ def _check_transfer(
             desired=desired,
             source_form=source_form,
             form=there.form,
+            there=there.worker,
+            older=there.worker if there.form == "migrations" else here.worker if here else None,
         )
     # In the `migrations` form the destination's upload does it all, so that a source outside the session will do.
     elif here is None and source_form == "exports":
         findings.refuse("transfer-source-missing", desired.stable_id, where=desired.where, live=live)
     elif (here and here.converts) or (there and there.converts):
-        findings.refuse("convert-first", desired.stable_id, where=desired.where, live=live)
+        findings.refuse("convert-first", desired.stable_id, where=desired.where, live=live, desired=desired)
 
 
 def _script_named(name: str | None, facts: Facts) -> str | None:
@@ -188,16 +192,15 @@ class _Undeclared:
     def name(self) -> str:
         """How a sentence names it."""
         known = f"namespace {self.stable_id}" if self.stable_id else "an unknown namespace"
-        return f"{known} (class {self.namespace.class_name}, {self.namespace.namespace_id})"
+        return f"{known} (class {self.namespace.class_name}, {short_namespace(self.namespace.namespace_id)})"
 
     @property
     def cell(self) -> str:
         """The line that declares it as it is."""
         live = self.namespace
         extra = "" if self.recorded else f" --namespace-id {live.namespace_id}"
-        return (
-            f"%durable namespace {self.stable_id or 'ID'} --class {live.class_name} --script {live.script_name}{extra}"
-        )
+        stable_id = self.stable_id or suggested_id(live.class_name)
+        return f"%durable namespace {stable_id} --class {live.class_name} --script {live.script_name}{extra}"
 
 
 def _undeclared(namespace: ObservedNamespace, facts: Facts, claims: frozenset[str]) -> _Undeclared:
@@ -258,6 +261,7 @@ def check_arrivals(
                 where=facts.namespaces[move.stable_id].where,
                 goal=move.goal,
                 at=move.at,
+                desired=facts.namespaces[move.stable_id],
             )
 
 
@@ -272,15 +276,17 @@ def check_foreign_hosts(facts: Facts, destroy_set: DestroySet, findings: Finding
         # A mark has the first twelve digits of an id, so that the beginning has to decide.
         if live is not None and live.namespace_id.startswith(wanted):  # with no id known, the class name has to do
             continue
-        classes = ", ".join(f"{n.class_name} ({n.namespace_id})" for n in facts.hosted.get(script, [])) or "none"
+        hosted = facts.hosted.get(script, [])
+        classes = ", ".join(f"{n.class_name} ({short_namespace(n.namespace_id)})" for n in hosted) or "none"
         findings.refuse(
             "host-missing",
             namespace.stable_id,
             reason="known" if wanted else "unknown",
             where=namespace.where,
             desired=namespace,
-            wanted=wanted,
+            wanted=f"{wanted[:4]}…",
             classes=classes,
+            hosted=hosted,
         )
 
 

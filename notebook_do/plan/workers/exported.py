@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from notebook_do.model.building import by_script, needed_classes, not_exported
+from notebook_do.plan.described import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,7 +20,7 @@ def check_exports(
 ) -> None:
     """Refuse each class that a declared Worker lacks, and a Worker that exports nothing."""
     known = list(resolved)
-    places = {str(each.desired.stable_id): each.desired.where for each in known}
+    declared = {str(each.desired.stable_id): each.desired for each in known}
     former = {str(each.desired.stable_id): (each.record.class_name,) for each in known if each.record}
     hosted = by_script(each.desired for each in known)
     for script, ownership in sorted(ownerships.items()):
@@ -27,13 +28,13 @@ def check_exports(
         for lacking in not_exported(needed_classes(worker, hosted.get(script, ()), former), worker.exports):
             near = [lacking.near] if lacking.near else []
             if lacking.kind == "nothing":
-                findings.refuse("nothing-exported", worker.id, where=worker.where)
+                findings.refuse("nothing-exported", worker.id, where=worker.where, source=source_of(worker, ""))
             elif lacking.kind == "workflow":
                 findings.refuse(
                     "workflow-not-exported",
                     lacking.subject,
                     where=worker.where,
-                    worker=worker.id,
+                    source=source_of(worker, lacking.near or ""),
                     lacking=lacking,
                     near=near,
                 )
@@ -42,8 +43,9 @@ def check_exports(
                     "class-not-exported",
                     lacking.subject,
                     reason="renamed" if lacking.was else "",
-                    where=places[lacking.subject],
-                    worker=worker.id,
+                    where=declared[lacking.subject].where,
+                    source=source_of(worker, lacking.was or lacking.near or ""),
                     lacking=lacking,
                     near=near,
+                    desired=declared[lacking.subject],
                 )

@@ -52,11 +52,13 @@ def check_inspected(facts: Facts, target: Target, findings: Findings) -> None:
         if not is_possible(script, facts.desired):
             name = inspector_name(script)
             reason = "long" if len(name) > _LONGEST else "taken"
-            findings.refuse("inspector-name", stable_id, reason=reason, where=where, name=name)
+            findings.refuse(
+                "inspector-name", stable_id, reason=reason, where=where, name=name, script=script, namespace=namespace
+            )
         elif namespace.inspect is True and host is None and before.get(stable_id) is not True:
-            findings.refuse("inspect-not-hosted", stable_id, where=where, script=script)
+            findings.refuse("inspect-not-hosted", stable_id, where=where, script=script, namespace=namespace)
         elif namespace.inspect is True and host is not None and not can_be_looked_into(host):
-            findings.refuse("inspect-not-generated", stable_id, where=where, script=script)
+            findings.refuse("inspect-not-generated", stable_id, where=where, script=script, namespace=namespace)
 
 
 def inspect_changes(facts: Facts) -> list[Change]:

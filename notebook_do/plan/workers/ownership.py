@@ -128,7 +128,7 @@ def _refuse_foreign(worker: DesiredWorker, live: ObservedScript, mark: Mark | No
         reason = "alchemy"
     else:
         reason = "tool" if live.last_deployed_from else "unknown"
-    findings.refuse("worker-exists", worker.id, reason=reason, where=worker.where, live=live, mark=mark)
+    findings.refuse("worker-exists", worker.id, reason=reason, where=worker.where, live=live, mark=mark, worker=worker)
 
 
 def _form(
@@ -152,7 +152,7 @@ def _form(
     if worker.lifecycle == "auto":  # a new Worker gets the form that Cloudflare recommends for new ones
         return now or "exports", False, now is None
     if now == "exports" and worker.lifecycle == "migrations":
-        findings.refuse("lifecycle-mix", worker.id, where=worker.where, script=worker.script_name)
+        findings.refuse("lifecycle-mix", worker.id, where=worker.where, worker=worker)
         return "exports", False, False
     # Only from `migrations` to `exports`: the other way was refused above, since Cloudflare has none.
     return worker.lifecycle, now is not None and now != worker.lifecycle, False
@@ -188,6 +188,7 @@ def _refuse_tag(
         script=worker.script_name,
         tag=live.migration_tag if live else None,
         left=(record.migration_tag if record else None) or "none",
+        worker=worker,
     )
 
 
@@ -218,8 +219,14 @@ def settle_forms(
         if ownership.free and not takes_over:
             ownerships[one.desired.script_name] = replace(ownership, form="migrations")
         elif ownership.form == "exports":
-            stable_id, where = one.desired.stable_id, one.desired.where
-            findings.refuse("kv-not-creatable", stable_id, where=where, script=one.desired.script_name)
+            desired = one.desired
+            findings.refuse(
+                "kv-not-creatable",
+                desired.stable_id,
+                where=desired.where,
+                script=desired.script_name,
+                desired=desired,
+            )
 
 
 def _moves(resolved: ResolvedNamespace) -> bool:

@@ -13,6 +13,7 @@ from notebook_do.display.hiding import shown_value
 from notebook_do.display.rich import rich
 from notebook_do.model import ObservedTrigger
 from notebook_do.model.steps import MakeQueue, RemoveTrigger, SetTrigger, Upload
+from notebook_do.plan.described import declared_at
 from notebook_do.plan.happens import lists_change
 from notebook_do.plan.plan import Action, Change, Objection
 from notebook_do.plan.sentences import say
@@ -156,7 +157,14 @@ def _check_twice(ownerships: dict[str, Ownership], findings: Findings) -> None:
             first = holders.setdefault((trigger.kind, trigger.key), ownership)
             if first is not ownership:
                 worker = ownership.worker
-                findings.refuse("trigger-twice", worker.id, where=worker.where, trigger=trigger, first=first.worker.id)
+                findings.refuse(
+                    "trigger-twice",
+                    worker.id,
+                    where=worker.where,
+                    trigger=trigger,
+                    first=first.worker.id,
+                    place=declared_at(first.worker.where),
+                )
 
 
 def _label(trigger: Trigger) -> str:
