@@ -7,7 +7,10 @@ stale plan); then nothing was sent.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
+import re
 import shlex
 import sys
 from contextlib import contextmanager
@@ -15,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import CommandError, ConsentRequired, DurableError, PlanRefused, StalePlan
-from notebook_do.notebook.verbs import OF_SESSION, ON_COMMAND_LINE
+from notebook_do.notebook.verbs import BY_NAME, OF_SESSION, ON_COMMAND_LINE, did_you_mean
 from notebook_do.notebook.verbs.help import usage
 
 if TYPE_CHECKING:
@@ -47,17 +50,18 @@ else the exit status is 3 and nothing is sent. --approve safe never destroys."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit status."""
-    given = sys.argv[1:] if argv is None else argv
-    parser = _parser(given[0] if given else "")
-    # The words of a verb are read by the magic's own parser, so that both say the same.
-    arguments, words = parser.parse_known_args(given)
-    if words and "verb" not in arguments:
-        parser.error(f"unrecognized arguments: {' '.join(words)}")
-    arguments.words = words
+    given = list(sys.argv[1:] if argv is None else argv)
+    arguments = argparse.Namespace()
     try:
+        arguments = _read(given)
         return int(arguments.command(arguments))
     except DurableError as error:
-        print(f"notebook-do: {error}", file=sys.stderr)
+        said = str(error)
+        if (file := getattr(arguments, "file", None)) is not None:
+            from notebook_do.notebook.views.in_shell import in_shell
+
+            said = in_shell(said, str(file))
+        print(f"notebook-do: {said}", file=sys.stderr)
         return 3 if isinstance(error, _REFUSALS) else 2 if isinstance(error, CommandError) else 1
     except KeyboardInterrupt as stopped:  # a plan says that it was stopped
         sys.stderr.write(f"notebook-do: {stopped}\n" if str(stopped) else "")
@@ -66,6 +70,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Else Python writes the rest at its end, and reports a broken pipe after all.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+_OWN = ("run", "lab", "local")
+
+
+def _read(given: list[str]) -> argparse.Namespace:
+    """Read a command line; raises CommandError, with the nearest right word, for a command or an option of none."""
+    word = given[0] if given and not given[0].startswith("-") else ""
+    known = (*_OWN, *(verb.name for verb in ON_COMMAND_LINE))
+    if word and word not in known:
+        if word in BY_NAME:
+            raise CommandError(f"{word} is a line of a notebook: {usage(BY_NAME[word]).splitlines()[0]}")
+        hint = did_you_mean(word, known) or f"; known are {', '.join(known)}."
+        raise CommandError(f'unknown command "{word}"{hint}')
+    parser = _parser(word)
+    # The words of a verb are read by the magic's own parser, so that both say the same.
+    arguments, words = parser.parse_known_args(given)
+    if words and "verb" not in arguments:
+        hint = did_you_mean(words[0], _options_of(word)) or f"; see notebook-do {word} -h."
+        raise CommandError(f'{word}: unknown option "{words[0]}"{hint}')
+    arguments.words = words
+    return arguments
+
+
+def _options_of(command: str) -> list[str]:
+    """Return the options of a command that is no verb, as its usage has them."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+        _parser(command).parse_args([command, "--help"])
+    return re.findall(r"(?<![\w-])--?[a-z][a-z-]*", said.getvalue().partition("\n\n")[0])
 
 
 def _parser(asked: str) -> argparse.ArgumentParser:

@@ -10,9 +10,9 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, assert_never
 
+from notebook_do.declare.anew import declared_again
 from notebook_do.declare.hosts import Hosts, default_script_name
 from notebook_do.declare.making import check
-from notebook_do.declare.notes import declared_again
 from notebook_do.display.formats import counted
 from notebook_do.display.rich import code, rich
 from notebook_do.errors import DeclarationError

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, assert_never
 
+from notebook_do.declare.notes import binds_namespace, form_of
 from notebook_do.errors import DeclarationError, nearest
 from notebook_do.model import (
     ClassBinding,
@@ -133,7 +135,7 @@ class Hosts:
             raise _wrong(
                 worker.where,
                 f"Worker {worker.id}: binding {name} is shared from Worker {value.worker}, "
-                f"which is not declared; run its cell. {hint.capitalize()}",
+                f"which is not declared; run its cell. {hint[:1].upper()}{hint[1:]}",
             )
         if value.name not in owner.bindings:
             hint = nearest(value.name, list(owner.bindings)) if len(owner.bindings) else "it has none."
@@ -149,13 +151,14 @@ class Hosts:
         return value
 
     def _unknown_namespace(self, worker: Worker, name: str, stable_id: str) -> DeclarationError:
-        known = sorted(self.namespaces)
-        hint = f" {nearest(stable_id, known).capitalize()}" if known else ""
-        return _wrong(
-            worker.where,
-            f"Worker {worker.id}: binding {name} names namespace {stable_id}, which is not declared; "
-            f"run its cell (%durable namespace {stable_id} --class NAME).{hint}",
-        )
+        said = f"Worker {worker.id}: binding {name} names namespace {stable_id}, which is not declared"
+        if near := get_close_matches(stable_id, sorted(self.namespaces), n=1):
+            written = binds_namespace(form_of(worker), name, near[0])
+            return _wrong(worker.where, f"{said}; did you mean {near[0]}? Write `{written}`.")
+        class_name = "".join(part[:1].upper() + part[1:] for part in re.split(r"[_-]", stable_id))
+        others = f" Declared are {', '.join(sorted(self.namespaces))}." if self.namespaces else ""
+        line = f"%durable namespace {stable_id} --class {class_name}"
+        return _wrong(worker.where, f"{said}; run its cell, such as `{line}`.{others}")
 
     def _host(self, namespace: Namespace) -> Host:
         if namespace.script_name is not None:

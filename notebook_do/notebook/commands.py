@@ -295,6 +295,7 @@ def _missing(*names: str) -> tuple[str, ...]:
 
 RUN = {
     "": where_am_i,
+    "status": where_am_i,
     "session": session,
     "namespace": declare,
     "worker": declare,

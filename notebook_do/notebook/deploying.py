@@ -96,7 +96,7 @@ def offer(call: Call, session: Session, plan: Plan, verb: str) -> Shown | None:
     if not call.options.json:
         display(plan if plan.refusals else views.View(plan_document(plan, offered=True)))
     if plan.refusals:
-        raise PlanRefused(refusal_text(plan))
+        raise PlanRefused(_why(plan, shown=not call.options.json))
     # Pressed in advance, nobody has read what would be lost.
     if session.auto_approve:
         if plan.consents:
@@ -123,7 +123,7 @@ def _asked(call: Call, session: Session, plan: Plan, verb: str) -> Shown | None:
             _panel(call, session, plan)
             return None
         case "terminal":
-            return _typed(call, session, plan) if call.source else _prompted(call, session, plan)
+            return _typed(call, session, plan) if call.source else _prompted(call, session, plan, verb)
         case _:
             waiting = Waiting(plan=plan, approve=_approval(plan, verb))
             if call.options.quiet or call.options.as_:
@@ -131,12 +131,21 @@ def _asked(call: Call, session: Session, plan: Plan, verb: str) -> Shown | None:
             return waiting
 
 
+def _why(plan: Plan, *, shown: bool) -> str:
+    """Return why a plan is refused: below the plan that says it, its names alone."""
+    if not shown:
+        return refusal_text(plan)
+    named = ", ".join(f"{r.subject} ({r.code})" for r in plan.refusals[:3])
+    more = f" and {number(len(plan.refusals) - 3, 'more decision')}" if len(plan.refusals) > 3 else ""
+    return f"nothing was sent; what is yours to decide stands in the plan above: {named}{more}."
+
+
 def refusal_text(plan: Plan) -> str:
     """Return why a plan is refused, on one line."""
     first = plan.refusals[0]
     more = f" (and {number(len(plan.refusals) - 1, 'more refusal')}, see the plan)" if len(plan.refusals) > 1 else ""
     choices = f" Choices: {'; '.join(first.choices)}." if first.choices else ""
-    return f"{first.subject}: {first.message}{choices}{more}"
+    return f"{first.message}{choices}{more}"
 
 
 def _approval(plan: Plan, verb: str) -> str:
@@ -152,18 +161,18 @@ def _approved(call: Call, session: Session, plan: Plan, verb: str) -> Shown:
     if _approval_of(call) == SAFE:
         return _if_safe(call, session, plan, verb)
     if other := next((digest for digest in digests if digest != plan.digest), None):
-        if not call.options.json:
+        if shown := not call.options.json:
             display(plan if plan.refusals else views.View(plan_document(plan, offered=True)))
         after = f"Read the plan as it is now, then: {_approval(plan, verb)}"
         if plan.refusals:  # no approval sends it
-            after = f"The plan as it is now is refused; decide first, then plan again. {refusal_text(plan)}"
+            after = f"The plan as it is now is refused; decide first, then plan again. {_why(plan, shown=shown)}"
         stale = StalePlan(f"the approved plan {other} is not the plan as it is now; nothing was sent. {after}")
         stale.plan = plan
         raise stale
     if not (call.options.json or call.options.quiet):
         display(plan if plan.refusals else views.View(plan_document(plan, offered=True)))
     if plan.refusals:
-        raise PlanRefused(refusal_text(plan))
+        raise PlanRefused(_why(plan, shown=not (call.options.json or call.options.quiet)))
     _check_phrases(call, plan, verb)
     return run(call, session, plan, confirm=call.options.confirm)
 
@@ -245,11 +254,12 @@ def _panel(call: Call, session: Session, plan: Plan) -> None:
     panel.ended = lambda: output.update({"text/plain": "", "text/html": ""}, raw=True)
 
 
-def _prompted(call: Call, session: Session, plan: Plan) -> Shown | None:
+def _prompted(call: Call, session: Session, plan: Plan, again: str) -> Shown | None:
     if why := asking.unanswered(plan, word_too=True):
         why = f": {why}" if why == asking.NOT_THE_PHRASE else ""
         verb = "destroyed" if purpose_of(plan).only_destroys else "deployed"
-        return views.View((Line(f"Not {verb}{why}. Nothing was sent."),))
+        line = Code("To send exactly this plan:", _approval(plan, again), paste=True)
+        return views.View((Line(f"Not {verb}{why}. Nothing was sent."), line))
     return run(call, session, plan, confirm=[c.phrase for c in plan.consents])
 
 
@@ -264,7 +274,7 @@ def _if_safe(call: Call, session: Session, plan: Plan, verb: str) -> DeployResul
     else:
         display(shown)
     if plan.refusals:
-        raise PlanRefused(f"--approve safe sent nothing. Refusal: {refusal_text(plan)}")
+        raise PlanRefused(_why(plan, shown=True))
     if found := objections(plan):
         raise ConsentRequired(
             f"--approve safe sent nothing. {_in_words(found)} Read the plan; to send exactly this one: "
@@ -300,5 +310,5 @@ def _typed(call: Call, session: Session, plan: Plan, *, once_more: bool = True) 
         return _nothing_to_send(now, asked=False)
     display(now if now.refusals else views.View(plan_document(now, offered=True)))
     if now.refusals:
-        raise PlanRefused(refusal_text(now))
+        raise PlanRefused(_why(now, shown=True))
     return _typed(call, session, now, once_more=False)

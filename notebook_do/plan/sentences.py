@@ -287,7 +287,8 @@ SENTENCES: dict[str, Row] = {
     "cron-kept": Row("Cron trigger {cron} of {script}, which is not declared here, is kept."),
     # --- namespaces
     "namespace-unrecorded": Row(
-        "Namespace {stable_id} becomes the live one with id {namespace_id}, which the state file here does not have."
+        "Namespace {stable_id} becomes the live one with id {namespace_id:short}, which the state file here does not "
+        "have."
     ),
     "namespace-created": Row(
         "Namespace {stable_id} begins empty: class {class_name}, {reason} storage.", kv="key-value", sqlite="SQLite"
@@ -300,10 +301,10 @@ SENTENCES: dict[str, Row] = {
     "namespace-moved-outside": Row("namespace {stable_id} was {before} and is now {after}: changed outside."),
     "namespace-kept": Row("Namespace {stable_id} is live and not declared in this session; it is kept."),
     "namespace-destroyed": Row("Namespace {stable_id} is destroyed with all its objects; this cannot be undone."),
-    "namespace-gone": Row("namespace {stable_id} ({namespace_id}) is gone from the account, with its objects."),
+    "namespace-gone": Row("namespace {stable_id} ({namespace_id:short}) is gone from the account, with its objects."),
     "undeclared-namespace-gone": Row(
-        "Namespace {stable_id} ({namespace_id}) is gone from the account, with its objects; it is not declared in this "
-        "session. `%durable destroy {stable_id}` forgets it."
+        "Namespace {stable_id} ({namespace_id:short}) is gone from the account, with its objects; it is not declared "
+        "in this session. `%durable destroy {stable_id}` forgets it."
     ),
     "namespace-undeclared": Row("namespace {stable_id} ({reason})", live="live", gone="recorded, no longer live"),
     "stable-id-renamed": Row("The stable ID {before} becomes {after}; nothing else changes for its objects."),

@@ -11,7 +11,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from notebook_do.errors import StateError
-from notebook_do.state.file import LOCAL_ORIGIN, StateFile
+from notebook_do.state.elsewhere import LOCAL_ORIGIN
+from notebook_do.state.file import StateFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

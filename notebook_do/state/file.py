@@ -19,6 +19,7 @@ from notebook_do.model import Recorded
 from notebook_do.state import disk
 from notebook_do.state import lock as locks
 from notebook_do.state.document import Document, NewerSchema, decode, encode, read_document, write_document
+from notebook_do.state.elsewhere import LOCAL_ORIGIN, Place, elsewhere
 from notebook_do.state.journal import Journal
 from notebook_do.state.strict import Damage
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from notebook_do.state.lock import Locking
 
 KEPT_BACKUPS = 20
-LOCAL_ORIGIN = "local:"
 """How the origin of a local target's state begins."""
 
 _ON_LOCAL = """# Written by notebook_do at the first deploy, and never again.
@@ -117,15 +117,10 @@ class StateFile:
             return self._fresh
         self._fresh = None
         recorded, _ = self._decoded(content)
-        for word, bound_to, session_on in (
-            ("account", recorded.account_id, account_id),
-            ("API", recorded.api_origin, api_origin),
-        ):
-            if bound_to is not None and session_on is not None and bound_to != session_on:
-                raise StateError(
-                    f"{self.path} belongs to {word} {bound_to}, and this session is on {session_on}; "
-                    "open a session with another name, stage or --state PATH for that one."
-                )
+        was = Place(account=recorded.account_id, origin=recorded.api_origin)
+        now = Place(account=account_id, origin=api_origin)
+        if any(a is not None and b is not None and a != b for a, b in zip(was, now, strict=True)):
+            raise StateError(elsewhere(str(self.path), was, now))
         return recorded
 
     def save(self, recorded: Recorded, *, above: int = 0) -> Recorded:

@@ -102,10 +102,13 @@ def test_services_are_resolved() -> None:
             "namespace c is bound by the Workers one and two: which one hosts class C?",
         ),
         (["namespace c --class C", "worker one"], "namespace c is bound by no Worker, so nothing can host class C"),
-        (["worker one --bind C=c"], "Worker one: binding C names namespace c, which is not declared; run its cell"),
+        (
+            ["worker one --bind C=c"],
+            "Worker one: binding C names namespace c, which is not declared; run its cell, such",
+        ),
         (
             ["namespace counter --class C", "worker one --bind C=countr", "worker two --bind C=counter"],
-            "Did you mean counter?",
+            "did you mean counter? Write `--bind C=counter`.",
         ),
         (["worker one --bind C=two.C"], "binding C is shared from Worker two, which is not declared; run its cell"),
         (["worker one --bind C=two.C", "worker two"], "binding C: Worker two has no binding C; it has none."),

@@ -202,6 +202,7 @@ def test_a_terminal_asks_and_deploys_only_what_was_typed(terminal: pexpect.spawn
     terminal.expect("Type 'deploy' to send 4 changes to dev on local:")
     terminal.sendline("yes")
     terminal.expect("Not deployed. Nothing was sent.")
+    terminal.expect(r"To send exactly this plan:\s+%durable deploy --approve [0-9a-f]{16}")
     terminal.expect(r"In \[\d+\]:")
     assert not (kernel_home / ".notebook_do").exists()
     terminal.sendline("%durable deploy")

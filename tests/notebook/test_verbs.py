@@ -45,7 +45,7 @@ def test_words_follow_posix_shell_rules() -> None:
     ("words", "said"),
     [
         ("plaan", 'unknown verb "plaan", did you mean "plan"?'),
-        ("xyzzy", "verbs: session, show"),
+        ("xyzzy", "verbs: session, status, show"),
     ],
 )
 def test_a_mistyped_verb_is_answered_with_the_nearest(words: str, said: str) -> None:

@@ -129,7 +129,8 @@ REFUSALS: dict[Callable[[StateFile], None], str] = {
     hurt_with_its_backups: r"there is no good backup; move it away and use %durable import to rebuild it from what is",
     empty: r"FILE cannot be used: it is empty\. It was left untouched; the newest good backup is 2: %durable state res",
     newer: r"FILE was written by a newer notebook_do \(schema \d+, .*\); it was left untouched\. Run: pip install -U",
-    other_account: r"FILE belongs to account a{32}, and this session is on b{32}; open a session with another name",
+    other_account: r"FILE was deployed to account aaaa…aaaa.*, and this session is on account bbbb…bbbb\. To go on "
+    r"there: open the session on that target and account\. To begin anew here: open a session with another name",
     changed_meanwhile: r"FILE was changed by somebody else \(serial 3, not 1\); plan again\.",
     conflicting: r"DIR holds a conflicting copy .* Decide for one, remove the other, and move it with --state PATH\.",
     open_to_all: r"DIR can be written by everyone; run chmod o-w on it, or choose another place with --state PATH\.",

@@ -25,6 +25,7 @@ from notebook_do.notebook.deploying import Waiting
 from notebook_do.notebook.parsing import Call, parse
 from notebook_do.notebook.runbook.opened import open_default, placed
 from notebook_do.notebook.views.documents import written
+from notebook_do.notebook.views.in_shell import offering
 from notebook_do.plan.plan import Plan
 from notebook_do.sessions.opening import Imposed, current
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 
 _PLANS = {"plan", "deploy", "destroy"}
+# Others show what programs answered and stored, of which nothing is rewritten.
+_OFFER = {*_PLANS, "status", "show", "state"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +70,17 @@ def run(asked: Asked) -> tuple[str, int]:
         declare(asked, declarations, shell)
         call = Call(ip=shell, verb=asked.verb, words=(), body=None, where=Where(), options=options, source=asked.line)
         _say(imposed, beside=asked.verb in _PLANS and not options.json)
-        with refusing.allowing():
+        with refusing.allowing(), offering(asked.line if asked.verb in _OFFER else ""):
             value: Any = RUN[asked.verb](call)
+            return _told(value, options), _status(value)
+
+
+def _told(value: Any, options: SimpleNamespace) -> str:
     if options.quiet or value is None:
-        return "", _status(value)
+        return ""
     # Known by its name: to import it would load pandas for every verb.
     shown = value.view if type(value).__name__ == "Viewed" else value
-    return written(value) if options.json else clean(str(shown)), _status(value)
+    return written(value) if options.json else clean(str(shown))
 
 
 def _shell(file: Path) -> Any:

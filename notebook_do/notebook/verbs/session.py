@@ -33,6 +33,12 @@ VERBS = (
         example="%durable session chat --stage dev --target local",
     ),
     Verb(
+        name="status",
+        summary="say where this session is, what is declared and deployed, and what comes next",
+        example="%durable status",
+        about="The same as %durable alone.",
+    ),
+    Verb(
         name="show",
         summary="show a table of what is declared, recorded and live",
         own=(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from notebook_do.display.formats import counted
+from notebook_do.display.formats import counted, short_resource
 from notebook_do.model import binding_word
 from notebook_do.notebook.views.blocks import ROWS, Block, Diagram, Edge, Line, Tone, capped
 from notebook_do.notebook.views.matrix import matrix
@@ -129,7 +129,7 @@ def _edges(rows: Iterable[Mapping[str, str]]) -> list[Edge]:
             Edge(
                 str(row.get("worker") or ""),
                 str(row.get("binding") or ""),
-                str(row.get("target") or said),
+                short_resource(str(row.get("target") or said)),
                 _row_tone(row),
                 about=said if row.get("target") else "",
                 role=str(row.get("role") or ""),

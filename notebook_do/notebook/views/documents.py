@@ -26,6 +26,7 @@ from notebook_do.notebook.views.blocks import (
     capped,
 )
 from notebook_do.notebook.views.declarations import declared_document
+from notebook_do.notebook.views.in_shell import in_shell
 from notebook_do.notebook.views.plan import (
     code_document,
     number,
@@ -61,12 +62,12 @@ def bundle(value: Shown) -> dict[str, str]:
     from notebook_do.notebook.views import html  # a terminal does without it
 
     document = document_of(value)
-    return {"text/plain": text.render(document), "text/html": html.render(document)}
+    return {"text/plain": in_shell(text.render(document)), "text/html": html.render(document)}
 
 
 def as_text(value: Shown) -> str:
     """Return `value` as text alone."""
-    return text.render(document_of(value))
+    return in_shell(text.render(document_of(value)))
 
 
 def document_of(value: Shown) -> Document:

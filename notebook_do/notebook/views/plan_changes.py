@@ -131,6 +131,8 @@ def happens(change: Change, urls: Mapping[str, str]) -> str:
 def sentence(change: Change) -> str:
     """Return the planner's sentence, and what it does not name of the values and the namespace id."""
     said, extras = change.detail.rstrip("."), []
+    if change.kind == "code" and said:  # its values are digests
+        return f"{said}."
     # The planner's sentence may name the values already; twice the same reads like two changes.
     if change.before and change.after and change.before != change.after:
         if change.before not in said or change.after not in said:

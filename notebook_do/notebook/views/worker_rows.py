@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from notebook_do.display.formats import counted
+from notebook_do.display.formats import counted, short_resource
 from notebook_do.display.rich import Rich, code, joined, link, rich, strong
 from notebook_do.model import ClassBinding
 from notebook_do.model.steps import Upload
@@ -167,9 +168,15 @@ def drift_table(plan: Plan) -> Table | None:
     return capped("", heads, kept, total=len(rows), tones=tones, rest="plan.df has all.")
 
 
+def _short(text: str) -> str:
+    """Return what something is bound to with the ids in it in short."""
+    return re.sub(r"\b[0-9a-f]{24,}\b", lambda found: short_resource(found[0]), text)
+
+
 def _sides(plan: Plan, change: Change) -> tuple[str, str]:
     if change.kind != "code":
-        after, before = (code(text) if text else rich("not there") for text in (change.after, change.before))
+        texts = (_short(text) if change.kind == "binding" else text for text in (change.after, change.before))
+        after, before = (code(text) if text else rich("not there") for text in texts)
         return after, before if change.before or change.kind in {"binding", "setting"} else rich(change.happens)
     found = next((d for d in plan.code if d.worker == change.worker), None)
     if found is None or found.problem:

@@ -100,7 +100,7 @@ NAMESPACE_REFUSALS: dict[str, Row | tuple[Row, ...]] = {
     "missing-declaration": Row(
         "Worker {script} hosts {left.name}, which is not declared in this session. It is kept, so the Worker cannot be "
         "uploaded without it.",
-        "run its cell: `{left.cell}`",
+        "declare it: `{left.cell}`",
         "{reason}",
         recorded="destroy it: `%durable destroy {left.stable_id}`",
         unrecorded="to destroy it, declare it first",

@@ -27,7 +27,7 @@ INSPECT_REFUSALS: dict[str, Row | tuple[Row, ...]] = {
         "namespace {subject} is hosted by Worker {script}, which is not declared here: only its methods can be called, "
         "since looking into its objects needs an upload of that Worker.",
         _CALLS,
-        "declare Worker {script} here as well, or run its cell",
+        "declare Worker {script} here as well",
     ),
     "inspect-not-generated": Row(
         "namespace {subject}: the main module of Worker {script} is no ES module, and only before one can ours be put.",
