@@ -361,7 +361,11 @@ NOT_SAFE: dict[str, tuple[Callable[[Path], None], tuple[str, ...], str]] = {
         "Take-over: Worker api-dev is live and was not made from here",
     ),
     "a lost state file": (lost_state, (), "Take-over: Worker api-dev is live as this session's"),
-    "a refused plan": (foreign, ("--session", "other"), "Refusal: api: "),
+    "a refused plan": (
+        foreign,
+        ("--session", "other"),
+        "Refusal: what is yours to decide stands in the plan above: api (worker-exists)",
+    ),
 }
 
 

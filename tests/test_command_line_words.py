@@ -80,7 +80,7 @@ def test_in_a_shell_the_lines_are_those_of_the_shell(
     assert "then: notebook-do destroy shop.toml counter" in out
     refused = "is protected against destroy"
     assert (out.count(refused), error.count(refused)) == (1, 0)
-    assert "nothing was sent; what is yours to decide stands in the plan above: counter (protected)" in error
+    assert "nothing was sent: what is yours to decide stands in the plan above: counter (protected)" in error
 
 
 def test_only_lines_of_verbs_that_the_shell_has_are_rewritten() -> None:

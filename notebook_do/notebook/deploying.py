@@ -131,13 +131,13 @@ def _asked(call: Call, session: Session, plan: Plan, verb: str) -> Shown | None:
             return waiting
 
 
-def _why(plan: Plan, *, shown: bool) -> str:
+def _why(plan: Plan, *, shown: bool, sent: str = "nothing was sent") -> str:
     """Return why a plan is refused: below the plan that says it, its names alone."""
     if not shown:
         return refusal_text(plan)
     named = ", ".join(f"{r.subject} ({r.code})" for r in plan.refusals[:3])
     more = f" and {number(len(plan.refusals) - 3, 'more decision')}" if len(plan.refusals) > 3 else ""
-    return f"nothing was sent; what is yours to decide stands in the plan above: {named}{more}."
+    return f"{sent}: what is yours to decide stands in the plan above: {named}{more}."
 
 
 def refusal_text(plan: Plan) -> str:
@@ -274,7 +274,7 @@ def _if_safe(call: Call, session: Session, plan: Plan, verb: str) -> DeployResul
     else:
         display(shown)
     if plan.refusals:
-        raise PlanRefused(_why(plan, shown=True))
+        raise PlanRefused(_why(plan, shown=True, sent="--approve safe sent nothing. Refusal"))
     if found := objections(plan):
         raise ConsentRequired(
             f"--approve safe sent nothing. {_in_words(found)} Read the plan; to send exactly this one: "
