@@ -133,11 +133,14 @@ def _asked(call: Call, session: Session, plan: Plan, verb: str) -> Shown | None:
 
 def _why(plan: Plan, *, shown: bool, sent: str = "nothing was sent") -> str:
     """Return why a plan is refused: below the plan that says it, its names alone."""
-    if not shown:
-        return refusal_text(plan)
+    return f"{sent}: {_decisions(plan)}" if shown else refusal_text(plan)
+
+
+def _decisions(plan: Plan) -> str:
+    """Return in short what is to be decided in the plan that was shown."""
     named = ", ".join(f"{r.subject} ({r.code})" for r in plan.refusals[:3])
     more = f" and {number(len(plan.refusals) - 3, 'more decision')}" if len(plan.refusals) > 3 else ""
-    return f"{sent}: what is yours to decide stands in the plan above: {named}{more}."
+    return f"what is yours to decide stands in the plan above: {named}{more}."
 
 
 def refusal_text(plan: Plan) -> str:
@@ -165,7 +168,8 @@ def _approved(call: Call, session: Session, plan: Plan, verb: str) -> Shown:
             display(plan if plan.refusals else views.View(plan_document(plan, offered=True)))
         after = f"Read the plan as it is now, then: {_approval(plan, verb)}"
         if plan.refusals:  # no approval sends it
-            after = f"The plan as it is now is refused; decide first, then plan again. {_why(plan, shown=shown)}"
+            why = _decisions(plan) if shown else refusal_text(plan)
+            after = f"The plan as it is now is refused; decide first, then plan again: {why}"
         stale = StalePlan(f"the approved plan {other} is not the plan as it is now; nothing was sent. {after}")
         stale.plan = plan
         raise stale

@@ -25,10 +25,10 @@ class Place(NamedTuple):
     @property
     def words(self) -> str:
         """Return what a person calls it."""
-        account = f"account {short_account(self.account or 'that is not known')}"
+        account = f"account {short_account(self.account)}" if self.account else ""
         if self.is_local:
-            return f"the local Cloudflare ({account})"
-        return f"{account}{f' at {self.origin}' if self.origin else ''}"
+            return f"the local Cloudflare{f' ({account})' if account else ''}"
+        return " at ".join(filter(None, (account, self.origin)))
 
 
 def elsewhere(path: str, was: Place, now: Place) -> str:

@@ -289,10 +289,12 @@ def test_a_stale_approval_of_what_is_refused_now_offers_no_other_approval(ip: In
     for verb in ("destroy counter", "deploy"):
         with pytest.raises(StalePlan, match="nothing was sent") as error:
             run(ip, f"%durable {verb} --approve 0123456789abcdef")
-        assert "The plan as it is now is refused; decide first, then plan again. " in str(error.value)
+        assert "The plan as it is now is refused; decide first, then plan again: " in str(error.value)
         assert "--approve" not in str(error.value)
         assert error.value.plan is not None
-        assert error.value.plan.refusals[0].message in str(error.value)
+        first = error.value.plan.refusals[0]
+        assert f"{first.subject} ({first.code})" in str(error.value)
+        assert first.message not in str(error.value), "it stands in the plan above"
 
 
 @pytest.mark.parametrize("confirm", ["", "--confirm 'destroy counter'"])

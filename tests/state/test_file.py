@@ -250,7 +250,7 @@ def test_f60_another_target_is_refused(path: Path, field: str, other: str) -> No
     """F60, P10: a state file of another account or API is refused; the same one, or none asked, is fine."""
     state = saved(path)
     assert state.load(account_id="a" * 32, api_origin="https://api.cloudflare.com").serial == 1
-    with pytest.raises(StateError, match="belongs to"):
+    with pytest.raises(StateError, match="was deployed to"):
         state.load(**{field: other})
 
 
