@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from notebook_do.display.source import shown_code
 from notebook_do.errors import ApiError, DeployError, SourceError
 from notebook_do.model.steps import Upload
 from notebook_do.plan.workers.bindings import bound_queues
@@ -56,7 +55,7 @@ def with_line(error: DurableError, step: Step) -> DurableError:
 def _lines(step: Upload, line: int, column: int, *, first: int) -> str:
     """Return the lines of the main module around a place, numbered as those of its cell."""
     content = next((module.content for module in step.modules if module.name == step.main_module), b"")
-    lines = shown_code(content.decode("utf-8", "replace")).splitlines()
+    lines = content.decode("utf-8", "replace").split("\n")
     if not 0 < line <= len(lines):
         return ""
     return excerpt(lines, Position(file=step.main_module, line=line, column=max(column, 1)), first=first)

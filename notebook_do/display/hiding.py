@@ -48,12 +48,17 @@ _OPAQUE = re.compile(rf"(?<![^{_EDGES}])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9
 
 def is_secret_name(name: str) -> bool:
     """Say whether a name is one of a secret: split at `_`, `-`, `.` and capitals, plurals included."""
-    for found in _NAME_WORD.findall(name):
-        word = found.upper()
-        singular = word.removesuffix("S")
-        if singular in _WORDS or word in _WORDS or singular.endswith(_ENDS):
-            return True
-    return False
+    return any(map(_is_secret_word, words_of(name)))
+
+
+def words_of(name: str) -> list[str]:
+    """Split a name into its words, in capitals."""
+    return [word.upper() for word in _NAME_WORD.findall(name)]
+
+
+def _is_secret_word(word: str) -> bool:
+    singular = word.removesuffix("S")
+    return singular in _WORDS or word in _WORDS or singular.endswith(_ENDS)
 
 
 def looks_secret(text: str) -> bool:
@@ -77,7 +82,7 @@ def hidden(name: str, value: Any) -> str:
     if value is None or text == "":
         return ""
     if is_secret_name(name):
-        return _by_name(value) if isinstance(value, str) else BY_NAME
+        return by_name(value) if isinstance(value, str) else BY_NAME
     return BY_SHAPE if text is not None and looks_secret(text) else ""
 
 
@@ -91,7 +96,8 @@ def _as_text(value: Any) -> str | None:
     return str(value) if isinstance(value, Exception) else None
 
 
-def _by_name(value: str) -> str:
+def by_name(value: str) -> str:
+    """Return what is said in the place of a text that is hidden because of its name."""
     return f"{BY_NAME} ({counted(len(value), 'character')})"
 
 
@@ -154,10 +160,15 @@ def json_line(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def is_session_header(name: str) -> bool:
+    """Say whether a header carries a session or a credential."""
+    return name.lower() in _HEADERS
+
+
 def shown_header(name: str, value: str) -> str:
     """Return what is shown of a header; those that carry a session or a credential are hidden by their name."""
-    if name.lower() in _HEADERS:
-        return _by_name(value)
+    if is_session_header(name):
+        return by_name(value)
     return hidden(name, value) or value
 
 

@@ -6,59 +6,131 @@ What is hidden keeps its lines, so that line numbers, carets and diffs stay righ
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
-from notebook_do.display.hiding import BY_SHAPE, PEM, hidden, is_secret_name, without_secrets
+from notebook_do.display.hiding import BY_SHAPE, PEM, by_name, hidden, without_secrets
+from notebook_do.display.literals import Reader
+from notebook_do.display.naming import STRONG, strength
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from notebook_do.display.tokens import Found, Language
 
 _PEM = re.compile(PEM, re.DOTALL)
-_STRINGS = r"""\"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'"""
-_JAVASCRIPT = re.compile(
-    rf"(?P<comment>/\*.*?\*/|//[^\n]*)|(?P<literal>{_STRINGS}|`(?:\\.|[^`\\])*`)"
-    # A regular expression may hold quotes; it begins where no operand can end.
-    r"|(?:(?<=[=(,:;!&|?{}\[\n])|(?<=return)\s)[ \t]*/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\n\\\[])+/",
-    re.DOTALL,
+_BARE = r"\s\"'`;,(){}\[\]<>"
+_KEY_OF_LINE = r"(?:export[ \t]+)?(?P<name>[A-Za-z_][\w.-]{0,63})[ \t]*[=:][ \t]*"
+# As a file of settings has them, in a comment or in such a file: `TOKEN=...` anywhere, `password: ...` as a line.
+_WITHIN = re.compile(rf"(?<![\w.$-])(?P<name>[A-Za-z_][\w.-]{{1,63}})=(?P<value>[^{_BARE}&$=][^{_BARE}&]{{2,}})")
+_LINE = re.compile(rf"^[ \t*#-]*{_KEY_OF_LINE}(?P<value>[^{_BARE}]+)[ \t]*;?$", re.MULTILINE)
+_SETTING = re.compile(rf"^[ \t-]*{_KEY_OF_LINE}(?P<value>[^\s\"'{{\[][^\n]*)$", re.MULTILINE)
+_SECTION = re.compile(r"^[ \t]*\[{1,2}([^\]\[\n]{1,200})\]{1,2}[ \t]*(?:#.*)?$", re.MULTILINE)
+_HEADER = re.compile(
+    r"(?i)\b(?P<name>(?:proxy-)?authorization|(?:set-)?cookie)[ \t]*:[ \t]*(?:(?:bearer|basic|token)[ \t]+)?"
+    r"(?P<value>(?=\S*[\d=])[^\s\"'`<${]+)"
 )
-_LITERAL = re.compile(rf"(?P<literal>{_STRINGS}|`(?:\\.|[^`\\])*`)")
-_PYTHON = re.compile(
-    rf'(?P<comment>#[^\n]*)|(?P<literal>"""(?:\\.|[^\\])*?"""|\'\'\'(?:\\.|[^\\])*?\'\'\'|{_STRINGS})', re.DOTALL
+_NO_VALUE = re.compile(
+    r"(?i)(?:string|number|object|boolean|any|unknown|null|undefined|none|true|false|str|int|bytes|optional|required|\d{1,3})\Z"
+    r"|(?:env|process|this|self|os|ctx|request|config|args|import)\."
 )
-# What stands before a literal that is assigned to a name, compared with it, its default or its property.
-_NAME = r"""(?P<name>[\w$][\w$.-]*)["'`]?\s*\]?\s*"""
-_IS = r"(?:(?::\s*[\w<>\[\]|. ]{1,40})?\s*[?|&+]{0,2}=(?![=>])|:)\s*"
-_ASSIGNED = re.compile(rf"{_NAME}(?:{_IS}|(?:[=!]==?|\?\?|\|\|)\s*)[fFrRbBuU]{{0,2}}\Z")
-# It need not be the first of the value: what that falls back to, either of two, a part of it, what stands in brackets.
-_PART = re.compile(
-    rf"""{_NAME}{_IS}(?:(?:[^;,{{}}()=\n"'`]|{_STRINGS})*(?:\?\?|\|\||[?:+]|\b(?:or|else))\s*)?"""
-    r"[(\[]{0,2}\s*[fFrRbBuU]{0,2}\Z"
-)
-_ARGUMENT = re.compile(r"""\(\s*["'`](?P<name>[\w.-]+)["'`]\s*,\s*\Z""")
-_BEFORE = 120
+_LANGUAGES: dict[str, Language] = {".json": "json", ".jsonc": "json", ".py": "python"}
+_CONFIG = frozenset((".toml", ".env", ".yaml", ".yml", ".ini", ".cfg", ".conf", ".properties", ".vars"))
 
 
-def shown_code(text: str, *, python: bool = False) -> str:
+def shown_code(text: str, *, language: Language = "javascript") -> str:
     """Return code with each secret in its literals and comments replaced by the reason for it."""
-    text = _PEM.sub(lambda found: BY_SHAPE + _lines(found[0]), text)
-    pattern = _PYTHON if python else _JAVASCRIPT
-    return pattern.sub(lambda found: _shown(found, text), text)
+    return _shown(_PEM.sub(lambda found: BY_SHAPE + _lines(found[0]), text), language)
 
 
-def _shown(found: re.Match[str], text: str) -> str:
+def language_of(file: str, *, python: bool = False) -> Language:
+    """Return the language of a module, by the name of its file."""
+    if python:
+        return "python"
+    path = PurePosixPath(file)
+    if path.suffix.lower() in _CONFIG or path.name.startswith((".env", ".dev.vars")):
+        return "config"
+    return _LANGUAGES.get(path.suffix.lower(), "javascript")
+
+
+def _shown(text: str, language: Language, *, outermost: bool = True) -> str:
+    pieces, at = [], 0
+    sections = list(_secret_sections(text)) if language == "config" else []
+    for start, end, instead in _replaced(text, language, sections, outermost=outermost):
+        pieces += [text[at:start], instead]
+        at = end
+    shown = "".join([*pieces, text[at:]])
+    return _of_settings(shown) if language == "config" else shown
+
+
+def _replaced(
+    text: str, language: Language, sections: list[tuple[int, int]], *, outermost: bool
+) -> Iterator[tuple[int, int, str]]:
+    """Yield what is shown in place of what, in order: of a template that looks like a secret the whole."""
+    found = Reader(text, language).read()
+    made = [(one, _instead(one, text, language, sections, outermost=outermost)) for one in found]
+    reached = 0
+    # The longer one first, of those that begin at one place.
+    for one, instead in sorted(
+        ((f, i) for f, i in made if i is not None), key=lambda pair: (pair[0].start, -pair[0].end)
+    ):
+        if one.start >= reached:
+            yield one.start, one.end, instead
+            reached = one.end
+
+
+def _instead(
+    one: Found, text: str, language: Language, sections: list[tuple[int, int]], *, outermost: bool
+) -> str | None:
+    inner = text[one.start : one.end]
+    if one.kind == "comment":
+        shown = _comment(inner, language, outermost=outermost)
+        return None if shown == inner else shown
+    if one.given or any(start <= one.start < end for start, end in sections):
+        return by_name(inner) + _lines(inner) if inner else None
+    if why := hidden("", inner):
+        return why + _lines(inner)
+    shown = _HEADER.sub(_valued, inner) if ":" in inner and one.kind == "literal" else inner
+    return None if shown == inner else shown
+
+
+def _comment(text: str, language: Language, *, outermost: bool) -> str:
+    """Return a comment; code that was taken out has literals too, and settings stand in them."""
+    mark = len(text) - len(text.lstrip("/*#"))
+    inner = text[mark:]
+    if outermost:
+        inner = _shown(inner, "javascript" if language == "json" else language, outermost=False)
+    if "=" in inner or ":" in inner:
+        inner = _HEADER.sub(_valued, _WITHIN.sub(_valued, _LINE.sub(_valued, inner)))
+    return text[:mark] + without_secrets(inner)
+
+
+def _valued(found: re.Match[str]) -> str:
+    """Hide the value of a line whose name is one of a secret."""
+    name, value = found["name"], found["value"]
+    if strength(name) != STRONG or _NO_VALUE.match(value):
+        return found[0]
+    before = found[0][: found.start("value") - found.start()]
+    return before + by_name(value) + found[0][found.end("value") - found.start() :]
+
+
+def _of_settings(text: str) -> str:
+    return _SETTING.sub(_setting, text)
+
+
+def _setting(found: re.Match[str]) -> str:
     whole = found[0]
-    if found["comment"]:
-        # Code that was taken out has literals too.
-        return without_secrets(_LITERAL.sub(lambda one: _literal(one, whole), whole))
-    return _literal(found, text) if found["literal"] else whole
+    if why := hidden(found["name"], found["value"].strip()):
+        return whole[: found.start("value") - found.start()] + why
+    return whole
 
 
-def _literal(found: re.Match[str], text: str) -> str:
-    whole = found[0]
-    quote = whole[:3] if whole[:3] in {'"""', "'''"} else whole[0]
-    inner = whole[len(quote) : -len(quote)]
-    before = text[max(0, found.start() - _BEFORE) : found.start()]
-    # Most literals have no such name before them, and the patterns take their time.
-    patterns = (_ASSIGNED, _PART, _ARGUMENT) if is_secret_name(before) else ()
-    named = (one["name"] for pattern in patterns if (one := pattern.search(before)))
-    why = next((why for name in (*named, "") if (why := hidden(name, inner))), "")
-    return f"{quote}{why}{_lines(inner)}{quote}" if why else whole
+def _secret_sections(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where the tables are whose name is one of a secret: they are hidden as a whole, as in JSON."""
+    heads = list(_SECTION.finditer(text))
+    for head, end in zip(heads, [*(one.start() for one in heads), len(text)][1:], strict=True):
+        if strength(head[1].replace(".", "-")):
+            yield head.end(), end
 
 
 def _lines(text: str) -> str:

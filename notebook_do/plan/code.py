@@ -16,7 +16,7 @@ from notebook_do.display import Shown
 from notebook_do.display.formats import counted, listed, size
 from notebook_do.display.hiding import BY_NAME, BY_SHAPE, CHANGED
 from notebook_do.display.rich import Rich, code, joined, rich
-from notebook_do.display.source import shown_code
+from notebook_do.display.source import language_of, shown_code
 from notebook_do.model import Module, ModuleKind
 from notebook_do.model.steps import Upload
 from notebook_do.plan.sentences import say
@@ -251,7 +251,8 @@ def text_diff(name: str, before: str, after: str, *, python: bool = False) -> Mo
     """Compare two texts line by line; what is compared is what is there, what is shown has no secret."""
     opcodes = _opcodes(_split(before), _split(after))
     changed = [op for op in opcodes if op[0] != "equal"]
-    shown = [_split(shown_code(text, python=python)) for text in (before, after)]
+    language = language_of(name, python=python)
+    shown = [_split(shown_code(text, language=language)) for text in (before, after)]
     return ModuleDiff(
         name=name,
         added=sum(b2 - b1 for _, _, _, b1, b2 in changed),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from notebook_do.display.source import shown_code
+from notebook_do.display.source import language_of, shown_code
 from notebook_do.errors import SourceError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def excerpt(lines: Sequence[str], place: Position, *, first: int) -> str:
 
     What looks like a secret is hidden.
     """
-    lines = shown_code("\n".join(lines)).split("\n")
+    lines = shown_code("\n".join(lines), language=language_of(place.file)).split("\n")
     shown = range(max(1, place.line - 2), min(len(lines), place.line + 1) + 1)
     width = max(3, *(len(str(first + number - 1)) for number in shown)) if shown else 3
     text = []

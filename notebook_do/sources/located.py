@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from notebook_do.display.source import shown_code
 from notebook_do.sources.cells import excerpt
 from notebook_do.sources.esbuild import Position
 
@@ -94,7 +93,11 @@ def _in_cell(code: UploadedCode, script: str, line: int, column: int) -> _Place:
     number, cell = first + line - 1, code.cell if body is not None else ""
     words = f"line {number} of {cell}" if cell else f"line {line} of the script of Worker {code.worker.id}"
     short = f"{cell}, line {number}" if cell else f"line {line} of the script"
-    return _Place(short=short, words=words, excerpt=_around(script, line, column, first if cell else 1))
+    return _Place(
+        short=short,
+        words=words,
+        excerpt=_around(script, line, column, first if cell else 1, file=f"index.{code.worker.lang}"),
+    )
 
 
 def _in_file(code: UploadedCode, file: str, line: int, column: int, *, whole: bool = False) -> _Place | None:
@@ -106,12 +109,12 @@ def _in_file(code: UploadedCode, file: str, line: int, column: int, *, whole: bo
         return None
     shown = path.relative_to(code.base).as_posix() if path.is_relative_to(code.base) else path.as_posix()
     text = path.read_text(encoding="utf-8", errors="replace") if code.same else ""
-    around = _around(text, line, column, 1) if text else ""
+    around = _around(text, line, column, 1, file=file) if text else ""
     return _Place(short=f"{shown}:{line}", words=f"line {line} of {shown}", excerpt=around)
 
 
-def _around(text: str, line: int, column: int, first: int) -> str:
-    lines = shown_code(text).splitlines()
+def _around(text: str, line: int, column: int, first: int, *, file: str) -> str:
+    lines = text.split("\n")
     if not 1 <= line <= len(lines):
         return ""
-    return excerpt(lines, Position(file="", line=line, column=column), first=first)
+    return excerpt(lines, Position(file=file, line=line, column=column), first=first)

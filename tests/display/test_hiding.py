@@ -65,7 +65,7 @@ def test_each_shape_is_hidden_wherever_it_stands(planted: str) -> None:
         shown_code(f"const a = {json.dumps(planted)};"),
         shown_code(f"/* {planted} */ f()"),
         shown_code(f"const a = `{planted}`;"),
-        shown_code(f"A = {json.dumps(planted)}  # {planted.splitlines()[0]}", python=True),
+        shown_code(f"A = {json.dumps(planted)}  # {planted.splitlines()[0]}", language="python"),
         shown_header("x-note", planted),
         without_secrets(f"it said {planted}"),
         without_secrets(f"it said {planted.replace(chr(10), ' ')} and more"),
@@ -140,7 +140,7 @@ def test_a_literal_that_is_assigned_to_such_a_name_is_hidden() -> None:
     assert shown.count("\n") == CODE.count("\n")
     for part in ('"key-value"', "'shown'", 'kind: "token"', "/[\"'`]/", 'storage.get("key")', "const API_KEY = "):
         assert part in shown
-    assert shown_code('PASSWORD = f"aaa"\nx = 1', python=True) == (
+    assert shown_code('PASSWORD = f"aaa"\nx = 1', language="python") == (
         'PASSWORD = f"hidden because of its name (3 characters)"\nx = 1'
     )
 
@@ -176,8 +176,8 @@ def test_no_json_shows_a_planted_secret(value: object, planted: str, key: str) -
 @given(st.text(max_size=200))
 def test_any_text_can_be_code(text: str) -> None:
     """Lines stay lines, and nothing raises."""
-    for python in (False, True):
-        assert shown_code(text, python=python).count("\n") == text.count("\n")
+    for language in ("javascript", "python", "json", "config"):
+        assert shown_code(text, language=language).count("\n") == text.count("\n")
     assert isinstance(hidden("A", text), str)
 
 

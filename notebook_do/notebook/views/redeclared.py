@@ -17,6 +17,7 @@ from notebook_do.notebook.views.declared_bindings import Around, type_word, valu
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from notebook_do.display.tokens import Language
     from notebook_do.model import Declaration
     from notebook_do.notebook.views.blocks import Block
 
@@ -97,11 +98,13 @@ def _field_words(one: DeclaredDifference, value: Any, item: Declaration) -> str:
 
 # --- the code
 
+_LANGUAGES: dict[str, Language] = {"js": "javascript", "ts": "javascript", "py": "python"}
+
 
 def _code_cells(before: Worker, now: Worker) -> tuple[str, str]:
     if before.script is None or now.script is None:
         return _source(before), _source(now)
-    added, removed, _ = _changed_lines(before.script, now.script)
+    added, removed, _ = _changed_lines(before, now)
     return _source(before), rich(_source(now), f" (+{added} \N{MINUS SIGN}{removed})")
 
 
@@ -111,20 +114,21 @@ def _source(worker: Worker) -> Rich:
     return rich("file ", code(worker.entrypoint)) if worker.entrypoint else rich(counted(len(worker.modules), "module"))
 
 
-def _changed_lines(before: str, now: str) -> tuple[int, int, tuple[str, ...]]:
+def _changed_lines(before: Worker, now: Worker) -> tuple[int, int, tuple[str, ...]]:
     """Return how many lines were added and removed, and the diff with three lines around each change."""
-    was, is_ = (text.strip("\n").splitlines() for text in (before, now))
+    was, is_ = ((one.script or "").strip("\n").splitlines() for one in (before, now))
     changed = list(unified_diff(was, is_, lineterm="", n=3))[2:]  # without the names of files
     added, removed = (sum(line.startswith(sign) for line in changed) for sign in "+-")
     # What is hidden is hidden in the whole text: a line alone does not tell what stands in quotes.
-    was, is_ = (shown_code(text.strip("\n")).splitlines() for text in (before, now))
+    shown = (shown_code((one.script or "").strip("\n"), language=_LANGUAGES[one.lang]) for one in (before, now))
+    was, is_ = (text.splitlines() for text in shown)
     return added, removed, tuple(unified_diff(was, is_, lineterm="", n=3))[2:]
 
 
 def _diff(before: Worker, now: Worker) -> Iterator[Block]:
     if before.script is None or now.script is None:
         return
-    added, removed, lines = _changed_lines(before.script, now.script)
+    added, removed, lines = _changed_lines(before, now)
     if not added and not removed:
         return
     said = [f"{counted(added, 'line')} added"] if added else []
