@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Reader:
+class CodeReader:
     """Reads code once, token by token."""
 
     def __init__(self, text: str, language: Language) -> None:
@@ -100,7 +100,8 @@ class Reader:
         if word in KEYWORDS and self._last not in {".", "?."}:
             self._of_keyword(word)
             return
-        if self._last == "word" and self._frame.given == KEY:  # words of prose
+        # No operator between: the next attribute, the next condition of SQL, words of prose.
+        if self._last == "literal" or (self._last == "word" and self._frame.given == KEY):
             self._frame.given = self._frame.base
         self._owner = self._word if self._last in {".", "?."} else ""
         self._word = word

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from notebook_do.display.hiding import BY_SHAPE, PEM, by_name, hidden, without_secrets
-from notebook_do.display.literals import Reader
+from notebook_do.display.literals import CodeReader
 from notebook_do.display.naming import STRONG, strength
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _replaced(
     text: str, language: Language, sections: list[tuple[int, int]], *, outermost: bool
 ) -> Iterator[tuple[int, int, str]]:
     """Yield what is shown in place of what, in order: of a template that looks like a secret the whole."""
-    found = Reader(text, language).read()
+    found = CodeReader(text, language).read()
     made = [(one, _instead(one, text, language, sections, outermost=outermost)) for one in found]
     reached = 0
     # The longer one first, of those that begin at one place.
