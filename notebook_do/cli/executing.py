@@ -66,7 +66,10 @@ def run(  # noqa: PLR0913 - the options of the command
     except nbclient.exceptions.DeadKernelError:
         status = _failed("the kernel died in the cell above.")
     if out:
-        nbformat.write(without_colours(notebook), out)
+        # Beside it and then in its place: it may be the notebook that was run, and a kill must not halve it.
+        fresh = out.with_name(f".{out.name[:100]}.{os.getpid()}.tmp")
+        nbformat.write(without_colours(notebook), fresh)
+        fresh.replace(out)
     verdict = "done" if status == 0 else "refused" if status == 3 else "failed"
     more = f"; {counted(printing.hidden, 'more line')} with --verbose" if printing.hidden else ""
     print(f"\n{clean(str(place))}: {verdict} in {duration(time.monotonic() - started)}{more}", flush=True)

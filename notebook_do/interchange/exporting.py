@@ -6,7 +6,9 @@ replaces as a whole what it sends. What cannot be written is refused by name, be
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -219,10 +221,15 @@ def _content(path: Path) -> bytes | None:
 
 def _write(files: Mapping[Path, bytes]) -> tuple[Path, ...]:
     for path, content in files.items():
+        fresh = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+            # Beside it and then in its place: whole, and not through a link that came there since it was checked.
+            fresh.write_bytes(content)
+            fresh.replace(path)
         except OSError as error:
+            with contextlib.suppress(OSError):  # the first failure is the one to tell
+                fresh.unlink(missing_ok=True)
             raise _unwritable(path, error) from None
     return tuple(files)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
@@ -16,6 +15,7 @@ from notebook_do.display import Shown, one_line
 from notebook_do.errors import CommandError
 from notebook_do.live.storage import storage_of
 from notebook_do.model.changes import ObjectContents
+from notebook_do.state import disk
 
 if TYPE_CHECKING:
     from notebook_do.live.connection import Connection
@@ -104,13 +104,10 @@ def write_snapshot(path: str | Path, namespace: RecordedNamespace, taken: TakenO
 
 def _write(path: Path, packed: bytes) -> None:
     try:
-        with path.open("xb") as file:
-            file.write(packed)
+        disk.create(path, packed)
     except FileExistsError:
         raise CommandError(f"snapshot: {path} is there already and was left as it is; name another file.") from None
     except OSError as error:
-        with contextlib.suppress(OSError):  # half of a snapshot is none; the first failure is the one to tell
-            path.unlink()
         raise CommandError(f"snapshot: {path} cannot be written: {error.strerror}.") from None
 
 

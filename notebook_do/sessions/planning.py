@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ from notebook_do.sessions.changed import ShownDeclarations, cell_of, what_change
 from notebook_do.sessions.comparing import Comparison, compare, uncollected
 from notebook_do.sessions.inspecting import InspectKeys
 from notebook_do.sessions.secrets import SessionSecrets, changed, prompted
+from notebook_do.sessions.shown import ShownPlan, ShownPlans
 from notebook_do.sources.building import builds_of, run_builds
 from notebook_do.sources.bundle import reader
 
@@ -42,18 +43,6 @@ if TYPE_CHECKING:
     from notebook_do.state.file import StateFile
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Shown:
-    """A plan as it was shown, with what it was made of. A copy: what somebody makes of the shown one is not sent.
-
-    One that sends nothing is kept itself: of what somebody makes of it nothing is sent either.
-    """
-
-    plan: Plan
-    made_of: Comparison
-    declared: ShownDeclarations
-
-
 class Planning:
     """The plans of one session. `live` has the scripts of the account when it was last looked at."""
 
@@ -63,7 +52,7 @@ class Planning:
         self.secrets = SessionSecrets()
         self.inspect_keys = InspectKeys(state.path)
         self.live: frozenset[str] = frozenset()
-        self._shown: dict[str, _Shown] = {}
+        self._shown = ShownPlans()
         self._spent: set[str] = set()
         self.deployed: dict[str, DesiredWorker] = {}
         """The Workers as this kernel deployed them last, by id."""
@@ -162,7 +151,7 @@ class Planning:
             self.stopped = None
         with uncollected():
             kept = plan if plan.empty else copied(plan)
-            self._shown[plan.digest] = _Shown(plan=kept, made_of=given, declared=declared)
+            self._shown.keep(ShownPlan(plan=kept, made_of=given, declared=declared))
         return plan
 
     def _earlier(self) -> Iterator[DesiredWorker]:
@@ -220,9 +209,10 @@ class Planning:
 
         # One vault for the check and the deploy: what was compared is what is sent, though the environment may change.
         vault = self.secrets.vault()
-        shown = self._as_shown(plan, vault)
+        found = self._as_shown(plan, vault)
+        shown = found.plan
         self.inspect_keys.keep(shown)
-        self.state.rebuilding = self._rebuilds(shown)
+        self.state.rebuilding = self._rebuilds(found)
         async with connection.client() as client:
             try:
                 result = await deploy(
@@ -235,29 +225,30 @@ class Planning:
                     vault=vault,
                 )
             except DurableError as stopped:
-                self._name_cell(stopped.result, self._shown[shown.digest].declared)
+                self._name_cell(stopped.result, found.declared)
                 if stopped.result is not None:
                     self.stopped = stopped.result
-                    self._remember(shown)
+                    self._remember(found)
                 raise
         self.stopped = None if result.ok else result
-        self._remember(shown)
-        self._spend(shown)
+        self._remember(found)
+        self._spend(found)
         self.inspect_keys.deployed(shown)
         return result
 
-    def _rebuilds(self, plan: Plan) -> bool:
+    @staticmethod
+    def _rebuilds(shown: ShownPlan) -> bool:
         """Say whether a first state file will hold Workers that are live as this session's own: theirs was lost."""
-        made_of = self._shown[plan.digest].made_of
-        live = {name for name, *_ in plan.baseline.scripts}
+        made_of = shown.made_of
+        live = {name for name, *_ in shown.plan.baseline.scripts}
         # One that is taken over is not its own, and any other that is live was recognised by its tags.
         return made_of.recorded.serial == 0 and any(
             w.script_name in live and not w.adopt for w in made_of.desired.workers
         )
 
-    def _remember(self, plan: Plan) -> None:
+    def _remember(self, shown: ShownPlan) -> None:
         """Keep what was sent of each Worker, to tell later what is declared otherwise: the state file has digests."""
-        self.deployed |= {w.id: w for w in self._shown[plan.digest].made_of.desired.workers}
+        self.deployed |= {w.id: w for w in shown.made_of.desired.workers}
 
     @staticmethod
     def _name_cell(result: DeployResult | None, declared: ShownDeclarations) -> None:
@@ -269,10 +260,9 @@ class Planning:
 
     def asked(self, plan: Plan) -> tuple[str, ...]:
         """Return what this plan was asked to destroy; nothing for one that was not made here."""
-        shown = self._shown.get(plan.digest)
-        return shown.made_of.asked if shown else ()
+        return self._shown.asked(plan.digest)
 
-    def _as_shown(self, plan: Plan, vault: Vault) -> Plan:
+    def _as_shown(self, plan: Plan, vault: Vault) -> ShownPlan:
         """Return the plan that was shown under this digest: it is sent, not what somebody made of it since.
 
         Raises StalePlan for one that was changed, was spent, is of another session, or whose declarations or secrets
@@ -282,11 +272,8 @@ class Planning:
 
         if plan.digest in self._spent:
             raise StalePlan(f"plan {plan.digest} was already deployed; a plan is spent once.")
-        if plan.digest not in self._shown:
-            raise StalePlan(
-                f"plan {plan.digest} was not made by this session ({self.session}, {self.stage}); plan again."
-            )
-        shown = self._shown[plan.digest]
+        if (shown := self._shown.get(plan.digest)) is None:
+            raise self._shown.absent(plan.digest, f"{self.session}, {self.stage}")
         if not is_as_shown(plan, shown.plan, plan.digest):
             raise StalePlan(
                 f"this plan object is not plan {plan.digest} as it was shown: something in it was changed since. "
@@ -302,17 +289,18 @@ class Planning:
         now = self.secrets.secret_readings(shown.made_of.desired, self.state.load().lineage, vault)
         if names := ", ".join(changed(shown.made_of.readings, now)):
             raise StalePlan(f"the value of secret {names} changed {after}")
-        return shown.plan
+        return shown
 
-    def _spend(self, plan: Plan) -> None:
+    def _spend(self, shown: ShownPlan) -> None:
         """Spend a plan that was deployed, and forget the declarations of what it destroyed."""
+        plan = shown.plan
         # An empty plan sends nothing and may be deployed any number of times.
         if not plan.empty:
             self._spent.add(plan.digest)
         left_out = {id_ for left in plan.undecided for id_ in left.ids}
         # a namespace that was gone already was only forgotten: its cell begins an empty one with the next plan
         begins_anew = {id_ for step in plan.steps if isinstance(step, Forget) for id_ in step.stable_ids}
-        for asked in self.asked(plan):
+        for asked in shown.made_of.asked:
             kind, _, id_ = asked.rpartition(":")  # an id that is both may be asked for as worker:ID or namespace:ID
             if kind in {"", "worker"} and id_ not in left_out:
                 self.catalog.forget("worker", id_)

@@ -7,6 +7,7 @@ would do `os.replace`, which the standard library has; the rest is in which orde
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 LARGEST_FILE = 64 * 1024 * 1024
 _NO_FOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC
 """A link that somebody planted must not choose the file; a child process (workerd, esbuild) must not inherit it."""
+
+_NO_LINKS = frozenset((errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS))
+"""How a file system answers that has no hard links."""
 
 
 @contextlib.contextmanager
@@ -104,6 +108,37 @@ def replace(path: Path, content: bytes, *, synced: bool = True) -> None:
             raise
         if synced:
             sync_directory(path.parent)
+
+
+def create(path: Path, content: bytes) -> None:
+    """Put `content` at `path`, 0600, where nothing is: all of it or nothing. A link that is there is not followed.
+
+    Raises FileExistsError, and any other OSError as it is: the path is one that a user has named for this.
+    """
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.tmp")
+    try:
+        _write(temporary, os.O_CREAT | os.O_EXCL, content, synced=True)
+        try:
+            os.link(temporary, path, follow_symlinks=False)  # a rename would replace what is there
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            _write_new(path, content)
+    finally:
+        with contextlib.suppress(OSError):  # the first failure is the one to tell
+            temporary.unlink()
+    sync_directory(path.parent)
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    """Write a file that nobody has yet; half of one is removed again."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _NO_FOLLOW, 0o600))
+    try:
+        _write(path, 0, content, synced=True)
+    except BaseException:
+        with contextlib.suppress(OSError):  # the first failure is the one to tell
+            path.unlink()
+        raise
 
 
 def append(path: Path, content: bytes) -> None:

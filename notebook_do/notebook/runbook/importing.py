@@ -55,7 +55,7 @@ def import_project(asked: AskedProject) -> str:
     finally:
         session.close()
     if out is not None:
-        out.write_text(json.dumps(_notebook(found), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        _write(out, json.dumps(_notebook(found), indent=1, ensure_ascii=False) + "\n")
     if words.quiet:
         return ""
     if words.json:
@@ -71,7 +71,20 @@ def _check_out(out: Path) -> None:
     if not out.parent.is_dir():
         raise CommandError(f"import: there is no directory {out.parent} for --out.")
     if out.exists():
-        raise CommandError(f"import: {out.name} is there already; move it away, or name another notebook.")
+        raise _taken(out)
+
+
+def _write(out: Path, text: str) -> None:
+    """Write the notebook as a new file: what came there meanwhile stays, and a link is not followed."""
+    try:
+        with out.open("x", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except FileExistsError:
+        raise _taken(out) from None
+
+
+def _taken(out: Path) -> CommandError:
+    return CommandError(f"import: {out.name} is there already; move it away, or name another notebook.")
 
 
 def _text(found: Imported, out: Path | None) -> str:
