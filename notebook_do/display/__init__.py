@@ -106,8 +106,14 @@ _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+_HALF = re.compile("[\ud800-\udfff]")
 _COLOUR = re.compile("(\x1b\\[[0-9;]{0,20}m)")
 _BLANKS = re.compile(r"[ \t\r\n\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
+
+
+def has_half(value: str) -> bool:
+    """Say whether a text has half of a character (a lone surrogate): no file, header or query can have that."""
+    return not value.isascii() and _HALF.search(value) is not None
 
 
 def clean(value: str) -> str:

@@ -36,7 +36,18 @@ const READS = new Set(["info", "list", "get", "select", "try", "shapes", "seen",
 
 // The `admit` of object.js: the object checks by itself what the inspector Worker has checked, since any Worker can bind a
 // namespace. All but reads are done once: what was signed before this object woke may have been done before.
-export function guard(key, audience) {
+// `classes` are pairs of a class and the stable ID of its namespace: an object has a name in common with those of others.
+export function guard(key, audience, classes) {
+  const stableIds = new Map(); // the prototype of a class -> the stable IDs that it has
+  for (const [made, stableId] of classes) {
+    if (typeof made === "function") stableIds.set(made.prototype, [...(stableIds.get(made.prototype) ?? []), stableId]);
+  }
+  // Of a class that is derived from another one its own count.
+  const within = (object, stableId) => {
+    let proto = Object.getPrototypeOf(object);
+    while (proto !== null && !stableIds.has(proto)) proto = Object.getPrototypeOf(proto);
+    return proto !== null && stableIds.get(proto).includes(stableId);
+  };
   const known = new WeakMap(); // an object -> since when it is awake, and what it has heard
   return async (object, ctx, asked) => {
     const { head, index, text } = asked ?? {};
@@ -44,9 +55,10 @@ export function guard(key, audience) {
     const { woke, heard } = known.get(object);
     if (!(await isSigned(key, audience, head, index, text))) return { refused: UNSIGNED };
     if (typeof ctx?.id?.toString() !== "string" || ctx.id.equals === undefined) return { refused: REPLACED };
-    if (!isFor(JSON.parse(text).object, ctx.id)) return { refused: UNSIGNED };
+    const signed = JSON.parse(text);
+    if (!isFor(signed.object, ctx.id) || !within(object, signed.namespace)) return { refused: UNSIGNED };
     if (!timely(head.time)) return { again: Date.now() };
-    if (READS.has(JSON.parse(text).op)) return undefined;
+    if (READS.has(signed.op)) return undefined;
     // Nor what claims to be of later than now: that would still be younger than an object which wakes in between.
     if (head.time <= woke || head.time > Date.now()) return { again: Date.now() };
     return heard.first(`${head.nonce}/${index}`) ? undefined : { refused: "replayed" };

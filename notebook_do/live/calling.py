@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from notebook_do.errors import CommandError, JSError, TargetError
 from notebook_do.inspector.values import encode
 from notebook_do.live.inspecting import Declined, NoMethod, NotKnown, Returned, Threw
+from notebook_do.live.values import whole
 from notebook_do.live.ways import deployed_namespace, way_to
 
 if TYPE_CHECKING:
@@ -131,6 +132,8 @@ def where_of(name_or_id: str) -> dict[str, str]:
     """Return how an object is addressed: 64 hexadecimal digits are an id, all else is a name."""
     if not isinstance(name_or_id, str) or not name_or_id:
         raise CommandError("object: an object has a name or an id, which are text and not empty.")
+    # Not sent: JavaScript would put another character in its place, and so reach an object of another name.
+    whole(name_or_id, f"object {name_or_id!r}", "which no name can have")
     return {"id": name_or_id} if _ID.fullmatch(name_or_id) else {"name": name_or_id}
 
 

@@ -21,7 +21,7 @@ from notebook_do.inspector.values import decode, encode
 from notebook_do.live.inspecting import MOST_BYTES
 from notebook_do.live.snapshots import read_snapshot
 from notebook_do.live.storage import storage_of
-from notebook_do.live.values import parameters
+from notebook_do.live.values import parameters, whole
 from notebook_do.model import Storage
 from notebook_do.model.changes import NOTHING, ObjectChange, ObjectContents, ObjectEdit
 from notebook_do.model.plain import canonical
@@ -110,6 +110,7 @@ async def execute(place: ChangePlace, name_or_id: str, sql: str, params: Sequenc
 
 async def execute_edit(storage: ObjectStorage, name_or_id: str, sql: str, params: Sequence[Any]) -> ObjectEdit:
     """Read the rows that a statement would change, before and after."""
+    whole(sql, "execute: the statement", "which no statement can have")
     if storage.namespace.storage is not Storage.SQLITE:
         raise CommandError(
             f"execute: namespace {storage.namespace.stable_id} has key-value storage without SQL; put and delete "

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from notebook_do.bridge import bridge
-from notebook_do.errors import TargetError
+from notebook_do.cloudflare.http import json_body
+from notebook_do.errors import CommandError, TargetError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -55,7 +57,7 @@ async def fetch(  # noqa: PLR0913, PLR0917 - whom, where and how
         # httpx counts the time between two pieces of an answer, so that one that drips would never end.
         async with asyncio.timeout(total):
             sending = {key: options.pop(key) for key in _OF_SENDING if key in options}
-            response = await client.send(client.build_request(method, url, **options), stream=True, **sending)
+            response = await client.send(_request(client, method, url, options), stream=True, **sending)
             began = True
             if not stream:
                 await response.aread()
@@ -73,6 +75,46 @@ async def fetch(  # noqa: PLR0913, PLR0917 - whom, where and how
         if not (stream and began):
             await client.aclose()
     return Stream(client, response, script_name) if stream else response
+
+
+_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER = re.compile(r"[^\0\r\n]*")
+
+
+def _request(client: httpx.AsyncClient, method: str, url: str, options: dict[str, Any]) -> httpx.Request:
+    """Make the request. Raises CommandError that names what of it no request can have."""
+    import httpx
+
+    if not isinstance(method, str) or not _METHOD.fullmatch(method):
+        raise _unsendable(f"{method!r} is no method of HTTP (GET, POST, ...)")
+    try:
+        httpx.URL(url)
+    except (httpx.InvalidURL, UnicodeError):
+        raise _unsendable(f"the path of {url!r} has a character that no address can have; write it as %XX") from None
+    headers = options.get("headers") or {}
+    for name, value in headers.items() if hasattr(headers, "items") else headers:
+        _check_header(name, value)
+    try:
+        return client.build_request(method, url, **options)
+    except UnicodeError:
+        if "json" not in options:
+            raise _unsendable("its body has half of a character (a lone surrogate); send bytes, or JSON") from None
+    # As JSON it can be sent: JSON has an escape for it.
+    body, more = json_body(options["json"]), {k: v for k, v in options.items() if k not in {"json", "headers"}}
+    typed = httpx.Headers({"content-type": "application/json"})
+    typed.update(headers)
+    return client.build_request(method, url, content=body, headers=typed, **more)
+
+
+def _check_header(name: Any, value: Any) -> None:
+    for what, text, form in (("name", name, _METHOD), ("value", value, _HEADER)):
+        shown = f"header {name!r}" if what == "value" else f"the name of header {name!r}"
+        if isinstance(text, str) and not (text.isascii() and form.fullmatch(text)):
+            raise _unsendable(f"{shown} has a character that no header can have")
+
+
+def _unsendable(why: str) -> CommandError:
+    return CommandError(f"fetch: {why}. Nothing was sent.")
 
 
 def _no_answer(text: str, request_id: str) -> TargetError:

@@ -168,11 +168,12 @@ def _ops(asked: RowsAsked, outcomes: list[Outcome | str | None]) -> Iterator[tup
                 f"df.assign({asked.object}=df.{asked.object}.astype(str))."
             )
         try:
-            args = [encode(column[at], name) for name, column in asked.args.items()]
+            where = where_of(name)
+            args = [encode(column[at], argument) for argument, column in asked.args.items()]
         except CommandError as error:
             outcomes[at] = f"{str(error).removesuffix('.')}; nothing was called"
             continue
-        yield at, call_of(where_of(name), asked.method, args)
+        yield at, call_of(where, asked.method, args)
 
 
 def is_empty(name: Any) -> bool:

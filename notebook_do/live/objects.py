@@ -13,7 +13,7 @@ from notebook_do.errors import CommandError, nearest
 from notebook_do.inspector.values import decode
 from notebook_do.live.observe import observe_objects, observe_scripts
 from notebook_do.live.storage import storage_of
-from notebook_do.live.values import parameters
+from notebook_do.live.values import parameters, whole
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -104,6 +104,7 @@ async def value_rows(
     connection: Connection, recorded: Recorded, stable_id: str, name: str | None, prefix: str = ""
 ) -> tuple[dict[str, Any], ...]:
     """Read what `storage.put` stored in one object or in all: the rows of the frame `values`."""
+    whole(prefix, "values: the prefix", "which no key can have")
     async with connection.client() as client:
         found = await storage_of(connection, client, recorded, stable_id, "values").values(name, prefix)
     return tuple({"stable_id": stable_id, **one, "value": decode(one["value"])} for one in found)
@@ -118,6 +119,7 @@ async def select(  # noqa: PLR0913, PLR0917 - where, and what is asked
     None there.
     """
     sent = parameters(params)
+    whole(sql, "query: the statement", "which no statement can have")
     async with connection.client() as client:
         found = await storage_of(connection, client, recorded, stable_id, "query").query(sql, sent, name)
     # A statement may select one name twice, and objects of one class may be of several versions of the code: a column

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.credentials import inspect_keys
-from notebook_do.errors import CommandError, TargetError
+from notebook_do.errors import CommandError, DurableError, TargetError
 from notebook_do.inspector.signing import HEADER, audience_of, signed_head
 from notebook_do.live.inspecting import SECONDS, Declined, NotKnown, batches, outcome_of
 from notebook_do.plan.workers.inspected import inspector_name
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _MARGIN = 10.0
 """Seconds for the way there and back, beside those of the objects."""
 _TRIES = 4
+_MOST_APART = 24 * 3600 * 1000
 _APART = "this machine's clock and the object's do not agree, so nothing was done; set the clock, then ask again"
 _LOCAL = frozenset(("request", "follow"))
 """What marks a call in the log of a local target: here it would stand in the log of the user's Worker."""
@@ -80,11 +81,12 @@ class SignedWay:
             answers = await self._request(client, [batch.texts[at] for at in left], longest)
             if isinstance(answers, NotKnown):
                 return [outcomes.get(at, answers) for at in range(len(batch.texts))]
-            outcomes |= {at: outcome_of(one) for at, one in zip(left, answers, strict=True) if "again" not in one}
-            if not (again := [int(one["again"]) for one in answers if "again" in one]):
+            again = {at: one["again"] for at, one in zip(left, answers, strict=True) if _is_apart(one.get("again"))}
+            outcomes |= {at: _outcome(one) for at, one in zip(left, answers, strict=True) if at not in again}
+            if not again:
                 break
-            left = [at for at, one in zip(left, answers, strict=True) if "again" in one]
-            _skews[self.address] = max(again) - _now() + 1
+            left = list(again)
+            _skews[self.address] = round(max(again.values())) - _now() + 1
             await asyncio.sleep(0.005 * attempt)
         return [outcomes.get(at, Declined(why=_APART)) for at in range(len(batch.texts))]
 
@@ -106,7 +108,14 @@ class SignedWay:
                 return NotKnown(why=_TWICE)
             if answer.status_code != 401:
                 return _answers(answer, len(texts))
-            _skews[self.address] = int(answer.json()["now"]) - _now()
+            skew = _skew(answer)
+            if skew is None:
+                raise TargetError(
+                    f"HTTP 401 came from {self.address}, and not from the inspector: something in between (Cloudflare "
+                    "Access, a proxy) asks for a sign-in, so nothing was done. Let it pass requests to Worker "
+                    f"{inspector_name(self.inspector.script_name)}; who may ask is checked there by signature."
+                )
+            _skews[self.address] = skew
         raise TargetError(f"namespace {self.stable_id}: {_APART}.")
 
     async def _send(self, client: httpx.AsyncClient, texts: list[str], longest: float) -> httpx.Response | NotKnown:
@@ -129,11 +138,42 @@ class SignedWay:
             return NotKnown(why=f"no answer came from {self.address} ({type(error).__name__})")
 
 
+def _is_apart(clock: Any) -> bool:
+    """Say whether what an answer has as its clock can be one.
+
+    Within a day of this machine's: else who stands in between could have a request signed for any later time.
+    """
+    return type(clock) in {int, float} and abs(clock - _now()) < _MOST_APART
+
+
+def _skew(answer: httpx.Response) -> int | None:
+    """Return how far the clock of the inspector is ahead, which a 401 of its own says."""
+    try:
+        found = answer.json()
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or found.get("refused") != "clock" or type(found.get("now")) not in {int, float}:
+        return None
+    now = found["now"]
+    # One that is further apart is told as what it is, without another try that could succeed.
+    return round(now) - _now() if _is_apart(now) else 0
+
+
+def _outcome(answer: dict[str, Any]) -> Outcome:
+    """Read what one op was answered with; what cannot be read says nothing of it, nor of the others."""
+    try:
+        return outcome_of(answer)
+    except DurableError as error:
+        return NotKnown(why=f"its answer cannot be read: {error}")
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
+        return NotKnown(why=f"its answer cannot be read ({type(error).__name__})")
+
+
 def _answers(answer: httpx.Response, count: int) -> list[dict[str, Any]] | NotKnown:
     """Read what an inspector answered; what is none of its answers came in its place, and says nothing."""
     try:
         found = answer.json() if answer.status_code == 200 else None
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if isinstance(found, list) and len(found) == count and all(isinstance(one, dict) for one in found):
         return found

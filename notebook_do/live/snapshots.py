@@ -107,6 +107,8 @@ def _write(path: Path, packed: bytes) -> None:
         disk.create(path, packed)
     except FileExistsError:
         raise CommandError(f"snapshot: {path} is there already and was left as it is; name another file.") from None
+    except ValueError:  # UnicodeEncodeError is one
+        raise CommandError(f"snapshot: {str(path)!r}: no file can have this name; name another one.") from None
     except OSError as error:
         raise CommandError(f"snapshot: {path} cannot be written: {error.strerror}.") from None
 

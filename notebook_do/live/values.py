@@ -9,6 +9,7 @@ import base64
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.display import has_half
 from notebook_do.errors import CommandError, JSError
 from notebook_do.inspector.foreign import ARRAYS
 from notebook_do.inspector.values import NUMBERS, Undecoded
@@ -113,8 +114,13 @@ def _whole_number(value: int, what: str) -> int:
 
 
 def _text(value: str, what: str) -> str:
-    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise CommandError(f"{what} has half of a character (a lone surrogate), which SQLite cannot hold.")
+    return whole(value, what, "which SQLite cannot hold")
+
+
+def whole(value: str, what: str, which: str) -> str:
+    """Return a text. Raises CommandError for one with half of a character, `which` says why it is refused."""
+    if has_half(value):
+        raise CommandError(f"{what} has half of a character (a lone surrogate), {which}.")
     return value
 
 

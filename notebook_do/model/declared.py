@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from notebook_do.display import Shown
+from notebook_do.display import Shown, has_half
 from notebook_do.display.hiding import hidden, shown_json
 from notebook_do.errors import DeclarationError
 
@@ -32,6 +32,13 @@ class PlainText:
     """A string in `env`."""
 
     text: str
+
+    def __post_init__(self) -> None:
+        """Raise DeclarationError for a text that no request can carry."""
+        if isinstance(self.text, str) and has_half(self.text):
+            raise DeclarationError(
+                "a text has half of a character (a lone surrogate), which no variable can have; nd.Json carries it."
+            )
 
     def __repr__(self) -> str:
         return written("", self)

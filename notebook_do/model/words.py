@@ -7,6 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NewType
 
+from notebook_do.display import has_half
 from notebook_do.errors import DeclarationError, nearest
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Module:
         # Checked here: people write nd.Module themselves, and its values never pass the table of fields.
         if not isinstance(name, str) or not isinstance(content, bytes):
             raise DeclarationError(f"module {name!r}: name must be a string and content bytes.")
+        if has_half(name) or "\0" in name:
+            raise DeclarationError(f"module {name!r}: no file can have this name.")
         if kind not in set(ModuleKind):
             raise DeclarationError(f"module {name}: kind {kind!r}: {nearest(str(kind), [*ModuleKind])}")
         for key, value in {"name": name, "content": content, "kind": ModuleKind(kind)}.items():

@@ -110,6 +110,12 @@ def _inspector(inspector: Inspector, desired: Desired, account_id: str) -> Desir
     )
 
 
+def _classes(looked: Iterable[Inspected]) -> str:
+    """Return, as JavaScript of the generated main module, which class is that of which namespace."""
+    pairs = (f"[main[{json.dumps(one.class_name)}], {json.dumps(one.stable_id)}]" for one in looked)
+    return f"[{', '.join(pairs)}]"
+
+
 def _looked_into(worker: DesiredWorker, looked: Iterable[Inspected], key: str, audience: str) -> DesiredWorker:
     """Return a host whose classes can be looked into: a generated main module and ours, before the user's own."""
     if not can_be_looked_into(worker):
@@ -118,7 +124,8 @@ def _looked_into(worker: DesiredWorker, looked: Iterable[Inspected], key: str, a
         [module.name for module in worker.modules],
         worker.main_module,
         [HostClass(name=one.class_name, rpc=False) for one in looked],
-        f"{{ name: {json.dumps(_ASK)}, admit: used.guard({json.dumps(key)}, {json.dumps(audience)}) }}",
+        f"{{ name: {json.dumps(_ASK)}, admit: used.guard({json.dumps(key)}, {json.dumps(audience)}, "
+        f"{_classes(looked)}) }}",
         uses="signed.js",
     )
     ours = tuple(Module(name=name, content=text.encode()) for name, text in texts.items())

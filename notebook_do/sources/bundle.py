@@ -120,13 +120,22 @@ def _checked(worker: Worker, base: Path, place: str) -> Made:
     return made
 
 
+def _encoded(worker: Worker, script: str) -> bytes:
+    try:
+        return script.encode()
+    except UnicodeEncodeError as error:
+        line = script.count("\n", 0, error.start) + 1
+        problem = f"line {line} of its source has half of a character (a lone surrogate), which no source can have"
+        raise wrong(worker, f"{problem}; write it as an escape (\\ud83d).") from None
+
+
 def _made(worker: Worker, base: Path, place: str) -> Made:
     """Return the modules of a Worker, from whichever way its source is given in."""
     if worker.modules:
         return Made(modules=worker.modules, exports=_exports_of(worker, worker.modules[0]))
     if worker.entrypoint is not None:
         return _from_path(worker, _path(worker, base), base)
-    text = (worker.script or "").encode()
+    text = _encoded(worker, worker.script or "")
     if worker.lang == "py":
         return Made(modules=(Module(name="index.py", content=text, kind=ModuleKind.PYTHON),))
     # Whatever else a declaration says may be part of how it is bundled; most of them differ in nothing.

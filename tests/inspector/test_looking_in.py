@@ -62,6 +62,32 @@ def test_an_object_checks_again_who_asks(far: LocalTarget) -> None:
     assert at_the_stub(raw, good, text) == {"ok": 1}
 
 
+TWO_ROOMS = SOURCE.replace("export default", "export class Hut extends Room {}\nexport default")
+
+
+def test_a_request_for_one_namespace_is_none_for_another(far: LocalTarget) -> None:
+    """Two namespaces have an object of one name: what was signed for the one is refused by the other.
+
+    Also where the class of the one is derived from that of the other.
+    """
+    session = nd.session("chat", target="cloudflare")
+    rooms = nd.DurableObjectNamespace("rooms", class_name="Room", inspect=True)
+    huts = nd.DurableObjectNamespace("huts", class_name="Hut", inspect=True)
+    nd.Worker("chat", script=TWO_ROOMS, bindings={"ROOMS": huts, "HUTS": rooms})
+    session.deploy(session.plan())
+    for stable_id, other in (("rooms", "huts"), ("huts", "rooms")):
+        session.object(stable_id, "kitchen").add(0)
+        assert session.object(stable_id, "kitchen").count() == 0
+        raw = Raw(far, session, stable_id)
+        text = raw.op("call", method="add", args=[1])
+        # The host's ROOMS is the namespace of huts.
+        found = at_the_stub(raw, raw.head(text), text)
+        assert ("refused" in found) == (stable_id == "rooms"), found
+        del other
+    assert session.object("rooms", "kitchen").count() == 0
+    assert session.object("huts", "kitchen").count() == 1
+
+
 def test_an_object_does_once_what_is_sent_twice(far: LocalTarget) -> None:
     """A replay at the stub is refused; after a restart of the object it is older than the object, and not done."""
     session = deployed(inspect=True)
