@@ -155,8 +155,8 @@ class Planning:
         return plan
 
     def _earlier(self) -> Iterator[DesiredWorker]:
-        """Yield the Workers as this kernel declared them in any plan, the last one first."""
-        for shown in reversed(self._shown.values()):
+        """Yield the Workers as this kernel declared them in the plans that it still knows, the last one first."""
+        for shown in self._shown.newest_first():
             yield from shown.made_of.desired.workers
 
     async def _recover(self, connection: Connection, pace: Pace) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -61,6 +61,11 @@ class ShownPlans:
         kept = self._kept.get(digest)
         return kept[0] if kept else None
 
+    def newest_first(self) -> list[ShownPlan]:
+        """Return all that are kept."""
+        with self._lock:
+            return [shown for shown, _ in reversed(self._kept.values())]
+
     def asked(self, digest: str) -> tuple[str, ...]:
         """Return what a plan was asked to destroy, also one that was forgotten since."""
         shown = self.get(digest)
