@@ -80,7 +80,7 @@ def asked(address: str, status: int, body: bytes) -> list[Any]:
 )
 def test_a_401_that_is_not_the_inspectors_is_said_as_that(address: str, body: bytes) -> None:
     """Cloudflare Access and proxies ask for a sign-in: nothing was done, and who may let it pass is told so."""
-    with pytest.raises(TargetError, match=r"HTTP 401 came from .*, not from the inspector: .*chat-"):
+    with pytest.raises(TargetError, match=r"HTTP 401 came from .*, and not from the inspector: .*chat-"):
         asked(address, 401, body)
 
 
