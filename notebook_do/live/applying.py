@@ -17,7 +17,7 @@ from notebook_do.live.querying import MOVED
 from notebook_do.live.restoring import put_back, restored_by_itself
 from notebook_do.live.storage import LocalStorage, storage_of
 from notebook_do.live.ways import way_to
-from notebook_do.model.changes import ObjectChange
+from notebook_do.model.changes import ObjectChange, named
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -59,6 +59,9 @@ class AppliedChange(Shown):
         each = zip(self.change.edits, self.errors, strict=True)
         rows = ({"name": one.name, "object_id": one.object_id, "error": why} for one, why in each)
         return frame("applied_changes", rows)
+
+    def __repr__(self) -> str:
+        return named(self, "change", "at", "errors")
 
 
 class Spending:

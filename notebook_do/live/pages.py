@@ -10,6 +10,7 @@ from notebook_do.display import Shown
 from notebook_do.inspector.modules import OWN
 from notebook_do.inspector.values import decode
 from notebook_do.live.storage import storage_of
+from notebook_do.model.changes import named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,6 +76,9 @@ class ObjectPage(Shown):
     methods: tuple[str, ...] | None
     woken: bool = False
     """Whether it was read through the object, which woke it and ran its constructor: on Cloudflare."""
+
+    def __repr__(self) -> str:
+        return named(self, "name", "object_id", "stable_id", "class_name", "worker", "size")
 
 
 async def page(connection: Connection, recorded: Recorded, stable_id: str, name_or_id: str) -> ObjectPage:

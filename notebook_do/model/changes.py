@@ -24,6 +24,11 @@ ChangeAction = Literal["put", "delete", "execute", "alarm", "run alarm", "wipe",
 _VERSION = "object-change-1"
 
 
+def named(value: Any, *names: str) -> str:
+    """Return a repr with these fields alone: IPython shows the repr of each item of a list, and nothing hides in it."""
+    return f"{type(value).__name__}({', '.join(f'{name}={getattr(value, name)!r}' for name in names)})"
+
+
 class Nothing:
     """Stands for the value of a key that is not there; there is one of it."""
 
@@ -49,6 +54,9 @@ class RowChange:
     before: tuple[Any, ...] | None
     after: tuple[Any, ...] | None
 
+    def __repr__(self) -> str:
+        return named(self, "table", "kind")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaChange:
@@ -59,6 +67,9 @@ class SchemaChange:
     before: str | None
     after: str | None
     rows: int | None = None
+
+    def __repr__(self) -> str:
+        return named(self, "kind", "name")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +119,9 @@ class ObjectEdit:
         """Return the object's name as it is written in a sentence or typed; the beginning of its id without one."""
         name = self.name or ""
         return name if name and one_line(name) == name == clean(name) else f"{self.object_id[:8]}…"
+
+    def __repr__(self) -> str:
+        return named(self, "object_id", "name")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,3 +187,6 @@ class ObjectChange(Shown):
             for one in self.edits
         )
         return frame("object_changes", rows)
+
+    def __repr__(self) -> str:
+        return named(self, "action", "session", "stage", "target", "stable_id", "edits")

@@ -135,6 +135,17 @@ def test_a_row_of_a_map_with_such_a_name_fails_alone(session: nd.Session) -> Non
     assert pd.isna(errors[1])
 
 
+def test_no_repr_shows_a_stored_value(session: nd.Session) -> None:
+    """IPython shows the repr of a list of changes or pages: it names them, and holds none of what they hold."""
+    room = session.object("rooms", "kitchen")
+    session.apply(room.put("token", "hunter2x"))
+    statement = "INSERT INTO t VALUES ('hunter2x')"
+    changes = [room.put("token", "hunter2xy"), room.delete("token"), room.execute(statement)]
+    for shown in (changes, [session.apply(room.execute(f"{statement} RETURNING a"))], [room.info()]):
+        assert "hunter2x" not in repr(shown)
+        assert "kitchen" in repr(shown)
+
+
 def test_half_of_a_character_in_a_source_is_told_with_its_line(session: nd.Session) -> None:
     """As any other mistake in a source."""
     nd.Worker("other", script=f"// a note\n// {HALF}\nexport default {{}}")
