@@ -122,7 +122,7 @@ class CodeReader:
             if word == "or" and self._name == STRONG:
                 frame.given = STRONG
             self._fallback = self._name if word == "or" else NONE
-        elif word in ENDING and frame.kind in {"top", "{"}:
+        elif word in ENDING and frame.kind in {"top", "{"} and self._last != "<":
             self._end()
         elif word in {"case", "default"}:
             self._end()
@@ -315,7 +315,8 @@ class CodeReader:
         if opened == CLOSING[bracket]:
             self._frame = self._outer.pop()
             if bracket == "]":
-                inner = frame.words if frame.kind == "[" or frame.words == STRONG else frame.sole
+                alone = frame.sole if frame.count == 0 else NONE  # `env["TOKEN"]`, `{ ["password"]: ... }`
+                inner = max(alone, frame.words if frame.kind == "[" or frame.words == STRONG else NONE)
                 self._name = max(inner, frame.before)
         self._last = bracket
 

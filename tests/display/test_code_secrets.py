@@ -17,6 +17,9 @@ from notebook_do.plan.code import text_diff
 SECRET = "hunter2x"
 
 HIDDEN_JAVASCRIPT = (
+    'const map = { ["password"]: "%" }',
+    "const map = { [`password`]: '%' }",
+    'const token = <const>"%"',
     'new Map([["password","%"]])',
     'const password = String("%")',
     'password = /* x */ "%"',
