@@ -98,6 +98,11 @@ def short_account(account_id: str) -> str:
     return account_id if len(account_id) <= 12 else f"{account_id[:4]}…{account_id[-4:]}"
 
 
+def named_account(account_id: str, name: str) -> str:
+    """Return an account as a person knows it, `Acme Inc (9a4c…61f7)`; without a name the short id alone."""
+    return f"{name} ({short_account(account_id)})" if name else short_account(account_id)
+
+
 def short_digest(digest: str) -> str:
     """Return the digest of a plan anywhere but in its last line and in `--approve`."""
     return digest[:8]

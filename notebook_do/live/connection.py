@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.cloudflare.answer import objects_in
-from notebook_do.errors import CommandError, DurableError, TargetError
+from notebook_do.errors import ApiError, CommandError, DurableError, TargetError
 from notebook_do.model.steps import MakeQueue
+from notebook_do.state.observations import Observations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from notebook_do.local.process.launch import LocalTarget
     from notebook_do.model import Target
     from notebook_do.plan.plan import Plan
+    from notebook_do.state.file import StateFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +231,48 @@ async def _cautions(base_url: str, account_id: str, token: Token) -> tuple[str, 
 
     async with Client(base_url, account_id, token, pace=Pace(attempts=1)) as client:
         return (*shared_kernel(os.environ), *await excess(client))
+
+
+# --- how the account is called
+
+_LONGEST_NAME = 60
+
+
+class AccountName:
+    """The name of one session's account, known from the note beside the state file, else asked for once."""
+
+    def __init__(self, state: StateFile) -> None:
+        self._state = state
+        self._known: dict[str, str] = {}
+
+    def noted(self, account_id: str) -> str:
+        """Return the name where no request is needed to know it, else nothing."""
+        return self._known.get(account_id) or Observations(self._state.observations_path).account(account_id)
+
+    async def name(self, connection: Connection) -> str:
+        """Return the name; empty on the local target, and where the token may not read it.
+
+        It is one request more in the first plan that a session makes on Cloudflare, and in none after it: the next one
+        writes it beside the state file, where later kernels find it.
+        """
+        account_id = connection.account_id
+        if connection.target == "local":
+            return ""
+        if account_id not in self._known:
+            self._known[account_id] = self.noted(account_id) or await _asked(connection)
+        return self._known[account_id]
+
+
+async def _asked(connection: Connection) -> str:
+    """Ask once and without a second try: nothing rests on it, so that a plan neither fails nor waits for it."""
+    from notebook_do.cloudflare.answer import NoAnswer, one_line
+    from notebook_do.cloudflare.retry import Pace
+
+    async with connection.client(Pace(attempts=1)) as client:
+        try:
+            return one_line(str((await client.get_account()).get("name") or ""), _LONGEST_NAME)
+        except (ApiError, NoAnswer, TargetError):
+            return ""  # a token for Workers alone may not read the account: 403
 
 
 # --- what begins on a local Cloudflare with its first use

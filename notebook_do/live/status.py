@@ -99,6 +99,8 @@ class Status(Shown):
     next_steps: tuple[NextStep, ...] = ()
     crons: bool = False
     """Whether the local target runs cron triggers by the clock."""
+    account: str = ""
+    """How the account is called, where a plan has found that out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

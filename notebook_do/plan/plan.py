@@ -214,6 +214,8 @@ class Plan(Shown):
     """What differs in the code of each Worker whose code is replaced, by Worker id; see `diff`."""
     addresses: tuple[tuple[str, str], ...] = field(default=(), compare=False)
     """(script, URL) of the Workers whose address is known without a request."""
+    account: str = field(default="", compare=False)
+    """How the account is called; empty on the local target, and where the token may not read it."""
     unread: str = field(default="", compare=False)
     """The one of `notes` that says what was not read again."""
     read_at: str = field(default="", compare=False)

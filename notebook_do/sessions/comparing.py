@@ -40,6 +40,8 @@ class Comparison:
     at: str
     refresh: bool = False
     account_id: str = ""
+    account: str = ""
+    """How the account is called, where that is known."""
     asked: tuple[str, ...] = ()
     """The ids whose destruction was asked for; `desired` has those too that leave with what was declared."""
 
@@ -97,9 +99,15 @@ async def compare(
         plan = await compared_code(client, await looking.plan(), desired, earlier)
         if plan.consents and given.target == "local":  # Cloudflare's list of objects tells no time
             plan = replace(plan, written=await _written(client, plan, given.at))
-    if (found := known.after_plan(looking.unread, plan, recorded, given.at)) != noted:
-        observations.save(found)
-    plan = replace(plan, read_at=given.at, deployed_at=max((w.modified_on or "" for w in recorded.workers), default=""))
+    found, named = known.after_plan(looking.unread, plan, recorded, given.at), (given.account_id, given.account)
+    if found != noted or (given.account and observations.account(given.account_id) != given.account):
+        observations.save(found, named)
+    plan = replace(
+        plan,
+        account=given.account,
+        read_at=given.at,
+        deployed_at=max((w.modified_on or "" for w in recorded.workers), default=""),
+    )
     left_out = told(looking.unread)
     return replace(plan, notes=(*plan.notes, *left_out), unread="".join(left_out)), frozenset(lists.scripts)
 

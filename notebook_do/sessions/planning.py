@@ -18,6 +18,7 @@ from notebook_do.declare.notes import texts_of_namespaces
 from notebook_do.display import shortened
 from notebook_do.display.formats import minute
 from notebook_do.errors import CommandError, DeclarationError, DurableError, PlanRefused, SourceError, StalePlan
+from notebook_do.live.connection import AccountName
 from notebook_do.model.copying import copied
 from notebook_do.model.steps import Forget
 from notebook_do.plan.plan import Plan
@@ -51,6 +52,7 @@ class Planning:
         self.catalog, self.state = catalog, state
         self.secrets = SessionSecrets()
         self.inspect_keys = InspectKeys(state.path)
+        self.account = AccountName(state)
         self.live: frozenset[str] = frozenset()
         self._shown = ShownPlans()
         self._spent: set[str] = set()
@@ -128,6 +130,7 @@ class Planning:
             undecided=undecided,
             target=self.target,
             account_id=connection.account_id,
+            account=await self.account.name(connection),
             asked=destroy,
             at=datetime.now(UTC).isoformat(timespec="milliseconds"),  # plans of one second are told apart
             refresh=refresh,

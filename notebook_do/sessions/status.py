@@ -53,6 +53,7 @@ def status_of(planning: Planning, connection: Connection) -> Status:
         rebuilt=state.is_rebuilt,
         next_steps=next_steps(rows, facts, {id_: url for id_, url in urls.items() if id_ in catalog.workers}),
         crons=connection.crons,
+        account=planning.account.noted(connection.account_id),
     )
 
 

@@ -1,4 +1,4 @@
-"""A note of when each script was read in full, kept beside the state file.
+"""A note of when each script was read in full, and of how the account is called, kept beside the state file.
 
 It is a cache and proves nothing by itself: whoever deletes it lets the next plan read everything once more.
 """
@@ -45,12 +45,24 @@ class Observations:
         except (StateError, ValueError, TypeError, KeyError, AttributeError):
             return {}  # the next plan reads everything, and writes it anew
 
-    def save(self, noted: Mapping[str, Observation]) -> None:
-        """Write the note where that can be done: a plan makes no directory, and may not be able to write in one."""
+    def account(self, account_id: str) -> str:
+        """Return how this account is called; empty where that is not noted."""
+        try:
+            noted = json.loads(disk.read(self.path) or b"{}")["account"]
+            return str(noted[1]) if noted[0] == account_id else ""
+        except (StateError, ValueError, TypeError, LookupError):
+            return ""
+
+    def save(self, noted: Mapping[str, Observation], account: tuple[str, str] = ("", "")) -> None:
+        """Write the note where that can be done: a plan makes no directory, and may not be able to write in one.
+
+        `account` is its id and its name, where that is known.
+        """
         if not self.path.parent.is_dir():
             return
         scripts = {name: [seen.at, seen.declared, seen.listed] for name, seen in sorted(noted.items())}
-        text = json.dumps({"version": _VERSION, "scripts": scripts}, separators=(",", ":"))
+        named = {"account": list(account)} if account[1] else {}
+        text = json.dumps({"version": _VERSION, "scripts": scripts, **named}, separators=(",", ":"))
         with contextlib.suppress(StateError):
             # Two waits for the disk less in every plan: what a power loss takes away or empties is read anew.
             disk.replace(self.path, text.encode(), synced=False)

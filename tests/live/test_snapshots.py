@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -90,11 +91,15 @@ def test_a_snapshot_is_put_back_whole(session: nd.Session, cloud: Path) -> None:
     taken = room.snapshot(cloud / "kitchen.ndsnap")
     assert "1 table with 1 row, 1 key and the alarm of" in str(taken)
     assert "%durable restore rooms kitchen" in str(taken)
+    assert re.search(r"messages +1 row\n", str(taken))
     room.post("grace")
     room.call("put", "topic", "new")
     room.ring(round((FIVE + timedelta(hours=1)).timestamp() * 1000))
     change = room.restore(taken)
     assert "1 table with 2 rows, 1 key" in str(change)
+    assert re.search(r"replace +table messages +2 rows +1 row\n", str(change)), "each table by name, before and after"
+    assert re.search(r"replace +keys +1 +1\n", str(change))
+    assert re.search(r"replace +alarm +\S+ 0?\S+ UTC +\S+ \S+ UTC\n", str(change))
     assert change.phrase == f"delete kitchen {taken.object_id[-8:]}"
     with pytest.raises(ConsentRequired):
         session.apply(change)

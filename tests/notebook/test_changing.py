@@ -295,6 +295,7 @@ def test_the_button_of_a_wipe_waits_for_its_phrase(session: nd.Session) -> None:
     assert panel.controller.press() is None
     panel.field.value = phrase
     assert (panel.button.disabled, panel.button.button_style) == (False, "danger")
+    assert "as asked" in panel.phrase.value
     thread = panel.controller.press()
     assert thread is not None
     thread.join()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 STATUS = (
     *("session", "stage", "target", "account_id", "api", "token", "state_path", "serial", "last_deploy", "rows"),
-    *("problem", "stopped", "rebuilt", "next_steps", "crons"),
+    *("problem", "stopped", "rebuilt", "next_steps", "crons", "account"),
 )
 FIELDS: dict[str, tuple[str, ...]] = {
     "%durable": STATUS,

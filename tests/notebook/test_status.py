@@ -307,7 +307,7 @@ def test_a_status_is_json_with_fixed_fields(session: nd.Session) -> None:
     told = json.loads(written(session.status()))
     assert list(told) == [
         *("session", "stage", "target", "account_id", "api", "token", "state_path", "serial", "last_deploy", "rows"),
-        *("problem", "stopped", "rebuilt", "next_steps", "crons"),
+        *("problem", "stopped", "rebuilt", "next_steps", "crons", "account"),
     ]
     assert list(told["rows"][0]) == ["kind", "id", "state", "declared", "deployed", "now"]
     assert list(told["next_steps"][0]) == ["command", "about"]

@@ -5,14 +5,23 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any, Literal
 
-from notebook_do.display.formats import count, counted, listed, moment, size
+from notebook_do.display.formats import count, counted, moment
 from notebook_do.display.hiding import BY_NAME, hidden, shown_name
 from notebook_do.display.rich import code, rich, strong
 from notebook_do.errors import StaleChange
-from notebook_do.model.changes import NOTHING, ObjectContents
+from notebook_do.model.changes import NOTHING
 from notebook_do.notebook.views.blocks import Block, Code, Document, Folded, Header, Line, Row, Table, Tone, capped
 from notebook_do.notebook.views.hidden_cells import hidden_cells
-from notebook_do.notebook.views.stored import json_text, statement_text, stored_change, stored_value, value_text
+from notebook_do.notebook.views.stored import (
+    contents_text,
+    held_table,
+    json_text,
+    statement_text,
+    stored_change,
+    stored_value,
+    value_text,
+    whole_object,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -114,7 +123,7 @@ def _one(change: ObjectChange, edit: ObjectEdit) -> list[Block]:
             return [_table([_alarm_row(edit)])]
         case "run alarm":
             return []
-    return [Line(_lost(edit), Tone.ALERT), *_instead(edit)]
+    return whole_object(edit)
 
 
 def _table(rows: list[tuple[Tone, Row]], caption: str = "") -> Table:
@@ -203,32 +212,6 @@ def _schema_row(one: SchemaChange) -> tuple[Tone, tuple[str, ...]]:
         return Tone.ADD, ("create", what, code(statement_text(one.after)))
     before, after = (code(statement_text(text)) for text in (one.before, one.after))
     return Tone.CHANGE, ("alter", what, rich(before, " → ", after))
-
-
-# --- all of an object
-
-
-def _lost(edit: ObjectEdit) -> str:
-    held = edit.before
-    if not isinstance(held, ObjectContents):
-        return ""
-    what = contents_text(held)
-    return f"{edit.spoken}: {what} would be deleted for ever." if what else f"{edit.spoken} has nothing stored now."
-
-
-def contents_text(held: ObjectContents) -> str:
-    """Return how much an object holds, in words; empty where that is nothing."""
-    rows = sum(number or 0 for _, number in held.tables)
-    parts = [f"{counted(len(held.tables), 'table')} with {counted(rows, 'row')}"] if held.tables else []
-    parts += [counted(held.keys, "key")] if held.keys else []
-    parts += [f"the alarm of {moment(held.alarm)}"] if held.alarm else []
-    return f"{listed(parts)} ({size(held.size)})" if parts else ""
-
-
-def _instead(edit: ObjectEdit) -> list[Block]:
-    if not isinstance(edit.after, ObjectContents):
-        return [Line("The object's constructor runs anew with its next call.")]
-    return [Line(f"Then it has: {contents_text(edit.after) or 'nothing'}.")]
 
 
 # --- many objects
@@ -320,9 +303,10 @@ def _returned(applied: AppliedChange) -> list[Block]:
 
 def snapshot_document(taken: Snapshot) -> Document:
     """Show where a snapshot is, and what is in it."""
-    held = contents_text(taken.contents) or "nothing"
+    held, tables = contents_text(taken.contents) or "nothing", held_table(taken.contents)
     words = shlex.join((taken.stable_id, taken.name or taken.object_id, str(taken.path)))
     return (
         Line(rich("Snapshot of ", strong(taken.spoken), f": {held}, in ", code(str(taken.path)), "."), Tone.DONE),
+        *tables,
         Line(rich("To put it back: ", code(f"%durable restore {words}")), small=True),
     )

@@ -10,7 +10,7 @@ import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
-from notebook_do.display.formats import counted, listed, moment, short_account, short_digest
+from notebook_do.display.formats import counted, listed, moment, named_account, short_account, short_digest
 from notebook_do.display.rich import capitalized, code, formatted, rich, strong
 from notebook_do.model import RenameClass
 from notebook_do.model.steps import Upload
@@ -98,7 +98,7 @@ def plan_document(plan: Plan, *, offered: bool = False) -> Document:
 
 def _facts(plan: Plan) -> tuple[tuple[str, str], ...]:
     # A local account's id says nothing; of real ones it tells two apart before anything is pressed.
-    account = () if plan.target == "local" else (("account", short_account(plan.baseline.account_id)),)
+    account = () if plan.target == "local" else (("account", named_account(plan.baseline.account_id, plan.account)),)
     return (*account, ("session", plan.session))
 
 

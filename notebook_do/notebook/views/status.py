@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from notebook_do.display.formats import counted, minute, short_account, short_digest
+from notebook_do.display.formats import counted, minute, named_account, short_digest
 from notebook_do.display.rich import code, rich, strong
 from notebook_do.notebook.views.blocks import Document, Folded, Header, Line, Link, Table, Tone
 from notebook_do.notebook.views.plan import target_words
@@ -33,7 +33,7 @@ def status_document(status: Status) -> Document:
     """Show where we are, how everything stands, and what could come next."""
     facts = [("stage", status.stage), ("target", target_words(status.target))]
     if status.target != "local":
-        facts.append(("account", short_account(status.account_id)))
+        facts.append(("account", named_account(status.account_id, status.account)))
     return (
         Header(f"Session {status.session}", tuple(facts)),
         *([Line(_stopped(status.stopped), Tone.ALERT)] if status.stopped else []),

@@ -6,16 +6,19 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.display.formats import clipped_value, moment
+from notebook_do.display.formats import clipped_value, counted, listed, moment, size
 from notebook_do.display.hiding import BY_NAME, CHANGED, hidden, shown_json, shown_name
-from notebook_do.display.rich import Rich, code, rich
+from notebook_do.display.rich import Rich, code, rich, strong
 from notebook_do.display.source import shown_code
 from notebook_do.inspector.values import Undecoded
 from notebook_do.live.values import encode
-from notebook_do.model.changes import NOTHING
+from notebook_do.model.changes import NOTHING, ObjectContents
+from notebook_do.notebook.views.blocks import Block, Line, Row, Tone, capped
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from notebook_do.model.changes import ObjectEdit
 
 _BYTES = 6
 
@@ -96,3 +99,69 @@ def statement_text(sql: str, cells: Collection[str] = ()) -> str:
         literal = "'" + cell.replace("'", "''") + "'"
         shown = shown.replace(literal, f"'{BY_NAME}'")
     return shown
+
+
+# --- all that one object has stored, as a change shows it that replaces the whole
+
+
+def contents_text(held: ObjectContents) -> str:
+    """Return how much an object holds, in words; empty where that is nothing."""
+    rows = sum(number or 0 for _, number in held.tables)
+    parts = [f"{counted(len(held.tables), 'table')} with {counted(rows, 'row')}"] if held.tables else []
+    parts += [counted(held.keys, "key")] if held.keys else []
+    parts += [f"the alarm of {moment(held.alarm)}"] if held.alarm else []
+    return f"{listed(parts)} ({size(held.size)})" if parts else ""
+
+
+def whole_object(edit: ObjectEdit) -> list[Block]:
+    """Return what goes, said once, and table by table what a snapshot puts in its place."""
+    lost = Line(_lost(edit), Tone.ALERT)
+    before, after = edit.before, edit.after
+    if not (isinstance(before, ObjectContents) and isinstance(after, ObjectContents)):
+        return [lost, Line("The object's constructor runs anew with its next call.")]
+    rows = _replaced(before, after)
+    heads = ("action", "what", "now", "then")
+    table = capped("", heads, tuple(r for _, r in rows), tones=tuple(t for t, _ in rows), rest="change.edits has all.")
+    return [lost, *([table] if rows else []), Line(f"Then it has: {contents_text(after) or 'nothing'}.")]
+
+
+def held_table(held: ObjectContents) -> list[Block]:
+    """Return the tables that a snapshot holds, where it holds any."""
+    rows = tuple((strong(name), _rows(number)) for name, number in held.tables)
+    return [capped("", ("table", "rows"), rows, rest="snapshot.contents.tables has all.")] if rows else []
+
+
+def _lost(edit: ObjectEdit) -> str:
+    held = edit.before
+    if not isinstance(held, ObjectContents):
+        return ""
+    what = contents_text(held)
+    return f"{edit.spoken}: {what} would be deleted for ever." if what else f"{edit.spoken} has nothing stored now."
+
+
+def _replaced(before: ObjectContents, after: ObjectContents) -> list[tuple[Tone, Row]]:
+    """Return one row a table, one for the keys and one for the alarm, of what is there now or would be."""
+    old, new = dict(before.tables), dict(after.tables)
+    rows = [
+        _row(
+            rich("table ", strong(name)),
+            _rows(old[name]) if name in old else "",
+            _rows(new[name]) if name in new else "",
+        )
+        for name in sorted({**old, **new})
+    ]
+    if before.keys or after.keys:
+        rows.append(_row("keys", *(f"{held.keys:,}" if held.keys else "" for held in (before, after))))
+    if before.alarm or after.alarm:
+        rows.append(_row("alarm", *(moment(held.alarm) if held.alarm else "" for held in (before, after))))
+    return rows
+
+
+def _row(what: str, now: str, then: str) -> tuple[Tone, Row]:
+    # Equal numbers are no claim that the rows are equal: all of it is replaced.
+    tone, action = (Tone.CHANGE, "replace") if now and then else (Tone.ADD, "create") if then else (Tone.DROP, "delete")
+    return tone, (action, what, now or "—", then or "—")
+
+
+def _rows(number: int | None) -> str:
+    return "rows not known" if number is None else counted(number, "row")

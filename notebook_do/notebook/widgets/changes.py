@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as w
 
 from notebook_do.errors import DurableError
-from notebook_do.notebook.views import html
-from notebook_do.notebook.views.blocks import Code
 from notebook_do.notebook.views.changes import applied_document, failed_document, sending_document, sentence
-from notebook_do.notebook.widgets.panel import below_record, switch
+from notebook_do.notebook.widgets.panel import below_record, phrase_field, switch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +48,12 @@ class ChangeController:
     @property
     def can_press(self) -> bool:
         """True when a press would send the change."""
-        return not self._pressed and (self.change.phrase is None or self.typed.strip() == self.change.phrase)
+        return not self._pressed and self.is_typed
+
+    @property
+    def is_typed(self) -> bool:
+        """True when the phrase stands in its field, or none is asked for."""
+        return self.change.phrase is None or self.typed.strip() == self.change.phrase
 
     def type(self, text: str) -> None:
         """Take what stands in the field."""
@@ -99,12 +102,15 @@ class ChangePanel:
         self._colour = "danger" if loses else "primary"
         self.button = w.Button(description=words, tooltip=words, layout=w.Layout(width="auto"))
         self.button.on_click(lambda _: self.controller.press())
-        self.field = w.Text(description="Type this to allow it", style={"description_width": "initial"})
-        self.field.layout.display = "" if loses else "none"
-        self.field.observe(lambda change: self.controller.type(change["new"]), names="value")
-        self.phrase = w.HTML(html.render((Code("", change.phrase),)) if change.phrase else "")
-        self.widget = w.VBox([self.field, self.phrase, self.button])
+        self.field, self.phrase = phrase_field(change.phrase or "", self._typed)
+        asked = w.VBox([self.field, self.phrase], layout=w.Layout(display="" if loses else "none"))
+        # In a row of its own: what stands in a column alone is drawn as wide as the page.
+        self.widget = w.VBox([asked, w.HBox([self.button])])
         self.refresh()
+
+    def _typed(self, text: str) -> bool:
+        self.controller.type(text)
+        return self.controller.is_typed
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         return below_record(self.widget, options)
@@ -112,7 +118,6 @@ class ChangePanel:
     def refresh(self) -> None:
         """Draw where the controller stands."""
         switch(self.button, self._colour, on=self.controller.can_press)
-        self.phrase.layout.display = self.field.layout.display
         if self.controller.ended and self.widget.layout.display != "none":
             self.widget.layout.display = "none"
             self.ended()

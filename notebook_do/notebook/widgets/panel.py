@@ -136,7 +136,7 @@ class DeployPanel:
         """Make a button and fields for the plan as it is now; the old button's clicks lead nowhere."""
         plan = self.controller.plan
         self._built = generation = self.controller.generation
-        said = sentence_of(plan, account=short_account(plan.baseline.account_id))
+        said = sentence_of(plan, account=plan.account or short_account(plan.baseline.account_id))
         self._colour = "danger" if purpose_of(plan).destroyed or is_production(plan) else "primary"
         self.phrases.children = tuple(_field(self.controller, consent.phrase) for consent in plan.consents)
         self.button = w.Button(description=said, tooltip=said, layout=w.Layout(width="auto"))
@@ -151,16 +151,23 @@ class DeployPanel:
 
 
 def _field(controller: DeployController, phrase: str) -> Any:
-    """Make the field for one phrase, which stands below it."""
+    def typed(text: str) -> bool:
+        controller.type(phrase, text)
+        return controller.is_typed(phrase)
+
+    return w.VBox(phrase_field(phrase, typed))
+
+
+def phrase_field(phrase: str, typed: Callable[[str], bool]) -> tuple[w.Text, w.HTML]:
+    """Make the field for one phrase and the line below it, which has it; `typed` takes a text, and says if it is it."""
     field = w.Text(description="Type this to allow it", style=_LABEL, layout=w.Layout(width="40em"))
     below = w.HTML(html.render((_asked(phrase, typed=False),)), layout=w.Layout(margin="0 0 4px 11.6em"))
 
-    def typed(change: Any) -> None:
-        controller.type(phrase, change["new"])
-        below.value = html.render((_asked(phrase, typed=controller.is_typed(phrase)),))
+    def look(change: Any) -> None:
+        below.value = html.render((_asked(phrase, typed=typed(change["new"])),))
 
-    field.observe(typed, names="value")
-    return w.VBox([field, below])
+    field.observe(look, names="value")
+    return field, below
 
 
 def _asked(phrase: str, *, typed: bool) -> Line:
