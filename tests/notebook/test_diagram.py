@@ -92,6 +92,10 @@ def test_more_than_8_workers_or_12_arrows_are_a_matrix() -> None:
     assert {"+ w0 + hosts ROOM", "~ w1 + ROOM", "+ w2 … w8 (7 alike) + ROOM"} <= set(found)
     assert "The 7 alike: w2 … w8\n  w2, w3, w4, w5, w6, w7, w8" in drawn
     assert "Reached by one Worker only: logs (R2 bucket, w1)." in drawn
+    own_id = "0123456789abcdef0123456789abcdef"
+    drawn = text.render(bindings_diagram([*alike, {**extra, "target": own_id, "action": "noop", "role": ""}]))
+    assert own_id not in drawn, "an id that the account gave is shortened, as in the rows above"
+    assert "01234567…cdef (R2 bucket, w1)" in drawn
     many = [{**rows(1)[0], "worker": f"w{n}", "target": f"t{m}", "role": ""} for n in range(3) for m in range(8)]
     tables = [block.columns for block in bindings_diagram(many) if isinstance(block, Table)]
     assert tables == [("Worker", "t0", "t1", "t2", "t3", "t4", "t5"), ("Worker", "t6", "t7")]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from notebook_do.display.formats import counted, listed
+from notebook_do.display.formats import counted, listed, short_resource
 from notebook_do.display.rich import rich, strong
 from notebook_do.notebook.views.blocks import Block, Folded, Line, Tone, capped
 
@@ -33,7 +33,7 @@ def matrix(edges: Sequence[Edge]) -> tuple[Block, ...]:
     for at in range(0, len(shared), _COLUMNS):
         blocks += _table(caption if at == 0 else "", workers, shared[at : at + _COLUMNS], edges)
     alone = [e for e in edges if reaching[e.target] == 1]
-    names = [f"{e.target} ({', '.join(filter(None, (e.about, e.worker)))})" for e in alone]
+    names = [f"{short_resource(e.target)} ({', '.join(filter(None, (e.about, e.worker)))})" for e in alone]
     note = (Line(f"Reached by one Worker only: {listed(names, _ALONE)}.", small=True),) if names else ()
     return (*blocks, *note)
 
@@ -49,7 +49,7 @@ def _table(caption: str, workers: Sequence[str], targets: Sequence[str], edges: 
             alike.setdefault((cells, _tone(own)), []).append(worker)
     rows = tuple((_names(names), *cells) for (cells, _), names in alike.items())
     tones = tuple(tone for _, tone in alike)
-    yield capped(caption, ("Worker", *targets), rows, tones=tones, rest="plan.bindings has all.")
+    yield capped(caption, ("Worker", *map(short_resource, targets)), rows, tones=tones, rest="plan.bindings has all.")
     for names in alike.values():
         if len(names) > 1:
             yield Folded(f"The {len(names)} alike: {names[0]} … {names[-1]}", (Line(", ".join(names)),))
