@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
@@ -20,7 +21,7 @@ from notebook_do.live.ways import way_to
 from notebook_do.model.changes import ObjectChange, named
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     import pandas as pd
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from notebook_do.live.storage import ObjectStorage
     from notebook_do.model import Recorded
     from notebook_do.model.changes import ObjectEdit
+    from notebook_do.state.sent import SentChanges
 
 _MOVED = "moved"
 """What an object answers where what a change rests on is not there any more."""
@@ -65,11 +67,15 @@ class AppliedChange(Shown):
 
 
 class Spending:
-    """The changes that one session has sent: each is sent once, whatever became of it, and so is a copy of it."""
+    """The changes that were sent: each once, whatever became of it, and so a copy of it and what has the same digest.
 
-    def __init__(self) -> None:
+    Of this kernel all that were begun, and by their digests all that the record of the session has.
+    """
+
+    def __init__(self, record: Callable[[], SentChanges]) -> None:
         self._spent: set[str] = set()
         self._lock = threading.Lock()
+        self._record = record
 
     async def apply(
         self, connection: Connection, recorded: Recorded, change: ObjectChange, confirm: Collection[str]
@@ -82,9 +88,33 @@ class Spending:
         check(change, connection, recorded, confirm)
         with self._lock:
             if change.made in self._spent:
-                raise CommandError(f"apply: the change {change.digest} was applied already; make it anew to repeat it.")
+                raise _applied_already(change)
             self._spent.add(change.made)
-        return await apply(connection, recorded, change)
+        return await apply(connection, recorded, change, self._record())
+
+
+def _applied_already(change: ObjectChange) -> CommandError:
+    return CommandError(f"apply: the change {change.digest} was applied already; make it anew to repeat it.")
+
+
+@contextlib.contextmanager
+def _sending(record: SentChanges, change: ObjectChange) -> Iterator[list[Outcome]]:
+    """Write in the record that a change is sent, and take it back where it certainly was not.
+
+    What became of it is put into the list that this gives.
+    """
+    if not record.take(change.digest):
+        raise _applied_already(change)
+    outcomes: list[Outcome] = []
+    try:
+        yield outcomes
+    except DurableError as error:
+        # Of those that a way raises none was sent; of a file another error than a refusal tells nothing.
+        if not (isinstance(error, NoAnswer) and error.sent) and not isinstance(error, ApiError):
+            record.free(change.digest)
+        raise
+    if outcomes and all(isinstance(one, Declined) and not one.done for one in outcomes):
+        record.free(change.digest)
 
 
 def check(change: ObjectChange, connection: Connection, recorded: Recorded, confirm: Collection[str]) -> None:
@@ -107,14 +137,14 @@ def check(change: ObjectChange, connection: Connection, recorded: Recorded, conf
         )
 
 
-async def apply(connection: Connection, recorded: Recorded, change: ObjectChange) -> AppliedChange:
+async def apply(connection: Connection, recorded: Recorded, change: ObjectChange, record: SentChanges) -> AppliedChange:
     """Send a change. Raises StaleChange where what it rests on moved, and nothing was sent then."""
     async with connection.client() as client:
         storage = storage_of(connection, client, recorded, change.stable_id, "apply")
         if change.action == "restore":
             _check_content(change)
             if not restored_by_itself(change):
-                await _restore_file(storage, change)
+                await _restore_file(storage, change, record)
                 return _applied(change, (None,), (None,))
         way = await way_to(connection, client, recorded, change.stable_id, "apply")
         # Before all of it goes, the object is not woken: its constructor may write, and is to be run after that.
@@ -123,10 +153,11 @@ async def apply(connection: Connection, recorded: Recorded, change: ObjectChange
         if not whole or isinstance(storage, LocalStorage):  # it compares all by itself, in the change's own transaction
             await _must_be_as_shown(storage, change)
         ops = [_op(edit, texts) for edit, texts in zip(change.edits, expected, strict=True)]
-        if change.action == "restore":
-            outcomes = [await put_back(way, ops[0], change.content)]
-        else:
-            outcomes = await way.ask(ops, at_once=8)
+        with _sending(record, change) as outcomes:
+            if change.action == "restore":
+                outcomes.append(await put_back(way, ops[0], change.content))
+            else:
+                outcomes.extend(await way.ask(ops, at_once=8))
     return _told(change, outcomes)
 
 
@@ -135,19 +166,21 @@ def _check_content(change: ObjectChange) -> None:
         raise CommandError("restore: the content is not that of the snapshot that was shown; nothing was sent.")
 
 
-async def _restore_file(storage: ObjectStorage, change: ObjectChange) -> None:
+async def _restore_file(storage: ObjectStorage, change: ObjectChange, record: SentChanges) -> None:
     (edit,) = change.edits
     assert isinstance(storage, LocalStorage)  # noqa: S101 - `Snapshot.check_for` lets a file go nowhere else
     try:
-        await storage.restore(edit.object_id, change.content, edit.rests_on)
+        with _sending(record, change):
+            try:
+                await storage.restore(edit.object_id, change.content, edit.rests_on)
+            except ApiError as error:
+                if error.code != MOVED:
+                    raise
+                raise _stale(change, [edit]) from None
     except NoAnswer as lost:
         if lost.sent:
             raise TargetError(f"restore: {lost}: whether it was done is not known; look at the object.") from None
         raise
-    except ApiError as error:
-        if error.code != MOVED:
-            raise
-        raise _stale(change, [edit]) from None
 
 
 def _counted(edits: Sequence[ObjectEdit]) -> list[list[str]]:
@@ -212,6 +245,8 @@ def _error(change: ObjectChange, edit: ObjectEdit, outcome: Outcome) -> DurableE
             return _stale(change, [edit])
         case Threw(error=error):
             return error
+        case Declined(done=True):
+            return TargetError(f"{where}: it was done, and its result cannot be told: {_why(outcome)}.")
         case NotKnown():
             return TargetError(f"{where}: {_why(outcome)}; look at the object before you change it again.")
     return CommandError(f"{where}: {_why(outcome)}. Nothing was changed.")

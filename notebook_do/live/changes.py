@@ -27,7 +27,7 @@ from notebook_do.model.changes import NOTHING, ObjectChange, ObjectContents, Obj
 from notebook_do.model.plain import canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from notebook_do.live.connection import Connection
@@ -52,6 +52,8 @@ class ChangePlace:
     connection: Connection
     recorded: Recorded
     stable_id: str
+    sent: Collection[str] = ()
+    """The digests of the changes that were sent with this record."""
 
 
 # --- making: reads only
@@ -259,7 +261,15 @@ def change_of(  # noqa: PLR0913, PLR0917 - as above
         notes=notes if place.connection.target == "local" else (*notes, _WOKEN),
         content=content,
     )
+    while change.digest in place.sent:
+        change = replace(change, again=change.again + 1)
+    if change.again:
+        change = replace(change, notes=(*change.notes, f"The same was sent {_times(change.again)} before."))
     return replace(change, made=f"{secrets.token_hex(16)} {change.digest}")
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number:,} times"
 
 
 def _of_alarm(one: ObservedObject) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from notebook_do.display import Shown, clean, frame, one_line
 from notebook_do.display.formats import counted
 from notebook_do.model.plain import canonical
+from notebook_do.model.words import LATER
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -144,6 +145,8 @@ class ObjectChange(Shown):
     notes: tuple[str, ...] = ()
     content: bytes = field(default=b"", repr=False)
     """The snapshot's own bytes, of a restore."""
+    again: int = field(default=0, repr=False, metadata={LATER: True})
+    """How often the same was sent before: this one has another digest, so that no approval is used twice."""
     made: str = field(default="", repr=False)
     """Tells it from another change of the same digest, and has the digest that was shown; a copy has the same."""
 
@@ -158,6 +161,7 @@ class ObjectChange(Shown):
             "namespace": self.namespace_id,
             "action": self.action,
             "edits": [[one.object_id, one.op, one.checks, one.rests_on] for one in self.edits],
+            **({"again": self.again} if self.again else {}),
         }
         return hashlib.sha256(canonical(body).encode()).hexdigest()[:16]
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.display import Shown
+from notebook_do.display.formats import moment
 from notebook_do.display.hiding import shown_json, shown_name
 from notebook_do.errors import CommandError, ConsentRequired, StaleChange
 from notebook_do.notebook import asking
@@ -159,10 +160,14 @@ def _approved(call: Call, session: Session, change: ObjectChange) -> AppliedChan
     if asked != change.digest:
         if not call.options.json:
             display(View(change_document(change, offered=True)))
-        stale = StaleChange(
-            f"the approved change {asked} is not the change as it is now; nothing was sent. "
-            f"Read it as it is now, then: {_told(call, change)}"
+        sent = session.state.sent_changes.load().get(asked)
+        why = (
+            f"the approved change {asked} is not the change as it is now; nothing was sent. Read it as it is now, then:"
+            if sent is None
+            else f"the approved change {asked} was sent already, {moment(sent)}, and an approval is used once; nothing "
+            "was sent now. To do the same again:"
         )
+        stale = StaleChange(f"{why} {_told(call, change)}")
         stale.change = change
         raise stale
     confirm = getattr(call.options, "confirm", None) or ()

@@ -133,7 +133,7 @@ class Looking(ABC):
         if namespace not in known:
             hint = nearest(namespace, sorted(known)) if known else "declare one, and deploy it, first."
             raise CommandError(f"object: no namespace {namespace} is declared or deployed; {hint}")
-        way = SessionWay(look=self._look, call=self._call, run=self._run, session=self.name, stage=self.stage)
+        way = SessionWay(look=self._look, call=self._call, run=self._run, place=self._change_place)
         made = LiveObject(way, namespace, name_or_id)
         self.met.setdefault(namespace, {})[name_or_id] = None
         return made
@@ -204,10 +204,17 @@ class Looking(ABC):
         return _with_results(df, into)
 
     async def _changed_rows(self, connection: Connection, recorded: Recorded, stable_id: str, *asked: Any) -> Any:
-        place = ChangePlace(
-            session=self.name, stage=self.stage, connection=connection, recorded=recorded, stable_id=stable_id
+        return await change_rows(self._change_place(connection, recorded, stable_id), *asked)
+
+    def _change_place(self, connection: Connection, recorded: Recorded, stable_id: str) -> ChangePlace:
+        return ChangePlace(
+            session=self.name,
+            stage=self.stage,
+            connection=connection,
+            recorded=recorded,
+            stable_id=stable_id,
+            sent=self._state.sent_changes.load(),
         )
-        return await change_rows(place, *asked)
 
     def logs(
         self,

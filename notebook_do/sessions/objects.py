@@ -31,14 +31,13 @@ if TYPE_CHECKING:
 class SessionWay:
     """How an object of a session gets to what is live: `look` asks with its connection and record, `run` waits.
 
-    `call` looks with the namespaces that other sessions host, too.
+    `call` looks with the namespaces that other sessions host, too; `place` tells where a change is made.
     """
 
     look: Callable[..., Coroutine[Any, Any, Any]]
     call: Callable[..., Coroutine[Any, Any, Any]]
     run: Callable[[Coroutine[Any, Any, Any]], Any]
-    session: str = ""
-    stage: str = ""
+    place: Callable[[Connection, Recorded, str], changes.ChangePlace]
 
 
 class LiveObject:
@@ -170,13 +169,7 @@ class LiveObject:
 
     def _made(self, make: Callable[..., Coroutine[Any, Any, ObjectChange]], *asked: Any) -> ObjectChange:
         async def made(connection: Connection, recorded: Recorded) -> ObjectChange:
-            place = changes.ChangePlace(
-                session=self._way.session,
-                stage=self._way.stage,
-                connection=connection,
-                recorded=recorded,
-                stable_id=self._stable_id,
-            )
+            place = self._way.place(connection, recorded, self._stable_id)
             return await make(place, self._name_or_id, *asked)
 
         change: ObjectChange = self._way.run(self._way.look(made))

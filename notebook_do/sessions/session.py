@@ -65,7 +65,7 @@ class Session(Looking):
         self._tails: WeakSet[LogTail] = WeakSet()
         self.connecting = Connecting(target, account)
         self._state = state
-        self._spent = Spending()
+        self._spent = Spending(lambda: self._state.sent_changes)
         self._planning = Planning(name, stage, target, self.catalog, state)
 
     def __repr__(self) -> str:

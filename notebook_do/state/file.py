@@ -21,6 +21,7 @@ from notebook_do.state import lock as locks
 from notebook_do.state.document import Document, NewerSchema, decode, encode, read_document, write_document
 from notebook_do.state.elsewhere import LOCAL_ORIGIN, Place, elsewhere
 from notebook_do.state.journal import Journal
+from notebook_do.state.sent import SentChanges
 from notebook_do.state.strict import Damage
 
 if TYPE_CHECKING:
@@ -96,6 +97,11 @@ class StateFile:
     def observations_path(self) -> Path:
         """Where the note of what was read is."""
         return self._beside("observations.json")
+
+    @property
+    def sent_changes(self) -> SentChanges:
+        """The record of the changes of stored objects that were sent."""
+        return SentChanges(self._beside("changes.log"))
 
     @property
     def backup_directory(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -231,6 +232,41 @@ def test_the_command_line_shows_and_approves(
     assert room.values()["value"].tolist() == ["two words"]
     assert "1 object of namespace rooms (class Room of chat)" in told("objects", "shop.toml", "rooms")
     assert told("object", "shop.toml", "rooms", "kitchen").startswith("kitchen  namespace: rooms")
+
+
+def test_an_approval_is_used_once(session: nd.Session, ip: InteractiveShell, cloud: Path) -> None:
+    """alarm() that ran, a value that is back: the old digest sends nothing again, by another kernel neither."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "topic", "cooking")
+    for line in ("alarm rooms kitchen run", "put rooms kitchen topic baking"):
+        waiting = _ran(ip, f"%durable {line}")
+        assert _ran(ip, waiting.approve).ok
+        room.call("put", "topic", "cooking")
+        words = rf"the approved change {waiting.change.digest} was sent already, 20.* UTC, and an approval is used once"
+        with pytest.raises(StaleChange, match=words) as told:
+            _ran(ip, waiting.approve)
+        assert room.values()["value"].tolist() == ["cooking"]
+        again = re.search(r"--approve ([0-9a-f]{16})", str(told.value))
+        assert again is not None
+        shown = _ran(ip, f"%durable {line}").change
+        assert (shown.digest, shown.notes[-1]) == (again[1], "The same was sent once before.")
+        kernel = [sys.executable, "-m", "notebook_do.cli", line.split()[0], "shop.toml", *line.split()[1:]]
+        (cloud / "shop.toml").write_text('[namespaces.rooms]\nclass_name = "Room"\n')
+        ran = subprocess.run([*kernel, "--approve", waiting.change.digest], cwd=cloud, capture_output=True, check=False)
+        assert ran.returncode != 0
+        assert b"was sent already" in ran.stdout + ran.stderr
+        assert room.values()["value"].tolist() == ["cooking"]
+        assert _ran(ip, f"%durable {line} --approve {again[1]}").ok
+        room.call("put", "topic", "cooking")
+    record = session.state.sent_changes.path.read_text()
+    assert "cooking" not in record
+    assert "baking" not in record
+    stale = room.put("topic", 1)
+    room.call("put", "topic", 2)
+    with pytest.raises(StaleChange):
+        session.apply(stale)
+    room.call("put", "topic", "cooking")
+    assert room.put("topic", 1).digest == stale.digest, "what was not sent is as it was shown"
 
 
 def test_snapshot_and_restore_by_magic(session: nd.Session, ip: InteractiveShell, cloud: Path) -> None:
