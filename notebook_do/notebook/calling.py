@@ -1,4 +1,4 @@
-"""The verbs that call methods of live objects: `call` one, `map` one for each row of a DataFrame."""
+"""The verbs that call methods of live objects: `call` one, `map` for each row of a DataFrame; or it offers a change."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from notebook_do.errors import CommandError, DurableError, nearest
 from notebook_do.live.inspecting import SECONDS, Returned, Threw
 from notebook_do.live.values import encode
 from notebook_do.notebook.arguments import argument
+from notebook_do.notebook.changing import offer
 from notebook_do.notebook.views.called import returned_document, threw_document
 from notebook_do.notebook.views.documents import View
 from notebook_do.notebook.views.fetched import exception_blocks, log_blocks, shown_exception
 from notebook_do.sessions.opening import current
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from notebook_do.display import Shown
     from notebook_do.errors import JSError
     from notebook_do.live.calling import Called
@@ -84,26 +83,45 @@ def call(call: Call) -> Shown:
     return shown(called, session)
 
 
-def map_(call: Call) -> pd.DataFrame:
-    """Call a method for each row of a frame that a variable holds."""
+def map_(call: Call) -> Any:
+    """Call a method for each row of a frame that a variable holds, or offer one change of all its objects."""
     o = call.options
     if call.body is not None and call.body.strip():
         raise CommandError("%%durable map: its cell has no body; leave out what stands below the line.")
+    if (o.call is None) is (o.change is None):
+        raise CommandError(
+            "%durable map: say what to do with each row, once: --call METHOD, or --change put, delete or execute."
+        )
     if o.frame not in call.ip.user_ns:
         known = [name for name, value in call.ip.user_ns.items() if hasattr(value, "iloc") and not name.startswith("_")]
         hint = nearest(o.frame, known) if known else "no variable holds a DataFrame."
         raise CommandError(f"%durable map: there is no variable {o.frame}; {hint}")
-    if o.concurrency is not None and not (o.concurrency.isascii() and o.concurrency.isdigit()):
-        raise CommandError(f'%durable map: --concurrency takes a whole number, not "{o.concurrency}".')
+    _check_fits(o)
+    frame = call.ip.user_ns[o.frame]
+    args = [column.strip() for text in o.args for column in text.split(",") if column.strip()]
+    if o.change is not None:
+        return offer(call, current().map(o.namespace, frame, object=o.object, change=o.change, args=args))
     return current().map(
         o.namespace,
-        call.ip.user_ns[o.frame],
+        frame,
         object=o.object,
         call=o.call,
-        args=[column.strip() for text in o.args for column in text.split(",") if column.strip()],
+        args=args,
         concurrency=8 if o.concurrency is None else int(o.concurrency),
         timeout=seconds(o.timeout, "map", SECONDS),
     )
+
+
+def _check_fits(o: Any) -> None:
+    """Raise CommandError for options that do not go together, or have no number."""
+    if o.concurrency is not None and not (o.concurrency.isascii() and o.concurrency.isdigit()):
+        raise CommandError(f'%durable map: --concurrency takes a whole number, not "{o.concurrency}".')
+    of_calls = {"--concurrency": o.concurrency, "--timeout": o.timeout}
+    of_changes = {"--approve": o.approve, "--confirm": o.confirm}
+    wrong = [name for name, given in (of_calls if o.change else of_changes).items() if given]
+    if wrong:
+        other = "--call" if o.change else "--change"
+        raise CommandError(f"%durable map: {wrong[0]} goes with {other}; leave it out, or use {other}.")
 
 
 def seconds(text: str | None, verb: str, default: float) -> float:

@@ -70,12 +70,12 @@ def object_page(call: Call) -> Shown:
 
 def put(call: Call) -> Shown | None:
     """Offer to put a value under a key."""
-    return _offer(call, _object(call).put(call.options.key, argument(call.options.value, "put")))
+    return offer(call, _object(call).put(call.options.key, argument(call.options.value, "put")))
 
 
 def delete(call: Call) -> Shown | None:
     """Offer to delete a key."""
-    return _offer(call, _object(call).delete(call.options.key))
+    return offer(call, _object(call).delete(call.options.key))
 
 
 def execute(call: Call) -> Shown | None:
@@ -88,7 +88,7 @@ def execute(call: Call) -> Shown | None:
             f"or as the body of %%durable {where}."
         )
     sql = o.sql if call.body is None else call.body.strip()
-    return _offer(call, _object(call).execute(sql, *(parameter(text, "execute") for text in o.param)))
+    return offer(call, _object(call).execute(sql, *(parameter(text, "execute") for text in o.param)))
 
 
 def alarm(call: Call) -> Shown | None:
@@ -96,9 +96,9 @@ def alarm(call: Call) -> Shown | None:
     room, when = _object(call), call.options.when
     match when:
         case "run":
-            return _offer(call, room.run_alarm())
+            return offer(call, room.run_alarm())
         case "off":
-            return _offer(call, room.set_alarm(None))
+            return offer(call, room.set_alarm(None))
     try:
         at = datetime.fromisoformat(when)
     except ValueError:
@@ -107,12 +107,12 @@ def alarm(call: Call) -> Shown | None:
         ) from None
     if at.tzinfo is None:
         raise CommandError(f"%durable alarm: {when} has no time zone; write {when}Z for UTC, or {when}+01:00.")
-    return _offer(call, room.set_alarm(at))
+    return offer(call, room.set_alarm(at))
 
 
 def wipe(call: Call) -> Shown | None:
     """Offer to delete all that an object has stored."""
-    return _offer(call, _object(call).wipe())
+    return offer(call, _object(call).wipe())
 
 
 def snapshot(call: Call) -> Shown:
@@ -122,13 +122,13 @@ def snapshot(call: Call) -> Shown:
 
 def restore(call: Call) -> Shown | None:
     """Offer to put back what a snapshot holds."""
-    return _offer(call, _object(call).restore(call.options.path, other=call.options.other))
+    return offer(call, _object(call).restore(call.options.path, other=call.options.other))
 
 
 # --- to send it
 
 
-def _offer(call: Call, change: ObjectChange) -> Shown | None:
+def offer(call: Call, change: ObjectChange) -> Shown | None:
     """Show a change and let it be sent, as this shell can; with `--approve` send it where it is the one approved."""
     session = current()
     if call.options.approve:
@@ -195,7 +195,7 @@ def _approval(call: Call, change: ObjectChange, *, shown: bool = False) -> str:
         words += [word for value in values for word in ((option.name, value) if option.name[0] == "-" else (value,))]
     confirm = [] if change.phrase is None else ["--confirm", change.phrase]
     line = call.again(*words, "--approve", change.digest, *confirm)
-    if call.body is None:
+    if call.body is None or not call.body.strip():
         return line
     body = call.body.rstrip()
     return f"%{line}\n{statement_text(body, hidden_cells(change)) if shown else body}"

@@ -269,6 +269,61 @@ def test_an_approval_is_used_once(session: nd.Session, ip: InteractiveShell, clo
     assert room.put("topic", 1).digest == stale.digest, "what was not sent is as it was shown"
 
 
+def test_a_change_of_many_objects_is_shown_and_approved(
+    session: nd.Session, ip: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`map --change` sends nothing but with its digest and its phrase, which counts the objects; then all of them."""
+    rooms = ["kitchen", "hall", "attic"]
+    for name in rooms:
+        session.object("rooms", name).add(name, "hello")
+    statements = ["DELETE FROM messages WHERE author = ?"] * 3
+    ip.user_ns["df"] = pd.DataFrame(
+        {"room": rooms, "key": "topic", "last": "last", "value": [1, "two", 3.5], "sql": statements, "who": rooms}
+    )
+    phrases = {
+        "--change put --args key,value": "put 3 objects of rooms",
+        "--change delete --args last": "delete 3 objects of rooms",
+        "--change execute --args sql --args who": "execute 3 objects of rooms",
+    }
+    for words, phrase in phrases.items():
+        before = session.values("rooms")["value"].tolist()
+        waiting = _ran(ip, f"%durable map rooms df --object room {words}")
+        assert "of 3 objects in dev on local" in " ".join(capsys.readouterr().out.split())
+        assert waiting.approve == (
+            f"%durable map rooms df --object room {words} --approve {waiting.change.digest} --confirm '{phrase}'"
+        )
+        assert session.values("rooms")["value"].tolist() == before
+        with pytest.raises(ConsentRequired, match=f"--confirm '{phrase}'"):
+            _ran(ip, waiting.approve.partition(" --confirm")[0])
+        told = json.loads(_ran(ip, f"%durable map rooms df --object room {words} --json"))
+        assert (list(told), told["approve"]) == (["sent", "approve", "change"], waiting.approve)
+        assert set(told["change"]) >= {"action", "what", "stable_id", "target", "class_name", "edits", "notes"}
+        assert [edit["name"] for edit in told["change"]["edits"]] == rooms
+        assert _text(_ran(ip, waiting.approve)).startswith("✓ 3 objects of 3 changed")
+    held = session.values("rooms").set_index("name")["value"].to_dict()
+    assert held == {"kitchen": 1, "hall": "two", "attic": 3.5}
+    assert session.query("rooms", "SELECT count(*) AS n FROM messages")["n"].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("--args key", "say what to do with each row, once: --call METHOD, or --change put, delete or execute"),
+        ("--call add --change put --args key", "say what to do with each row, once"),
+        ("--change wipe --args key", "wipe"),
+        ("--change put --args key", "for change='put' args are the columns of key, value; given are 1"),
+        ("--change delete --args key --timeout 5", "--timeout goes with --call; leave it out, or use --call"),
+        ("--call add --args key --approve 0123456789abcdef", "--approve goes with --change; leave it out, or use"),
+    ],
+)
+def test_a_wrong_map_of_changes_is_one_line(session: nd.Session, ip: InteractiveShell, words: str, why: str) -> None:
+    """What does not go together is said before anything is read, and sends nothing."""
+    session.object("rooms", "kitchen").add("ada", "hello")
+    ip.user_ns["df"] = pd.DataFrame({"room": ["kitchen"], "key": ["last"]})
+    with pytest.raises(CommandError, match=why):
+        _ran(ip, f"%durable map rooms df --object room {words}")
+
+
 def test_snapshot_and_restore_by_magic(session: nd.Session, ip: InteractiveShell, cloud: Path) -> None:
     """A file is written, and put back where its phrase is given."""
     room = session.object("rooms", "kitchen")

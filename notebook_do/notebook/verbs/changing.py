@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from notebook_do.declare.line import Option
-from notebook_do.notebook.verbs.verb import JSON_OR_TEXT, SURE, WOKEN, Verb
+from notebook_do.notebook.verbs.verb import APPROVE, CONFIRM, JSON_OR_TEXT, WOKEN, Verb
 
 _OF_ONE = (
     Option(name="namespace", value="NAMESPACE", required=True, knows="namespace", help="its stable ID"),
     Option(name="object", value="OBJECT", required=True, knows="object", help="its name or id"),
-)
-_APPROVE = Option(
-    name="--approve", value="DIGEST", help="send the change with this digest, and no other, now", meant=SURE
-)
-_CONFIRM = Option(
-    name="--confirm", value="PHRASE", many=True, help="with --approve: the phrase that the change asks for"
 )
 _KEY = Option(name="key", value="KEY", required=True, help="the key, as storage.put has it")
 _ABOUT = "It is shown with what is there now; a press, or --approve with its digest, sends it."
@@ -29,14 +23,14 @@ VERBS = (
     Verb(
         name="put",
         summary="change the value of one key of an object; shown first",
-        own=(*_OF_ONE, _KEY, Option(name="value", value="JSON", required=True, help=JSON_OR_TEXT), _APPROVE),
+        own=(*_OF_ONE, _KEY, Option(name="value", value="JSON", required=True, help=JSON_OR_TEXT), APPROVE),
         example="%durable put rooms kitchen topic cooking",
         about=_ABOUT,
     ),
     Verb(
         name="delete",
         summary="delete one key of an object; shown first",
-        own=(*_OF_ONE, _KEY, _APPROVE),
+        own=(*_OF_ONE, _KEY, APPROVE),
         example="%durable delete rooms kitchen topic",
         about=_ABOUT,
     ),
@@ -48,7 +42,7 @@ VERBS = (
             *_OF_ONE,
             Option(name="sql", value="SQL", help="the statement, in quotes; or the body of the cell"),
             Option(name="--param", value="V", many=True, help=f"value for a ? of the statement; {JSON_OR_TEXT}"),
-            _APPROVE,
+            APPROVE,
         ),
         example="%durable execute rooms kitchen \"UPDATE messages SET text = '' WHERE author = 'ada'\"",
         about=_ABOUT,
@@ -59,7 +53,7 @@ VERBS = (
         own=(
             *_OF_ONE,
             Option(name="when", value="TIME", required=True, help="2026-12-24T18:00Z, or off, or run for now and once"),
-            _APPROVE,
+            APPROVE,
         ),
         example="%durable alarm rooms kitchen 2026-12-24T18:00Z",
         about=_ABOUT,
@@ -67,7 +61,7 @@ VERBS = (
     Verb(
         name="wipe",
         summary="delete all that an object has stored; asks for a phrase",
-        own=(*_OF_ONE, _APPROVE, _CONFIRM),
+        own=(*_OF_ONE, APPROVE, CONFIRM),
         example="%durable wipe rooms kitchen",
         about="A snapshot keeps it: %durable snapshot.",
     ),
@@ -84,8 +78,8 @@ VERBS = (
             *_OF_ONE,
             Option(name="path", value="FILE", required=True, knows="path", help="a file that snapshot wrote"),
             Option(name="--other", help="the snapshot is of another object, and this is meant"),
-            _APPROVE,
-            _CONFIRM,
+            APPROVE,
+            CONFIRM,
         ),
         example="%durable restore rooms kitchen kitchen.ndsnap",
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from notebook_do.declare.line import Option
-from notebook_do.notebook.verbs.verb import JSON_OR_TEXT, WOKEN, Verb
+from notebook_do.notebook.verbs.verb import APPROVE, CONFIRM, JSON_OR_TEXT, WOKEN, Verb
 
 _NAMESPACE = Option(name="namespace", value="NAMESPACE", required=True, knows="namespace", help="its stable ID")
 _OBJECT = Option(name="--object", value="O", knows="object", help="one object, by its name or id; default all")
@@ -42,19 +42,30 @@ VERBS = (
     ),
     Verb(
         name="map",
-        summary="call a method for each row of a DataFrame; shows the frame with result, ms and error",
+        summary="call a method for each row of a DataFrame, or with --change put, delete or execute",
         form="both",
         own=(
             _NAMESPACE,
             Option(name="frame", value="DF", required=True, knows="variable", help="a variable that holds the frame"),
             Option(name="--object", value="COLUMN", required=True, help="the column of the objects' names"),
-            Option(name="--call", value="METHOD", required=True, knows="method", help="a method of their class"),
-            Option(name="--args", value="A,B", many=True, help="the columns of its arguments"),
+            Option(name="--call", value="METHOD", knows="method", help="a method of their class"),
+            Option(
+                name="--change", value="C", choices=("put", "delete", "execute"), help="a change, in place of a call"
+            ),
+            Option(
+                name="--args",
+                value="A,B",
+                many=True,
+                help="the columns of its arguments; of put KEY,VALUE, of delete KEY, of execute SQL,PARAMETERS",
+            ),
             Option(name="--concurrency", value="N", help="how many objects are called at a time; default 8"),
             _timeout(20),
+            APPROVE,
+            CONFIRM,
         ),
         example="%durable map rooms df --object room --call post --args author,text",
-        about="A row that fails fails alone. Keep the result with x = %durable map ... to go on with it.",
+        about="A row that fails fails alone. Keep the result with x = %durable map ... to go on with it. A change is "
+        "shown first, one of all rows.",
     ),
     Verb(
         name="logs",

@@ -51,3 +51,10 @@ COMMON = (
 )
 DECLARING = tuple(option for option in COMMON if option.name != "--json")
 """Those of a line that declares: its `--json NAME=JSON` is a binding, and no form of the result."""
+APPROVE = Option(
+    name="--approve", value="DIGEST", help="send the change with this digest, and no other, now", meant=SURE
+)
+CONFIRM = Option(
+    name="--confirm", value="PHRASE", many=True, help="with --approve: the phrase that the change asks for"
+)
+"""What sends a change of stored objects without a press: its digest, and its phrase."""
