@@ -403,7 +403,8 @@ function contentsOf(sql) {
     const held = new Map();
     rows.forEach((row, at) => {
       const cells = row.slice(keys);
-      held.set(encode([kinds[at].slice(0, keys), row.slice(0, keys)]), { key: row[0], cells, kinds: kinds[at].slice(keys) });
+      const key = { names: shape.key, kinds: kinds[at].slice(0, keys), cells: row.slice(0, keys) };
+      held.set(encode([key.kinds, key.cells]), { key, cells, kinds: kinds[at].slice(keys) });
     });
     tables.set(name, { ...shape, held });
   }
@@ -432,7 +433,8 @@ function rowChanges(was, now) {
     const [before, after] = [old.get(key) ?? null, now.held.get(key) ?? null];
     if (before !== null && after !== null && encode(before) === encode(after)) return [];
     const kind = before === null ? "insert" : after === null ? "delete" : "update";
-    return [{ table: now.name, kind, columns, by: now.byRowid ? now.key[0] : null, key: (before ?? after).key, before, after }];
+    const { key: keyed } = before ?? after;
+    return [{ table: now.name, kind, columns, by: now.byRowid ? now.key[0] : null, key: keyed.cells[0], keyed, before, after }];
   });
 }
 

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import CommandError
+from notebook_do.live.values import encode as encoded
 from notebook_do.model.changes import RowChange, SchemaChange, StatementEffect
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ SCHEMA_OF = (
     "SELECT sql FROM sqlite_master WHERE type IN ('table', 'trigger') AND tbl_name IN (SELECT value FROM json_each(?))"
 )
 """Selects how tables and their triggers were made; a parameter has their names as JSON."""
+_MARKS = {"i": "CAST(? AS INTEGER)"}
+"""How a whole number is bound, which comes as text."""
 _AT_ONCE = 20
 """How many rows one statement of a comparison reads: a Worker's may have a hundred parameters."""
 
@@ -85,6 +88,8 @@ def expected_of(changes: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]
     for one in changes:
         if one["before"] is not None and one["by"]:
             of_table.setdefault(one["table"], []).append(one)
+        elif one["before"] is not None:
+            yield _of_key(one)
     for name, rows in of_table.items():
         key = _quoted(rows[0]["by"])
         cells = (
@@ -96,6 +101,18 @@ def expected_of(changes: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]
             given = [str(one["key"]) for one in rows[at : at + _AT_ONCE]]
             marks = ", ".join(["CAST(? AS INTEGER)"] * len(given))
             yield {"sql": f"{select} ({marks}) ORDER BY {key}", "params": given}
+
+
+def _of_key(one: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the select of a row that no rowid tells apart, by its key; all columns are one where there is none."""
+    keyed = one["keyed"]
+    same = (f"{name} IS {_MARKS.get(kind, '?')}" for name, kind in zip(keyed["names"], keyed["kinds"], strict=True))
+    cells = (
+        f"typeof({c}), CASE typeof({c}) WHEN 'integer' THEN CAST({c} AS TEXT) ELSE {c} END"
+        for c in map(_quoted, one["columns"])
+    )
+    sql = f"SELECT {', '.join(cells)} FROM {_quoted(one['table'])} WHERE {' AND '.join(same)}"  # noqa: S608 - quoted
+    return {"sql": sql, "params": [encoded(cell) for cell in keyed["cells"]]}
 
 
 def _quoted(name: str) -> str:

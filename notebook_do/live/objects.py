@@ -9,9 +9,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.errors import CommandError, nearest
+from notebook_do.errors import CommandError, TargetError, nearest
 from notebook_do.inspector.values import decode
+from notebook_do.live.far_storage import is_id
+from notebook_do.live.inspecting import Returned
 from notebook_do.live.observe import observe_objects, observe_scripts
+from notebook_do.live.signed import inspector_of, signed_way
 from notebook_do.live.storage import storage_of
 from notebook_do.live.values import parameters, whole
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from notebook_do.model import NamespaceId, Recorded
 
 _LOOKED_THROUGH = 9_999
+_NAMES = 400
+"""How many names a list asks the ids of: ten requests."""
 
 
 def deployed(recorded: Recorded, stable_id: str) -> NamespaceId:
@@ -49,19 +54,42 @@ def must_be_live(worker: str, script: str, live: Collection[str], declared: Coll
         raise CommandError(f"fetch: no Worker {worker} is declared or live; {hint}")
 
 
-async def object_rows(
-    connection: Connection, recorded: Recorded, stable_id: str, limit: int | None, after: str | None
-) -> tuple[tuple[dict[str, Any], ...], bool]:
+async def object_rows(  # noqa: PLR0913, PLR0917 - where, and what is asked
+    connection: Connection,
+    recorded: Recorded,
+    stable_id: str,
+    limit: int | None,
+    after: str | None,
+    known: Sequence[str] = (),
+) -> tuple[tuple[dict[str, Any], ...], bool, str]:
     """List the objects of a namespace, `limit` at most, behind the one called `after`: the rows of the frame `objects`.
 
-    True when there are more.
+    True when there are more. On Cloudflare those with one of the `known` names have it; the text says why they do not.
     """
     if limit is not None and limit < 1:
         raise CommandError(f"objects: a limit is at least 1, not {limit}.")
     namespace_id = deployed(recorded, stable_id)
     async with connection.client() as client:
         found, more = await observe_objects(client, namespace_id, most=limit, after=after)
-    return tuple({"stable_id": stable_id, **asdict(one)} for one in found), more
+    names, why = await _names(connection, recorded, stable_id, known)
+    rows = ({"stable_id": stable_id, **asdict(one), "name": one.name or names.get(one.object_id)} for one in found)
+    return tuple(rows), more, why
+
+
+async def _names(
+    connection: Connection, recorded: Recorded, stable_id: str, known: Sequence[str]
+) -> tuple[dict[str, str], str]:
+    """Return the names by id: the inspector makes an id of each, which reaches no object and makes none."""
+    names = [name for name in known if not is_id(name)][-_NAMES:]
+    if connection.target == "local" or not names or inspector_of(recorded, stable_id) is None:
+        return {}, ""
+    try:
+        way = await signed_way(connection, recorded, stable_id, "objects")
+        outcomes = await way.ask([{"object": {"name": name}, "op": "id"} for name in names])
+    except (CommandError, TargetError) as error:  # the list is there all the same
+        return {}, f"No names were asked for. {error}"
+    pairs = zip(outcomes, names, strict=True)
+    return {str(one.value): name for one, name in pairs if isinstance(one, Returned)}, ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,13 +118,16 @@ async def recent_writes(client: Client, namespace_id: NamespaceId, *, most: int 
     )
 
 
-def going_on(stable_id: str, rows: Sequence[dict[str, Any]], *, more: bool) -> dict[str, Any]:
-    """Return what the frame of these objects says below them and in its `attrs`, where there are `more`."""
+def going_on(stable_id: str, rows: Sequence[dict[str, Any]], why: str = "", *, more: bool) -> dict[str, Any]:
+    """Return what the frame of these objects says below them and in its `attrs`, where there are `more`.
+
+    `why` is what is to be said besides.
+    """
     if not more:
-        return {"read": len(rows), "more": False}
+        return {"read": len(rows), "more": False, **({"said": why} if why else {})}
     last = rows[-1]["object_id"]
     hint = f"go on with after={last!r} (%durable objects {stable_id} --after {last})"
-    said = f"{len(rows):,} were read, and there are more: {hint}."
+    said = f"{len(rows):,} were read, and there are more: {hint}. {why}".rstrip()
     return {"said": said, "read": len(rows), "more": True, "after": last}
 
 

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     Ids = Iterable[str]
 
 T = TypeVar("T")
+_MET = 400
+"""How many names of a map are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +103,17 @@ class Looking(ABC):
 
         `after` goes on behind the object with that id. Where there are more, the frame says so, and its `attrs` have
         `more` and the id to go on `after`. The local target tells the bytes of each, when it was last written and when
-        its alarm is due, and its name where it was reached by one; Cloudflare tells ids only, and the rest is NA.
+        its alarm is due, and its name where it was reached by one; Cloudflare tells ids only, and the rest is NA. Names
+        stand there where this session used them, if an inspector is deployed that can make ids of them.
         """
-        rows, more = self._run(self._look(explore.object_rows, stable_id, limit, after))
-        self.met.setdefault(stable_id, {}).update(dict.fromkeys(row["name"] for row in rows if row["name"]))
-        return frame("objects", rows, **explore.going_on(stable_id, rows, more=more))
+        known = list(self.met.get(stable_id, ()))
+        rows, more, why = self._run(self._look(explore.object_rows, stable_id, limit, after, known))
+        self._meet(stable_id, (row["name"] for row in rows if row["name"]))
+        return frame("objects", rows, **explore.going_on(stable_id, rows, why, more=more))
+
+    def _meet(self, stable_id: str, names: Iterable[str]) -> None:
+        """Keep the names of objects that were named: for completion, and for the list of a target that tells none."""
+        self.met.setdefault(stable_id, {}).update(dict.fromkeys(names))
 
     def values(self, stable_id: str, *, object: str | None = None) -> pd.DataFrame:  # noqa: A002 - what it is
         """Read what `storage.put` stored, of one object (its name or id) or of all: one row a key.
@@ -135,7 +143,7 @@ class Looking(ABC):
             raise CommandError(f"object: no namespace {namespace} is declared or deployed; {hint}")
         way = SessionWay(look=self._look, call=self._call, run=self._run, place=self._change_place)
         made = LiveObject(way, namespace, name_or_id)
-        self.met.setdefault(namespace, {})[name_or_id] = None
+        self._meet(namespace, (name_or_id,))
         return made
 
     @overload
@@ -194,6 +202,7 @@ class Looking(ABC):
         into = MappedRows(namespace=namespace, class_name="", asked=asked)
         try:
             self._run(self._call(map_rows, namespace, asked, into))
+            self._meet(namespace, [name for name in asked.names if isinstance(name, str) and name][-_MET:])
         except KeyboardInterrupt:
             self.stopped_map = _with_results(df, into)
             done = len(asked.names) - into.counts["not called"]

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from far_target import use_far_target
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,3 +25,12 @@ def far(cloud: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         yield target
     finally:
         target.release()
+
+
+@pytest.fixture
+def shell() -> Iterator[InteractiveShell]:
+    """Give a real shell with the extension loaded, without history file."""
+    made = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+    made.run_line_magic("load_ext", "notebook_do")
+    yield made
+    made.run_line_magic("unload_ext", "notebook_do")

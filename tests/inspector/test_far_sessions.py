@@ -12,6 +12,8 @@ import notebook_do as nd
 from notebook_do.errors import CommandError
 
 if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
     from notebook_do.local.process.launch import LocalTarget
 
 
@@ -129,3 +131,31 @@ def test_a_swap_of_inspected_classes_keeps_each_objects_data(far: LocalTarget) -
     assert [session.object(id_, "one").get() for id_ in ("alpha", "beta")] == ["alpha a", "beta b"]
     assert session.object("alpha", "one").values()["value"].tolist() == ["a"]
     assert session.plan().empty
+
+
+def test_a_list_has_the_names_that_this_session_used(far: LocalTarget, shell: InteractiveShell) -> None:
+    """Picture 6c: name, id and whether it stores something; no object is reached, or made, for its name."""
+    del far
+    session = deployed(inspect="calls")
+    for name in ("kitchen", "garden", "attic"):
+        session.object("rooms", name).add(1)
+    session.object("rooms", "nobody")
+    again = nd.session("chat", target="cloudflare", state=str(session.state_path), stage="dev")
+    again.met.clear()
+    assert again.objects("rooms")["name"].isna().all()
+    again.object("rooms", "kitchen").count()
+    again.object("rooms", "nobody")
+    again.map("rooms", pd.DataFrame({"r": ["attic"]}), object="r", call="count")
+    ran = shell.run_cell("%durable objects rooms")
+    ran.raise_error()
+    names = ran.result.set_index("object_id")["name"]
+    assert set(names.dropna()) == {"kitchen", "attic"}
+    (garden,) = names[names.isna()].index
+    assert len(names) == 3, "a name that nobody stored under made nothing"
+    lines = ran.result._repr_mimebundle_()["text/plain"].splitlines()
+    assert lines[0] == "3 objects of namespace rooms (class Room of chat), by id"
+    assert lines[1].split() == ["name", "id", "stored"]
+    assert any(line.split() == [f"{garden[:8]}…", "yes"] for line in lines)
+    assert any(line.startswith("  kitchen  ") and line.endswith("…  yes") for line in lines)
+    said = "Cloudflare tells no name, size or last write. Names stand here where this session called the object by its"
+    assert said in " ".join(" ".join(lines).split())

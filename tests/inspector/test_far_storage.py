@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,10 @@ import pandas as pd
 import pytest
 
 import notebook_do as nd
+from notebook_do.bridge import bridge
 from notebook_do.errors import CommandError, StaleChange
+from notebook_do.live.inspecting import Returned
+from notebook_do.live.ways import way_to
 
 if TYPE_CHECKING:
     from notebook_do.local.process.launch import LocalTarget
@@ -235,3 +239,59 @@ def test_a_statement_sends_only_what_it_would_have_done_when_it_was_shown(far: L
             assert room.execute(sql).digest != change.digest
         for table in ("b", "log", "d"):
             session.apply(room.execute(f"DROP TABLE {table}"))
+
+
+def test_rows_without_a_rowid_are_compared_in_the_object_too(far: LocalTarget) -> None:
+    """What the object compares in the change's own transaction has such rows by their key, exactly, on both targets."""
+    del far
+    for target in ("local", "cloudflare"):
+        session = opened(target)
+        room = session.object("rooms", "keyed")
+        room.fill()
+        session.apply(room.execute("CREATE TABLE k(a INTEGER, b BLOB, c TEXT, n, PRIMARY KEY (a, b, c)) WITHOUT ROWID"))
+        session.apply(room.execute("INSERT INTO k VALUES (9007199254740993, x'00ff', 'ü', 1), (1, x'', '', NULL)"))
+        change = room.execute("UPDATE k SET n = 2.0")
+        checks = json.loads(change.edits[0].checks)
+        assert len(checks) == 2
+        seen = [asked(session, op="seen", checks=[check])[0] for check in checks]
+        assert sorted(seen) == sorted(
+            [
+                '[["integer","9007199254740993","blob",{"$":"bytes","v":"AP8="},"text","ü","integer","1"]]',
+                '[["integer","1","blob",{"$":"bytes","v":""},"text","","null",null]]',
+            ]
+        )
+        op = {**json.loads(change.edits[0].op), "checks": checks, "expect": seen}
+        session.apply(room.execute("UPDATE k SET n = 7 WHERE a = 1"))
+        assert asked(session, **op) == "moved", "nothing of the client's stands between"
+        assert room.query("SELECT n FROM k ORDER BY a")["n"].tolist() == [7, 1]
+        session.apply(room.execute("UPDATE k SET n = 2.0"))
+        assert room.query("SELECT n FROM k ORDER BY a")["n"].tolist() == [2.0, 2.0]
+
+
+def test_keys_that_came_are_found_in_a_wipe_itself(far: LocalTarget) -> None:
+    """The object refuses by itself to be wiped where a key came after it was shown, also when no file was compared."""
+    del far
+    for target in ("local", "cloudflare"):
+        session = opened(target)
+        room = session.object("rooms", "wiped")
+        room.fill()
+        change = room.wipe()
+        checks = json.loads(change.edits[0].checks)
+        session.apply(room.put("late", 1))
+        expect = [one["is"] for one in checks]
+        assert asked(session, object_="wiped", op="wipe", checks=checks, expect=expect) == "moved"
+        assert "late" in room.values()["key"].tolist()
+
+
+def asked(session: nd.Session, object_: str = "keyed", **op: Any) -> Any:
+    """Ask one object with nothing read before."""
+
+    async def ask() -> Any:
+        connection = await session._connect()
+        async with connection.client() as client:
+            way = await way_to(connection, client, session.recorded(), "rooms")
+            (outcome,) = await way.ask([{"object": {"name": object_}, **op}])
+            return outcome
+
+    outcome = bridge.run(ask())
+    return outcome.value if isinstance(outcome, Returned) else getattr(outcome, "why", outcome)

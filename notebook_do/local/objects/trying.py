@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.local.objects.pages import quoted, tables_of
 from notebook_do.local.objects.stored import ReadError, bounded
-from notebook_do.local.objects.tags import cell
+from notebook_do.local.objects.tags import cell, of_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -256,6 +256,7 @@ def _change(table: StoredTable, key: _Row, before: _Row | None, after: _Row | No
         "columns": table.names,
         "by": table.key[0] if table.by_rowid else None,
         "key": [cell(value) for value in key],
+        "keyed": list(table.key),
         "before": None if before is None else [cell(value) for value in before],
         "after": None if after is None else [cell(value) for value in after],
     }
@@ -267,18 +268,33 @@ def _expected(database: sqlite3.Connection, changes: list[dict[str, Any]]) -> It
     for one in changes:
         if one["before"] is not None and one["by"]:
             of_table.setdefault(one["table"], []).append(one)
+        elif one["before"] is not None:
+            yield _of_key(database, one)
     for name, rows in of_table.items():
         key = quoted(rows[0]["by"])
-        cells = (
-            f"typeof({c}), CASE typeof({c}) WHEN 'integer' THEN CAST({c} AS TEXT) ELSE {c} END"
-            for c in map(quoted, rows[0]["columns"])
-        )
-        select = f"SELECT {', '.join(cells)} FROM {quoted(name)} WHERE {key} IN"  # noqa: S608 - quoted
+        select = f"SELECT {_cells(rows[0]['columns'])} FROM {quoted(name)} WHERE {key} IN"  # noqa: S608 - quoted
         for at in range(0, len(rows), _AT_ONCE):
             given = [str(one["key"][0]) for one in rows[at : at + _AT_ONCE]]
             sql = f"{select} ({', '.join(['CAST(? AS INTEGER)'] * len(given))}) ORDER BY {key}"
             held = [[cell(value) for value in row] for row in database.execute(sql, given)]
             yield {"sql": sql, "params": given, "rows": held}
+
+
+def _cells(columns: Sequence[str]) -> str:
+    return ", ".join(
+        f"typeof({c}), CASE typeof({c}) WHEN 'integer' THEN CAST({c} AS TEXT) ELSE {c} END"
+        for c in map(quoted, columns)
+    )
+
+
+def _of_key(database: sqlite3.Connection, one: dict[str, Any]) -> dict[str, Any]:
+    """Return the select of a row that no rowid tells apart, by its key; all columns are one where there is none."""
+    given = [str(value) if type(value) is int else value for value in one["key"]]
+    marks = ("CAST(? AS INTEGER)" if type(value) is int else "?" for value in one["key"])
+    same = " AND ".join(f"{quoted(name)} IS {mark}" for name, mark in zip(one["keyed"], marks, strict=True))
+    sql = f"SELECT {_cells(one['columns'])} FROM {quoted(one['table'])} WHERE {same}"  # noqa: S608 - quoted
+    held = [[cell(value) for value in row] for row in database.execute(sql, [of_cell(value) for value in given])]
+    return {"sql": sql, "params": given, "rows": held}
 
 
 def _grown(database: sqlite3.Connection, changes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
