@@ -58,7 +58,7 @@ class LogTail:
         self._version = ""
         self.closed = False
         self.ended = ""
-        """Why it was closed, where that was not its user."""
+        """Why it ends, where that is not its user's wish."""
         self.broken_since: datetime | None = None
         """Since when nothing can come, while another connection is looked for."""
         self.since = datetime.now(UTC)
@@ -91,6 +91,8 @@ class LogTail:
 
     async def anext(self, timeout: float | None = None) -> LogRecord | None:  # noqa: ASYNC109 - None is a good answer
         """Return the next record; see `next`."""
+        if self.ended and not self.closed:
+            await self.aclose()
         if not self._waiting and (self._reading or not self.closed):
             # A task of its own: coming back takes longer than the time-out of who only looks what came.
             reading = self._reading = self._reading or asyncio.create_task(self._read_on())
@@ -113,10 +115,9 @@ class LogTail:
             self._waiting.clear()
 
     def end(self, why: str) -> None:
-        """Close the tail because nothing can come any more, and keep why."""
+        """Have the tail closed by who reads it, because nothing can come any more: another loop cannot close it."""
         if not self.closed:
             self.ended = why
-            bridge.run(self.aclose())
 
     async def aclose(self) -> None:
         """End the tail; see `close`."""

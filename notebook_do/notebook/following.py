@@ -170,7 +170,8 @@ class Following:
         except asyncio.CancelledError:
             why = "the extension was unloaded"
         except BaseException as error:  # noqa: BLE001 - an exception in a thread is seen by nobody
-            why, details = f"unexpected {type(error).__name__}: {error}", traceback.format_exc()
+            if not self.logs.tail.ended:  # else what it meets is the end
+                why, details = f"unexpected {type(error).__name__}: {error}", traceback.format_exc()
         self.picture.end(why, details)
         for told in self.ended:
             told()

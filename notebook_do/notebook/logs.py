@@ -40,7 +40,7 @@ SINCE = "30m"
 
 
 def logs(call: Call) -> pd.DataFrame | None:
-    """Show what a Worker logged; with `--follow` until the interrupt."""
+    """Show what a Worker logged; with `--follow` as it comes."""
     o, session = call.options, current()
     if o.follow:
         if o.since:

@@ -164,7 +164,7 @@ class Session(Looking):
                     await with_addresses(stopped.result, connection.url, self)
                 raise
             self._deploys.append(DeployedThen(started=started, ended=datetime.now(UTC), workers=declared))
-            await self._end_tails()
+            self._end_tails()
             return await with_addresses(result, connection.url, self)
 
     def deploy(
@@ -297,13 +297,12 @@ class Session(Looking):
 
     # --- inside
 
-    async def _end_tails(self) -> None:
+    def _end_tails(self) -> None:
         """End the tails of Workers that are no longer there: no API tells who listens of a deletion."""
         there = {one.script_name for one in self._state.load().workers}
         for tail in tuple(self._tails):
-            if tail.script not in there and not tail.closed:
-                tail.ended = f"Worker {tail.worker} was deleted"
-                await tail.aclose()
+            if tail.script not in there:
+                tail.end(f"Worker {tail.worker} was deleted")
 
     async def _connect(self) -> Connection:
         return await self.connecting.connect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import threading
@@ -27,9 +28,11 @@ from notebook_do.notebook.views.documents import plain
 from notebook_do.notebook.views.logged import LiveLogs, live_document, past_document
 from notebook_do.notebook.widgets.following import FollowPanel
 from notebook_do.sessions.logs import LocatedRecord
+from notebook_do.sessions.opening import close_all
 from notebook_do.sources.located import LocatedStack
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from IPython.core.interactiveshell import InteractiveShell
@@ -335,7 +338,10 @@ def test_a_paused_tail_collects_and_says_how_many_wait(chat: nd.Session) -> None
     assert "It ended" not in stays
 
 
-def test_two_tails_go_on_beside_each_other_and_closing_the_session_ends_both(chat: nd.Session) -> None:
+@pytest.mark.parametrize("close", [nd.Session.close, lambda _: close_all()], ids=["session", "extension"])
+def test_two_tails_go_on_beside_each_other_and_closing_the_session_ends_both(
+    chat: nd.Session, close: Callable[[nd.Session], None]
+) -> None:
     """Each shows what comes and is stopped alone; a session that is closed says so in the tails that are left."""
     first, second, third = Watched(chat), Watched(chat), Watched(chat)
     second.panel.errors.value = True
@@ -346,9 +352,9 @@ def test_two_tails_go_on_beside_each_other_and_closing_the_session_ends_both(cha
     assert "It ended" not in first.end()
     chat.fetch("chat", "/b")
     second.until("lines: 2")
-    chat.close()
+    close(chat)
     for watched in (second, third):
-        assert re.search(r"~ It ended at \d\d:\d\d:\d\d: session chat was closed\.", watched.end())
+        assert re.search(r"~ It ended at [\d:]+: (session chat was closed|the extension was unloaded)\.", watched.end())
     assert "room /b" in third.drawn[-1]
 
 
@@ -362,7 +368,7 @@ def test_a_worker_that_is_deployed_anew_or_deleted_is_said_in_one_line(chat: nd.
     chat.fetch("chat", "/a")
     shown = watched.until("hall /a")
     assert shown.count("Worker chat was deployed anew: its lines from ") == 1
-    chat.deploy(chat.plan(["chat"]))
+    asyncio.run(chat.adeploy(chat.plan(["chat"])))  # as a cell awaits it: on a loop that is not the tail's
     assert ": Worker chat was deleted." in watched.end()
 
 
