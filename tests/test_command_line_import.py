@@ -38,9 +38,12 @@ def project(cloud: Path) -> Path:
 def test_the_cells_are_printed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The session is called like the folder; what a person should know stands below as comments."""
     assert main(["import", "--wrangler", str(project)]) == 0
-    first, worker, notes = capsys.readouterr().out.split("\n\n")
-    assert first == "%durable session my-app --stage production"
-    assert worker == "%durable worker api --name api --entrypoint 'my app/index.js' --compat-date 2026-06-01"
+    first, worker, end, notes = capsys.readouterr().out.split("\n\n")
+    assert first == "# --- cell 1 of 2 ---\n%durable session my-app --stage production"
+    assert worker == (
+        "# --- cell 2 of 2 ---\n%durable worker api --name api --entrypoint 'my app/index.js' --compat-date 2026-06-01"
+    )
+    assert end == "# --- end of the cells ---"
     lines = notes.splitlines()
     assert all(line.startswith("# ") for line in lines)
     assert "# Worker api: only wrangler itself reads dev; left out." in lines

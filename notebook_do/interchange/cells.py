@@ -68,6 +68,15 @@ class Imported:
     built: tuple[str, ...] = ()
 
 
+END_OF_CELLS = "# --- end of the cells ---"
+"""What stands below the last of `labelled` cells."""
+
+
+def labelled(cells: Sequence[str]) -> list[tuple[str, str]]:
+    """Return each cell below the line that says where it begins: a comment, harmless where it is copied too."""
+    return [(f"# --- cell {n} of {len(cells)} ---", cell.strip("\n")) for n, cell in enumerate(cells, 1)]
+
+
 def import_cells(  # noqa: PLR0913 - what is live, and what is known of it
     observed: Observed,
     scripts: Iterable[str],

@@ -27,7 +27,7 @@ from notebook_do.sources.building import BuildCommand
 from notebook_do.sources.bundle import reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.interchange.importing import Import
@@ -83,17 +83,26 @@ def select(project: Project, env: str = "") -> SelectedEnvironment:
             continue
         environment = environment_of(file.place, file.raw, env)
         if environment.others:
-            notes.append(f"{file.place}: not imported are {', '.join(environment.others)}; each is a stage of its own.")
+            notes.append(_others(file, environment.others))
         found = read_worker(file.place, _from_here(file.folder), environment)
         if found is None:
             notes.append(f"{file.place} is not imported: it has static assets and no code; leave it to wrangler.")
         else:
             workers.append(found)
     if not workers:
-        what = f"environment {env}" if env and env not in environments else "Worker with code"
-        known = f"; it has {', '.join(sorted(environments))}" if env and environments else ""
-        raise CommandError(f"import: the project has no {what}{known}. {' '.join(notes)}".rstrip())
+        if env and env not in environments:  # each file would say the same
+            known = f"; it has {', '.join(sorted(environments))}" if environments else ""
+            raise CommandError(f"import: the project has no environment {env}{known}.")
+        raise CommandError(f"import: the project has no Worker with code. {' '.join(notes)}".rstrip())
     return SelectedEnvironment(workers=tuple(workers), environments=environments, notes=tuple(notes))
+
+
+def _others(file: ProjectFile, others: Sequence[str]) -> str:
+    """Say which environments of a file are not imported, and how one of them is."""
+    one = next((name for name in others if name in _environments(file)), "")
+    how = f"with --stage {one}, then import with --env {one}" if one else "of another stage, then import without --env"
+    said = "It is" if len(others) == 1 else "Each is"
+    return f"{file.place}: not imported: {', '.join(others)}. {said} a stage of its own: open a session {how}."
 
 
 def _environments(file: ProjectFile) -> frozenset[str]:

@@ -6,9 +6,10 @@ covers what is sent and what it rests on.
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.display import Shown
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from notebook_do.sessions.objects import LiveObject
     from notebook_do.sessions.session import Session
 
+_DURATION = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _AGAIN = "A value of this line is hidden: write it again in its place"
 
 
@@ -99,15 +102,31 @@ def alarm(call: Call) -> Shown | None:
             return offer(call, room.run_alarm())
         case "off":
             return offer(call, room.set_alarm(None))
+    at = _time(when)
+    if _DURATION.fullmatch(when):
+        # The line that approves the change runs later, and must mean the time that was shown.
+        call.options.when = f"{at:%Y-%m-%dT%H:%M:%SZ}"
+    return offer(call, room.set_alarm(at))
+
+
+def _time(when: str) -> datetime:
+    """Read a time, or a duration from now on; to the second, as it is shown."""
+    if found := _DURATION.fullmatch(when):
+        now = datetime.now(UTC).replace(microsecond=0)
+        try:
+            return now + timedelta(**{_UNITS[found[2]]: int(found[1])})
+        except OverflowError:
+            raise CommandError(f"%durable alarm: {when} from now is beyond the year 9999; write a time.") from None
     try:
         at = datetime.fromisoformat(when)
     except ValueError:
         raise CommandError(
-            f"%durable alarm: {when} is no time; write 2026-12-24T18:00Z, off, or run for now and once."
+            f"%durable alarm: {when} is no time; write 2026-12-24T18:00Z, 5m for in 5 minutes (s, m, h, d), off, or "
+            "run for now and once."
         ) from None
     if at.tzinfo is None:
         raise CommandError(f"%durable alarm: {when} has no time zone; write {when}Z for UTC, or {when}+01:00.")
-    return offer(call, room.set_alarm(at))
+    return at
 
 
 def wipe(call: Call) -> Shown | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.display import TitledTable
+from notebook_do.display.formats import counted
 from notebook_do.errors import CommandError, CredentialError
 from notebook_do.notebook import calling, changing, deploying, exploring, inspecting, logs, verbs
 from notebook_do.notebook.declaring import declare
@@ -128,6 +129,7 @@ def form(call: Call) -> Shown | None:
 
 def import_(call: Call) -> Shown:
     """Show the cells that declare live Workers or a project; files that the cells name are written beside it."""
+    from notebook_do.interchange.cells import END_OF_CELLS, labelled
     from notebook_do.interchange.exporting import write_files
 
     imported = _imported(call.options)
@@ -135,8 +137,9 @@ def import_(call: Call) -> Shown:
     return View(
         (
             *(Line(said) for said in imported.built),
-            Header("Cells to paste", (("cells", str(len(imported.cells))),)),
-            *(Code("", cell, paste=True) for cell in imported.cells),
+            Header(f"{counted(len(imported.cells), 'cell')} to paste"),
+            *(Code(label, cell, paste=True, apart=True) for label, cell in labelled(imported.cells)),
+            Line(END_OF_CELLS, small=True),
             *(Line(note, Tone.CHANGE) for note in imported.notes),
             *([Items("Files written", tuple(Item(str(p)) for p in written))] if written else []),
             Line("Nothing was sent. Paste and run the cells, then: %durable plan"),
@@ -275,10 +278,10 @@ def whoami(call: Call) -> Shown:
 def help_(call: Call) -> Shown:
     """Show the page of a topic or verb."""
     from notebook_do.notebook.verbs.topics import page_of
+    from notebook_do.notebook.views.help_page import HelpPage
 
     topic = call.options.topic or ""
-    page = page_of(topic)
-    return View((Code("", page, paste=True),), data={"topic": topic, "text": page})
+    return HelpPage(topic=topic, text=page_of(topic))
 
 
 def _missing(*names: str) -> tuple[str, ...]:

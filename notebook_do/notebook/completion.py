@@ -146,9 +146,9 @@ def _values(option: Option, fragment: str, variables: list[str], words: list[str
         case "environment":
             return sorted({"CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_API_TOKEN", *os.environ})
         case "topic":
-            from notebook_do.notebook.verbs.topics import TOPICS
+            from notebook_do.notebook.topics import ALL
 
-            return [*TOPICS, *verbs.BY_NAME]
+            return list(dict.fromkeys((*ALL, *verbs.BY_NAME)))
         case "date":
             from notebook_do.toolchain import NEWEST_COMPATIBILITY_DATE
 

@@ -5,19 +5,27 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from notebook_do.display import wrap
 from notebook_do.settings import PREFIX, SETTINGS, VARIABLES
 
 TOPICS = {
-    "plans": "what a plan says, what it reads, and when it is spent",
-    "objects": "live objects: call, query, change and map them, and read what they logged",
-    "settings": "what no option says: %config, environment, pyproject.toml",
-    "secrets": "where the values of secrets come from, and what is kept of them",
-    "command-line": "notebook-do: runbooks, plans and deploys without a kernel",
-    "local": "the local Cloudflare: what it serves, and what it only keeps",
-    "wrangler": "projects in and out, and other people's clients on the local Cloudflare",
-    "cloudflare": "the token, its permissions by task, and what is not confirmed yet",
+    "plans": "what a plan says and reads",
+    "objects": "call, query, change, map, logs",
+    "settings": "%config, variables, pyproject",
+    "secrets": "where their values come from",
+    "command-line": "notebook-do, without a kernel",
+    "local": "what is served, or only kept",
+    "wrangler": "projects in and out",
+    "cloudflare": "the token, its permissions",
 }
-"""Each page and what it is about."""
+"""Each page that is a text beside this file, and what it is about."""
+OF_TABLES = {
+    "bindings": "what a Worker binds, and how",
+    "toml": "the keys of a %%durable cell",
+}
+"""Each page that is a table and little more."""
+ALL = {**OF_TABLES, **TOPICS}
+"""Each topic and what it is about."""
 
 
 def page(topic: str) -> str:
@@ -32,7 +40,9 @@ def _settings() -> str:
     for setting in SETTINGS:
         choices = f" ({' or '.join(setting.choices)})" if setting.choices else ""
         value = json.dumps(setting.default) if setting.default is not None else '"..."'
-        lines += [f"# {setting.help}{choices}", f"{setting.name} = {value}"]
+        lines += wrap(f"# {setting.help}{choices}", 90)[:1]
+        lines += [f"#   {rest}" for rest in wrap(f"# {setting.help}{choices}", 90)[1:]]
+        lines += [f"{setting.name} = {value}"]
     return "\n".join(lines)
 
 

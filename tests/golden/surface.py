@@ -18,20 +18,20 @@ from world import cloudflare, folder, home, run_cell, shell
 
 import notebook_do as nd
 from notebook_do.cli import main
+from notebook_do.notebook.verbs import BY_NAME
 
 ROOT = Path(nd.__file__).parent
 _OURS = re.compile(r"\bNOTEBOOK_DO_[A-Z_]+\b")
 _CLOUDFLARES = re.compile(r"\b(?:CLOUDFLARE|CF)_[A-Z][A-Z_]*[A-Z]\b")
 _OF_MODEL = ("Module", "ModuleKind", "NamespaceBinding", "ServiceBinding")
-_LISTED = re.compile(r"^ {4}([a-z-]+)  ", re.MULTILINE)
 _LONG_OPTION = re.compile(r"(-\w) ([A-Z ]+), (--[\w-]+) \2")
 
 
 def magics() -> dict[str, list[str]]:
     """Give what `%durable -h` and `-h` of every verb that it lists print, by verb, line by line; and the settings."""
     told: dict[str, list[str]] = {"": _printed("%durable -h")}
-    verbs = _LISTED.findall("\n".join(told[""]).partition("Verbs")[2])
-    told |= {verb: _printed(f"%durable {verb} -h") for verb in verbs}
+    listed = "\n".join(told[""]).partition("Topics")[0]
+    told |= {verb: _printed(f"%durable {verb} -h") for verb in BY_NAME if re.search(rf"(?<=  ){verb}  ", listed)}
     with shell() as ip:
         settings = ip.magics_manager.registry["Durable"].traits(config=True)
         told["%config Durable"] = [f"{name}: {trait.help}" for name, trait in sorted(settings.items())]

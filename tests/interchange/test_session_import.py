@@ -217,7 +217,8 @@ def test_an_environment_is_imported_into_its_own_stage(cloud: Path) -> None:
     found = session.import_wrangler("app", env="staging")
     assert found.cells[0] == "%durable session book --stage staging"
     assert [w.name for w in session.catalog.workers.values()] == ["api-staging"]
-    assert any("not imported are the top level, production" in note for note in found.notes)
+    assert any("not imported: the top level, production. Each is a stage of its own" in note for note in found.notes)
+    assert any("with --stage production, then import with --env production." in note for note in found.notes)
 
 
 def test_without_a_session_the_line_that_opens_one_is_said(home: Path) -> None:

@@ -200,6 +200,23 @@ def test_a_command_in_any_block_is_not_broken() -> None:
         assert shown.count(long) == 5, shown
 
 
+@pytest.mark.parametrize(("given", "seconds"), [("5m", 300), ("90s", 90), ("2h", 7200), ("1d", 86400)])
+def test_an_alarm_is_set_for_a_time_from_now(
+    session: nd.Session, ip: InteractiveShell, given: str, seconds: int
+) -> None:
+    """`5m` is shown as the time that it became, and the line that approves it names that time, whenever it runs."""
+    room = session.object("rooms", "kitchen")
+    room.add("ada", "hello")
+    before = datetime.now(UTC).replace(microsecond=0)
+    waiting = _ran(ip, f"%durable alarm rooms kitchen {given}")
+    at = waiting.change.edits[0].after
+    assert timedelta(0) <= at - before - timedelta(seconds=seconds) <= timedelta(seconds=60)
+    assert f"no alarm → {at:%Y-%m-%d %H:%M:%S} UTC" in str(waiting.change)
+    assert waiting.approve.startswith(f"%durable alarm rooms kitchen {at:%Y-%m-%dT%H:%M:%SZ} --approve ")
+    assert _ran(ip, waiting.approve).ok
+    assert room.alarm() == at
+
+
 def test_a_statement_of_a_cell_is_approved_as_a_cell(session: nd.Session, ip: InteractiveShell) -> None:
     """The body is the statement; what is printed to approve it is the whole cell."""
     room = session.object("rooms", "kitchen")
@@ -340,8 +357,10 @@ def test_snapshot_and_restore_by_magic(session: nd.Session, ip: InteractiveShell
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ("alarm rooms kitchen tomorrow", "tomorrow is no time; write 2026-12-24T18:00Z, off, or run"),
+        ("alarm rooms kitchen tomorrow", "tomorrow is no time; write 2026-12-24T18:00Z, 5m for in 5 minutes"),
         ("alarm rooms kitchen 2026-12-24T18:00", "has no time zone; write 2026-12-24T18:00Z for UTC"),
+        ("alarm rooms kitchen 999999999d", "999999999d from now is beyond the year 9999"),
+        ("alarm rooms kitchen 5minutes", "5minutes is no time"),
         ("execute rooms kitchen", "write the statement once"),
         ("put rooms kitchen", "KEY"),
         ("restore rooms kitchen none.ndsnap", r"restore: there is no file none\.ndsnap"),

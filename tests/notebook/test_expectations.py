@@ -323,7 +323,8 @@ def test_the_help_of_every_verb_is_printed_without_a_session(
 ) -> None:
     """Expectation 2: `-h` and `--help`, of the magic and of each verb: text, and no error."""
     for flag in ("-h", "--help"):
-        assert all(verb.summary in printed(ip, capsys, f"%durable {flag}") for verb in verbs.VERBS)
+        shown = printed(ip, capsys, f"%durable {flag}")
+        assert all(f"  {verb.name}  " in shown and (verb.brief or verb.summary) in shown for verb in verbs.VERBS)
         for verb in verbs.VERBS:
             assert printed(ip, capsys, f"%durable {verb.name} {flag}").strip() == usage(verb).strip()
     assert not (home / ".notebook_do").exists()

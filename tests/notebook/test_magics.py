@@ -66,7 +66,7 @@ def approve(ip: InteractiveShell, verb: str = "deploy", confirm: str = "") -> An
 def test_the_docstring_lists_every_verb(ip: InteractiveShell) -> None:
     """`%durable?` shows the table of verbs."""
     shown = ip.object_inspect_text("%durable")
-    assert all(verb.summary in shown for verb in verbs.VERBS)
+    assert all(f"{verb.name}  " in shown and verb.brief in shown for verb in verbs.VERBS)
 
 
 def test_without_a_session_the_bare_magic_shows_how_to_begin(ip: InteractiveShell, cloud: Path) -> None:
@@ -520,6 +520,19 @@ def test_a_plan_of_nothing_declared_says_so(ip: InteractiveShell, cloud: Path) -
     assert "namespace counter (live)" in text
     Path(".notebook_do/tour/dev/state.json").unlink()
     assert "Worker my-worker-dev (live, not recorded)" in str(current().plan())
+
+
+def test_an_import_says_where_each_cell_begins_and_ends(ip: InteractiveShell, cloud: Path) -> None:
+    """In a terminal too each cell can be copied by itself, and run."""
+    declare(ip)
+    approve(ip)
+    run(ip, "%durable session other --quiet")
+    shown = str(run(ip, "%durable import my-worker-dev"))
+    assert shown.startswith("2 cells to paste\n\n# --- cell 1 of 2 ---\n")
+    _, namespace, worker, notes = re.split(r"\n\n# --- (?:cell \d of \d|end of the cells) ---\n?", shown)
+    assert "Nothing was sent. Paste and run the cells" in notes
+    assert run(ip, namespace).class_name == "Counter"
+    assert run(ip, worker).name == "my-worker-dev"
 
 
 def test_an_import_names_the_declarations_that_it_replaces(ip: InteractiveShell, cloud: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,10 @@ import notebook_do as nd
 from notebook_do.errors import CommandError
 from notebook_do.model import BINDING_TYPES, NAMESPACE_FIELDS, WORKER_FIELDS
 from notebook_do.notebook import verbs
+from notebook_do.notebook.topics import ALL
 from notebook_do.notebook.verbs.help import usage
-from notebook_do.notebook.verbs.topics import TOPICS, page_of
+from notebook_do.notebook.verbs.topics import page_of
+from notebook_do.notebook.views.help_page import plain_text
 from notebook_do.settings import SETTINGS, VARIABLES
 
 if TYPE_CHECKING:
@@ -145,13 +148,49 @@ def test_unloading_takes_the_body_of_a_cell_away(ip: InteractiveShell) -> None:
 # --- %durable help
 
 
-@pytest.mark.parametrize("topic", ["", *TOPICS, *verbs.BY_NAME])
+@pytest.mark.parametrize("topic", ["", *dict.fromkeys((*ALL, *verbs.BY_NAME))])
 def test_help_has_a_page_for_every_topic_and_verb(ip: InteractiveShell, topic: str) -> None:
-    """Issue 16.8: `%durable help [TOPIC]`, without a session, as text and as JSON."""
-    page = str(run(ip, f"%durable help {topic}"))
-    assert page == page_of(topic)
+    """Issue 16.8: `%durable help [TOPIC]`, without a session, as text, Markdown and JSON."""
+    page = run(ip, f"%durable help {topic}")
+    assert page._repr_mimebundle_() == {"text/plain": str(page), "text/markdown": page_of(topic)}
     told = run(ip, f"text = %durable help {topic} --json\ntext")
-    assert json.loads(told) == {"topic": topic, "text": page}
+    assert json.loads(told) == {"topic": topic, "text": page_of(topic)}
+
+
+@pytest.mark.parametrize("topic", ["", *ALL])
+def test_a_terminal_shows_a_page_without_the_marks_of_markdown(ip: InteractiveShell, topic: str) -> None:
+    """No fence, mark of code or emphasis, heading or rule of a table; within 100 columns, but for what is copied."""
+    page = str(run(ip, f"%durable help {topic}"))
+    assert "`" not in page
+    assert "**" not in page
+    lines = page.split("\n")
+    assert [line for line in lines if line.startswith(("#", "|"))] == []
+    assert [line for line in lines if len(line) > 100 and "npx wrangler" not in line] == []
+
+
+def test_a_page_says_in_a_terminal_all_that_its_markdown_says() -> None:
+    """Every word of the Markdown stands in the text, in its order."""
+    for topic in ALL:
+        marked, shown = page_of(topic), plain_text(page_of(topic))
+        words = [word for word in re.findall(r"[A-Za-z]{3,}", marked) if word not in {"text", "python", "toml"}]
+        assert sorted(set(words) - set(re.findall(r"[A-Za-z]{3,}", shown))) == [], topic
+
+
+def test_the_list_of_all_fits_on_one_screen(ip: InteractiveShell) -> None:
+    """Verbs and topics in groups, in fewer lines than there are of them; `-h` shows the same."""
+    shown = str(run(ip, "%durable help"))
+    lines = shown.split("\n")
+    assert len(lines) <= 40
+    assert all(f"  {name}  " in shown for name in (*ALL, *verbs.BY_NAME))
+    assert [line.split("  ")[0] for line in lines if re.match(r"[A-Z][a-z ]+  ", line)] == [*verbs.GROUPS, "Topics"]
+    assert ip.magics_manager.magics["line"]["durable"].__doc__ == shown
+
+
+def test_the_name_of_a_verb_and_of_a_topic_shows_both(ip: InteractiveShell) -> None:
+    """`%durable help objects` is the help of the verb, and below it the page that README names."""
+    shown = str(run(ip, "%durable help objects"))
+    assert shown.startswith("%durable objects NAMESPACE")
+    assert "Live objects\n============" in shown
 
 
 def test_help_says_the_nearest_topic(ip: InteractiveShell) -> None:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.display import clean
+from notebook_do.display.formats import counted
 from notebook_do.errors import CommandError
+from notebook_do.interchange.cells import END_OF_CELLS, labelled
 from notebook_do.notebook.parsing import parse
 from notebook_do.notebook.verbs import find
 from notebook_do.sessions.exchanging import read_wrangler
@@ -89,7 +91,8 @@ def _taken(out: Path) -> CommandError:
 
 def _text(found: Imported, out: Path | None) -> str:
     """Return the cells, or where they are; what was run stands above and the notes below, so that it can be pasted."""
-    cells = [f"# {out}: {len(found.cells)} cells"] if out else list(found.cells)
+    cells = [f"# {out}: {counted(len(found.cells), 'cell')}"] if out else list(map("\n".join, labelled(found.cells)))
+    cells += [] if out else [END_OF_CELLS]
     if found.built:
         cells.insert(0, "\n".join(f"# {said}" for said in found.built))
     notes = [f"# {note}" for note in found.notes]

@@ -13,14 +13,16 @@ if TYPE_CHECKING:
 
     from notebook_do.notebook.verbs.verb import Verb
 
-VERBS: tuple[Verb, ...] = (
-    *session.VERBS,
-    *declaring.VERBS,
-    *deploying.VERBS,
-    *looking.VERBS,
-    *changing.VERBS,
-    *exchanging.VERBS,
-)
+GROUPS: dict[str, tuple[Verb, ...]] = {
+    "Session": session.VERBS,
+    "Declare": declaring.VERBS,
+    "Deploy": deploying.VERBS,
+    "Ask": looking.VERBS,
+    "Object": changing.VERBS,
+    "Exchange": exchanging.VERBS,
+}
+"""The verbs by what a person wants to do, in the order of the help."""
+VERBS: tuple[Verb, ...] = tuple(verb for group in GROUPS.values() for verb in group)
 
 BY_NAME = {verb.name: verb for verb in VERBS}
 OF_SESSION = tuple(option for option in BY_NAME["session"].own if option.name.startswith("--") and option.value)

@@ -16,6 +16,7 @@ VERBS = (
     Verb(
         name="object",
         summary="show what one object has stored: tables, keys, size, last write, alarm",
+        brief="all that one object stored",
         own=_OF_ONE,
         example="%durable object rooms kitchen",
         about=WOKEN,
@@ -23,6 +24,7 @@ VERBS = (
     Verb(
         name="put",
         summary="change the value of one key of an object; shown first",
+        brief="write one key",
         own=(*_OF_ONE, _KEY, Option(name="value", value="JSON", required=True, help=JSON_OR_TEXT), APPROVE),
         example="%durable put rooms kitchen topic cooking",
         about=_ABOUT,
@@ -30,6 +32,7 @@ VERBS = (
     Verb(
         name="delete",
         summary="delete one key of an object; shown first",
+        brief="delete one key",
         own=(*_OF_ONE, _KEY, APPROVE),
         example="%durable delete rooms kitchen topic",
         about=_ABOUT,
@@ -37,6 +40,7 @@ VERBS = (
     Verb(
         name="execute",
         summary="run a statement on the SQLite storage of an object; the rows that change are shown first",
+        brief="a statement on its SQLite",
         form="both",
         own=(
             *_OF_ONE,
@@ -50,17 +54,24 @@ VERBS = (
     Verb(
         name="alarm",
         summary="set or delete the alarm of an object, or run its alarm() now; shown first",
+        brief="set, delete or run its alarm",
         own=(
             *_OF_ONE,
-            Option(name="when", value="TIME", required=True, help="2026-12-24T18:00Z, or off, or run for now and once"),
+            Option(
+                name="when",
+                value="TIME",
+                required=True,
+                help="2026-12-24T18:00Z, 5m (s, m, h, d) from now, off, or run for now and once",
+            ),
             APPROVE,
         ),
-        example="%durable alarm rooms kitchen 2026-12-24T18:00Z",
+        example="%durable alarm rooms kitchen 5m",
         about=_ABOUT,
     ),
     Verb(
         name="wipe",
         summary="delete all that an object has stored; asks for a phrase",
+        brief="delete all that it stored",
         own=(*_OF_ONE, APPROVE, CONFIRM),
         example="%durable wipe rooms kitchen",
         about="A snapshot keeps it: %durable snapshot.",
@@ -68,12 +79,14 @@ VERBS = (
     Verb(
         name="snapshot",
         summary="write all that an object has stored to a new file, which restore takes",
+        brief="write it all to a file",
         own=(*_OF_ONE, Option(name="path", value="FILE", required=True, knows="path", help="the file to write")),
         example="%durable snapshot rooms kitchen kitchen.ndsnap",
     ),
     Verb(
         name="restore",
         summary="put what a snapshot holds in place of what an object has; asks for a phrase",
+        brief="put a snapshot in its place",
         own=(
             *_OF_ONE,
             Option(name="path", value="FILE", required=True, knows="path", help="a file that snapshot wrote"),

@@ -9,6 +9,7 @@ VERBS = (
     Verb(
         name="namespace",
         summary="declare a Durable Object namespace by its stable ID",
+        brief="a Durable Object namespace",
         form="both",
         declares="namespace",
         own=(Option(name="id", value="ID", required=True, knows="namespace", help="stable ID: the permanent name"),),
@@ -17,6 +18,7 @@ VERBS = (
     Verb(
         name="worker",
         summary="declare a Worker; the cell's body is the source of its main module",
+        brief="a Worker; the cell is its code",
         form="both",
         declares="worker",
         own=(Option(name="id", value="ID", required=True, knows="worker", help="the Worker's id in this session"),),
@@ -25,6 +27,7 @@ VERBS = (
     Verb(
         name="rm",
         summary="forget a declaration; what is live stays",
+        brief="forget a declaration",
         own=(
             Option(name="kind", choices=("namespace", "worker"), required=True, help="what it declares"),
             Option(name="id", value="ID", required=True, knows="declared", help="its id"),
@@ -34,6 +37,7 @@ VERBS = (
     Verb(
         name="inspect",
         summary="declare that the objects of a namespace can be asked on Cloudflare; local ones always can be",
+        brief="let objects be asked remotely",
         own=(
             Option(name="namespace", value="NAMESPACE", required=True, knows="namespace", help="its stable ID"),
             Option(
@@ -48,6 +52,7 @@ VERBS = (
     Verb(
         name="form",
         summary="declare or deploy with widgets",
+        brief="declare with widgets",
         own=(
             Option(name="what", choices=("namespace", "worker", "deploy"), required=True, help="which form"),
             Option(name="id", value="ID", knows="declared", help="declaration to begin with"),

@@ -29,12 +29,14 @@ VERBS = (
     Verb(
         name="plan",
         summary="compare declared, recorded and live, and show what a deploy would do; sends nothing",
+        brief="what a deploy would do",
         own=(_REFRESH, _BUILD),
         example="plan = %durable plan",
     ),
     Verb(
         name="deploy",
         summary="show the plan with its Deploy button; nothing is sent until you press it",
+        brief="the plan and its button",
         own=(*APPROVE, _REFRESH),
         example="%durable deploy",
         about="Where no button can be pressed, read the plan and approve its digest.",
@@ -42,6 +44,7 @@ VERBS = (
     Verb(
         name="destroy",
         summary="show a plan that deletes Workers or namespaces, with its typed confirmation",
+        brief="delete Workers or namespaces",
         own=(
             Option(name="ids", value="WORKER|ID", many=True, required=True, knows="declared", help="what to delete"),
             *APPROVE,

@@ -9,6 +9,7 @@ VERBS = (
     Verb(
         name="import",
         summary="write the cells that declare live Workers or a wrangler project as they are; sends nothing",
+        brief="cells of what is there already",
         own=(
             Option(name="workers", value="WORKER", many=True, knows="live", help="script names of live Workers"),
             Option(name="--from-account", help="all Workers of the account"),
@@ -22,6 +23,7 @@ VERBS = (
     Verb(
         name="export",
         summary="write a wrangler project for each declared Worker, or the TypeScript types of its env",
+        brief="a wrangler project, or types",
         own=(
             Option(name="format", value="FORMAT", choices=("wrangler", "types"), required=True, help="what to write"),
             Option(name="directory", value="DIR", knows="path", help="where to; default wrangler, or types"),

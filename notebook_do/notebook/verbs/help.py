@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from notebook_do.notebook.verbs import VERBS
+from notebook_do.notebook.topics import ALL
+from notebook_do.notebook.verbs import GROUPS
 from notebook_do.notebook.verbs.verb import JSON_OR_TEXT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from notebook_do.declare.line import Option
     from notebook_do.notebook.verbs.verb import Verb
 
 
+_NAMES = 9
+"""The width of names in the list of all verbs."""
 _QUOTED = """  JSON with quotes stands in single quotes: '["a"]'. "41" without them is the number 41, '"41"' is text."""
 
 
@@ -52,16 +57,28 @@ def _option_words(option: Option) -> str:
 
 
 def overview() -> str:
-    """Write what `%durable?` shows: all verbs, and how line and cell differ."""
-    width = max(len(verb.name) for verb in VERBS)
-    verbs = "\n".join(f"    {verb.name.ljust(width)}  {verb.summary}" for verb in VERBS)
+    """Write what `%durable help` and `%durable?` show: all verbs and topics in groups, on one screen."""
+    groups = {group: {verb.name: verb.brief or verb.summary for verb in verbs} for group, verbs in GROUPS.items()}
+    listed = "\n".join(line for group, rows in groups.items() for line in _listed(group, rows))
+    topics = "\n".join(_listed("Topics", ALL))
     return (
         "Declare Cloudflare Durable Objects, read the plan, press Deploy.\n\n"
         "    %durable                 where am I, and what next\n"
-        "    %durable VERB ...        a line acts or shows\n"
+        "    %durable VERB ...        a line acts or shows; %durable VERB -h is its help\n"
         "    %%durable worker ID ...  a cell declares: the body is the Worker's source\n"
         "    %%durable                a cell of TOML declares several: [namespaces.ID], [workers.ID]\n\n"
-        f"Verbs (each has -h):\n{verbs}\n\n"
-        "Every verb takes --as VAR and --quiet, and --json where it declares nothing. Nothing is sent but by the\n"
-        "Deploy button or --approve DIGEST."
+        f"{listed}\n\n"
+        f"{topics}\n\n"
+        "%durable help TOPIC is the page of a topic. Every verb takes --as VAR and --quiet, and --json where\n"
+        "it declares nothing. Nothing is sent but by the Deploy button or --approve DIGEST."
     )
+
+
+def _listed(group: str, rows: Mapping[str, str]) -> Iterator[str]:
+    """Yield names with a few words each, two beside each other, read downwards; the group stands left of the first."""
+    names, half = list(rows), -(-len(rows) // 2)
+    width = max(_NAMES, *map(len, names))
+    cells = [f"{name.ljust(width)}  {rows[name]}" for name in names]
+    for at in range(half):
+        beside = cells[half + at] if half + at < len(cells) else ""
+        yield f"{(group if at == 0 else '').ljust(11)}{cells[at].ljust(width + 34)}{beside}".rstrip()

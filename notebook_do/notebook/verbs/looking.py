@@ -17,6 +17,7 @@ VERBS = (
     Verb(
         name="fetch",
         summary="call a deployed Worker and show its answer",
+        brief="ask a Worker over HTTP",
         own=(
             Option(name="worker", value="WORKER", required=True, knows="reachable", help="Worker id or script name"),
             Option(name="path", value="PATH", help="path and query; default /"),
@@ -30,6 +31,7 @@ VERBS = (
     Verb(
         name="call",
         summary="call a method of one object and show what it returns or throws",
+        brief="a method of one object",
         own=(
             _NAMESPACE,
             Option(name="object", value="OBJECT", required=True, knows="object", help="its name or id"),
@@ -43,6 +45,7 @@ VERBS = (
     Verb(
         name="map",
         summary="call a method for each row of a DataFrame, or with --change put, delete or execute",
+        brief="a method, for rows of a frame",
         form="both",
         own=(
             _NAMESPACE,
@@ -70,6 +73,7 @@ VERBS = (
     Verb(
         name="logs",
         summary="show what a Worker logged, as a DataFrame; with --follow as it comes, until the interrupt",
+        brief="what a Worker logged",
         own=(
             Option(name="worker", value="WORKER", required=True, knows="reachable", help="Worker id or script name"),
             Option(name="--since", value="TIME", help="such as 30m (default), 2h, 7d"),
@@ -88,6 +92,7 @@ VERBS = (
     Verb(
         name="objects",
         summary="list the stored objects of a namespace as a DataFrame",
+        brief="the objects of a namespace",
         own=(
             _NAMESPACE,
             Option(name="--limit", value="N", help="the most to read; default 1,000"),
@@ -100,6 +105,7 @@ VERBS = (
     Verb(
         name="values",
         summary="read what objects stored by key (storage.put) as a DataFrame",
+        brief="what objects stored by key",
         own=(_NAMESPACE, _OBJECT),
         example="%durable values counter --object visitors",
         about=WOKEN,
@@ -107,6 +113,7 @@ VERBS = (
     Verb(
         name="query",
         summary="run a SELECT on the SQLite storage of objects, all or one, as a DataFrame",
+        brief="SELECT on their SQLite",
         form="both",
         own=(
             _NAMESPACE,

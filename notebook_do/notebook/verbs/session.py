@@ -11,6 +11,7 @@ VERBS = (
     Verb(
         name="session",
         summary="open or create a session: its declarations, target and state file",
+        brief="open or create a session",
         own=(
             Option(name="name", value="NAME", required=True, help="letters, digits, - and _"),
             Option(name="--stage", value="S", help="dev (default), production, or a name of yours"),
@@ -35,12 +36,14 @@ VERBS = (
     Verb(
         name="status",
         summary="say where this session is, what is declared and deployed, and what comes next",
+        brief="where am I, and what next",
         example="%durable status",
         about="The same as %durable alone.",
     ),
     Verb(
         name="show",
         summary="show a table of what is declared, recorded and live",
+        brief="tables of all that is there",
         own=(
             Option(
                 name="what",
@@ -53,6 +56,7 @@ VERBS = (
     Verb(
         name="state",
         summary="look after the state file: what it holds, its backups, its lock",
+        brief="the state file: backups, lock",
         own=(
             Option(
                 name="action",
@@ -67,6 +71,7 @@ VERBS = (
     Verb(
         name="require",
         summary="stop a runbook early when the environment lacks what it needs; shows no value",
+        brief="stop if a variable is missing",
         own=(
             Option(name="kind", value="env", choices=("env",), required=True, help="what to look at: env"),
             Option(
@@ -83,17 +88,20 @@ VERBS = (
     Verb(
         name="secret",
         summary="ask anew for the value of a secret that is declared with a prompt; the next plan tells if it changed",
+        brief="ask anew for a secret's value",
         own=(Option(name="key", value="KEY", required=True, help="KEY of NAME=prompt:KEY, else NAME"),),
         example="%durable secret API_KEY",
     ),
     Verb(
         name="whoami",
         summary="say which token is used: where it was found, its account, the last four characters of its id",
+        brief="which token is used",
         example="%durable whoami",
     ),
     Verb(
         name="help",
         summary="show the help of a verb or a topic; without one, all of them",
+        brief="the help of a verb or topic",
         own=(Option(name="topic", value="TOPIC", knows="topic", help="a topic (%durable help lists them) or a verb"),),
         example="%durable help bindings",
     ),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from notebook_do.errors import CommandError
 from notebook_do.notebook import topics
+from notebook_do.notebook.topics import ALL
 from notebook_do.notebook.verbs import BY_NAME, did_you_mean
 from notebook_do.notebook.verbs.help import overview, usage
 
@@ -19,17 +20,22 @@ _WIDTH = 96
 
 
 def page_of(topic: str) -> str:
-    """Return the page of a topic or verb; of no topic the list of all. Raises CommandError with the nearest one."""
+    """Return the page of a topic or verb as Markdown; of no topic the list of all. Raises CommandError."""
     if not topic:
-        return f"{overview()}\n\nTopics (%durable help TOPIC):\n{_table(TOPICS.items())}"
-    if topic in BY_NAME:
-        return usage(BY_NAME[topic])
-    if topic in _OF_TABLES:
-        return _OF_TABLES[topic]()
-    if topic in TOPICS:
-        return topics.page(topic)
-    hint = did_you_mean(topic, [*TOPICS, *BY_NAME]) or f"; topics: {', '.join(TOPICS)}; or the name of a verb."
-    raise CommandError(f'%durable help: there is no topic "{topic}"{hint}')
+        return _printed(overview())
+    if topic not in BY_NAME and topic not in ALL:
+        hint = did_you_mean(topic, [*ALL, *BY_NAME]) or f"; topics: {', '.join(ALL)}; or the name of a verb."
+        raise CommandError(f'%durable help: there is no topic "{topic}"{hint}')
+    # `objects` is the name of a verb and of a topic.
+    found = [_printed(usage(BY_NAME[topic]))] if topic in BY_NAME else []
+    if topic in ALL:
+        found.append(_OF_TABLES[topic]() if topic in _OF_TABLES else topics.page(topic))
+    return "\n\n".join(found)
+
+
+def _printed(text: str) -> str:
+    """Return a text whose lines stay as they are, as a block of Markdown."""
+    return f"```text\n{text}\n```"
 
 
 def _table(rows: Iterable[tuple[str, str]]) -> str:
@@ -114,11 +120,5 @@ def _key_words(field: Field) -> str:
     return f"false: {field.flag.help}" if field.sets is False else field.flag.help
 
 
-TOPICS = {
-    "bindings": "what a Worker can bind, and how each is written",
-    "toml": "the keys of a bare %%durable cell and of a .toml file",
-    **topics.TOPICS,
-}
-"""Each page and what it is about."""
 _OF_TABLES = {"bindings": _bindings, "toml": _toml}
 """The pages that are a table and little more."""

@@ -10,10 +10,14 @@ from notebook_do.declare.line import Option
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verb:
-    """One verb. `form` is which of line and cell it takes; one that `declares` has the options of a declaration too."""
+    """One verb. `form` is which of line and cell it takes; one that `declares` has the options of a declaration too.
+
+    `brief` is its place in the list of all, a few words; `summary` stands in its own help.
+    """
 
     name: str
     summary: str
+    brief: str = ""
     own: tuple[Option, ...] = ()
     form: Literal["line", "cell", "both"] = "line"
     declares: Literal["", "namespace", "worker"] = ""

@@ -139,11 +139,15 @@ class Diagram:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Something to type or to read letter by letter, after a label. `paste`: lines keep their length, to be copied."""
+    """Something to type or to read letter by letter, after a label. `paste`: lines keep their length, to be copied.
+
+    `apart`: text has an empty line around it, as one of several.
+    """
 
     label: str
     text: str
     paste: bool = False
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)

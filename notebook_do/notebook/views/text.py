@@ -60,7 +60,9 @@ def render(document: Document, width: int = WIDTH) -> str:
     for block in document:
         if not (part := _block(block, width)):
             continue
-        large = isinstance(block, AskedLine | Table | Items | Diagram | Diff | Folded)
+        large = isinstance(block, AskedLine | Table | Items | Diagram | Diff | Folded) or (
+            isinstance(block, Code) and block.apart
+        )
         text += ("\n\n" if large or after_large else "\n") * bool(text) + part
         after_large = large
     return text
