@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from notebook_do.display.source import language_of, shown_code
@@ -31,6 +32,7 @@ def in_cell(worker: Worker, failed: BundleFailed, *, here: bool = False) -> Sour
     # A file that the cell imports is named by its path; its lines are not the cell's.
     if place is None or not place.file.startswith("index.") or "/" in place.file:
         return wrong(worker, failed.text)
+    place = _within((worker.script or "").splitlines(), place)
     # Without the cell's line it is counted from the first one of the source.
     line = body + place.line - 1 if body is not None else place.line
     named = where.name if where and where.name else "its cell"
@@ -42,6 +44,13 @@ def in_cell(worker: Worker, failed: BundleFailed, *, here: bool = False) -> Sour
     error.says_line = True
     error.excerpt = excerpt((worker.script or "").splitlines(), place, first=body or 1)
     return error
+
+
+def _within(lines: Sequence[str], place: Position) -> Position:
+    """Return the end of the last line for a place below it: there esbuild says what is missing at the end of a file."""
+    if not lines or place.line <= len(lines):
+        return place
+    return replace(place, line=len(lines), column=len(lines[-1]) + 1, length=1)
 
 
 def excerpt(lines: Sequence[str], place: Position, *, first: int) -> str:

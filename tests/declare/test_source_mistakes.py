@@ -67,6 +67,14 @@ def test_a_syntax_error_fails_its_cell_and_leaves_the_earlier_declaration(cell: 
     )
 
 
+def test_what_is_missing_at_the_end_is_told_at_the_last_line(cell: Any) -> None:
+    """A brace that was not closed: the caret stands behind the last line, and no line is named that is not there."""
+    with pytest.raises(nd.SourceError) as caught:
+        cell("%%durable worker api\nexport default {\n")
+    assert str(caught.value).startswith("Worker api: syntax error in line 2 of this cell: expected ")
+    assert caught.value.excerpt.splitlines() == [">   2 | export default {", "      |                 ^"]
+
+
 def test_a_class_that_is_not_exported_is_told_at_once_and_refused_by_the_plan(cell: Any) -> None:
     """The nearest name is offered; the declaration stands, because its namespace may be declared anew later."""
     cell("%durable namespace counter --class Countr")
