@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import threading
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -18,10 +17,10 @@ from notebook_do.live.querying import MOVED
 from notebook_do.live.restoring import put_back, restored_by_itself
 from notebook_do.live.storage import LocalStorage, storage_of
 from notebook_do.live.ways import way_to
-from notebook_do.model.changes import ObjectChange, named
+from notebook_do.model.changes import named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     import pandas as pd
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from notebook_do.live.inspecting import Inspecting, Op, Outcome
     from notebook_do.live.storage import ObjectStorage
     from notebook_do.model import Recorded
-    from notebook_do.model.changes import ObjectEdit
+    from notebook_do.model.changes import ObjectChange, ObjectEdit
     from notebook_do.state.sent import SentChanges
 
 _MOVED = "moved"
@@ -66,34 +65,8 @@ class AppliedChange(Shown):
         return named(self, "change", "at", "errors")
 
 
-class Spending:
-    """The changes that were sent: each once, whatever became of it, and so a copy of it and what has the same digest.
-
-    Of this kernel all that were begun, and by their digests all that the record of the session has.
-    """
-
-    def __init__(self, record: Callable[[], SentChanges]) -> None:
-        self._spent: set[str] = set()
-        self._lock = threading.Lock()
-        self._record = record
-
-    async def apply(
-        self, connection: Connection, recorded: Recorded, change: ObjectChange, confirm: Collection[str]
-    ) -> AppliedChange:
-        """Send a change, and spend it; see `Session.apply`."""
-        if not isinstance(change, ObjectChange):
-            raise CommandError(
-                f"apply: takes the change that put() and the like return, not a {type(change).__name__}."
-            )
-        check(change, connection, recorded, confirm)
-        with self._lock:
-            if change.made in self._spent:
-                raise _applied_already(change)
-            self._spent.add(change.made)
-        return await apply(connection, recorded, change, self._record())
-
-
-def _applied_already(change: ObjectChange) -> CommandError:
+def applied_already(change: ObjectChange) -> CommandError:
+    """Return the error of a change that was sent before."""
     return CommandError(f"apply: the change {change.digest} was applied already; make it anew to repeat it.")
 
 
@@ -104,7 +77,7 @@ def _sending(record: SentChanges, change: ObjectChange) -> Iterator[list[Outcome
     What became of it is put into the list that this gives.
     """
     if not record.take(change.digest):
-        raise _applied_already(change)
+        raise applied_already(change)
     outcomes: list[Outcome] = []
     try:
         yield outcomes

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from notebook_do.display import TitledTable
 from notebook_do.display.formats import counted
 from notebook_do.errors import CommandError, CredentialError
-from notebook_do.notebook import calling, changing, deploying, exploring, inspecting, logs, verbs
+from notebook_do.notebook import deploying, verbs
 from notebook_do.notebook.declaring import declare
 from notebook_do.notebook.shells import shell_of, watching
 from notebook_do.notebook.views.blocks import Code, Header, Item, Items, Line, Tone
@@ -19,6 +19,8 @@ from notebook_do.notebook.views.documents import View, hints
 from notebook_do.sessions.opening import current, prepared, set_clock, use
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from notebook_do.display import Shown
     from notebook_do.interchange.cells import Imported
     from notebook_do.notebook.parsing import Call
@@ -296,7 +298,14 @@ def _missing(*names: str) -> tuple[str, ...]:
     return tuple(lacking)
 
 
-RUN = {
+def _on_what_runs(call: Call) -> Any:
+    """Run a verb that asks or changes what runs: a plan and a deploy load none of what these need."""
+    from notebook_do.notebook.running import ON_WHAT_RUNS
+
+    return ON_WHAT_RUNS[call.verb](call)
+
+
+RUN: dict[str, Callable[[Call], Any]] = {
     "": where_am_i,
     "status": where_am_i,
     "session": session,
@@ -307,23 +316,23 @@ RUN = {
     "deploy": deploy,
     "destroy": destroy,
     "rm": rm,
-    "inspect": inspecting.inspect,
+    "inspect": _on_what_runs,
     "form": form,
-    "fetch": exploring.fetch,
-    "call": calling.call,
-    "map": calling.map_,
-    "logs": logs.logs,
-    "objects": exploring.objects,
-    "values": exploring.values,
-    "query": exploring.query,
-    "object": changing.object_page,
-    "put": changing.put,
-    "delete": changing.delete,
-    "execute": changing.execute,
-    "alarm": changing.alarm,
-    "wipe": changing.wipe,
-    "snapshot": changing.snapshot,
-    "restore": changing.restore,
+    "fetch": _on_what_runs,
+    "call": _on_what_runs,
+    "map": _on_what_runs,
+    "logs": _on_what_runs,
+    "objects": _on_what_runs,
+    "values": _on_what_runs,
+    "query": _on_what_runs,
+    "object": _on_what_runs,
+    "put": _on_what_runs,
+    "delete": _on_what_runs,
+    "execute": _on_what_runs,
+    "alarm": _on_what_runs,
+    "wipe": _on_what_runs,
+    "snapshot": _on_what_runs,
+    "restore": _on_what_runs,
     "import": import_,
     "export": export,
     "state": state,

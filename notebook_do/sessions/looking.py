@@ -1,4 +1,7 @@
-"""What a session shows of what is live: Workers, namespaces and their objects. It reads; `fetch` does what it calls."""
+"""What a session shows of what is live: Workers, namespaces and their objects. It reads; `fetch` does what it calls.
+
+What asks objects is imported where it is asked for: a process that only plans and deploys is a fifth shorter for it.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from notebook_do.cloudflare import refusing
 from notebook_do.display import frame, mapped, selected
 from notebook_do.errors import CommandError, Interrupted, nearest
-from notebook_do.live import objects as explore
-from notebook_do.live.changes import ChangePlace
 from notebook_do.live.inventory import more_objects, namespace_rows, worker_rows
-from notebook_do.live.many import change_rows
-from notebook_do.live.mapping import MappedRows, map_rows, rows_asked
-from notebook_do.live.ways import with_hosted_elsewhere
 from notebook_do.model import StableId
-from notebook_do.sessions.objects import LiveObject, SessionWay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
@@ -26,14 +23,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from notebook_do.declare.catalog import Catalog
-    from notebook_do.live.applying import AppliedChange, Spending
+    from notebook_do.live.applying import AppliedChange
+    from notebook_do.live.changes import ChangePlace
     from notebook_do.live.connection import Connecting, Connection
     from notebook_do.live.logs import PastLogs, RequestLogs
+    from notebook_do.live.mapping import MappedRows
     from notebook_do.live.records import LogRecord
+    from notebook_do.live.spending import Spending
     from notebook_do.live.tailing import LogTail
     from notebook_do.model import Observed, Recorded, Worker
     from notebook_do.model.changes import ObjectChange
     from notebook_do.sessions.logs import LocatedRecord, LogsPlace
+    from notebook_do.sessions.objects import LiveObject
     from notebook_do.state.file import StateFile
 
     Ids = Iterable[str]
@@ -106,6 +107,8 @@ class Looking(ABC):
         its alarm is due, and its name where it was reached by one; Cloudflare tells ids only, and the rest is NA. Names
         stand there where this session used them, if an inspector is deployed that can make ids of them.
         """
+        from notebook_do.live import objects as explore
+
         known = list(self.met.get(stable_id, ()))
         rows, more, why = self._run(self._look(explore.object_rows, stable_id, limit, after, known))
         self._meet(stable_id, (row["name"] for row in rows if row["name"]))
@@ -121,6 +124,8 @@ class Looking(ABC):
         `value` is the Python value (a Date an aware datetime); one that cannot be read says why. On
         Cloudflare it is read through the object, which that wakes; the namespace must be deployed with inspect=True.
         """
+        from notebook_do.live import objects as explore
+
         return frame("values", self._run(self._look(explore.value_rows, stable_id, object)))
 
     def query(self, stable_id: str, sql: str, *params: Any, object: str | None = None) -> pd.DataFrame:  # noqa: A002
@@ -130,6 +135,8 @@ class Looking(ABC):
         reads, at most 100,000 rows and 16 MiB: raises CommandError or ApiError, which say why not. On Cloudflare it is
         read through the objects, which that wakes, and the namespace must be deployed with inspect=True.
         """
+        from notebook_do.live import objects as explore
+
         return selected(*self._run(self._look(explore.select, stable_id, sql, params, object)))
 
     def object(self, namespace: str, name_or_id: str) -> LiveObject:
@@ -137,6 +144,8 @@ class Looking(ABC):
 
         `namespace` is a stable ID of this session. 64 hexadecimal digits are an id, all else is a name.
         """
+        from notebook_do.sessions.objects import LiveObject, SessionWay
+
         known = {*map(str, self.catalog.namespaces), *(str(one.stable_id) for one in self._state.load().namespaces)}
         if namespace not in known:
             hint = nearest(namespace, sorted(known)) if known else "declare one, and deploy it, first."
@@ -192,6 +201,8 @@ class Looking(ABC):
         keep the order of the rows, and `concurrency` objects are called at a time. Interrupted, what was done so far is
         in `stopped_map`.
         """
+        from notebook_do.live.mapping import MappedRows, map_rows, rows_asked
+
         refusing.check("session.map")
         if (call is None) is (change is None):
             raise CommandError("map: say what to do with each row, once: call=METHOD, or change='put'.")
@@ -213,9 +224,13 @@ class Looking(ABC):
         return _with_results(df, into)
 
     async def _changed_rows(self, connection: Connection, recorded: Recorded, stable_id: str, *asked: Any) -> Any:
+        from notebook_do.live.many import change_rows
+
         return await change_rows(self._change_place(connection, recorded, stable_id), *asked)
 
     def _change_place(self, connection: Connection, recorded: Recorded, stable_id: str) -> ChangePlace:
+        from notebook_do.live.changes import ChangePlace
+
         return ChangePlace(
             session=self.name,
             stage=self.stage,
@@ -323,6 +338,8 @@ class Looking(ABC):
         return worker_rows(self.catalog, names, recorded, observed, urls)
 
     async def _call(self, act: Callable[..., Coroutine[Any, Any, T]], stable_id: str, *asked: Any) -> T:
+        from notebook_do.live.ways import with_hosted_elsewhere
+
         declared = self.catalog.namespaces.get(StableId(stable_id))
         connection = await self._connect()
         recorded = await with_hosted_elsewhere(connection, self._state.load(), declared)

@@ -17,10 +17,9 @@ from notebook_do.cloudflare import refusing
 from notebook_do.declare.catalog import Catalog
 from notebook_do.display import Passing, TitledTable, shortened
 from notebook_do.errors import CommandError, DurableError, Interrupted, StalePlan, nearest
-from notebook_do.live import objects as explore
-from notebook_do.live.applying import Spending
 from notebook_do.live.connection import Connecting
 from notebook_do.live.inventory import state_rows
+from notebook_do.live.spending import Spending
 from notebook_do.model import StableId
 from notebook_do.sessions import exchanging
 from notebook_do.sessions.comparing import watched
@@ -183,6 +182,8 @@ class Session(Looking):
         connection, name = await self._connect(), self.script_name(worker)
         # What is recorded is called at once; only what may not be there costs the request that lists all scripts.
         if name not in {w.script_name for w in self._state.load().workers}:
+            from notebook_do.live import objects as explore
+
             self.live = await explore.live_scripts(connection)
             explore.must_be_live(worker, name, self.live, self.catalog.workers)
         return await connection.fetch(name, path, method, options, follow=follow)

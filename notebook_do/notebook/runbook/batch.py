@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import httpx  # noqa: F401 - loaded with this module, and not by the first request, without its own command: see `cli`
+
 from notebook_do.cloudflare import refusing
 from notebook_do.declare.cell import parse_cell
 from notebook_do.deploy.result import DeployResult
 from notebook_do.display import clean
 from notebook_do.errors import CommandError
-from notebook_do.live.applying import AppliedChange
 from notebook_do.model import Where
 from notebook_do.notebook import verbs
-from notebook_do.notebook.changing import WaitingChange
 from notebook_do.notebook.commands import RUN
 from notebook_do.notebook.deploying import Waiting
 from notebook_do.notebook.parsing import Call, parse
@@ -137,10 +137,22 @@ def _say(imposed: Imposed, *, beside: bool) -> None:
 
 def _status(value: Any) -> int:
     match value:
-        case Waiting() | WaitingChange():
+        case Waiting():
             return 3
         case Plan():
             return 3 if value.refusals else 0
-        case DeployResult() | AppliedChange():
+        case DeployResult():
+            return 0 if value.ok else 1
+    return _status_of_change(value)
+
+
+def _status_of_change(value: Any) -> int:
+    from notebook_do.live.applying import AppliedChange
+    from notebook_do.notebook.changing import WaitingChange  # here: plans and deploys need neither
+
+    match value:
+        case WaitingChange():
+            return 3
+        case AppliedChange():
             return 0 if value.ok else 1
     return 0

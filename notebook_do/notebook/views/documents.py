@@ -85,8 +85,18 @@ def document_of(value: Shown) -> Document:
             return _declared(value.items)
         case TitledTable():
             return table_document(value)
-    # A declaration or a plan is shown without what only a session, or a deploy, has loaded.
+    # Each is shown without what only others have loaded: a declaration or a plan, and what a deploy came to.
     from notebook_do.deploy.result import DeployResult
+
+    if isinstance(value, DeployResult):
+        from notebook_do.notebook.views.record import result_document
+
+        return result_document(value)
+    return _of_what_runs(value)
+
+
+def _of_what_runs(value: Shown) -> Document:
+    """Return what is told of what runs as blocks."""
     from notebook_do.live.mapping import MappedRows
     from notebook_do.live.status import Status
 
@@ -99,10 +109,6 @@ def document_of(value: Shown) -> Document:
             from notebook_do.notebook.views.mapped import mapped_document
 
             return mapped_document(value)
-        case DeployResult():
-            from notebook_do.notebook.views.record import result_document
-
-            return result_document(value)
     return _of_objects(value)
 
 
