@@ -104,7 +104,7 @@ async def _read_capped(response: httpx.Response) -> bytes:
     return bytes(body)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
 def _url(text: str) -> httpx.URL:
     """Take a URL apart: the same ones are asked in each plan and deploy of a session."""
     return httpx.URL(text)

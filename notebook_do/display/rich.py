@@ -24,6 +24,9 @@ class TextPart(NamedTuple):
     look: Look = ""
 
 
+_NOTHING = TextPart("")
+
+
 class Rich(str):
     """A text that knows the look of its parts; equal to, and hashed as, the plain text."""
 
@@ -37,6 +40,14 @@ class Rich(str):
         made.parts = tuple(kept)
         return made
 
+    @classmethod
+    def of_one(cls, text: str, look: Look) -> Self:
+        """Make a text of one part."""
+        plain = str(text)
+        made = super().__new__(cls, plain)
+        made.parts = (TextPart(plain, look),) if plain else ()
+        return made
+
     def __getnewargs__(self) -> tuple[tuple[TextPart, ...]]:  # type: ignore[override]  # a copy is made of its parts
         return (self.parts,)
 
@@ -44,7 +55,7 @@ class Rich(str):
 def _joined(parts: Iterable[TextPart]) -> list[TextPart]:
     # Each row of a plan has some texts of this kind, and a large plan ten thousand rows.
     kept: list[TextPart] = []
-    last = TextPart("")
+    last = _NOTHING
     for part in parts:
         if last[1] == part[1] and part[1] != "link":
             last = TextPart(last[0] + part[0], part[1])
@@ -64,17 +75,17 @@ def parts_of(text: str) -> tuple[TextPart, ...]:
 
 def code(text: str) -> Rich:
     """Return a name in code, a value, a command or an id."""
-    return Rich((TextPart(str(text), "code"),))
+    return Rich.of_one(text, "code")
 
 
 def strong(text: str) -> Rich:
     """Return the name that a row is about."""
-    return Rich((TextPart(str(text), "strong"),))
+    return Rich.of_one(text, "strong")
 
 
 def link(url: str) -> Rich:
     """Return an address that may be followed; it is drawn as plain text unless it is http or https."""
-    return Rich((TextPart(str(url), "link"),))
+    return Rich.of_one(url, "link")
 
 
 def rich(*texts: str) -> Rich:
