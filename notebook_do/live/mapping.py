@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.display import Shown
+from notebook_do.display import Shown, mapped
 from notebook_do.errors import CommandError, DurableError
 from notebook_do.inspector.foreign import items_of
 from notebook_do.inspector.values import encode
@@ -204,3 +204,11 @@ async def _call_all(way: Inspecting, ops: dict[int, Op], into: MappedRows) -> No
 
 def _parts(items: Sequence[int], most: int) -> Iterable[Sequence[int]]:
     return (items[at : at + most] for at in range(0, len(items), most))
+
+
+def with_results(df: pd.DataFrame, rows: MappedRows) -> pd.DataFrame:
+    """Return the frame with what became of its rows."""
+    made = mapped(df, *rows.results())
+    rows.frame, made.view = made, rows
+    frame: pd.DataFrame = made
+    return frame

@@ -1,6 +1,6 @@
 """What a session shows of what is live: Workers, namespaces and their objects. It reads; `fetch` does what it calls.
 
-What asks objects is imported where it is asked for: a process that only plans and deploys is a fifth shorter for it.
+What asks objects is imported where it is asked for, as a process that plans and deploys does without it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from notebook_do.cloudflare import refusing
-from notebook_do.display import frame, mapped, selected
+from notebook_do.display import frame, selected
 from notebook_do.errors import CommandError, Interrupted, nearest
 from notebook_do.live.inventory import more_objects, namespace_rows, worker_rows
 from notebook_do.model import StableId
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from notebook_do.live.changes import ChangePlace
     from notebook_do.live.connection import Connecting, Connection
     from notebook_do.live.logs import PastLogs, RequestLogs
-    from notebook_do.live.mapping import MappedRows
     from notebook_do.live.records import LogRecord
     from notebook_do.live.spending import Spending
     from notebook_do.live.tailing import LogTail
@@ -201,7 +200,7 @@ class Looking(ABC):
         keep the order of the rows, and `concurrency` objects are called at a time. Interrupted, what was done so far is
         in `stopped_map`.
         """
-        from notebook_do.live.mapping import MappedRows, map_rows, rows_asked
+        from notebook_do.live.mapping import MappedRows, map_rows, rows_asked, with_results
 
         refusing.check("session.map")
         if (call is None) is (change is None):
@@ -215,13 +214,13 @@ class Looking(ABC):
             self._run(self._call(map_rows, namespace, asked, into))
             self._meet(namespace, [name for name in asked.names if isinstance(name, str) and name][-_MET:])
         except KeyboardInterrupt:
-            self.stopped_map = _with_results(df, into)
+            self.stopped_map = with_results(df, into)
             done = len(asked.names) - into.counts["not called"]
             raise Interrupted(
                 f"the map was stopped after {done:,} of {len(asked.names):,} rows; what became of them is the frame "
                 "stopped_map of the session."
             ) from None
-        return _with_results(df, into)
+        return with_results(df, into)
 
     async def _changed_rows(self, connection: Connection, recorded: Recorded, stable_id: str, *asked: Any) -> Any:
         from notebook_do.live.many import change_rows
@@ -347,10 +346,3 @@ class Looking(ABC):
 
     async def _look(self, read: Callable[..., Coroutine[Any, Any, T]], *asked: Any) -> T:
         return await read(await self._connect(), self._state.load(), *asked)
-
-
-def _with_results(df: pd.DataFrame, rows: MappedRows) -> pd.DataFrame:
-    made = mapped(df, *rows.results())
-    rows.frame, made.view = made, rows
-    frame: pd.DataFrame = made
-    return frame
