@@ -59,7 +59,7 @@ VERBS = (
                 name="--args",
                 value="A,B",
                 many=True,
-                help="the columns of its arguments; of put KEY,VALUE, of delete KEY, of execute SQL,PARAMETERS",
+                help="the columns of its arguments: of put KEY,VALUE, of delete KEY, of execute SQL,...",
             ),
             Option(name="--concurrency", value="N", help="how many objects are called at a time; default 8"),
             _timeout(20),
@@ -67,8 +67,7 @@ VERBS = (
             CONFIRM,
         ),
         example="%durable map rooms df --object room --call post --args author,text",
-        about="A row that fails fails alone. Keep the result with x = %durable map ... to go on with it. A change is "
-        "shown first, one of all rows.",
+        about="A row that fails fails alone; x = %durable map ... keeps the result. A change is shown first, whole.",
     ),
     Verb(
         name="logs",
