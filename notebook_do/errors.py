@@ -30,6 +30,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from notebook_do.display import clean
+from notebook_do.display.formats import short_account, short_resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -194,8 +195,15 @@ class ApiError(DurableError):
         self.scenarios: frozenset[str] = frozenset()
         """Cloudflare's tags of what was wrong with `exports`, for code 100402."""
 
+    @property
+    def request(self) -> str:
+        """Return what was asked and the HTTP status, for a person: ids in the path are short; empty where unknown."""
+        parts = self.path.split("/")
+        path = "/".join(part if short_resource(part) == part else short_account(part) for part in parts)
+        return f"{self.method} {path}, HTTP {self.status}" if self.method else ""
+
     def __str__(self) -> str:
-        place = f" ({self.method} {self.path}, HTTP {self.status})" if self.method else ""
+        place = f" ({self.request})" if self.method else ""
         code = f" [code {self.code}]" if self.code else ""
         return f"{super().__str__()}{code}{place}"
 

@@ -189,8 +189,8 @@ def test_an_import_tells_of_secrets_that_its_cell_would_remove(cloud: Path, monk
     assert session.import_("api-dev").notes == (
         "Worker api-dev is managed by this session already, as it is live: nothing was changed.",
         (
-            "Worker api-dev: its secrets (KEY) are not readable and were set from here; declare them in its cell "
-            "(--secret KEY), or the next plan removes them."
+            "Worker api-dev: its secrets (KEY) are not readable and were set from here; declare them in the cell of "
+            "that Worker (--secret KEY), or the next plan removes them."
         ),
     )
     assert session.plan().empty

@@ -23,9 +23,9 @@ SOURCE = (
 )
 KV, BUCKET, DATABASE = "a" * 32, "pictures", "00000000-0000-4000-8000-000000000000"
 NOTES = (
-    f"KV namespace {KV}: made here on first use; on Cloudflare it must exist.",
+    "KV namespace aaaaaaaa…aaaa: made here on first use; on Cloudflare it must exist.",
     f"R2 bucket {BUCKET}: made here on first use; on Cloudflare it must exist.",
-    f"D1 database {DATABASE}: made here on first use; on Cloudflare it must exist.",
+    "D1 database 00000000…0000: made here on first use; on Cloudflare it must exist.",
 )
 
 

@@ -36,20 +36,22 @@ async def find_account(base_url: str, token: Token, environ: Mapping[str, str] |
     if not accounts:
         raise CredentialError(
             f"the API token ({token.source}) can see no account: it is limited to none, or may not list them. "
-            f"Set {ACCOUNT_VARIABLE}, or use %durable session ... --account ID."
+            f"Set {ACCOUNT_VARIABLE} to the id of the account, or open the session with --account and that id."
         )
     shown = [f"{account.get('id')} ({one_line(str(account.get('name')), 60)})" for account in accounts]
     more = f" and {len(shown) - _SHOWN_ACCOUNTS} more" if len(shown) > _SHOWN_ACCOUNTS else ""
     raise CredentialError(
         f"the API token ({token.source}) can see {len(shown)} accounts: {', '.join(shown[:_SHOWN_ACCOUNTS])}{more}. "
-        f"Choose one: set {ACCOUNT_VARIABLE}, or use %durable session ... --account ID."
+        f"Choose one: set {ACCOUNT_VARIABLE} to its id, or open the session with --account and that id."
     )
 
 
 def checked_account(account_id: str) -> str:
     """Return the id where it is one: 32 hex digits; it becomes part of every path."""
     if not _ACCOUNT.fullmatch(account_id):
-        raise CredentialError(f"an account id is 32 hex digits; this one has {len(account_id)} characters.")
+        raise CredentialError(
+            f"an account id is 32 hex digits; this one has {len(account_id)} characters; copy it again."
+        )
     return account_id
 
 

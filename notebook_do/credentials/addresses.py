@@ -60,7 +60,9 @@ def proxy_for(base_url: str, environ: Mapping[str, str] | None = None) -> str | 
         return None
     if not _is_address(asked):
         del asked  # it may hold a password
-        raise TargetError(f"{PROXY_VARIABLE} is no address of a proxy; write http://HOST:PORT, or unset it.")
+        raise TargetError(
+            f"{PROXY_VARIABLE} is no address of a proxy; write it as http://proxy.example:8080, or unset it."
+        )
     return asked
 
 

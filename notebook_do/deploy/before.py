@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from notebook_do.cloudflare import wire
+from notebook_do.display.formats import short_digest
 from notebook_do.errors import ConsentRequired, CredentialError, StalePlan
 from notebook_do.model import ClassBinding, CreateClass, RenameClass, ServiceBinding, ValueBinding
 from notebook_do.model.steps import DeleteScript, Forget, MakeQueue, RemoveTrigger, SetMark, Upload
@@ -55,7 +56,7 @@ def check_decided(plan: Plan, recovered: Iterable[Outcome]) -> None:
     for outcome in recovered:
         if outcome.status == "not known yet" and outcome.script_name in plan.scripts - left_out:
             raise StalePlan(
-                f"plan {plan.digest} is stale: it is not known yet what became of this: {outcome.text}; "
+                f"plan {short_digest(plan.digest)} is stale: it is not known yet what became of this: {outcome.text}; "
                 f"{outcome.detail} Nothing was sent; look at the new plan."
             )
 

@@ -17,6 +17,7 @@ from notebook_do.cloudflare.answer import NoAnswer, one_line
 from notebook_do.cloudflare.settings import decode_deployments
 from notebook_do.deploy.before import reaches
 from notebook_do.deploy.look import LOOKS, Overtaken, unclear, until_there
+from notebook_do.display.formats import short_digest, short_namespace, short_resource
 from notebook_do.errors import ApiError, DeployError, StalePlan
 from notebook_do.model import DeleteClass, TransferClass, TransferredAway
 from notebook_do.model.steps import DeleteScript, Forget, Upload
@@ -54,7 +55,7 @@ def check_current(plan: Plan, now: Baseline, recovered: Iterable[Outcome]) -> No
     if changes := differences(plan.baseline, now):
         done = [o.text for o in recovered if o.status == "done"]
         what = f"an interrupted deploy was completed ({'; '.join(done)})" if done else "; ".join(changes)
-        raise StalePlan(f"plan {plan.digest} is stale: {what}. Nothing was sent; look at the new plan.")
+        raise StalePlan(f"plan {short_digest(plan.digest)} is stale: {what}. Nothing was sent; look at the new plan.")
 
 
 def differences(planned: Baseline, now: Baseline) -> tuple[str, ...]:
@@ -67,7 +68,7 @@ def differences(planned: Baseline, now: Baseline) -> tuple[str, ...]:
     )
     return (
         *(text for text, before, after in facts if before != after),
-        *_changed("script", {s[0]: s[1:] for s in planned.scripts}, {s[0]: s[1:] for s in now.scripts}),
+        *_changed("Worker", {s[0]: s[1:] for s in planned.scripts}, {s[0]: s[1:] for s in now.scripts}),
         *_changed("namespace", {n[0]: n[1:] for n in planned.namespaces}, {n[0]: n[1:] for n in now.namespaces}),
     )
 
@@ -75,18 +76,19 @@ def differences(planned: Baseline, now: Baseline) -> tuple[str, ...]:
 def _changed(kind: str, before: dict[str, tuple[object, ...]], after: dict[str, tuple[object, ...]]) -> list[str]:
     words = []
     for name in sorted(before.keys() | after.keys()):
+        what = f"{kind} {name if kind == 'Worker' else short_namespace(name)}"
         if name not in after:
-            words.append(f"{kind} {name} is gone")
+            words.append(f"{what} is gone")
         elif name not in before:
-            words.append(f"{kind} {name} is new")
+            words.append(f"{what} is new")
         elif before[name] != after[name]:
-            words.append(f"{kind} {name} changed{_how(kind, before[name], after[name])}")
+            words.append(f"{what} changed{_how(kind, before[name], after[name])}")
     return words
 
 
 def _how(kind: str, before: tuple[object, ...], after: tuple[object, ...]) -> str:
     """Return how a namespace changed, and when a script did: its etag and its tags tell a person nothing."""
-    if kind == "script":
+    if kind == "Worker":
         changed = str(after[-1] or "")
         return (
             f" outside, {changed[:19].replace('T', ' ')} UTC" if changed and changed != str(before[-1]) else " outside"
@@ -166,7 +168,7 @@ class KnownScripts:
         """Say what somebody else changed of what `step` rests on; None when nothing."""
         for name in sorted(_rests_on(step)):
             if words := self._difference(name, listed.get(name)):
-                return f"script {name} was changed by somebody else during the deploy ({words})"
+                return f"Worker {name} was changed by somebody else during the deploy ({words})"
         return None
 
     def lags(self, step: Step, listed: Mapping[str, ObservedScript]) -> bool:
@@ -222,13 +224,15 @@ def moved(step: Step, live: Mapping[NamespaceId, ObservedNamespace]) -> str | No
         there = live.get(id_)
         if there is None or (there.script_name, there.class_name) != (script, class_name):
             now = f"is now {there.class_name} of {there.script_name}" if there else "is gone"
-            return f"namespace {id_} (class {class_name} of {script}) was changed by somebody else: it {now}"
+            what = f"namespace {short_namespace(id_)} (class {class_name} of {script})"
+            return f"{what} was changed by somebody else: it {now}"
     if isinstance(step, DeleteScript):
         hosted = {n.namespace_id for n in live.values() if n.script_name == step.script_name}
         if more := sorted(hosted - set(step.namespace_ids)):
-            return f"script {step.script_name} hosts namespace {more[0]} since, which nobody agreed to lose"
+            since = short_namespace(more[0])
+            return f"Worker {step.script_name} hosts namespace {since} since, which nobody agreed to lose"
         if gone := sorted(set(step.namespace_ids) - hosted):
-            return f"namespace {gone[0]} of script {step.script_name} was changed by somebody else"
+            return f"namespace {short_namespace(gone[0])} of Worker {step.script_name} was changed by somebody else"
     return None
 
 
@@ -309,4 +313,4 @@ def _by(deployment: ObservedDeployment) -> str:
     author = f"by {one_line(deployment.author, 100)}" if deployment.author else "by somebody else"
     source = f" with {one_line(deployment.source, 40)}" if deployment.source else ""
     when = f" at {one_line(deployment.created_on, 40)}" if deployment.created_on else ""
-    return f"{author}{source}{when} (deployment {one_line(deployment.id, 40)})"
+    return f"{author}{source}{when} (deployment {short_resource(one_line(deployment.id, 40))})"

@@ -36,7 +36,7 @@ def with_line(error: DurableError, step: Step) -> DurableError:
     if error.code == _ABSENT_QUEUE and (queues := sorted(bound_queues(step.bindings))):
         return DeployError(
             f"{error} Worker {step.worker} sends to {', '.join(queues)}: declare the Worker that consumes it, or make "
-            "the queue (wrangler queues create NAME), and plan again."
+            f"the queue (npx wrangler queues create {queues[0]}), and plan again."
         )
     if error.code not in SCRIPT_FAULTS and not error.scenarios & _MISSING_CLASS:
         return error

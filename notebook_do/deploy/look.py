@@ -266,7 +266,7 @@ def _is_as_answered(live: ObservedScript, answered: ObservedScript | None) -> bo
 def overtaken(intent: Intent) -> Overtaken:
     """Return the error of an intent whose script somebody else changed."""
     return Overtaken(
-        f"script {intent.script_name} was changed by somebody else during the deploy; it cannot be told "
+        f"Worker {intent.script_name} was changed by somebody else during the deploy; it cannot be told "
         f"whether this happened: {intent.summary}. Nothing else was sent; plan again and compare."
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from notebook_do.cloudflare.retry import Cancelled
 from notebook_do.display import Shown
-from notebook_do.errors import CommandError, DeployError, SourceError
+from notebook_do.errors import ApiError, CommandError, DeployError, SourceError
 from notebook_do.plan.plan import Action
 from notebook_do.plan.workers.settings import update_notes
 
@@ -84,6 +84,8 @@ class Failure:
     cell: str = ""
     """Such as `cell [7]`."""
     excerpt: str = ""
+    request: str = ""
+    """What Cloudflare said no to, with the HTTP status."""
 
     @property
     def said(self) -> str:
@@ -95,7 +97,7 @@ class Failure:
         """Return where the fault is, such as `line 4 of cell [7]`; empty where that is not known."""
         if self.line is None:
             return ""
-        return f"line {self.line} of {self.cell}" if self.cell else f"line {self.line} of its cell"
+        return f"line {self.line} of {self.cell}" if self.cell else f"line {self.line} of the Worker's source"
 
 
 class Caller(Protocol):
@@ -244,4 +246,5 @@ def failure_of(result: DeployResult, index: int, error: DurableError) -> Failure
         worker=getattr(step, "worker", ""),
         line=source.line if source else None,
         excerpt=source.excerpt if source else "",
+        request=error.request if isinstance(error, ApiError) else "",
     )

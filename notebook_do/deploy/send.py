@@ -16,6 +16,7 @@ from notebook_do.cloudflare.retry import Cancelled, is_definite
 from notebook_do.cloudflare.triggers import consumed_queues, make_queue, remove_trigger, set_trigger
 from notebook_do.deploy.faults import SCRIPT_FAULTS
 from notebook_do.deploy.look import Overtaken, Sent, SharedLists, Uncertain, look, unclear, until_there
+from notebook_do.display.formats import short_namespace
 from notebook_do.errors import ApiError, DeployError
 from notebook_do.live.observe import observe, observe_namespaces, with_bindings
 from notebook_do.model import ClassBinding, ServiceBinding
@@ -205,7 +206,8 @@ async def _check_only_its_own(client: Client, step: DeleteScript, refused: ApiEr
     hosted = {n.namespace_id for n in (await observe_namespaces(client)).values() if n.script_name == name}
     # A person consented to the loss of the namespaces in the plan, and to no other.
     if others := sorted(hosted - set(step.namespace_ids)):
-        raise DeployError(f"script {name} hosts namespace {others[0]} since, which nobody agreed to lose; plan again.")
+        since = short_namespace(others[0])
+        raise DeployError(f"Worker {name} hosts namespace {since} since, which nobody agreed to lose; plan again.")
     if not hosted:  # then something else holds it, which only the refusal names
         raise refused
     holders = [f"Worker {b}" for b in await _binders(client, name, hosted)]

@@ -35,6 +35,8 @@ Directory = str | Path | Mapping[str, Any]
 GivenAssets = str | Path | Mapping[str, Directory] | None
 """By Worker id or script name; a directory alone is that of the only Worker."""
 
+_SHOWN = 3
+
 
 async def export_wrangler(
     client: Client, desired: Desired, recorded: Recorded, directory: Path, assets: GivenAssets = None
@@ -69,8 +71,8 @@ def _by_worker(desired: Desired, assets: GivenAssets) -> dict[str, Directory]:
     ids = {w.script_name: w.id for w in desired.workers} | {w.id: w.id for w in desired.workers}
     if isinstance(assets, str | Path):
         if len(desired.workers) > 1:
-            workers = ", ".join(w.id for w in desired.workers)
-            raise CommandError(f"export: say whose assets are in {assets}: --assets WORKER={assets}, with {workers}.")
+            lines = " or ".join(f"--assets {w.id}={assets}" for w in desired.workers[:_SHOWN])
+            raise CommandError(f"export: several Workers are declared; say whose assets are in {assets}: {lines}.")
         return {desired.workers[0].id: assets}
     for name in assets:
         if name not in ids:
@@ -91,7 +93,7 @@ def _with_assets(
     if given is None:
         raise CommandError(
             f"export: the static assets of Worker {worker.id} are live and not declared here, and wrangler deploy "
-            f"would delete them; say where their files are: --assets {worker.id}=DIR."
+            f"would delete them; say where their files are, as in --assets {worker.id}=./public."
         )
     if not keeps:
         why = "declares its static assets" if worker.assets else "has no static assets"
@@ -175,7 +177,9 @@ def export_types(desired: Desired, entrypoints: Mapping[str, str], directory: Pa
     """
     workers = [w for w in desired.workers if all(m.kind is not ModuleKind.PYTHON for m in w.modules)]
     if not workers:
-        raise CommandError("export types: no Worker in JavaScript or TypeScript is declared; run its cell first.")
+        raise CommandError(
+            "export types: no Worker in JavaScript or TypeScript is declared; run the cell of one first."
+        )
     texts = {}
     for worker in workers:
         path = directory / worker.id / TYPES_FILE

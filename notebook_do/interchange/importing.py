@@ -175,7 +175,8 @@ def secret_notes(recorded: Recorded, scripts: Sequence[ObservedScript], same: Co
         if set_here:
             notes.append(
                 f"Worker {script.name}: its secrets ({', '.join(set_here)}) are not readable and were set from here; "
-                "declare them in its cell (--secret KEY), or the next plan removes them."
+                f"declare them in the cell of that Worker ({' '.join(f'--secret {name}' for name in set_here)}), "
+                "or the next plan removes them."
             )
     return notes
 
@@ -189,7 +190,8 @@ def replaced_notes(declare: Sequence[Declaration], catalog: Catalog) -> list[str
         for item in declare
     ]
     return [
-        f"Your declaration of {kind} {item.id} was replaced by what is live; run its cell again to keep yours."
+        f"Your declaration of {kind} {item.id} was replaced by what is live; to keep yours, run "
+        f"{before.where.name if before.where else 'it'} again."
         for kind, item, before in own
         if before is not None and before != item
     ]

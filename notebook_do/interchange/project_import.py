@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from notebook_do.declare.catalog import Catalog
 from notebook_do.declare.options import line_of
+from notebook_do.display.formats import short_account
 from notebook_do.errors import CommandError, SourceError
 from notebook_do.interchange.cells import Imported, worker_cell
 from notebook_do.interchange.configuration import environment_of
@@ -150,13 +151,16 @@ def session_line(workers: tuple[ProjectWorker, ...], session: tuple[str, str], t
     return f"{line} --target cloudflare" + (f" --account {account}" if account else "")
 
 
-def check_account(workers: tuple[ProjectWorker, ...], account_id: str, target: Target) -> None:
+def check_account(
+    workers: tuple[ProjectWorker, ...], account_id: str, target: Target, session: tuple[str, str]
+) -> None:
     """Raise CommandError where the project is of another account than the session; a local one is of none."""
     for worker in workers:
         if target == "cloudflare" and worker.account and worker.account != account_id:
+            its, ours = short_account(worker.account), short_account(account_id)
             raise CommandError(
-                f"import: {worker.place} is of account {worker.account}, and this session of {account_id}; open one "
-                f"of that account first: %durable session NAME --target cloudflare --account {worker.account}"
+                f"import: {worker.place} is of account {its}, and this session of {ours}; open one of that account "
+                f"first: {session_line((worker,), session, target)}"
             )
 
 
@@ -170,7 +174,7 @@ async def import_project(  # noqa: PLR0913 - what is asked, and what is known
     target: Target,
 ) -> ProjectImport:
     """Return the cells and declarations of a project's Workers, and the state file with those that are live."""
-    check_account(selected.workers, client.account_id, target)
+    check_account(selected.workers, client.account_id, target, session)
     lists = await read_lists(client)
     ids = {w.script: w.id for w in selected.workers}
     live = sorted(ids.keys() & lists.scripts.keys())

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.cloudflare.answer import objects_in
+from notebook_do.display.formats import short_resource
 from notebook_do.errors import ApiError, CommandError, DurableError, TargetError
 from notebook_do.model.steps import MakeQueue
 from notebook_do.state.observations import Observations
@@ -305,6 +306,6 @@ async def _first_uses(client: Client, plan: Plan) -> tuple[str, ...]:
         made = {str(item.get(name)) for item in objects_in(await client.list_of(client.path(*path), key=key))}
         if absent := sorted(bound - made):
             more = f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
-            named = ", ".join(absent[:_SHOWN]) + more
+            named = ", ".join(map(short_resource, absent[:_SHOWN])) + more
             lines.append(f"{words} {named}: made here on first use; on Cloudflare it must exist.")
     return tuple(lines)

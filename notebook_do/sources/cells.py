@@ -35,7 +35,7 @@ def in_cell(worker: Worker, failed: BundleFailed, *, here: bool = False) -> Sour
     place = _within((worker.script or "").splitlines(), place)
     # Without the cell's line it is counted from the first one of the source.
     line = body + place.line - 1 if body is not None else place.line
-    named = where.name if where and where.name else "its cell"
+    named = where.name if where and where.name else "its source"
     of = "its source" if body is None else "this cell" if here else named
     text = failed.message.removesuffix("; correct the source.") if failed.is_syntax else failed.message
     kind = "syntax error" if failed.is_syntax else "error"

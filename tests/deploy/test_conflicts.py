@@ -109,7 +109,7 @@ def test_a_change_after_our_own_upload_stops_the_next_step(tmp_path: Path, chang
     host = worker_of("host", {"a": "A"}, lifecycle=form, url=False)
     project = project_of(tmp_path, account, *host, *GUEST)
     error = stopped(project, account, After("host", theirs(account, "host", **CHANGES[change])))
-    assert "script host was changed by somebody else during the deploy" in str(error)
+    assert "Worker host was changed by somebody else during the deploy" in str(error)
     assert "create Worker guest is not done" in str(error)
     assert "Done: create Worker host" in str(error)
     assert [o.status for o in error.result.outcomes] == ["done", "not done", "not done"]
@@ -125,7 +125,7 @@ def test_a_change_of_a_worker_further_on_stops_before_it(tmp_path: Path) -> None
     assert asyncio.run(project.run()).ok
     project.declared = (*worker_of("host", {"a": "A2"}), *worker_of("guest", {}, note="new", uses=("a",), url=False))
     error = stopped(project, account, After("host", theirs(account, "guest", modified_on="later")))
-    assert "script guest was changed by somebody else during the deploy (time of change" in str(error)
+    assert "Worker guest was changed by somebody else during the deploy (time of change" in str(error)
     assert account.scripts["guest"]["modified_on"] == "later"
 
 
@@ -133,8 +133,8 @@ def test_a_vanished_and_a_new_worker_stop_the_next_step(tmp_path: Path) -> None:
     """Issue 11.5: a Worker that is gone, or that somebody else made meanwhile, is named."""
     for number, (words, act) in enumerate(
         {
-            "script host was changed by somebody else during the deploy (it is gone)": lambda a: a._delete("host"),
-            "script guest was changed by somebody else during the deploy (it is new)": lambda a: a.scripts.update(
+            "Worker host was changed by somebody else during the deploy (it is gone)": lambda a: a._delete("host"),
+            "Worker guest was changed by somebody else during the deploy (it is new)": lambda a: a.scripts.update(
                 guest={**a.scripts["host"], "tags": []}
             ),
         }.items()
@@ -174,7 +174,7 @@ def test_a_namespace_that_moved_stops_a_deletion(tmp_path: Path) -> None:
         account.namespaces["f" * 32] = {"script": "host", "class": "New", "use_sqlite": True}
 
     error = stopped(project, account, After("guest", add))
-    assert f"script host hosts namespace {'f' * 32} since, which nobody agreed to lose" in str(error)
+    assert "Worker host hosts namespace ffff…ffffffff since, which nobody agreed to lose" in str(error)
     assert set(account.scripts) == {"host"}
     assert len(account.namespaces) == 2
 
@@ -233,7 +233,7 @@ def test_an_upload_of_code_is_verified(tmp_path: Path) -> None:
     assert asyncio.run(project.run()).ok
     project.declared = plain("two")
     error = stopped(project, account, After("plain", theirs(account, "plain", etag="x", tags=[], modified_on="later")))
-    assert "script plain was changed by somebody else during the deploy" in str(error)
+    assert "Worker plain was changed by somebody else during the deploy" in str(error)
     assert [o.status for o in error.result.outcomes] == ["uncertain"]
     assert not asyncio.run(project.plan()).empty
 
@@ -384,10 +384,10 @@ def test_a_script_that_we_deleted_is_expected_to_be_gone() -> None:
     """A later step that names it finds it as we left it; where it is there again, somebody else made it."""
     there = ObservedScript(name="w", etag="e1", modified_on="t1")
     known = KnownScripts(scripts={"w": there})
-    assert known.change(sent(), {}) == "script w was changed by somebody else during the deploy (it is gone)"
+    assert known.change(sent(), {}) == "Worker w was changed by somebody else during the deploy (it is gone)"
     known.deleted("w")
     assert known.change(sent(), {}) is None
-    assert known.change(sent(), {"w": there}) == "script w was changed by somebody else during the deploy (it is new)"
+    assert known.change(sent(), {"w": there}) == "Worker w was changed by somebody else during the deploy (it is new)"
 
 
 @pytest.mark.parametrize(
@@ -420,6 +420,6 @@ def test_a_script_is_deleted_with_exactly_the_namespaces_that_were_agreed_to() -
     both = (("1", "w", "A"), ("2", "w", "B"))
     assert moved(step, namespaces(*both, ("3", "x", "A"))) is None
     assert moved(step, namespaces(*both, ("3", "w", "C"))) == (
-        "script w hosts namespace 3 since, which nobody agreed to lose"
+        "Worker w hosts namespace 3 since, which nobody agreed to lose"
     )
-    assert moved(step, namespaces(both[0])) == "namespace 2 of script w was changed by somebody else"
+    assert moved(step, namespaces(both[0])) == "namespace 2 of Worker w was changed by somebody else"

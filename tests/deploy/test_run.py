@@ -243,11 +243,11 @@ def delete(_recorded: Recorded, _observed: Any) -> Any:
     ("change", "words", "steps"),
     [
         (change_state, "serial 2 to 3", update),
-        (change_code, "script w changed", update),
-        (change_tag, "script w changed outside", update),
-        (drop_script, "script w is gone", update),
+        (change_code, "Worker w changed", update),
+        (change_tag, "Worker w changed outside", update),
+        (drop_script, "Worker w is gone", update),
         (rename_live, "Elsewhere", delete),
-        (add_namespace, "namespace ffffffffffffffffffffffffffffffff is new", delete),
+        (add_namespace, "namespace ffff…ffffffff is new", delete),
         (restore_backup, "serial", update),
         (other_lineage, "lineage", update),
     ],
@@ -283,7 +283,9 @@ def test_f60_another_account_is_refused(state: StateFile) -> None:
             client.origin = "local:other"
             await deploy(plan, client=client, state=state)
 
-    with pytest.raises(Exception, match="belongs to API"):
+    with pytest.raises(
+        Exception, match=r"was deployed to account aaaa…aaaa at .*, and this session is on the local Cloudflare"
+    ):
         asyncio.run(elsewhere())
 
 

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from notebook_do.display.formats import short_account
 from notebook_do.errors import CommandError
 from notebook_do.interchange.configuration import Environment
 from notebook_do.interchange.project_import import check_account, session_line
@@ -33,9 +34,12 @@ def test_the_cells_open_the_session_of_the_projects_account() -> None:
 
 def test_a_session_of_another_account_is_refused() -> None:
     """With both accounts and the line that opens the right one; here any project is imported."""
-    said = f"w.toml is of account {ACCOUNT}, and this session of {'b' * 32}; .* --account {ACCOUNT}"
-    with pytest.raises(CommandError, match=re.compile(said)):
-        check_account(of_account(ACCOUNT), "b" * 32, "cloudflare")
-    check_account(of_account(ACCOUNT), ACCOUNT, "cloudflare")
-    check_account(of_account(None), "b" * 32, "cloudflare")
-    check_account(of_account(ACCOUNT), "b" * 32, "local")
+    said = (
+        f"w.toml is of account {short_account(ACCOUNT)}, and this session of bbbb…bbbb; open one of that account "
+        f"first: %durable session s --stage dev --target cloudflare --account {ACCOUNT}"
+    )
+    with pytest.raises(CommandError, match=re.escape(said)):
+        check_account(of_account(ACCOUNT), "b" * 32, "cloudflare", ("s", "dev"))
+    check_account(of_account(ACCOUNT), ACCOUNT, "cloudflare", ("s", "dev"))
+    check_account(of_account(None), "b" * 32, "cloudflare", ("s", "dev"))
+    check_account(of_account(ACCOUNT), "b" * 32, "local", ("s", "dev"))

@@ -542,7 +542,7 @@ def test_an_import_names_the_declarations_that_it_replaces(ip: InteractiveShell,
     run(ip, "%durable session other --quiet")
     run(ip, "%%durable worker mine --name my-worker-dev --quiet\nexport default { fetch: () => new Response('A2') }")
     shown = " ".join(str(run(ip, "%durable import my-worker-dev")).split())
-    assert "Your declaration of Worker mine was replaced by what is live; run its cell again to keep yours." in shown
+    assert "Your declaration of Worker mine was replaced by what is live; to keep yours, run In[0] again." in shown
     assert "A2" not in current().catalog.workers["mine"].script
     assert "was replaced" not in str(run(ip, "%durable import my-worker-dev"))
 

@@ -33,7 +33,7 @@ def reached(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:
     values = [row for row in changed if str(row.get("type")) in _VALUES | _SECRETS]
     if len(values) == len(changed):
         return ()
-    return bindings_diagram([row for row in rows if row not in values], caption="", rest="")
+    return bindings_diagram([row for row in rows if row not in values], caption="")
 
 
 def bindings_table(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:
@@ -56,9 +56,7 @@ def bindings_table(rows: Sequence[Mapping[str, str]]) -> tuple[Block, ...]:
     return (table,)
 
 
-def bindings_diagram(
-    rows: Sequence[Mapping[str, str]], *, caption: str = "Who reaches what:", rest: str = "plan.bindings has all."
-) -> tuple[Block, ...]:
+def bindings_diagram(rows: Sequence[Mapping[str, str]], *, caption: str = "Who reaches what:") -> tuple[Block, ...]:
     """Draw for the eye what reaches what, or list it where that is too much to draw; what is neither is counted."""
     edges = in_order(merged(_edges(rows)))
     if not edges:
@@ -73,7 +71,6 @@ def bindings_diagram(
     left_out = ", ".join(counted(count, noun) for count, noun in counts if count)
     said = [_LEGEND] if drawing and len(workers) > 1 else []
     said += [f"Not {'drawn' if drawing else 'in the matrix'}: {left_out}."] if left_out else []
-    said += [rest] if left_out and rest else []
     return (*blocks, Line(" ".join(said), small=True)) if said else blocks
 
 

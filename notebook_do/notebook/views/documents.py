@@ -10,6 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.display import Shown, TitledTable, in_json
+from notebook_do.display.rich import code, rich
 from notebook_do.model import Json, Namespace, Worker
 from notebook_do.notebook.views import text
 from notebook_do.notebook.views.bindings import bindings_diagram, bindings_table
@@ -23,6 +24,7 @@ from notebook_do.notebook.views.blocks import (
     Items,
     Line,
     Link,
+    Tone,
     capped,
 )
 from notebook_do.notebook.views.declarations import declared_document
@@ -139,12 +141,36 @@ def _declared(items: tuple[Declaration, ...]) -> Document:
     return declared_document(declared_view(items))
 
 
+_NONE = {
+    "namespaces": (
+        "No namespace is declared in this session or live in its account. Declare one",
+        "%durable namespace counter --class Counter",
+    ),
+    "workers": (
+        "No Worker is declared in this session or live in its account. Declare one in a cell that begins",
+        "%%durable worker api",
+    ),
+    "bindings": (
+        "No binding is declared in this session. Declare a Worker with one in a cell that begins",
+        "%%durable worker api --bind COUNTER=counter",
+    ),
+    "migrations": (
+        "The plan of this session has no class migration. What else a deploy would do",
+        "%durable plan",
+    ),
+    "state": ("The state file of this session records nothing yet; the first deploy writes it", "%durable deploy"),
+    "backups": ("The state file of this session has no backup yet; deploys keep them", "%durable deploy"),
+}
+"""By table: what there is none of and where, and the command that makes one."""
+
+
 def table_document(table: TitledTable) -> Document:
     """Show rows with the columns of their DataFrame, empty columns left out."""
     from notebook_do.frames import COLUMNS
 
     if not table.rows:
-        return (Header(table.title), Line("There are none."))
+        said, command = _NONE[table.name]
+        return (Line(rich(f"{said}: ", code(command)), Tone.SAME),)
     if table.name == "bindings":
         found = [{k: str(v) for k, v in r.items()} for r in table.rows]
         return (Header(table.title), *bindings_diagram(found), *bindings_table(found))

@@ -190,13 +190,16 @@ def how(result: DeployResult) -> str:
 
 
 def _why(failure: Failure, result: DeployResult) -> tuple[Block, ...]:
-    """Return the message, once, with the lines of the source that it is about."""
+    """Return the message, once, with the lines of the source that it is about; what was asked is folded."""
     outcome = result.outcomes[failure.index]
-    place = " · ".join(part for part in (failure.code and f"Cloudflare code {failure.code}", failure.place) if part)
+    code_ = f"Cloudflare code {failure.code}" if failure.code else ""
+    place = " · ".join(part for part in (code_ if not failure.request else "", failure.place) if part)
+    details = " · ".join(part for part in (failure.request, code_) if part)
     # Between words: lines that are read letter by letter are broken anywhere.
     message = "\n".join(wrap(one_line(without_secrets(failure.said)), _WIDTH))
     parts = (message, failure.excerpt, place)
-    return (Code(rich(strong(outcome.text), f" {how(result)}:"), "\n\n".join(part for part in parts if part)),)
+    said = Code(rich(strong(outcome.text), f" {how(result)}:"), "\n\n".join(part for part in parts if part))
+    return (said, Folded("Details of the request", (Line(details, small=True),))) if failure.request else (said,)
 
 
 def _after(result: DeployResult) -> str:
