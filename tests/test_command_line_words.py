@@ -83,6 +83,18 @@ def test_in_a_shell_the_lines_are_those_of_the_shell(
     assert "nothing was sent: what is yours to decide stands in the plan above: counter (protected)" in error
 
 
+def test_an_error_offers_a_line_that_opens_the_same_session(
+    cloud: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 16: FILE, and the session, stage and parameters that were given, so that the line can be pasted."""
+    monkeypatch.chdir(cloud)
+    (cloud / "my shop.toml").write_text(TOML)
+    given = ("my shop.toml", "--session", "other", "--stage", "try")
+    status, _, error = said(capsys, "fetch", *given, "api", "/")
+    assert status == 2
+    assert "first: notebook-do deploy 'my shop.toml' --session other --stage try\n" in error
+
+
 def test_only_lines_of_verbs_that_the_shell_has_are_rewritten() -> None:
     """What declares belongs into a notebook; outside of a command nothing is rewritten."""
     text = "run %durable namespace counter --class C, then %durable plan --json; %%durable worker api"

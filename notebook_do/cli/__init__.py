@@ -58,10 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(arguments.command(arguments))
     except DurableError as error:
         said = str(error)
-        if (file := getattr(arguments, "file", None)) is not None:
+        if getattr(arguments, "file", None) is not None:
             from notebook_do.notebook.views.in_shell import in_shell
 
-            said = in_shell(said, str(file))
+            said = in_shell(said, _line_of(arguments))
         print(f"notebook-do: {said}", file=sys.stderr)
         return 3 if isinstance(error, _REFUSALS) else 2 if isinstance(error, CommandError) else 1
     except KeyboardInterrupt as stopped:  # a plan says that it was stopped
@@ -180,24 +180,34 @@ def _verb(arguments: argparse.Namespace) -> int:
     with _httpx_without_its_own_command():
         from notebook_do.notebook.runbook import batch
 
-    given = {name: getattr(arguments, name) for name in ("name", *(o.name[2:] for o in OF_SESSION))}
-    given = {name: value for name, value in given.items() if value is not None}
+    given = _given(arguments)
     if arguments.verb == "import" and (said := _project(arguments, given)) is not None:
         _print(said)
         return 0
-    repeated = [w for name, value in given.items() for w in (f"--{'session' if name == 'name' else name}", value)]
-    repeated += [w for pair in arguments.parameter for w in ("-p", *pair)]
     asked = batch.Asked(
         verb=arguments.verb,
         words=arguments.words,
         file=arguments.file,
         options=given,
         parameters={name: value_of(text) for name, text in arguments.parameter},
-        line=shlex.join([str(arguments.file), *repeated]),
+        line=_line_of(arguments),
     )
     text, status = batch.run(asked)
     _print(text)
     return status
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, str]:
+    """Return the options of the session that were given."""
+    given = {name: getattr(arguments, name) for name in ("name", *(o.name[2:] for o in OF_SESSION))}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _line_of(arguments: argparse.Namespace) -> str:
+    """Return what stands behind a verb: the file, and what opens the same session with the same parameters."""
+    repeated = [w for k, value in _given(arguments).items() for w in (f"--{'session' if k == 'name' else k}", value)]
+    repeated += [w for pair in arguments.parameter for w in ("-p", *pair)]
+    return shlex.join([str(arguments.file), *repeated])
 
 
 def _print(text: str) -> None:

@@ -6,7 +6,7 @@ const FORM = "notebook-do-object-1";
 const MOST = 15 << 20;
 const MOST_ROWS = 100_000;
 const MOST_PARAMETERS = 100; // of a statement of a Worker's
-const MOST_COLUMNS = 100; // that it gives
+export const MOST_COLUMNS = 100; // that it gives: a cell with its kind is two
 const AT_ONCE = 128; // keys that one put() or delete() of the older storage takes
 const LARGE = `it holds more than ${MOST >> 20} MiB as it is written down`;
 

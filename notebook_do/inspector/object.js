@@ -1,7 +1,7 @@
 // Stands beside a Worker's modules: gives a class one more method, which lets whoever may ask look into its objects.
 // The class itself stays what it is: no subclass, which would break private statics and `this.constructor`.
 import { DurableObject } from "cloudflare:workers";
-import { OF_USERS, digestOf, load, loadKeys, packed, pairsOf, quoted, read, shapeOf, unpacked, written } from "./contents.js";
+import { MOST_COLUMNS, OF_USERS, digestOf, load, loadKeys, packed, pairsOf, quoted, read, shapeOf, unpacked, written } from "./contents.js";
 import { Refusal, Unsendable, decode, drained, encode, encodeThrown } from "./wire.js";
 
 const OWN = "__notebook_do_";
@@ -370,13 +370,18 @@ function undone(ctx, run) {
 // what cannot stand within a SELECT, as a PRAGMA.
 function exactly(sql, text, columns, given, most) {
   const names = columns.map((_, at) => `c${at}`);
-  const cells = names.map((name) => `typeof(${name}), CASE typeof(${name}) WHEN 'integer' THEN CAST(${name} AS TEXT) ELSE ${name} END`);
   let cursor;
   try {
-    cursor = sql.exec(`WITH q(${names}) AS (${text.replace(/[\s;]+$/, "")}\n) SELECT ${cells} FROM q`, ...given);
+    cursor = sql.exec(`WITH q(${names}) AS (${text.replace(/[\s;]+$/, "")}\n) SELECT ${names.map(kindAndCell)} FROM q`, ...given);
   } catch {
     return undefined;
   }
+  return { columns, ...cellsOf(cursor, columns, most), inexact: [], read: cursor.rowsRead, written: cursor.rowsWritten };
+}
+
+const kindAndCell = (c) => `typeof(${c}), CASE typeof(${c}) WHEN 'integer' THEN CAST(${c} AS TEXT) ELSE ${c} END`;
+
+function cellsOf(cursor, columns, most) {
   const rows = [];
   const kinds = [];
   for (const row of cursor.raw()) {
@@ -384,7 +389,20 @@ function exactly(sql, text, columns, given, most) {
     kinds.push(columns.map((_, at) => row[2 * at][0]).join(""));
     rows.push(columns.map((_, at) => row[2 * at + 1]));
   }
-  return { columns, rows, kinds, inexact: [], read: cursor.rowsRead, written: cursor.rowsWritten };
+  return { rows, kinds };
+}
+
+// The cells of all rows of a table, its key first. A wide one is read in parts, which have one order.
+function allOf(sql, { name, key }, columns, most) {
+  const rows = [];
+  const kinds = [];
+  for (let from = 0; from < columns.length; from += MOST_COLUMNS / 2) {
+    const part = columns.slice(from, from + MOST_COLUMNS / 2);
+    const read = cellsOf(sql.exec(`SELECT ${part.map(kindAndCell)} FROM ${quoted(name)} ORDER BY ${key}`), part, most);
+    read.rows.forEach((row, at) => (rows[at] ??= []).push(...row));
+    read.kinds.forEach((text, at) => (kinds[at] = (kinds[at] ?? "") + text));
+  }
+  return { rows, kinds };
 }
 
 const MOST_TRIED = 20_000;
@@ -395,8 +413,7 @@ function contentsOf(sql) {
   for (const { name } of tablesOf(sql)) {
     const shape = shapeOf(sql, name);
     const names = shape.columns.map(([column]) => quoted(column));
-    const text = `SELECT ${[...shape.key, ...names]} FROM ${quoted(name)}`;
-    const { rows, kinds } = exactly(sql, text, [...shape.key, ...names], [], left + 1);
+    const { rows, kinds } = allOf(sql, shape, [...shape.key, ...names], left + 1);
     left -= rows.length;
     if (left < 0) throw new Refusal(`its tables have more than ${MOST_TRIED} rows, which are all compared to show what changes; use a method of the class`);
     const keys = shape.key.length;

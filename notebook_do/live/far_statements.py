@@ -25,6 +25,8 @@ _MARKS = {"i": "CAST(? AS INTEGER)"}
 """How a whole number is bound, which comes as text."""
 _AT_ONCE = 20
 """How many rows one statement of a comparison reads: a Worker's may have a hundred parameters."""
+_COLUMNS = 50
+"""How many columns it reads: two results each, and workerd refuses a statement of more than a hundred."""
 
 
 def cells_of(read: Mapping[str, Any]) -> list[list[Any]]:
@@ -89,30 +91,33 @@ def expected_of(changes: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]
         if one["before"] is not None and one["by"]:
             of_table.setdefault(one["table"], []).append(one)
         elif one["before"] is not None:
-            yield _of_key(one)
+            yield from _of_key(one)
     for name, rows in of_table.items():
         key = _quoted(rows[0]["by"])
-        cells = (
-            f"typeof({c}), CASE typeof({c}) WHEN 'integer' THEN CAST({c} AS TEXT) ELSE {c} END"
-            for c in map(_quoted, rows[0]["columns"])
-        )
-        select = f"SELECT {', '.join(cells)} FROM {_quoted(name)} WHERE {key} IN"  # noqa: S608 - quoted
         for at in range(0, len(rows), _AT_ONCE):
             given = [str(one["key"]) for one in rows[at : at + _AT_ONCE]]
             marks = ", ".join(["CAST(? AS INTEGER)"] * len(given))
-            yield {"sql": f"{select} ({marks}) ORDER BY {key}", "params": given}
+            for select in _selects(name, rows[0]["columns"]):
+                yield {"sql": f"{select} WHERE {key} IN ({marks}) ORDER BY {key}", "params": given}
 
 
-def _of_key(one: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the select of a row that no rowid tells apart, by its key; all columns are one where there is none."""
+def _of_key(one: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield selects of a row that no rowid tells apart, by its key; all columns are one where there is none."""
     keyed = one["keyed"]
     same = (f"{name} IS {_MARKS.get(kind, '?')}" for name, kind in zip(keyed["names"], keyed["kinds"], strict=True))
-    cells = (
-        f"typeof({c}), CASE typeof({c}) WHEN 'integer' THEN CAST({c} AS TEXT) ELSE {c} END"
-        for c in map(_quoted, one["columns"])
-    )
-    sql = f"SELECT {', '.join(cells)} FROM {_quoted(one['table'])} WHERE {' AND '.join(same)}"  # noqa: S608 - quoted
-    return {"sql": sql, "params": [encoded(cell) for cell in keyed["cells"]]}
+    where, params = " AND ".join(same), [encoded(cell) for cell in keyed["cells"]]
+    for select in _selects(one["table"], one["columns"]):
+        yield {"sql": f"{select} WHERE {where}", "params": params}
+
+
+def _selects(table: str, columns: Sequence[str]) -> Iterator[str]:
+    """Yield the selects that read these columns, each cell with its kind; all of them run in one transaction."""
+    for at in range(0, len(columns), _COLUMNS):
+        cells = (
+            f"typeof({c}), CASE typeof({c}) WHEN 'integer' THEN CAST({c} AS TEXT) ELSE {c} END"
+            for c in map(_quoted, columns[at : at + _COLUMNS])
+        )
+        yield f"SELECT {', '.join(cells)} FROM {_quoted(table)}"  # noqa: S608 - quoted
 
 
 def _quoted(name: str) -> str:

@@ -96,9 +96,19 @@ def _logs_of(session: Session, answer: httpx.Response, worker: str) -> tuple[Req
         return None, (), ""
     try:
         logs, records = session.request_logs(request_id)
+        absent = not logs.known and answer.status_code == httpx.codes.NOT_FOUND and _is_gone(session, worker)
     except DurableError as error:
         return None, (), f"Its log lines cannot be read: {error.message}"
+    if absent:
+        said = f"Worker {worker} is not live any more, so it logged nothing. To deploy it again: %durable deploy"
+        return logs, records, said
     return logs, records, "" if logs.known else f"Its log lines come later: %durable logs {worker} --since 5m"
+
+
+def _is_gone(session: Session, worker: str) -> bool:
+    """Say whether a Worker that this session deployed is no longer live."""
+    script = session.script_name(worker)
+    return any(row["name"] == script and row["status"] == "gone" for row in session.worker_rows())
 
 
 def _until_then(session: Session, error: TargetError, worker: str, timeout: float) -> str:

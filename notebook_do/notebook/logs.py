@@ -40,22 +40,32 @@ SINCE = "30m"
 
 
 def logs(call: Call) -> pd.DataFrame | None:
-    """Show what a Worker logged; with `--follow` as it comes."""
+    """Show what a Worker logged; with `--follow` as it comes, where somebody can end that."""
     o, session = call.options, current()
     if o.follow:
         if o.since:
             raise CommandError("%durable logs: --follow begins now; leave out --since.")
-        follow(session, call)
-        return None
+        if not _nobody_stops(call):
+            follow(session, call)
+            return None
     given: dict[str, Any] = {"since": o.since or SINCE, "object": o.object, "level": o.level}
     if o.limit:
         given["limit"] = _limit(o.limit)
     found, located = session.past_logs(o.worker, **given)
     asked = "".join(f" --{name} {value}" for name, value in given.items() if value and (name != "since" or o.since))
     document = past_document(found, located, worker=o.worker, session=session.name, stage=session.stage, asked=asked)
+    if o.follow:
+        title, *rest = document
+        said = Line("Not followed: nobody can stop it here. This is what was logged until now.", Tone.CHANGE)
+        document = (title, said, *rest)
     from notebook_do.frames import viewed  # the only one that brings pandas
 
     return viewed(logs_frame(found), View(document))
+
+
+def _nobody_stops(call: Call) -> bool:
+    """Say whether a kernel runs without anybody who could end a live tail: a Run All would never come to its end."""
+    return getattr(call.ip, "kernel", None) is not None and shell_of(call.ip) == "headless"
 
 
 def _limit(text: str) -> int:

@@ -341,6 +341,6 @@ def _changes(work: _Work, steps: list[Step]) -> tuple[Change, ...]:
         changes += (*diff.changes, *(kept(diff) if script in uploaded else ()))
     changes += work.triggering.changes
     changes += [*namespace_changes(work.resolved, work.facts.known), *inspect_changes(work.facts)]
-    changes += destroy_changes(work.destroy_set, work.facts.known)
+    changes += destroy_changes(work.destroy_set, work.facts)
     changes += kept_changes(work.facts, work.destroy_set, work.resolved)
     return tuple(changes)

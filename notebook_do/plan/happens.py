@@ -64,6 +64,9 @@ def worker_created(worker: DesiredWorker) -> Rich:
     return rich("is created from " if worker.source.startswith("file ") else "is created with ", worker.source)
 
 
+WITH_URL = "is deleted with its URL"
+"""What happens to a Worker that is destroyed, where its address is known to be open."""
+
 # --- bindings
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from notebook_do.display.formats import listed
 from notebook_do.plan.facts import Slot
-from notebook_do.plan.happens import namespace_created, namespace_destroyed, namespace_moved
+from notebook_do.plan.happens import WITH_URL, namespace_created, namespace_destroyed, namespace_moved
 from notebook_do.plan.namespaces.marks import read_mark
 from notebook_do.plan.plan import Action, Change
 from notebook_do.plan.sentences import say
@@ -15,7 +15,7 @@ from notebook_do.plan.workers.bindings import kept_secrets
 from notebook_do.plan.workers.diff import kept_assets
 from notebook_do.plan.workers.lifecycle import kept_entries
 from notebook_do.plan.workers.ownership import change_of
-from notebook_do.plan.workers.settings import kept_settings
+from notebook_do.plan.workers.settings import kept_settings, read_fingerprint
 from notebook_do.plan.workers.triggers import kept_cron_rows
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def gone_changes(facts: Facts, destroy_set: DestroySet) -> list[Change]:
     ]
 
 
-def destroy_changes(destroy_set: DestroySet, known: CalledNames) -> list[Change]:
+def destroy_changes(destroy_set: DestroySet, facts: Facts) -> list[Change]:
     """Return the rows of what is destroyed, with all its objects, and of what is only forgotten."""
     hosts = {live.script_name for live in destroy_set.namespaces.values()}
     changes = [
@@ -177,7 +177,7 @@ def destroy_changes(destroy_set: DestroySet, known: CalledNames) -> list[Change]
             detail=say("namespace-destroyed", stable_id=stable_id),
             destructive=True,
             namespace_id=live.namespace_id,
-            happens=namespace_destroyed(live.class_name, known.worker(live.script_name), live.namespace_id),
+            happens=namespace_destroyed(live.class_name, facts.known.worker(live.script_name), live.namespace_id),
         )
         for stable_id, live in sorted(destroy_set.namespaces.items())
     ]
@@ -191,7 +191,7 @@ def destroy_changes(destroy_set: DestroySet, known: CalledNames) -> list[Change]
             before=script,
             detail=say("worker-deleted", script=script),
             destructive=script in hosts,
-            happens="is deleted",
+            happens=WITH_URL if _is_open(facts, script) else "is deleted",
         )
         for id_, script in sorted(destroy_set.workers.items())
     ]
@@ -216,6 +216,14 @@ def destroy_changes(destroy_set: DestroySet, known: CalledNames) -> list[Change]
         for id_ in destroy_set.forgotten_workers
     ]
     return changes
+
+
+def _is_open(facts: Facts, script: str) -> bool:
+    """Say whether the address of a script is open, as it was read, or else as it was recorded; not known is no."""
+    live, record = facts.scripts.get(script), facts.script_records.get(script)
+    if live is not None and live.url is not None:
+        return live.url
+    return record is not None and read_fingerprint(record.settings_digest).url == "open"
 
 
 def undeclared_words(desired: Desired, recorded: Recorded, observed: Observed) -> tuple[str, ...] | None:

@@ -9,8 +9,10 @@ from notebook_do.model import (
     CreateClass,
     DeleteClass,
     RenameClass,
+    ServiceBinding,
     TransferClass,
     TransferredAway,
+    ValueBinding,
 )
 from notebook_do.model.steps import Upload
 from notebook_do.plan.described import kind_and_target
@@ -43,7 +45,9 @@ def binding_rows(
         diff = diffs.get(worker.script_name)
         for binding in worker.bindings:
             action = diff.binding_actions.get(binding.name, Action.NOOP) if diff else Action.NOOP
-            rows.append(_binding_row(worker.id, worker.script_name, binding, namespace_ids, action))
+            row = _binding_row(worker.id, worker.script_name, binding, namespace_ids, action)
+            called = isinstance(binding, ValueBinding) and isinstance(binding.value, ServiceBinding)
+            rows.append({**row, "role": "service", "called": facts.known.worker(row["target"])} if called else row)
         rows += _others_rows(diff.ownership) if diff else []
     return tuple(rows)
 

@@ -149,7 +149,7 @@ class Looking(ABC):
         if namespace not in known:
             hint = nearest(namespace, sorted(known)) if known else "declare one, and deploy it, first."
             raise CommandError(f"object: no namespace {namespace} is declared or deployed; {hint}")
-        way = SessionWay(look=self._look, call=self._call, run=self._run, place=self._change_place)
+        way = SessionWay(look=self._look, call=self._call, run=self._run, place=self._change_place, meet=self._meet)
         made = LiveObject(way, namespace, name_or_id)
         self._meet(namespace, (name_or_id,))
         return made

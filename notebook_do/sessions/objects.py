@@ -14,7 +14,7 @@ from notebook_do.live import objects as explore
 from notebook_do.live.inspecting import SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
     from datetime import datetime
     from pathlib import Path
 
@@ -31,13 +31,15 @@ if TYPE_CHECKING:
 class SessionWay:
     """How an object of a session gets to what is live: `look` asks with its connection and record, `run` waits.
 
-    `call` looks with the namespaces that other sessions host, too; `place` tells where a change is made.
+    `call` looks with the namespaces that other sessions host, too; `place` tells where a change is made; `meet` keeps
+    the names that objects of a namespace told of themselves.
     """
 
     look: Callable[..., Coroutine[Any, Any, Any]]
     call: Callable[..., Coroutine[Any, Any, Any]]
     run: Callable[[Coroutine[Any, Any, Any]], Any]
     place: Callable[[Connection, Recorded, str], changes.ChangePlace]
+    meet: Callable[[str, Iterable[str]], None]
 
 
 class LiveObject:
@@ -103,6 +105,7 @@ class LiveObject:
     def info(self) -> ObjectPage:
         """Return all that it has stored, to be shown: tables with their newest rows, keys with values, its alarm."""
         found: ObjectPage = self._read(pages.page)
+        self._met(found.name)
         return found
 
     def tables(self) -> pd.DataFrame:
@@ -121,6 +124,7 @@ class LiveObject:
     def alarm(self) -> datetime | None:
         """Return when its alarm goes off; None where none is set."""
         found: ObservedObject = self._read(pages.found_object, "alarm")
+        self._met(found.name)
         return found.alarm
 
     # --- change: nothing is sent but by `session.apply(change)`
@@ -173,7 +177,13 @@ class LiveObject:
             return await make(place, self._name_or_id, *asked)
 
         change: ObjectChange = self._way.run(self._way.look(made))
+        self._met(change.edits[0].name)
         return change
+
+    def _met(self, name: str | None) -> None:
+        """Keep the name that the object told where it was asked by its id: on Cloudflare no list has it."""
+        if name:
+            self._way.meet(self._stable_id, (name,))
 
     def getdoc(self) -> str:
         """Return what `room?` shows: IPython calls this by its name, which would be a call of the object."""

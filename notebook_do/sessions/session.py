@@ -300,6 +300,8 @@ class Session(Looking):
 
     def _end_tails(self) -> None:
         """End the tails of Workers that are no longer there: no API tells who listens of a deletion."""
+        if not self._tails:  # else the state would be read for nothing
+            return
         there = {one.script_name for one in self._state.load().workers}
         for tail in tuple(self._tails):
             if tail.script not in there:

@@ -133,29 +133,44 @@ def test_a_swap_of_inspected_classes_keeps_each_objects_data(far: LocalTarget) -
     assert session.plan().empty
 
 
+def test_a_list_has_the_names_that_objects_told(far: LocalTarget) -> None:
+    """Picture 6c: what an object that was asked by its id tells of itself stands in the list from then on."""
+    del far
+    session = deployed(inspect=True)
+    for name in ("scullery", "garden", "attic"):  # names that no request of another test has in its path
+        session.object("rooms", name).add(1)
+    ids = {row["name"]: row["object_id"] for row in session.objects("rooms").to_dict("records")}
+    session.met.clear()
+    assert session.objects("rooms")["name"].isna().all()
+    assert session.object("rooms", ids["garden"]).info().name == "garden"
+    assert session.object("rooms", ids["attic"]).put("k", 1).edits[0].name == "attic"
+    names = session.objects("rooms").set_index("object_id")["name"].dropna()
+    assert names.to_dict() == {ids["garden"]: "garden", ids["attic"]: "attic"}
+
+
 def test_a_list_has_the_names_that_this_session_used(far: LocalTarget, shell: InteractiveShell) -> None:
     """Picture 6c: name, id and whether it stores something; no object is reached, or made, for its name."""
     del far
     session = deployed(inspect="calls")
-    for name in ("kitchen", "garden", "attic"):
+    for name in ("scullery", "garden", "attic"):
         session.object("rooms", name).add(1)
     session.object("rooms", "nobody")
     again = nd.session("chat", target="cloudflare", state=str(session.state_path), stage="dev")
     again.met.clear()
     assert again.objects("rooms")["name"].isna().all()
-    again.object("rooms", "kitchen").count()
+    again.object("rooms", "scullery").count()
     again.object("rooms", "nobody")
     again.map("rooms", pd.DataFrame({"r": ["attic"]}), object="r", call="count")
     ran = shell.run_cell("%durable objects rooms")
     ran.raise_error()
     names = ran.result.set_index("object_id")["name"]
-    assert set(names.dropna()) == {"kitchen", "attic"}
+    assert set(names.dropna()) == {"scullery", "attic"}
     (garden,) = names[names.isna()].index
     assert len(names) == 3, "a name that nobody stored under made nothing"
     lines = ran.result._repr_mimebundle_()["text/plain"].splitlines()
     assert lines[0] == "3 objects of namespace rooms (class Room of chat), by id"
     assert lines[1].split() == ["name", "id", "stored"]
     assert any(line.split() == [f"{garden[:8]}…", "yes"] for line in lines)
-    assert any(line.startswith("  kitchen  ") and line.endswith("…  yes") for line in lines)
+    assert any(line.startswith("  scullery  ") and line.endswith("…  yes") for line in lines)
     said = "Cloudflare tells no name, size or last write. Names stand here where this session called the object by its"
     assert said in " ".join(" ".join(lines).split())

@@ -268,6 +268,40 @@ def test_rows_without_a_rowid_are_compared_in_the_object_too(far: LocalTarget) -
         assert room.query("SELECT n FROM k ORDER BY a")["n"].tolist() == [2.0, 2.0]
 
 
+@pytest.mark.parametrize("width", [60, 100])
+def test_statements_change_wide_tables(far: LocalTarget, width: int) -> None:
+    """A table may have a hundred columns, with a rowid or by a key; each cell of its rows is compared in the object."""
+    del far
+    for target in ("local", "cloudflare"):
+        session = opened(target)
+        room = session.object("rooms", f"wide {width}")
+        room.fill()
+        columns = [f"c{at}" for at in range(width)]
+        more = ", ".join(columns[2:])
+        session.apply(room.execute(f"CREATE TABLE r(c0 INTEGER, c1, {more})"))
+        session.apply(room.execute(f"CREATE TABLE k(c0 INTEGER, c1, {more}, PRIMARY KEY (c0, c1)) WITHOUT ROWID"))
+        cells = (["1.0", "NULL", "x'00ff'", "'ü'", "9007199254740993"] * 20)[: width - 2]
+        for table in ("r", "k"):
+            for key in (2, 1):
+                session.apply(room.execute(f"INSERT INTO {table} VALUES ({key}, 'a', {', '.join(cells)})"))
+            last = columns[-1]
+            change = room.execute(f"UPDATE {table} SET {last} = 'new', c2 = c0")
+            shown = {row.before[0]: row for row in change.before.rows}
+            assert list(shown[2].before[:7]) == [2, "a", 1.0, None, b"\x00\xff", "ü", 2**53 + 1]
+            assert [list(shown[key].after[:3]) for key in (1, 2)] == [[1, "a", 1], [2, "a", 2]]
+            assert {row.after[-1] for row in change.before.rows} == {"new"}
+            checks = json.loads(change.edits[0].checks)
+            seen = asked(session, f"wide {width}", op="seen", checks=checks)
+            op = {**json.loads(change.edits[0].op), "checks": checks, "expect": seen}
+            session.apply(room.execute(f"UPDATE {table} SET {last} = 'moved' WHERE c0 = 2"))
+            assert asked(session, f"wide {width}", **op) == "moved", "the last of its cells is compared too"
+            with pytest.raises(StaleChange, match=f"the rows of wide {width} moved"):
+                session.apply(change)
+            assert session.apply(room.execute(f"UPDATE {table} SET {last} = 'new', c2 = c0")).ok
+            found = room.query(f"SELECT c0, c2, {last} FROM {table} ORDER BY c0")
+            assert found.to_numpy().tolist() == [[1, 1, "new"], [2, 2, "new"]]
+
+
 def test_keys_that_came_are_found_in_a_wipe_itself(far: LocalTarget) -> None:
     """The object refuses by itself to be wiped where a key came after it was shown, also when no file was compared."""
     del far

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import notebook_do as nd
 from notebook_do import display as letters
 from notebook_do.notebook.views import diagram, html, text
 from notebook_do.notebook.views.bindings import bindings_diagram
@@ -18,6 +19,7 @@ from notebook_do.notebook.views.blocks import Diagram, Edge, Table, Tone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 SVG = "{http://www.w3.org/2000/svg}"
 WORDS = st.text(min_size=1, max_size=60)
@@ -99,6 +101,25 @@ def test_more_than_8_workers_or_12_arrows_are_a_matrix() -> None:
     many = [{**rows(1)[0], "worker": f"w{n}", "target": f"t{m}", "role": ""} for n in range(3) for m in range(8)]
     tables = [block.columns for block in bindings_diagram(many) if isinstance(block, Table)]
     assert tables == [("Worker", "t0", "t1", "t2", "t3", "t4", "t5"), ("Worker", "t6", "t7")]
+
+
+def test_a_service_is_called_by_its_worker(cloud: Path) -> None:
+    """As in the rows of the plan: by the Worker's id and not its script, in a matrix with the word Worker before it."""
+    del cloud
+    session = nd.session("many")
+    body = "export default { fetch() { return new Response('1'); } };"
+    chat = nd.Worker("chat", script=body)
+    for n in range(3):
+        nd.Worker(f"few-{n}", script=body, bindings={"CHAT": chat})
+    drawn = text.render(bindings_diagram(session.plan().binding_rows))
+    assert "▶ chat · Worker" in drawn
+    for n in range(9):
+        nd.Worker(f"edge-{n}", script=body, bindings={"CHAT": chat})
+    rows = session.plan().binding_rows
+    drawn = text.render(bindings_diagram(rows))
+    assert re.search(r"\n +Worker +Worker chat\n", drawn)
+    assert "chat-dev" not in drawn
+    assert {row["target"] for row in rows} == {"chat-dev"}, "the frame of bindings has the script, as before"
 
 
 def test_ten_thousand_bindings_are_few_rows() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from notebook_do.bridge import bridge
 from notebook_do.errors import TargetError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ export default {
       case "/old": return new Response(null, { status: 302, headers: moved });
       case "/many": for (let n = 0; n < 300; n += 1) console.log("n", n); return new Response("many");
       case "/odd": console.log("\\u001b[31mred\\u202e"); return new Response("\\u001b[31mred");
+      case "/none": console.log("none"); return new Response("none", { status: 404 });
       case "/slow": console.log("begins the long job"); await scheduler.wait(60000);
     }
     return new Response("quiet");
@@ -180,6 +182,24 @@ def test_what_a_terminal_would_obey_is_escaped(chat: InteractiveShell) -> None:
     text, html = shown(chat, "%durable fetch chat /odd")
     assert text.count("\\x1b[31mred") == 2
     assert not {"\x1b", "\u202e"} & set(text + html)
+
+
+def test_a_worker_that_is_not_live_has_no_lines_that_come_later(chat: InteractiveShell) -> None:
+    """Its 404 is nobody's answer: what is to be done is said, and no line is promised; its own 404 has its lines."""
+    own, _ = shown(chat, "%durable fetch chat /none")
+    assert "404 Not Found" in own
+    assert "1 log line of this request" in own
+    session = chat.user_ns["s"]
+
+    async def gone() -> None:
+        async with (await session._connect()).client() as client:
+            await client.delete_script("chat-dev", force=True)
+
+    bridge.run(gone())
+    text, _ = shown(chat, "%durable fetch chat /none")
+    assert "404 Not Found" in text
+    assert "Worker chat is not live any more, so it logged nothing. To deploy it again: %durable deploy" in text
+    assert "come later" not in text
 
 
 def test_no_answer_shows_what_was_logged_until_then(chat: InteractiveShell) -> None:

@@ -97,6 +97,17 @@ def test_every_input_has_a_label(session: Session) -> None:
     assert form.rows.box.children[0].children[0].layout.flex_flow == "row wrap"  # else it lies outside of what is seen
 
 
+def test_a_source_grows_with_what_is_typed(session: Session) -> None:
+    """Six rows while nothing is in it, one more than its lines, and never more than fits on a screen."""
+    source = Form(session, Draft.new("worker")).inputs["script"]
+    assert source.rows == 6
+    for lines, rows in ((3, 6), (9, 10), (500, 24), (1, 6)):
+        source.value = "\n".join(["export default {};"] * lines)
+        assert source.rows == rows
+    source.value = "x" * 500
+    assert source.rows == 11, "a long line is broken"
+
+
 def test_a_field_is_judged_when_it_is_left(session: Session) -> None:
     """8b: while somebody types nothing is wrong yet; then one line names the rule and an example of what was typed."""
     form = Form(session, Draft.new("namespace"))

@@ -100,6 +100,21 @@ def test_an_approved_digest_deploys_in_the_next_run(kernel_home: Path, form: str
     assert 'href="http://my-worker-dev.localhost' in page
 
 
+def test_a_live_tail_is_not_followed_where_nobody_can_stop_it(kernel_home: Path) -> None:
+    """A Run All comes to its end: the cell shows what was logged so far, in the static form, and says so in a line."""
+    logging = DECLARE[3].replace("fetch(request, env) {", "fetch(request, env) { console.log('asked');")
+    deployed = "import notebook_do as nd\nnd.current().deploy(nd.current().plan())"
+    follow = "%durable logs my-worker --follow"
+    asked = ("%durable fetch my-worker /", follow, f"frame = {follow}\nlist(frame.message)")
+    *_, followed, kept = execute(kernel_home, *DECLARE[:3], logging, deployed, *asked).cells
+    (text,) = texts(followed)
+    assert re.match(r"Logs of my-worker: 1 request, 0 errors in 30 minutes", text)
+    assert "\n~ Not followed: nobody can stop it here. This is what was logged until now.\n" in text
+    assert re.search(r"log +GET / +asked", text)
+    assert texts(kept) == ["['asked']"], "it is the frame of past logs"
+    assert "widget" not in (kernel_home / "run.ipynb").read_text()
+
+
 PRESS = """
 import gc, threading
 panels = (one for one in gc.get_objects() if type(one).__name__ == "ChangePanel")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import notebook_do as nd
 from notebook_do.display.rich import code, rich
 from notebook_do.notebook.views.decisions import command_in
 from notebook_do.notebook.views.documents import bundle
@@ -17,6 +18,7 @@ from notebook_do.plan.plan import Action, Baseline, Change, Plan, WrittenLately
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 AT = "2026-11-26T14:02:11+00:00"
 
@@ -219,6 +221,20 @@ def test_an_address_is_opened_or_closed(make_plan: Callable[..., Plan]) -> None:
     assert "+ create URL opens http://a-dev.localhost:1" in text_of(plan)
     assert "- delete URL closes its workers.dev address" in text_of(plan)
     assert '<a href="http://a-dev.localhost:1"' in bundle(plan)["text/html"]
+
+
+def test_a_deleted_worker_has_its_url_where_it_is_known_to_be_open(cloud: Path) -> None:
+    """Picture 3g: whoever reads it may know the Worker by that address; of one that has none nothing is said."""
+    del cloud
+    session = nd.session("gone")
+    body = "export default { fetch() { return new Response('1'); } };"
+    nd.Worker("open", script=body)
+    nd.Worker("shut", script=body, url=False)
+    result = session.deploy(session.plan())
+    url = result["open"].url
+    said = text_of(session.destroy("worker:open", "worker:shut"))
+    assert f"- delete Worker open and its URL {url} - delete Worker shut is deleted" in said
+    assert f'<a href="{url}"' in bundle(session.destroy("worker:open"))["text/html"]
 
 
 def test_drift_shows_what_is_declared_beside_what_is_live(make_plan: Callable[..., Plan]) -> None:

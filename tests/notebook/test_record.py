@@ -131,6 +131,18 @@ def test_a_failure_counts_says_the_message_once_and_lists_the_steps(make_plan: C
     assert lines(document_of(none))[-1] == "Plan again.", "nothing is done that could stay"
 
 
+def test_a_failed_deploy_of_one_step_says_it_once(make_plan: Callable[..., Plan]) -> None:
+    """Which step it was stands above its message; a table of that one row would say it again."""
+    made = result(make_plan(), ("not done", 1.0), failure=Failure(index=0, message="Worker desk: no", code=10021))
+    assert lines(document_of(made)) == [
+        f"! Stopped in step 1 of 1, 2026-11-26 14:02:13 UTC, plan {made.plan_digest[:8]}. No step is done.",
+        "step 1 was refused:",
+        "  Worker desk: no",
+        "  Cloudflare code 10021",
+        "Plan again.",
+    ]
+
+
 def test_what_is_not_known_is_said_and_a_new_plan_looks(make_plan: Callable[..., Plan]) -> None:
     """Issue 16, views 3e2: an answer that never came leaves a question mark, and nothing is sent twice."""
     made = result(

@@ -48,6 +48,8 @@ _OTHER_EACH_TIME = frozenset(
 _WORDS = re.compile(r"\w+")
 _AT_ONCE = 20
 """How many rows one statement of the comparison reads: a Worker's may have a hundred parameters."""
+_COLUMNS = 50
+"""How many columns it reads: two results each, and workerd refuses a statement of more than a hundred."""
 _SCHEMA = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE '\\_cf\\_%' ESCAPE '\\' AND sql IS NOT NULL"
 
 
@@ -269,32 +271,38 @@ def _expected(database: sqlite3.Connection, changes: list[dict[str, Any]]) -> It
         if one["before"] is not None and one["by"]:
             of_table.setdefault(one["table"], []).append(one)
         elif one["before"] is not None:
-            yield _of_key(database, one)
+            yield from _of_key(database, one)
     for name, rows in of_table.items():
         key = quoted(rows[0]["by"])
-        select = f"SELECT {_cells(rows[0]['columns'])} FROM {quoted(name)} WHERE {key} IN"  # noqa: S608 - quoted
         for at in range(0, len(rows), _AT_ONCE):
             given = [str(one["key"][0]) for one in rows[at : at + _AT_ONCE]]
-            sql = f"{select} ({', '.join(['CAST(? AS INTEGER)'] * len(given))}) ORDER BY {key}"
-            held = [[cell(value) for value in row] for row in database.execute(sql, given)]
-            yield {"sql": sql, "params": given, "rows": held}
+            marks = ", ".join(["CAST(? AS INTEGER)"] * len(given))
+            for select in _selects(name, rows[0]["columns"]):
+                yield _held(database, f"{select} WHERE {key} IN ({marks}) ORDER BY {key}", given)
 
 
-def _cells(columns: Sequence[str]) -> str:
-    return ", ".join(
-        f"typeof({c}), CASE typeof({c}) WHEN 'integer' THEN CAST({c} AS TEXT) ELSE {c} END"
-        for c in map(quoted, columns)
-    )
+def _selects(table: str, columns: Sequence[str]) -> Iterator[str]:
+    """Yield the selects that read these columns, each cell with its kind; the object runs all in one transaction."""
+    for at in range(0, len(columns), _COLUMNS):
+        cells = (
+            f"typeof({c}), CASE typeof({c}) WHEN 'integer' THEN CAST({c} AS TEXT) ELSE {c} END"
+            for c in map(quoted, columns[at : at + _COLUMNS])
+        )
+        yield f"SELECT {', '.join(cells)} FROM {quoted(table)}"  # noqa: S608 - quoted
 
 
-def _of_key(database: sqlite3.Connection, one: dict[str, Any]) -> dict[str, Any]:
-    """Return the select of a row that no rowid tells apart, by its key; all columns are one where there is none."""
+def _of_key(database: sqlite3.Connection, one: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield selects of a row that no rowid tells apart, by its key; all columns are one where there is none."""
     given = [str(value) if type(value) is int else value for value in one["key"]]
     marks = ("CAST(? AS INTEGER)" if type(value) is int else "?" for value in one["key"])
     same = " AND ".join(f"{quoted(name)} IS {mark}" for name, mark in zip(one["keyed"], marks, strict=True))
-    sql = f"SELECT {_cells(one['columns'])} FROM {quoted(one['table'])} WHERE {same}"  # noqa: S608 - quoted
-    held = [[cell(value) for value in row] for row in database.execute(sql, [of_cell(value) for value in given])]
-    return {"sql": sql, "params": given, "rows": held}
+    for select in _selects(one["table"], one["columns"]):
+        yield _held(database, f"{select} WHERE {same}", given)
+
+
+def _held(database: sqlite3.Connection, sql: str, given: list[Any]) -> dict[str, Any]:
+    rows = database.execute(sql, [of_cell(value) for value in given])
+    return {"sql": sql, "params": given, "rows": [[cell(value) for value in row] for row in rows]}
 
 
 def _grown(database: sqlite3.Connection, changes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

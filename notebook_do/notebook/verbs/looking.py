@@ -71,7 +71,7 @@ VERBS = (
     ),
     Verb(
         name="logs",
-        summary="show what a Worker logged, as a DataFrame; with --follow as it comes, until the interrupt",
+        summary="show what a Worker logged, as a DataFrame; with --follow as it comes",
         brief="what a Worker logged",
         own=(
             Option(name="worker", value="WORKER", required=True, knows="reachable", help="Worker id or script name"),
@@ -84,7 +84,7 @@ VERBS = (
                 help="this level and above",
             ),
             Option(name="--limit", value="N", help="the most lines to read; default 1,000"),
-            Option(name="--follow", help="show what it logs from now on"),
+            Option(name="--follow", help="show what it logs from now on, until Stop is pressed, or the interrupt"),
         ),
         example="%durable logs my-worker --since 1h --level error",
     ),

@@ -65,13 +65,18 @@ def bindings_diagram(rows: Sequence[Mapping[str, str]], *, caption: str = "Who r
     if drawing := len(workers) <= _WORKERS and len(edges) <= _ARROWS:
         blocks: tuple[Block, ...] = (Diagram(caption, tuple(edges)),)
     else:
-        blocks = matrix(edges)
+        blocks = matrix(list(map(_headed, edges)))
     kinds = [str(row.get("type") or "") for row in rows]
     counts = ((sum(k in _VALUES for k in kinds), "variable"), (sum(k in _SECRETS for k in kinds), "secret"))
     left_out = ", ".join(counted(count, noun) for count, noun in counts if count)
     said = [_LEGEND] if drawing and len(workers) > 1 else []
     said += [f"Not {'drawn' if drawing else 'in the matrix'}: {left_out}."] if left_out else []
     return (*blocks, Line(" ".join(said), small=True)) if said else blocks
+
+
+def _headed(edge: Edge) -> Edge:
+    """Return an edge whose target says that it is a Worker: beside namespaces, as the head of a column."""
+    return replace(edge, target=f"Worker {edge.target}", about="") if edge.role == "service" else edge
 
 
 def merged(edges: Iterable[Edge]) -> list[Edge]:
@@ -126,7 +131,7 @@ def _edges(rows: Iterable[Mapping[str, str]]) -> list[Edge]:
             Edge(
                 str(row.get("worker") or ""),
                 str(row.get("binding") or ""),
-                short_resource(str(row.get("target") or said)),
+                short_resource(str(row.get("called") or row.get("target") or said)),
                 _row_tone(row),
                 about=said if row.get("target") else "",
                 role=str(row.get("role") or ""),

@@ -77,7 +77,7 @@ def _below(
     if not local:
         said = "Cloudflare tells no name, size or last write."
         if any(row["name"] for row in rows):
-            said += " Names stand here where this session called the object by its name."
+            said += " Names stand here where this session called the object by its name, or the object told it."
         return (said,)
     one = code(f"%durable object {stable_id} {word_of(shown[0])}")
     return ("One of them: ", one, " · all as a DataFrame: ", code(f"x = %durable objects {stable_id}"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from notebook_do.display.rich import link, rich
 from notebook_do.notebook.views.bindings import TONES
 from notebook_do.notebook.views.blocks import Tone
+from notebook_do.plan.happens import WITH_URL
 from notebook_do.plan.plan import Action
 
 if TYPE_CHECKING:
@@ -125,6 +126,9 @@ def happens(change: Change, urls: Mapping[str, str]) -> str:
     if change.kind == "url" and change.happens in {"opens", "closes"}:
         url = urls.get(change.name)
         return rich(f"{change.happens} ", link(url) if url else "its workers.dev address")
+    if change.happens == WITH_URL:
+        url = urls.get(change.name)
+        return rich("and its URL ", link(url)) if url else "and its workers.dev address"
     return change.happens or sentence(change)
 
 

@@ -159,7 +159,8 @@ def _stopped(result: DeployResult) -> Document:
         Line(said, Tone.ALERT, role="alert"),
         *(_why(failure, result) if failure else ()),
         *(Line(note) for note in result.notes),
-        steps_table(rows_of(result)),
+        # Of one step alone the lines above say all that its row has.
+        *((steps_table(rows_of(result)),) if len(result.outcomes) > 1 or not failure else ()),
         Line(_after(result), small=True),
     )
 

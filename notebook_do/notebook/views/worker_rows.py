@@ -13,6 +13,7 @@ from notebook_do.model import ClassBinding
 from notebook_do.model.steps import Upload
 from notebook_do.notebook.views.blocks import ROWS, Group, Row, Table, Tone, capped
 from notebook_do.notebook.views.plan_changes import ShownChange, loses, put_back, rank, shown
+from notebook_do.plan.happens import WITH_URL
 from notebook_do.plan.plan import Action
 
 if TYPE_CHECKING:
@@ -95,8 +96,8 @@ class _Places:
         pieces: list[str] = [strong(f"Worker {id_}")]
         if script:
             pieces.append(rich("script ", code(script)))
-        opens = any(r.change.kind == "url" for r in rows)
-        if self.plan.target != "local" and script in self.urls and not opens:
+        says = any(r.change.kind == "url" or r.change.happens == WITH_URL for r in rows)
+        if self.plan.target != "local" and script in self.urls and not says:
             pieces.append(link(self.urls[script]))
         if hosted := dict.fromkeys(self.hosting.get(id_, ())):
             pieces.append(f"hosts {', '.join(hosted)}")

@@ -103,7 +103,7 @@ class Form:
             options = [(_LANGUAGES.get(choice, choice), choice) for choice in offered]
             return w.Dropdown(options=options, value=value, description=row.label, style=LABEL)
         if is_body(row):
-            return w.Textarea(value=value, description=row.label, style=LABEL, layout=_wide(), rows=14)
+            return _growing(value, row.label)
         return _text(value, row.label, self._known(row.flag.completes if row.flag else ""))
 
     def _known(self, completes: str) -> list[str]:
@@ -227,6 +227,22 @@ def _done(item: Declaration, session: Session, draft: Draft) -> Document:
 
 def _wide() -> Any:
     return w.Layout(width="42em")
+
+
+_ROWS, _MOST_ROWS, _COLUMNS = 6, 24, 50
+"""How high a field of several lines is, empty and at most, and how many letters of a line it has side by side."""
+
+
+def _growing(value: str, label: str) -> Any:
+    """Return a field of several lines, as high as what stands in it and one line more, within bounds."""
+    field = w.Textarea(value=value, description=label, style=LABEL, layout=_wide(), rows=_rows(value))
+    field.observe(lambda change: field.set_trait("rows", _rows(change["new"])), names="value")
+    return field
+
+
+def _rows(text: str) -> int:
+    lines = sum(max(1, -(-len(line) // _COLUMNS)) for line in text.split("\n"))
+    return min(max(lines + 1, _ROWS), _MOST_ROWS)
 
 
 def _ticked() -> Any:
