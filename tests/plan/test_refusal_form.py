@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from notebook_do.model import Desired
     from notebook_do.plan.plan import Plan, Refusal
 
-_PLACEHOLDERS = re.compile(r"(?<!stable )\b(?:ID|NAME|WORKER|BINDING|SCRIPT)\b(?!=)|\bits cell\b")
+PLACEHOLDERS = re.compile(r"(?<!stable )\b(?:ID|NAME|WORKER|BINDING|SCRIPT)\b(?!=)|\bits cell\b")
 _HEX = re.compile(r"(?<![\w…-])[0-9a-f]{12,}(?![\w-])")
 WHOLE_IDS = ("--namespace-id ", "--account ", "namespace id ", "plan ", "AUDIENCE ")
 """Behind what an id stands in full: in a line to paste, where it proves something, and the digest of a plan. The last
@@ -113,7 +113,7 @@ def test_a_refusal_offers_lines_that_can_be_pasted(code: str) -> None:
     for _, plan, refusal in refused(code):
         assert refusal.choices or code == "unknown-destroy", refusal
         for choice in refusal.choices:
-            assert not _PLACEHOLDERS.search(choice), choice
+            assert not PLACEHOLDERS.search(choice), choice
             for line in commands(choice):
                 read(line)
         again = str(plan).partition("Nothing can be sent until you choose; then: ")[2].splitlines()[0]

@@ -7,11 +7,12 @@ requests and the panel stand in the tests of those views; the ones here are of p
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from plan_world import Book, body
-from test_refusal_form import planned
+from test_refusal_form import PLACEHOLDERS, planned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,8 +51,13 @@ ROWS: dict[int, tuple[Callable[[], str], str]] = {
     ),
     9: (after("", "--var X=1"), r"\+ create binding X of Worker api 1 "),
     10: (after("--var MODE=fast", ""), r"- delete binding MODE of Worker api was fast "),
+    13: (case("adopted-by-id-and-renamed"), r"\+ create code 2 lines of JavaScript"),
     14: (case("inspect-of-a-foreign-host"), r"\+ create URL opens "),
     15: (case("settings-and-crons-of-ours-left-out"), r"~ update crons 0 \* \* \* \*, 5 \* \* \* \* → 5 \* \* \* \* "),
+    16: (
+        after("", """--setting observability='{"enabled": true}'"""),
+        r"~ update setting observability of Worker api off → on",
+    ),
     17: (case("adopted-by-id-and-renamed"), r"~ update Worker taken over(?: from session \w+, stage \w+)?; its namesp"),
     18: (case("secret-of-a-new-worker"), r"\+ create secret KEY from environment variable KEY"),
     19: (case("secret-changed"), r"~ update secret KEY .*variable KEY holds another value than at the last deploy"),
@@ -73,6 +79,10 @@ ROWS: dict[int, tuple[Callable[[], str], str]] = {
         r"- delete namespace counter no longer in the account; only its entry in the state file is removed",
     ),
     25: (case("binding-changed-outside"), r"~ Changed outside since the last deploy.*: \d things?\. A deploy puts"),
+    26: (
+        case("code-replaced-outside"),
+        r"action what declared live now .* ~ update code as deployed last uploaded by wrangler To keep what is live",
+    ),
     27: (case("destroy-what-is-protected"), r"^Plan for production on local: refused, \d decisions? (?:is|are) yours"),
     28: (
         case("destroy-what-is-protected"),
@@ -93,6 +103,45 @@ ROWS: dict[int, tuple[Callable[[], str], str]] = {
     39: (case("first-deploy"), r"plan [0-9a-f]{16} · next: %durable deploy$"),
     40: (case("unchanged"), r"^= Plan for production on local: nothing to do\. .* live as declared\."),
 }
+_RECORD, _PANEL = "notebook/test_record.py", "notebook/test_panel.py"
+_CONTRACT, _STATES = "notebook/test_plan_contract.py", "notebook/test_contract_words.py"
+_FORMS, _DECLARED = "notebook/test_forms.py", "notebook/test_declared_views.py"
+ELSEWHERE = {
+    3: "notebook/test_plan_view.py::test_the_title_says_what_happens_and_where",
+    11: f"{_CONTRACT}::test_a_rename_says_that_objects_stay",
+    12: f"{_CONTRACT}::test_code_json_and_settings_show_what_differs",
+    33: "notebook/test_plan_view.py::test_warnings_are_lines_with_a_symbol",
+    34: "deploy/test_session.py::test_f58_a_copied_notebook",
+    35: "plan/test_wording.py::test_no_plan_has_the_old_words",
+    38: "notebook/test_diagram.py::test_values_are_counted_not_drawn",
+    41: f"{_RECORD}::test_done_has_addresses_namespaces_and_folded_steps",
+    42: f"{_PANEL}::test_the_button_says_what_it_does_and_where",
+    43: f"{_RECORD}::test_before_the_press_it_waits",
+    44: f"{_PANEL}::test_the_button_waits_for_the_typed_phrase",
+    45: f"{_PANEL}::test_cancel_is_there_while_it_runs_and_only_then",
+    46: f"{_PANEL}::test_a_press_deploys_once_and_the_widget_ends_empty",
+    47: f"{_RECORD}::test_done_has_addresses_namespaces_and_folded_steps",
+    48: f"{_RECORD}::test_destroyed_says_what_is_gone",
+    49: f"{_RECORD}::test_a_failure_counts_says_the_message_once_and_lists_the_steps",
+    50: f"{_RECORD}::test_a_failure_counts_says_the_message_once_and_lists_the_steps",
+    51: "notebook/test_magics.py::test_a_stopped_deploy_lists_no_address_of_before",
+    52: "notebook/test_controller.py::test_a_stale_plan_is_replaced_and_needs_its_own_press",
+    53: "notebook/test_controller.py::test_an_older_panel_is_switched_off",
+    54: f"{_RECORD}::test_where_nobody_can_press_the_line_that_approves_is_said",
+    55: f"{_DECLARED}::test_a_namespace_says_what_it_is_and_what_is_missing",
+    56: f"{_DECLARED}::test_a_worker_says_script_source_exports_and_its_bindings_in_order",
+    57: f"{_CONTRACT}::test_code_json_and_settings_show_what_differs",
+    58: f"{_STATES}::test_a_namespace_without_protection_may_be_destroyed",
+    59: f"{_FORMS}::test_a_pristine_form_is_not_red_and_says_what_is_to_be_filled_in",
+    60: f"{_FORMS}::test_a_mistake_in_a_folded_field_opens_it",
+    61: f"{_FORMS}::test_a_press_judges_every_field_and_declares_nothing_that_is_wrong",
+    62: f"{_FORMS}::test_a_row_is_judged_by_the_field_that_was_left",
+    63: f"{_STATES}::test_the_form_calls_its_rare_fields_by_what_they_mean",
+    64: f"{_STATES}::test_the_status_is_a_table_of_what_is_declared_and_deployed",
+    65: "notebook/test_fetched.py::test_json_is_indented_with_the_lines_of_this_request",
+    66: f"{_STATES}::test_a_table_without_rows_says_which_where_and_what_makes_one",
+}
+"""The rows that are of other views, or gone: the test that holds each."""
 OLD = (
     *("(LIVE)", " to create, ", "begins empty:", "is added", "Digest ", "Next: %durable", "Nothing to do:", "Warnings"),
     *(
@@ -102,6 +151,8 @@ OLD = (
         "state serial",
         "its namespaces are kept (",
         "Drift:",
+        "Finished:",
+        "its cell",
     ),
 )
 """Words that stood in plans once."""
@@ -126,6 +177,26 @@ def test_no_plan_has_the_old_words(name: str) -> None:
     """Issue 16, section 14: of the words of before none is left in any plan."""
     shown = " ".join(str(planned()[name][1]).split())
     assert [words for words in OLD if words in shown] == []
+
+
+def test_every_row_of_the_table_is_held_by_a_test_that_exists() -> None:
+    """Issue 16, section 14: 66 rows, each with its words above or a test of another view."""
+    assert sorted([*ROWS, *ELSEWHERE]) == list(range(1, 67))
+    for held in ELSEWHERE.values():
+        file, _, name = held.partition("::")
+        assert f"\ndef {name}(" in (Path(__file__).parent.parent / file).read_text(), held
+
+
+@pytest.mark.parametrize("name", planned())
+def test_a_warning_is_said_once_with_real_names(name: str) -> None:
+    """Issue 16: what a plan warns of, notes or asks consent for stands in it once, and holds no placeholder."""
+    plan = planned()[name][1]
+    shown = " ".join(str(plan).split()).lower()
+    for told in (*plan.warnings, *plan.notes):
+        words = " ".join(told.replace("`", "").split()).lower()
+        assert shown.count(words) == 1, told
+        assert not PLACEHOLDERS.search(told), told
+    assert not any(PLACEHOLDERS.search(consent.phrase) for consent in plan.consents)
 
 
 def test_the_rows_that_differ_are_rows_of_the_table() -> None:
