@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import CommandError
@@ -124,7 +125,7 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def statement_error(verb: str, stable_id: str, sql: str, why: str) -> CommandError:
+def statement_error(verb: str, stable_id: str, sql: str, why: str, name: str) -> CommandError:
     """Return the error of what an object refused, in words for a person."""
     said = why.removeprefix("Error: ").removesuffix(": SQLITE_ERROR")
     if said.startswith("no such table: "):
@@ -133,7 +134,7 @@ def statement_error(verb: str, stable_id: str, sql: str, why: str) -> CommandErr
         first = sql.split(maxsplit=1)[0].upper() if sql.split() else "this statement"
         return CommandError(
             f"query only reads: {first} was undone. To change data: "
-            f'%durable execute {stable_id} NAME "{first} …" (shown first), or call a method.'
+            f'%durable execute {stable_id} {shlex.quote(name)} "{first} …" (shown first), or call a method.'
         )
     return CommandError(f"{verb}: {said.rstrip('.')}.")
 

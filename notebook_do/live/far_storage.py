@@ -104,7 +104,7 @@ class FarStorage:
             if isinstance(outcome, Declined) and "no such table: " in outcome.why:
                 lacking = outcome
             else:
-                read = self._value(outcome, sql)
+                read = self._value(outcome, sql, one)
                 self._check_exact(read["inexact"])
                 rows = [list(map(encoded, row)) for row in cells_of(read)]
                 found.append({"object_id": one.object_id, "name": one.name, "columns": read["columns"], "rows": rows})
@@ -198,7 +198,7 @@ class FarStorage:
 
     async def _ask(self, one: ObservedObject, op: Op, sql: str = "") -> Any:
         (outcome,) = await self._outcomes([{"object": {"id": one.object_id}, **op}])
-        return self._value(outcome, sql)
+        return self._value(outcome, sql, one)
 
     async def _outcomes(self, ops: list[Op]) -> list[Outcome]:
         return await (await self._way()).ask(ops)
@@ -206,7 +206,7 @@ class FarStorage:
     async def _way(self) -> SignedWay:
         return await signed_way(self.connection, self.recorded, self.namespace.stable_id, self.verb, storage=True)
 
-    def _value(self, outcome: Outcome, sql: str = "") -> Any:
+    def _value(self, outcome: Outcome, sql: str = "", of: ObservedObject | None = None) -> Any:
         match outcome:
             case Returned(value=value):
                 return value
@@ -215,7 +215,8 @@ class FarStorage:
             case NotKnown(why=why):
                 raise TargetError(f"{self.verb}: {why}; it was read only, so ask again.")
             case Declined(why=why):
-                raise statement_error(self.verb, self.namespace.stable_id, sql, why)
+                name = (of.name or of.object_id) if of else "my-object"
+                raise statement_error(self.verb, self.namespace.stable_id, sql, why, name)
         raise CommandError(f"{self.verb}: the object has no such operation; deploy again (%durable plan shows why).")
 
 

@@ -73,7 +73,7 @@ def _writes(stable_id: str, sql: str, name: str) -> str:
 
 async def _one_name(client: Client, namespace_id: NamespaceId) -> str:
     names = await _names(client, namespace_id, 10)
-    return shlex.quote(names[0]) if names else "NAME"
+    return shlex.quote(names[0]) if names else "my-object"
 
 
 async def absent_object(client: Client, namespace_id: NamespaceId, stable_id: str, name_or_id: str) -> CommandError:

@@ -122,6 +122,10 @@ def test_looking_makes_and_changes_nothing(far: LocalTarget) -> None:
         with pytest.raises(CommandError, match="query"):
             room.query(sql)
         assert room.count() == 3
+    with pytest.raises(
+        CommandError, match=r'To change data: %durable execute rooms kitchen "DELETE …" \(shown first\)'
+    ):
+        room.query("DELETE FROM t")
     with pytest.raises(CommandError, match="No table nowhere"):
         room.query("SELECT * FROM nowhere")
     with pytest.raises(CommandError, match="9007199254740993 cannot be a parameter on Cloudflare"):
