@@ -83,6 +83,14 @@ class CommandError(DurableError):
     """A magic, a command or a call was written wrongly."""
 
 
+class NotDeployed(CommandError):  # noqa: N818 - as the others are named
+    """What is asked, such as `Worker api`, is declared and not deployed yet; while a plan waits this is no mistake."""
+
+    def __init__(self, verb: str, what: str) -> None:
+        super().__init__(f"{verb}{what} is declared and not deployed yet; first: %durable deploy")
+        self.what = what
+
+
 class DeclarationError(DurableError):
     """A declaration cannot be right, whatever is live.
 

@@ -131,6 +131,6 @@ def test_the_command_line_shows_what_was_run_above_the_cells(cloud: Path, capsys
     assert main(["import", "--wrangler", "app", "--build"]) == 0
     built, opened, *_ = capsys.readouterr().out.split("\n\n")
     assert built == "# Worker api: `cd app && make-it` was run.\n# making"
-    assert opened == "%durable session app --stage production"
+    assert opened == "# --- cell 1 of 2 ---\n%durable session app --stage production"
     assert main(["import", "--wrangler", "app", "--build", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["built"] == ["Worker api: `cd app && make-it` was run.", "making"]

@@ -77,16 +77,23 @@ def test_a_run_prints_a_page_and_all_of_it_when_asked(copies: Path) -> None:
 
 
 def test_what_must_be_known_is_on_the_page(home: Path) -> None:
-    """Issue 16.11: a long output keeps its first line, its losses and the line that approves it; an error is whole."""
+    """Issue 16.11: a long output keeps its first line, its losses and the line that approves it; an error is whole.
+
+    A plan that waits is read before it is approved: up to 80 lines of it are printed.
+    """
     text = (
-        "Plan for dev on local\n" + "row\n" * 40 + "! lost: 3 objects,\n  for ever\nrow\nTo send exactly this plan: x"
+        "Plan for dev on local\n" + "row\n" * 80 + "! lost: 3 objects,\n  for ever\nrow\nTo send exactly this plan: x"
     )
     done = run(write(home / "n.ipynb", f"print({text!r})", "1 / 0"))
     assert done.stdout.splitlines()[1:5] == [
         "  Plan for dev on local", "  ! lost: 3 objects,", "    for ever", "  To send exactly this plan: x"
     ]  # fmt: skip
     assert "ZeroDivisionError: division by zero" in done.stdout
-    assert done.stdout.splitlines()[-1].endswith("; 41 more lines with --verbose")
+    assert done.stdout.splitlines()[-1].endswith("; 81 more lines with --verbose")
+    done = run(write(home / "n.ipynb", f"print({text.replace('row', 'one', 1).replace('row' + chr(10), '')!r})"))
+    assert done.stdout.splitlines()[1:6] == [
+        "  Plan for dev on local", "  one", "  ! lost: 3 objects,", "    for ever", "  To send exactly this plan: x"
+    ]  # fmt: skip
 
 
 def test_a_page_has_what_a_worker_answered(home: Path) -> None:

@@ -106,7 +106,7 @@ def test_the_workflow_of_another_worker_is_bound_and_not_taken(cloud: Path) -> N
     assert ended(client, "a")["status"] == "complete"
     taken, twice = declare(FLOW, worker="client").refusals
     assert "workflow orders belongs to Worker api" in taken.message
-    assert "workflow orders is declared by api and by client" in twice.message
+    assert "workflow orders is declared by Worker api (test_workflows.py:" in twice.message
     session.forget("worker", "client")
     call("PUT", "{account}/workflows/orders", {"script_name": "client", "class_name": "Flow"})
     (refusal,) = session.plan().refusals

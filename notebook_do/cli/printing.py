@@ -20,6 +20,8 @@ _BODY = 6
 """How many lines of the body of an answer are printed."""
 _WHOLE = 3
 """An output of so many lines is printed whole; of a longer one its first line says what it is and how much."""
+_PLAN = 80
+"""So many lines of a plan that waits to be approved are printed: all that a change of some Workers has."""
 
 
 class Printing:
@@ -46,11 +48,15 @@ class Printing:
 
     def outputs(self, cell: Any) -> None:
         """Print what a cell showed: of each output its first line and what a person must know, or all."""
-        for output in cell.get("outputs", ()):
-            lines = self._cleaned(_text(output)).rstrip("\n").splitlines()
+        outputs = cell.get("outputs", ())
+        shown = [self._cleaned(_text(output)).rstrip("\n").splitlines() for output in outputs]
+        offered = any(line.lstrip().startswith(_APPROVAL) for lines in shown for line in lines)
+        for output, lines in zip(outputs, shown, strict=True):
             # A phrase is typed by who read what is lost: no command line offers it.
             self.waiting += [found[1] for found in map(_DIGEST.search, lines) if found and not found[2].strip()]
-            if self.verbose or output.output_type == "error" or len(lines) <= _WHOLE:
+            # A plan is approved by who read it.
+            whole = _PLAN if offered else _WHOLE
+            if self.verbose or output.output_type == "error" or len(lines) <= whole:
                 told = lines
             else:
                 told = list(_few(lines))

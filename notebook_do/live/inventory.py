@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.errors import NotDeployed
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from notebook_do.declare.catalog import Catalog
-    from notebook_do.model import Observed, Recorded
+    from notebook_do.model import Namespace, Observed, Recorded
 
 
 def _status(declared: bool, *, recorded: bool, live: bool) -> str:  # noqa: FBT001 - the row's own fact
@@ -16,6 +18,15 @@ def _status(declared: bool, *, recorded: bool, live: bool) -> str:  # noqa: FBT0
     if live:
         return ("live" if declared else "orphan") if recorded else "unmanaged"
     return "gone" if recorded else "declared"
+
+
+def must_be_deployed(declared: Mapping[str, Namespace], asked: Sequence[Any], recorded: Recorded) -> None:
+    """Raise NotDeployed where a namespace is asked that a Worker of this session is to host and never was deployed."""
+    known = {n.stable_id for n in recorded.namespaces}
+    for one in asked:
+        found = declared.get(one) if isinstance(one, str) else None
+        if found is not None and found.script_name is None and one not in known:
+            raise NotDeployed("", f"namespace {one}")
 
 
 def namespace_rows(catalog: Catalog, recorded: Recorded, observed: Observed) -> tuple[dict[str, Any], ...]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.errors import CommandError, TargetError, nearest
+from notebook_do.errors import CommandError, NotDeployed, TargetError, nearest
 from notebook_do.inspector.values import decode
 from notebook_do.live.far_storage import is_id
 from notebook_do.live.inspecting import Returned
@@ -48,7 +48,7 @@ async def live_scripts(connection: Connection) -> frozenset[str]:
 def must_be_live(worker: str, script: str, live: Collection[str], declared: Collection[str]) -> None:
     """Raise CommandError for a Worker that is not among the `live` scripts, with the nearest name that there is."""
     if worker in declared and script not in live:
-        raise CommandError(f"fetch: Worker {worker} is declared and not deployed yet; first: %durable deploy")
+        raise NotDeployed("fetch: ", f"Worker {worker}")
     if script not in live:
         hint = nearest(worker, sorted({*declared, *live})) if live else "deploy it first."
         raise CommandError(f"fetch: no Worker {worker} is declared or live; {hint}")

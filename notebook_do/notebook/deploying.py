@@ -117,6 +117,7 @@ def _nothing_to_send(plan: Plan, *, asked: bool) -> Plan:
 
 def _asked(call: Call, session: Session, plan: Plan, verb: str) -> Shown | None:
     """Ask for the approval, as this shell can."""
+    session.offered = plan.digest
     # With --json the answer is one object; a button or a question beside it would break who reads it.
     match "headless" if call.options.json else shell_of(call.ip, command=bool(call.source)):
         case "notebook":

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebook_do.display import frame
-from notebook_do.errors import CommandError, DurableError, nearest
+from notebook_do.errors import CommandError, DurableError, NotDeployed, nearest
 from notebook_do.live import logs as reading
 from notebook_do.live.observe import observe_scripts
 from notebook_do.sessions.changed import cell_of
@@ -152,6 +152,8 @@ def known_worker(worker: str, place: LogsPlace) -> str:
     known = {one.id: one.script_name for one in place.recorded.workers} | dict(place.scripts)
     deployed = {one.id for one in place.recorded.workers}
     found = next((id_ for id_, script in known.items() if worker in {id_, script} and id_ in deployed), None)
+    if found is None and worker in known:
+        raise NotDeployed("logs: ", f"Worker {worker}")
     if found is None:
         hint = nearest(worker, sorted(deployed)) if deployed else "deploy it first."
         raise CommandError(f"logs: no Worker {worker} is deployed; {hint}")

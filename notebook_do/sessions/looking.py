@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from notebook_do.cloudflare import refusing
 from notebook_do.display import frame, selected
 from notebook_do.errors import CommandError, Interrupted, nearest
-from notebook_do.live.inventory import more_objects, namespace_rows, worker_rows
+from notebook_do.live.inventory import more_objects, must_be_deployed, namespace_rows, worker_rows
 from notebook_do.model import StableId
 
 if TYPE_CHECKING:
@@ -342,7 +342,9 @@ class Looking(ABC):
         declared = self.catalog.namespaces.get(StableId(stable_id))
         connection = await self._connect()
         recorded = await with_hosted_elsewhere(connection, self._state.load(), declared)
+        must_be_deployed(self.catalog.namespaces, [stable_id], recorded)
         return await act(connection, recorded, stable_id, *asked)
 
     async def _look(self, read: Callable[..., Coroutine[Any, Any, T]], *asked: Any) -> T:
-        return await read(await self._connect(), self._state.load(), *asked)
+        must_be_deployed(self.catalog.namespaces, asked[:1], recorded := self._state.load())
+        return await read(await self._connect(), recorded, *asked)

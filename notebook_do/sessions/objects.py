@@ -172,11 +172,11 @@ class LiveObject:
         return self._way.run(self._way.look(read, self._stable_id, self._name_or_id, *asked))
 
     def _made(self, make: Callable[..., Coroutine[Any, Any, ObjectChange]], *asked: Any) -> ObjectChange:
-        async def made(connection: Connection, recorded: Recorded) -> ObjectChange:
-            place = self._way.place(connection, recorded, self._stable_id)
+        async def made(connection: Connection, recorded: Recorded, stable_id: str) -> ObjectChange:
+            place = self._way.place(connection, recorded, stable_id)
             return await make(place, self._name_or_id, *asked)
 
-        change: ObjectChange = self._way.run(self._way.look(made))
+        change: ObjectChange = self._way.run(self._way.look(made, self._stable_id))
         self._met(change.edits[0].name)
         return change
 

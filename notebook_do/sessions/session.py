@@ -60,6 +60,8 @@ class Session(Looking):
         """The scripts of the account when it was last looked at."""
         self.met: dict[str, dict[str, None]] = {}
         """The objects that were named or listed, by namespace: what completion knows of them."""
+        self.offered = ""
+        """The digest of the plan that was offered last and waits to be sent."""
         self._deploys: list[DeployedThen] = []
         self._tails: WeakSet[LogTail] = WeakSet()
         self.connecting = Connecting(target, account)
@@ -152,6 +154,7 @@ class Session(Looking):
         """
         refusing.check("session.deploy")
         with self._planning.sending(plan):
+            self.offered = ""
             connection, declared, started = await self._connect(), dict(self.catalog.workers), datetime.now(UTC)
             try:
                 result = await self._planning.send(plan, connection, confirm=confirm, emit=emit, cancel=cancel)

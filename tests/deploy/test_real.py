@@ -245,6 +245,9 @@ def test_the_token_of_another_target_is_refused(target: LocalTarget, tmp_path: P
     project.declared = worker_of("one", {"a": "A"})
     asyncio.run(project.run())
     state = StateFile(tmp_path / "p" / "state.json")
-    with pytest.raises(DurableError, match="belongs to API local:"):
+    with pytest.raises(
+        DurableError,
+        match=r"was deployed to the local Cloudflare \(account .*\), and this session is on account .* at https://api",
+    ):
         state.load(account_id=target.account_id, api_origin="https://api.cloudflare.com")
     assert json.loads(state.path.read_text())["target"]["api_origin"] == f"local:{target.account_id}"

@@ -401,6 +401,31 @@ def test_fetch_of_a_name_that_is_nowhere_is_answered_with_the_nearest(ip: Intera
     assert run(ip, "%durable fetch my-worker-dev /").json()["n"] == 1
 
 
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("fetch my-worker /", "Worker my-worker"),
+        ("logs my-worker", "Worker my-worker"),
+        ("call counter a increment", "namespace counter"),
+        ("objects counter", "namespace counter"),
+        ("put counter a n 1", "namespace counter"),
+    ],
+)
+def test_what_is_asked_below_a_plan_that_waits_is_no_mistake(
+    ip: InteractiveShell, cloud: Path, line: str, what: str
+) -> None:
+    """All cells of a new notebook are run at once: nothing is asked before the plan is sent, and no cell fails."""
+    declare(ip)
+    with pytest.raises(CommandError, match=f"{what} is declared and not deployed yet; first: %durable deploy"):
+        run(ip, f"%durable {line}")
+    digest = current().plan().digest
+    run(ip, "%durable deploy")
+    said = str(run(ip, f"%durable {line}")).strip()
+    assert said == f"= Nothing was asked: {what} is not deployed yet. Plan {digest[:8]} above waits to be sent."
+    with pytest.raises(CommandError, match=r"did you mean|deploy it first"):
+        run(ip, f"%durable {line.replace('counter', 'countr').replace('my-worker', 'my-wrker')}")
+
+
 def test_require_names_what_is_missing_and_shows_no_value(
     ip: InteractiveShell, cloud: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -495,9 +520,9 @@ def test_the_twenty_lines_of_the_readme_work_as_printed(ip: InteractiveShell, cl
     ip.user_ns["SOURCE"] = source.partition("\n")[2]
     for _ in range(2):
         run(ip, python)
-        assert run(ip, "result['my-worker'].fetch('/').status_code") == 200
-    with pytest.raises(CommandError, match="no Worker 'my-wrker'; deployed Workers: my-worker"):
-        run(ip, "result['my-wrker']")
+        assert run(ip, "result['visits'].fetch('/').status_code") == 200
+    with pytest.raises(CommandError, match="no Worker 'visit'; deployed Workers: visits"):
+        run(ip, "result['visit']")
     with pytest.raises(CommandError, match="takes the plan that plan\\(\\) gave, not a str"):
         run(ip, "session.deploy('abc')")
 
