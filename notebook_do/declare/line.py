@@ -106,6 +106,21 @@ def read_words(options: Iterable[Option], words: Iterable[str], wording: Wording
     return Words(free=tuple(free), given={name: tuple(values) for name, values in given.items()})
 
 
+def is_like_option(word: str) -> bool:
+    """Say whether a word would be read as an option, or ends them."""
+    return word == "--" or bool(_OPTION.match(word))
+
+
+def as_argument(word: str) -> str:
+    """Return an argument as it is written on a line, behind which no option follows."""
+    return f"-- {shlex.quote(word)}" if is_like_option(word) else shlex.quote(word)
+
+
+def as_option(name: str, value: str) -> list[str]:
+    """Return the words that give an option this value."""
+    return [f"{name}={value}"] if value.startswith("-") else [name, value]
+
+
 def _value(option: Option, inline: str | None, rest: list[str], table: Mapping[str, Option], wording: Wording) -> str:
     if not option.value:
         if inline is not None:

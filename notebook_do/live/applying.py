@@ -7,7 +7,7 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from notebook_do.cloudflare.answer import NoAnswer
 from notebook_do.display import Shown, frame
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from notebook_do.live.storage import ObjectStorage
     from notebook_do.model import Recorded
     from notebook_do.model.changes import ObjectChange, ObjectEdit
-    from notebook_do.state.sent import SentChanges
 
 _MOVED = "moved"
 """What an object answers where what a change rests on is not there any more."""
@@ -65,29 +64,43 @@ class AppliedChange(Shown):
         return named(self, "change", "at", "errors")
 
 
-def applied_already(change: ObjectChange) -> CommandError:
-    """Return the error of a change that was sent before."""
-    return CommandError(f"apply: the change {change.digest} was applied already; make it anew to repeat it.")
+class Turn(Protocol):
+    """Where it is noted that a change is sent, once."""
+
+    def take(self) -> None:
+        """Note that it is about to be sent. Raises CommandError where that was noted before."""
+
+    def free(self) -> None:
+        """Note that it was certainly not sent after all."""
+
+    def done(self) -> None:
+        """Note that it was sent."""
 
 
 @contextlib.contextmanager
-def _sending(record: SentChanges, change: ObjectChange) -> Iterator[list[Outcome]]:
-    """Write in the record that a change is sent, and take it back where it certainly was not.
+def _sending(turn: Turn) -> Iterator[list[Outcome]]:
+    """Note that a change is sent, and after it that it was; take it back where it certainly was not.
 
-    What became of it is put into the list that this gives.
+    What became of it is put into the list that this gives. Where no answer came of anything neither is noted.
     """
-    if not record.take(change.digest):
-        raise applied_already(change)
+    turn.take()
     outcomes: list[Outcome] = []
     try:
         yield outcomes
     except DurableError as error:
         # Of those that a way raises none was sent; of a file another error than a refusal tells nothing.
         if not (isinstance(error, NoAnswer) and error.sent) and not isinstance(error, ApiError):
-            record.free(change.digest)
+            turn.free()
         raise
-    if outcomes and all(isinstance(one, Declined) and not one.done for one in outcomes):
-        record.free(change.digest)
+    if outcomes and all(map(_is_undone, outcomes)):
+        turn.free()
+    elif not all(isinstance(one, NotKnown) or _is_undone(one) for one in outcomes) or not outcomes:
+        turn.done()
+
+
+def _is_undone(outcome: Outcome) -> bool:
+    """Say whether an outcome tells that nothing was done."""
+    return isinstance(outcome, NoMethod) or (isinstance(outcome, Declined) and not outcome.done)
 
 
 def check(change: ObjectChange, connection: Connection, recorded: Recorded, confirm: Collection[str]) -> None:
@@ -110,14 +123,14 @@ def check(change: ObjectChange, connection: Connection, recorded: Recorded, conf
         )
 
 
-async def apply(connection: Connection, recorded: Recorded, change: ObjectChange, record: SentChanges) -> AppliedChange:
+async def apply(connection: Connection, recorded: Recorded, change: ObjectChange, turn: Turn) -> AppliedChange:
     """Send a change. Raises StaleChange where what it rests on moved, and nothing was sent then."""
     async with connection.client() as client:
         storage = storage_of(connection, client, recorded, change.stable_id, "apply")
         if change.action == "restore":
             _check_content(change)
             if not restored_by_itself(change):
-                await _restore_file(storage, change, record)
+                await _restore_file(storage, change, turn)
                 return _applied(change, (None,), (None,))
         way = await way_to(connection, client, recorded, change.stable_id, "apply")
         # Before all of it goes, the object is not woken: its constructor may write, and is to be run after that.
@@ -126,7 +139,7 @@ async def apply(connection: Connection, recorded: Recorded, change: ObjectChange
         if not whole or isinstance(storage, LocalStorage):  # it compares all by itself, in the change's own transaction
             await _must_be_as_shown(storage, change)
         ops = [_op(edit, texts) for edit, texts in zip(change.edits, expected, strict=True)]
-        with _sending(record, change) as outcomes:
+        with _sending(turn) as outcomes:
             if change.action == "restore":
                 outcomes.append(await put_back(way, ops[0], change.content))
             else:
@@ -139,11 +152,11 @@ def _check_content(change: ObjectChange) -> None:
         raise CommandError("restore: the content is not that of the snapshot that was shown; nothing was sent.")
 
 
-async def _restore_file(storage: ObjectStorage, change: ObjectChange, record: SentChanges) -> None:
+async def _restore_file(storage: ObjectStorage, change: ObjectChange, turn: Turn) -> None:
     (edit,) = change.edits
     assert isinstance(storage, LocalStorage)  # noqa: S101 - `Snapshot.check_for` lets a file go nowhere else
     try:
-        with _sending(record, change):
+        with _sending(turn):
             try:
                 await storage.restore(edit.object_id, change.content, edit.rests_on)
             except ApiError as error:

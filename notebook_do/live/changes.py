@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from notebook_do.model.changes import NOTHING, ObjectChange, ObjectContents, Obj
 from notebook_do.model.plain import canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from notebook_do.live.connection import Connection
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from notebook_do.live.storage import ObjectStorage
     from notebook_do.model import ObservedObject, Recorded
     from notebook_do.model.changes import ChangeAction
+    from notebook_do.state.sent import SentChange
 
 _WOKEN = "On Cloudflare an object is read and changed through itself: it is woken for that."
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,8 +53,8 @@ class ChangePlace:
     connection: Connection
     recorded: Recorded
     stable_id: str
-    sent: Collection[str] = ()
-    """The digests of the changes that were sent with this record."""
+    sent: Mapping[str, SentChange] = field(default_factory=dict)
+    """What was begun to be sent with this record, by digest."""
 
 
 # --- making: reads only
@@ -105,9 +106,13 @@ async def execute(place: ChangePlace, name_or_id: str, sql: str, params: Sequenc
     """Return the change that runs one statement; it was tried on a copy."""
     async with place.connection.client() as client:
         edit = await execute_edit(_storage(place, client, "execute"), name_or_id, sql, params)
-    varies = edit.before.varies
-    notes = (f"{', '.join(varies)} gives another value when the statement is sent.",) if varies else ()
-    return _change(place, "execute", sql, edit, notes)
+    return _change(place, "execute", sql, edit, varies_notes([edit]))
+
+
+def varies_notes(edits: Sequence[ObjectEdit]) -> tuple[str, ...]:
+    """Return the note on what statements use that gives another value each time, where they do."""
+    varies = ", ".join(dict.fromkeys(name for edit in edits for name in edit.before.varies))
+    return (f"{varies} gives another value when the statement is sent.",) if varies else ()
 
 
 async def execute_edit(storage: ObjectStorage, name_or_id: str, sql: str, params: Sequence[Any]) -> ObjectEdit:
@@ -261,15 +266,24 @@ def change_of(  # noqa: PLR0913, PLR0917 - as above
         notes=notes if place.connection.target == "local" else (*notes, _WOKEN),
         content=content,
     )
-    while change.digest in place.sent:
+    before: list[SentChange] = []
+    while noted := place.sent.get(change.digest):
+        before.append(noted)
         change = replace(change, again=change.again + 1)
-    if change.again:
-        change = replace(change, notes=(*change.notes, f"The same was sent {_times(change.again)} before."))
+    if before:
+        change = replace(change, notes=(*change.notes, _sent_before(before)))
     return replace(change, made=f"{secrets.token_hex(16)} {change.digest}")
 
 
-def _times(number: int) -> str:
-    return "once" if number == 1 else f"{number:,} times"
+def _sent_before(noted: Sequence[SentChange]) -> str:
+    """Return the words for how often the same was sent, and whether that is known."""
+    times = "once" if len(noted) == 1 else f"{len(noted):,} times"
+    if all(one.done for one in noted):
+        return f"The same was sent {times} before."
+    last = moment(noted[-1].at)
+    if len(noted) == 1:
+        return f"The same was begun to be sent once before, {last}, and whether it was is not known."
+    return f"The same was begun to be sent {times} before, last {last}, and whether it was each time is not known."
 
 
 def _of_alarm(one: ObservedObject) -> str:

@@ -71,6 +71,11 @@ class NotKnown:
 Outcome = Returned | Threw | NoMethod | Declined | NotKnown
 
 
+def not_sent(error: DurableError) -> Declined:
+    """Return what became of an op that an error kept from being sent, where others were."""
+    return Declined(why=f"it was not sent: {error}")
+
+
 class Inspecting(Protocol):
     """A way to ask the objects of one namespace."""
 
@@ -97,8 +102,9 @@ class LocalWay:
             except DurableError as error:
                 if not outcomes:
                     raise
-                # What was done is told all the same.
-                return [*outcomes, *[Declined(why=f"it was not sent: {error}")] * (len(ops) - len(outcomes))]
+                # What was done is told all the same. An answer that was no answer does not say that nothing was.
+                lost = [NotKnown(why=str(error))] * len(batch.texts) if isinstance(error, ApiError) else []
+                return [*outcomes, *lost, *[not_sent(error)] * (len(ops) - len(outcomes) - len(lost))]
         return outcomes
 
     async def _ask(self, batch: Batch, at_once: int, seconds: float) -> list[Outcome]:

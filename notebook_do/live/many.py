@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.display.formats import counted
 from notebook_do.errors import CommandError, nearest
-from notebook_do.live.changes import change_of, checked_key, delete_edit, execute_edit, put_edit
+from notebook_do.live.changes import change_of, checked_key, delete_edit, execute_edit, put_edit, varies_notes
 from notebook_do.live.mapping import checked_columns, is_empty
 from notebook_do.live.storage import storage_of
 from notebook_do.model.changes import NOTHING
@@ -45,6 +45,7 @@ async def change_rows(place: ChangePlace, action: str, df: Any, named: str, args
     notes = (
         *([f"{counted(unnamed, 'row')} without a name of an object: left out."] if unnamed else []),
         *([f"{counted(absent, 'object')} without that key: nothing is sent there."] if absent else []),
+        *(varies_notes(kept) if action == "execute" else ()),
     )
     whats = {edit.what for edit in kept}
     return change_of(place, action, whats.pop() if len(whats) == 1 else "", tuple(kept), notes)  # type: ignore[arg-type]  # it is one of the three

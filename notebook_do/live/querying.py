@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import shlex
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from notebook_do.cloudflare import wire
+from notebook_do.declare.line import as_argument
 from notebook_do.display import one_line
 from notebook_do.display.formats import counted, listed
 from notebook_do.errors import ApiError, CommandError, DurableError
@@ -41,7 +41,8 @@ async def explained(  # noqa: PLR0913, PLR0917 - what was asked, of whom
         case code if code == NO_TABLE:
             return await _no_table(client, namespace_id, stable_id, name_or_id, error)
         case code if code == NOT_A_READ:
-            return CommandError(_writes(stable_id, sql, name_or_id or await _one_name(client, namespace_id)))
+            name = as_argument(name_or_id) if name_or_id else ""
+            return CommandError(_writes(stable_id, sql, name or await _one_name(client, namespace_id)))
         case code if code == BAD_QUERY:
             return CommandError(f"query: {error.message}")
     return error
@@ -73,7 +74,7 @@ def _writes(stable_id: str, sql: str, name: str) -> str:
 
 async def _one_name(client: Client, namespace_id: NamespaceId) -> str:
     names = await _names(client, namespace_id, 10)
-    return shlex.quote(names[0]) if names else "my-object"
+    return as_argument(names[0]) if names else "my-object"
 
 
 async def absent_object(client: Client, namespace_id: NamespaceId, stable_id: str, name_or_id: str) -> CommandError:

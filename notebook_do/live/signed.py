@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from notebook_do.credentials import inspect_keys
 from notebook_do.errors import CommandError, DurableError, TargetError
 from notebook_do.inspector.signing import HEADER, audience_of, signed_head
-from notebook_do.live.inspecting import SECONDS, Declined, NotKnown, batches, outcome_of
+from notebook_do.live.inspecting import SECONDS, Declined, NotKnown, batches, not_sent, outcome_of
 from notebook_do.plan.workers.inspected import inspector_name
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class SignedWay:
                     if not outcomes:
                         raise
                     # What was done is told all the same.
-                    return [*outcomes, *[Declined(why=f"it was not sent: {error}")] * (len(ops) - len(outcomes))]
+                    return [*outcomes, *[not_sent(error)] * (len(ops) - len(outcomes))]
         return outcomes
 
     async def _batch(self, client: httpx.AsyncClient, batch: Batch, longest: float) -> list[Outcome]:
@@ -78,7 +78,13 @@ class SignedWay:
         outcomes: dict[int, Outcome] = {}
         left = list(range(len(batch.texts)))
         for attempt in range(_TRIES):
-            answers = await self._request(client, [batch.texts[at] for at in left], longest)
+            try:
+                answers = await self._request(client, [batch.texts[at] for at in left], longest)
+            except TargetError as error:
+                if not attempt:
+                    raise
+                # Of those that are left nothing was done; what the others came to is told all the same.
+                return [outcomes.get(at, not_sent(error)) for at in range(len(batch.texts))]
             if isinstance(answers, NotKnown):
                 return [outcomes.get(at, answers) for at in range(len(batch.texts))]
             again = {at: one["again"] for at, one in zip(left, answers, strict=True) if _is_apart(one.get("again"))}

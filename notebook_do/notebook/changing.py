@@ -7,11 +7,11 @@ covers what is sent and what it rests on.
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.declare.line import as_argument, as_option, is_like_option
 from notebook_do.display import Shown
 from notebook_do.display.formats import moment
 from notebook_do.display.hiding import shown_json, shown_name
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from notebook_do.notebook.parsing import Call
     from notebook_do.sessions.objects import LiveObject
     from notebook_do.sessions.session import Session
+    from notebook_do.state.sent import SentChange
 
 _DURATION = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -85,7 +86,7 @@ def execute(call: Call) -> Shown | None:
     """Offer to run the statement of the line or of the cell's body."""
     o = call.options
     if (o.sql is None) is (call.body is None):
-        where = f"execute {o.namespace} {shlex.quote(o.object)}"
+        where = f"execute {o.namespace} {as_argument(o.object)}"
         raise CommandError(
             f'%durable execute: write the statement once: %durable {where} "UPDATE ...", '
             f"or as the body of %%durable {where}."
@@ -183,7 +184,7 @@ def _approved(call: Call, session: Session, change: ObjectChange) -> AppliedChan
         why = (
             f"the approved change {asked} is not the change as it is now; nothing was sent. Read it as it is now, then:"
             if sent is None
-            else f"the approved change {asked} was sent already, {moment(sent)}, and an approval is used once; nothing "
+            else f"the approved change {asked} {_sent_words(sent)}, and an approval is used once; nothing "
             "was sent now. To do the same again:"
         )
         stale = StaleChange(f"{why} {_told(call, change)}")
@@ -195,6 +196,12 @@ def _approved(call: Call, session: Session, change: ObjectChange) -> AppliedChan
     return session.apply(change, confirm=confirm)
 
 
+def _sent_words(sent: SentChange) -> str:
+    if sent.done:
+        return f"was sent already, {moment(sent.at)}"
+    return f"was begun to be sent, {moment(sent.at)}; whether it was is not known"
+
+
 def _told(call: Call, change: ObjectChange) -> str:
     shown = _approval(call, change, shown=True)
     return shown if shown == _approval(call, change) else f"{shown}\n{_AGAIN}."
@@ -203,17 +210,23 @@ def _told(call: Call, change: ObjectChange) -> str:
 def _approval(call: Call, change: ObjectChange, *, shown: bool = False) -> str:
     """Return the line, or the cell, that sends exactly this change; `shown` with words in place of what is hidden."""
     words: list[str] = []
+    free: list[str] = []
+    options: list[str] = []
     for option in BY_NAME[call.verb].own:
         given = getattr(call.options, option.name.lstrip("-"), None)
         if option.name in {"--approve", "--confirm"} or not given:
             continue
-        if not option.value:
-            words.append(option.name)
-            continue
         values = [_shown_word(option.name, one, change) if shown else one for one in _each(given)]
-        words += [word for value in values for word in ((option.name, value) if option.name[0] == "-" else (value,))]
+        if option.name[0] != "-":
+            free, words = [*free, *values], [*words, *values]
+            continue
+        own = [word for one in values for word in as_option(option.name, one)] if option.value else [option.name]
+        options, words = [*options, *own], [*words, *own]
     confirm = [] if change.phrase is None else ["--confirm", change.phrase]
-    line = call.again(*words, "--approve", change.digest, *confirm)
+    sends = ["--approve", change.digest, *confirm]
+    # An object may be called --other: what is no option stands behind -- then, and the options before that.
+    is_apart = any(map(is_like_option, free))
+    line = call.again(*options, *sends, "--", *free) if is_apart else call.again(*words, *sends)
     if call.body is None or not call.body.strip():
         return line
     body = call.body.rstrip()

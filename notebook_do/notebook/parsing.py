@@ -158,8 +158,8 @@ def parse(verb: Verb, words: Sequence[str], *, beside: Iterable[str] = ()) -> Si
     `beside` are options that were read before and that a mistyped one may have meant.
     """
     table = (*verb.options, *COMMON)
-    # Before anything else: who asks for help need not have the line right.
-    if {"-h", "--help"} & set(words):
+    # Before anything else: who asks for help need not have the line right. Behind -- stand arguments.
+    if {"-h", "--help"} & set(words[: words.index("--")] if "--" in words else words):
         return SimpleNamespace(help=True)
     found = read_words(table, words, _wording(verb.name, verb, beside))
     values = {_attribute(o): _kept(o, found.all(o.name)) for o in table if o.name.startswith("-")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,10 @@ import pytest
 
 import notebook_do as nd
 from notebook_do.bridge import bridge
-from notebook_do.errors import CommandError, ConsentRequired, StaleChange
-from notebook_do.live.inspecting import Declined
+from notebook_do.cloudflare.answer import NoAnswer
+from notebook_do.cloudflare.client import Client
+from notebook_do.errors import CommandError, ConsentRequired, StaleChange, StateError, TargetError
+from notebook_do.live.inspecting import Declined, NotKnown, Returned
 from notebook_do.live.ways import way_to
 from notebook_do.model.changes import NOTHING, ObjectContents
 
@@ -110,6 +113,87 @@ def test_what_was_shown_is_sent_once(session: nd.Session) -> None:
     assert len(room.values()) == 0
     with pytest.raises(CommandError, match="takes the change that put"):
         session.apply("topic")  # type: ignore[arg-type]  # what a user may do
+
+
+def test_a_change_that_was_not_sent_can_be_sent(session: nd.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing answers, the record cannot be written: the same change goes later. The first error is the one told."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "topic", "cooking")
+    change, log, ask = room.put("topic", 1), session.state.sent_changes.path, Client.ask_objects
+    broken: list[bool] = []
+
+    async def lost(self: Client, namespace_id: str, asked: bytes, seconds: float) -> Any:
+        if b'"op":"put"' not in asked:
+            return await ask(self, namespace_id, asked, seconds)
+        if broken:
+            log.unlink()
+            log.mkdir()
+        raise NoAnswer("nothing answers; nothing was sent.", sent=False)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "ask_objects", lost)
+        with pytest.raises(TargetError, match="nothing answers"):
+            session.apply(change)
+        broken.append(True)
+        with pytest.raises(TargetError, match="nothing answers"):
+            session.apply(change)
+    with pytest.raises(StateError, match=r"changes\.log"):
+        session.apply(change)
+    log.rmdir()
+    assert room.call("get", "topic") == "cooking"
+    assert session.apply(change).ok
+    with pytest.raises(CommandError, match="was applied already"):
+        session.apply(change)
+
+
+def test_a_change_that_was_begun_is_not_told_as_sent(session: nd.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel that ended before the send, a request without answer: whether it was done is said to be not known."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "topic", "cooking")
+    change = room.put("topic", 1)
+    assert session.state.sent_changes.take(change.digest), "the kernel is killed right after this"
+    with pytest.raises(CommandError, match="was begun to be sent before, and whether it was is not known"):
+        session.apply(change)
+    again = room.put("topic", 1)
+    assert re.fullmatch(r"The same was begun to be sent once before, .* UTC, and .* not known\.", again.notes[-1])
+    ask = Client.ask_objects
+
+    async def lost(self: Client, namespace_id: str, asked: bytes, seconds: float) -> Any:
+        if b'"op":"put"' not in asked:
+            return await ask(self, namespace_id, asked, seconds)
+        raise NoAnswer("no answer came", sent=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "ask_objects", lost)
+        with pytest.raises(TargetError, match="whether it was done is not known"):
+            session.apply(again)
+    assert "2 times before, last " in room.put("topic", 1).notes[-1]
+    third = room.put("topic", 1)
+    session.apply(third)
+    assert session.state.sent_changes.load()[third.digest].done
+
+
+def test_requests_without_a_readable_answer_are_not_told_as_not_sent(
+    session: nd.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many ops the later ones may have been done where what came is no answer; what follows was not sent."""
+    session.object("rooms", "kitchen").call("put", "n", 1)
+    asked, ask = list[bytes](), Client.ask_objects
+
+    async def odd(self: Client, namespace_id: str, given: bytes, seconds: float) -> Any:
+        asked.append(given)
+        found = await ask(self, namespace_id, given, seconds)
+        return [{"other": 1} for _ in found] if len(asked) == 2 else found
+
+    async def all_of_it() -> list[Any]:
+        connection = await session.connecting.connect()
+        async with connection.client() as client:
+            way = await way_to(connection, client, session.recorded(), "rooms")
+            return await way.ask([{"object": {"name": "kitchen"}, "op": "info"}] * 100)
+
+    monkeypatch.setattr(Client, "ask_objects", odd)
+    kinds = [type(one) for one in bridge.run(all_of_it())]
+    assert kinds == [Returned] * 40 + [NotKnown] * 40 + [Declined] * 20
 
 
 def test_a_change_is_stale_when_its_value_moved(session: nd.Session) -> None:
@@ -486,6 +570,33 @@ def test_a_frame_is_one_change_of_many_objects(session: nd.Session) -> None:
     assert session.query("rooms", "SELECT author FROM messages")["author"].tolist() == sorted(
         names, key=lambda name: session.objects("rooms").set_index("name")["object_id"][name]
     )
+
+
+def test_a_change_of_many_shows_each_statement_that_is_sent(session: nd.Session) -> None:
+    """Statements that differ are shown, also where no row would change; what varies is said; secrets stay hidden."""
+    names = ["kitchen", "garden", "attic"]
+    for name in names:
+        session.object("rooms", name).call("put", "topic", 1)
+        session.object("rooms", name).post("ada")
+        session.object("rooms", name).run("CREATE TABLE members (name TEXT, password TEXT)")
+    statements = [
+        "UPDATE messages SET at = random()",
+        "INSERT INTO members VALUES ('bob', 'hunter2')",
+        "DELETE FROM messages WHERE author = 'nobody'",
+    ]
+    df = pd.DataFrame({"room": names, "sql": statements})
+    change = session.map("rooms", df, object="room", change="execute", args=["sql"])
+    assert "random gives another value when the statement is sent." in change.notes
+    shown = str(change)
+    for said in (statements[0], "INSERT INTO members VALUES ('bob', '", statements[2], "No row would change"):
+        assert said in " ".join(shown.split())
+    assert all(name in shown for name in names)
+    assert "hunter2" not in shown
+    assert "hunter2" not in str(change._repr_mimebundle_())
+    same = df.assign(sql=statements[2])
+    shown = str(session.map("rooms", same, object="room", change="execute", args=["sql"]))
+    assert shown.count(statements[2]) == 1
+    assert all(name in shown for name in names)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from notebook_do.errors import DurableError, TargetError
 from notebook_do.inspector.signing import SigningKey
 from notebook_do.live import signed
-from notebook_do.live.inspecting import NotKnown
+from notebook_do.live.inspecting import Declined, NotKnown, Returned
 from notebook_do.live.signed import SignedWay
 from notebook_do.model import Inspector
 
@@ -63,15 +63,19 @@ def asked(address: str, status: int, body: bytes) -> list[Any]:
     """Ask one op where this is answered."""
     Between.status, Between.body = status, body
     signed._skews.clear()
-    way = SignedWay(
+    op = {"object": {"name": "kitchen"}, "op": "call", "method": "count", "args": []}
+    return asyncio.run(way_at(address).ask([op], seconds=5))
+
+
+def way_at(address: str) -> SignedWay:
+    """Return the way to an inspector there."""
+    return SignedWay(
         address=address,
         audience="account/chat",
         key=SigningKey.made(),
         inspector=Inspector(key="", script_name="chat", namespaces=()),
         stable_id="rooms",
     )
-    op = {"object": {"name": "kitchen"}, "op": "call", "method": "count", "args": []}
-    return asyncio.run(way.ask([op], seconds=5))
 
 
 @pytest.mark.parametrize(
@@ -93,6 +97,37 @@ def test_no_request_is_signed_for_a_time_that_somebody_chooses(address: str) -> 
     times = [json.loads(base64.b64decode(head))["time"] for head in Between.heads]
     assert times
     assert all(abs(one - time.time() * 1000) < 60_000 for one in times)
+
+
+@pytest.mark.parametrize("second", [None, (404, b""), (401, b"<html>Sign in</html>")])
+def test_what_was_done_is_told_where_the_rest_could_not_be_sent_again(second: tuple[int, bytes] | None) -> None:
+    """Of two ops one is done and one is to be signed anew: when that fails, the first is still told as done."""
+
+    class Once(Between):
+        def do_POST(self) -> None:
+            if second is None or Between.heads:
+                server.socket.close()
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            first = 200, json.dumps([{"ok": 1}, {"again": time.time() * 1000}]).encode()
+            status, body = (second or first) if Between.heads else first
+            Between.heads.append("")
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    Between.heads.clear()
+    signed._skews.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Once) as server:
+        thread = Thread(target=lambda: [server.handle_request() for _ in range(1 if second is None else 2)])
+        thread.start()
+        ops = [{"object": {"name": name}, "op": "call", "method": "add", "args": []} for name in ("kitchen", "hall")]
+        done, undone = asyncio.run(way_at(f"http://127.0.0.1:{server.server_port}/").ask(ops, seconds=5))
+        thread.join()
+    assert done == Returned(value=1)
+    assert isinstance(undone, Declined)
+    assert undone.why.startswith("it was not sent: ")
+    assert not undone.done
 
 
 ANSWERS = st.recursive(

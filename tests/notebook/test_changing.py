@@ -354,6 +354,36 @@ def test_snapshot_and_restore_by_magic(session: nd.Session, ip: InteractiveShell
     assert room.values()["value"].tolist() == ["cooking"]
 
 
+def test_a_line_is_offered_that_does_what_was_shown_whatever_the_words(
+    session: nd.Session, ip: InteractiveShell, cloud: Path
+) -> None:
+    """An object, a key, a value or a parameter that looks like an option stays that in the line that is offered."""
+    for name in ("--other", "-h", "--"):
+        room = session.object("rooms", name)
+        room.call("put", "--json", "cooking")
+        put = _ran(ip, f"%durable put rooms -- {name} --json --x")
+        assert put.approve.endswith(f" -- rooms {name} --json --x")
+        assert _ran(ip, put.approve).ok
+        assert room.values()["value"].tolist() == ["--x"]
+        sql = _ran(ip, f'%durable execute rooms --param=--x -- {name} "INSERT INTO members VALUES (?, 1)"')
+        assert "--param=--x " in sql.approve
+        assert _ran(ip, sql.approve).ok
+        assert room.query("SELECT name FROM members")["name"].tolist() == ["--x"]
+        (cloud / "-x.ndsnap").unlink(missing_ok=True)
+        taken = _ran(ip, f"%durable snapshot rooms -- {name} -x.ndsnap")
+        line = f"%durable restore rooms -- {name} -x.ndsnap"
+        assert f"To put it back: {line}" in _text(taken)
+        room.call("put", "--json", "baking")
+        waiting = _ran(ip, line)
+        assert waiting.change.edits[0].name == name
+        _ran(ip, waiting.approve)
+        assert room.values()["value"].tolist() == ["--x"]
+        page = _text(_ran(ip, f"%durable object rooms -- {name}"))
+        assert f"%durable call rooms -- {name} METHOD" in page
+    with pytest.raises(CommandError, match=r"%durable execute rooms -- --other \"INSERT"):
+        _ran(ip, '%durable query rooms --object=--other "INSERT INTO members VALUES (1, 1)"')
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [

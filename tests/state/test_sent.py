@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from datetime import UTC
+from pathlib import Path
 
+import pytest
+
+from notebook_do.display.formats import moment
+from notebook_do.errors import StateError
 from notebook_do.state.sent import SentChanges
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TAKE = """
 import sys
@@ -42,3 +46,55 @@ def test_what_was_not_sent_is_free_again(tmp_path: Path) -> None:
     assert record.load() == {}
     assert record.take("a" * 16)
     assert list(record.load()) == ["a" * 16]
+
+
+def test_what_is_to_be_sent_is_on_the_disk_before_it_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`take` syncs the line, and of a new record its name: a power loss after the send leaves no approval to use."""
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noted(fd: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    record = SentChanges(tmp_path / "sent" / "changes.log")
+    assert record.take("a" * 16)
+    assert synced[-2:] == ["sent", "changes.log"]
+    synced.clear()
+    assert record.take("b" * 16)
+    assert synced == ["changes.log"]
+
+
+def test_what_cannot_be_synced_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The failure is told, and the change is free to be sent when the disk takes it."""
+    record = SentChanges(tmp_path / "changes.log")
+    assert record.take("a" * 16)
+
+    def fails(_: int) -> None:
+        raise OSError(errno.EIO, "no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fails)
+        with pytest.raises(StateError, match=r"changes\.log: writing failed"):
+            record.take("b" * 16)
+    assert list(record.load()) == ["a" * 16]
+    assert record.take("b" * 16)
+
+
+def test_what_was_begun_is_not_told_as_sent(tmp_path: Path) -> None:
+    """A change is known to be sent only once that is written; of a record of an earlier version it is not known."""
+    record = SentChanges(tmp_path / "changes.log")
+    assert record.take("a" * 16)
+    assert not record.load()["a" * 16].done
+    record.done("a" * 16)
+    assert record.load()["a" * 16].done
+    assert not record.take("a" * 16)
+    record.path.write_text(
+        "sent bbbbbbbbbbbbbbbb 2026-01-01T00:00:00+00:00\nsent cccccccccccccccc 0001-01-01T00:00:00+23:59\n"
+        "sent dddddddddddddddd 2026-01-01\n\xff sent\n"
+    )
+    found = record.load()
+    assert [one.done for one in found.values()] == [False] * 3
+    assert {one.at.tzinfo for one in found.values()} == {UTC}, "whatever a hand wrote there can be shown"
+    assert all(moment(one.at).endswith(" UTC") for one in found.values())

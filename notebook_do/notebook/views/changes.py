@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any, Literal
 
+from notebook_do.declare.line import as_argument, is_like_option
 from notebook_do.display.formats import count, counted, moment
 from notebook_do.display.hiding import BY_NAME, hidden, shown_name
 from notebook_do.display.rich import code, rich, strong
@@ -219,17 +220,27 @@ def _schema_row(one: SchemaChange) -> tuple[Tone, tuple[str, ...]]:
 
 def _many(change: ObjectChange) -> list[Block]:
     rows: list[tuple[Tone, Row]] = []
+    cells = hidden_cells(change)
     for edit in change.edits[:_SHOWN]:
-        effects = [_key_row(edit)] if change.action != "execute" else _effect_rows(edit.before)
+        effects: list[tuple[Tone, tuple[str, ...]]] = (
+            [_key_row(edit)] if change.action != "execute" else _statement_rows(change, edit, cells)
+        )
         rows += [(tone, (strong(edit.spoken), *row)) for tone, row in effects]
     left = len(change.edits) - _SHOWN
-    last = [Line(f"… {counted(left, 'more row')}; change.df has all.")] if left > 0 else []
-    statement = (
-        [Code("", statement_text(change.what, hidden_cells(change)))]
-        if change.action == "execute" and change.what
-        else []
-    )
+    where = "change.df has all" if change.action != "execute" or change.what else "change.edits has all"
+    last = [Line(f"… {counted(left, 'more row')}; {where}.")] if left > 0 else []
+    statement = [Code("", statement_text(change.what, cells))] if change.action == "execute" and change.what else []
     return [*statement, _table(rows), *last]
+
+
+def _statement_rows(
+    change: ObjectChange, edit: ObjectEdit, cells: tuple[str, ...]
+) -> list[tuple[Tone, tuple[str, ...]]]:
+    """Return what a statement does to one object of many, and the statement itself where each has its own."""
+    own: list[tuple[Tone, tuple[str, ...]]] = (
+        [] if change.what else [(Tone.SAME, ("statement", "", code(statement_text(edit.what, cells))))]
+    )
+    return [*own, *(_effect_rows(edit.before) or [(Tone.SAME, ("no row", "", "No row would change."))])]
 
 
 # --- while it waits and while it is sent: a saved notebook may hold either
@@ -303,8 +314,11 @@ def _returned(applied: AppliedChange) -> list[Block]:
 
 def snapshot_document(taken: Snapshot) -> Document:
     """Show where a snapshot is, and what is in it."""
+    name = taken.name or taken.object_id
     held, tables = contents_text(taken.contents) or "nothing", held_table(taken.contents)
-    words = shlex.join((taken.stable_id, taken.name or taken.object_id, str(taken.path)))
+    # Behind the -- of a name that is like an option the path needs none.
+    path = shlex.quote(str(taken.path)) if is_like_option(name) else as_argument(str(taken.path))
+    words = f"{taken.stable_id} {as_argument(name)} {path}"
     return (
         Line(rich("Snapshot of ", strong(taken.spoken), f": {held}, in ", code(str(taken.path)), "."), Tone.DONE),
         *tables,

@@ -8,6 +8,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.declare.line import as_option
 from notebook_do.display import cut
 from notebook_do.display.formats import counted, duration
 from notebook_do.display.hiding import hidden, shown_name
@@ -112,8 +113,8 @@ def _again(rows: MappedRows, name: str) -> str:
     """Return what runs the failures again, to be pasted as it stands: as Python where a variable is the session."""
     asked, which, session = rows.asked, f"{name}[{name}.error.notna()]", _session()
     if session is None and run_now() is not None:
-        line = ["%durable", "map", rows.namespace, "failed", "--object", asked.object, "--call", asked.method]
-        line += ["--args", ",".join(asked.args)] if asked.args else []
+        line = ["%durable", "map", rows.namespace, "failed", *as_option("--object", asked.object)]
+        line += ["--call", asked.method, *(as_option("--args", ",".join(asked.args)) if asked.args else [])]
         line += ["--concurrency", str(asked.at_once)] if asked.at_once != 8 else []
         return f"failed = {which}\n{shlex.join(line)}"
     words = [_text(rows.namespace), which, f"object={_text(asked.object)}", f"call={_text(asked.method)}"]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.declare.line import as_argument, as_option
 from notebook_do.display.formats import count, counted, minute, moment, short_object, size
 from notebook_do.display.hiding import shown_json, shown_name
 from notebook_do.display.rich import code, joined, rich, strong
@@ -84,8 +85,8 @@ def _below(
 
 
 def word_of(row: Mapping[str, Any]) -> str:
-    """Return how an object is named on a line: its name, quoted where it must be, else its id."""
-    return shlex.quote(row["name"] or row["object_id"])
+    """Return how an object is named on a line: its name, written as it must be, else its id."""
+    return as_argument(row["name"] or row["object_id"])
 
 
 def _local_row(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -128,7 +129,7 @@ def values_document(rows: Sequence[Mapping[str, Any]], stable_id: str, *, only: 
     )
     told = len({row["object_id"] for row in rows})
     caption = rich(strong(counted(len(rows), "value")), " in " + counted(told, "object"), of)
-    line = f"x = %durable values {stable_id}" + (f" --object {shlex.quote(only)}" if only else "")
+    line = f"x = %durable values {stable_id} {shlex.join(as_option('--object', only)) if only else ''}".rstrip()
     rest = rich("All as a DataFrame: ", code(line))
     columns = ("name", "key", "value", "size", "id")
     return (capped(caption, columns, cells, total=len(rows), rest=rest), *_as_frame(line, len(rows)))
@@ -191,7 +192,8 @@ def _keys(page: ObjectPage) -> list[Block]:
         (shown_name(one.key), stored_value(one.key, one.value), "" if one.size is None else size(one.size))
         for one in page.keys[:_KEYS]
     )
-    rest = rich("All as a DataFrame: ", code(f"x = %durable values {page.stable_id} --object {_word(page)}"))
+    given = shlex.join(as_option("--object", page.name or page.object_id))
+    rest = rich("All as a DataFrame: ", code(f"x = %durable values {page.stable_id} {given}"))
     return [Table(strong(many), ("key", "value", "size"), rows, hidden=max(len(page.keys) - _KEYS, 0), rest=rest)]
 
 
@@ -204,7 +206,7 @@ def _more(page: ObjectPage) -> tuple[str, ...]:
 
 
 def _word(page: ObjectPage) -> str:
-    return shlex.quote(page.name or page.object_id)
+    return as_argument(page.name or page.object_id)
 
 
 def page_as_shown(page: ObjectPage) -> ObjectPage:
