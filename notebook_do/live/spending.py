@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from notebook_do.errors import CommandError, StateError
@@ -19,50 +18,45 @@ if TYPE_CHECKING:
     from notebook_do.state.sent import SentChanges
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
     """One change that is to be sent: in this kernel once, and by its digest once with the record of the session."""
 
-    change: ObjectChange
-    record: SentChanges
-    spent: set[str]
-    lock: threading.Lock
-
-    def check(self) -> None:
-        """Raise CommandError where it was begun to be sent in this kernel."""
-        if self.change.made in self.spent:
-            raise self._used()
+    def __init__(self, change: ObjectChange, record: SentChanges, spent: set[str], lock: threading.Lock) -> None:
+        self._change, self._record, self._spent = change, record, spent
+        self._taken = False
+        with lock:
+            if change.made in spent:
+                raise self._used()
+            spent.add(change.made)
 
     def take(self) -> None:
         """Note that it is about to be sent. Raises CommandError where that was noted before, by anybody."""
-        with self.lock:
-            self.check()
-            self.spent.add(self.change.made)
-        try:
-            taken = self.record.take(self.change.digest)
-        except BaseException:
-            self.spent.discard(self.change.made)  # what cannot be noted is not sent
-            raise
-        if not taken:
+        self._taken = self._record.take(self._change.digest)
+        if not self._taken:
             raise self._used()
+
+    def leave(self) -> None:
+        """Let it be sent later where it was not noted that it is sent: what it rests on moved, nothing answers."""
+        if not self._taken:
+            self._spent.discard(self._change.made)
 
     def free(self) -> None:
         """Note that it was certainly not sent after all."""
-        self.spent.discard(self.change.made)
+        self._spent.discard(self._change.made)
         # What kept it from being sent is the error to tell; the record then has it as one that may have been sent.
         with contextlib.suppress(StateError):
-            self.record.free(self.change.digest)
+            self._record.free(self._change.digest)
 
     def done(self) -> None:
         """Note that it was sent."""
         # What became of it must be told all the same; the record then has it as one that may have been sent.
         with contextlib.suppress(StateError):
-            self.record.done(self.change.digest)
+            self._record.done(self._change.digest)
 
     def _used(self) -> CommandError:
-        digest = self.change.digest
-        noted = self.record.load().get(digest)
-        if noted is None or noted.done:
+        digest = self._change.digest
+        noted = self._record.load().get(digest)
+        if noted is not None and noted.done:
             return CommandError(f"apply: the change {digest} was applied already; make it anew to repeat it.")
         return CommandError(
             f"apply: the change {digest} was begun to be sent before, and whether it was is not known; look at the "
@@ -93,6 +87,8 @@ class Spending:
                 f"apply: takes the change that put() and the like return, not a {type(change).__name__}."
             )
         check(change, connection, recorded, confirm)
-        turn = Turn(change=change, record=self._record(), spent=self._spent, lock=self._lock)
-        turn.check()
-        return await apply(connection, recorded, change, turn)
+        turn = Turn(change, self._record(), self._spent, self._lock)
+        try:
+            return await apply(connection, recorded, change, turn)
+        finally:
+            turn.leave()
