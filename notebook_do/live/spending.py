@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from notebook_do.state.sent import SentChanges
 
 
-class Turn:
+class Spent:
     """One change that is to be sent: in this kernel once, and by its digest once with the record of the session."""
 
     def __init__(self, change: ObjectChange, record: SentChanges, spent: set[str], lock: threading.Lock) -> None:
@@ -87,7 +87,7 @@ class Spending:
                 f"apply: takes the change that put() and the like return, not a {type(change).__name__}."
             )
         check(change, connection, recorded, confirm)
-        turn = Turn(change, self._record(), self._spent, self._lock)
+        turn = Spent(change, self._record(), self._spent, self._lock)
         try:
             return await apply(connection, recorded, change, turn)
         finally:

@@ -290,7 +290,7 @@ def test_a_kill_of_the_process_in_the_middle_is_not_known_and_not_repeated(sessi
     (error,) = errors
     assert isinstance(error, TargetError)
     assert "whether it was done is not known, and it was not repeated" in str(error)
-    with pytest.raises(CommandError, match="was applied already"):
+    with pytest.raises(CommandError, match="was begun to be sent before, and whether it was is not known"):
         session.apply(change)
     assert room.call("get", "rang") is None
     session.apply(room.put("topic", "after"))
