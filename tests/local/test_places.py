@@ -218,7 +218,7 @@ def test_work_behind_an_answer_is_finished(play: Callable[..., None], monkeypatc
         for _ in range(2):
             assert await stage.text("behind", method="POST") == "answered"
             assert await stage.text("page") == "hello"
-        assert running(stage) == {"behind", "page"}
+        assert "behind" in running(stage)
         await stage.logged("behind", "done behind")
         assert await stage.text("behind") == "41"
         await until(lambda: len(running(stage)) == 1)

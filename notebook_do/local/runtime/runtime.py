@@ -227,7 +227,7 @@ class Runtime:
         await asyncio.gather(*(island.retire(self._grace) for island in stale))
         deployed = {worker.name: worker for worker in self._workers()}
         for name in touched - deployed.keys():
-            self.events.logs.forget(name)
+            self.events.forget(name)
         # Nothing that still runs serves from these.
         await asyncio.to_thread(sweep_sites, self._sites, [*deployed.values(), *self.trials.under_way])
         for name in {name for island in stale for name in island.names} & deployed.keys():
