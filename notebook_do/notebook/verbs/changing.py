@@ -66,7 +66,8 @@ VERBS = (
             APPROVE,
         ),
         example="%durable alarm rooms kitchen 5m",
-        about=_ABOUT,
+        about=f"{_ABOUT}\n  That a digest is good once stands in changes.log beside the state file: where that is not, "
+        "as in another\n  checkout, the digest of run, which rests on the alarm alone, runs alarm() again.",
     ),
     Verb(
         name="wipe",
