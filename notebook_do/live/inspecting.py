@@ -73,7 +73,8 @@ Outcome = Returned | Threw | NoMethod | Declined | NotKnown
 
 def not_sent(error: DurableError) -> Declined:
     """Return what became of an op that an error kept from being sent, where others were."""
-    return Declined(why=f"it was not sent: {error}")
+    # Of these, that is: others of the same request may have been.
+    return Declined(why=f"it was not sent: {str(error).removesuffix('; nothing was sent.')}")
 
 
 class Inspecting(Protocol):

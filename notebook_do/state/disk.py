@@ -74,8 +74,8 @@ def resolved(path: Path) -> Path:
     return target
 
 
-def read(path: Path) -> bytes | None:
-    """Read a regular file whole; None when it does not exist."""
+def read(path: Path, *, largest: int = LARGEST_FILE) -> bytes | None:
+    """Read a regular file whole; None when it does not exist. Raises StateError for one of more bytes than that."""
     with explained(path, "reading"):
         try:
             # Without O_NONBLOCK opening a FIFO waits for somebody to write into it.
@@ -86,7 +86,7 @@ def read(path: Path) -> bytes | None:
             facts = os.fstat(fd)
             if not stat.S_ISREG(facts.st_mode):
                 raise StateError(f"{path} is not a regular file; choose another place with --state PATH.")
-            if facts.st_size > LARGEST_FILE:  # before it is in memory
+            if facts.st_size > largest:  # before it is in memory
                 raise StateError(f"{path} has {facts.st_size} bytes, which no file of ours has; look at what wrote it.")
             return file.read()
 

@@ -1,8 +1,8 @@
 """Which changes of stored objects were sent with a state file: their digests and when, and nothing of what they say.
 
 An approval names a digest, and the same line may be run again at any time, by another kernel too: what stands here is
-not sent a second time. Lines are only added, under a lock: one, on the disk, before what it stands for is sent, and one
-when it was. A change with the first alone may have been sent or not.
+not sent a second time. Lines are added under a lock: one, on the disk, before what it stands for is sent, and one when
+it was. A change with the first alone may have been sent or not.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from notebook_do.errors import StateError
 from notebook_do.state import disk
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_SHORT, _LARGEST = 1024 * 1024, 1024 * 1024 * 1024
+"""Bytes: from when on what a record need not say is taken out, and what is none of ours."""
 _guard = threading.Lock()
 
 
@@ -41,7 +43,7 @@ class SentChanges:
     def load(self) -> dict[str, SentChange]:
         """Return what is known of each change that was begun to be sent, by its digest."""
         found: dict[str, SentChange] = {}
-        for line in (disk.read(self.path) or b"").decode("ascii", "replace").splitlines():
+        for line in self._read().decode("ascii", "replace").splitlines():
             match line.split():
                 case ["sent" | "done" as word, digest, at]:
                     # A line that a crash cut short stands for something that was not sent yet.
@@ -56,9 +58,11 @@ class SentChanges:
 
         When this returns it is on the disk: else a power loss right after the send would free the approval.
         """
-        with self._alone():
-            if digest in self.load():
+        with self._alone() as locked:
+            if digest in (known := self.load()):
                 return False
+            if locked:
+                self._shorten(known)
             self._add(f"sent {digest} {_now()}")
             try:
                 disk.sync(self.path)
@@ -79,24 +83,55 @@ class SentChanges:
             self._add(f"free {digest}")
 
     def _add(self, line: str) -> None:
-        whole = (disk.read(self.path) or b"\n").endswith(b"\n")
+        whole = (self._read() or b"\n").endswith(b"\n")
         disk.append(self.path, f"{'' if whole else chr(10)}{line}\n".encode())
 
+    def _read(self) -> bytes:
+        return disk.read(self.path, largest=_LARGEST) or b""
+
+    def _shorten(self, known: dict[str, SentChange]) -> None:
+        """Leave one line of each change, where that is much less than there is: no change is forgotten."""
+        if disk.size(self.path) <= max(_SHORT, 72 * len(known)):  # half as much again as the lines need
+            return
+        lines = (f"{'done' if one.done else 'sent'} {digest} {one.at.isoformat()}\n" for digest, one in known.items())
+        disk.replace(self.path, "".join(lines).encode())
+
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self) -> Iterator[bool]:
+        """Keep others out; gives whether that holds for other processes too."""
         disk.private_directory(self.path.parent)
         with _guard:
             with disk.explained(self.path, "locking"):
-                new = not self.path.exists()
-                fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "rb") as file:
-                if new:  # its name must survive a power loss as its lines do
-                    disk.sync_directory(self.path.parent)
-                with contextlib.suppress(ImportError, OSError):  # a folder without locks: only other threads wait
-                    import fcntl
+                file = self._opened()
+                while (locked := _lock(file)) and not self._is(file):  # another process shortened it meanwhile
+                    file.close()
+                    file = self._opened()
+            with file:
+                yield locked
 
-                    fcntl.flock(file, fcntl.LOCK_EX)
-                yield
+    def _opened(self) -> BinaryIO:
+        new = not self.path.exists()
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        if new:  # its name must survive a power loss as its lines do
+            disk.sync_directory(self.path.parent)
+        return os.fdopen(fd, "rb")
+
+    def _is(self, file: BinaryIO) -> bool:
+        try:
+            return os.path.samestat(os.fstat(file.fileno()), self.path.stat(follow_symlinks=False))
+        except FileNotFoundError:
+            return False
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Wait until no other process has it; False in a folder without locks, where only other threads wait."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except (ImportError, OSError):
+        return False
+    return True
 
 
 def _now() -> str:

@@ -82,6 +82,34 @@ def test_what_cannot_be_synced_is_not_taken(tmp_path: Path, monkeypatch: pytest.
     assert record.take("b" * 16)
 
 
+LINES = b"sent aaaaaaaaaaaaaaaa 2026-01-01T00:00:00+00:00\nfree aaaaaaaaaaaaaaaa\n"
+
+
+@pytest.mark.parametrize("lines", [LINES * 30_000, (b"x" * 1_000_000 + b"\n") * 70])
+def test_a_long_record_is_shortened_and_forgets_nothing(tmp_path: Path, lines: bytes) -> None:
+    """However often it was written, it holds a line of each change, is private, and refuses no change for its size."""
+    record = SentChanges(tmp_path / "changes.log")
+    kept = b"sent bbbbbbbbbbbbbbbb 2026-01-01T00:00:00+00:00\ndone cccccccccccccccc 2026-01-01T00:00:00+00:00\n"
+    record.path.write_bytes(kept + lines)
+    before = record.load()
+    assert record.take("d" * 16)
+    assert record.path.stat().st_size < 200
+    assert record.path.stat().st_mode & 0o777 == 0o600
+    assert record.load() == {**before, "d" * 16: record.load()["d" * 16]}
+    assert [one.done for one in record.load().values()] == [False, True, False]
+    assert [record.take(letter * 16) for letter in "abcd"] == [True, False, False, False]
+
+
+def test_a_record_is_shortened_while_others_write_it(tmp_path: Path) -> None:
+    """Three processes take the same digests while it is shortened: each digest is taken exactly once among them."""
+    path = tmp_path / "changes.log"
+    path.write_bytes(LINES * 30_000)
+    words = [sys.executable, "-c", TAKE, str(path)]
+    running = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert sum(int(one.communicate()[0]) for one in running) == 200
+    assert len(SentChanges(path).load()) == 200
+
+
 def test_what_was_begun_is_not_told_as_sent(tmp_path: Path) -> None:
     """A change is known to be sent only once that is written; of a record of an earlier version it is not known."""
     record = SentChanges(tmp_path / "changes.log")
