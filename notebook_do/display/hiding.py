@@ -32,11 +32,12 @@ _ENDS = (
 )
 _HEADERS = frozenset(("set-cookie", "cookie", "authorization", "proxy-authorization"))
 _NAME_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[A-Z]")
-PEM = r"-----BEGIN [A-Z0-9 ]*-----(?:.{0,20000}?-----END [A-Z0-9 ]*-----|[^\n]*)"
+# Each is looked for in what anybody may have stored: nothing is read again and again from where it could begin.
+PEM = r"-----BEGIN [A-Z0-9 ]*-----(?:[^-]*+(?:-(?!----)[^-]*+)*+-----END [A-Z0-9 ]*-----|[^\n]*)"
 _SHAPES = re.compile(
     rf"(?s:{PEM})"
-    r"|\beyJ[\w-]{6,}\.[\w-]{4,}\.[\w-]*"  # a JWT: base64 of {"
-    r"|\b[A-Za-z][A-Za-z0-9+.-]*://[^\s/:@\"'`?#]*:(?!\$\{)[^\s/@\"'`]+@"
+    r"|(?:(?<![\w-])eyJ[\w-]{6,}+|\beyJ[\w-]{6,1000}+)\.[\w-]{4,}(?:\.[\w-]*)?"  # a JWT: base64 of {"
+    r"|(?:\b[A-Za-z][A-Za-z0-9+.-]{0,30})?://[^\s/:@\"'`?#]*:(?!\$\{)[^\s/@\"'`]+@"
     r"|\b(?:sk|rk|whsec)_(?=[A-Za-z_]*\d|[A-Za-z0-9_]{16})\w{6,}|\bsk-[\w-]{16,}"
     r"|\bgh[pousr]_\w{6,}|\bgithub_pat_\w{6,}|\bglpat-[\w-]{6,}|\bxox[a-z]-[\w-]{6,}"
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{8,}|\bAIza[\w-]{20,}"

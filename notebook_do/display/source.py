@@ -6,6 +6,8 @@ What is hidden keeps its lines, so that line numbers, carets and diffs stay righ
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from operator import itemgetter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from notebook_do.display.literals import CodeReader
 from notebook_do.display.naming import STRONG, strength
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from notebook_do.display.tokens import Found, Language
 
@@ -67,7 +69,7 @@ def _replaced(
     text: str, language: Language, sections: list[tuple[int, int]], *, outermost: bool
 ) -> Iterator[tuple[int, int, str]]:
     """Yield what is shown in place of what, in order: of a template that looks like a secret the whole."""
-    found = CodeReader(text, language).read()
+    found = _looked_at(CodeReader(text, language).read())
     made = [(one, _instead(one, text, language, sections, outermost=outermost)) for one in found]
     reached = 0
     # The longer one first, of those that begin at one place.
@@ -79,6 +81,22 @@ def _replaced(
             reached = one.end
 
 
+def _looked_at(found: Sequence[Found]) -> list[Found]:
+    """Leave the templates within templates out: what is in them is in their pieces, and in the outermost one whole."""
+    reached = 0
+    inner: set[int] = set()
+    for one in sorted((f for f in found if f.kind == "template"), key=lambda f: f.start):
+        if one.start < reached:
+            inner.add(id(one))
+        reached = max(reached, one.end)
+    return [one for one in found if id(one) not in inner]
+
+
+def _is_within(at: int, sections: list[tuple[int, int]]) -> bool:
+    before = bisect_right(sections, at, key=itemgetter(0)) - 1
+    return before >= 0 and at < sections[before][1]
+
+
 def _instead(
     one: Found, text: str, language: Language, sections: list[tuple[int, int]], *, outermost: bool
 ) -> str | None:
@@ -86,7 +104,7 @@ def _instead(
     if one.kind == "comment":
         shown = _comment(inner, language, outermost=outermost)
         return None if shown == inner else shown
-    if one.given or any(start <= one.start < end for start, end in sections):
+    if one.given or _is_within(one.start, sections):
         return by_name(inner) + _lines(inner) if inner else None
     if why := hidden("", inner):
         return why + _lines(inner)

@@ -30,8 +30,9 @@ TOKENS = {
 }
 WORD, COMMENT, LITERAL = 1, 2, 3
 PIECE = re.compile(r"[^`\\$]*(?:(?:\\.|\$(?!\{))[^`\\$]*)*(`|\$\{)", re.DOTALL)
-# Bounded: in a bundle of one line each slash could be the beginning of one without an end.
-REGULAR = re.compile(r"/(?![*/>])(?:[^/\\\[\n]|\\[^\n]|\[(?:[^\]\\\n]|\\[^\n]){0,200}\]){1,400}/[a-z]*")
+# Bounded, and nothing is read twice: in a bundle of one line each slash could be the beginning of one without an end.
+_CLASS = r"\[[^\]\\\n]{0,400}+(?:\\[^\n][^\]\\\n]{0,400}+){0,50}+\]"
+REGULAR = re.compile(rf"/(?![*/>])(?:[^/\\\[\n]{{1,400}}+|\\[^\n]|{_CLASS}){{1,200}}+/[a-z]*")
 NAME = re.compile(r"[\w.$-]{1,64}")
 
 COMPARED = one_of("== === != !==")

@@ -32,8 +32,14 @@ if TYPE_CHECKING:
 
 PROTOCOL = "trace-v1"
 _PING = 10.0
+_CLOSE = 0.5
+"""Seconds to wait for the other side's goodbye: behind many lines that are not read any more it comes late."""
 _BEFORE_THE_END = 60.0
 """Seconds before a tail expires in which another one is begun."""
+_SAMPLED = "Cloudflare sent only a sample, because there were too many requests"
+_UNREAD = "what Cloudflare sent could not be read"
+_MOST_MISSING = 20
+"""How often one reason is said apart; from then on it is one with the last of them."""
 _WAITS = (0.0, 0.5, 1.0, 2.0, 5.0)
 """Seconds before each attempt to come back."""
 
@@ -55,7 +61,7 @@ class LogTail:
         self._socket: ClientConnection | None = None
         self._waiting: deque[LogRecord] = deque()
         self._reading: asyncio.Task[None] | None = None
-        self._version = ""
+        self._versions: set[str] = set()
         self.closed = False
         self.ended = ""
         """Why it ends, where that is not its user's wish."""
@@ -64,7 +70,7 @@ class LogTail:
         self.since = datetime.now(UTC)
         self.missing: list[MissingLines] = []
         self.deployed: list[datetime] = []
-        """When the first line of another version of the Worker came."""
+        """When the first line of another version of the Worker came; one that answered before is no other."""
 
     def __enter__(self) -> Self:
         bridge.run(self._open(self._connect))
@@ -138,7 +144,7 @@ class LogTail:
     async def _open(self, connect_to: Callable[[], Any]) -> None:
         """Begin a tail and listen to it. Raises DurableError with what the API said, or TargetError."""
         from websockets.asyncio.client import connect
-        from websockets.exceptions import InvalidHandshake
+        from websockets.exceptions import WebSocketException
         from websockets.typing import Subprotocol
 
         self._connection = await connect_to()
@@ -150,11 +156,16 @@ class LogTail:
         problem = ""
         try:
             self._socket = await connect(
-                self._tail["url"], subprotocols=[Subprotocol(PROTOCOL)], ping_interval=_PING, max_size=None
+                str(self._tail.get("url")),
+                subprotocols=[Subprotocol(PROTOCOL)],
+                ping_interval=_PING,
+                close_timeout=_CLOSE,
+                max_size=None,
             )
             await self._socket.send(json.dumps({"debug": False}))
-        except (OSError, InvalidHandshake, TimeoutError) as error:
-            problem = type(error).__name__  # its message may have the address
+        # ValueError is of an address that is none, ImportError of a proxy that needs a package.
+        except (OSError, WebSocketException, ValueError, ImportError) as error:
+            problem = type(error).__name__  # its message may have the address, or a proxy's with its password
         if problem:
             await self._forget(self._tail)
             raise TargetError(f"the live logs of Worker {self.worker} cannot be reached ({problem}); try again.")
@@ -177,7 +188,7 @@ class LogTail:
                 raise
             await self._come_back("a tail ends after some hours, and another one was begun")
             return
-        self._take(json.loads(message))
+        self._take(message)
 
     def _left(self) -> float:
         """Return the seconds until another tail should be begun."""
@@ -198,26 +209,49 @@ class LogTail:
                 if at == len(_WAITS) - 1 or (isinstance(error, ApiError) and error.status == 404):
                     self.closed = True
                     raise
-        self.missing.append(MissingLines(since=self.broken_since, until=datetime.now(UTC), lost=None, why=why))
+        self._miss(MissingLines(since=self.broken_since, until=datetime.now(UTC), lost=None, why=why))
         self.broken_since = None
         await self._forget(old)  # not before: a server that is gone would be asked again and again
 
-    def _take(self, event: dict[str, Any]) -> None:
-        """Take the records of one event in, or what it says of lines that are not sent."""
+    def _take(self, message: str | bytes) -> None:
+        """Take the records of one event in, or what it says of lines that are not sent.
+
+        One that cannot be read is said to be missing: Cloudflare documents the form of none, and the next may be well.
+        """
+        try:
+            self._take_event(json.loads(message))
+        # All that another form of it could raise; OSError and OverflowError are those of a time that is none.
+        except (ValueError, TypeError, LookupError, AttributeError, OSError, OverflowError, RecursionError):
+            now = datetime.now(UTC)
+            again = bool(self.missing) and self.missing[-1].why == _UNREAD
+            self._miss(MissingLines(since=now, until=now, lost=1, why=_UNREAD), goes_on=again)
+
+    def _take_event(self, event: dict[str, Any]) -> None:
         about = event.get("event") or {}
         if about.get("type") in {"overload", "overload-stop"}:
             now = datetime.now(UTC)
-            why = "Cloudflare sent only a sample, because there were too many requests"
-            if about["type"] == "overload":
-                self.missing.append(MissingLines(since=now, until=now, lost=None, why=why))
-            elif self.missing and self.missing[-1].why == why:
-                self.missing[-1] = MissingLines(since=self.missing[-1].since, until=now, lost=None, why=why)
+            again = bool(self.missing) and self.missing[-1].why == _SAMPLED
+            if about["type"] == "overload" or again:
+                one = MissingLines(since=now, until=now, lost=None, why=_SAMPLED)
+                self._miss(one, goes_on=again and about["type"] == "overload-stop")
             return
+        records = list(records_of(event, self.worker))
         version = str((event.get("scriptVersion") or {}).get("id") or "")
-        if version and self._version and version != self._version:
+        # Of a deployment by percent two versions answer by turns: only one that never did before is another.
+        if version and self._versions and version not in self._versions:
             self.deployed.append(moment_of(event.get("eventTimestamp") or time.time() * 1000))
-        self._version = version or self._version
-        self._waiting.extend(records_of(event, self.worker))
+        self._versions |= {version} - {""}
+        self._waiting.extend(records)
+
+    def _miss(self, one: MissingLines, *, goes_on: bool = False) -> None:
+        """Say that lines are missing; what `goes_on`, or happens again and again, is one with what was said last."""
+        same = [at for at, had in enumerate(self.missing) if had.why == one.why]
+        if not same or not (goes_on or len(same) >= _MOST_MISSING):
+            self.missing.append(one)
+            return
+        had = self.missing[same[-1]]
+        lost = None if one.lost is None or had.lost is None else one.lost + had.lost
+        self.missing[same[-1]] = MissingLines(since=had.since, until=one.until, lost=lost, why=one.why)
 
     async def _forget(self, tail: dict[str, Any]) -> None:
         self._tail = {} if tail is self._tail else self._tail

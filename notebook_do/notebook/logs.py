@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.bridge import bridge
 from notebook_do.display.formats import clock
+from notebook_do.display.logged import shown_line
 from notebook_do.errors import CommandError
 from notebook_do.live.logs import asked_logs
 from notebook_do.notebook.following import (
@@ -20,7 +21,7 @@ from notebook_do.notebook.following import (
 from notebook_do.notebook.shells import RecordOutput, display, shell_of
 from notebook_do.notebook.views.blocks import Code, Line, Tone
 from notebook_do.notebook.views.documents import View
-from notebook_do.notebook.views.logged import missing_lines, past_document, version_lines, where_of
+from notebook_do.notebook.views.logged import missing_lines, past_document, stack_text, version_lines, where_of
 from notebook_do.sessions.logs import logs_frame
 from notebook_do.sessions.opening import current
 
@@ -146,5 +147,5 @@ def _print(document: Document) -> None:
 
 def _printed(one: LocatedRecord) -> Document:
     record = one.record
-    line = Line(f"{clock(record.time)}  {record.level}  {where_of(one)}  {record.message}")
-    return (line, Code("", "\n".join(one.stack.lines))) if one.stack and one.stack.lines else (line,)
+    line = Line(f"{clock(record.time)}  {record.level}  {where_of(one)}  {shown_line(record.message)}")
+    return (line, Code("", stack_text(one, headed=False))) if one.stack and one.stack.lines else (line,)

@@ -36,14 +36,17 @@ def sources_of(content: bytes) -> tuple[BundledSource, ...]:
     try:
         found: Any = json.loads(content)
         paths, texts = found["sources"], found["sourcesContent"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return ()
     if not (isinstance(paths, list) and isinstance(texts, list) and len(paths) == len(texts)):
         return ()
     if not all(isinstance(path, str) and isinstance(text, str) for path, text in zip(paths, texts, strict=True)):
         return ()
     cut = [_OUTWARDS.sub("", path) for path in paths]
-    return tuple(_source(path, path, text) for path, text in zip(cut, texts, strict=True))
+    try:
+        return tuple(_source(path, path, text) for path, text in zip(cut, texts, strict=True))
+    except UnicodeEncodeError:  # half a pair of UTF-16, which JSON can write and no file can hold
+        return ()
 
 
 def _name(folder: Path, path: str, root: Path) -> str:

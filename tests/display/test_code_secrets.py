@@ -5,14 +5,18 @@ from __future__ import annotations
 import string
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from notebook_do.display.hiding import BY_SHAPE
-from notebook_do.display.source import language_of, shown_code
+from notebook_do.display.literals import CodeReader
+from notebook_do.display.source import _looked_at, language_of, shown_code
 from notebook_do.plan.code import text_diff
+
+if TYPE_CHECKING:
+    from notebook_do.display.tokens import Language
 
 SECRET = "hunter2x"
 
@@ -382,7 +386,7 @@ def test_a_planted_secret_of_a_known_shape_is_shown_in_no_code(before: str, secr
     """In each literal and comment, whatever it is given to."""
     shown = shown_code(f"{before}\n{form.replace('%', secret)}\n{after}")
     assert secret not in shown
-    assert BY_SHAPE in shown
+    assert "hidden because" in shown  # a template behind a call, also on the next line, is an argument of it
 
 
 ALPHABET = st.sampled_from(
@@ -419,6 +423,10 @@ def test_nothing_that_looks_like_code_raises(text: str) -> None:
         "-----BEGIN A-----",
         "a:b=",
         "[[",
+        "a-",
+        "eyJ-",
+        "-----BEGIN A-----\n",
+        "/[/]",
     ],
 )
 def test_code_that_is_made_to_take_long_takes_seconds(piece: str) -> None:
@@ -426,3 +434,39 @@ def test_code_that_is_made_to_take_long_takes_seconds(piece: str) -> None:
     began = time.process_time()
     shown_code((piece * 40_000)[:40_000])
     assert time.process_time() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("`${" * 20_000 + "}`" * 20_000, "javascript"),
+        ("/[" * 100_000, "javascript"),
+        ("=/[" * 100_000, "json"),
+        ("[password]\n'x'\n" * 25_000, "config"),
+        ("'" + "a-" * 50_000 + "'", "javascript"),
+    ],
+)
+def test_what_is_nested_or_repeated_without_an_end_is_read_once(text: str, language: Language) -> None:
+    """A guard against minutes, which each of these took: live code of another tool may be anything."""
+    began = time.process_time()
+    shown_code(text, language=language)
+    assert time.process_time() - began < 20
+
+
+def test_of_templates_within_each_other_the_outermost_is_looked_at_whole() -> None:
+    """A secret whose parts stand around a template in it is hidden, at each depth, and each piece by itself."""
+    inner = (f"`postgres://a:{SECRET}${{x}}@h`", f"`${{x}} postgres://a:{SECRET}@h`", f"'postgres://a:{SECRET}@h'")
+    texts = [f"f({'`${' * depth}{one}{'}`' * depth})" for depth in range(1, 5) for one in inner]
+    for text in texts:
+        assert SECRET not in shown_code(text), text
+    found = [one for one in CodeReader("`${" * 500 + "}`" * 500, "javascript").read() if one.kind == "template"]
+    assert len(found) == 500
+    assert len([one for one in _looked_at(found) if one.kind == "template"]) == 1
+
+
+def test_quotes_within_a_regular_expression_begin_nothing() -> None:
+    """Long ones too: its classes, its runs of letters, its escapes."""
+    for regular in ("[\"']", "a" * 900 + "'", "[" + "x" * 390 + "']", r"\/'\[" * 40, "[a'/]" * 60, r"[\]']"):
+        shown = shown_code(f'r = /{regular}/; password = "{SECRET}"')
+        assert SECRET not in shown
+        assert f"r = /{regular}/;" in shown

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 import notebook_do as nd
 from notebook_do.model import ModuleKind
 from notebook_do.sources.mapped import sources_of
@@ -126,3 +128,19 @@ def test_a_map_without_all_sources_tells_none() -> None:
         assert sources_of(wrong) == ()
     (one,) = sources_of(b'{"sources": ["../node_modules/x/i.js"], "sourcesContent": ["long"]}')
     assert (one.name, one.text, one.size) == ("node_modules/x/i.js", None, 4)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"sources": ["a"], "sourcesContent": ["\\ud800"]}',
+        b'{"sources": ' + b"[" * 100_000,
+        b"\xff\xfe",
+        b"null",
+        b'{"sources": ["a"], "sourcesContent": [7]}',
+        b'{"sources": {"a": 1}, "sourcesContent": ["x"]}',
+    ],
+)
+def test_a_live_source_map_that_cannot_be_read_tells_no_sources(content: bytes) -> None:
+    """It is what another tool sent, or anybody: a plan is made all the same, and counts the lines of the bundle."""
+    assert sources_of(content) == ()

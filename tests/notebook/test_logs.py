@@ -352,6 +352,7 @@ def test_two_tails_go_on_beside_each_other_and_closing_the_session_ends_both(
     assert "It ended" not in first.end()
     chat.fetch("chat", "/b")
     second.until("lines: 2")
+    third.until("lines: 2")  # each tail is told by itself: what is under way to one when it is closed never comes
     close(chat)
     for watched in (second, third):
         assert re.search(r"~ It ended at [\d:]+: (session chat was closed|the extension was unloaded)\.", watched.end())

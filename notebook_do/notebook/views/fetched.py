@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from notebook_do.display import clean, in_json
 from notebook_do.display.formats import count, counted, duration, size
 from notebook_do.display.hiding import shown_header
+from notebook_do.display.logged import shown_line
 from notebook_do.display.rich import code, rich, strong
 from notebook_do.notebook.views.blocks import ROWS, AskedLine, Code, Folded, Item, Items, Line, Picture, Table, Tone
 from notebook_do.notebook.views.logged import log_table, stack_text
@@ -96,11 +97,13 @@ def without_echoes(records: Sequence[LocatedRecord]) -> list[LocatedRecord]:
 def exception_blocks(one: LocatedRecord) -> list[Block]:
     """Show an exception with its place, the lines around it, and its stack folded."""
     record, stack = one.record, one.stack
-    what = (stack.what if stack else "") or record.entrypoint
+    what = shown_line((stack.what if stack else "") or record.entrypoint)
     where = rich(" in ", code(what)) if what else rich("")
-    named = f" ({record.object})" if record.object and record.object != record.object_id else ""
+    named = f" ({shown_line(record.object)})" if record.object and record.object != record.object_id else ""
     place = f", {stack.place}" if stack and stack.place else ""
-    blocks: list[Block] = [Items("", (Item(rich(strong(record.message), where, named, place), Tone.ALERT),))]
+    blocks: list[Block] = [
+        Items("", (Item(rich(strong(shown_line(record.message)), where, named, place), Tone.ALERT),))
+    ]
     if stack and stack.excerpt:
         blocks.append(Code("", stack.excerpt))
     if stack and stack.lines:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from notebook_do.display.formats import clock, count, counted, duration, moment, offset, short_object
+from notebook_do.display.logged import shown_line
 from notebook_do.display.rich import code, rich
 from notebook_do.notebook.views.blocks import Code, Folded, Header, Line, Table, Tone
 
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("time", "level", "where", "message")
 _TONES = {"warn": Tone.CHANGE, "error": Tone.ALERT}
-_LONGEST = 2000
-"""How many letters of one message a table draws; the frame has all."""
+_LONGEST_PLACE = 300
+_FRAMES, _LONGEST_FRAME = 40, 300
+"""How many frames of a stack are drawn, and how many letters of one; the frame of the logs has all."""
+FOLDS = 20
+"""How many different exceptions a view draws with their stacks, the last ones."""
 _BARS = " ▁▂▃▄▅▆▇█"
 _WIDTH = 50
 MANY_REQUESTS, LONG = 20, 180
@@ -37,8 +41,8 @@ def where_of(one: LocatedRecord, worker: str = "") -> str:
     place = _function(one) if record.exception else record.entrypoint
     if record.object is not None:
         known = record.object if record.object != record.object_id else short_object(record.object)
-        return f"{place} ({known or 'no name'})"
-    return f"{worker} {place}".strip()
+        return shown_line(f"{place} ({known or 'no name'})", _LONGEST_PLACE)
+    return shown_line(f"{worker} {place}".strip(), _LONGEST_PLACE)
 
 
 def _function(one: LocatedRecord) -> str:
@@ -63,7 +67,7 @@ def log_table(records: Sequence[LocatedRecord], caption: str, *, began: datetime
             offset((one.record.time - began).total_seconds()) if began else clock(one.record.time),
             one.record.level,
             _of_request(one, root) if began else where_of(one),
-            _message(one.record),
+            shown_line(one.record.message),
         )
         for one in records
     )
@@ -71,15 +75,13 @@ def log_table(records: Sequence[LocatedRecord], caption: str, *, began: datetime
     return Table(caption, _COLUMNS, rows, tones)
 
 
-def _message(record: LogRecord) -> str:
-    text = record.message
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… {count(len(text) - _LONGEST)} more characters"
-
-
 def stack_text(one: LocatedRecord, *, headed: bool = True) -> str:
-    """Return a stack with the places behind its frames, under the exception."""
-    frames = one.stack.lines if one.stack else ()
-    return "\n".join([one.record.message, *(f"    {frame}" for frame in frames)] if headed else frames)
+    """Return a stack with the places behind its frames, under the exception; of a deep or long one the first part."""
+    given = one.stack.lines if one.stack else ()
+    frames = [shown_line(frame, _LONGEST_FRAME) for frame in given[:_FRAMES]]
+    if len(given) > _FRAMES:
+        frames.append(f"… {counted(len(given) - _FRAMES, 'more frame')}")
+    return "\n".join([shown_line(one.record.message), *(f"    {frame}" for frame in frames)] if headed else frames)
 
 
 def exception_folds(records: Sequence[LocatedRecord]) -> list[Block]:
@@ -88,15 +90,20 @@ def exception_folds(records: Sequence[LocatedRecord]) -> list[Block]:
     for one in records:
         if one.record.exception and one.record.stack:
             found.setdefault((one.record.message, one.record.stack), []).append(one)
-    return [_exception_fold(same) for same in found.values()]
+    folds: list[Block] = [_exception_fold(same) for same in list(found.values())[-FOLDS:]]
+    if len(found) > FOLDS:
+        more = counted(len(found) - FOLDS, "other exception")
+        folds.insert(0, Line(f"Stacks of the last {FOLDS} different exceptions; {more} came before them.", small=True))
+    return folds
 
 
 def _exception_fold(same: list[LocatedRecord]) -> Folded:
     last, record = same[-1], same[-1].record
-    place = _function(last)
+    place = shown_line(_function(last), _LONGEST_PLACE)
     when = clock(record.time)[:8]
     times = f"once, at {when}" if len(same) == 1 else f"{count(len(same))} times, last at {when}"
-    return Folded(f"{record.exception} in {place}, {times}: stack", (Code("", stack_text(last)),))
+    what = shown_line(record.exception or "", _LONGEST_PLACE)
+    return Folded(f"{what} in {place}, {times}: stack", (Code("", stack_text(last)),))
 
 
 def missing_lines(missing: Sequence[MissingLines]) -> list[Block]:
