@@ -212,7 +212,7 @@ class CodeReader:
             self._colon()
         elif mark == ",":
             self._comma()
-        elif mark == ";":
+        elif mark == ";" or (mark == ">" and self._last == "/"):  # `<Login token="..." />`
             self._end()
         elif mark == "=>":
             frame.given = frame.given if frame.given == STRONG else NONE

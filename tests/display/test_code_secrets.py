@@ -354,6 +354,7 @@ FORMS = st.sampled_from(
 
 
 @given(FILLERS, FORMS, NAMES, VALUES, SECRETS, FILLERS)
+@example("", "<A @={%} />", "password", "'%'", "Zq000000", "g({ a: [1, 'b'] })")
 def test_a_planted_secret_with_such_a_name_is_shown_in_no_code(
     before: str, form: str, name: str, value: str, secret: str, after: str
 ) -> None:
