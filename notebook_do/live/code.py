@@ -46,13 +46,19 @@ async def _diff(
             live = decode_modules(*await client.script_modules(worker.script_name))
         except (ApiError, TargetError) as error:
             return unread(worker, error.message)
-    return code_diff(worker, live, _sources(worker, live, known) if worker.bundled else ())
+    was, certain = _sources(worker, live, known) if worker.bundled else ((), False)
+    return code_diff(worker, live, was, certain=certain)
 
 
-def _sources(worker: DesiredWorker, live: Sequence[Module], known: list[DesiredWorker]) -> tuple[BundledSource, ...]:
-    """Return what a live bundle was made of: what its source map carries, else what was declared when it was sent."""
-    for module in live:
-        if module.kind is ModuleKind.SOURCE_MAP and (found := sources_of(module.content)):
-            return found
+def _sources(
+    worker: DesiredWorker, live: Sequence[Module], known: list[DesiredWorker]
+) -> tuple[tuple[BundledSource, ...], bool]:
+    """Return what a live bundle was made of, and whether that is certain.
+
+    It is where the bundle is what was declared when it was sent; what its source map carries need not be its own.
+    """
     own = (one for one in known if one.script_name == worker.script_name and one.sources)
-    return next((one.sources for one in own if is_code_of(one, live)), ())
+    if sent := next((one for one in own if is_code_of(one, live)), None):
+        return sent.sources, True
+    maps = (sources_of(one.content) for one in live if one.kind is ModuleKind.SOURCE_MAP)
+    return next(filter(None, maps), ()), False

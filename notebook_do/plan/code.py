@@ -72,6 +72,8 @@ class CodeDiff(Shown):
     """What the declared code is bundled from, where the sources of the live bundle are not known: then only counts."""
     of_sources: bool = False
     """Whether what differs is in the sources of a bundle: files, and no modules of what is live."""
+    whole: str = ""
+    """The two numbers of the bundle itself, where its sources are known by a map alone, which may not be its own."""
     problem: str = ""
     """Why the live code could not be read; then nothing is known of what differs."""
 
@@ -88,7 +90,7 @@ class CodeDiff(Shown):
     @property
     def counts(self) -> str:
         """The two numbers in short, with a minus sign, which no diff has."""
-        return f"+{self.added:,} \N{MINUS SIGN}{self.removed:,}"
+        return _counts(self.added, self.removed)
 
     @property
     def texts(self) -> tuple[ModuleDiff, ...]:
@@ -110,6 +112,7 @@ class CodeDiff(Shown):
         if self.problem:
             return rich(say("row-code-unread", problem=self.problem))
         pieces = [rich(self._lines_words(), ", in ", self.place)] if self.texts else []
+        pieces += [rich(f"the live bundle itself {self.whole}")] if self.whole else []
         pieces += [
             rich(code(m.name), f" {size(m.sizes[0])} → {size(m.sizes[1])}") for m in self.modules if m.sizes is not None
         ]
@@ -136,15 +139,23 @@ class CodeDiff(Shown):
         return "\n".join(self.lines)
 
 
-def code_diff(worker: DesiredWorker, live: Sequence[Module], was: Sequence[BundledSource] = ()) -> CodeDiff:
+def _counts(added: int, removed: int) -> str:
+    return f"+{added:,} \N{MINUS SIGN}{removed:,}"
+
+
+def code_diff(
+    worker: DesiredWorker, live: Sequence[Module], was: Sequence[BundledSource] = (), *, certain: bool = False
+) -> CodeDiff:
     """Compare the live modules of a Worker, the main one first, with the declared ones.
 
     Of a bundle its sources are compared with those that it `was` made of; where these are not known, lines are counted.
+    Unless these are for `certain` its sources the bundle is counted too: who edits it by hand leaves its map as it was.
     """
     pairs = list(_pairs(live, worker))
     where = worker.where
     found = [one for old, new in pairs if (one := _module_diff(old, new)) is not None]
     sources = _source_diffs(was, worker.sources) if worker.bundled else []
+    main = next((one for one in found if one.name == worker.main_module and sources and not certain), None)
     if sources:
         found = [*sources, *(one for one in found if one.name != worker.main_module)]
     elif worker.bundled:
@@ -158,6 +169,7 @@ def code_diff(worker: DesiredWorker, live: Sequence[Module], was: Sequence[Bundl
         live_lines=len(_split(_text(pairs[0][0]) or "")),
         bundled=worker.source if worker.bundled and not sources else "",
         of_sources=bool(sources),
+        whole=_counts(main.added, main.removed) if main else "",
     )
 
 
