@@ -7,6 +7,7 @@ const MOST = 15 << 20;
 const MOST_ROWS = 100_000;
 const MOST_PARAMETERS = 100; // of a statement of a Worker's
 export const MOST_COLUMNS = 100; // that it gives: a cell with its kind is two
+const LATEST = 9_223_372_036_854; // as an alarm: workerd counts nanoseconds in 64 bits
 const AT_ONCE = 128; // keys that one put() or delete() of the older storage takes
 const LARGE = `it holds more than ${MOST >> 20} MiB as it is written down`;
 
@@ -55,15 +56,16 @@ function rowsOf(sql, into) {
   if (virtual) into.odd = `its table ${virtual.name} is a virtual one, whose rows cannot be written back; export them with query`;
   // What it keeps its rows in are tables too.
   const plain = schema.filter((one) => one.type === "table" && kinds.get(one.name) !== "virtual");
-  const counted = sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'").toArray().length > 0;
   const order = (one, other) => (`${one.type} ${one.name}` < `${other.type} ${other.name}` ? -1 : 1);
   return {
     names: plain.map(({ name }) => name), // as they were made
     schema: schema.sort(order).map((one) => ({ type: one.type, name: one.name, sql: one.sql })),
     tables: plain.sort(order).map(({ name }) => tableOf(sql, name, into)),
-    sequence: counted ? [...sql.exec("SELECT name, CAST(seq AS TEXT) FROM sqlite_sequence ORDER BY name").raw()] : [],
+    sequence: isCounted(sql) ? [...sql.exec("SELECT name, CAST(seq AS TEXT) FROM sqlite_sequence ORDER BY name").raw()] : [],
   };
 }
+
+const isCounted = (sql) => sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'").toArray().length > 0;
 
 // By what the rows of a table are told apart: a word for the rowid that no column has, or its key.
 export function shapeOf(sql, name) {
@@ -158,13 +160,16 @@ export function load(ctx, sql, text) {
   const held = read(text);
   sql.exec("PRAGMA defer_foreign_keys = ON"); // rows may refer to rows that come later
   clear(ctx, sql);
-  for (const one of held.schema) if (one.type === "table") sql.exec(one.sql);
+  const make = (kind) => held.schema.forEach((one) => one.type === kind && sql.exec(one.sql));
+  make("table");
+  make("index"); // before the rows: what a foreign key refers to may be unique by an index alone
+  const lacking = standInForMissing(sql, referred(sql));
   for (const table of held.tables) fill(sql, table);
-  if (held.sequence.length > 0) sql.exec("DELETE FROM sqlite_sequence");
+  for (const name of lacking) sql.exec(`DROP TABLE ${quoted(name)}`);
+  if (isCounted(sql)) sql.exec("DELETE FROM sqlite_sequence"); // the object may have forgotten its numbers
   for (const row of held.sequence) sql.exec("INSERT INTO sqlite_sequence VALUES (?, CAST(? AS INTEGER))", ...row);
-  for (const kind of ["index", "view", "trigger"]) { // after the rows, which a trigger must not meet
-    for (const one of held.schema) if (one.type === kind) sql.exec(one.sql);
-  }
+  make("view");
+  make("trigger"); // after the rows, which it must not meet
   for (const [key, node] of held.keys) ctx.storage.kv.put(key, new Reader().read(node));
   // What is broken here would break the object when it is written to the disk.
   if (sql.exec("PRAGMA foreign_key_check").toArray().length > 0) throw new Refusal("its rows refer to rows that are not there");
@@ -187,16 +192,70 @@ const DIFFERENT = "what was written back is not what the snapshot has, so all of
 export function read(text) {
   const held = JSON.parse(text);
   if (held.is !== FORM) throw new Refusal("the snapshot is written in another form than this object knows; deploy again");
+  // Before anything is done: storage takes no other, and says so only when all the rest is committed.
+  if (held.alarm !== null && !(Number.isInteger(held.alarm) && held.alarm > 0 && held.alarm <= LATEST)) {
+    throw new Refusal("its alarm is no time that an alarm can have");
+  }
   return held;
 }
 
+// Deletes all rows and keys. A table that is dropped has its rows deleted first, which runs what the foreign keys of other
+// tables say (SET NULL of a NOT NULL column fails) and the triggers of those; and it cannot be dropped where one of these
+// tables refers to another that is gone. So triggers go first, others keep the rows as they are, and an empty table
+// stands for each that is referred to until no other is left.
 function clear(ctx, sql) {
   const kinds = new Map([...sql.exec("PRAGMA table_list")].map((one) => [one.name, one.type]));
-  const made = [...sql.exec(`SELECT type, name FROM sqlite_master WHERE type IN ('view', 'table') AND ${OF_USERS}`)];
-  for (const { type, name } of made.sort((one) => (one.type === "view" ? -1 : 1))) {
-    if (kinds.get(name) !== "shadow") sql.exec(`DROP ${type} ${quoted(name)}`);
+  const made = [...sql.exec(`SELECT type, name FROM sqlite_master WHERE type <> 'index' AND ${OF_USERS}`)];
+  const drop = (type, name) => sql.exec(`DROP ${type} ${quoted(name)}`);
+  for (const { type, name } of made) if (type === "trigger") drop(type, name);
+  for (const { type, name } of made) if (type === "view") drop(type, name);
+  const tables = made.filter((one) => one.type === "table").map(({ name }) => name);
+  for (const name of tables) if (kinds.get(name) === "virtual") drop("table", name);
+  const plain = tables.filter((name) => kinds.get(name) === "table");
+  const keys = referred(sql);
+  const standing = standInForMissing(sql, keys);
+  plain.forEach((name, at) => ["UPDATE", "DELETE"].forEach((event) => {
+    sql.exec(`CREATE TRIGGER "notebook_do ${event} ${at}" BEFORE ${event} ON ${quoted(name)} BEGIN SELECT RAISE(IGNORE); END`);
+  }));
+  for (const name of plain) {
+    drop("table", name);
+    if (keys.has(name.toLowerCase())) standing.push(standIn(sql, name, keys.get(name.toLowerCase())));
   }
+  for (const name of standing) drop("table", name);
   for (const key of [...ctx.storage.kv.list()].map(([key]) => key)) ctx.storage.kv.delete(key);
+}
+
+// Of each table that a foreign key refers to, in small letters: the columns that each key names, null for its primary key.
+function referred(sql) {
+  const found = new Map();
+  for (const { name } of sql.exec(`SELECT name FROM sqlite_master WHERE type = 'table' AND ${OF_USERS}`).toArray()) {
+    const keys = new Map();
+    for (const { id, table, to } of sql.exec(`PRAGMA foreign_key_list(${quoted(name)})`)) {
+      keys.set(id, keys.get(id) ?? { table: table.toLowerCase(), columns: [] });
+      keys.get(id).columns.push(to);
+    }
+    for (const { table, columns } of keys.values()) found.set(table, [...(found.get(table) ?? []), columns]);
+  }
+  return found;
+}
+
+// SQLite lets an object refer to a table that is not there yet; no row can be written beside such a key.
+function standInForMissing(sql, keys) {
+  const there = new Set([...sql.exec("SELECT lower(name) AS name FROM sqlite_master")].map(({ name }) => name));
+  return [...keys].filter(([name]) => !there.has(name)).map(([name, columns]) => standIn(sql, name, columns));
+}
+
+// Makes an empty table that these keys can refer to, and that refers to none.
+function standIn(sql, name, keys) {
+  const columns = new Set();
+  const unique = new Set();
+  for (const key of keys) {
+    const names = key.map((column, at) => quoted(column?.toLowerCase() ?? `notebook_do ${at}`));
+    names.forEach((column) => columns.add(column));
+    unique.add(`${key[0] === null ? "PRIMARY KEY" : "UNIQUE"} (${names})`);
+  }
+  sql.exec(`CREATE TABLE ${quoted(name)} (${[...columns, ...unique]})`);
+  return name;
 }
 
 function fill(sql, { name, columns, rowid, rows }) {

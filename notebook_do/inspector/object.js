@@ -2,7 +2,7 @@
 // The class itself stays what it is: no subclass, which would break private statics and `this.constructor`.
 import { DurableObject } from "cloudflare:workers";
 import { MOST_COLUMNS, OF_USERS, digestOf, load, loadKeys, packed, pairsOf, quoted, read, shapeOf, unpacked, written } from "./contents.js";
-import { Refusal, Unsendable, decode, drained, encode, encodeThrown } from "./wire.js";
+import { Done, Refusal, Unsendable, decode, drained, encode, encodeThrown } from "./wire.js";
 
 const OWN = "__notebook_do_";
 const HANDLERS = ["fetch", "connect", "alarm", "webSocketMessage", "webSocketClose", "webSocketError"];
@@ -68,12 +68,21 @@ async function answer(object, ctx, asked, admit) {
     const { op, ...more } = JSON.parse(asked.text);
     if (!Object.hasOwn(OPS, op)) throw new Refusal(`${op}: this object does not know how to do that`);
     const value = await (more.expect === undefined ? done(op, ctx, more, object) : unmoved(op, ctx, more, object));
-    return `{"ok":${encode(value)}}`;
+    return `{"ok":${await after(() => encode(value))}}`;
   } catch (thrown) {
     if (thrown instanceof Thrown) return `{"error":${encodeThrown(thrown.cause)}}`;
     if (thrown instanceof Absent) return JSON.stringify({ absent: methodsOf(object) });
     const refused = thrown instanceof Refusal ? thrown.message : `${thrown?.name}: ${thrown?.message}`;
-    return JSON.stringify({ refused, done: thrown instanceof Unsendable });
+    return JSON.stringify({ refused, done: thrown instanceof Done });
+  }
+}
+
+// Runs what follows when something is committed: whatever fails in it, that is done.
+async function after(step) {
+  try {
+    return await step();
+  } catch (error) {
+    throw error instanceof Done ? error : new Done(error instanceof Refusal ? error.message : `${error?.name}: ${error?.message}`);
   }
 }
 
@@ -101,12 +110,24 @@ async function unmoved(op, ctx, more, object) {
 async function checked(ctx, { checks, expect }) {
   const sql = sqlOf(ctx);
   const alarm = await ctx.storage.getAlarm();
-  const was = await Promise.all(checks.map((check) => heldOf(ctx, sql, check, alarm)));
+  const was = await Promise.all(checks.map((check) => heldOf(ctx, sql, check, alarm))).catch(before);
   const now = await Promise.all(was.map((text, at) => told(checks[at], text)));
   if (now.some((text, at) => text !== expect[at])) throw new Refusal("moved");
   return () => {
-    if (sql !== null && checks.some((check, at) => heldAtOnce(ctx, sql, check, alarm) !== was[at])) throw new Refusal("moved");
+    if (sql === null) return;
+    let moved;
+    try {
+      moved = checks.some((check, at) => heldAtOnce(ctx, sql, check, alarm) !== was[at]);
+    } catch (error) {
+      before(error);
+    }
+    if (moved) throw new Refusal("moved");
   };
+}
+
+// What is compared has no form outside of the object: nothing was done yet.
+function before(error) {
+  throw error instanceof Done ? new Refusal(error.message) : error;
 }
 
 // What a change rests on, as texts that are equal where it is: the value of a key, the alarm, selected rows, all keys, or
@@ -302,30 +323,32 @@ const OPS = {
         still?.();
         load(ctx, sql, text);
       });
-      await ring(ctx.storage); // nothing was waited for before it: one commit
+      await after(() => ring(ctx.storage)); // nothing was waited for before it: one commit
     }
-    await ctx.storage.sync();
+    await after(() => ctx.storage.sync());
     restart(ctx, "a snapshot was put back");
     return { bookmark };
   },
 
   alarm: async (ctx, { at, still }) => {
     await inOne(ctx, still, () => (at === null ? ctx.storage.deleteAlarm() : ctx.storage.setAlarm(decode(at))));
-    return alarmOf(ctx);
+    return after(() => alarmOf(ctx));
   },
 
   // The handler, now and once; an alarm that is set stays set.
   async ring(ctx, _, object) {
     if (typeof object.alarm !== "function") throw new Refusal("the class has no alarm()");
     await theirs(() => object.alarm({ retryCount: 0, isRetry: false, scheduledTime: Date.now() }));
-    return alarmOf(ctx);
+    return after(() => alarmOf(ctx));
   },
 
   async wipe(ctx, { still }) {
     still?.(); // and nothing is waited for before all is deleted: no transaction can have deleteAll()
     const steps = [ctx.storage.deleteAlarm(), ctx.storage.deleteAll()]; // it left the alarm before compatibility date 2026-02-24
-    await Promise.all(steps);
-    await ctx.storage.sync();
+    await after(async () => {
+      await Promise.all(steps);
+      await ctx.storage.sync();
+    });
     restart(ctx, "its data was deleted");
   },
 

@@ -4,8 +4,11 @@
 // What cannot be answered, in words for a person. It is told apart from whatever the user's own code throws.
 export class Refusal extends Error {}
 
-// That what was asked has been done, and its result has no form outside of the object.
-export class Unsendable extends Refusal {}
+// That what was asked has been done, and something after it failed.
+export class Done extends Refusal {}
+
+// That its result has no form outside of the object.
+export class Unsendable extends Done {}
 
 export const MOST = 16 << 20;
 const TOO_LARGE = `the result is larger than ${MOST >> 20} MiB; ask for less`;

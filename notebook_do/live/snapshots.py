@@ -5,14 +5,20 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import lzma
+import struct
 import zipfile
-from dataclasses import dataclass
+import zlib
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.cloudflare.answer import LARGEST_ANSWER
 from notebook_do.display import Shown, one_line
+from notebook_do.display.formats import size
 from notebook_do.errors import CommandError
+from notebook_do.live.snapshot_contents import checked_contents
 from notebook_do.live.storage import storage_of
 from notebook_do.model.changes import ObjectContents
 from notebook_do.state import disk
@@ -26,7 +32,23 @@ if TYPE_CHECKING:
 _ABOUT = "snapshot.json"
 _CONTENTS: dict[Form, str] = {"file": "object.sqlite", "rows": "object.json"}
 _VERSION = 1
-_LARGEST = 1 << 30
+_LARGEST_ABOUT = 4 << 20
+_LARGEST: dict[Form, int] = {"file": LARGEST_ANSWER, "rows": LARGEST_ANSWER}
+_UNREADABLE = (
+    ArithmeticError,  # OverflowError: a time outside of the calendar
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,  # an encrypted file, a method that is not known, JSON that is nested too deep
+    TypeError,
+    ValueError,
+    lzma.LZMAError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What a file that is none, is damaged, or was made by hand lets the standard library raise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +116,12 @@ def write_snapshot(path: str | Path, namespace: RecordedNamespace, taken: TakenO
         form=taken.form,
         bookmark=taken.bookmark,
     )
+    about = json.dumps(_about(made), indent=1)
+    if len(about) > _LARGEST_ABOUT:  # `read_snapshot` takes no more
+        raise CommandError(f"snapshot: {made.spoken} has more tables than a snapshot can tell of; nothing was written.")
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(_ABOUT, json.dumps(_about(made), indent=1))
+        archive.writestr(_ABOUT, about)
         archive.writestr(_CONTENTS[taken.form], taken.content)
     _write(made.path, packed.getvalue())
     return made
@@ -131,39 +156,80 @@ def _about(made: Snapshot) -> dict[str, Any]:
 
 
 def read_snapshot(given: str | Path | Snapshot) -> tuple[Snapshot, bytes]:
-    """Read a snapshot: what it says of itself, and its content. Raises CommandError for any other or damaged file."""
-    path = given.path if isinstance(given, Snapshot) else Path(given)
+    """Read a snapshot: whose it is, as it says, what its content has, and that. Raises CommandError for others."""
+    path = _path_of(given)
     try:
-        with zipfile.ZipFile(path) as archive:
-            form: Form = "rows" if _CONTENTS["rows"] in archive.namelist() else "file"
-            if archive.getinfo(_CONTENTS[form]).file_size > _LARGEST:
-                raise CommandError(f"restore: {path} is larger than 1 GiB.")
-            about, content = json.loads(archive.read(_ABOUT)), archive.read(_CONTENTS[form])
+        about, content, form = _unpacked(path)
         found = _read(path, about, form)
     except FileNotFoundError:
         raise CommandError(f"restore: there is no file {path}.") from None
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
-        raise CommandError(f"restore: {path} is no snapshot of an object that can be read: {error}.") from None
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from None
     if hashlib.sha256(content).hexdigest() != found.digest:
         raise CommandError(f"restore: the content of {path} is not the one that was saved; it is damaged.")
     if isinstance(given, Snapshot) and given.digest != found.digest:
         raise CommandError(f"restore: {path} is not the snapshot that was taken there; another one is in its place.")
-    return found, content
+    try:
+        return replace(found, contents=checked_contents(content, form, found.contents)), content
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from None
+
+
+def _path_of(given: str | Path | Snapshot) -> Path:
+    if isinstance(given, Snapshot):
+        return given.path
+    if not isinstance(given, str | Path):
+        raise CommandError(f"restore: takes the path of a snapshot, or a snapshot, not a {type(given).__name__}.")
+    return Path(given)
+
+
+def _unreadable(path: Path, error: Exception) -> CommandError:
+    why = one_line(str(error)) or type(error).__name__
+    return CommandError(f"restore: {path} is no snapshot of an object that can be read: {why.removesuffix('.')}.")
+
+
+def _unpacked(path: Path) -> tuple[Any, bytes, Form]:
+    with zipfile.ZipFile(path) as archive:
+        form: Form = "rows" if _CONTENTS["rows"] in archive.namelist() else "file"
+        # What a file unpacks to is bounded before it is unpacked: a megabyte of it can be a gigabyte.
+        for name, most in ((_ABOUT, _LARGEST_ABOUT), (_CONTENTS[form], _LARGEST[form])):
+            if archive.getinfo(name).file_size > most:
+                raise ValueError(f"its {name} is larger than {size(most)}")
+        return json.loads(archive.read(_ABOUT)), archive.read(_CONTENTS[form]), form
 
 
 def _read(path: Path, about: dict[str, Any], form: Form) -> Snapshot:
     if about["version"] != _VERSION:
         raise ValueError(f"its version is {about['version']}")
-    texts = {name: str(about[name]) for name in ("stable_id", "namespace_id", "object_id", "storage", "digest")}
-    alarm = None if about["alarm"] is None else datetime.fromisoformat(about["alarm"])
-    tables = tuple((str(name), rows) for name, rows in about["tables"])
-    held = ObjectContents(tables=tables, keys=int(about["keys"]), size=int(about["size"]), alarm=alarm)
+    texts = {name: _text(about, name) for name in ("stable_id", "namespace_id", "object_id", "storage", "digest")}
+    alarm = None if about["alarm"] is None else _moment(about["alarm"])
+    tables = tuple((_text([name], 0), None if rows is None else _whole(rows)) for name, rows in about["tables"])
+    held = ObjectContents(tables=tables, keys=_whole(about["keys"]), size=_whole(about["size"]), alarm=alarm)
     return Snapshot(
         path=path,
-        name=about["name"],
-        taken=datetime.fromisoformat(about["taken"]),
+        name=None if about["name"] is None else _text(about, "name"),
+        taken=_moment(about["taken"]),
         contents=held,
         form=form,
-        bookmark=about.get("bookmark"),
+        bookmark=None if about.get("bookmark") is None else _text(about, "bookmark"),
         **texts,
     )
+
+
+def _text(about: Any, at: Any) -> str:
+    if not isinstance(about[at], str):
+        raise ValueError(f"its {at} is no text")  # noqa: TRY004 - what is read is wrong, not what is called
+    return str(about[at])
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"it counts {one_line(str(value))[:40]}")
+    return value
+
+
+def _moment(text: Any) -> datetime:
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError(f"it tells a time without its zone: {found}")
+    return found.astimezone(UTC)

@@ -83,10 +83,23 @@ class StatementEffect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MadeBeside:
+    """An index, view or trigger that comes with the tables of a snapshot."""
+
+    kind: str
+    name: str
+    sql: str
+
+    def __repr__(self) -> str:
+        return named(self, "kind", "name")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectContents:
     """How much an object holds: tables with their number of rows (None: not known), keys, bytes, and its alarm.
 
-    `key_names` is a digest of the names of the keys, None where that is not needed.
+    `key_names` is a digest of the names of the keys, None where that is not needed. `beside` is what a
+    snapshot that was read has beside tables.
     """
 
     tables: tuple[tuple[str, int | None], ...] = ()
@@ -94,6 +107,7 @@ class ObjectContents:
     size: int = 0
     alarm: datetime | None = None
     key_names: str | None = field(default=None, compare=False, repr=False)
+    beside: tuple[MadeBeside, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

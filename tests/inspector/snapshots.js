@@ -57,6 +57,7 @@ export class Room extends DurableObject {
   boxed() { return this.ctx.storage.put("boxed", Object(5)); }
   large() { for (let n = 0; n < 20; n++) this.ctx.storage.kv.put(`k${n}`, new Uint8Array(1 << 20)); }
   random() { for (let n = 0; n < 60; n++) for (let m = 0; m < 2; m++) this.ctx.storage.kv.put(`r${n}.${m}`, crypto.getRandomValues(new Uint8Array(60_000))); }
+  breaks() { Object.defineProperty(this.ctx.storage, "setAlarm", { value: () => { throw new Error("no alarm today"); } }); }
   alarm() {}
 }
 function told(value, met = new Map()) {

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import notebook_do as nd
-from notebook_do.errors import CommandError, ConsentRequired, StaleChange
+from notebook_do.errors import CommandError, ConsentRequired, StaleChange, TargetError
 
 if TYPE_CHECKING:
     from notebook_do.local.process.launch import LocalTarget
@@ -70,6 +72,8 @@ def test_all_that_an_object_has_comes_back_by_value(far: LocalTarget, tmp_path: 
     assert [name for name, _ in change.before.tables] == [*dict(taken.contents.tables), "other"]
     assert "would be deleted for ever" in str(change)
     assert f"Then it has: {len(taken.contents.tables)} tables" in str(change)
+    for kind, name in (("index", "byname"), ("view", "seen"), ("trigger", "noted")):
+        assert re.search(rf"{kind} +{name} +CREATE {kind.upper()} {name} ", str(change)), "what comes with the tables"
     assert change.phrase == f"delete kitchen {taken.object_id[-8:]}"
     with pytest.raises(ConsentRequired):
         session.apply(change)
@@ -141,6 +145,130 @@ def test_what_cannot_be_put_back_is_said_and_undone(far: LocalTarget, tmp_path: 
         text_index.snapshot(tmp_path / "words.ndsnap")
     put_back(session, text_index.wipe())
     assert not (tmp_path / "words.ndsnap").exists()
+
+
+def _forged(taken: nd.Snapshot, path: Path, **content: Any) -> Path:
+    """Write a snapshot anew with other content, and a digest that fits it."""
+    with zipfile.ZipFile(taken.path) as archive:
+        about, held = json.loads(archive.read("snapshot.json")), json.loads(archive.read("object.json"))
+    text = json.dumps({**held, **content}, separators=(",", ":"), ensure_ascii=False).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("snapshot.json", json.dumps({**about, "digest": hashlib.sha256(text).hexdigest()}))
+        archive.writestr("object.json", text)
+    return path
+
+
+@pytest.mark.parametrize("alarm", [-5, 0, 1.5, 1e300, 9_223_372_036_855, "soon", True])
+def test_an_alarm_that_cannot_be_set_changes_nothing(far: LocalTarget, tmp_path: Path, alarm: Any) -> None:
+    """It is refused before the rows and keys are replaced, by the file and by the object itself: never after it."""
+    del far
+    session = opened()
+    room = session.object("rooms", "kitchen")
+    room.keep("precious", 1)
+    taken = room.snapshot(tmp_path / "kitchen.ndsnap")
+    room.keep("precious", 2)
+    path = _forged(taken, tmp_path / "forged.ndsnap", alarm=alarm)
+    with pytest.raises(CommandError, match="its alarm is no time that an alarm can have"):
+        room.restore(path)
+    content = zipfile.ZipFile(path).read("object.json")
+    change = room.restore(taken)
+    op = json.dumps({**json.loads(change.edits[0].op), "content": hashlib.sha256(content).hexdigest()})
+    change = replace(change, edits=(replace(change.edits[0], op=op),), content=content)
+    change = replace(change, made=f"x {change.digest}")
+    with pytest.raises(CommandError, match=r"its alarm is no time that an alarm can have\. Nothing was changed"):
+        put_back(session, change)
+    assert room.values()["value"].tolist() == [2]
+
+
+def test_what_fails_after_the_commit_says_that_it_was_done(far: LocalTarget, tmp_path: Path) -> None:
+    """Where the runtime refuses the alarm of a snapshot that is written already, nobody is told that nothing was."""
+    del far
+    session = opened()
+    room = session.object("rooms", "kitchen")
+    room.keep("precious", 1)
+    session.apply(room.set_alarm(datetime(2100, 1, 1, tzinfo=UTC)))
+    taken = room.snapshot(tmp_path / "kitchen.ndsnap")
+    room.keep("precious", 2)
+    room.breaks()
+    change = room.restore(taken)
+    with pytest.raises(TargetError, match="it was done, and its result cannot be told: Error: no alarm today"):
+        put_back(session, change)
+    assert room.values()["value"].tolist() == [1]
+    with pytest.raises(CommandError, match="was applied already"):
+        put_back(session, change)
+
+
+TIED = {
+    "numbers that were forgotten": (
+        "CREATE TABLE p (id INTEGER PRIMARY KEY AUTOINCREMENT)",
+        "INSERT INTO p VALUES (7)",
+        "DELETE FROM sqlite_sequence",
+        "CREATE TABLE c (p)",
+    ),
+    "a NOT NULL that SET NULL would break": (
+        "CREATE TABLE p (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE c (p NOT NULL REFERENCES p ON DELETE SET NULL)",
+    ),
+    "a trigger that writes elsewhere": (
+        "CREATE TABLE audit (x)",
+        "CREATE TABLE p (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE c (p REFERENCES p (id) ON DELETE CASCADE)",
+        "CREATE TRIGGER noted AFTER DELETE ON c BEGIN INSERT INTO audit VALUES (old.p); END",
+    ),
+    "a trigger that forbids it": (
+        "CREATE TABLE p (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE c (p REFERENCES p (id) ON DELETE CASCADE)",
+        "CREATE TRIGGER stays BEFORE DELETE ON c BEGIN SELECT RAISE(ABORT, 'rows stay'); END",
+    ),
+    "tables that refer to each other and to themselves": (
+        (
+            "CREATE TABLE p (id INTEGER PRIMARY KEY, p NOT NULL REFERENCES p ON DELETE SET NULL,"
+            " c NOT NULL REFERENCES c (id) ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED)"
+        ),
+        (
+            "CREATE TABLE c (id INTEGER PRIMARY KEY, p NOT NULL REFERENCES p (id) ON DELETE RESTRICT,"
+            " c NOT NULL REFERENCES c ON DELETE SET NULL)"
+        ),
+        "PRAGMA defer_foreign_keys = ON; INSERT INTO p VALUES (1, 1, 1); INSERT INTO c VALUES (1, 1, 1)",
+    ),
+    "what is unique by an index alone": (
+        "CREATE TABLE p (id, b, c)",
+        "CREATE UNIQUE INDEX by_id ON p (id)",
+        "CREATE UNIQUE INDEX [by b] ON p (c, b)",
+        "CREATE TABLE c (p REFERENCES P (ID) ON DELETE CASCADE, x, y, FOREIGN KEY (x, y) REFERENCES p (b, c))",
+    ),
+    "a table that is not there": (
+        "CREATE TABLE p (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE later (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE c (p REFERENCES p ON DELETE CASCADE, l REFERENCES later ON DELETE SET NULL)",
+        "INSERT INTO p VALUES (2)",
+        "INSERT INTO c VALUES (2, NULL)",
+        "DROP TABLE later",
+    ),
+}
+
+
+def test_tables_that_are_tied_to_each_other_come_back(far: LocalTarget, tmp_path: Path) -> None:
+    """Whatever foreign keys and triggers say of a row that goes: all is put back, over it and over another object's."""
+    del far
+    session = opened()
+    objects = {}
+    for number, (name, statements) in enumerate(TIED.items()):
+        one = session.object("rooms", f"tied {number}")
+        for statement in statements:
+            one.run(statement)
+        if "not there" not in name and "themselves" not in name:
+            one.run("INSERT INTO p (id) VALUES (1)")
+            one.run("INSERT INTO c (p) VALUES (1)")
+        objects[name] = (one, one.all(), one.snapshot(tmp_path / f"{number}.ndsnap"))
+    before: Any = None
+    for name, (one, held, taken) in objects.items():
+        assert put_back(session, one.restore(taken)).ok, name
+        assert one.all() == held, name
+        if before is not None:
+            put_back(session, one.restore(before[1], other=True))
+            assert one.all() == before[0], name
+        before = (held, taken)
 
 
 def test_a_snapshot_is_bounded_and_whole(far: LocalTarget, tmp_path: Path) -> None:

@@ -175,11 +175,17 @@ def test_a_damaged_snapshot_is_refused(session: nd.Session, cloud: Path) -> None
     with pytest.raises(CommandError, match=r"its version is 9"):
         room.restore(forged("later.ndsnap", content, version="9"))
     noise = b"noise" * 2000
-    change = room.restore(forged("noise.ndsnap", noise, digest=hashlib.sha256(noise).hexdigest()))
-    with pytest.raises(DurableError, match="no SQLite file"):
-        session.apply(change, confirm=change.phrase or "")
+    for name, none in (("noise", noise), ("empty", b"")):
+        with pytest.raises(CommandError, match="its content is no SQLite file"):
+            room.restore(forged(f"{name}.ndsnap", none, digest=hashlib.sha256(none).hexdigest()))
+        # And the Cloudflare itself takes none, whoever sends it.
+        change = room.restore(taken)
+        op = json.dumps({**json.loads(change.edits[0].op), "content": hashlib.sha256(none).hexdigest()})
+        change = replace(change, edits=(replace(change.edits[0], op=op),), content=none)
+        with pytest.raises(DurableError, match="no SQLite file"):
+            session.apply(replace(change, made=f"x {change.digest}"), confirm=change.phrase or "")
     assert room.query("SELECT author FROM messages")["author"].tolist() == ["ada"]
-    shutil.copyfile(forged("other.ndsnap", b"", digest=hashlib.sha256(b"").hexdigest()), taken.path)
+    shutil.copyfile(forged("other.ndsnap", noise, digest=hashlib.sha256(noise).hexdigest()), taken.path)
     with pytest.raises(CommandError, match="is not the snapshot that was taken there"):
         room.restore(taken)
 

@@ -56,14 +56,20 @@ def _without_counters(header: bytes) -> bytes:
 
 def check(copy: Path, *, sql: bool) -> None:
     """Raise ReadError for a file that is no whole object, or one of SQL for a namespace without it."""
+    if copy.stat().st_size == 0:  # to SQLite it is a whole file, of nothing
+        raise ReadError("the snapshot is no SQLite file: it is empty")
     try:
         with contextlib.closing(sqlite3.connect(f"{copy.absolute().as_uri()}?mode=ro", uri=True)) as database:
             (said,) = database.execute("PRAGMA quick_check(1)").fetchone()
             names = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            alarm = database.execute(_ALARM).fetchone() if "_cf_METADATA" in names else None
     except sqlite3.Error as error:
         raise ReadError(f"the snapshot is no SQLite file: {error}") from None
     if said != "ok":
         raise ReadError(f"the snapshot is damaged: {said}")
+    # Before the content is replaced: it is read again after that, by each start of this Cloudflare until it is set.
+    if alarm is not None and (type(alarm[0]) is not int or alarm[0] <= 0):
+        raise ReadError("the snapshot has an alarm that is no time")
     if strange := sorted(name for name in names if name.startswith("_cf_") and name not in _OWN):
         raise ReadError(f"the snapshot has a table that no object has: {strange[0][:40]}")
     if not sql and any(not name.startswith(("_cf_", "sqlite_")) for name in names):

@@ -122,7 +122,15 @@ def whole_object(edit: ObjectEdit) -> list[Block]:
     rows = _replaced(before, after)
     heads = ("action", "what", "now", "then")
     table = capped("", heads, tuple(r for _, r in rows), tones=tuple(t for t, _ in rows), rest="change.edits has all.")
-    return [lost, *([table] if rows else []), Line(f"Then it has: {contents_text(after) or 'nothing'}.")]
+    then = Line(f"Then it has: {contents_text(after) or 'nothing'}.")
+    return [lost, *([table] if rows else []), *_beside(after), then]
+
+
+def _beside(held: ObjectContents) -> list[Block]:
+    """Return the indexes, views and triggers of a snapshot: a trigger changes rows later on."""
+    rows = tuple((one.kind, strong(one.name), code(clipped_value(statement_text(one.sql)))) for one in held.beside)
+    rest = "change.after.beside has all."
+    return [capped("What comes with its tables", ("kind", "name", "statement"), rows, rest=rest)] if rows else []
 
 
 def held_table(held: ObjectContents) -> list[Block]:
