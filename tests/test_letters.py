@@ -98,6 +98,7 @@ def test_the_command_line_prints_errors_cleaned(
     assert not RAW.search(said)
 
 
+@pytest.mark.thorough
 def test_a_runbook_prints_what_its_cells_show_cleaned(tmp_path: Path) -> None:
     """`notebook-do run`: printed text, results and tracebacks reach the terminal without a sequence but colours."""
     cells = [

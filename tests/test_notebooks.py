@@ -113,6 +113,7 @@ def test_a_page_has_what_a_worker_answered(home: Path) -> None:
     assert not [line for line in lines if line.startswith("  ") and "log" in line.replace("localhost", "")]
 
 
+@pytest.mark.thorough
 def test_no_colour_is_written_into_a_file(home: Path) -> None:
     """Issue 16.11: neither into what is piped nor into `--out`, whatever printed it; on a terminal it stays."""
     place, out = write(home / "n.ipynb", "print('\\x1b[31mred\\x1b[0m')", "1 / 0"), home / "out.ipynb"

@@ -91,6 +91,7 @@ def cells_of(text: str) -> list[dict[str, Any]]:
     return [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
 
 
+@pytest.mark.thorough
 def test_another_plan_than_the_approved_one_is_not_sent(
     runbook: Path,
     sent: Callable[[], list[str]],  # noqa: F811

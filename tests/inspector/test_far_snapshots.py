@@ -271,6 +271,7 @@ def test_tables_that_are_tied_to_each_other_come_back(far: LocalTarget, tmp_path
         before = (held, taken)
 
 
+@pytest.mark.thorough
 def test_a_snapshot_is_bounded_and_whole(far: LocalTarget, tmp_path: Path) -> None:
     """What is too large is refused with its bound and never cut; a large one comes back in parts, as one change."""
     del far

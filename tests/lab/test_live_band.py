@@ -32,6 +32,7 @@ BAND = """node => {
 }"""
 
 
+@pytest.mark.thorough
 def test_a_plan_for_a_live_target_begins_with_a_band(lab: Lab) -> None:
     """Issue 16, views 2: 2k and 2l: the words stand in the band, whose border and ground are red or amber."""
     cells = [FAR]

@@ -42,6 +42,7 @@ def saved(lab: Lab) -> list[str]:
     return [str(output.data["text/plain"]) for output in cells[4].outputs]
 
 
+@pytest.mark.thorough
 def test_other_cells_run_while_it_follows_and_its_buttons_work(lab: Lab) -> None:
     """Issue 15, picture 5b: no cell waits; Pause counts what comes, Only errors filters, Stop leaves no widget."""
     lab.open(*OPEN, "%durable logs chat --follow")

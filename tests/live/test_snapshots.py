@@ -273,6 +273,7 @@ def test_a_kill_in_the_middle_of_a_restore_leaves_a_whole_object(session: nd.Ses
     assert met, "some were killed before, some after"
 
 
+@pytest.mark.thorough
 def test_a_kill_of_the_process_in_the_middle_is_not_known_and_not_repeated(session: nd.Session) -> None:
     """The process is killed while alarm() runs: what became of it is not known, and the change is spent."""
     room = session.object("rooms", "kitchen")

@@ -264,6 +264,7 @@ def test_the_foreground_serves_until_a_signal(data: Path, number: signal.Signals
     assert launch.status(data) is None
 
 
+@pytest.mark.thorough
 def test_a_second_foreground_keeps_company(data: Path) -> None:
     """Where a server runs already, the foreground announces that one and keeps it alive."""
     target = launch.ensure(data, linger=0.2)

@@ -157,6 +157,7 @@ def test_a_destroy_without_its_phrase_saves_no_record_of_a_destroy(kernel_home: 
     assert "Destroying" not in plan.data["text/plain"] + error.evalue
 
 
+@pytest.mark.thorough
 def test_the_press_in_advance_deploys(kernel_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `notebook-do run --deploy` does, and that it says so."""
     monkeypatch.setenv("NOTEBOOK_DO_DEPLOY", "press")

@@ -373,6 +373,7 @@ def test_a_worker_that_is_deployed_anew_or_deleted_is_said_in_one_line(chat: nd.
     assert ": Worker chat was deleted." in watched.end()
 
 
+@pytest.mark.thorough
 def test_a_local_server_that_is_ended_is_said_and_not_started_again(home: Path) -> None:
     """A tail never starts what somebody ended; once a request does, it goes on and says what is missing."""
     del home

@@ -158,6 +158,7 @@ def test_each_refusal_names_file_place_and_next_step(tmp_path: Path, refused: Ca
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.thorough
 def test_nowhere_is_the_advice_to_edit_the_state_file() -> None:
     """4.8: no text of the package asks a person to edit the state file or the journal by hand."""
     texts = [
