@@ -83,6 +83,10 @@ class CommandError(DurableError):
     """A magic, a command or a call was written wrongly."""
 
 
+class NothingToChange(CommandError):  # noqa: N818 - as the others are named
+    """What is asked to be changed is so already: nothing is sent, and a notebook goes on."""
+
+
 class NotDeployed(CommandError):  # noqa: N818 - as the others are named
     """What is asked, such as `Worker api`, is declared and not deployed yet; while a plan waits this is no mistake."""
 

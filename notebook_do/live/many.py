@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.display.formats import counted
-from notebook_do.errors import CommandError, nearest
+from notebook_do.errors import CommandError, NothingToChange, nearest
 from notebook_do.live.changes import change_of, checked_key, delete_edit, execute_edit, put_edit, varies_notes
 from notebook_do.live.mapping import checked_columns, is_empty
 from notebook_do.live.storage import storage_of
@@ -40,11 +40,11 @@ async def change_rows(place: ChangePlace, action: str, df: Any, named: str, args
     kept = [edit for edit in edits if not (action == "delete" and edit.before is NOTHING)]
     _check_apart(action, kept)
     if not kept:
-        raise CommandError(f"map: no row of the frame changes anything in {place.stable_id}.")
+        raise NothingToChange(f"map: no row of the frame changes anything in {place.stable_id}.")
     unnamed, absent = len(columns[0]) - len(rows), len(edits) - len(kept)
     notes = (
         *([f"{counted(unnamed, 'row')} without a name of an object: left out."] if unnamed else []),
-        *([f"{counted(absent, 'object')} without that key: nothing is sent there."] if absent else []),
+        *([f"{counted(absent, 'row')} of a key that is not there: nothing is sent for it."] if absent else []),
         *(varies_notes(kept) if action == "execute" else ()),
     )
     whats = {edit.what for edit in kept}

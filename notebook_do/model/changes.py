@@ -109,6 +109,11 @@ class ObjectContents:
     key_names: str | None = field(default=None, compare=False, repr=False)
     beside: tuple[MadeBeside, ...] = field(default=(), compare=False, repr=False)
 
+    @property
+    def is_empty(self) -> bool:
+        """Say whether nothing would be lost with it."""
+        return not self.tables and not self.keys and self.alarm is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectEdit:
@@ -195,7 +200,9 @@ class ObjectChange(Shown):
         if len(self.edits) > 1:
             return f"{self.action} {counted(len({one.object_id for one in self.edits}), 'object')} of {self.stable_id}"
         (only,) = self.edits
-        return f"delete {only.spoken.rstrip('…')} {only.object_id[-8:]}" if self.action in {"wipe", "restore"} else None
+        empty = isinstance(only.before, ObjectContents) and only.before.is_empty
+        loses = self.action == "wipe" or (self.action == "restore" and not empty)
+        return f"delete {only.spoken.rstrip('…')} {only.object_id[-8:]}" if loses else None
 
     @property
     def df(self) -> pd.DataFrame:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.errors import CommandError, DurableError, nearest
+from notebook_do.errors import CommandError, DurableError, NothingToChange, nearest
 from notebook_do.live.inspecting import SECONDS, Returned, Threw
 from notebook_do.live.values import encode
 from notebook_do.notebook.arguments import argument
 from notebook_do.notebook.changing import offer
+from notebook_do.notebook.views.blocks import Line, Tone
 from notebook_do.notebook.views.called import returned_document, threw_document
 from notebook_do.notebook.views.documents import View
 from notebook_do.notebook.views.fetched import exception_blocks, log_blocks, shown_exception
@@ -100,7 +101,10 @@ def map_(call: Call) -> Any:
     frame = call.ip.user_ns[o.frame]
     args = [column.strip() for text in o.args for column in text.split(",") if column.strip()]
     if o.change is not None:
-        return offer(call, current().map(o.namespace, frame, object=o.object, change=o.change, args=args))
+        try:
+            return offer(call, current().map(o.namespace, frame, object=o.object, change=o.change, args=args))
+        except NothingToChange as nothing:  # all cells may be run again: then it was done before
+            return View((Line(f"{nothing} Nothing is sent.", Tone.SAME),), data={"edits": []})
     return current().map(
         o.namespace,
         frame,

@@ -168,7 +168,7 @@ def test_a_frame_is_mapped_by_a_line_and_by_a_cell(chat: InteractiveShell, monke
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("map rooms", "DF is missing; write %durable map NAMESPACE DF --object COLUMN --call METHOD"),
+        ("map rooms", "DF is missing; write %durable map NAMESPACE DF [options]"),
         ("map rooms df --call post", "--object is missing"),
         ("map rooms tabel --object room --call post", "there is no variable tabel; did you mean table?"),
         ("map rooms df --object room --call post --concurrency x", 'takes a whole number, not "x"'),

@@ -320,6 +320,28 @@ def test_a_change_of_many_objects_is_shown_and_approved(
     held = session.values("rooms").set_index("name")["value"].to_dict()
     assert held == {"kitchen": 1, "hall": "two", "attic": 3.5}
     assert session.query("rooms", "SELECT count(*) AS n FROM messages")["n"].tolist() == [0, 0, 0]
+    again = _text(_ran(ip, "%durable map rooms df --object room --change delete --args last"))
+    assert again == "= map: no row of the frame changes anything in rooms. Nothing is sent.", "all cells are run again"
+    ip.user_ns["df"] = pd.DataFrame({"room": ["hall"] * 2 + ["attic"], "key": ["a", "b", "a"], "value": 1})
+    waiting = _ran(ip, "%durable map rooms df --object room --change put --args key,value")
+    assert waiting.change.phrase == "put 2 objects of rooms"
+    assert _text(_ran(ip, waiting.approve)).startswith("✓ 3 keys of 3 in 2 objects changed")
+
+
+def test_nothing_is_lost_by_a_restore_into_an_object_that_has_nothing(
+    session: nd.Session, ip: InteractiveShell, cloud: Path
+) -> None:
+    """No phrase is asked for; for the next one, which would replace what was put back, it is."""
+    session.object("rooms", "kitchen").add("ada", "hello")
+    session.object("rooms", "kitchen").snapshot(cloud / "kitchen.ndsnap")
+    wipe = session.object("rooms", "kitchen").wipe()
+    session.apply(wipe, confirm=wipe.phrase or "")
+    back = session.object("rooms", "kitchen").restore(cloud / "kitchen.ndsnap")
+    assert back.phrase is None
+    assert session.apply(back).ok
+    assert session.query("rooms", "SELECT count(*) AS n FROM messages")["n"].tolist() == [1]
+    again = session.object("rooms", "kitchen").restore(cloud / "kitchen.ndsnap")
+    assert str(again.phrase).startswith("delete kitchen ")
 
 
 @pytest.mark.parametrize(

@@ -286,11 +286,19 @@ def applied_document(applied: AppliedChange) -> Document:
     if len(change.edits) == 1:
         done = _DONE[change.action].format(**_facts(change))
         return (Line(f"{done}, {at}, change {change.digest[:8]}.", Tone.DONE), *_before(applied), *_returned(applied))
-    done = f"{counted(len(change.edits) - len(failed), 'object')} of {count(len(change.edits))} changed"
+    done = _done(change, len(change.edits) - len(failed))
     tone = Tone.ALERT if failed else Tone.DONE
     rows = tuple((strong(edit.spoken), why) for edit, why in failed[:_SHOWN])
     table = [Table("", ("object", "why not"), rows, tones=(Tone.ALERT,) * len(rows))] if rows else []
     return (Line(f"{done}, {at}, change {change.digest[:8]}.", tone), *table)
+
+
+def _done(change: ObjectChange, done: int) -> str:
+    """Count objects, or their keys where several of one object change."""
+    made, objects = len(change.edits), len({edit.object_id for edit in change.edits})
+    if made == objects:
+        return f"{counted(done, 'object')} of {count(made)} changed"
+    return f"{counted(done, 'key')} of {count(made)} in {counted(objects, 'object')} changed"
 
 
 def _before(applied: AppliedChange) -> list[Block]:
