@@ -98,10 +98,12 @@ class NotDeployed(CommandError):  # noqa: N818 - as the others are named
 class DeclarationError(DurableError):
     """A declaration cannot be right, whatever is live.
 
-    `unhosted` is the stable ID of a namespace, where the error is that nothing hosts it.
+    `unhosted` is the stable ID of a namespace, where the error is that nothing hosts it; `undeclared` that of one which
+    a binding names and nothing declares.
     """
 
     unhosted: str = ""
+    undeclared: str = ""
 
 
 class SourceError(DeclarationError):

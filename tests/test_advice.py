@@ -10,7 +10,7 @@ from sharing import COUNTER
 
 import notebook_do as nd
 from notebook_do.declare.cell import parse_cell
-from notebook_do.errors import DeclarationError, SourceError
+from notebook_do.errors import CommandError, DeclarationError, SourceError
 from notebook_do.model import Namespace, StableId, Where
 
 if TYPE_CHECKING:
@@ -78,3 +78,92 @@ def test_a_live_namespace_that_nothing_binds_is_told_where_it_lives(cloud: Path)
     (line,) = re.findall(r"`%durable ([^`]+)`", caught.value.message)
     session.declare(*parse_cell(line, None))
     assert not session.plan().refusals
+
+
+CART = "export class Cart {} export default { fetch() { return new Response(); } };"
+
+
+def carts(session: nd.Session) -> None:
+    """Deploy namespace carts as class Cart, which is not what its ID alone would suggest."""
+    for declared in parse_cell("namespace carts --class Cart --unprotect", None):
+        session.declare(declared)
+    nd.Worker("shop", script=CART, bindings={"CARTS": session.catalog.namespaces[StableId("carts")]})
+    session.deploy(session.plan())
+
+
+def offered(error: pytest.ExceptionInfo[DeclarationError]) -> str:
+    """Return the first line to paste of an error."""
+    return re.findall(r"`%durable ([^`]+)`", error.value.message)[0]
+
+
+def test_the_lines_for_a_live_namespace_name_the_class_that_it_is_live_as(cloud: Path) -> None:
+    """Its declaration forgotten, then declared with a class that it never had: both lines say Cart."""
+    del cloud
+    session = nd.session("shop")
+    carts(session)
+    session.forget("namespace", "carts")
+    with pytest.raises(DeclarationError, match="run its cell") as caught:
+        session.plan()
+    assert offered(caught) == "namespace carts --class Cart"
+    nd.Worker("shop", script=CART)
+    session.declare(*parse_cell("namespace carts --class Carts", None))
+    with pytest.raises(DeclarationError, match="name its host") as caught:
+        session.plan()
+    assert offered(caught) == "namespace carts --class Cart --script shop-dev"
+    session.declare(*parse_cell(offered(caught), None))
+    assert not session.plan().refusals
+
+
+def test_a_class_that_is_gone_from_the_source_is_offered_both_ways(cloud: Path) -> None:
+    """The line that one refusal offers leads to one that still offers the destroy, which can be planned."""
+    del cloud
+    session = nd.session("shop")
+    carts(session)
+    session.forget("namespace", "carts")
+    nd.Worker("shop", script="export default { fetch() { return new Response(); } };")
+    (refusal,) = session.plan().refusals
+    declare = next(str(one) for one in refusal.choices if one.startswith("declare it: "))
+    session.declare(*parse_cell(declare.removeprefix("declare it: %durable "), None))
+    (refusal,) = session.plan().refusals
+    assert refusal.code == "class-not-exported"
+    assert list(map(str, refusal.choices)) == [
+        "the class is Cart: write export class Cart extends DurableObject there",
+        "lose its objects: %durable destroy carts",
+    ]
+    assert "class-not-exported" not in {one.code for one in session.destroy("carts").refusals}
+
+
+def test_a_line_of_a_worker_whose_source_is_in_its_cell_says_where_it_stands(cloud: Path) -> None:
+    """Pasted alone `%%durable worker` has no body; a Worker of a file is pasted as it is."""
+    (cloud / "w.js").write_text(CART)
+    nd.session("one")
+    nd.Worker("shop", script=CART, name="shared", compatibility_date="2026-01-01")
+    nd.current().deploy(nd.current().plan())
+    session = nd.session("two")
+    where = Where(cell="a", run=214)
+    session.declare(*parse_cell("worker shop --name shared", CART, where=where))
+    (refusal,) = session.plan().refusals
+    assert str(refusal.choices[0]) == (
+        "take it over, its namespaces are kept: as the first line of cell [214] write "
+        "%%durable worker shop --name shared --adopt"
+    )
+    session.declare(*parse_cell("worker shop --name shared --entrypoint w.js", None, where=where))
+    (refusal,) = session.plan().refusals
+    assert str(refusal.choices[0]).startswith("take it over, its namespaces are kept: %%durable worker shop ")
+
+
+def test_a_worker_of_another_session_is_known_to_logs_and_the_own_one_is_meant_by_fetch(cloud: Path) -> None:
+    """`logs` takes a live script's name, as `fetch` does; `shp` in a new kernel means the Worker shop of the state."""
+    del cloud
+    talk = nd.session("talk")
+    nd.Worker("talk", script="export default { fetch() { console.log('hello'); return new Response(); } };")
+    talk.deploy(talk.plan())
+    session = nd.session("shop")
+    carts(session)
+    session.fetch("talk-dev")
+    assert list(session.logs("talk-dev")["message"]) == ["hello"]
+    with pytest.raises(CommandError, match=r"^logs: no Worker tlk-dev is deployed; did you mean talk-dev\?$"):
+        session.logs("tlk-dev")
+    assert session.forget("worker", "shop")
+    with pytest.raises(CommandError, match=r"did you mean shop\?$"):
+        session.fetch("shp")

@@ -34,7 +34,9 @@ def declared_again(item: Namespace | Worker, changes: Mapping[str, Any]) -> str:
     if form == "python" and isinstance(item, Namespace):
         return code(_called(replace(item, **changes)))
     if form in {"line", "form"} and (line := _shown_line(kind, replace(item, **changes))):
-        return code(f"{'%' if kind == 'namespace' else '%%'}durable {line}")
+        if kind == "namespace":
+            return code(f"%durable {line}")
+        return rich(_stands(item), code(f"%%durable {line}"))
     place = item.where.stated if item.where else ""
     words = (_changed(kind, form, name, value) for name, value in changes.items())
     return rich(joined(" and ", words), f" for {_noun(kind)} {item.id}", f" ({place})" if place else "")
@@ -48,6 +50,12 @@ def _shown_line(kind: Kind, item: Namespace | Worker) -> str:
         return ""
     line = line_of(kind, item) or ""
     return line if len(line) <= _LONGEST_LINE else ""
+
+
+def _stands(item: Namespace | Worker) -> str:
+    """Say of the line of a Worker where it is to stand, where the source is below it: alone it has no body."""
+    below = not isinstance(item, Namespace) and item.script is not None and item.where is not None and item.where.run
+    return f"as the first line of {item.where.name} write " if item.where and below else ""
 
 
 def _noun(kind: Kind) -> str:

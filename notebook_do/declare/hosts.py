@@ -50,6 +50,12 @@ def default_script_name(worker: Worker, stage: str) -> str:
     return plain if stage == "production" else f"{plain}-{stage.lower().replace('_', '-')}"
 
 
+def declaring_line(stable_id: str, class_name: str = "") -> str:
+    """Return the line that declares a namespace; where its class is not known, one that is called like its ID."""
+    likely = "".join(part[:1].upper() + part[1:] for part in re.split(r"[_-]", stable_id))
+    return f"%durable namespace {stable_id} --class {class_name or likely}"
+
+
 def check_script_name(name: str, what: str, where: Where | None, *, url: bool) -> None:
     """Raise DeclarationError unless `name` can be a script's name, and a host name when it has a URL."""
     if not _SCRIPT_NAME.fullmatch(name):
@@ -155,10 +161,10 @@ class Hosts:
         if near := get_close_matches(stable_id, sorted(self.namespaces), n=1):
             written = binds_namespace(form_of(worker), name, near[0])
             return _wrong(worker.where, f"{said}; did you mean {near[0]}? Write `{written}`.")
-        class_name = "".join(part[:1].upper() + part[1:] for part in re.split(r"[_-]", stable_id))
         others = f" Declared are {', '.join(sorted(self.namespaces))}." if self.namespaces else ""
-        line = f"%durable namespace {stable_id} --class {class_name}"
-        return _wrong(worker.where, f"{said}; run its cell, such as `{line}`.{others}")
+        error = _wrong(worker.where, f"{said}; run its cell, such as `{declaring_line(stable_id)}`.{others}")
+        error.undeclared = stable_id
+        return error
 
     def _host(self, namespace: Namespace) -> Host:
         if namespace.script_name is not None:

@@ -45,12 +45,17 @@ async def live_scripts(connection: Connection) -> frozenset[str]:
         return frozenset(await observe_scripts(client))
 
 
-def must_be_live(worker: str, script: str, live: Collection[str], declared: Collection[str]) -> None:
-    """Raise CommandError for a Worker that is not among the `live` scripts, with the nearest name that there is."""
+def must_be_live(
+    worker: str, script: str, live: Collection[str], declared: Collection[str], recorded: Collection[str]
+) -> None:
+    """Raise CommandError for a Worker that is not among the `live` scripts, with the nearest name that there is.
+
+    `recorded` are the ids of Workers that the state file has: they are names too.
+    """
     if worker in declared and script not in live:
         raise NotDeployed("fetch: ", f"Worker {worker}")
     if script not in live:
-        hint = nearest(worker, sorted({*declared, *live})) if live else "deploy it first."
+        hint = nearest(worker, sorted({*declared, *recorded, *live})) if live else "deploy it first."
         raise CommandError(f"fetch: no Worker {worker} is declared or live; {hint}")
 
 

@@ -10,6 +10,7 @@ SOURCE_REFUSALS: dict[str, Row | tuple[Row, ...]] = {
             "class {lacking.class_name} of namespace {subject} is not exported by {source}. {lacking.exported}",
             Again("the class is {it}", of="desired", each="near", class_name="{it}"),
             "the class is {lacking.class_name}: write `export class {lacking.class_name} extends DurableObject` there",
+            Each("lose its objects: `%durable destroy {it.stable_id}`", of="deployed"),
         ),
         Row(
             "class {lacking.was} of namespace {subject} is declared as {lacking.class_name}, and not renamed in "

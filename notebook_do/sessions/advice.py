@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from notebook_do.declare.hosts import declaring_line
 from notebook_do.declare.options import line_of
 from notebook_do.errors import SourceError
 from notebook_do.model import StableId
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from notebook_do.declare.catalog import Catalog
+    from notebook_do.errors import DeclarationError
     from notebook_do.model import Namespace, Recorded, Source, Worker
 
 
@@ -34,6 +36,15 @@ def with_advice(read: Callable[[Worker], Source]) -> Callable[[Worker], Source]:
             raise
 
     return advised
+
+
+def undeclared(error: DeclarationError, recorded: Recorded) -> str:
+    """Return what an error says of a namespace that nothing declares, with the class that it is live as."""
+    record = next((n for n in recorded.namespaces if n.stable_id == error.undeclared), None)
+    if record is None:
+        return ""
+    guessed = declaring_line(error.undeclared)
+    return error.message.replace(f"`{guessed}`", f"`{declaring_line(error.undeclared, record.class_name)}`")
 
 
 def unhosted(id_: str, catalog: Catalog, recorded: Recorded) -> str:
@@ -58,7 +69,7 @@ def unhosted(id_: str, catalog: Catalog, recorded: Recorded) -> str:
     ]
     again = f"bind it again (--bind NAME={id_}) in the cell of its Worker"
     if not likely:
-        host = line_of("namespace", replace(item, script_name=record.script_name))
+        host = line_of("namespace", replace(item, class_name=record.class_name, script_name=record.script_name))
         return f"{said}To keep it, {again}, or name its host: `%durable {host}`."
     ways = [f"{_renamed(n, id_)} To keep {id_}: `%durable rm namespace {n.id}`, and {again}." for n in likely]
     return said + " ".join(ways)

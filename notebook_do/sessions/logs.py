@@ -147,14 +147,22 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def known_worker(worker: str, place: LogsPlace) -> str:
-    """Return the id of the Worker that is meant by id or script name. Raises CommandError for one not deployed."""
+async def known_worker(worker: str, place: LogsPlace) -> str:
+    """Return the id of the Worker that is meant by id or script name; one that is not of this session has the latter.
+
+    Raises CommandError for one that is not deployed.
+    """
     known = {one.id: one.script_name for one in place.recorded.workers} | dict(place.scripts)
     deployed = {one.id for one in place.recorded.workers}
     found = next((id_ for id_, script in known.items() if worker in {id_, script} and id_ in deployed), None)
     if found is None and worker in known:
         raise NotDeployed("logs: ", f"Worker {worker}")
-    if found is None:
-        hint = nearest(worker, sorted(deployed)) if deployed else "deploy it first."
-        raise CommandError(f"logs: no Worker {worker} is deployed; {hint}")
-    return found
+    if found is not None:
+        return found
+    async with place.connection.client() as client:
+        live = await observe_scripts(client)
+    if worker in live:
+        return worker
+    reachable = sorted({*deployed, *live})
+    hint = nearest(worker, reachable) if reachable else "deploy it first."
+    raise CommandError(f"logs: no Worker {worker} is deployed; {hint}")

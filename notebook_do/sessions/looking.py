@@ -264,7 +264,7 @@ class Looking(ABC):
         from notebook_do.sessions.logs import known_worker, past
 
         wanted, place = asked_logs(**asked), self._run(self._logs_place())
-        return self._run(past(place, known_worker(worker, place), wanted))
+        return self._run(past(place, self._run(known_worker(worker, place)), wanted))
 
     def located(self, records: Iterable[LogRecord]) -> tuple[LocatedRecord, ...]:
         """Return records with the places of their stacks."""
@@ -285,7 +285,7 @@ class Looking(ABC):
         from notebook_do.sessions.logs import known_worker
 
         place = self._run(self._logs_place())
-        id_ = known_worker(worker, place)
+        id_ = self._run(known_worker(worker, place))
         tail = LogTail(self._connect, place.scripts.get(id_, id_), id_, self.connecting.reconnect)
         self._tails.add(tail)
         return tail

@@ -22,7 +22,7 @@ from notebook_do.live.connection import AccountName
 from notebook_do.model.copying import copied
 from notebook_do.model.steps import Forget
 from notebook_do.plan.plan import Plan
-from notebook_do.sessions.advice import unhosted, with_advice
+from notebook_do.sessions.advice import undeclared, unhosted, with_advice
 from notebook_do.sessions.changed import ShownDeclarations, cell_of, what_changed
 from notebook_do.sessions.comparing import Comparison, compare, uncollected
 from notebook_do.sessions.inspecting import InspectKeys
@@ -73,6 +73,8 @@ class Planning:
         except DeclarationError as error:  # what an edited cell left behind is often the reason
             if error.unhosted and (said := unhosted(error.unhosted, self.catalog, self.state.load())):
                 raise DeclarationError(said, line=error.line) from None
+            if error.undeclared and (said := undeclared(error, self.state.load())):
+                error.message = said
             if not (left := self.catalog.left_over()):
                 raise
             if isinstance(error, SourceError):

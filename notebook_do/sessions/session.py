@@ -184,11 +184,12 @@ class Session(Looking):
         refusing.check("session.fetch")
         connection, name = await self._connect(), self.script_name(worker)
         # What is recorded is called at once; only what may not be there costs the request that lists all scripts.
-        if name not in {w.script_name for w in self._state.load().workers}:
+        recorded = {w.script_name: w.id for w in self._state.load().workers}
+        if name not in recorded:
             from notebook_do.live import objects as explore
 
             self.live = await explore.live_scripts(connection)
-            explore.must_be_live(worker, name, self.live, self.catalog.workers)
+            explore.must_be_live(worker, name, self.live, self.catalog.workers, recorded.values())
         return await connection.fetch(name, path, method, options, follow=follow)
 
     def fetch(

@@ -21,7 +21,8 @@ def check_exports(
     """Refuse each class that a declared Worker lacks, and a Worker that exports nothing."""
     known = list(resolved)
     declared = {str(each.desired.stable_id): each.desired for each in known}
-    former = {str(each.desired.stable_id): (each.record.class_name,) for each in known if each.record}
+    deployed = {str(each.desired.stable_id): each.record for each in known if each.record}
+    former = {id_: (record.class_name,) for id_, record in deployed.items()}
     hosted = by_script(each.desired for each in known)
     for script, ownership in sorted(ownerships.items()):
         worker = ownership.worker
@@ -47,5 +48,6 @@ def check_exports(
                     source=source_of(worker, lacking.was or lacking.near or ""),
                     lacking=lacking,
                     near=near,
+                    deployed=[deployed[lacking.subject]] if lacking.subject in deployed else [],
                     desired=declared[lacking.subject],
                 )
