@@ -32,7 +32,8 @@ def refused(value: Any, path: str, name: str = "") -> CommandError:
     room = kind.__module__.partition(".")[0]
     name = name or kind.__name__
     named = name if room in {"builtins", "__main__"} else f"{room}.{name}"
-    return CommandError(f"{path}: a {named} cannot be sent; {_instead(kind, name)}.")
+    article = "an" if named[:1].lower() in set("aeiou") else "a"
+    return CommandError(f"{path}: {article} {named} cannot be sent; {_instead(kind, name)}.")
 
 
 def _instead(kind: type, name: str) -> str:

@@ -94,15 +94,16 @@ def follow(session: Session, call: Call, *, ends: Any = None) -> None:
 
 
 def _panel(session: Session, call: Call, tail: LogTail, asked: LogsAsked) -> None:
-    """Let a thread follow, with the buttons below what it shows; the cell is over at once."""
+    """Let a thread follow, with the buttons above what it shows; the cell is over at once."""
     from notebook_do.notebook.widgets.following import FollowPanel
 
     tail.__enter__()  # it is the thread that closes it
     following = Following(FollowedLogs(session, tail, asked, buttons=True), RecordOutput().put)
     end_at_interrupt(call.ip, following)
     end_when_run_again(call.ip, following, call.where.cell)
-    following.picture.show()
+    # Below a hundred lines nobody would see the buttons.
     output = display(FollowPanel(following), replaceable=True)
+    following.picture.show()
     # A saved notebook keeps no dead widget: opened again it would be an error in place of a button.
     following.ended.append(lambda: output.update({"text/plain": "", "text/html": ""}, raw=True))
     following.start()

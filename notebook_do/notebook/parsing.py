@@ -172,7 +172,7 @@ def parse(verb: Verb, words: Sequence[str], *, beside: Iterable[str] = ()) -> Si
         raise CommandError(f'%durable {verb.name}: "{free[0]}" is one word too many; see %durable {verb.name} -h.')
     # After all is read: a missing argument is said last, when no word was too many or misspelt.
     for option in verb.options:
-        _check(verb, option, values[_attribute(option)])
+        _check(verb, option, values)
     return SimpleNamespace(**values)
 
 
@@ -232,14 +232,23 @@ def _wording(name: str, verb: Verb | None, beside: Iterable[str]) -> Wording:
     )
 
 
-def _check(verb: Verb, option: Option, value: Any) -> None:
+def _check(verb: Verb, option: Option, values: Mapping[str, Any]) -> None:
     """Refuse an argument that is missing, or is none of its choices."""
+    value = values[_attribute(option)]
     if option.required and value in (None, []):
         missing = option.name if option.name.startswith("-") else option.value or option.name
         raise CommandError(f"%durable {verb.name}: {missing} is missing; write {usage(verb).splitlines()[0]}")
     if not option.name.startswith("-") and option.choices and value is not None and value not in option.choices:
-        said = did_you_mean(value, option.choices) or f"; known are {', '.join(option.choices)}."
+        said = did_you_mean(value, option.choices) or _either(verb, option, value, values)
         raise CommandError(f'%durable {verb.name}: "{value}" is not known{said}')
+
+
+def _either(verb: Verb, option: Option, value: str, values: Mapping[str, Any]) -> str:
+    """Return what to write in place of a word that is no choice: an id that stands alone lacks the word before it."""
+    missing = [o for o in verb.options if o.required and values[_attribute(o)] in (None, [])]
+    if [o.name for o in missing] != ["id"]:
+        return f"; known are {', '.join(option.choices)}."
+    return f"; say which it is: {' or '.join(f'%durable {verb.name} {word} {value}' for word in option.choices)}"
 
 
 def names(verb: Verb) -> tuple[str, ...]:

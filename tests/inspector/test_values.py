@@ -92,7 +92,7 @@ def test_values_are_written_as_what_they_are(value: Any, written: Any) -> None:
         (np.longdouble(1), "numpy.longdouble|numpy.float128"),
         (1j, "a complex cannot be sent"),
         (Point(1), r"send dataclasses.asdict\(value\)"),
-        (object(), "a object cannot be sent; send numbers, text"),
+        (object(), "an object cannot be sent; send numbers, text"),
         (JSError("E", "m"), "notebook_do.JSError"),
         ({1: {2: object}}, r"args\[0\]\[1\]\[2\]: a type cannot be sent"),
     ],

@@ -218,7 +218,7 @@ def test_results_keep_what_they_are(chat: nd.Session) -> None:
     ("value", "said"),
     [
         (datetime(2026, 1, 1), r"args\[0\]: 2026-01-01 00:00:00 has no time zone"),  # noqa: DTZ001 - it is the case
-        ({"a": [object()]}, r"args\[0\].a\[0\]: a object cannot be sent"),
+        ({"a": [object()]}, r"args\[0\].a\[0\]: an object cannot be sent"),
         (np.datetime64("2026-01-01"), r"args\[0\]: a numpy.datetime64 cannot be sent; it has no time zone"),
         (pd.Timedelta("1s"), r"args\[0\]: a pandas.Timedelta cannot be sent; JavaScript has no durations"),
         ("x" * 9_000_000, "larger than 8 MB"),

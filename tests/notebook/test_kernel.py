@@ -249,12 +249,12 @@ def test_an_interrupt_ends_a_verb_and_leaves_the_session_usable(kernel: Kernel) 
 def test_a_live_tail_holds_no_cell_up_and_an_interrupt_or_its_cell_run_again_ends_it(kernel: Kernel) -> None:
     """Issue 15, picture 5b: cells run while it follows; idle, the interrupt ends it; what stays has no widget."""
     kernel.run("import notebook_do as nd, time\nsession = nd.current()\nresult = session.deploy(session.plan())")
-    picture, panel = kernel.run_as("one", "%durable logs my-worker --follow")
+    panel, picture = kernel.run_as("one", "%durable logs my-worker --follow")
     assert panel["data"]["text/plain"] == ""
-    assert picture["data"]["text/plain"].startswith("Logs of my-worker, live since ")
+    assert picture["data"]["text/plain"].startswith("Logs of my-worker, since ")
     (answer,) = kernel.run("print(session.fetch('my-worker').text)")
     assert answer["text"] == "1\n"
-    again, _ = kernel.run_as("one", "%durable logs my-worker --follow")
+    _, again = kernel.run_as("one", "%durable logs my-worker --follow")
     until_it_ends(kernel, picture)
     assert len(kernel.states(again)) == 1
     kernel.manager.interrupt_kernel()

@@ -158,7 +158,7 @@ def test_live_logs_show_the_last_hundred_lines() -> None:
     """A live view has the last 100 lines and the counts of all; once ended it says from when to when it was."""
     records = [record(200 - n, f"line {n}") for n in range(150)]
     shown = live(records)
-    assert shown.startswith("Logs of chat, live since 13:57:41 UTC  shown: last 100 lines  lines: 150  errors: 0")
+    assert shown.startswith("Logs of chat, since 13:57:41 UTC  shown: last 100 lines  lines: 150  errors: 0")
     assert "line 49" not in shown
     assert "line 50" in shown
     assert "interrupt" not in shown
@@ -166,6 +166,21 @@ def test_live_logs_show_the_last_hundred_lines() -> None:
     ended = live(records, ended=NOW)
     assert ended.startswith("Logs of chat, from 2026-11-26 13:57:41 UTC to 14:02:41")
     assert ended.endswith("More: %durable logs chat --follow")
+
+
+def test_fewer_lines_than_are_shown_are_not_called_the_last_hundred() -> None:
+    """What is shown is said where it is not all that came."""
+    assert live([record(1)]).startswith("Logs of chat, since 13:57:41 UTC  lines: 1  errors: 0")
+    assert "shown: only errors  " in live([record(1)], only_errors=True)
+
+
+def test_a_long_message_is_broken_and_its_line_breaks_are_kept() -> None:
+    """In HTML 700 letters without a blank widen no table; the text has a message on one line, as its columns need."""
+    found = LiveLogs(worker="chat", records=(record(2, "x" * 700), record(1, "one\ntwo <b>")), since=NOW, lines=2)
+    drawn = html.render(live_document(found))
+    cells = re.findall(r'<td style="[^"]*white-space:pre-wrap;overflow-wrap:anywhere;[^"]*">([^<]*)</td>', drawn)
+    assert cells == ["x" * 700, "one\ntwo &lt;b&gt;"]
+    assert "one two <b>" in live([record(1, "one\ntwo <b>")])
 
 
 def test_a_live_tail_says_in_one_line_what_happened_to_it() -> None:
@@ -183,7 +198,7 @@ def test_only_errors_are_shown_of_all_that_came() -> None:
     """The filter shows the last errors, those before it too, and says that it does; the counts stay those of all."""
     errors = (thrown(30), thrown(20))
     shown = live([record(9)], last_errors=errors, only_errors=True, lines=402, errors=2)
-    assert "shown: only errors, the last 100  lines: 402  errors: 2" in shown
+    assert "shown: only errors  lines: 402  errors: 2" in shown
     assert shown.count("Room.add (kitchen)") == 2
     assert "2 rows" not in shown
     assert "No error yet." in live([record(9)], only_errors=True)

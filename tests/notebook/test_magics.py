@@ -610,3 +610,28 @@ def test_an_export_to_where_nothing_can_be_written_is_one_line(ip: InteractiveSh
         with pytest.raises(CommandError, match=f"{place}.*cannot be written: .*Name another directory"):
             run(ip, line)
     assert Path("a-file").read_text() == "mine"
+
+
+def test_a_kind_that_is_missing_or_too_much_is_answered_with_the_line(ip: InteractiveShell) -> None:
+    """`rm` takes a kind and `destroy` takes none: whoever confuses them is told the line that was meant."""
+    declare(ip)
+    with pytest.raises(CommandError, match="say which it is: %durable rm namespace counter or %durable rm worker coun"):
+        run(ip, "%durable rm counter")
+    with pytest.raises(CommandError, match=r"takes the ID alone: %durable destroy counter$"):
+        run(ip, "%durable destroy namespace counter")
+    with pytest.raises(CommandError, match=r"ID is missing; write %durable rm"):
+        run(ip, "%durable rm namespace")
+
+
+def test_a_file_that_is_not_there_is_told_where_it_is_declared(
+    ip: InteractiveShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The declaration stands, and is told to be wrong until the file is there."""
+    monkeypatch.chdir(tmp_path)
+    run(ip, "%durable session tour --as session")
+    shown = str(run(ip, "%durable worker api --entrypoint ./nope.ts"))
+    assert "! There is no file ./nope.ts in " in " ".join(shown.split())
+    assert "A plan is refused until this is fixed." in shown
+    assert "api" in current().catalog.workers
+    Path("nope.ts").write_text("export default {};")
+    assert "There is no file" not in str(run(ip, "%durable worker api --entrypoint ./nope.ts"))

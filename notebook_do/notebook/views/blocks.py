@@ -34,7 +34,14 @@ class Link:
     url: str
 
 
-Cell = str | Link
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a program said: its line breaks are kept, and a word that is too long for the page is broken."""
+
+    text: str
+
+
+Cell = str | Link | Said
 
 
 @dataclass(frozen=True, slots=True)

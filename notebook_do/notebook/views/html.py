@@ -29,6 +29,7 @@ from notebook_do.notebook.views.blocks import (
     Link,
     Picture,
     Row,
+    Said,
     Table,
     Tone,
 )
@@ -216,11 +217,15 @@ def _row(row: Row, tone: Tone | None, *, symbols: bool, width: int) -> Markup:
 
 
 def _nowrap(cell: Cell) -> str:
-    """Keep names and ids on one line, so that sentences are what wraps."""
+    """Keep names and ids on one line, so that sentences are what wraps; and a message as it was written."""
+    if isinstance(cell, Said):
+        return "white-space:pre-wrap;overflow-wrap:anywhere;"
     return "white-space:nowrap;" if isinstance(cell, str) and len(cell) <= _SHORT else ""
 
 
 def _cell(cell: Cell) -> list[Markup | str]:
+    if isinstance(cell, Said):
+        return [clean(cell.text.strip())]
     return [_link(cell.url)] if isinstance(cell, Link) else inline(cell)
 
 

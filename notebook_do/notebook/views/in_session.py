@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from notebook_do.declare.notes import binds_secret, form_of, names_class, names_script, texts_of_namespaces
+from notebook_do.display import shortened
 from notebook_do.display.rich import code, rich, strong
 from notebook_do.errors import CommandError, StateError
 from notebook_do.model import Namespace, NamespaceBinding, Worker
@@ -128,12 +130,29 @@ def _clashes(
 def _mistakes(
     items: Sequence[Declaration], session: Session, scripts: Mapping[str, str]
 ) -> Iterator[DeclarationMistake]:
+    yield from (_no_file(item) for item in items if isinstance(item, Worker) and _lacks_file(item))
     catalog, concerned = session.catalog, {(isinstance(item, Namespace), item.id) for item in items}
     for found in mistakes(catalog.workers, catalog.places(session.stage), scripts, _former(session)):
         subject = found.lacking.subject if found.lacking and found.lacking.kind == "namespace" else ""
         if (False, found.worker) in concerned or (True, subject) in concerned:
             here = (False, found.worker) in concerned
             yield _mistake(found, catalog, here=here)
+
+
+def _lacks_file(worker: Worker) -> bool:
+    """Say whether the file of a Worker is not there; one that a build command makes need not be yet."""
+    if worker.entrypoint is None or worker.build:
+        return False
+    try:
+        return not Path(worker.entrypoint).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # no file can be called so
+        return True
+
+
+def _no_file(worker: Worker) -> DeclarationMistake:
+    text = rich("There is no file ", code(str(worker.entrypoint)), f" in {shortened(Path.cwd())}.")
+    ways = ("Write it, or give a path relative to the notebook",)
+    return DeclarationMistake(kind="worker", id=worker.id, text=text, choices=ways)
 
 
 def _former(session: Session) -> dict[str, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from notebook_do.display.formats import clock, count, counted, duration, moment, offset, short_object
 from notebook_do.display.logged import shown_line
 from notebook_do.display.rich import code, rich
-from notebook_do.notebook.views.blocks import Code, Folded, Header, Line, Table, Tone
+from notebook_do.notebook.views.blocks import Code, Folded, Header, Line, Said, Table, Tone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,7 @@ def log_table(records: Sequence[LocatedRecord], caption: str, *, began: datetime
             offset((one.record.time - began).total_seconds()) if began else clock(one.record.time),
             one.record.level,
             _of_request(one, root) if began else where_of(one),
-            shown_line(one.record.message),
+            Said(shown_line(one.record.message)),
         )
         for one in records
     )
@@ -242,7 +242,7 @@ class LiveLogs:
 
 def live_document(live: LiveLogs) -> Document:
     """Show a live tail: its last lines, what is missing, the exceptions; how it ended once it is over."""
-    when = f"live since {live.since:%H:%M:%S} UTC"
+    when = f"since {live.since:%H:%M:%S} UTC"
     if live.ended is not None:
         when = f"from {moment(live.since)} to {clock(live.ended)[:8]}"
     shown = (live.last_errors if live.only_errors else live.records)[-SHOWN:]
@@ -268,8 +268,8 @@ def version_lines(worker: str, deployed: Sequence[datetime]) -> list[Block]:
 def _live_facts(live: LiveLogs) -> tuple[tuple[str, str], ...]:
     facts = [("lines", count(live.lines)), ("errors", count(live.errors))]
     if live.only_errors:
-        facts.insert(0, ("shown", f"only errors, the last {SHOWN}"))
-    elif live.waiting is None and (live.ended is None or live.lines > SHOWN):
+        facts.insert(0, ("shown", f"only errors, the last {SHOWN}" if live.errors > SHOWN else "only errors"))
+    elif live.waiting is None and live.lines > SHOWN:
         facts.insert(0, ("shown", f"last {SHOWN} lines"))
     if live.waiting is not None:
         facts.append(("paused", counted(live.waiting, "line waits", "lines wait")))

@@ -27,6 +27,7 @@ from notebook_do.notebook.views.blocks import (
     Link,
     Picture,
     Row,
+    Said,
     Table,
     Tone,
 )
@@ -39,7 +40,7 @@ _COMMAND = re.compile(r"(\w+ = )?%{1,2}durable |session\.|notebook-do ")
 
 def cell_text(cell: Cell) -> str:
     """Return the text of a cell."""
-    text = cell.url if isinstance(cell, Link) else cell
+    text = cell.url if isinstance(cell, Link) else cell.text if isinstance(cell, Said) else cell
     # A longer one would push the columns apart.
     return _held(text) if len(text) <= _LONGEST_WORD else one_line(text)
 

@@ -1,4 +1,4 @@
-"""The buttons below a live tail: Stop, Pause, and Only errors. What is shown stands above them, in an output."""
+"""The buttons above a live tail: Stop, Pause, and Only errors. What is shown stands below them, in an output."""
 
 from __future__ import annotations
 
