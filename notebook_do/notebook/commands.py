@@ -89,9 +89,8 @@ def deploy(call: Call) -> Shown | None:
 def destroy(call: Call) -> Shown | None:
     """Offer a plan that deletes, or send the approved one."""
     deploying.check_approval(call, call.again(*call.options.ids))
-    opened, ids = current(), call.options.ids
+    opened, ids, recorded = current(), call.options.ids, current().recorded()
     known = {*opened.catalog.workers, *opened.catalog.namespaces}
-    recorded = opened.recorded()
     known |= {w.id for w in recorded.workers} | {str(n.stable_id) for n in recorded.namespaces}
     if ids[0] in {"namespace", "worker"} and ids[0] not in known and known.issuperset(ids[1:]) and ids[1:]:
         raise CommandError(f"%durable destroy: takes the ID alone: %durable destroy {' '.join(ids[1:])}")
@@ -109,8 +108,9 @@ def rm(call: Call) -> Shown:
         known = opened.catalog.workers if kind == "worker" else opened.catalog.namespaces
         hint = verbs.did_you_mean(id_, known) or f"; declared: {', '.join(known) or 'none'}."
         raise CommandError(f'%durable rm: no {kind} "{id_}" is declared{hint}')
-    noun = "Worker" if kind == "worker" else "namespace"
-    said = Line(f"The declaration of {noun} {id_} is forgotten. What is live stays as it is.")
+    said = Line(
+        f"The declaration of {'Worker' if kind == 'worker' else kind} {id_} is forgotten. What is live stays as it is."
+    )
     return View((said,), data={"forgotten": {"kind": kind, "id": id_}})
 
 
