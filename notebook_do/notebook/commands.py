@@ -92,11 +92,7 @@ def destroy(call: Call) -> Shown | None:
     opened, ids, recorded = current(), call.options.ids, current().recorded()
     known = {*opened.catalog.workers, *opened.catalog.namespaces}
     known |= {w.id for w in recorded.workers} | {str(n.stable_id) for n in recorded.namespaces}
-    if ids[0] in {"namespace", "worker"} and ids[0] not in known and known.issuperset(ids[1:]) and ids[1:]:
-        raise CommandError(f"%durable destroy: takes the ID alone: %durable destroy {' '.join(ids[1:])}")
-    if unknown := next((i for i in ids if i not in known), None):
-        hint = verbs.did_you_mean(unknown, known) or f"; known: {', '.join(sorted(known)) or 'none'}."
-        raise CommandError(f'%durable destroy: no Worker or namespace "{unknown}"{hint}')
+    verbs.check_ids(ids, known)
     planned = opened.plan(ids, refresh=call.options.refresh, emit=watching(call))
     return deploying.offer(call, opened, planned, call.again(*ids))
 

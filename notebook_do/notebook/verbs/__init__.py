@@ -9,7 +9,7 @@ from notebook_do.errors import CommandError
 from notebook_do.notebook.verbs import changing, declaring, deploying, exchanging, looking, session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from notebook_do.notebook.verbs.verb import Verb
 
@@ -38,6 +38,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `, did you mean "..."?`, or nothing when no word is near."""
     found = get_close_matches(word, list(known), n=1, cutoff=0.55)
     return f', did you mean "{found[0]}"?' if found else ""
+
+
+def check_ids(ids: Sequence[str], known: set[str]) -> None:
+    """Refuse for `destroy` an id that is not known, and a kind before one."""
+    if ids[0] in {"namespace", "worker"} and ids[0] not in known and known.issuperset(ids[1:]) and ids[1:]:
+        raise CommandError(f"%durable destroy: takes the ID alone: %durable destroy {' '.join(ids[1:])}")
+    if unknown := next((i for i in ids if i not in known), None):
+        hint = did_you_mean(unknown, known) or f"; known: {', '.join(sorted(known)) or 'none'}."
+        raise CommandError(f'%durable destroy: no Worker or namespace "{unknown}"{hint}')
 
 
 def find(word: str) -> Verb:
