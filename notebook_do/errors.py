@@ -90,9 +90,14 @@ class NothingToChange(CommandError):  # noqa: N818 - as the others are named
 class NotDeployed(CommandError):  # noqa: N818 - as the others are named
     """What is asked, such as `Worker api`, is declared and not deployed yet; while a plan waits this is no mistake."""
 
-    def __init__(self, verb: str, what: str) -> None:
-        super().__init__(f"{verb}{what} is declared and not deployed yet; first: %durable deploy")
-        self.what = what
+    what = ""
+
+    @classmethod
+    def of(cls, what: str, verb: str = "") -> NotDeployed:
+        """Say that it is to be deployed first."""
+        made = cls(f"{verb}{what} is declared and not deployed yet; first: %durable deploy")
+        made.what = what
+        return made
 
 
 class DeclarationError(DurableError):

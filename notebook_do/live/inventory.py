@@ -26,7 +26,7 @@ def must_be_deployed(declared: Mapping[str, Namespace], asked: Sequence[Any], re
     for one in asked:
         found = declared.get(one) if isinstance(one, str) else None
         if found is not None and found.script_name is None and one not in known:
-            raise NotDeployed("", f"namespace {one}")
+            raise NotDeployed.of(f"namespace {one}")
 
 
 def namespace_rows(catalog: Catalog, recorded: Recorded, observed: Observed) -> tuple[dict[str, Any], ...]:

@@ -53,7 +53,7 @@ def must_be_live(
     `recorded` are the ids of Workers that the state file has: they are names too.
     """
     if worker in declared and script not in live:
-        raise NotDeployed("fetch: ", f"Worker {worker}")
+        raise NotDeployed.of(f"Worker {worker}", "fetch: ")
     if script not in live:
         hint = nearest(worker, sorted({*declared, *recorded, *live})) if live else "deploy it first."
         raise CommandError(f"fetch: no Worker {worker} is declared or live; {hint}")

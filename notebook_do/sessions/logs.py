@@ -156,7 +156,7 @@ async def known_worker(worker: str, place: LogsPlace) -> str:
     deployed = {one.id for one in place.recorded.workers}
     found = next((id_ for id_, script in known.items() if worker in {id_, script} and id_ in deployed), None)
     if found is None and worker in known:
-        raise NotDeployed("logs: ", f"Worker {worker}")
+        raise NotDeployed.of(f"Worker {worker}", "logs: ")
     if found is not None:
         return found
     async with place.connection.client() as client:

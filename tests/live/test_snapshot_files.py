@@ -192,9 +192,9 @@ def test_values_may_be_nested_as_deep_as_javascript_takes_them(tmp_path: Path) -
 )
 def test_what_a_snapshot_says_has_its_kind(tmp_path: Path, said: dict[str, Any]) -> None:
     """A number that is none, a name that is no text, a time outside of the calendar: one line, and the file in it."""
-    _refused(
-        _file(tmp_path / "odd.ndsnap", CONTENT, **said), r"odd\.ndsnap is no snapshot of an object that can be read"
-    )
+    path = _file(tmp_path / "odd.ndsnap", CONTENT, **said)
+    with pytest.raises(CommandError, match=r"odd\.ndsnap is no snapshot of an object that can be read"):
+        read_snapshot(path)
 
 
 def test_a_file_that_cannot_be_unpacked_is_one_line(tmp_path: Path) -> None:
@@ -223,8 +223,9 @@ def test_a_file_that_cannot_be_unpacked_is_one_line(tmp_path: Path) -> None:
         _refused(tmp_path / "about.ndsnap", "can be read: ")
     for path in (123, None, b"x", ["x"]):
         _refused(path, "takes the path of a snapshot, or a snapshot, not a")
-    _refused(tmp_path, "can be read: ")
-    _refused("a\0b", "can be read: ")
+    for odd in (tmp_path, "a\0b"):
+        with pytest.raises(CommandError, match="can be read: "):
+            read_snapshot(odd)
 
 
 @pytest.mark.parametrize("name", ["snapshot.json", "object.sqlite", "object.json"])

@@ -240,9 +240,9 @@ def _limit_processor(pid: int, seconds: int) -> None:
     import resource
 
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        # A second more before SIGKILL, so that the signal tells the reason; and no core of a gigabyte for it.
+        # Some seconds more before SIGKILL, so that the signal tells the reason; and no core of a gigabyte for it.
         resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
-        resource.prlimit(pid, resource.RLIMIT_CPU, (seconds, seconds + 1))
+        resource.prlimit(pid, resource.RLIMIT_CPU, (seconds, seconds + 5))
 
 
 def _raise_file_limit(pid: int) -> None:
