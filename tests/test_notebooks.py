@@ -61,6 +61,7 @@ def test_quickstart_counts_on_through_a_rename(copies: Path, sent: Callable[[], 
     assert sum(line.startswith("PUT ") for line in sent()) >= 3
 
 
+@pytest.mark.thorough
 def test_a_run_prints_a_page_and_all_of_it_when_asked(copies: Path) -> None:
     """Issue 16.11: of each cell its first line and what its outputs are; `--verbose` has every line."""
     done = run(copies / "quickstart.ipynb", "--deploy")
@@ -269,6 +270,7 @@ def test_a_failing_cell_fails_the_run(home: Path) -> None:
     assert "\nafter" not in done.stdout
 
 
+@pytest.mark.thorough
 def test_a_kernel_that_dies_or_hangs_fails_the_run_with_one_line(home: Path) -> None:
     """Neither is a traceback of the runner."""
     dead = run(write(home / "dead.ipynb", "import os\nos._exit(3)"))

@@ -54,6 +54,7 @@ def test_the_runbook_has_no_python_but_its_parameters() -> None:
         assert lines[0].startswith("%%durable") or all(line.startswith("%") for line in lines), lines
 
 
+@pytest.mark.thorough
 def test_the_second_run_sends_what_the_first_one_showed_and_is_a_small_diff(
     runbook: Path,
     sent: Callable[[], list[str]],  # noqa: F811

@@ -52,6 +52,7 @@ def alchemy(cloud: Any, tmp_path: Path, node: Path, node_packages: Path) -> Call
     return alchemy
 
 
+@pytest.mark.thorough
 def test_up_rename_share_and_down(cloud: Any, alchemy: Callable[..., str]) -> None:
     """Data outlives the rename; both ways of sharing reach the same objects; destroy leaves nothing."""
     alchemy("up", "Counter")

@@ -73,6 +73,7 @@ def wrangler(cloud: Any, node: Path, node_packages: Path) -> Callable[..., str]:
     return run
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("program", cases())
 def test_wranglers_bundle_is_ours(program: Program, tmp_path: Path, wrangler: Callable[..., str]) -> None:
     """After both went through one esbuild nothing is left that differs, additional modules and their names included."""

@@ -38,6 +38,7 @@ def height(lab: Lab, index: int, output: int | None = None) -> float:
     return float(found.evaluate(HEIGHT))
 
 
+@pytest.mark.thorough
 def test_the_record_stays_in_the_saved_notebook_and_the_cell_is_short(lab: Lab) -> None:
     """Issue 16.3 and 16.4: waiting, then done with the address, in the file; the panel ends empty; the heights."""
     lab.open(*DECLARE[:3], WORKER, "%durable deploy")

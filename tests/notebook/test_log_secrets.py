@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 import notebook_do as nd
 from notebook_do.live.logs import PastLogs, asked_logs
 from notebook_do.live.records import records_of
@@ -26,8 +28,6 @@ from notebook_do.sources.located import locate
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from notebook_do.notebook.views.blocks import Document
 
@@ -115,6 +115,7 @@ def test_a_followed_line_is_printed_without_its_secrets_and_the_frame_has_it_as_
     assert any("hunter2" in one.message for one in records)
 
 
+@pytest.mark.thorough
 def test_a_view_draws_a_bounded_part_of_long_and_of_many_exceptions() -> None:
     """Twice a second the whole view is drawn: what it has more is counted, and in the frame."""
     many: list[LocatedRecord] = []

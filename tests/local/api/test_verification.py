@@ -54,6 +54,7 @@ def test_an_upload_that_never_starts_keeps_no_other_waiting(own_server: Any) -> 
     assert "CPU time limit" in refused.text
 
 
+@pytest.mark.thorough
 def test_a_refused_upload_takes_nothing_from_another(own_server: Any) -> None:
     """A content that two uploads share is kept when one of them is refused, though it was received first."""
     with ThreadPoolExecutor(1) as aside:
@@ -213,6 +214,7 @@ def test_the_first_thing_wrong_is_the_one_that_is_said(
     account(story)
 
 
+@pytest.mark.thorough
 def test_a_source_that_never_ends_is_given_up(account: Callable[..., None]) -> None:
     """A main module that loops is refused as code that does not start, by whichever limit a busy machine meets."""
 
