@@ -159,11 +159,12 @@ def looks(text: str, tone: Tone | None) -> Document:
 def declared(evil: str) -> Document:
     """Give the view of declarations."""
     space = Namespace(evil, class_name=evil, script_name=evil, environment=evil)  # type: ignore[arg-type]
+    value = "\ufffd" if evil.encode(errors="replace") == b"???" else evil  # half a character is refused as a value
     bindings = {
         evil: NamespaceBinding(stable_id=evil),  # type: ignore[arg-type]
-        "A": PlainText(text=evil),
+        "A": PlainText(text=value),
         "B": ServiceBinding(worker=evil),
-        "C": Json("\ufffd" if evil.encode(errors="replace") == b"???" else evil),
+        "C": Json(value),
     }
     worker = Worker(evil, name=evil, entrypoint=evil, bindings=Bindings(evil, bindings), compatibility_date=evil)
     before = replace(worker, entrypoint="other.ts", bindings=Bindings(evil, {"A": PlainText(text="a"), "D": Json(1)}))
