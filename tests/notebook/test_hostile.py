@@ -64,7 +64,9 @@ def faults(document: Document) -> list[str]:
             found += [f"<{node.tag} {name}={v}>" for name, v in node.attrib.items() if not _plain(node.tag, name, v)]
     found += map(str, parser.errors)
     found += UNSEEN.findall(plain + drawn)
-    found += [line for line in plain.split("\n") if letters.width_of(line) > text.WIDTH]
+    # A command is copied whole, however long it is.
+    lines = (line for line in plain.split("\n") if not line.lstrip().startswith("%durable "))
+    found += [line for line in lines if letters.width_of(line) > text.WIDTH]
     plain.encode()
     drawn.encode()
     return found
