@@ -362,8 +362,8 @@ def test_a_burst_of_cells_completions_and_clicks(kernel: Kernel, cloud: Path) ->
     kernel.interrupt_while_waiting("%durable fetch my-worker /slow")
     answers = next(found for _ in range(20) if (found := kernel.run("%durable fetch my-worker / --json")))
     assert '"status": 200' in answers[-1]["data"]["text/plain"]
-    (counted,) = kernel.run("print(len(clicks), set(clicks))")
-    assert counted["text"] == "6 {'1'}\n"
+    counted = kernel.run("print(len(clicks), set(clicks))")  # under load its text comes in pieces
+    assert "".join(piece["text"] for piece in counted) == "6 {'1'}\n"
     assert not TROUBLE.findall((cloud / "kernel-errors").read_bytes())
 
 
