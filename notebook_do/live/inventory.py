@@ -20,13 +20,12 @@ def _status(declared: bool, *, recorded: bool, live: bool) -> str:  # noqa: FBT0
     return "gone" if recorded else "declared"
 
 
-def must_be_deployed(declared: Mapping[str, Namespace], asked: Sequence[Any], recorded: Recorded) -> None:
-    """Raise NotDeployed where a namespace is asked that a Worker of this session is to host and never was deployed."""
-    known = {n.stable_id for n in recorded.namespaces}
-    for one in asked:
-        found = declared.get(one) if isinstance(one, str) else None
-        if found is not None and found.script_name is None and one not in known:
-            raise NotDeployed.of(f"namespace {one}")
+def must_be_deployed(declared: Namespace | None, recorded: Recorded) -> None:
+    """Raise NotDeployed for a declared namespace that a Worker of this session is to host and never was deployed."""
+    if declared is None or declared.script_name is not None:
+        return
+    if declared.id not in {n.stable_id for n in recorded.namespaces}:
+        raise NotDeployed.of(f"namespace {declared.id}")
 
 
 def namespace_rows(catalog: Catalog, recorded: Recorded, observed: Observed) -> tuple[dict[str, Any], ...]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from notebook_do.model.changes import ObjectChange
 
 _PART = 6_000_000
-"""Letters of one part: what a request takes, and a little less."""
+"""Characters of one part: what a request takes, and a little less."""
 _SECONDS = 60.0
 
 

@@ -316,8 +316,7 @@ class Looking(ABC):
         rests on moved since it was shown: nothing was sent then. TargetError: whether it was done is not known.
         """
         refusing.check("session.apply")
-        phrases = (confirm,) if isinstance(confirm, str) else tuple(confirm)
-        return self._run(self._look(self._spent.apply, change, phrases))
+        return self._run(self._look(self._spent.apply, change, [confirm] if isinstance(confirm, str) else [*confirm]))
 
     def namespace_rows(self) -> tuple[dict[str, Any], ...]:
         """Return the rows of `namespaces()`."""
@@ -342,9 +341,10 @@ class Looking(ABC):
         declared = self.catalog.namespaces.get(StableId(stable_id))
         connection = await self._connect()
         recorded = await with_hosted_elsewhere(connection, self._state.load(), declared)
-        must_be_deployed(self.catalog.namespaces, [stable_id], recorded)
+        must_be_deployed(declared, recorded)
         return await act(connection, recorded, stable_id, *asked)
 
     async def _look(self, read: Callable[..., Coroutine[Any, Any, T]], *asked: Any) -> T:
-        must_be_deployed(self.catalog.namespaces, asked[:1], recorded := self._state.load())
+        declared = self.catalog.namespaces.get(asked[0]) if isinstance(asked[0], str) else None  # a change, of `apply`
+        must_be_deployed(declared, recorded := self._state.load())
         return await read(await self._connect(), recorded, *asked)
