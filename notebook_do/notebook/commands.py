@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.display import TitledTable
 from notebook_do.display.formats import counted
-from notebook_do.errors import CommandError, CredentialError, NotDeployed
+from notebook_do.errors import CommandError, CredentialError
 from notebook_do.notebook import deploying, verbs
 from notebook_do.notebook.declaring import declare
 from notebook_do.notebook.shells import shell_of, watching
@@ -297,17 +297,10 @@ def _missing(*names: str) -> tuple[str, ...]:
 
 
 def _on_what_runs(call: Call) -> Any:
-    """Run a verb that asks or changes what runs: a plan and a deploy load none of what these need."""
-    from notebook_do.notebook.running import ON_WHAT_RUNS
+    """Run a verb that asks or changes what runs: what it needs is loaded with the first of them."""
+    from notebook_do.notebook.running import run
 
-    try:
-        return ON_WHAT_RUNS[call.verb](call)
-    except NotDeployed as first:
-        # All cells of a new notebook are run at once, or a runbook up to its approval: the plan is read before this is.
-        if not (waits := current().offered):
-            raise
-        said = f"Nothing was asked: {first.what} is not deployed yet. Plan {waits[:8]} above waits to be sent."
-        return View((Line(said, Tone.SAME),), data={"waits": waits})
+    return run(call)
 
 
 RUN: dict[str, Callable[[Call], Any]] = {
