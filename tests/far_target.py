@@ -16,7 +16,7 @@ import httpx
 import notebook_do as nd
 from notebook_do.credentials import inspect_keys
 from notebook_do.inspector.signing import HEADER, audience_of, signed_head
-from notebook_do.live.signed import inspector_of
+from notebook_do.live.inventory import inspector_of
 from notebook_do.local.process import launch
 
 if TYPE_CHECKING:

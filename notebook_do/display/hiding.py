@@ -87,6 +87,14 @@ def hidden(name: str, value: Any) -> str:
     return BY_SHAPE if text is not None and looks_secret(text) else ""
 
 
+def hidden_in_column(column: str, value: Any) -> str:
+    """Do that for a value in a column of a user's frame: one called `key` alone tells rows apart, as a key of storage.
+
+    Whose key it is a secret's name says: `api_key`.
+    """
+    return hidden("" if column.lower() == "key" else column, value)
+
+
 def _as_text(value: Any) -> str | None:
     """Return the text that a value is or holds: also bytes may be a key in letters, and an error may quote one."""
     match value:

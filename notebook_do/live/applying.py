@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from notebook_do.cloudflare.answer import NoAnswer
 from notebook_do.display import Shown, frame
+from notebook_do.display.formats import counted, listed
 from notebook_do.errors import ApiError, CommandError, ConsentRequired, DurableError, StaleChange, TargetError
 from notebook_do.live.inspecting import Declined, NoMethod, NotKnown, Returned, Threw
-from notebook_do.live.querying import MOVED
+from notebook_do.live.querying import MOVED, about
 from notebook_do.live.restoring import put_back, restored_by_itself
 from notebook_do.live.storage import LocalStorage, storage_of
 from notebook_do.live.ways import way_to
@@ -116,15 +117,23 @@ def check(change: ObjectChange, connection: Connection, recorded: Recorded, conf
             "this session; nothing was sent."
         )
     if change.phrase is not None and change.phrase not in confirm:
-        many = len(change.edits) > 1
-        loses = "so many objects are changed only on purpose" if many else "what it has is lost, and cannot be had back"
         raise ConsentRequired(
-            f'apply: {loses}; nothing was sent. To allow it: confirm="{change.phrase}" (--confirm "{change.phrase}").'
+            f"apply: {why_asked(change)}; nothing was sent. "
+            f'To allow it: confirm="{change.phrase}" (--confirm "{change.phrase}").'
         )
 
 
+def why_asked(change: ObjectChange) -> str:
+    """Say for what a change asks its phrase: of which objects it loses all, or which ones it changes at once."""
+    names = list(dict.fromkeys(one.spoken for one in change.edits))
+    if len(change.edits) == 1:
+        return f"what {names[0]} has is lost, and cannot be had back"
+    objects = counted(len({one.object_id for one in change.edits}), "object")
+    return f"{objects} of {change.stable_id} would be changed at once: {listed(names)}"
+
+
 async def apply(connection: Connection, recorded: Recorded, change: ObjectChange, turn: Turn) -> AppliedChange:
-    """Send a change. Raises StaleChange where what it rests on moved, and nothing was sent then."""
+    """Send a change, unless it is done already. Raises StaleChange where what it rests on moved: nothing was sent."""
     async with connection.client() as client:
         storage = storage_of(connection, client, recorded, change.stable_id, "apply")
         if change.action == "restore":
@@ -132,6 +141,9 @@ async def apply(connection: Connection, recorded: Recorded, change: ObjectChange
             if not restored_by_itself(change):
                 await _restore_file(storage, change, turn)
                 return _applied(change, (None,), (None,))
+        if change.noop:
+            await _must_be_as_shown(storage, change)
+            return _applied(change, (None,) * len(change.edits), (None,) * len(change.edits))
         way = await way_to(connection, client, recorded, change.stable_id, "apply")
         # Before all of it goes, the object is not woken: its constructor may write, and is to be run after that.
         whole = change.action in {"wipe", "restore"}
@@ -185,7 +197,12 @@ async def _seen(way: Inspecting, change: ObjectChange) -> list[list[str]]:
 
 
 async def _must_be_as_shown(storage: ObjectStorage, change: ObjectChange) -> None:
-    if moved := [edit for edit in change.edits if await _rests_on(storage, change, edit) != edit.rests_on]:
+    moved = []
+    for edit in change.edits:
+        with about(f"{change.action} of {edit.spoken}"):
+            if await _rests_on(storage, change, edit) != edit.rests_on:
+                moved.append(edit)
+    if moved:
         raise _stale(change, moved)
 
 

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, assert_never
 
+from notebook_do.display import Shown
 from notebook_do.errors import CommandError, JSError, TargetError
 from notebook_do.inspector.values import encode
 from notebook_do.live.inspecting import Declined, NoMethod, NotKnown, Returned, Threw
+from notebook_do.live.inventory import deployed_namespace
 from notebook_do.live.values import whole
-from notebook_do.live.ways import deployed_namespace, way_to
+from notebook_do.live.ways import way_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +33,7 @@ _LONGEST = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Called:
+class Called(Shown):
     """One call and what became of it. `ms` is the time of the whole way.
 
     By `request` what a call logged that was followed is found: `session.request_logs(called.request)`.
@@ -45,6 +47,10 @@ class Called:
     ms: float
     seconds: float
     request: str
+
+    def __repr__(self) -> str:
+        which = f"{self.method} of object {self.object!r} of namespace {self.namespace.stable_id}"
+        return f"<call of {which}: {became(self.outcome)}>"
 
     def value(self) -> Any:
         """Return what the method returned. Raises JSError where it threw, else what `error_in` says."""
@@ -65,6 +71,20 @@ class Called:
                 hint = "look at the object before you call it again (timeout=SECONDS gives it longer)"
                 return TargetError(f"{where}: {why}; {hint}.")
         raise ValueError("the call returned something")
+
+
+def became(outcome: Outcome) -> str:
+    """Say in a word or a few what became of a call."""
+    match outcome:
+        case Returned():
+            return "returned"
+        case Threw():
+            return "threw"
+        case NotKnown():
+            return "unknown"
+        case Declined(done=True):
+            return "returned nothing that can be had"
+    return "not called"
 
 
 def said(outcome: Outcome, class_name: str, method: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from notebook_do.live.connection import Connection
     from notebook_do.live.snapshots import Snapshot
     from notebook_do.live.storage import ObjectStorage
+    from notebook_do.live.stored import StoredValue
     from notebook_do.model import ObservedObject, Recorded
     from notebook_do.model.changes import ChangeAction
     from notebook_do.state.sent import SentChange
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 _WOKEN = "On Cloudflare an object is read and changed through itself: it is woken for that."
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXACT = 2**53
+_OF_ROWS = re.compile(r"\s*(?:INSERT|UPDATE|DELETE|REPLACE|WITH)\b", re.IGNORECASE)
+"""How a statement begins that changes rows or nothing; of others, such as ANALYZE, no row tells what they do."""
 _LONGEST_KEY = 2048
 """Bytes: what Cloudflare takes for a key."""
 
@@ -73,8 +77,25 @@ async def put_edit(storage: ObjectStorage, name_or_id: str, key: str, value: Any
     op = {"op": "put", "key": checked_key(key), "value": node}
     if (sent := len(canonical(op))) > MOST_BYTES:
         raise CommandError(f"put: the value is {size(sent)} as it is sent, and {size(MOST_BYTES)} can be sent at once.")
-    one, before, rests_on = await _value(storage, name_or_id, key)
-    return _edit(one, before, decode(json.loads(canonical(node))), op, [{"key": key}], rests_on)
+    one, found, before, rests_on = await _value(storage, name_or_id, key)
+    edit = _edit(one, before, decode(json.loads(canonical(node))), op, [{"key": key}], rests_on)
+    return replace(edit, noop=found is not None and found.node is not NOTHING and _told(found.node) == _told(node))
+
+
+def _told(node: Any) -> str:
+    """Write tagged JSON as JavaScript tells values apart: 1.0 and 1 are one number there, 1 and true are not."""
+    return json.dumps(_numbers(node))
+
+
+def _numbers(node: Any) -> Any:
+    match node:
+        case float() if node.is_integer():
+            return int(node)
+        case list():
+            return [_numbers(one) for one in node]
+        case dict():
+            return {key: _numbers(one) for key, one in node.items()}
+    return node
 
 
 async def delete(place: ChangePlace, name_or_id: str, key: str) -> ObjectChange:
@@ -92,14 +113,16 @@ async def delete(place: ChangePlace, name_or_id: str, key: str) -> ObjectChange:
 async def delete_edit(storage: ObjectStorage, name_or_id: str, key: str) -> ObjectEdit:
     """Read what would be deleted."""
     op = {"op": "delete", "key": checked_key(key)}
-    one, before, rests_on = await _value(storage, name_or_id, key)
+    one, _, before, rests_on = await _value(storage, name_or_id, key)
     return _edit(one, before, NOTHING, op, [{"key": key}], rests_on)
 
 
-async def _value(storage: ObjectStorage, name_or_id: str, key: str) -> tuple[ObservedObject, Any, str]:
+async def _value(
+    storage: ObjectStorage, name_or_id: str, key: str
+) -> tuple[ObservedObject, StoredValue | None, Any, str]:
     one = await storage.find(name_or_id)
     found = await storage.value(one.object_id, key)
-    return one, NOTHING if found is None else found.value, "" if found is None else found.digest
+    return one, found, NOTHING if found is None else found.value, "" if found is None else found.digest
 
 
 async def execute(place: ChangePlace, name_or_id: str, sql: str, params: Sequence[Any]) -> ObjectChange:
@@ -131,7 +154,8 @@ async def execute_edit(storage: ObjectStorage, name_or_id: str, sql: str, params
     op = {"op": "change", "sql": sql, "params": given, **count}
     checks = [{"sql": check["sql"], "params": check["params"]} for check in tried.expect]
     edit = _edit(one, tried.effect, tried.effect, op, checks, tried.rests_on)
-    return replace(edit, params=canonical(given))
+    none = not (tried.effect.rows or tried.effect.schema or tried.effect.varies)
+    return replace(edit, params=canonical(given), noop=none and bool(_OF_ROWS.match(sql)))
 
 
 def _bound(param: Any, place: int) -> Any:
@@ -159,7 +183,8 @@ async def set_alarm(place: ChangePlace, name_or_id: str, at: datetime | None) ->
     shown = None if after is None else _EPOCH + timedelta(milliseconds=after)
     past = shown is not None and shown < datetime.now(UTC)
     notes = ("This time is past: the alarm goes off as soon as it is set.",) if past else ()
-    return _change(place, "alarm", "", _edit(one, one.alarm, shown, op, [{"alarm": True}], _of_alarm(one)), notes)
+    edit = _edit(one, one.alarm, shown, op, [{"alarm": True}], _of_alarm(one))
+    return _change(place, "alarm", "", replace(edit, noop=one.alarm == shown), notes)
 
 
 async def run_alarm(place: ChangePlace, name_or_id: str) -> ObjectChange:
@@ -279,11 +304,11 @@ def _sent_before(noted: Sequence[SentChange]) -> str:
     """Return the words for how often the same was sent, and whether that is known."""
     times = "once" if len(noted) == 1 else f"{len(noted):,} times"
     if all(one.done for one in noted):
-        return f"The same was sent {times} before."
+        return f"This change was sent {times} before; it would be sent once more."
     last = moment(noted[-1].at)
     if len(noted) == 1:
-        return f"The same was begun to be sent once before, {last}, and whether it was is not known."
-    return f"The same was begun to be sent {times} before, last {last}, and whether it was each time is not known."
+        return f"This change was begun to be sent once before, {last}, and whether it was is not known."
+    return f"This change was begun to be sent {times} before, last {last}, and whether it was each time is not known."
 
 
 def _of_alarm(one: ObservedObject) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.errors import NotDeployed
+from notebook_do.errors import CommandError, NotDeployed, nearest
+from notebook_do.model import NamespaceId, RecordedNamespace, Storage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from notebook_do.declare.catalog import Catalog
-    from notebook_do.model import Namespace, Observed, Recorded
+    from notebook_do.model import Inspector, Namespace, Observed, Recorded
 
 
 def _status(declared: bool, *, recorded: bool, live: bool) -> str:  # noqa: FBT001 - the row's own fact
@@ -26,6 +27,34 @@ def must_be_deployed(declared: Namespace | None, recorded: Recorded) -> None:
         return
     if declared.id not in {n.stable_id for n in recorded.namespaces}:
         raise NotDeployed.of(f"namespace {declared.id}")
+
+
+def deployed_namespace(recorded: Recorded, stable_id: str, *, with_id: bool = False) -> RecordedNamespace:
+    """Return what is recorded of a namespace; raises CommandError for one that was never deployed.
+
+    Of one that another session's script hosts, only its inspector is recorded: its id and storage are not known here,
+    and `with_id` it is none.
+    """
+    found = {str(one.stable_id): one for one in recorded.namespaces}
+    if stable_id in found:
+        return found[stable_id]
+    if not with_id and (inspector := inspector_of(recorded, stable_id)):
+        (one,) = (n for n in inspector.namespaces if n.stable_id == stable_id)
+        return RecordedNamespace(
+            stable_id=one.stable_id,
+            namespace_id=NamespaceId(""),
+            script_name=inspector.script_name,
+            class_name=one.class_name,
+            storage=Storage.SQLITE,
+        )
+    hint = nearest(stable_id, list(found)) if found else "deploy it first."
+    raise CommandError(f"no namespace {stable_id} is deployed; {hint}")
+
+
+def inspector_of(recorded: Recorded, stable_id: str) -> Inspector | None:
+    """Return the inspector that was deployed for a namespace."""
+    inspectors = (worker.inspector for worker in recorded.workers if worker.inspector)
+    return next((i for i in inspectors if any(one.stable_id == stable_id for one in i.namespaces)), None)
 
 
 def namespace_rows(catalog: Catalog, recorded: Recorded, observed: Observed) -> tuple[dict[str, Any], ...]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.display import one_line
 from notebook_do.display.formats import counted
 from notebook_do.errors import CommandError, NothingToChange, nearest
 from notebook_do.live.changes import change_of, checked_key, delete_edit, execute_edit, put_edit, varies_notes
 from notebook_do.live.mapping import checked_columns, is_empty
+from notebook_do.live.querying import about
 from notebook_do.live.storage import storage_of
 from notebook_do.model.changes import NOTHING
 
@@ -33,18 +35,21 @@ async def change_rows(place: ChangePlace, action: str, df: Any, named: str, args
         raise CommandError(
             f"map: for change={action!r} args are the columns of {_TAKES[action]}; given are {len(args)}."
         )
-    rows = [row for row in zip(*columns, strict=True) if not is_empty(row[0])]
+    rows = [(at, *row) for at, row in zip(df.index, zip(*columns, strict=True), strict=True) if not is_empty(row[0])]
     async with place.connection.client() as client:
         storage = storage_of(place.connection, client, place.recorded, place.stable_id, action)
         edits = await _edits(storage, action, rows)
-    kept = [edit for edit in edits if not (action == "delete" and edit.before is NOTHING)]
+    # Of a key that is not there nothing can be deleted.
+    kept = [edit for edit in edits if not (edit.noop or (action == "delete" and edit.before is NOTHING))]
     _check_apart(action, kept)
+    kept = kept or [edit for edit in edits if edit.noop]  # a change that says so: a notebook that runs again goes on
     if not kept:
         raise NothingToChange(f"map: no row of the frame changes anything in {place.stable_id}.")
-    unnamed, absent = len(columns[0]) - len(rows), len(edits) - len(kept)
+    unnamed, same = len(columns[0]) - len(rows), len(edits) - len(kept)
+    why = {"put": "whose value is there already", "delete": "of a key that is not there"}
     notes = (
         *([f"{counted(unnamed, 'row')} without a name of an object: left out."] if unnamed else []),
-        *([f"{counted(absent, 'row')} of a key that is not there: nothing is sent for it."] if absent else []),
+        *([f"{counted(same, 'row')} {why.get(action, 'of no change')}: nothing is sent for it."] if same else []),
         *(varies_notes(kept) if action == "execute" else ()),
     )
     whats = {edit.what for edit in kept}
@@ -55,9 +60,13 @@ async def _edits(storage: ObjectStorage, action: str, rows: Sequence[tuple[Any, 
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def read(row: tuple[Any, ...]) -> ObjectEdit:
-        name, *given = row
+        at, name, *given = row
         if not isinstance(name, str):
-            raise CommandError(f"map: an object is named by a text, and not by {name!r}.")
+            raise CommandError(f"map: row {at}: an object is named by a text, and not by {name!r}.")
+        with about(f"map: row {at} ({one_line(name)})"):
+            return await of_row(name, given)
+
+    async def of_row(name: str, given: Sequence[Any]) -> ObjectEdit:
         async with turns:
             match action:
                 case "put":

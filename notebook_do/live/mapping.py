@@ -11,9 +11,10 @@ from notebook_do.display import Shown, mapped
 from notebook_do.errors import CommandError, DurableError
 from notebook_do.inspector.foreign import items_of
 from notebook_do.inspector.values import encode
-from notebook_do.live.calling import call_of, checked_method, checked_seconds, said, where_of
-from notebook_do.live.inspecting import MOST_OPS, Declined, NoMethod, NotKnown, Returned, Threw
-from notebook_do.live.ways import deployed_namespace, way_to
+from notebook_do.live.calling import became, call_of, checked_method, checked_seconds, said, where_of
+from notebook_do.live.inspecting import MOST_OPS, NoMethod, NotKnown, Returned, Threw
+from notebook_do.live.inventory import deployed_namespace
+from notebook_do.live.ways import way_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -55,7 +56,7 @@ class MappedRows(Shown):
     @property
     def counts(self) -> Counter[str]:
         """Of how many rows what became: returned, threw, unknown, not called."""
-        return Counter(map(_became, self.outcomes))
+        return Counter("not called" if isinstance(one, str | None) else became(one) for one in self.outcomes)
 
     def results(self) -> tuple[list[Any], list[float | None], list[str | None]]:
         """Return the columns result, ms and error."""
@@ -73,19 +74,6 @@ class MappedRows(Shown):
             case Returned():
                 return None
         return said(outcome, self.class_name, self.asked.method)
-
-
-def _became(outcome: Outcome | str | None) -> str:
-    match outcome:
-        case Returned():
-            return "returned"
-        case Threw():
-            return "threw"
-        case NotKnown():
-            return "unknown"
-        case Declined(done=True):
-            return "returned nothing that can be had"
-    return "not called"
 
 
 def rows_asked(  # noqa: PLR0913 - the words of one call

@@ -13,8 +13,9 @@ from notebook_do.errors import CommandError, NotDeployed, TargetError, nearest
 from notebook_do.inspector.values import decode
 from notebook_do.live.far_storage import is_id
 from notebook_do.live.inspecting import Returned
+from notebook_do.live.inventory import deployed_namespace, inspector_of
 from notebook_do.live.observe import observe_objects, observe_scripts
-from notebook_do.live.signed import inspector_of, signed_way
+from notebook_do.live.signed import signed_way
 from notebook_do.live.storage import storage_of
 from notebook_do.live.values import parameters, whole
 
@@ -28,15 +29,6 @@ if TYPE_CHECKING:
 _LOOKED_THROUGH = 9_999
 _NAMES = 400
 """How many names a list asks the ids of: ten requests."""
-
-
-def deployed(recorded: Recorded, stable_id: str) -> NamespaceId:
-    """Return the namespace id of a stable ID; raises CommandError for one that was never deployed."""
-    ids: dict[str, NamespaceId] = {n.stable_id: n.namespace_id for n in recorded.namespaces}
-    if stable_id not in ids:
-        hint = nearest(stable_id, list(ids)) if ids else "deploy it first."
-        raise CommandError(f"no namespace {stable_id} is deployed; {hint}")
-    return ids[stable_id]
 
 
 async def live_scripts(connection: Connection) -> frozenset[str]:
@@ -73,7 +65,7 @@ async def object_rows(  # noqa: PLR0913, PLR0917 - where, and what is asked
     """
     if limit is not None and limit < 1:
         raise CommandError(f"objects: a limit is at least 1, not {limit}.")
-    namespace_id = deployed(recorded, stable_id)
+    namespace_id = deployed_namespace(recorded, stable_id, with_id=True).namespace_id
     async with connection.client() as client:
         found, more = await observe_objects(client, namespace_id, most=limit, after=after)
     names, why = await _names(connection, recorded, stable_id, known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -10,10 +11,10 @@ from notebook_do.cloudflare import wire
 from notebook_do.declare.line import as_argument
 from notebook_do.display import one_line
 from notebook_do.display.formats import counted, listed
-from notebook_do.errors import ApiError, CommandError, DurableError
+from notebook_do.errors import ApiError, CommandError, DurableError, TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.model import NamespaceId
@@ -29,6 +30,16 @@ _WRITES = re.compile(
 _NAMES = 10_000
 """How many objects are looked through for a name that is near."""
 _SHOWN = 5
+
+
+@contextlib.contextmanager
+def about(which: str) -> Iterator[None]:
+    """Begin an error that is raised inside with `which` of several objects it is about."""
+    try:
+        yield
+    except (CommandError, TargetError) as error:
+        error.message = f"{which}: {error.message}"
+        raise
 
 
 async def explained(  # noqa: PLR0913, PLR0917 - what was asked, of whom

@@ -17,6 +17,7 @@ from notebook_do.credentials import inspect_keys
 from notebook_do.errors import CommandError, DurableError, TargetError
 from notebook_do.inspector.signing import HEADER, audience_of, signed_head
 from notebook_do.live.inspecting import SECONDS, Declined, NotKnown, batches, not_sent, outcome_of
+from notebook_do.live.inventory import inspector_of
 from notebook_do.plan.workers.inspected import inspector_name
 
 if TYPE_CHECKING:
@@ -224,12 +225,6 @@ async def signed_way(
         inspector=inspector,
         stable_id=stable_id,
     )
-
-
-def inspector_of(recorded: Recorded, stable_id: str) -> Inspector | None:
-    """Return the inspector that was deployed for a namespace."""
-    inspectors = (worker.inspector for worker in recorded.workers if worker.inspector)
-    return next((i for i in inspectors if any(one.stable_id == stable_id for one in i.namespaces)), None)
 
 
 def _now() -> int:

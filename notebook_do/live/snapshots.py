@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import lzma
+import os
+import shlex
 import struct
 import zipfile
 import zlib
@@ -15,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.cloudflare.answer import LARGEST_ANSWER
+from notebook_do.declare.line import as_argument, is_like_option
 from notebook_do.display import Shown, one_line
 from notebook_do.display.formats import size
 from notebook_do.errors import CommandError
@@ -123,19 +127,37 @@ def write_snapshot(path: str | Path, namespace: RecordedNamespace, taken: TakenO
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(_ABOUT, about)
         archive.writestr(_CONTENTS[taken.form], taken.content)
-    _write(made.path, packed.getvalue())
+    _write(made, packed.getvalue())
     return made
 
 
-def _write(path: Path, packed: bytes) -> None:
+def _write(made: Snapshot, packed: bytes) -> None:
+    path = made.path
     try:
         disk.create(path, packed)
     except FileExistsError:
-        raise CommandError(f"snapshot: {path} is there already and was left as it is; name another file.") from None
+        line = f"%durable snapshot {snapshot_words(made, _free(path))}"
+        raise CommandError(
+            f"snapshot: {path} is there already and was left as it is; name another file: {line}"
+        ) from None
     except ValueError:  # UnicodeEncodeError is one
         raise CommandError(f"snapshot: {str(path)!r}: no file can have this name; name another one.") from None
     except OSError as error:
         raise CommandError(f"snapshot: {path} cannot be written: {error.strerror}.") from None
+
+
+def _free(path: Path) -> Path:
+    """Return the path with the first number behind its name that no file has: `kitchen-2.ndsnap`."""
+    numbered = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(2))
+    return next(one for one in numbered if not os.path.lexists(one))
+
+
+def snapshot_words(made: Snapshot, path: Path) -> str:
+    """Return the words that name an object and a file on a line: of `snapshot`, or of `restore`."""
+    name = made.name or made.object_id
+    # Behind the -- of a name that is like an option the path needs none.
+    file = shlex.quote(str(path)) if is_like_option(name) else as_argument(str(path))
+    return f"{made.stable_id} {as_argument(name)} {file}"
 
 
 def _about(made: Snapshot) -> dict[str, Any]:

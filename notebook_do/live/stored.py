@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from notebook_do.model.changes import NOTHING
+
 if TYPE_CHECKING:
     from notebook_do.model import ObservedObject
     from notebook_do.model.changes import ObjectContents, StatementEffect
@@ -15,11 +17,16 @@ Form = Literal["file", "rows"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredValue:
-    """The value of one key; `digest` is that of the bytes that are stored."""
+    """The value of one key; `digest` is that of the bytes that are stored.
+
+    `node` is the value in tagged JSON, exactly as it is stored; NOTHING where that is not told: of what an object
+    answers a Map and an object are one dict in Python.
+    """
 
     value: Any
     size: int
     digest: str
+    node: Any = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

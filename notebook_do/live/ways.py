@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from notebook_do.errors import CommandError, nearest
+from notebook_do.errors import CommandError
 from notebook_do.live.inspecting import LocalWay
-from notebook_do.live.signed import inspector_of, signed_way
+from notebook_do.live.inventory import deployed_namespace
+from notebook_do.live.signed import signed_way
 from notebook_do.model import NamespaceId, RecordedNamespace, Storage
 
 if TYPE_CHECKING:
@@ -49,24 +50,3 @@ async def with_hosted_elsewhere(connection: Connection, recorded: Recorded, decl
         storage=Storage.SQLITE if found.get("use_sqlite") else Storage.KV,
     )
     return replace(recorded, namespaces=(*recorded.namespaces, made))
-
-
-def deployed_namespace(recorded: Recorded, stable_id: str) -> RecordedNamespace:
-    """Return what is recorded of a namespace; raises CommandError for one that was never deployed.
-
-    Of one that another session's script hosts, only its inspector is recorded: its id and storage are not known here.
-    """
-    found = {str(one.stable_id): one for one in recorded.namespaces}
-    if stable_id in found:
-        return found[stable_id]
-    if inspector := inspector_of(recorded, stable_id):
-        (one,) = (n for n in inspector.namespaces if n.stable_id == stable_id)
-        return RecordedNamespace(
-            stable_id=one.stable_id,
-            namespace_id=NamespaceId(""),
-            script_name=inspector.script_name,
-            class_name=one.class_name,
-            storage=Storage.SQLITE,
-        )
-    hint = nearest(stable_id, list(found)) if found else "deploy it first."
-    raise CommandError(f"no namespace {stable_id} is deployed; {hint}")

@@ -133,6 +133,8 @@ class ObjectEdit:
     rests_on: str = ""
     params: str = "[]"
     """The parameters of a statement, to try it once more."""
+    noop: bool = field(default=False, repr=False, metadata={LATER: True})
+    """Whether what it would do is done already: the value is there, the alarm is set, no row would change."""
 
     @property
     def spoken(self) -> str:
@@ -185,6 +187,11 @@ class ObjectChange(Shown):
         return hashlib.sha256(canonical(body).encode()).hexdigest()[:16]
 
     @property
+    def noop(self) -> bool:
+        """Whether nothing would change: it is shown in a line, asks for no approval, and nothing is sent for it."""
+        return all(one.noop for one in self.edits)
+
+    @property
     def before(self) -> Any:
         """What is there, of the one object; of many a list in their order."""
         return self.edits[0].before if len(self.edits) == 1 else [one.before for one in self.edits]
@@ -197,6 +204,8 @@ class ObjectChange(Shown):
     @property
     def phrase(self) -> str | None:
         """What a person types to allow it: where all of an object would be lost, or many change. None for the rest."""
+        if self.noop:
+            return None
         if len(self.edits) > 1:
             return f"{self.action} {counted(len({one.object_id for one in self.edits}), 'object')} of {self.stable_id}"
         (only,) = self.edits

@@ -151,6 +151,8 @@ def restore(call: Call) -> Shown | None:
 def offer(call: Call, change: ObjectChange) -> Shown | None:
     """Show a change and let it be sent, as this shell can; with `--approve` send it where it is the one approved."""
     session = current()
+    if change.noop:
+        return View((*_sent_before(call, session), *change_document(change)), data={"sent": False, "edits": []})
     if call.options.approve:
         return _approved(call, session, change)
     shell = "headless" if call.options.json else shell_of(call.ip, command=bool(call.source))
@@ -176,7 +178,7 @@ def offer(call: Call, change: ObjectChange) -> Shown | None:
 
 
 def _approved(call: Call, session: Session, change: ObjectChange) -> AppliedChange:
-    asked = call.options.approve.strip().lower()
+    asked = _asked(call)
     if asked != change.digest:
         if not call.options.json:
             display(View(change_document(change, offered=True)))
@@ -185,15 +187,27 @@ def _approved(call: Call, session: Session, change: ObjectChange) -> AppliedChan
             f"the approved change {asked} is not the change as it is now; nothing was sent. Read it as it is now, then:"
             if sent is None
             else f"the approved change {asked} {_sent_words(sent)}, and an approval is used once; nothing "
-            "was sent now. To do the same again:"
+            "was sent now. What this line would change now has a digest of its own; to send that:"
         )
         stale = StaleChange(f"{why} {_told(call, change)}")
         stale.change = change
         raise stale
     confirm = getattr(call.options, "confirm", None) or ()
     if change.phrase is not None and change.phrase not in confirm:
-        raise ConsentRequired(f"nothing was sent; to allow it: {_told(call, change)}")
+        from notebook_do.live.applying import why_asked  # few lines approve a change
+
+        raise ConsentRequired(f"{why_asked(change)}; nothing was sent. To allow it: {_told(call, change)}")
     return session.apply(change, confirm=confirm)
+
+
+def _asked(call: Call) -> str:
+    return str(call.options.approve).strip().lower()
+
+
+def _sent_before(call: Call, session: Session) -> tuple[Line, ...]:
+    """Say that what is approved was sent already, where the line runs again and nothing is left to change."""
+    sent = session.state.sent_changes.load().get(_asked(call)) if call.options.approve else None
+    return () if sent is None else (Line(f"The approved change {_asked(call)} {_sent_words(sent)}.", Tone.SAME),)
 
 
 def _sent_words(sent: SentChange) -> str:

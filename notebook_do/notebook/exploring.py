@@ -11,8 +11,8 @@ import httpx
 from notebook_do.display import Shown, clean
 from notebook_do.errors import CommandError, DurableError, TargetError
 from notebook_do.live.fetching import request_id_of
+from notebook_do.live.inventory import deployed_namespace
 from notebook_do.live.pages import worker_of
-from notebook_do.live.ways import deployed_namespace
 from notebook_do.notebook.arguments import parameter
 from notebook_do.notebook.calling import seconds
 from notebook_do.notebook.views import text

@@ -18,6 +18,7 @@ from notebook_do.bridge import bridge
 from notebook_do.cloudflare.answer import NoAnswer
 from notebook_do.cloudflare.client import Client
 from notebook_do.errors import CommandError, ConsentRequired, StaleChange, StateError, TargetError
+from notebook_do.inspector.values import UNDEFINED, bigint
 from notebook_do.live.inspecting import Declined, NotKnown, Returned
 from notebook_do.live.ways import way_to
 from notebook_do.model.changes import NOTHING, ObjectContents
@@ -96,6 +97,97 @@ def test_a_change_shows_what_is_there_and_sends_nothing(session: nd.Session) -> 
     assert change.df[["name", "value", "new_value"]].to_numpy().tolist() == [["kitchen", "cooking", change.after]]
 
 
+@pytest.mark.parametrize(
+    ("stored", "same", "other"),
+    [
+        ("x", "x", "y"),
+        ({"a": [1, 2.5, None]}, {"a": [1.0, 2.5, None]}, {"a": [True, 2.5, None]}),
+        (bigint(5), bigint(5), 5),
+        ({1: "a"}, {1: "a"}, {"1": "a"}),
+        (None, None, ""),
+        ([UNDEFINED], [UNDEFINED], [None]),
+    ],
+)
+def test_what_is_there_already_is_no_change(session: nd.Session, stored: Any, same: Any, other: Any) -> None:
+    """Of the same value, as JavaScript tells values apart, a line says that nothing would change; nothing is sent."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "topic", stored)
+    change = room.put("topic", same)
+    assert str(change) == "= Key topic of kitchen has this value already: nothing would change."
+    for _ in range(2):  # it is not spent
+        assert str(session.apply(change)) == "= Key topic of kitchen has this value already: nothing was sent."
+    assert not session.state.sent_changes.load()
+    assert not room.put("topic", other).noop
+    room.call("put", "topic", other)
+    with pytest.raises(StaleChange, match="key topic of kitchen moved"):
+        session.apply(change)
+
+
+def test_an_alarm_or_a_statement_that_changes_nothing_says_so(session: nd.Session) -> None:
+    """No alarm to delete, the alarm that is set, no row that a statement finds; of a map that nothing is left of."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "topic", "x")
+    assert str(room.set_alarm(None)) == "= kitchen has no alarm: nothing would change."
+    at = datetime(2036, 1, 2, tzinfo=UTC)
+    session.apply(room.set_alarm(at))
+    assert str(room.set_alarm(at)) == "= The alarm of kitchen is set to this time already: nothing would change."
+    assert not room.run_alarm().noop
+    statement = room.execute("DELETE FROM messages")
+    assert str(statement) == "= The statement changes no row of kitchen: nothing would change."
+    assert session.apply(statement).ok
+    assert not room.execute("CREATE TABLE more (n)").noop
+    df = pd.DataFrame({"room": ["kitchen", "hall"], "key": "topic", "value": "x"})
+    session.object("rooms", "hall").call("put", "topic", "y")
+    change = session.map("rooms", df, object="room", change="put", args=["key", "value"])
+    assert [one.spoken for one in change.edits] == ["hall"]
+    assert change.notes == ("1 row whose value is there already: nothing is sent for it.",)
+    session.apply(change)
+    again = session.map("rooms", df, object="room", change="put", args=["key", "value"])
+    assert str(again) == "= The rows put what is in 2 objects already: nothing would change."
+    assert session.apply(again).ok
+
+
+def test_an_error_in_a_map_of_changes_names_its_row(session: nd.Session) -> None:
+    """Whatever is wrong with one row of many, its label in the frame and its object are told."""
+    for name in ("kitchen", "hall"):
+        session.object("rooms", name).post("ada")
+    df = pd.DataFrame(
+        {
+            "room": ["kitchen", "hall"],
+            "sql": ["DELETE FROM messages", "DELETE FROM mesages"],
+            "key": ["a", ""],
+            "value": [1, object()],
+            "gone": ["kitchen", "nowhere"],
+        },
+        index=["first", "second"],
+    )
+    wrong: list[tuple[str, str, list[str], str]] = [
+        ("room", "execute", ["sql"], "(hall): execute: no such table: mesages."),
+        ("room", "put", ["key", "value"], "(hall): a key is a text, and not empty."),
+        ("room", "put", ["sql", "value"], "(hall): value: an object cannot be sent"),
+        ("gone", "put", ["sql", "sql"], "(nowhere): rooms has no object nowhere that stored something"),
+    ]
+    for named, change, args, said in wrong:
+        with pytest.raises(CommandError) as error:
+            session.map("rooms", df, object=named, change=change, args=args)
+        assert str(error.value).startswith(f"map: row second {said}")
+
+
+def test_a_change_of_many_says_whom_it_changes_where_its_phrase_lacks(session: nd.Session) -> None:
+    """Of many objects which ones, and not how many alone; of one that what it has is lost."""
+    names = [f"room{at:02}" for at in range(10)]
+    for name in names:
+        session.object("rooms", name).call("put", "topic", 1)
+    df = pd.DataFrame({"room": names, "key": "topic", "value": 2})
+    change = session.map("rooms", df, object="room", change="put", args=["key", "value"])
+    with pytest.raises(
+        ConsentRequired, match=r"10 objects of rooms would be changed at once: room00, .* and 3 more; no"
+    ):
+        session.apply(change)
+    with pytest.raises(ConsentRequired, match="what room00 has is lost, and cannot be had back; nothing was sent"):
+        session.apply(session.object("rooms", "room00").wipe())
+
+
 def test_what_was_shown_is_sent_once(session: nd.Session) -> None:
     """A change is applied once, and so is a copy of it; afterwards storage holds exactly `after`, and a key is gone."""
     room = session.object("rooms", "kitchen")
@@ -155,7 +247,7 @@ def test_a_change_that_was_begun_is_not_told_as_sent(session: nd.Session, monkey
     with pytest.raises(CommandError, match="was begun to be sent before, and whether it was is not known"):
         session.apply(change)
     again = room.put("topic", 1)
-    assert re.fullmatch(r"The same was begun to be sent once before, .* UTC, and .* not known\.", again.notes[-1])
+    assert re.fullmatch(r"This change was begun to be sent once before, .* UTC, and .* not known\.", again.notes[-1])
     ask = Client.ask_objects
 
     async def lost(self: Client, namespace_id: str, asked: bytes, seconds: float) -> Any:
@@ -327,7 +419,7 @@ def test_execute_refuses_a_number_that_the_object_cannot_bind(session: nd.Sessio
     with pytest.raises(CommandError, match=rf"^execute: parameter 2 is {big}, .* CAST\(\? AS INTEGER\)\.$"):
         room.execute("UPDATE messages SET text = ?, at = ?", "bye", big)
     frame = pd.DataFrame({"room": ["kitchen"], "sql": ["UPDATE messages SET at = ?"], "at": [big]})
-    with pytest.raises(CommandError, match=f"^execute: parameter 1 is {big}"):
+    with pytest.raises(CommandError, match=rf"^map: row 0 \(kitchen\): execute: parameter 1 is {big}"):
         session.map("rooms", frame, object="room", change="execute", args=["sql", "at"])
     assert room.query("SELECT ? AS n", big)["n"].tolist() == [big]
     wanted = int(big) + (1 if big > 0 else -1)
@@ -573,7 +665,7 @@ def test_a_frame_is_one_change_of_many_objects(session: nd.Session) -> None:
 
 
 def test_a_change_of_many_shows_each_statement_that_is_sent(session: nd.Session) -> None:
-    """Statements that differ are shown, also where no row would change; what varies is said; secrets stay hidden."""
+    """Statements that differ are shown, but for those that change no row; what varies is said; secrets stay hidden."""
     names = ["kitchen", "garden", "attic"]
     for name in names:
         session.object("rooms", name).call("put", "topic", 1)
@@ -588,14 +680,15 @@ def test_a_change_of_many_shows_each_statement_that_is_sent(session: nd.Session)
     change = session.map("rooms", df, object="room", change="execute", args=["sql"])
     assert "random gives another value when the statement is sent." in change.notes
     shown = str(change)
-    for said in (statements[0], "INSERT INTO members VALUES ('bob', '", statements[2], "No row would change"):
+    for said in (statements[0], "INSERT INTO members VALUES ('bob', '", "1 row of no change: nothing is sent for it."):
         assert said in " ".join(shown.split())
-    assert all(name in shown for name in names)
+    assert [edit.spoken for edit in change.edits] == names[:2]
+    assert statements[2] not in shown
     assert "hunter2" not in shown
     assert "hunter2" not in str(change._repr_mimebundle_())
-    same = df.assign(sql=statements[2])
+    same = df.assign(sql="DELETE FROM messages")
     shown = str(session.map("rooms", same, object="room", change="execute", args=["sql"]))
-    assert shown.count(statements[2]) == 1
+    assert shown.count("DELETE FROM messages") == 1
     assert all(name in shown for name in names)
 
 

@@ -147,7 +147,9 @@ def test_a_snapshot_of_another_object_is_refused_or_said(session: nd.Session, cl
     for nowhere in (cloud / "kitchen.ndsnap" / "x", cloud / ("x" * 300)):
         with pytest.raises(CommandError, match="cannot be written"):
             room.snapshot(nowhere)
-    with pytest.raises(CommandError, match=r"kitchen\.ndsnap is there already and was left as it is"):
+    there = r"kitchen\.ndsnap is there already and was left as it is; name another file: "
+    (cloud / "kitchen-2.ndsnap").touch()
+    with pytest.raises(CommandError, match=rf"{there}%durable snapshot rooms kitchen \S+/kitchen-3\.ndsnap$"):
         room.snapshot(cloud / "kitchen.ndsnap")
     with pytest.raises(CommandError, match="there is no file"):
         room.restore(cloud / "none.ndsnap")

@@ -212,3 +212,29 @@ def test_a_call_shows_what_it_logged_and_the_line_of_the_cell(chat: InteractiveS
     text = " ".join(bundle(shown(chat, "call halls kitchen add ada"))["text/plain"].split())
     assert ", line 5 of In[0] " in text
     assert "→ In[0], line 5" in text
+
+
+def test_a_call_from_python_is_shown_as_one_of_a_line(chat: InteractiveShell) -> None:
+    """`room.called(...)` shows the call, what became of it and its value; in a list a few words, and no dataclass."""
+    room = nd.current().object("rooms", "kitchen")
+    made = [room.called("post", "ada", "hello"), room.called("add", {}), room.called("nothing")]
+    posted, threw, lacking = (str(one) for one in made)
+    assert re.match(r'rooms / kitchen \. post\("ada", "hello"\)  returned  .* number\n\n1$', posted)
+    assert re.match(r"rooms / kitchen \. add\(.*\)  threw  .*\n\n +! TypeError: ", threw)
+    assert re.match(r"rooms / kitchen \. nothing\(\)  not called  .*\n\n! class Room has no method nothing; ", lacking)
+    assert repr(made[:1]) == "[<call of post of object 'kitchen' of namespace rooms: returned>]"
+    assert bundle(made[0])["text/html"]
+    assert chat.user_ns is not None
+
+
+def test_a_column_called_key_is_shown(chat: InteractiveShell) -> None:
+    """It tells rows apart, as a key of storage does; a column of a secret's name is hidden, and so is its shape."""
+    chat.user_ns["df"] = pd.DataFrame(
+        {"room": ["a", "b"], "key": ["topic", f"sk_live_{'a1' * 9}"], "api_key": "hunter2"}
+    )
+    text = bundle(shown(chat, "map rooms df --object room --call add --args key,api_key").view)["text/plain"]
+    assert "topic" in text
+    assert "key=" in text
+    assert "key=hidden because of" not in text.replace("api_key=hidden because of", "")
+    assert "sk_live" not in text
+    assert "hunter2" not in text

@@ -266,7 +266,10 @@ def test_an_approval_is_used_once(session: nd.Session, ip: InteractiveShell, clo
         again = re.search(r"--approve ([0-9a-f]{16})", str(told.value))
         assert again is not None
         shown = _ran(ip, f"%durable {line}").change
-        assert (shown.digest, shown.notes[-1]) == (again[1], "The same was sent once before.")
+        assert (shown.digest, shown.notes[-1]) == (
+            again[1],
+            "This change was sent once before; it would be sent once more.",
+        )
         kernel = [sys.executable, "-m", "notebook_do.cli", line.split()[0], "shop.toml", *line.split()[1:]]
         (cloud / "shop.toml").write_text('[namespaces.rooms]\nclass_name = "Room"\n')
         ran = subprocess.run([*kernel, "--approve", waiting.change.digest], cwd=cloud, capture_output=True, check=False)
@@ -284,6 +287,21 @@ def test_an_approval_is_used_once(session: nd.Session, ip: InteractiveShell, clo
         session.apply(stale)
     room.call("put", "topic", "cooking")
     assert room.put("topic", 1).digest == stale.digest, "what was not sent is as it was shown"
+
+
+def test_an_approval_whose_change_is_there_already_is_no_error(session: nd.Session, ip: InteractiveShell) -> None:
+    """A line that runs again says when it was sent and that nothing would change; without an approval that alone."""
+    room = session.object("rooms", "kitchen")
+    room.call("put", "topic", "cooking")
+    waiting = _ran(ip, "%durable put rooms kitchen topic baking")
+    assert _ran(ip, waiting.approve).ok
+    same = "Key topic of kitchen has this value already: nothing would change."
+    sent, said = str(_ran(ip, waiting.approve)).splitlines()
+    assert re.fullmatch(rf"= The approved change {waiting.change.digest} was sent already, 20.* UTC\.", sent)
+    assert said == str(_ran(ip, "%durable put rooms kitchen topic baking")) == f"= {same}"
+    room.call("put", "topic", "cooking")
+    with pytest.raises(StaleChange, match="What this line would change now has a digest of its own; to send that: %du"):
+        _ran(ip, waiting.approve)
 
 
 def test_a_change_of_many_objects_is_shown_and_approved(

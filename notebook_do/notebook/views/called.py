@@ -12,7 +12,9 @@ from notebook_do.display.formats import counted, duration, size
 from notebook_do.display.hiding import hidden, shown_json
 from notebook_do.display.rich import code, rich, strong
 from notebook_do.errors import JSError
-from notebook_do.notebook.views.blocks import ROWS, AskedLine, Code, Folded, Item, Items, Tone
+from notebook_do.live.calling import became, said
+from notebook_do.live.inspecting import Returned, Threw
+from notebook_do.notebook.views.blocks import ROWS, AskedLine, Code, Folded, Item, Items, Line, Tone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +26,18 @@ _WIDE = 94
 _LONG = 60
 _NAME = re.compile(r"[\w.:/-]{1,64}")
 _FRAME = re.compile(r"\s*at (?:async )?(?P<what>[\w$.<> ]+?) \((?P<where>[^)]*)\)")
+
+
+def called_document(called: Called) -> Document:
+    """Show what became of a call."""
+    match called.outcome:
+        case Returned(value=value):
+            return returned_document(called, value)
+        case Threw(error=error):
+            return threw_document(called, error)
+    title = AskedLine(asked(called), became(called.outcome), Tone.ALERT, (duration(called.ms / 1000),))
+    why = said(called.outcome, called.namespace.class_name, called.method)
+    return (title, Line(why + "." * (not why.endswith(("?", "."))), Tone.ALERT))
 
 
 def returned_document(called: Called, value: Any) -> Document:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Any, Literal
 
-from notebook_do.declare.line import as_argument, is_like_option
 from notebook_do.display.formats import count, counted, moment
 from notebook_do.display.hiding import BY_NAME, hidden, shown_name
 from notebook_do.display.rich import code, rich, strong
@@ -14,8 +12,6 @@ from notebook_do.model.changes import NOTHING
 from notebook_do.notebook.views.blocks import Block, Code, Document, Folded, Header, Line, Row, Table, Tone, capped
 from notebook_do.notebook.views.hidden_cells import hidden_cells
 from notebook_do.notebook.views.stored import (
-    contents_text,
-    held_table,
     json_text,
     statement_text,
     stored_change,
@@ -29,7 +25,6 @@ if TYPE_CHECKING:
 
     from notebook_do.display.rich import Rich
     from notebook_do.live.applying import AppliedChange
-    from notebook_do.live.snapshots import Snapshot
     from notebook_do.model.changes import ObjectChange, ObjectEdit, RowChange, SchemaChange, StatementEffect
 
 _SHOWN = 20
@@ -59,6 +54,14 @@ _DONE = {
     "wipe": "All that {name} had stored is deleted",
     "restore": "{name} is restored from {what}",
 }
+
+
+_SAME = {
+    "put": "Key {what} of {name} has this value already",
+    "execute": "The statement changes no row of {name}",
+    "alarm": "{alarm}",
+}
+"""How the few are said that may change nothing."""
 
 
 def sentence(change: ObjectChange) -> str:
@@ -92,7 +95,9 @@ def _effect(change: ObjectChange) -> str:
 
 
 def change_document(change: ObjectChange, *, offered: bool = False) -> Document:
-    """Show a change; `offered` where a button or the line to approve it follows."""
+    """Show a change; `offered` where a button or the line to approve it follows. One that changes nothing is a line."""
+    if change.noop:
+        return (Line(f"{_same(change)}: nothing would change.", Tone.SAME),)
     facts = (("session", change.session), ("namespace", change.stable_id), ("class", change.class_name))
     body = _many(change) if len(change.edits) > 1 else _one(change, change.edits[0])
     how = () if offered else (" · to send it: ", code(f"session.apply(change{_confirm(change)})"))
@@ -102,6 +107,17 @@ def change_document(change: ObjectChange, *, offered: bool = False) -> Document:
         *(Line(note, Tone.CHANGE) for note in change.notes),
         Line(rich("change ", code(change.digest), *how), small=True),
     )
+
+
+def _same(change: ObjectChange) -> str:
+    edit, facts = change.edits[0], _facts(change)
+    if len(change.edits) > 1:
+        of = facts["objects"]
+        return (
+            f"The rows put what is in {of} already" if change.action == "put" else f"No statement changes a row of {of}"
+        )
+    alarm = f"The alarm of {edit.spoken} is set to this time already" if edit.after else f"{edit.spoken} has no alarm"
+    return _SAME[change.action].format(**facts, alarm=alarm)
 
 
 def _live(change: ObjectChange) -> Literal["", "live", "production"]:
@@ -281,6 +297,8 @@ def failed_document(change: ObjectChange, error: BaseException, at: datetime, de
 def applied_document(applied: AppliedChange) -> Document:
     """Show what became of a change."""
     change = applied.change
+    if change.noop:
+        return (Line(f"{_same(change)}: nothing was sent.", Tone.SAME),)
     failed = [(edit, why) for edit, why in zip(change.edits, applied.errors, strict=True) if why]
     at = moment(applied.at)
     if len(change.edits) == 1:
@@ -318,17 +336,3 @@ def _returned(applied: AppliedChange) -> list[Block]:
     cells = hidden_cells(applied.change)
     rows = tuple(tuple(BY_NAME if cell in cells else value_text(cell) for cell in row) for row in result)
     return [capped("What the statement returned", (), rows, rest="applied.results has all.")]
-
-
-def snapshot_document(taken: Snapshot) -> Document:
-    """Show where a snapshot is, and what is in it."""
-    name = taken.name or taken.object_id
-    held, tables = contents_text(taken.contents) or "nothing", held_table(taken.contents)
-    # Behind the -- of a name that is like an option the path needs none.
-    path = shlex.quote(str(taken.path)) if is_like_option(name) else as_argument(str(taken.path))
-    words = f"{taken.stable_id} {as_argument(name)} {path}"
-    return (
-        Line(rich("Snapshot of ", strong(taken.spoken), f": {held}, in ", code(str(taken.path)), "."), Tone.DONE),
-        *tables,
-        Line(rich("To put it back: ", code(f"%durable restore {words}")), small=True),
-    )

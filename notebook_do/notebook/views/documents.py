@@ -99,10 +99,15 @@ def document_of(value: Shown) -> Document:
 
 def _of_what_runs(value: Shown) -> Document:
     """Return what is told of what runs as blocks."""
+    from notebook_do.live.calling import Called
     from notebook_do.live.mapping import MappedRows
     from notebook_do.live.status import Status
 
     match value:
+        case Called():
+            from notebook_do.notebook.views.called import called_document
+
+            return called_document(value)
         case Status():
             from notebook_do.notebook.views.status import status_document
 
@@ -120,7 +125,7 @@ def _of_objects(value: Shown) -> Document:
     from notebook_do.live.pages import ObjectPage
     from notebook_do.live.snapshots import Snapshot
     from notebook_do.model.changes import ObjectChange
-    from notebook_do.notebook.views import changes, objects
+    from notebook_do.notebook.views import changes, objects, stored
 
     match value:
         case ObjectPage():
@@ -130,7 +135,7 @@ def _of_objects(value: Shown) -> Document:
         case AppliedChange():
             return changes.applied_document(value)
         case Snapshot():
-            return changes.snapshot_document(value)
+            return stored.snapshot_document(value)
     raise TypeError(f"{type(value).__name__} has no view")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from notebook_do.declare.line import as_option
 from notebook_do.display import cut
 from notebook_do.display.formats import counted, duration
-from notebook_do.display.hiding import hidden, shown_name
+from notebook_do.display.hiding import hidden_in_column, shown_name
 from notebook_do.display.rich import code, joined, rich, strong
 from notebook_do.notebook.views.blocks import Code, Line, Table, Tone
 from notebook_do.notebook.views.called import argument_text
@@ -68,7 +68,7 @@ def _failure(rows: MappedRows, at: int) -> tuple[str, str, str]:
     name, error = rows.asked.names[at], rows.error(rows.outcomes[at]) or ""
     if not isinstance(name, str) or not name:
         return "(no name given)", "", error
-    given = (code(f"{arg}={cut(argument_text(arg, column[at]), _WIDE)}") for arg, column in rows.asked.args.items())
+    given = (code(f"{arg}={cut(_argument(arg, column[at]), _WIDE)}") for arg, column in rows.asked.args.items())
     return strong(name), joined(", ", given), error
 
 
@@ -102,11 +102,15 @@ def _cell(value: Any, name: str, *, is_name: bool) -> str:
         value = value.item()
     if is_name and isinstance(value, str):
         return cut(shown_name(value), _WIDE)
-    if why := hidden(name, value):
+    if why := hidden_in_column(name, value):
         return why
     if isinstance(value, float) and math.isfinite(value):
         return f"{value:.12g}"
-    return cut(value if isinstance(value, str) else argument_text(name, value), _WIDE)
+    return cut(value if isinstance(value, str) else _argument(name, value), _WIDE)
+
+
+def _argument(column: str, value: Any) -> str:
+    return hidden_in_column(column, value) or argument_text("" if isinstance(value, str) else column, value)
 
 
 def _again(rows: MappedRows, name: str) -> str:

@@ -11,13 +11,15 @@ from notebook_do.display.hiding import BY_NAME, CHANGED, hidden, shown_json, sho
 from notebook_do.display.rich import Rich, code, rich, strong
 from notebook_do.display.source import shown_code
 from notebook_do.inspector.values import Undecoded
+from notebook_do.live.snapshots import snapshot_words
 from notebook_do.live.values import encode
 from notebook_do.model.changes import NOTHING, ObjectContents
-from notebook_do.notebook.views.blocks import Block, Line, Row, Tone, capped
+from notebook_do.notebook.views.blocks import Block, Document, Line, Row, Tone, capped
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from notebook_do.live.snapshots import Snapshot
     from notebook_do.model.changes import ObjectEdit
 
 _BYTES = 6
@@ -173,3 +175,14 @@ def _row(what: str, now: str, then: str) -> tuple[Tone, Row]:
 
 def _rows(number: int | None) -> str:
     return "rows not known" if number is None else counted(number, "row")
+
+
+def snapshot_document(taken: Snapshot) -> Document:
+    """Show where a snapshot is, and what is in it."""
+    held, tables = contents_text(taken.contents) or "nothing", held_table(taken.contents)
+    words = snapshot_words(taken, taken.path)
+    return (
+        Line(rich("Snapshot of ", strong(taken.spoken), f": {held}, in ", code(str(taken.path)), "."), Tone.DONE),
+        *tables,
+        Line(rich("To put it back: ", code(f"%durable restore {words}")), small=True),
+    )
