@@ -13,6 +13,7 @@ from operator import is_
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.display.formats import clipped_value, counted
+from notebook_do.display.naming import STRONG, is_secret_name, is_session_header, strength, words_of
 from notebook_do.display.rich import Rich, code, rich
 
 if TYPE_CHECKING:
@@ -22,16 +23,6 @@ CHANGED = "hidden, changed"
 """What is said of a hidden value that another one replaces."""
 BY_NAME, BY_SHAPE = "hidden because of its name", "hidden because it looks like a secret"
 
-_WORDS = frozenset(
-    ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "KEY", "CREDENTIAL", "PRIVATE", "DSN", "APIKEY", "PASSPHRASE")
-)
-# No other English word ends like these; of KEY (monkey, turkey) only whole words count.
-_ENDS = (
-    *("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL"),
-    *("APIKEY", "SECRETKEY", "PRIVATEKEY", "ACCESSKEY", "AUTHKEY", "SIGNINGKEY", "ENCRYPTIONKEY"),
-)
-_HEADERS = frozenset(("set-cookie", "cookie", "authorization", "proxy-authorization"))
-_NAME_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[A-Z]")
 # Each is looked for in what anybody may have stored: nothing is read again and again from where it could begin.
 PEM = r"-----BEGIN [A-Z0-9 ]*-----(?:[^-]*+(?:-(?!----)[^-]*+)*+-----END [A-Z0-9 ]*-----|[^\n]*)"
 _SHAPES = re.compile(
@@ -46,24 +37,91 @@ _SHAPES = re.compile(
 _EDGES = r"\s\"'`=:,;()\[\]{}"
 _OPAQUE = re.compile(rf"(?<![^{_EDGES}])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{{24,}}(?![^{_EDGES}.])")
 
+# --- what a longer text gives to a name: an address with a query, settings, JSON, a header, a line of a shell.
+# `--secret` is our own, behind which no value stands.
 
-def is_secret_name(name: str) -> bool:
-    """Say whether a name is one of a secret: split at `_`, `-`, `.` and capitals, plurals included."""
-    return any(map(_is_secret_word, words_of(name)))
-
-
-def words_of(name: str) -> list[str]:
-    """Split a name into its words, in capitals."""
-    return [word.upper() for word in _NAME_WORD.findall(name)]
+_NAME = r"[A-Za-z_][\w.-]{1,63}"
+# What code has written as `\n` ends a word as the line that it stands for does.
+_BEGINS = r"(?:(?<![\w.$\\-])|(?<=\\[nrt]))"
+_BARE = r"[^\s\"'`\\,;&<>(){}\[\]|]"
 
 
-def _is_secret_word(word: str) -> bool:
-    singular = word.removesuffix("S")
-    return singular in _WORDS or word in _WORDS or singular.endswith(_ENDS)
+def _within(quote: str, end: str = "") -> str:
+    return rf"(?:(?!(?P={quote}))(?:\\.|[^\\\n])){{1,2000}}+(?=(?P={quote}){end})"
+
+
+_GIVEN = re.compile(
+    r"(?i:\b(?P<n9>(?:proxy-)?authorization|(?:set-)?cookie))[ \t]{0,9}:[ \t]{0,9}"
+    r"(?i:(?:bearer|basic|token)[ \t]{1,9})?(?P<v9>(?=\S*[\d=])[^\s\"'`\\<${]{1,4000}+)"
+    rf"|{_BEGINS}(?<!--secret )(?P<n1>{_NAME})=(?P<v1>{_BARE}{{3,2000}}+)"  # TOKEN=... and ?token=...
+    rf"|(?P<q2>\\{{0,7}}[\"'])(?P<n2>{_NAME})(?P=q2)\s{{0,9}}:\s{{0,9}}(?P=q2)(?P<v2>{_within('q2', '|$')})"  # of JSON
+    rf"|{_BEGINS}(?P<n3>{_NAME})[ \t]{{0,9}}[=:][ \t]{{0,9}}(?P<q3>\\{{0,7}}[\"'])(?P<v3>{_within('q3')})"
+    rf"|(?:^|(?<=\\n))[ \t*#-]{{0,40}}(?P<n4>{_NAME}):[ \t]+(?P<v4>(?=\S*[^A-Za-z\s]){_BARE}{{3,2000}}+)"
+    r"(?=[ \t]*(?:$|\\[nr]))"  # a line of YAML
+    rf"|(?<![\w-])--(?!secret )(?P<n5>[a-z][a-z-]{{1,40}})[ ]+(?P<v5>(?=\S*\d){_BARE}{{4,2000}}+)"
+    r"|\b(?i:bearer)[ ]+(?P<v6>(?=\S*\d)[\w.~+/=-]{6,}+)"
+    r"|\b(?i:basic)[ ]+(?P<v7>(?=\S*\d|\S*[a-z][A-Z]\S*[a-z][A-Z])[\w+/=]{8,}+)"
+    r"|://(?P<v8>(?=[^/@\s]*\d)[\w%~-]{16,200}+(?=:?@)|(?=[^/@\s]*\d)[\w%~-]{6,200}+(?=:@))",
+    re.MULTILINE,
+)
+_NO_VALUE = re.compile(
+    r"(?i)(?:string|number|object|boolean|any|unknown|null|undefined|none|true|false|str|int|bytes|optional|required"
+    r"|\d{1,3}|(.)\1*|\.{2,}|%[sd(].*|[$<{%:*].*)\Z"
+    r"|(?:env|process|this|self|os|ctx|request|config|args|import)\.|(?:your|my|the|some|an?|example)[-_ ]"
+    r"|hidden(?:\Z| because)"  # what was hidden before
+)
+_WORDS_OF_CAPITALS = re.compile(r"[A-Z]+(?:_[A-Z]+)*\Z")
+_ABOUT = frozenset(
+    (
+        *("TYPE", "NAME", "URL", "URI", "FILE", "PATH", "ENDPOINT", "LENGTH", "SIZE", "LIMIT", "COUNT"),
+        *("TTL", "EXPIRES", "EXPIRY", "LIFETIME", "MAX", "MIN", "BUDGET"),
+    )
+)
+_SIGNATURES = frozenset(("sig", "signature", "x-amz-signature", "x-goog-signature"))
+
+
+def without_given(text: str) -> str:
+    """Return a text with what it gives to names of secrets, or sends as a credential, replaced by the reason."""
+    pieces: list[str] = []
+    at = kept = 0
+    while found := _GIVEN.search(text, at):
+        part = str(found.lastgroup)
+        instead = _instead_of(found, part)
+        at = found.end(part) if instead else found.start(part)  # in what is shown there may be more
+        if instead:
+            pieces += [text[kept : found.start(part)], instead]
+            kept = at
+    return "".join([*pieces, text[kept:]]) if pieces else text
+
+
+def _instead_of(found: re.Match[str], part: str) -> str:
+    """Return what is shown in place of the part that is a value; empty where it is shown."""
+    value, name = found[part], found[f"n{part[1]}"] if part[1] in "123459" else ""
+    is_query = found.string[found.start() - 1 : found.start()] in {"?", "&"}
+    if is_no_value(value) or (name and not _is_credential(name, is_query=is_query)):
+        return ""
+    return by_name(value) if name else BY_SHAPE
+
+
+def is_no_value(value: str) -> bool:
+    """Say whether what stands for a value is a type, a place to fill in, or words for what was hidden."""
+    return bool(_NO_VALUE.match(value) or _WORDS_OF_CAPITALS.match(value))
+
+
+def _is_credential(name: str, *, is_query: bool) -> bool:
+    """Say whether a name in a text is one of a secret, and not of what is said about it (`token_type`)."""
+    words = words_of(name)
+    about = not words or words[-1] in _ABOUT or words[0] in _ABOUT
+    return (is_query and name.lower() in _SIGNATURES) or (strength(name) == STRONG and not about)
 
 
 def looks_secret(text: str) -> bool:
     """Say whether a text looks like a secret, or has one in it."""
+    return looks_secret_itself(text) or without_given(text) != text
+
+
+def looks_secret_itself(text: str) -> bool:
+    """Say whether a text has the shape of a secret in it, whatever it is called there."""
     return bool(_SHAPES.search(text) or _OPAQUE.search(text))
 
 
@@ -74,7 +132,7 @@ def without_secrets(text: str) -> str:
 
 def without_known_secrets(text: str) -> str:
     """Do that for what has the shape of a known kind alone: an error names objects and scripts by their ids."""
-    return _SHAPES.sub(BY_SHAPE, text)
+    return without_given(_SHAPES.sub(BY_SHAPE, text))
 
 
 def hidden(name: str, value: Any) -> str:
@@ -161,17 +219,12 @@ def _shown_key(key: Any) -> Any:
 
 def shown_name(name: str) -> str:
     """Return what is shown of a key of storage, which tells things apart: only a token of a known form is hidden."""
-    return _SHAPES.sub(BY_SHAPE, name)
+    return without_known_secrets(name)
 
 
 def json_line(value: Any) -> str:
     """Write a JSON value on one line."""
     return json.dumps(value, ensure_ascii=False)
-
-
-def is_session_header(name: str) -> bool:
-    """Say whether a header carries a session or a credential."""
-    return name.lower() in _HEADERS
 
 
 def shown_header(name: str, value: str) -> str:

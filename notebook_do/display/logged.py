@@ -13,10 +13,9 @@ from notebook_do.display.hiding import (
     BY_NAME,
     BY_SHAPE,
     by_name,
-    is_secret_name,
-    is_session_header,
     without_known_secrets,
 )
+from notebook_do.display.naming import is_secret_name, is_session_header
 
 LONGEST = 2000
 """How many letters of one message are drawn; the frame has all."""

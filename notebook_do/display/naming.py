@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
-from notebook_do.display.hiding import is_secret_name, is_session_header, words_of
+_WORDS = frozenset(
+    ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "KEY", "CREDENTIAL", "PRIVATE", "DSN", "APIKEY", "PASSPHRASE")
+)
+# No other English word ends like these; of KEY (monkey, turkey) only whole words count.
+_ENDS = (
+    *("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL"),
+    *("APIKEY", "SECRETKEY", "PRIVATEKEY", "ACCESSKEY", "AUTHKEY", "SIGNINGKEY", "ENCRYPTIONKEY"),
+)
+_HEADERS = frozenset(("set-cookie", "cookie", "authorization", "proxy-authorization"))
+_NAME_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[A-Z]")
 
 
 def one_of(words: str) -> frozenset[str]:
@@ -34,6 +44,26 @@ _COMPARING = one_of(
     "includes has is eq ne equal equals toBe replace replaceAll split startsWith endsWith on off "
     "addEventListener describe it test assertEqual strictEqual"
 )
+
+
+def is_secret_name(name: str) -> bool:
+    """Say whether a name is one of a secret: split at `_`, `-`, `.` and capitals, plurals included."""
+    return any(map(_is_secret_word, words_of(name)))
+
+
+def words_of(name: str) -> list[str]:
+    """Split a name into its words, in capitals."""
+    return [word.upper() for word in _NAME_WORD.findall(name)]
+
+
+def _is_secret_word(word: str) -> bool:
+    singular = word.removesuffix("S")
+    return singular in _WORDS or word in _WORDS or singular.endswith(_ENDS)
+
+
+def is_session_header(name: str) -> bool:
+    """Say whether a header carries a session or a credential."""
+    return name.lower() in _HEADERS
 
 
 @lru_cache(maxsize=8192)

@@ -11,7 +11,16 @@ from operator import itemgetter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from notebook_do.display.hiding import BY_SHAPE, PEM, by_name, hidden, without_secrets
+from notebook_do.display.hiding import (
+    BY_SHAPE,
+    PEM,
+    by_name,
+    hidden,
+    is_no_value,
+    looks_secret_itself,
+    without_given,
+    without_secrets,
+)
 from notebook_do.display.literals import CodeReader
 from notebook_do.display.naming import STRONG, strength
 
@@ -23,19 +32,10 @@ if TYPE_CHECKING:
 _PEM = re.compile(PEM, re.DOTALL)
 _BARE = r"\s\"'`;,(){}\[\]<>"
 _KEY_OF_LINE = r"(?:export[ \t]+)?(?P<name>[A-Za-z_][\w.-]{0,63})[ \t]*[=:][ \t]*"
-# As a file of settings has them, in a comment or in such a file: `TOKEN=...` anywhere, `password: ...` as a line.
-_WITHIN = re.compile(rf"(?<![\w.$-])(?P<name>[A-Za-z_][\w.-]{{1,63}})=(?P<value>[^{_BARE}&$=][^{_BARE}&]{{2,}})")
+# As a file of settings has them, in a comment or in such a file: `password: ...` as a line.
 _LINE = re.compile(rf"^[ \t*#-]*{_KEY_OF_LINE}(?P<value>[^{_BARE}]+)[ \t]*;?$", re.MULTILINE)
 _SETTING = re.compile(rf"^[ \t-]*{_KEY_OF_LINE}(?P<value>[^\s\"'{{\[][^\n]*)$", re.MULTILINE)
 _SECTION = re.compile(r"^[ \t]*\[{1,2}([^\]\[\n]{1,200})\]{1,2}[ \t]*(?:#.*)?$", re.MULTILINE)
-_HEADER = re.compile(
-    r"(?i)\b(?P<name>(?:proxy-)?authorization|(?:set-)?cookie)[ \t]*:[ \t]*(?:(?:bearer|basic|token)[ \t]+)?"
-    r"(?P<value>(?=\S*[\d=])[^\s\"'`<${]+)"
-)
-_NO_VALUE = re.compile(
-    r"(?i)(?:string|number|object|boolean|any|unknown|null|undefined|none|true|false|str|int|bytes|optional|required|\d{1,3})\Z"
-    r"|(?:env|process|this|self|os|ctx|request|config|args|import)\."
-)
 _LANGUAGES: dict[str, Language] = {".json": "json", ".jsonc": "json", ".py": "python"}
 _CONFIG = frozenset((".toml", ".env", ".yaml", ".yml", ".ini", ".cfg", ".conf", ".properties", ".vars"))
 
@@ -106,9 +106,10 @@ def _instead(
         return None if shown == inner else shown
     if one.given or _is_within(one.start, sections):
         return by_name(inner) + _lines(inner) if inner else None
-    if why := hidden("", inner):
-        return why + _lines(inner)
-    shown = _HEADER.sub(_valued, inner) if ":" in inner and one.kind == "literal" else inner
+    if looks_secret_itself(inner):
+        return BY_SHAPE + _lines(inner)
+    # Of a text that gives something to a name, as an address does, that part: it may be a page long.
+    shown = without_given(inner)
     return None if shown == inner else shown
 
 
@@ -119,14 +120,14 @@ def _comment(text: str, language: Language, *, outermost: bool) -> str:
     if outermost:
         inner = _shown(inner, "javascript" if language == "json" else language, outermost=False)
     if "=" in inner or ":" in inner:
-        inner = _HEADER.sub(_valued, _WITHIN.sub(_valued, _LINE.sub(_valued, inner)))
+        inner = _LINE.sub(_valued, inner)
     return text[:mark] + without_secrets(inner)
 
 
 def _valued(found: re.Match[str]) -> str:
     """Hide the value of a line whose name is one of a secret."""
     name, value = found["name"], found["value"]
-    if strength(name) != STRONG or _NO_VALUE.match(value):
+    if strength(name) != STRONG or is_no_value(value):
         return found[0]
     before = found[0][: found.start("value") - found.start()]
     return before + by_name(value) + found[0][found.end("value") - found.start() :]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,14 +15,17 @@ import notebook_do as nd
 from notebook_do.display.hiding import (
     BY_SHAPE,
     hidden,
-    is_secret_name,
     json_changes,
     shown_change,
     shown_header,
     shown_json,
+    shown_name,
     shown_value,
+    without_given,
     without_secrets,
 )
+from notebook_do.display.logged import shown_line
+from notebook_do.display.naming import is_secret_name
 from notebook_do.display.source import shown_code
 from notebook_do.model import Json, PlainText, ValueBinding
 
@@ -74,6 +79,90 @@ def test_each_shape_is_hidden_wherever_it_stands(planted: str) -> None:
     for text in shown:
         assert all(line not in text for line in planted.splitlines()), text
         assert "hidden" in text
+
+
+WITHIN = (
+    "Bearer %",
+    "Basic dXNlcjo%",
+    "https://shop.example/cart?token=%&page=2",
+    "https://shop.example/file?sig=%",
+    "wss://0123456789abcdef%@o1.ingest.example/2",
+    "https://%:@api.example/v1",
+    "TOKEN=% npm run x",
+    "[db]\nuser = ada\npassword=%\n",
+    "[db]\nuser = ada\npassword = '%'\n",
+    "db:\n  user: ada\n  password: %\n",
+    '{"user": "ada", "password": "%"}',
+    '{"text": "{\\"password\\": \\"%\\"}"}',
+    "Server=db;User Id=ada;Password=%;",
+    "tool --api-token % --page 2",
+    "authorization: token %",
+    "Set-Cookie: sid=%; Path=/",
+    "UPDATE members SET password = '%' WHERE name = 'ada'",
+)
+"""Longer texts in which `%` is a secret, which has no shape of its own."""
+
+
+@pytest.mark.parametrize("text", WITHIN)
+def test_what_a_longer_text_gives_to_a_name_is_hidden(text: str) -> None:
+    """As a value, in JSON, in code, a sentence, a log line, a header, a key, an error."""
+    planted = "hunter2x9"
+    given = text.replace("%", planted)
+    shown = [
+        shown_value("NOTE", given),
+        json.dumps(shown_json("NOTE", {"a": [given]})),
+        json_changes("NOTE", {"a": given}, {"a": given + "x"}),
+        shown_code(f"const a = {json.dumps(given)};"),
+        shown_code(f"const a = `{given} ${{b}}`;"),
+        shown_code(f"a = {given!r}", language="python"),
+        without_secrets(given),
+        shown_line(given),
+        shown_header("x-note", given),
+        shown_name(given),
+        shown_value("NOTE", ValueError(given)),
+    ]
+    for one in shown:
+        assert planted not in one, one
+        assert "hidden" in one
+    assert without_secrets(shown[6]) == shown[6], "what is hidden twice says what it said at first"
+    # Of code and of sentences the rest stays.
+    for part in ("shop.example", "page", "ada", "Path=/", "npm run x"):
+        assert part not in text or (part in shown[6] and part in shown[3])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("password: required", "token=${token}", "?token=<your token>", "API_TOKEN=YOUR_TOKEN", "token=your-token"),
+        *("token_type=bearer", "max_tokens=4096", "signature='(n),(n)->()'", "Invalid token: expired", "key=room1"),
+        *("--secret API_KEY=keyring", "--secret KEY2", "ssh://git@host.example/x", "Basic authentication", "page=2"),
+        *("Bearer realm", "the token is read from env.TOKEN", "password=%s", "a 'Cookie:' header of 2 bytes", "x"),
+    ],
+)
+def test_a_longer_text_without_a_secret_is_shown_as_it_is(text: str) -> None:
+    """Names alone, types, places to fill in, what is said about a secret, and the sources of its value."""
+    assert without_given(text) == text
+    assert shown_code(f'const a = "{text}";') == f'const a = "{text}";'
+
+
+def test_texts_of_code_that_is_no_secret_stay() -> None:
+    """Of all texts of these rooms and all cells of its notebooks not one is changed."""
+    root = Path(nd.__file__).parent
+    trees = [ast.parse(path.read_text()) for path in root.glob("[c-i]*/**/*.py")]
+    texts = [
+        one.value
+        for tree in trees
+        for one in ast.walk(tree)
+        if isinstance(one, ast.Constant) and isinstance(one.value, str)
+    ]
+    cells = [
+        "".join(cell["source"])
+        for path in (root.parent / "notebooks").rglob("*.ipynb")
+        for cell in json.loads(path.read_text())["cells"]
+    ]
+    assert len(texts) > 2_000
+    assert len(cells) > 20
+    assert [text for text in texts + cells if without_given(text) != text] == []
 
 
 @pytest.mark.parametrize(
@@ -245,7 +334,9 @@ def test_the_repr_of_a_binding_hides_what_its_views_hide() -> None:
     assert repr(PlainText(text="20")) == "PlainText(text='20')"
 
 
-@pytest.mark.parametrize("piece", ["a-", "eyJ-", "a+", "x://", "-----BEGIN A-----\n", "eyJaaaaaa.", "://a:"])
+@pytest.mark.parametrize(
+    "piece", ["a-", "eyJ-", "a+", "x://", "-----BEGIN A-----\n", "eyJaaaaaa.", "://a:", "aa=", "aa=\"bb='"]
+)
 def test_a_value_that_is_made_to_take_long_takes_little(piece: str) -> None:
     """A guard against minutes: a visitor of a Worker can have a value stored, which a page of it shows."""
     began = time.process_time()

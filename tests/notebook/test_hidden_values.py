@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,16 @@ import pytest
 import notebook_do as nd
 from notebook_do.display.hiding import shown_json
 from notebook_do.errors import StaleChange
+from notebook_do.live.applying import AppliedChange
+from notebook_do.model import NamespaceId
+from notebook_do.model.changes import ObjectChange, ObjectEdit, RowChange, StatementEffect
 from notebook_do.notebook.calling import shown
+from notebook_do.notebook.views.hidden_cells import (
+    applied_as_shown,
+    change_as_shown,
+    hidden_cells,
+    shown_parameter,
+)
 from notebook_do.notebook.views.stored import json_text, statement_text, stored_change, stored_value
 from notebook_do.notebook.widgets.changes import ChangePanel
 
@@ -170,6 +180,42 @@ def test_arguments_of_calls_are_hidden(session: nd.Session) -> None:
     assert f"api_key={BY_NAME}" in said
     assert "n=3" in said
     assert found[["api_key", "note"]].to_numpy().tolist() == [[NEW, SHAPED]]
+
+
+def test_what_is_computed_of_a_hidden_cell_is_hidden() -> None:
+    """A generated column, a literal and a parameter that a hidden cell is made of, and what a statement returns."""
+    secret, row = "Hunter2x9", ("ada", "Bearer Hunter2x9", "to: HUNTER2X9", "plain")
+    rows = (
+        RowChange(table="m", kind="insert", columns=("name", "token", "copy", "note"), before=None, after=row),
+        RowChange(
+            table="m", kind="update", columns=("name", "copy"), before=("bob", "old"), after=("bob", f"x{secret}")
+        ),
+    )
+    sql = f"INSERT INTO m(name, token) SELECT 'ada', 'Bearer ' || ? WHERE '{secret}' <> 'plain'"
+    op, params = json.dumps({"op": "change", "sql": sql, "params": [secret]}), json.dumps([secret, "ada"])
+    effect = StatementEffect(rows=rows)
+    edit = ObjectEdit(object_id="a" * 64, name="k", what=sql, before=effect, after=effect, op=op, params=params)
+    change = ObjectChange(
+        action="execute",
+        what=sql,
+        session="s",
+        stage="dev",
+        target="local",
+        stable_id="rooms",
+        namespace_id=NamespaceId("b" * 32),
+        class_name="Room",
+        edits=(edit,),
+    )
+    applied = AppliedChange(change=change, at=datetime.now(UTC), results=([[f"<{secret}>", "plain"]],), errors=(None,))
+    for one in (change, applied, change_as_shown(change), applied_as_shown(applied)):
+        assert secret.casefold() not in str(one._repr_mimebundle_()).casefold()
+    said = str(change)
+    assert 'note "plain"' in said
+    assert "<> 'plain'" in said
+    told = change_as_shown(change)
+    assert secret.casefold() not in str([[one.before, one.what, one.op, one.params] for one in told.edits]).casefold()
+    assert shown_parameter(secret, hidden_cells(change)) == BY_NAME
+    assert shown_parameter("ada", hidden_cells(change)) == "ada"
 
 
 def test_a_part_without_a_secret_is_itself() -> None:

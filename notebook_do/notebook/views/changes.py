@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from notebook_do.display.formats import count, counted, moment
-from notebook_do.display.hiding import BY_NAME, hidden, shown_name
+from notebook_do.display.hiding import BY_NAME, CHANGED, hidden, shown_name
 from notebook_do.display.rich import code, rich, strong
 from notebook_do.errors import StaleChange
 from notebook_do.model.changes import NOTHING
 from notebook_do.notebook.views.blocks import Block, Code, Document, Folded, Header, Line, Row, Table, Tone, capped
 from notebook_do.notebook.views.hidden_cells import hidden_cells
 from notebook_do.notebook.views.stored import (
+    is_of_hidden,
     json_text,
     statement_text,
     stored_change,
@@ -135,7 +136,8 @@ def _one(change: ObjectChange, edit: ObjectEdit) -> list[Block]:
         case "put" | "delete":
             return [_table([_key_row(edit)]), *_whole(edit)]
         case "execute":
-            return [Code("", statement_text(change.what, hidden_cells(change))), *_effects(edit.before)]
+            cells = hidden_cells(change)
+            return [Code("", statement_text(change.what, cells)), *_effects(edit.before, cells)]
         case "alarm":
             return [_table([_alarm_row(edit)])]
         case "run alarm":
@@ -178,8 +180,8 @@ def _whole(edit: ObjectEdit) -> list[Block]:
     return found
 
 
-def _effects(effect: StatementEffect) -> list[Block]:
-    rows = _effect_rows(effect)
+def _effects(effect: StatementEffect, hidden: tuple[str, ...]) -> list[Block]:
+    rows = _effect_rows(effect, hidden)
     if not rows:
         return [Line("No row would change.", Tone.SAME)]
     table = capped(
@@ -192,31 +194,38 @@ def _effects(effect: StatementEffect) -> list[Block]:
     return [table]
 
 
-def _effect_rows(effect: StatementEffect) -> list[tuple[Tone, tuple[str, ...]]]:
-    return [*map(_schema_row, effect.schema), *map(_changed_row, effect.rows)]
+def _effect_rows(effect: StatementEffect, hidden: tuple[str, ...]) -> list[tuple[Tone, tuple[str, ...]]]:
+    return [*map(_schema_row, effect.schema), *(_changed_row(row, hidden) for row in effect.rows)]
 
 
-def _changed_row(row: RowChange) -> tuple[Tone, tuple[str, ...]]:
-    return _TONES[row.kind], (row.kind, rich("row of ", strong(row.table)), _cells(row))
+def _changed_row(row: RowChange, hidden: tuple[str, ...]) -> tuple[Tone, tuple[str, ...]]:
+    return _TONES[row.kind], (row.kind, rich("row of ", strong(row.table)), _cells(row, hidden))
 
 
-def _cells(row: RowChange) -> str:
+def _cells(row: RowChange, hidden: tuple[str, ...]) -> str:
     before, after = row.before, row.after
     if before is None or after is None:
-        return rich(*_listed(row.columns, before or after or ()))
+        return rich(*_listed(row.columns, before or after or (), hidden))
     changed = [at for at in range(len(row.columns)) if (type(before[at]), before[at]) != (type(after[at]), after[at])]
-    first = rich(f"{row.columns[0]} ", stored_value(row.columns[0], before[0], quoted=True), ": ")
+    first = rich(f"{row.columns[0]} ", _cell(row.columns[0], before[0], hidden), ": ")
     parts: list[str] = [] if 0 in changed else [first]
     for at in changed:
-        moved = stored_change(row.columns[at], before[at], after[at])
+        is_told = any(is_of_hidden(cell[at], hidden) for cell in (before, after))
+        moved = rich(CHANGED) if is_told else stored_change(row.columns[at], before[at], after[at])
         parts += [", " if at != changed[0] else "", f"{row.columns[at]} ", moved]
     return rich(*parts)
 
 
-def _listed(columns: tuple[str, ...], cells: tuple[Any, ...]) -> list[str]:
+def _cell(column: str, cell: Any, hidden: tuple[str, ...]) -> Rich:
+    """Return what is shown of a cell; one that was computed of a hidden one is hidden as that is."""
+    shown = stored_value(column, cell, quoted=True)
+    return rich(BY_NAME) if is_of_hidden(cell, hidden) and not shown.startswith("hidden ") else shown
+
+
+def _listed(columns: tuple[str, ...], cells: tuple[Any, ...], hidden: tuple[str, ...]) -> list[str]:
     parts: list[str] = []
     for at, (column, cell) in enumerate(zip(columns, cells, strict=True)):
-        parts += [", " if at else "", f"{column} ", stored_value(column, cell, quoted=True)]
+        parts += [", " if at else "", f"{column} ", _cell(column, cell, hidden)]
     return parts
 
 
@@ -256,7 +265,7 @@ def _statement_rows(
     own: list[tuple[Tone, tuple[str, ...]]] = (
         [] if change.what else [(Tone.SAME, ("statement", "", code(statement_text(edit.what, cells))))]
     )
-    return [*own, *(_effect_rows(edit.before) or [(Tone.SAME, ("no row", "", "No row would change."))])]
+    return [*own, *(_effect_rows(edit.before, cells) or [(Tone.SAME, ("no row", "", "No row would change."))])]
 
 
 # --- while it waits and while it is sent: a saved notebook may hold either
@@ -334,5 +343,5 @@ def _returned(applied: AppliedChange) -> list[Block]:
         return []
     # The object tells no names of these columns, but what was hidden above is hidden here.
     cells = hidden_cells(applied.change)
-    rows = tuple(tuple(BY_NAME if cell in cells else value_text(cell) for cell in row) for row in result)
+    rows = tuple(tuple(BY_NAME if is_of_hidden(cell, cells) else value_text(cell) for cell in row) for row in result)
     return [capped("What the statement returned", (), rows, rest="applied.results has all.")]

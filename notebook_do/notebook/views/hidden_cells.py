@@ -6,9 +6,10 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.display.hiding import BY_NAME, hidden, shown_json, shown_name
+from notebook_do.display.hiding import BY_NAME, shown_json, shown_name
+from notebook_do.display.hiding import hidden as is_hidden
 from notebook_do.model.changes import NOTHING, ObjectChange, StatementEffect
-from notebook_do.notebook.views.stored import statement_text
+from notebook_do.notebook.views.stored import is_of_hidden, statement_text
 
 if TYPE_CHECKING:
     from notebook_do.live.applying import AppliedChange
@@ -20,7 +21,10 @@ HELD = "hidden, because it holds what is hidden"
 def hidden_cells(change: ObjectChange) -> tuple[str, ...]:
     """Return the texts that are hidden in the rows of a statement: they stand in it, and in its parameters, as well."""
     effects = [edit.before for edit in change.edits if isinstance(edit.before, StatementEffect)]
-    return tuple({cell for effect in effects for row in effect.rows for cell in _texts(row)})
+    cells = {cell for effect in effects for row in effect.rows for cell in _texts(row)}
+    # What such a cell was made of may stand in another one as well.
+    given = [param for edit in change.edits if edit.params != HELD for param in json.loads(edit.params)]
+    return tuple(cells | {param for param in given if is_of_hidden(param, cells)})
 
 
 def _texts(row: RowChange) -> list[str]:
@@ -28,7 +32,7 @@ def _texts(row: RowChange) -> list[str]:
         str(cell)
         for cells in (row.before, row.after)
         for name, cell in zip(row.columns, cells or (), strict=False)  # a row that is not there has no cells
-        if isinstance(cell, str | int | float) and hidden(name, cell)
+        if isinstance(cell, str | int | float) and is_hidden(name, cell)
     ]
 
 
@@ -36,7 +40,7 @@ def shown_parameter(value: Any, cells: tuple[str, ...]) -> Any:
     """Return a parameter or a cell without a name, or in words why it is hidden."""
     if isinstance(value, list | tuple):
         return [shown_parameter(item, cells) for item in value]
-    return BY_NAME if isinstance(value, str) and value in cells else shown_json("", value)
+    return BY_NAME if is_of_hidden(value, cells) else shown_json("", value)
 
 
 def change_as_shown(change: ObjectChange) -> ObjectChange:
@@ -59,7 +63,7 @@ def _what(what: str, action: str, cells: tuple[str, ...]) -> str:
 
 def _edit_as_shown(edit: ObjectEdit, cells: tuple[str, ...]) -> ObjectEdit:
     is_statement = isinstance(edit.before, StatementEffect)
-    before, after = (_side(edit.what, value) for value in (edit.before, edit.after))
+    before, after = (_side(edit.what, value, cells) for value in (edit.before, edit.after))
     what = _what(edit.what, "execute" if is_statement else "", cells)
     params = json.loads(edit.params)
     if what == edit.what and before is edit.before and after is edit.after and shown_parameter(params, cells) == params:
@@ -67,19 +71,25 @@ def _edit_as_shown(edit: ObjectEdit, cells: tuple[str, ...]) -> ObjectEdit:
     return replace(edit, what=what, before=before, after=after, op=HELD, checks=HELD, params=HELD)
 
 
-def _side(name: str, value: Any) -> Any:
+def _side(name: str, value: Any, hidden: tuple[str, ...]) -> Any:
     if value is NOTHING:
         return value
     if not isinstance(value, StatementEffect):
         return shown_json(name, value)
-    rows, schema = tuple(map(_row, value.rows)), tuple(map(_schema, value.schema))
+    rows, schema = tuple(_row(row, hidden) for row in value.rows), tuple(map(_schema, value.schema))
     same = rows == value.rows and schema == value.schema
     return value if same else replace(value, rows=rows, schema=schema)
 
 
-def _row(row: RowChange) -> RowChange:
+def _row(row: RowChange, hidden: tuple[str, ...]) -> RowChange:
     before, after = (
-        None if cells is None else tuple(map(shown_json, row.columns, cells)) for cells in (row.before, row.after)
+        None
+        if cells is None
+        else tuple(
+            BY_NAME if is_of_hidden(cell, hidden) and not is_hidden(name, cell) else shown_json(name, cell)
+            for name, cell in zip(row.columns, cells, strict=False)
+        )
+        for cells in (row.before, row.after)
     )
     return replace(row, before=before, after=after)
 

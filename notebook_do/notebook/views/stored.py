@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -97,10 +98,25 @@ def statement_text(sql: str, cells: Collection[str] = ()) -> str:
     Only rows tell that the second literal of an INSERT is a password.
     """
     shown = shown_name(shown_code(sql))
-    for cell in cells:
-        literal = "'" + cell.replace("'", "''") + "'"
-        shown = shown.replace(literal, f"'{BY_NAME}'")
-    return shown
+    if not cells:
+        return shown
+    return _LITERAL.sub(lambda one: f"'{BY_NAME}'" if is_of_hidden(one[1].replace("''", "'"), cells) else one[0], shown)
+
+
+_LITERAL = re.compile(r"'((?:[^']|'')*+)'")
+_PART, _LONG_WORD = 6, 12
+"""Characters from which on a text that stands in another one is no chance; the more of a word of letters alone."""
+
+
+def is_of_hidden(value: Any, cells: Collection[str]) -> bool:
+    """Say whether a text is one that is hidden elsewhere, or was made of one or for one: `'Bearer ' || token`."""
+    if not isinstance(value, str):
+        return False
+    if value in cells:
+        return True
+    text = value.casefold()
+    pairs = (sorted((cell.casefold(), text), key=len) for cell in cells)
+    return any(len(part) >= (_LONG_WORD if part.isalpha() else _PART) and part in whole for part, whole in pairs)
 
 
 # --- all that one object has stored, as a change shows it that replaces the whole
