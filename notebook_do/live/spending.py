@@ -7,7 +7,6 @@ import threading
 from typing import TYPE_CHECKING
 
 from notebook_do.errors import CommandError, StateError
-from notebook_do.model.changes import ObjectChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from notebook_do.live.applying import AppliedChange
     from notebook_do.live.connection import Connection
     from notebook_do.model import Recorded
+    from notebook_do.model.changes import ObjectChange
     from notebook_do.state.sent import SentChanges
 
 
@@ -81,6 +81,7 @@ class Spending:
     ) -> AppliedChange:
         """Send a change, and spend it; see `Session.apply`."""
         from notebook_do.live.applying import apply, check  # few sessions send a change
+        from notebook_do.model.changes import ObjectChange
 
         if not isinstance(change, ObjectChange):
             raise CommandError(

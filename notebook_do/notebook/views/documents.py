@@ -27,7 +27,6 @@ from notebook_do.notebook.views.blocks import (
     Tone,
     capped,
 )
-from notebook_do.notebook.views.declarations import declared_document
 from notebook_do.notebook.views.in_shell import in_shell
 from notebook_do.notebook.views.plan import (
     code_document,
@@ -141,6 +140,7 @@ def _of_objects(value: Shown) -> Document:
 
 def _declared(items: tuple[Declaration, ...]) -> Document:
     """Show declarations as the session that they stand in knows them."""
+    from notebook_do.notebook.views.declarations import declared_document
     from notebook_do.notebook.views.in_session import declared_view
 
     return declared_document(declared_view(items))

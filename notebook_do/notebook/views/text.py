@@ -8,7 +8,6 @@ from typing import assert_never
 
 from notebook_do.display import HELD, clean, cut, one_line, width_of, wrap
 from notebook_do.display.rich import Rich
-from notebook_do.notebook.views import diagram
 from notebook_do.notebook.views.blocks import (
     DIFF_IN_TEXT,
     AskedLine,
@@ -135,6 +134,8 @@ def _diff(block: Diff, width: int) -> str:
 
 
 def _diagram(block: Diagram, width: int) -> str:
+    from notebook_do.notebook.views import diagram  # few texts have one
+
     lines = [_wrapped(one_line(block.caption), width)] if block.caption else []
     return "\n".join([*lines, *(f"  {cut(line, width - 2)}" for line in diagram.lines(block))])
 
