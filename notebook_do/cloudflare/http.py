@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -21,7 +21,8 @@ from notebook_do.cloudflare.answer import LARGEST_ANSWER
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
+    from types import TracebackType
 
 _CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 60.0
 _HEADERS = {
@@ -163,7 +164,7 @@ class Connections(httpx.AsyncBaseTransport):
         )
         await self._turn.acquire()
         try:
-            with _of_httpx():
+            with _of_httpx:
                 connection = await self._free(asked.url.origin)
                 answer = await connection.handle_async_request(asked)
         except BaseException:  # a connection closes itself where a request fails or is ended on it
@@ -218,7 +219,7 @@ class _ArrivingBody(httpx.AsyncByteStream):
         self._is_open = True
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _of_httpx():
+        with _of_httpx:
             async for part in self._answer.aiter_stream():
                 yield part
 
@@ -270,15 +271,18 @@ class _Stream(httpcore.AsyncNetworkStream):
         return self._inner.get_extra_info(info)
 
 
-@contextmanager
-def _of_httpx() -> Iterator[None]:
-    """Raise an error of httpcore as httpx's of the same name, as httpx does."""
-    try:
-        yield
-    except (
-        httpcore.TimeoutException,
-        httpcore.NetworkError,
-        httpcore.ProtocolError,
-        httpcore.UnsupportedProtocol,
-    ) as e:
-        raise getattr(httpx, type(e).__name__)(str(e)) from e
+class _OfHttpx:
+    """Raises an error of httpcore as httpx's of the same name, as httpx does."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        kinds = httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol
+        if isinstance(error, kinds):
+            raise getattr(httpx, type(error).__name__)(str(error)) from error
+
+
+_of_httpx = _OfHttpx()

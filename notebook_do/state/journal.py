@@ -136,13 +136,13 @@ class _Content:
     unsaved: set[str] = field(default_factory=set)
     """Ops that were seen to be done since the state file was last written."""
 
-    def take(self, entry: dict[str, Any], line: bytes) -> None:
-        """Take one more entry in; raises Damage, KeyError or TypeError when a newer notebook_do wrote it."""
+    def take(self, entry: dict[str, Any], line: bytes, intent: Intent | None = None) -> None:
+        """Take one more entry in, that of `intent`; raises Damage, KeyError or TypeError when a newer one wrote it."""
         op = str(entry.get("op"))
         match entry.get("is"):
             case "intent":
                 # The last line of an op counts: it was sent again then.
-                self.attempts[op] = Attempt(intent=_decode(entry, self.known))
+                self.attempts[op] = Attempt(intent=intent or _decode(entry, self.known))
                 self.unsaved.discard(op)
             case "known":
                 self.known = frozenset(NamespaceId(id_) for id_ in entry["ids"])
@@ -176,13 +176,13 @@ class Journal:
     def know(self, namespaces: frozenset[NamespaceId]) -> None:
         """Write which namespaces there are before what is sent next, where that is not written already."""
         # Once for all intents that follow: in each of them it would be most of the journal's bytes.
-        if (known := self._up_to_date().known) is not namespaces and known != namespaces:
+        if self._content.known is not namespaces and self._up_to_date().known != namespaces:
             self._append({"is": "known", "ids": sorted(namespaces)})
         self._content.known = namespaces
 
     def begin(self, intent: Intent) -> None:
         """Write an intent, again where it is sent again; nothing may be sent before `sync` returns."""
-        self._append(_begun(intent, self._up_to_date().known))
+        self._append(_begun(intent, self._up_to_date().known), intent)
 
     def sync(self) -> None:
         """Return when every intent is on the disk, and all that was written before it. For any thread."""
@@ -217,10 +217,10 @@ class Journal:
         disk.replace(self.path, b"".join(map(_line, entries)))
         self._content = _Content()
 
-    def _append(self, entry: dict[str, Any]) -> None:
+    def _append(self, entry: dict[str, Any], intent: Intent | None = None) -> None:
         content, line = self._up_to_date(), _line(entry)
         disk.append(self.path, line)
-        content.take(entry, line)
+        content.take(entry, line, intent)
 
     def _up_to_date(self) -> _Content:
         """Return what it says, ready for one more line: half a line that was left there would spoil that."""
