@@ -58,7 +58,7 @@ def measured(workers: int) -> tuple[dict[str, float], float]:
     assert len(timed("reading the state file", lambda: decode(document)).namespaces) == workers * PER_WORKER
     with uncollected():
         assert timed("the copy that is kept", lambda: copied(first)) == first
-    assert str(workers) in timed("the first plan's view", lambda: str(first))
+    assert f"{workers:,}" in timed("the first plan's view", lambda: str(first))
     assert len(timed("its DataFrames", lambda: first.df)) > workers * PER_WORKER
     timed("its DataFrames", lambda: first.bindings)
     body = json.loads(first.to_json())
