@@ -6,6 +6,7 @@ reads the same without it. A look is never found by reading a text: what it quot
 
 from __future__ import annotations
 
+from functools import cache
 from string import Formatter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
@@ -90,7 +91,12 @@ def link(url: str) -> Rich:
 
 def rich(*texts: str) -> Rich:
     """Put texts behind each other; each part keeps its look."""
-    return Rich([part for text in texts for part in parts_of(text)])
+    if len(texts) == 1 and not isinstance(texts[0], Rich):  # as many a row has: there is nothing to join
+        return Rich.of_one(texts[0], "")
+    parts: list[TextPart] = []
+    for text in texts:
+        parts += parts_of(text)
+    return Rich(parts)
 
 
 def joined(between: str, texts: Iterable[str]) -> Rich:
@@ -111,18 +117,43 @@ def formatted(template: str, facts: Mapping[str, Any]) -> str:
     Backticks in a fact are only letters: the template is ours, the facts are other people's. `{id:short}` is an id as
     it is written where it proves nothing, `{kind:storage}` the word for a kind of storage.
     """
-    if (
-        "`" not in template
-        and not any(f":{spec}}}" in template for spec in _SPECS)
-        and Rich not in map(type, facts.values())
-    ):
-        return template.format(**facts) if "{" in template or "}" in template else template
-    looks: tuple[Look, Look] = ("", "code")
-    pieces = template.split("`")
-    return Rich(part for at, piece in enumerate(pieces) for part in _filled(piece, facts, looks[at % 2]))
+    pieces, are_rich = _pieces(template), Rich in map(type, facts.values())
+    if len(pieces) == 1 and not pieces[0].own and not are_rich:
+        return template.format_map(facts)
+    parts: list[TextPart] = []
+    for piece in pieces:
+        if piece.own or (not piece.look and (are_rich or piece.reaches)):
+            parts += _filled(piece.text, facts, piece.look)
+        else:
+            parts.append(TextPart(piece.text.format_map(facts), piece.look))
+    return Rich(parts)
 
 
 _SPECS = {"short": short_namespace, "storage": storage_words}
+
+
+class _Piece(NamedTuple):
+    """What stands in a template from one backtick to the next."""
+
+    text: str
+    look: Look
+    own: bool
+    """It has a format of ours, which `str.format` does not know."""
+    reaches: bool
+    """It names something of a fact, which may have a look though the fact is no text."""
+
+
+@cache
+def _pieces(template: str) -> tuple[_Piece, ...]:
+    """Take a template apart, once: there are as many as sentences in the tables, and each is said for every row."""
+    looks: tuple[Look, Look] = ("", "code")
+    found = []
+    for at, text in enumerate(template.split("`")):
+        fields = [(name, spec) for _, name, spec, _ in Formatter().parse(text) if name is not None]
+        own = any(spec in _SPECS for _, spec in fields)
+        reaches = any("." in name or "[" in name for name, _ in fields)
+        found.append(_Piece(text, looks[at % 2], own, reaches))
+    return tuple(found)
 
 
 def _filled(piece: str, facts: Mapping[str, Any], look: Look) -> Iterator[TextPart]:

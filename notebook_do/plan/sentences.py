@@ -100,7 +100,8 @@ class Row:
         return tuple(offered)
 
     def _with(self, reason: str, facts: Mapping[str, Any]) -> dict[str, Any]:
-        return {**facts, "reason": formatted(self.reasons[reason], facts)}
+        words = self.reasons[reason]
+        return {**facts, "reason": formatted(words, facts) if words else ""}
 
 
 def say(name: str, reason: str = "", /, **facts: object) -> str:

@@ -262,12 +262,10 @@ class Uploads:
             if place is None or place.class_name in scheduled.barred:
                 return None
             script = None if place.script == scheduled.script else place.script
-            return replace(
-                binding,
-                class_name=place.class_name,
-                script_name=script,
-                environment=binding.environment if script else None,
-            )
+            environment = binding.environment if script else None
+            if (place.class_name, script, environment) == (binding.class_name, binding.script_name, binding.environment):
+                return binding
+            return replace(binding, class_name=place.class_name, script_name=script, environment=environment)
         if isinstance(binding.value, ServiceBinding) and binding.value.worker in self.diffs:
             return binding if binding.value.worker in scheduled.services else None
         if diff.secret_statuses.get(binding.name) == "kept":

@@ -38,6 +38,8 @@ _OFF = {name: row.off for name, row in WORKER_SETTINGS.items() if row.off is not
 """How a setting is taken away that an upload may leave as it is where it does not name it."""
 _WHOLE = frozenset(name for name, row in WORKER_SETTINGS.items() if row.whole)
 """Tables whose keys mean something only together."""
+_SENT = tuple(row.name for row in WORKER_FIELDS.values() if row.part == "upload" and not row.setting)
+"""The fields of a Worker that an upload carries beside bindings and options."""
 _UNREMARKABLE = ("code_update_strategy", dict(UPDATE_DEFAULT))
 """What is kept without a word: nobody chose it."""
 _PLACES = ("region", "host", "hostname")
@@ -80,8 +82,9 @@ def setting_differences(ownership: Ownership) -> list[Difference]:
 
 def _tag_differences(worker: DesiredWorker, live: ObservedScript, ours: dict[str, Any]) -> list[Difference]:
     declared = worker.options.value.get("tags", [])
+    dropped = dropped_tags(worker, ours)
     lost = ", ".join(tag for tag in declared if tag not in live.tags)
-    gone = ", ".join(tag for tag in live.tags if tag in dropped_tags(worker, ours))
+    gone = ", ".join(tag for tag in live.tags if tag in dropped)
     return [Difference("tags", gone, lost)] if lost or gone else []
 
 
@@ -309,7 +312,7 @@ def fingerprint(worker: DesiredWorker) -> Fingerprint:
     upload = [
         worker.own_main or worker.main_module,
         [plain_binding(b) for b in worker.bindings],
-        *(getattr(worker, row.name) for row in WORKER_FIELDS.values() if row.part == "upload" and not row.setting),
+        *(getattr(worker, name) for name in _SENT),
         worker.options.text,
     ]
     return Fingerprint(
@@ -344,5 +347,7 @@ def plain_binding(binding: ScriptBinding) -> list[Any]:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(_written(value).encode()).hexdigest()[:16]
+
+
+_written = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
