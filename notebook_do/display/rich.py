@@ -29,32 +29,31 @@ _NOTHING = TextPart("")
 
 
 class Rich(str):
-    """A text that knows the look of its parts; equal to, and hashed as, the plain text."""
+    """A text that knows the look of its parts; equal to, and hashed as, the plain text.
 
-    __slots__ = ("parts",)
-    parts: tuple[TextPart, ...]
+    Its parts are put together whenever it is drawn: most of the texts of a large plan never are.
+    """
 
-    def __new__(cls, parts: Iterable[TextPart]) -> Self:
-        """Join the parts; neighbours of one look become one."""
-        kept = _joined(parts)
-        made = super().__new__(cls, "".join([text for text, _ in kept]))
-        made.parts = tuple(kept)
+    __slots__ = ("_pieces",)
+    _pieces: tuple[str | TextPart, ...]
+
+    def __new__(cls, pieces: Iterable[str | TextPart]) -> Self:
+        """Put texts, each of which keeps its looks, and parts behind each other."""
+        kept = tuple(pieces)
+        made = super().__new__(cls, "".join([piece.text if isinstance(piece, TextPart) else piece for piece in kept]))
+        made._pieces = kept
         return made
 
-    @classmethod
-    def of_one(cls, text: str, look: Look) -> Self:
-        """Make a text of one part."""
-        plain = str(text)
-        made = super().__new__(cls, plain)
-        made.parts = (TextPart(plain, look),) if plain else ()
-        return made
+    @property
+    def parts(self) -> tuple[TextPart, ...]:
+        """The parts, none of them empty; neighbours of one look are one."""
+        return _joined(part for piece in self._pieces for part in parts_of(piece))
 
     def __getnewargs__(self) -> tuple[tuple[TextPart, ...]]:  # type: ignore[override]  # a copy is made of its parts
         return (self.parts,)
 
 
-def _joined(parts: Iterable[TextPart]) -> list[TextPart]:
-    # Each row of a plan has some texts of this kind, and a large plan ten thousand rows.
+def _joined(parts: Iterable[TextPart]) -> tuple[TextPart, ...]:
     kept: list[TextPart] = []
     last = _NOTHING
     for part in parts:
@@ -66,37 +65,34 @@ def _joined(parts: Iterable[TextPart]) -> list[TextPart]:
         last = part
     if last[0]:
         kept.append(last)
-    return kept
+    return tuple(kept)
 
 
-def parts_of(text: str) -> tuple[TextPart, ...]:
+def parts_of(text: str | TextPart) -> tuple[TextPart, ...]:
     """Return the parts of any text; a plain one is one part without a look."""
+    if isinstance(text, TextPart):
+        return (text,)
     return text.parts if isinstance(text, Rich) else (TextPart(str(text)),)
 
 
 def code(text: str) -> Rich:
     """Return a name in code, a value, a command or an id."""
-    return Rich.of_one(text, "code")
+    return Rich((TextPart(str(text), "code"),))
 
 
 def strong(text: str) -> Rich:
     """Return the name that a row is about."""
-    return Rich.of_one(text, "strong")
+    return Rich((TextPart(str(text), "strong"),))
 
 
 def link(url: str) -> Rich:
     """Return an address that may be followed; it is drawn as plain text unless it is http or https."""
-    return Rich.of_one(url, "link")
+    return Rich((TextPart(str(url), "link"),))
 
 
 def rich(*texts: str) -> Rich:
     """Put texts behind each other; each part keeps its look."""
-    if len(texts) == 1 and not isinstance(texts[0], Rich):  # as many a row has: there is nothing to join
-        return Rich.of_one(texts[0], "")
-    parts: list[TextPart] = []
-    for text in texts:
-        parts += parts_of(text)
-    return Rich(parts)
+    return Rich(texts)
 
 
 def joined(between: str, texts: Iterable[str]) -> Rich:

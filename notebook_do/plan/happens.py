@@ -86,11 +86,8 @@ def bound(binding: ScriptBinding, script: str, known: CalledNames, *, whole: boo
 
 
 def _cut(shown: Rich, *, whole: bool) -> Rich:
-    return shown if whole or shown.parts[:1] != shown.parts or not _is_code(shown) else code(clipped_value(shown))
-
-
-def _is_code(shown: Rich) -> bool:
-    return bool(shown.parts) and shown.parts[0].look == "code"
+    parts = () if whole else shown.parts
+    return code(clipped_value(shown)) if len(parts) == 1 and parts[0].look == "code" else shown
 
 
 def _class(binding: ClassBinding, script: str, known: CalledNames) -> Rich:

@@ -22,7 +22,7 @@ from notebook_do.model import (
     TransferredAway,
 )
 from notebook_do.model.steps import KEPT, SetMark, SetSchedules, SetUrl, Upload
-from notebook_do.plan.namespaces.marks import Entry, entry_of, marked_tags, read_mark, write_mark
+from notebook_do.plan.namespaces.marks import Entry, Mark, entry_of, marked_tags, read_mark, write_mark
 from notebook_do.plan.namespaces.moves import TEMPORARY, created_by, with_exports
 from notebook_do.plan.sentences import say
 from notebook_do.plan.workers.bindings import named_secrets
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from notebook_do.model.steps import Step
     from notebook_do.plan.facts import Facts
     from notebook_do.plan.namespaces.identity import ResolvedNamespace
-    from notebook_do.plan.namespaces.marks import Mark
     from notebook_do.plan.namespaces.moves import NamespaceMove
     from notebook_do.plan.namespaces.schedule import ScheduledUpload
     from notebook_do.plan.workers.diff import WorkerDiff
@@ -60,6 +59,8 @@ class Uploads:
     """Scripts whose address is closed after all else, cron triggers included."""
     warnings: list[str] = field(default_factory=list)
     _tags: dict[str, MigrationTag | None] = field(default_factory=dict)
+    _marks: dict[str, Mark | None] = field(default_factory=dict)
+    """What the tags of the last upload of each script say."""
     _started: set[str] = field(default_factory=set)
     _history: dict[StableId, tuple[str, ...]] = field(default_factory=dict)
     _moved: dict[str, tuple[MovedClass, ...]] = field(default_factory=dict)
@@ -81,7 +82,7 @@ class Uploads:
             steps.append(upload)
             if last[scheduled.script] == number:
                 new = created[scheduled.script]
-                marks += self._mark(scheduled.script, read_mark(upload.tags) if new else None, new)
+                marks += self._mark(scheduled.script, self._marks[scheduled.script] if new else None, new)
                 steps += self.settings(scheduled.script)
         for script in self.diffs:
             if script not in last:
@@ -156,7 +157,11 @@ class Uploads:
         # An upload replaces the whole list of tags, those of other tools included.
         stay = [t for t in (live.tags if live else ()) if t not in dropped_tags(worker, ours)]
         tags = marked_tags((*stay, *worker.options.value.get("tags", ())), mark)
-        if scheduled.final and not set(mark) <= set(tags):
+        fits = set(mark) <= set(tags)
+        self._marks[scheduled.script] = (
+            Mark(session=desired.session, stage=desired.stage, entries=entries) if fits else read_mark(tags)
+        )
+        if scheduled.final and not fits:
             self.warnings.append(say("no-room-for-the-mark", script=scheduled.script))
         # An upload without a compatibility date gets the oldest there is, 2021-11-02.
         found_date = live.compatibility_date if live else self.default_compatibility_date
@@ -263,7 +268,8 @@ class Uploads:
                 return None
             script = None if place.script == scheduled.script else place.script
             environment = binding.environment if script else None
-            if (place.class_name, script, environment) == (binding.class_name, binding.script_name, binding.environment):
+            declared = binding.class_name, binding.script_name, binding.environment
+            if (place.class_name, script, environment) == declared:
                 return binding
             return replace(binding, class_name=place.class_name, script_name=script, environment=environment)
         if isinstance(binding.value, ServiceBinding) and binding.value.worker in self.diffs:
