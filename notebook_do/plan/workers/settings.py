@@ -81,8 +81,7 @@ def setting_differences(ownership: Ownership) -> list[Difference]:
 
 
 def _tag_differences(worker: DesiredWorker, live: ObservedScript, ours: dict[str, Any]) -> list[Difference]:
-    declared = worker.options.value.get("tags", [])
-    dropped = dropped_tags(worker, ours)
+    declared, dropped = worker.options.value.get("tags", []), dropped_tags(worker, ours)
     lost = ", ".join(tag for tag in declared if tag not in live.tags)
     gone = ", ".join(tag for tag in live.tags if tag in dropped)
     return [Difference("tags", gone, lost)] if lost or gone else []
@@ -347,7 +346,5 @@ def plain_binding(binding: ScriptBinding) -> list[Any]:
 
 
 def _short(value: Any) -> str:
-    return hashlib.sha256(_written(value).encode()).hexdigest()[:16]
-
-
-_written = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
