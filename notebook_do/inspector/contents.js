@@ -65,6 +65,20 @@ function rowsOf(sql, into) {
   };
 }
 
+// Says which table's rows could not be written back, as SQLite takes no row beside a foreign key to columns that are not
+// unique (any more); null where there is none.
+export function unkeyed(sql) {
+  for (const { name } of sql === null ? [] : sql.exec(`SELECT name FROM sqlite_master WHERE type = 'table' AND ${OF_USERS}`).toArray()) {
+    try {
+      sql.exec(`PRAGMA foreign_key_check(${quoted(name)})`).toArray();
+    } catch (error) {
+      if (!String(error?.message).includes("foreign key mismatch")) throw error;
+      return `its table ${name} has a foreign key to columns that no key makes unique, so its rows cannot be written back; export them with query`;
+    }
+  }
+  return null;
+}
+
 const isCounted = (sql) => sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'").toArray().length > 0;
 
 // By what the rows of a table are told apart: a word for the rowid that no column has, or its key.

@@ -1,7 +1,7 @@
 // Stands beside a Worker's modules: gives a class one more method, which lets whoever may ask look into its objects.
 // The class itself stays what it is: no subclass, which would break private statics and `this.constructor`.
 import { DurableObject } from "cloudflare:workers";
-import { MOST_COLUMNS, OF_USERS, digestOf, load, loadKeys, packed, pairsOf, quoted, read, shapeOf, unpacked, written } from "./contents.js";
+import { MOST_COLUMNS, OF_USERS, digestOf, load, loadKeys, packed, pairsOf, quoted, read, shapeOf, unkeyed, unpacked, written } from "./contents.js";
 import { Done, Refusal, Unsendable, decode, drained, encode, encodeThrown } from "./wire.js";
 
 const OWN = "__notebook_do_";
@@ -130,8 +130,8 @@ function before(error) {
   throw error instanceof Done ? new Refusal(error.message) : error;
 }
 
-// What a change rests on, as texts that are equal where it is: the value of a key, the alarm, selected rows, all keys, or
-// all that is stored.
+// What a change rests on, as texts that are equal where it is: the value of a key, the alarm, selected rows, all keys, all
+// that is stored, or how many rows this object has written since it is awake, its keys and its alarm among them.
 async function heldOf(ctx, sql, check, alarm) {
   if (sql !== null || check.alarm || check.sql) return heldAtOnce(ctx, sql, check, alarm);
   if (check.key !== undefined) return encode(await ctx.storage.get(check.key));
@@ -139,8 +139,9 @@ async function heldOf(ctx, sql, check, alarm) {
   return check.keys ? JSON.stringify([...pairs.keys()]) : written(sql, pairs, alarm).text;
 }
 
-function heldAtOnce(ctx, sql, { alarm, key, keys, all, sql: text, params }, at) {
+function heldAtOnce(ctx, sql, { alarm, key, keys, all, writes, sql: text, params }, at) {
   if (alarm) return String(at);
+  if (writes) return JSON.stringify(needed(ctx).exec("SELECT total_changes() AS n").one().n);
   if (text !== undefined) return encode([...needed(ctx).exec(text, ...params.map(decode)).raw()]);
   if (key !== undefined) return encode(ctx.storage.kv.get(key));
   if (keys) return JSON.stringify([...ctx.storage.kv.list()].map(([one]) => one));
@@ -288,7 +289,8 @@ const OPS = {
     const sql = sqlOf(ctx);
     const alarm = await alarmOf(ctx);
     const { text, odd, ...held } = written(sql, await pairsOf(ctx, sql), alarm);
-    if (whole && odd !== null) throw new Refusal(odd);
+    const lacking = whole ? (odd ?? unkeyed(sql)) : null;
+    if (lacking !== null) throw new Refusal(lacking);
     const found = { ...held, alarm, bytes: sql?.databaseSize ?? text.length, digest: await digestOf(text) };
     return whole ? { ...found, content: await packed(text), bookmark: await bookmarkOf(ctx) } : found;
   },
@@ -399,18 +401,25 @@ function exactly(sql, text, columns, given, most) {
   } catch {
     return undefined;
   }
-  return { columns, ...cellsOf(cursor, columns, most), inexact: [], read: cursor.rowsRead, written: cursor.rowsWritten };
+  return { columns, ...cellsOf(cursor, most), inexact: [], read: cursor.rowsRead, written: cursor.rowsWritten };
 }
 
-const kindAndCell = (c) => `typeof(${c}), CASE typeof(${c}) WHEN 'integer' THEN CAST(${c} AS TEXT) ELSE ${c} END`;
+// A letter before what a Worker would take for something else: a whole number as its digits, and so each text too. One
+// result for each column, so that a statement with as many as a Worker's may give is read exactly.
+const kindAndCell = (c) => `CASE typeof(${c}) WHEN 'integer' THEN 'i' || ${c} WHEN 'text' THEN 't' || ${c} ELSE ${c} END`;
 
-function cellsOf(cursor, columns, most) {
+function kindOf(cell) {
+  if (typeof cell === "string") return cell[0];
+  return cell === null ? "n" : typeof cell === "number" ? "r" : "b";
+}
+
+function cellsOf(cursor, most) {
   const rows = [];
   const kinds = [];
   for (const row of cursor.raw()) {
     if (rows.length >= most) throw new Refusal(`this gives more than ${most} rows; narrow it`);
-    kinds.push(columns.map((_, at) => row[2 * at][0]).join(""));
-    rows.push(columns.map((_, at) => row[2 * at + 1]));
+    kinds.push(row.map(kindOf).join(""));
+    rows.push(row.map((cell) => (typeof cell === "string" ? cell.slice(1) : cell)));
   }
   return { rows, kinds };
 }
@@ -419,9 +428,9 @@ function cellsOf(cursor, columns, most) {
 function allOf(sql, { name, key }, columns, most) {
   const rows = [];
   const kinds = [];
-  for (let from = 0; from < columns.length; from += MOST_COLUMNS / 2) {
-    const part = columns.slice(from, from + MOST_COLUMNS / 2);
-    const read = cellsOf(sql.exec(`SELECT ${part.map(kindAndCell)} FROM ${quoted(name)} ORDER BY ${key}`), part, most);
+  for (let from = 0; from < columns.length; from += MOST_COLUMNS) {
+    const part = columns.slice(from, from + MOST_COLUMNS);
+    const read = cellsOf(sql.exec(`SELECT ${part.map(kindAndCell)} FROM ${quoted(name)} ORDER BY ${key}`), most);
     read.rows.forEach((row, at) => (rows[at] ??= []).push(...row));
     read.kinds.forEach((text, at) => (kinds[at] = (kinds[at] ?? "") + text));
   }

@@ -18,6 +18,7 @@ from notebook_do.live.querying import MOVED, about
 from notebook_do.live.restoring import put_back, restored_by_itself
 from notebook_do.live.storage import LocalStorage, storage_of
 from notebook_do.live.ways import way_to
+from notebook_do.model import Storage
 from notebook_do.model.changes import named
 
 if TYPE_CHECKING:
@@ -148,9 +149,12 @@ async def apply(connection: Connection, recorded: Recorded, change: ObjectChange
         # Before all of it goes, the object is not woken: its constructor may write, and is to be run after that.
         whole = change.action in {"wipe", "restore"}
         expected = _counted(change.edits) if whole else await _seen(way, change)
+        began = datetime.now(UTC)
         if not whole or isinstance(storage, LocalStorage):  # it compares all by itself, in the change's own transaction
             await _must_be_as_shown(storage, change)
         ops = [_op(edit, texts) for edit, texts in zip(change.edits, expected, strict=True)]
+        if change.action == "wipe" and isinstance(storage, LocalStorage):
+            ops = [await _unwritten(way, storage, change, ops[0], began)]
         with _sending(turn) as outcomes:
             if change.action == "restore":
                 outcomes.append(await put_back(way, ops[0], change.content))
@@ -204,6 +208,24 @@ async def _must_be_as_shown(storage: ObjectStorage, change: ObjectChange) -> Non
                 moved.append(edit)
     if moved:
         raise _stale(change, moved)
+
+
+async def _unwritten(way: Inspecting, storage: LocalStorage, change: ObjectChange, op: Op, compared: datetime) -> Op:
+    """Return a wipe that the object refuses where anything was written since its file was `compared`.
+
+    What the object holds cannot be told as its file has it. So it says how much it has written, the file is compared
+    once more, and the object wipes only if it has written no more. An object that wakes for this may write first, in
+    its constructor: then names and numbers are compared, as the change has them.
+    """
+    (edit,) = change.edits
+    check = {"writes": True} if storage.namespace.storage is Storage.SQLITE else {"all": True}
+    asked = {"object": {"id": edit.object_id}}
+    info, seen = await way.ask([{**asked, "op": "info"}, {**asked, "op": "seen", "checks": [check]}])
+    if not isinstance(info, Returned) or not isinstance(seen, Returned):
+        return op  # whoever cannot be asked that is not wiped by being asked either, or is too large to be compared
+    if await _rests_on(storage, change, edit) != edit.rests_on and info.value["born"] <= compared:
+        raise _stale(change, [edit])
+    return {**op, "checks": [*op["checks"], check], "expect": [*op["expect"], *seen.value]}
 
 
 async def _rests_on(storage: ObjectStorage, change: ObjectChange, edit: ObjectEdit) -> str:

@@ -145,6 +145,13 @@ def test_what_cannot_be_put_back_is_said_and_undone(far: LocalTarget, tmp_path: 
         text_index.snapshot(tmp_path / "words.ndsnap")
     put_back(session, text_index.wipe())
     assert not (tmp_path / "words.ndsnap").exists()
+    keyed = session.object("rooms", "keyed")
+    for sql in ("CREATE TABLE p(a)", "CREATE UNIQUE INDEX u ON p(a)", "CREATE TABLE c(a REFERENCES p(a))"):
+        keyed.run(sql)
+    for sql in ("INSERT INTO p VALUES (1)", "INSERT INTO c VALUES (1)", "DROP INDEX u"):
+        keyed.run(sql)
+    with pytest.raises(CommandError, match="its table c has a foreign key to columns that no key makes unique"):
+        keyed.snapshot(tmp_path / "keyed.ndsnap")
 
 
 def _forged(taken: nd.Snapshot, path: Path, **content: Any) -> Path:

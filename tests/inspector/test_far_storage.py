@@ -60,6 +60,8 @@ def opened(target: str, *, inspect: Any = True) -> nd.Session:
     return session
 
 
+WIDE = ", ".join((["id", "n", "r", "s", "b", "n + 1 AS m", "'i' || s AS u", "1.0", "1", "NULL"] * 10)[:100])
+
 READS = {
     "all columns": lambda room: room.query("SELECT * FROM t ORDER BY id"),
     "one name twice": lambda room: room.query("SELECT a.id, b.id FROM t a, t b WHERE a.id = 1 ORDER BY b.id"),
@@ -67,6 +69,7 @@ READS = {
     "mixed": lambda room: room.query('SELECT v FROM "odd name" ORDER BY key'),
     "parameters": lambda room: room.query("SELECT id FROM t WHERE r < ? AND s = ?;", 1.5, "a"),
     "big in the statement": lambda room: room.query("SELECT id FROM t WHERE n = 9007199254740993"),
+    "a hundred columns": lambda room: room.query(f"SELECT {WIDE} FROM t WHERE id < 3 ORDER BY id"),
     "no rows": lambda room: room.query("SELECT id FROM t WHERE id < 0 -- none"),
     "pragma": lambda room: room.query("PRAGMA table_info(t)"),
     "values": lambda room: room.values().drop(columns=["name", "object_id", "size"]),

@@ -19,7 +19,7 @@ from notebook_do.cloudflare.answer import NoAnswer
 from notebook_do.cloudflare.client import Client
 from notebook_do.errors import CommandError, ConsentRequired, StaleChange, StateError, TargetError
 from notebook_do.inspector.values import UNDEFINED, bigint
-from notebook_do.live.inspecting import Declined, NotKnown, Returned
+from notebook_do.live.inspecting import Declined, LocalWay, NotKnown, Returned
 from notebook_do.live.ways import way_to
 from notebook_do.model.changes import NOTHING, ObjectContents
 
@@ -524,6 +524,35 @@ def test_a_wiped_object_begins_anew(session: nd.Session) -> None:
     assert (len(room.values()), len(room.tables())) == (0, 0)
     room.post("grace")
     assert room.query("SELECT author FROM messages")["author"].tolist() == ["grace"]
+
+
+def test_a_wipe_is_refused_where_a_value_came_after_the_file_was_compared(
+    session: nd.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The object itself finds what was written in between, also another value under the same key, in the same row."""
+    rooms = session.object("rooms", "kitchen"), session.object("rooms", "attic")
+    writes = ("put", ("n", 2)), ("run", ("UPDATE messages SET text = 'late'",))
+    ask = LocalWay.ask
+    for room, (method, args) in zip(rooms, writes, strict=True):
+        room.call("put", "n", 1)
+        room.post("ada")
+        change = room.wipe()
+
+        written = {"op": "call", "method": method, "args": list(args), "request": "x"}
+
+        async def late(way: LocalWay, ops: Any, *given: Any, first: Any = written, **more: Any) -> Any:
+            if ops[0]["op"] == "wipe":
+                await ask(way, [{"object": ops[0]["object"], **first}])
+            return await ask(way, ops, *given, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(LocalWay, "ask", late)
+            with pytest.raises(StaleChange, match="moved after the change"):
+                session.apply(change, confirm=change.phrase or "")
+        assert len(room.query("SELECT * FROM messages")) == 1
+        again = room.wipe()
+        assert session.apply(again, confirm=again.phrase or "").ok
+        assert (len(room.values()), len(room.tables())) == (0, 0)
 
 
 def test_what_is_not_there_is_refused_and_not_made(session: nd.Session) -> None:
