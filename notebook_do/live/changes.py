@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from notebook_do.model.changes import NOTHING, ObjectChange, ObjectContents, Obj
 from notebook_do.model.plain import canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from notebook_do.live.connection import Connection
@@ -37,9 +37,10 @@ if TYPE_CHECKING:
     from notebook_do.live.stored import StoredValue
     from notebook_do.model import ObservedObject, Recorded
     from notebook_do.model.changes import ChangeAction
-    from notebook_do.state.sent import SentChange
+    from notebook_do.state.sent import SentChange, SentChanges
 
 _WOKEN = "On Cloudflare an object is read and changed through itself: it is woken for that."
+_PAST = "This time is past: the alarm goes off as soon as it is set."
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXACT = 2**53
 _OF_ROWS = re.compile(r"\s*(?:INSERT|UPDATE|DELETE|REPLACE|WITH)\b", re.IGNORECASE)
@@ -57,8 +58,8 @@ class ChangePlace:
     connection: Connection
     recorded: Recorded
     stable_id: str
-    sent: Mapping[str, SentChange] = field(default_factory=dict)
-    """What was begun to be sent with this record, by digest."""
+    record: SentChanges
+    """What was begun to be sent, by digest."""
 
 
 # --- making: reads only
@@ -182,7 +183,7 @@ async def set_alarm(place: ChangePlace, name_or_id: str, at: datetime | None) ->
         one = await _storage(place, client, "set_alarm").find(name_or_id)
     shown = None if after is None else _EPOCH + timedelta(milliseconds=after)
     past = shown is not None and shown < datetime.now(UTC)
-    notes = ("This time is past: the alarm goes off as soon as it is set.",) if past else ()
+    notes = (_PAST,) if past else ()
     edit = _edit(one, one.alarm, shown, op, [{"alarm": True}], _of_alarm(one))
     return _change(place, "alarm", "", replace(edit, noop=one.alarm == shown), notes)
 
@@ -290,9 +291,12 @@ def change_of(  # noqa: PLR0913, PLR0917 - as above
         edits=edits,
         notes=notes if place.connection.target == "local" else (*notes, _WOKEN),
         content=content,
+        # What rings leaves nothing that tells that it was sent: where the record is lost, so is what was approved.
+        record=place.record.id() if action == "run alarm" or _PAST in notes else "",
     )
     before: list[SentChange] = []
-    while noted := place.sent.get(change.digest):
+    sent = place.record.load()
+    while noted := sent.get(change.digest):
         before.append(noted)
         change = replace(change, again=change.again + 1)
     if before:

@@ -168,6 +168,8 @@ class ObjectChange(Shown):
     """The snapshot's own bytes, of a restore."""
     again: int = field(default=0, repr=False, metadata={LATER: True})
     """How often the same was sent before: this one has another digest, so that no approval is used twice."""
+    record: str = field(default="", repr=False, metadata={LATER: True})
+    """Of what runs alarm() the id of the record of what was sent: an approval is good where its use is known."""
     made: str = field(default="", repr=False)
     """Tells it from another change of the same digest, and has the digest that was shown; a copy has the same."""
 
@@ -183,6 +185,7 @@ class ObjectChange(Shown):
             "action": self.action,
             "edits": [[one.object_id, one.op, one.checks, one.rests_on] for one in self.edits],
             **({"again": self.again} if self.again else {}),
+            **({"record": self.record} if self.record else {}),
         }
         return hashlib.sha256(canonical(body).encode()).hexdigest()[:16]
 

@@ -236,7 +236,7 @@ class Looking(ABC):
             connection=connection,
             recorded=recorded,
             stable_id=stable_id,
-            sent=self._state.sent_changes.load(),
+            record=self._state.sent_changes,
         )
 
     def logs(

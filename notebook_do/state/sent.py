@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -53,6 +54,24 @@ class SentChanges:
                     found.pop(digest, None)
         return found
 
+    def id(self) -> str:
+        """Return 32 hexadecimal digits of this record alone; written to it the first time.
+
+        The digest of what leaves nothing behind rests on it: where the record is lost, that it was sent is not known,
+        and an approval of it is of another record. One that cannot be written is another one each time.
+        """
+        if known := self._id():
+            return known
+        with contextlib.suppress(StateError), self._alone():
+            if not (known := self._id()):
+                self._add(f"record {secrets.token_hex(16)}")
+                disk.sync(self.path)
+        return self._id() or secrets.token_hex(16)
+
+    def _id(self) -> str:
+        lines = (line.split() for line in self._read().decode("ascii", "replace").splitlines())
+        return next((words[1] for words in lines if words[:1] == ["record"] and len(words) == 2), "")
+
     def take(self, digest: str) -> bool:
         """Write that a change is about to be sent; False where that was written before, by anybody.
 
@@ -94,7 +113,8 @@ class SentChanges:
         if disk.size(self.path) <= max(_SHORT, 72 * len(known)):  # half as much again as the lines need
             return
         lines = (f"{'done' if one.done else 'sent'} {digest} {one.at.isoformat()}\n" for digest, one in known.items())
-        disk.replace(self.path, "".join(lines).encode())
+        own = f"record {known_id}\n" if (known_id := self._id()) else ""
+        disk.replace(self.path, "".join([own, *lines]).encode())
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[bool]:

@@ -501,6 +501,24 @@ def test_alarms_are_set_deleted_and_run(session: nd.Session) -> None:
         room.set_alarm(datetime(2026, 1, 1))  # noqa: DTZ001 - what is refused
 
 
+def test_what_rings_is_approved_for_one_record_alone(session: nd.Session) -> None:
+    """alarm() leaves nothing that tells that it ran: where the record of it is lost, its digest is another one."""
+    room = session.object("rooms", "kitchen")
+    room.post("ada")
+    past = datetime(2020, 1, 1, tzinfo=UTC)
+    makes = (room.run_alarm, lambda: room.set_alarm(past), lambda: room.put("n", 1))
+    first = [make().digest for make in makes]
+    assert [make().digest for make in makes] == first
+    assert session.apply(room.run_alarm()).ok
+    assert room.run_alarm().again == 1
+    session.state.sent_changes.path.unlink()
+    later = [make() for make in makes]
+    assert not {later[0].digest, later[1].digest} & set(first)
+    assert later[0].again == 0
+    assert later[2].digest == first[2], "all else rests on what is there"
+    assert room.run_alarm().digest == later[0].digest
+
+
 def test_a_wiped_object_begins_anew(session: nd.Session) -> None:
     """`wipe` asks for its phrase, is stale when anything was written, and the constructor runs with the next call."""
     room = session.object("rooms", "kitchen")

@@ -82,6 +82,23 @@ def test_what_cannot_be_synced_is_not_taken(tmp_path: Path, monkeypatch: pytest.
     assert record.take("b" * 16)
 
 
+def test_a_record_has_an_id_of_its_own(tmp_path: Path) -> None:
+    """It stays while the record is written and shortened, and is another one where the record is lost."""
+    record = SentChanges(tmp_path / "changes.log")
+    assert record.take("a" * 16)
+    known = record.id()
+    assert record.take("b" * 16)
+    assert SentChanges(record.path).id() == known
+    with record.path.open("ab") as file:
+        file.write(LINES * 30_000)
+    assert record.take("c" * 16)
+    assert record.path.stat().st_size < 300
+    assert record.id() == known
+    assert set(record.load()) == {"b" * 16, "c" * 16}
+    record.path.unlink()
+    assert record.id() not in {known, ""}
+
+
 LINES = b"sent aaaaaaaaaaaaaaaa 2026-01-01T00:00:00+00:00\nfree aaaaaaaaaaaaaaaa\n"
 
 

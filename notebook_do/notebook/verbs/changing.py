@@ -66,8 +66,8 @@ VERBS = (
             APPROVE,
         ),
         example="%durable alarm rooms kitchen 5m",
-        about=f"{_ABOUT}\n  That a digest is good once stands in changes.log beside the state file: where that is not, "
-        "as in another\n  checkout, the digest of run, which rests on the alarm alone, runs alarm() again.",
+        about=f"{_ABOUT}\n  That a digest is good once stands in changes.log beside the state file. Where that is not, "
+        "as in another\n  checkout, the digest of run, which leaves nothing else behind, is another one.",
     ),
     Verb(
         name="wipe",
