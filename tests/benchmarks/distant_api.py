@@ -12,9 +12,10 @@ import hashlib
 import itertools
 import json
 import sys
-from typing import Any
+from typing import Any, cast
 
 RATE = b'Ratelimit: "default";r=900000;t=300\r\nRatelimit-Policy: "default";q=1000000;w=300\r\n'
+INFO = {"page": 1, "per_page": 1_000_000, "total_pages": 1}
 
 
 class Account:
@@ -83,40 +84,50 @@ class Account:
 
 
 class Server:
-    """The account behind a socket."""
+    """The account, how far away it is, and how many requests arrived."""
 
     def __init__(self) -> None:
         self.account, self.seconds, self.arrived = Account(), 0.0, 0
 
-    async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer the requests of one connection."""
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
-                lower = head.lower()
-                length = int(lower.partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
-                result = await self.answer(method, target.partition("?")[0], await reader.readexactly(length))
-                info = {"page": 1, "per_page": 1_000_000, "total_pages": 1}
-                text = json.dumps({"success": True, "errors": [], "result": result, "result_info": info}).encode()
-                more = f"Content-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n".encode()
-                writer.write(b"HTTP/1.1 200 OK\r\n" + RATE + more + text)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
-
-    async def answer(self, method: str, path: str, body: bytes) -> Any:
-        """Carry a request out at once, and answer it later."""
+    def answer(self, method: str, path: str, body: bytes) -> Any:
+        """Carry a request out at once; its answer leaves later."""
         if path.startswith("/latency/"):
             arrived, self.arrived, self.seconds = self.arrived, 0, int(path.rpartition("/")[2]) / 1000
             return arrived
         self.arrived += 1
-        result = self.account.answer(method, path, body)
-        await asyncio.sleep(self.seconds)
-        return result
+        return self.account.answer(method, path, body)
+
+
+class Connection(asyncio.Protocol):
+    """Answers the requests of one connection; no task waits for them, as that would cost as much as the answers do."""
+
+    def __init__(self, server: Server) -> None:
+        self.server, self.received = server, bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep what answers are written to."""
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer a request once all of it arrived."""
+        self.received += data
+        head, end, rest = self.received.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
+        if not end or len(rest) < length:
+            return
+        self.received.clear()  # no request follows before this one is answered
+        method, target, _ = head.partition(b"\r\n")[0].decode().split(" ")
+        result = self.server.answer(method, target.partition("?")[0], bytes(rest))
+        text = json.dumps({"success": True, "errors": [], "result": result, "result_info": INFO}).encode()
+        more = f"Content-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n".encode()
+        answer = b"HTTP/1.1 200 OK\r\n" + RATE + more + text
+        asyncio.get_running_loop().call_later(self.server.seconds, self.transport.write, answer)
 
 
 async def main() -> None:
     """Serve until killed."""
-    server = await asyncio.start_server(Server().connection, "127.0.0.1", 0, limit=1 << 24)
+    account = Server()
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(account), "127.0.0.1", 0)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     await server.serve_forever()
