@@ -53,15 +53,20 @@ class DurableError(Exception):
     says_line = False
     """Whether the message itself names the line."""
 
-    def __init__(self, message: str, *, line: int | None = None) -> None:
-        """Keep the message; `line` is the 1-based line of the cell that the message is about."""
+    def __init__(self, message: str, *, line: int | None = None, cell: str = "") -> None:
+        """Keep the message; `line` is the 1-based line of the cell that the message is about.
+
+        `cell` is what that one is called, such as `cell [5]`, where it may be another than the cell that runs.
+        """
         super().__init__(message)
         self.message = message
-        self.line = line
+        self.line, self.cell = line, cell
 
     def __str__(self) -> str:
         said = clean(self.message)
-        return said if self.line is None or self.says_line else f"line {self.line}: {said}"
+        if self.line is None or self.says_line:
+            return said
+        return f"line {self.line}{f' of {clean(self.cell)}' if self.cell else ''}: {said}"
 
     def _render_traceback_(
         self,

@@ -9,6 +9,7 @@ import pytest
 
 import notebook_do as nd
 from notebook_do.cli import main
+from notebook_do.notebook.verbs.topics import page_of
 from notebook_do.notebook.views.in_shell import in_shell
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str
         (["namespace", "counter"], "notebook-do: namespace is a line of a notebook: %durable namespace ID [options]"),
         (["run", "a.ipynb", "--depoly"], 'notebook-do: run: unknown option "--depoly", did you mean "--deploy"?'),
         (["local", "--strct"], 'notebook-do: local: unknown option "--strct", did you mean "--strict"?'),
+        (["local", "--start"], 'notebook-do: local: unknown option "--start", did you mean "start"?'),
+        (["run", "a.ipynb", "--stage", "dev"], 'run: unknown option "--stage"; it is an option of session.'),
+        (["run", "a.ipynb", "--limits=1"], "it is said where something is declared: --setting limits=JSON."),
+        (["help", "plna"], 'notebook-do: help: there is no command or topic "plna", did you mean "plan"?'),
         (["plan", "a.toml", "--refrsh"], '%durable plan: unknown option "--refrsh", did you mean "--refresh"?'),
         (["plan", "a.toml", "--sesion", "x"], '%durable plan: unknown option "--sesion", did you mean "--session"?'),
     ],
@@ -55,6 +60,28 @@ def test_an_unknown_command_or_option_names_the_nearest(
     assert error.count("\n") == 1
     # A verb's own words are those of the magic, but for the command.
     assert told in error or told.replace("%durable plan", "notebook-do plan a.toml") in error
+
+
+@pytest.mark.parametrize(
+    ("words", "same"), [(["help"], ["--help"]), (["help", "plan"], ["plan", "-h"]), (["help", "run"], ["run", "-h"])]
+)
+def test_help_is_what_the_option_says(capsys: pytest.CaptureFixture[str], words: list[str], same: list[str]) -> None:
+    """`notebook-do help` and `help COMMAND` print what `--help` does, and end well."""
+    told = []
+    for line in (words, same):
+        with pytest.raises(SystemExit) as ended:
+            main(line)
+        assert not ended.value.code
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1] != ""
+
+
+def test_help_has_the_topics_and_what_only_a_notebook_has(capsys: pytest.CaptureFixture[str]) -> None:
+    """The page of a topic, and the usage of a line that only a cell can have."""
+    assert said(capsys, "help", "plans")[:2] == (0, f"{page_of('plans')}\n")
+    status, out, _ = said(capsys, "help", "worker")
+    assert status == 0
+    assert out.startswith("%durable worker ID [options]")
 
 
 def test_in_a_shell_the_lines_are_those_of_the_shell(

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import CommandError, ConsentRequired, DurableError, PlanRefused, StalePlan
-from notebook_do.notebook.verbs import BY_NAME, OF_SESSION, ON_COMMAND_LINE, did_you_mean
+from notebook_do.notebook.verbs import BY_NAME, OF_SESSION, ON_COMMAND_LINE, did_you_mean, known_elsewhere
 from notebook_do.notebook.verbs.help import usage
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
 
 
-_OWN = ("run", "lab", "local")
+_OWN = ("run", "lab", "local", "help")
 
 
 def _read(given: list[str]) -> argparse.Namespace:
@@ -90,18 +90,20 @@ def _read(given: list[str]) -> argparse.Namespace:
     # The words of a verb are read by the magic's own parser, so that both say the same.
     arguments, words = parser.parse_known_args(given)
     if words and "verb" not in arguments:
-        hint = did_you_mean(words[0], _options_of(word)) or f"; see notebook-do {word} -h."
-        raise CommandError(f'{word}: unknown option "{words[0]}"{hint}')
+        hint = did_you_mean(words[0], _options_of(word)) or known_elsewhere(words[0].partition("=")[0])
+        raise CommandError(f'{word}: unknown option "{words[0]}"{hint or f"; see notebook-do {word} -h."}')
     arguments.words = words
     return arguments
 
 
 def _options_of(command: str) -> list[str]:
-    """Return the options of a command that is no verb, as its usage has them."""
+    """Return the options of a command that is no verb, as its usage has them, and the words that it takes."""
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
         _parser(command).parse_args([command, "--help"])
-    return re.findall(r"(?<![\w-])--?[a-z][a-z-]*", said.getvalue().partition("\n\n")[0])
+    used = said.getvalue().partition("\n\n")[0]
+    words = [word for taken in re.findall(r"\{([a-z,]+)\}", used) for word in taken.split(",")]
+    return [*re.findall(r"(?<![\w-])--?[a-z][a-z-]*", used), *words]
 
 
 def _parser(asked: str) -> argparse.ArgumentParser:
@@ -139,6 +141,10 @@ def _parser(asked: str) -> argparse.ArgumentParser:
     local.add_argument("--strict", action="store_true", help="refuse resources that nobody made, as Cloudflare")
     local.add_argument("--crons", action="store_true", help="run the cron triggers of all Workers by the clock")
     local.set_defaults(command=_local)
+
+    help_ = commands.add_parser("help", help="this list, or the help of a COMMAND, or the page of a TOPIC")
+    help_.add_argument("topic", nargs="?", default="", metavar="COMMAND|TOPIC")
+    help_.set_defaults(command=_help)
     return parser
 
 
@@ -277,6 +283,21 @@ def _lab(arguments: argparse.Namespace) -> int:
     from notebook_do.cli.lab import lab
 
     return lab(arguments.notebook, browser=not arguments.no_browser)
+
+
+def _help(arguments: argparse.Namespace) -> int:
+    """Print what `--help` does, of all or of one command; of what only a notebook has its page, and of a topic."""
+    topic = arguments.topic
+    if not topic or topic in {*_OWN, *(verb.name for verb in ON_COMMAND_LINE)}:
+        _parser(topic).parse_args([*([topic] if topic else []), "--help"])  # it ends the process with 0
+    from notebook_do.notebook.topics import ALL
+    from notebook_do.notebook.verbs.topics import page_of
+
+    if topic not in BY_NAME and topic not in ALL:
+        hint = did_you_mean(topic, [*_OWN, *BY_NAME, *ALL]) or f"; topics: {', '.join(ALL)}; or the name of a command."
+        raise CommandError(f'help: there is no command or topic "{topic}"{hint}')
+    _print(usage(BY_NAME[topic]) if topic in BY_NAME else page_of(topic))
+    return 0
 
 
 def _local(arguments: argparse.Namespace) -> int:

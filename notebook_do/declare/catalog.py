@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, assert_never
 
 from notebook_do.declare.anew import declared_again
 from notebook_do.declare.hosts import Hosts, default_script_name
-from notebook_do.declare.making import check
+from notebook_do.declare.making import check, here
 from notebook_do.display.formats import counted
 from notebook_do.display.rich import code, rich
 from notebook_do.errors import DeclarationError
@@ -72,6 +72,7 @@ class Catalog:
                 raise DeclarationError(
                     f"{kind} {item.id} is declared twice in one go, and differently; keep one of the two.",
                     line=item.where.cell_line if item.where else None,
+                    cell=here(item.where),
                 )
         for item in items:
             match item:

@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from notebook_do.declare.line import split_line
-from notebook_do.declare.making import Kind, check, missing, namespace_of, worker_of
+from notebook_do.declare.making import Kind, check, here, missing, namespace_of, worker_of
 from notebook_do.declare.options import option_of, read_declaration, settings_of, values_of
 from notebook_do.declare.tables import parse_tables
-from notebook_do.errors import CommandError, nearest
+from notebook_do.errors import CommandError, DurableError, nearest
 from notebook_do.model import Declaration, Namespace, Where, Worker
 
 if TYPE_CHECKING:
@@ -30,10 +30,11 @@ def parse_cell(
     place = where or Where(first=" ".join(("%durable" if body is None else "%%durable", *line.split()[:2])))
     try:
         return _parse(line, body, place, values or {})
-    except CommandError as error:
+    except DurableError as error:
         # Inside, line 1 is the line of the magic; a person counts from the top of the cell.
-        if error.line is not None:
+        if isinstance(error, CommandError) and error.line is not None:
             error.line += place.line - 1
+        error.cell = error.cell or here(place)
         raise
 
 

@@ -251,4 +251,5 @@ class Hosts:
 
 
 def _wrong(where: Where | None, message: str) -> DeclarationError:
-    return DeclarationError(message, line=where.cell_line if where else None)
+    line, cell = where.of_error if where else (None, "")
+    return DeclarationError(message, line=line, cell=cell)

@@ -111,9 +111,21 @@ def is_like_option(word: str) -> bool:
     return word == "--" or bool(_OPTION.match(word))
 
 
+_IN_DOUBLE_QUOTES = re.compile('[^"$`\\\\!\n]*')
+"""What a shell and `%durable` read in double quotes as it stands."""
+
+
+def quoted(word: str) -> str:
+    """Return a word as it is pasted into a line or a shell: in double quotes where single ones stand in it.
+
+    `shlex.quote` has no such form: of a statement with texts in it nobody could read what it writes.
+    """
+    return f'"{word}"' if "'" in word and _IN_DOUBLE_QUOTES.fullmatch(word) else shlex.quote(word)
+
+
 def as_argument(word: str) -> str:
     """Return an argument as it is written on a line, behind which no option follows."""
-    return f"-- {shlex.quote(word)}" if is_like_option(word) else shlex.quote(word)
+    return f"-- {quoted(word)}" if is_like_option(word) else quoted(word)
 
 
 def as_option(name: str, value: str) -> list[str]:

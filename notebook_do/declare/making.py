@@ -255,5 +255,10 @@ def check_identifier(name: str, what: str, where: Where | None) -> None:
         raise _wrong(where, f"{what} {name!r} is reserved by JavaScript; choose another.")
 
 
+def here(where: Where | None) -> str:
+    """Return what an error calls the cell that runs, where a kernel runs one."""
+    return "this cell" if where and where.run and not where.file else ""
+
+
 def _wrong(where: Where | None, message: str) -> DeclarationError:
-    return DeclarationError(message, line=where.cell_line if where else None)
+    return DeclarationError(message, line=where.cell_line if where else None, cell=here(where))

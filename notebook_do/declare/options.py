@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.declare.line import Option, Wording, Words, read_words
@@ -25,7 +26,7 @@ from notebook_do.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from notebook_do.model import BindingValue, Field, Flag, Namespace, Worker
 
@@ -72,13 +73,36 @@ def option_of(kind: Kind, name: str) -> str:
 
 def _wording(kind: Kind) -> Wording:
     return Wording(
-        unknown=lambda name, known: f"{kind}: unknown option {name}; {nearest(name, known)}",
+        unknown=lambda name, known: f"{kind}: unknown option {name}; {_meant(kind, name, known)}",
         twice=lambda option: f"{kind}: {option.name} is given twice; give it once.",
         no_value=lambda option: f"{kind}: {option.name} takes no value.",
         needs_value=lambda option: f"{kind}: {option.name} needs a value: {option.name} {option.value}",
         no_choice=lambda option, value: f"{kind}: {option.name} {value}: {nearest(value, option.choices)}",
         line=1,
     )
+
+
+def options_by_field(kind: Kind) -> dict[str, str]:
+    """Return, by the names of fields as options would have them, what says them on a line.
+
+    `--observability` is `--setting observability=JSON`, `--crons` is `--cron`. What only takes a default away is none.
+    """
+    found = {}
+    for row in FIELDS[kind].values():
+        said = f"{SETTING_FLAG.name} {row.name}=JSON" if row.setting else row.flag.name if row.flag else ""
+        if said and row.sets is not False:
+            found[f"--{row.name.replace('_', '-')}"] = said
+    return found
+
+
+def _meant(kind: Kind, name: str, known: Sequence[str]) -> str:
+    """Return `did you mean X?` for an option that is none: a field, or a value of an option, may have its name."""
+    valued = [option for option in options(kind) if name.lstrip("-") in option.choices]
+    if len(valued) == 1:
+        return f"did you mean {valued[0].name} {name.lstrip('-')}?"
+    words = options_by_field(kind) | {flag: flag for flag in known}
+    close = get_close_matches(name, words, n=1, cutoff=0.6)
+    return f"did you mean {words[close[0]]}?" if close else nearest(name, known)
 
 
 def read_declaration(kind: Kind, words: list[str]) -> tuple[str, Words]:

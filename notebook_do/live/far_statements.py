@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import shlex
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.declare.line import as_argument
 from notebook_do.errors import CommandError
+from notebook_do.live.querying import to_change
 from notebook_do.live.values import encode as encoded
 from notebook_do.model.changes import RowChange, SchemaChange, StatementEffect
 
@@ -132,10 +133,8 @@ def statement_error(verb: str, stable_id: str, sql: str, why: str, name: str) ->
         return CommandError(f"No table {said.removeprefix('no such table: ')} in the objects of {stable_id} asked.")
     if "does more than read" in said:
         first = sql.split(maxsplit=1)[0].upper() if sql.split() else "this statement"
-        return CommandError(
-            f"query only reads: {first} was undone. To change data: "
-            f'%durable execute {stable_id} {shlex.quote(name)} "{first} …" (shown first), or call a method.'
-        )
+        hint = to_change(stable_id, as_argument(name), sql, first)
+        return CommandError(f"query only reads: {first} was undone. {hint}")
     return CommandError(f"{verb}: {said.rstrip('.')}.")
 
 

@@ -8,9 +8,10 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from notebook_do.cloudflare import wire
-from notebook_do.declare.line import as_argument
-from notebook_do.display import one_line
+from notebook_do.declare.line import as_argument, quoted
+from notebook_do.display import clean, one_line
 from notebook_do.display.formats import counted, listed
+from notebook_do.display.source import shown_code
 from notebook_do.errors import ApiError, CommandError, DurableError, TargetError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _WRITES = re.compile(
 _NAMES = 10_000
 """How many objects are looked through for a name that is near."""
 _SHOWN = 5
+_LONGEST = 200
 
 
 @contextlib.contextmanager
@@ -77,10 +79,18 @@ def _writes(stable_id: str, sql: str, name: str) -> str:
     word = found[1].upper() if found else "this statement"
     if word == "PRAGMA":
         return "query only reads: this PRAGMA is not run. table_info, table_list, index_list and index_info are."
-    return (
-        f"query only reads: {word} is not run. To change data: "
-        f'%durable execute {stable_id} {name} "{word} …" (shown first), or call a method.'
-    )
+    return f"query only reads: {word} is not run. {to_change(stable_id, name, sql, word)}"
+
+
+def to_change(stable_id: str, name: str, sql: str, word: str) -> str:
+    """Say how a statement changes data that begins with this word, or has it; `name` is that of an object on a line.
+
+    The line has the statement, to be pasted, where that is short and has nothing to hide and no value to be given.
+    """
+    statement = sql.strip().removesuffix(";")
+    told = len(statement) <= _LONGEST and statement.upper().startswith(word) and not set("?\n") & set(statement)
+    shown = quoted(statement) if told and shown_code(statement) == statement == clean(statement) else f'"{word} …"'
+    return f"To change data: %durable execute {stable_id} {name} {shown} (shown first), or call a method."
 
 
 async def _one_name(client: Client, namespace_id: NamespaceId) -> str:

@@ -126,6 +126,11 @@ class Where:
         return name if not name or self.file or self.form == "form" else f"line {self.line} of {name}"
 
     @property
+    def of_error(self) -> tuple[int | None, str]:
+        """The line that an error names that is raised later, in another cell perhaps, and what it is a line of."""
+        return (None, "") if self.file else (self.line, self.name)
+
+    @property
     def cell_line(self) -> int | None:
         """The line of the cell that an error names; None outside of cells, where a traceback has the line."""
         return None if self.file else self.line

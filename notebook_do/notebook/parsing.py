@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.declare.line import REFERENCE, Option, Wording, read_words, split_line, take_out
+from notebook_do.declare.line import REFERENCE, Option, Wording, quoted, read_words, split_line, take_out
 from notebook_do.errors import CommandError
 from notebook_do.notebook.arguments import check
-from notebook_do.notebook.verbs import did_you_mean, find
+from notebook_do.notebook.verbs import did_you_mean, find, known_elsewhere
 from notebook_do.notebook.verbs.help import usage
 from notebook_do.notebook.verbs.verb import COMMON, DECLARING, Verb
 
@@ -43,7 +43,7 @@ class Call:
     def again(self, *words: str) -> str:
         """Write the line that would use this verb again."""
         command = f"notebook-do {self.verb} {self.source}" if self.source else f"%durable {self.verb}"
-        return f"{command} {shlex.join(words)}".rstrip()
+        return f"{command} {' '.join(map(quoted, words))}".rstrip()
 
 
 def split(line: str) -> list[str]:
@@ -212,7 +212,9 @@ def _wording(name: str, verb: Verb | None, beside: Iterable[str]) -> Wording:
     def unknown(flag: str, known: Sequence[str]) -> str:
         if meant := next((o for o in (verb.options if verb else ()) if flag in o.meant), None):
             return f'{begun}: unknown option "{flag}", did you mean {meant.name} {meant.value}?'
-        hint = did_you_mean(flag, (*(names(verb) if verb else known), *beside)) or f"; {see}."
+        # What has this very name elsewhere is meant, and nothing that only looks like it.
+        hint = _as_value(verb, flag) or known_elsewhere(flag)
+        hint = hint or did_you_mean(flag, (*(names(verb) if verb else known), *beside)) or f"; {see}."
         return f'{begun}: unknown option "{flag}"{hint}'
 
     def no_choice(option: Option, value: str) -> str:
@@ -230,6 +232,15 @@ def _wording(name: str, verb: Verb | None, beside: Iterable[str]) -> Wording:
         needs_value=needs_value,
         no_choice=no_choice,
     )
+
+
+def _as_value(verb: Verb | None, flag: str) -> str:
+    """Return what to write for a value that was written as an option: `--cloudflare` is `--target cloudflare`."""
+    word = flag.lstrip("-")
+    valued = [o for o in (verb.options if verb else ()) if word in o.choices]
+    if len(valued) != 1:
+        return ""
+    return f', did you mean "{f"{valued[0].name} {word}" if valued[0].name.startswith("-") else word}"?'
 
 
 def _check(verb: Verb, option: Option, values: Mapping[str, Any]) -> None:

@@ -99,4 +99,5 @@ def _file(worker: Worker, root: Path, path: Path) -> AssetFile:
 
 
 def _wrong(worker: Worker, problem: str) -> SourceError:
-    return SourceError(f"Worker {worker.id}: assets: {problem}", line=worker.where.cell_line if worker.where else None)
+    line, cell = worker.where.of_error if worker.where else (None, "")
+    return SourceError(f"Worker {worker.id}: assets: {problem}", line=line, cell=cell)

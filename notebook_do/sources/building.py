@@ -38,14 +38,16 @@ class BuildCommand:
     worker: str
     command: str
     line: int | None = None
+    cell: str = ""
 
 
 def builds_of(workers: Iterable[Worker]) -> list[BuildCommand]:
     """Return the build commands of declared Workers."""
     return [
-        BuildCommand(worker=w.id, command=w.build, line=w.where.cell_line if w.where else None)
+        BuildCommand(worker=w.id, command=w.build, line=line, cell=cell)
         for w in workers
         if w.build
+        for line, cell in [w.where.of_error if w.where else (None, "")]
     ]
 
 
@@ -93,7 +95,9 @@ def _path(base: Path) -> str:
 
 def _failed(build: BuildCommand, what: str, lines: tuple[str, ...]) -> SourceError:
     last = f": {lines[-1]}" if lines else ""
-    error = SourceError(f"Worker {build.worker}: build command `{build.command}` {what}{last}", line=build.line)
+    error = SourceError(
+        f"Worker {build.worker}: build command `{build.command}` {what}{last}", line=build.line, cell=build.cell
+    )
     error.excerpt = "\n".join(lines[-_SHOWN:])
     return error
 

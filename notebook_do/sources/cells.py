@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
 def wrong(worker: Worker, message: str, *, line: int | None = None) -> SourceError:
     """Return an error of a Worker's source; without a line it is at the declaration."""
-    return SourceError(
-        f"Worker {worker.id}: {message}", line=line or (worker.where.cell_line if worker.where else None)
-    )
+    declared, cell = worker.where.of_error if worker.where else (None, "")
+    return SourceError(f"Worker {worker.id}: {message}", line=line or declared, cell=cell)
 
 
 def in_cell(worker: Worker, failed: BundleFailed, *, here: bool = False) -> SourceError:

@@ -53,7 +53,7 @@ def test_a_plain_file_goes_up_as_it_is(tmp_path: Path) -> None:
 
 def test_a_missing_file(tmp_path: Path) -> None:
     """An entrypoint that is not there is one line with the cell's line."""
-    with pytest.raises(SourceError, match=r"^line 1: Worker api: entrypoint w\.js is no file in "):
+    with pytest.raises(SourceError, match=r"^line 1 of the cell that .* api: Worker api: entrypoint w\.js is no file "):
         bundle(worker_of("--entrypoint w.js"), base=tmp_path)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
+from notebook_do.declare.catalog import Catalog
 from notebook_do.declare.cell import parse_cell
 from notebook_do.declare.options import options
 from notebook_do.errors import CommandError, DeclarationError, DurableError
@@ -21,6 +24,10 @@ from notebook_do.model import (
 )
 from notebook_do.notebook import verbs
 from notebook_do.notebook.verbs.help import usage
+from notebook_do.sources.bundle import reader
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SOURCE = "export default {}\n"
 
@@ -267,3 +274,36 @@ def test_a_value_in_the_place_of_a_secret_s_name_is_not_shown(words: str) -> Non
     with pytest.raises(CommandError) as caught:
         parse_cell(f"worker w {words}", "export default {}")
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "body", "message"),
+    [
+        ("namespace a --clas C", None, "line 3 of this cell: namespace: unknown option --clas; "),
+        ("namespace a --class 9C", None, "line 3 of this cell: namespace a: class name '9C' must be"),
+        ("", "[namespaces.a]\nclas_name = 'A'\n", "line 5 of this cell: namespace a: unknown key clas_name; "),
+        ("namespace a --observability", None, "line 3 of this cell: namespace: unknown option --observability; known"),
+        (
+            "worker a --observabilty",
+            SOURCE,
+            "unknown option --observabilty; did you mean --setting observability=JSON?",
+        ),
+        ("worker a --crons x", SOURCE, "unknown option --crons; did you mean --cron?"),
+        ("worker a --bindings x", SOURCE, "unknown option --bindings; did you mean --bind?"),
+        ("worker a --ts", SOURCE, "unknown option --ts; did you mean --lang ts?"),
+    ],
+)
+def test_a_kernel_says_of_which_cell_a_line_is(line: str, body: str | None, message: str) -> None:
+    """In the cell that runs it is this cell's; what stands in the place of an option is what says the same."""
+    with pytest.raises((CommandError, DeclarationError)) as caught:
+        parse_cell(line, body, where=Where(line=3, run=7))
+    assert message in str(caught.value)
+
+
+def test_an_error_of_another_cell_names_it(tmp_path: Path) -> None:
+    """What a plan finds wrong was written in a cell that ran before: the line is one of that."""
+    (worker,) = parse_cell("worker api --bind A=gone", SOURCE, where=Where(line=3, run=7))
+    catalog = Catalog()
+    catalog.declare(worker)
+    with pytest.raises(DeclarationError, match=r"^line 3 of cell \[7\]: Worker api: binding A names namespace gone"):
+        catalog.desired("s", "dev", read=reader(tmp_path))

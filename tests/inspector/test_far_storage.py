@@ -126,7 +126,7 @@ def test_looking_makes_and_changes_nothing(far: LocalTarget) -> None:
             room.query(sql)
         assert room.count() == 3
     with pytest.raises(
-        CommandError, match=r'To change data: %durable execute rooms kitchen "DELETE …" \(shown first\)'
+        CommandError, match=r"To change data: %durable execute rooms kitchen 'DELETE FROM t' \(shown first\)"
     ):
         room.query("DELETE FROM t")
     with pytest.raises(CommandError, match="No table nowhere"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -289,6 +290,27 @@ def test_an_approval_is_used_once(session: nd.Session, ip: InteractiveShell, clo
     assert room.put("topic", 1).digest == stale.digest, "what was not sent is as it was shown"
 
 
+def test_a_statement_with_texts_can_be_read_and_pasted_where_it_is_approved(
+    session: nd.Session, ip: InteractiveShell
+) -> None:
+    """In double quotes where it has single ones; where it has both or what a shell reads in them, as a shell quotes."""
+    room = session.object("rooms", "kitchen")
+    room.add("ada", "hello")
+    sql = "UPDATE messages SET text = 'it' WHERE author = 'ada'"
+    waiting = _ran(ip, f'%durable execute rooms kitchen "{sql}"')
+    assert waiting.approve == f'%durable execute rooms kitchen "{sql}" --approve {waiting.change.digest}'
+    assert _ran(ip, waiting.approve).ok
+    for value in ('its "own"', "$HOME", "`x`", "a!b", "a\\b"):
+        statement = shlex.quote(f"UPDATE messages SET text = '{value}'")
+        waiting = _ran(ip, f"%durable execute rooms kitchen {statement}")
+        echoed = subprocess.run(
+            ["bash", "-c", f"printf '%s\n' {waiting.approve.removeprefix('%')}"], capture_output=True, check=True
+        )
+        assert f"UPDATE messages SET text = '{value}'" in echoed.stdout.decode().splitlines()
+        assert _ran(ip, waiting.approve).ok
+        assert room.query("SELECT text FROM messages")["text"].tolist() == [value]
+
+
 def test_an_approval_whose_change_is_there_already_is_no_error(session: nd.Session, ip: InteractiveShell) -> None:
     """A line that runs again says when it was sent and that nothing would change; without an approval that alone."""
     room = session.object("rooms", "kitchen")
@@ -420,7 +442,7 @@ def test_a_line_is_offered_that_does_what_was_shown_whatever_the_words(
         assert room.values()["value"].tolist() == ["--x"]
         page = _text(_ran(ip, f"%durable object rooms -- {name}"))
         assert f"%durable call rooms -- {name} METHOD" in page
-    with pytest.raises(CommandError, match=r"%durable execute rooms -- --other \"INSERT"):
+    with pytest.raises(CommandError, match=r"%durable execute rooms -- --other 'INSERT"):
         _ran(ip, '%durable query rooms --object=--other "INSERT INTO members VALUES (1, 1)"')
 
 

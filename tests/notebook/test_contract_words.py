@@ -60,7 +60,8 @@ STATES = {
         "%durable query rooms --object northere \"INSERT INTO messages VALUES ('x')\"",
         (
             r"query only reads: INSERT is not run\. To change data: "
-            r'%durable execute rooms northere "INSERT …" \(shown first\), or call a method\.$'
+            r"%durable execute rooms northere \"INSERT INTO messages VALUES \('x'\)\" "
+            r"\(shown first\), or call a method\.$"
         ),
     ),
     "no such object": (

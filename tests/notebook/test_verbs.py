@@ -74,6 +74,13 @@ def test_a_mistyped_verb_is_answered_with_the_nearest(words: str, said: str) -> 
         ("require", "evn X", 'did you mean "env"?'),
         ("require", "env", "NAME is missing"),
         ("fetch", "w --sta", "unknown option"),
+        ("session", "x --cloudflare", 'unknown option "--cloudflare", did you mean "--target cloudflare"?'),
+        ("show", "--workers", 'unknown option "--workers", did you mean "workers"?'),
+        ("plan", "--observability", "it is said where something is declared: --setting observability=JSON."),
+        ("plan", "--class-name=C", "it is said where something is declared: --class."),
+        ("plan", "--since 1h", "it is an option of logs."),
+        ("plan", "--approve x", "it is an option of deploy, destroy, map and 6 more."),
+        ("plan", "--zzz", 'unknown option "--zzz"; see %durable plan -h.'),
     ],
 )
 def test_a_mistake_is_one_clear_line(verb: str, line: str, said: str) -> None:

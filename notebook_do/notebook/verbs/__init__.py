@@ -5,6 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from notebook_do.display.formats import listed
 from notebook_do.errors import CommandError
 from notebook_do.notebook.verbs import changing, declaring, deploying, exchanging, looking, session
 
@@ -38,6 +39,16 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `, did you mean "..."?`, or nothing when no word is near."""
     found = get_close_matches(word, list(known), n=1, cutoff=0.55)
     return f', did you mean "{found[0]}"?' if found else ""
+
+
+def known_elsewhere(flag: str) -> str:
+    """Return where an option is known that a line does not take, as the end of its error; empty where nowhere."""
+    if verbs := [verb.name for verb in VERBS if not verb.declares and any(o.name == flag for o in verb.own)]:
+        return f"; it is an option of {listed(verbs, 4)}."
+    from notebook_do.declare.options import options_by_field  # brings the model, which loading does not need
+
+    said = next((by[flag] for kind in ("worker", "namespace") if flag in (by := options_by_field(kind))), "")
+    return f"; it is said where something is declared: {said}." if said else ""
 
 
 def check_ids(ids: Sequence[str], known: set[str]) -> None:
