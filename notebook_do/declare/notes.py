@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple, assert_never
 
-from notebook_do.model import PlainText
+from notebook_do.display.formats import listed
+from notebook_do.display.hiding import hidden, shown_json
+from notebook_do.model import Json, PlainText
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,6 +52,27 @@ def binds_secret(form: DeclaredIn, name: str) -> str:
             return f"{name} secret {variable}"
         case _:
             assert_never(form)
+
+
+def hidden_values(worker: Worker) -> list[str]:
+    """Return the plain bindings whose values are not shown: by their names or shapes they are secrets."""
+    plain = ((name, value) for name, value in worker.bindings.items() if isinstance(value, PlainText))
+    return [name for name, value in plain if hidden(name, value.text)]
+
+
+def plainly(form: DeclaredIn, worker: Worker) -> str:
+    """Return a comment on the values in a cell that are hidden elsewhere; empty where there are none.
+
+    They are plain text or JSON where they are live, or in a project: a cell without them would declare something else.
+    """
+    texts = hidden_values(worker)
+    tables = ((name, value.value) for name, value in worker.bindings.items() if isinstance(value, Json))
+    names = [*texts, *(name for name, value in tables if shown_json(name, value) is not value)]
+    if not names:
+        return ""
+    kept = "is plain text, so its value stands" if len(names) == 1 else "are plain text, so their values stand"
+    instead = f"; as a secret: {' '.join(binds_secret(form, name) for name in texts)}" if texts else ""
+    return f"  # {listed(names)} {kept} here{instead}"
 
 
 def names_script(form: DeclaredIn, name: str) -> str:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, assert_never
 
 from notebook_do.declare.making import STABLE_ID, worker_of
+from notebook_do.declare.notes import plainly
 from notebook_do.declare.options import line_of
 from notebook_do.errors import CommandError, DeclarationError, nearest
 from notebook_do.model import (
@@ -208,7 +209,7 @@ def _worker_cell(
     if len(modules) == 1 and main.kind in _LANGUAGES and _is_text(main.content):
         worker = _worker(id_, script, slots, script=main.content.decode(), lang=_LANGUAGES[main.kind])
         if line := line_of("worker", worker):
-            return worker, f"%%durable {line}\n{worker.script}", {}
+            return worker, f"%%durable {line}{plainly('line', worker)}\n{worker.script}", {}
     worker = _worker(id_, script, slots, modules=list(modules))
     files = {f"{script.name}/{m.name}": m.content for m in modules}
     return worker, _python_cell(worker, script.name), files
@@ -270,13 +271,14 @@ def _is_text(content: bytes) -> bool:
 def worker_cell(worker: Worker) -> str:
     """Return the cell of a Worker whose source is a file: a line, or Python where no line can say all of it."""
     line = line_of("worker", worker)
-    return f"%durable {line}" if line else _python_cell(worker, "")
+    return f"%durable {line}{plainly('line', worker)}" if line else _python_cell(worker, "")
 
 
 def _python_cell(worker: Worker, folder: str) -> str:
     """Write the cell of a Worker that no line of options can declare: every field that is set, in the table's order."""
     files = ["from pathlib import Path", ""] if worker.modules else []
-    lines = [*files, "import notebook_do as nd", "", "nd.Worker(", f"    {worker.id!r},"]
+    said = [comment.strip()] if (comment := plainly("python", worker)) else []
+    lines = [*said, *files, "import notebook_do as nd", "", "nd.Worker(", f"    {worker.id!r},"]
     for row in WORKER_FIELDS.values():
         match row.takes:
             case "modules" if worker.modules:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 import notebook_do as nd
 from notebook_do.declare.cell import parse_cell
 from notebook_do.errors import CommandError
+from notebook_do.interchange.exporting import write_files
 from notebook_do.model import Where
 from notebook_do.notebook import commands, parsing, verbs
 
@@ -337,3 +340,34 @@ def test_a_project_of_an_account_with_what_only_cloudflare_has_runs_here(cloud: 
     result = session.deploy(plan)
     assert plan.warnings[1] in result.notes
     assert result["api"].fetch("/").text == "wn1"
+
+
+@pytest.mark.parametrize("bucket", [False, True], ids=["line", "Python"])
+def test_a_cell_says_of_plain_values_that_look_like_secrets_why_they_stand_there(
+    cloud: Path,
+    bucket: bool,  # noqa: FBT001
+) -> None:
+    """A comment names them, and how a secret is declared; the cell still deploys what is live, and no other has one."""
+    script = "export default { fetch(request, env) { return new Response(env.API_TOKEN + env.MODE); } };\n"
+    more: dict[str, Any] = {"FILES": nd.R2("files")} if bucket else {}
+    first = nd.session("first")
+    hidden = {"API_TOKEN": "it's # hunter2", "LIMITS": nd.Json({"apiKey": "hunter3"})}
+    nd.Worker("api", script=script, bindings={**hidden, "MODE": "fast", **more})
+    nd.Worker("open", script=script, bindings={"MODE": "fast", **more})
+    first.deploy(first.plan())
+    second = nd.session("second")
+    found = second.import_("api-dev", "open-dev")
+    cells = found.cells
+    write_files(cloud, found.files)
+    told, plain = sorted(cells, key=lambda cell: "API_TOKEN is" not in cell and "API_TOKEN and" not in cell)
+    instead = '"API_TOKEN": nd.Secret.from_env("API_TOKEN")' if bucket else "--secret API_TOKEN"
+    said = f"# API_TOKEN and LIMITS are plain text, so their values stand here; as a secret: {instead}"
+    assert any(line.endswith(said) for line in told.splitlines())
+    assert "#" not in plain
+    shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+    shell.run_line_magic("load_ext", "notebook_do")
+    second.forget("Worker", "api-dev")
+    for cell in cells:
+        shell.run_cell(cell).raise_error()
+    assert second.plan().empty
+    assert second.fetch("api-dev").text == "it's # hunter2fast"

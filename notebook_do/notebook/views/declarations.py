@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from notebook_do.declare.notes import hidden_values
 from notebook_do.display.formats import counted, listed
 from notebook_do.display.rich import code, joined, rich, strong
 from notebook_do.model import NAMESPACE_FIELDS, WORKER_FIELDS, Namespace, Worker
 from notebook_do.model.building import exports_words
 from notebook_do.notebook.views.blocks import Document, Header, Item, Items, Line, Table, Tone
-from notebook_do.notebook.views.declared_bindings import Around, hidden_values, in_order, type_word, value_words
+from notebook_do.notebook.views.declared_bindings import Around, in_order, type_word, value_words
 from notebook_do.notebook.views.redeclared import again, change_words, differences_of
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
 from notebook_do.display.formats import clipped_value
-from notebook_do.display.hiding import hidden, shown_json, shown_value
 from notebook_do.display.hiding import json_line as one_line_json
+from notebook_do.display.hiding import shown_json, shown_value
 from notebook_do.display.rich import Rich, code, joined, rich, strong
 from notebook_do.model import (
     Json,
@@ -168,9 +168,3 @@ def _field_words(name: str, value: object) -> Rich:
 
 def _clipped(shown: Rich) -> Rich:
     return shown if shown.parts and shown.parts[0].look != "code" else code(clipped_value(str(shown)))
-
-
-def hidden_values(worker: Worker) -> list[str]:
-    """Return the plain bindings whose values are not shown: by their names or shapes they are secrets."""
-    plain = ((name, value) for name, value in worker.bindings.items() if isinstance(value, PlainText))
-    return [name for name, value in plain if hidden(name, value.text)]
