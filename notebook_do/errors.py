@@ -53,14 +53,13 @@ class DurableError(Exception):
     says_line = False
     """Whether the message itself names the line."""
 
-    def __init__(self, message: str, *, line: int | None = None, cell: str = "") -> None:
-        """Keep the message; `line` is the 1-based line of the cell that the message is about.
-
-        `cell` is what that one is called, such as `cell [5]`, where it may be another than the cell that runs.
-        """
+    def __init__(self, message: str, *, line: int | None = None) -> None:
+        """Keep the message; `line` is the 1-based line of the cell that the message is about."""
         super().__init__(message)
         self.message = message
-        self.line, self.cell = line, cell
+        self.line = line
+        # Set after the making, where it is known: `cell [5]`, or `this cell`.
+        self.cell = ""
 
     def __str__(self) -> str:
         said = clean(self.message)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, assert_never
 
 from notebook_do.declare.anew import declared_again
 from notebook_do.declare.hosts import Hosts, default_script_name
-from notebook_do.declare.making import check, here
+from notebook_do.declare.making import check, wrong_here
 from notebook_do.display.formats import counted
 from notebook_do.display.rich import code, rich
 from notebook_do.errors import DeclarationError
@@ -69,11 +69,8 @@ class Catalog:
             earlier = seen.setdefault((type(item), item.id), item)
             if earlier != item:
                 kind = "namespace" if isinstance(item, Namespace) else "Worker"
-                raise DeclarationError(
-                    f"{kind} {item.id} is declared twice in one go, and differently; keep one of the two.",
-                    line=item.where.cell_line if item.where else None,
-                    cell=here(item.where),
-                )
+                said = f"{kind} {item.id} is declared twice in one go, and differently; keep one of the two."
+                raise wrong_here(item.where, said)
         for item in items:
             match item:
                 case Namespace():

@@ -251,5 +251,6 @@ class Hosts:
 
 
 def _wrong(where: Where | None, message: str) -> DeclarationError:
-    line, cell = where.of_error if where else (None, "")
-    return DeclarationError(message, line=line, cell=cell)
+    error = DeclarationError(message)
+    error.line, error.cell = where.of_error if where else (None, "")
+    return error

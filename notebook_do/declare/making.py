@@ -170,21 +170,23 @@ def check_namespace(item: Namespace) -> None:
     _check_types(item, NAMESPACE_FIELDS, what)
     for word, stable_id in (("its stable ID", item.id), ("renamed_from", item.renamed_from)):
         if stable_id is not None and not _is_id(stable_id, STABLE_ID):
-            raise _wrong(
+            raise wrong_here(
                 item.where,
                 f"{what}: {word} {stable_id!r} must be 1 to 64 ASCII letters, digits, - or _, "
                 "beginning with a letter or digit.",
             )
     check_identifier(item.class_name, f"{what}: class name", item.where)
     if item.namespace_id is not None and not NAMESPACE_ID.fullmatch(item.namespace_id):
-        raise _wrong(
+        raise wrong_here(
             item.where,
             f"{what}: namespace_id {item.namespace_id!r} must be 32 hexadecimal digits, as Cloudflare shows it.",
         )
     if item.renamed_from == item.id:
-        raise _wrong(item.where, f"{what}: renamed_from names the namespace itself; give the stable ID it had before.")
+        raise wrong_here(
+            item.where, f"{what}: renamed_from names the namespace itself; give the stable ID it had before."
+        )
     if item.transferred_from is not None and item.transferred_from == item.script_name:
-        raise _wrong(
+        raise wrong_here(
             item.where,
             f"{what}: transferred_from and script_name both name {item.script_name}; "
             "transferred_from is the Worker it leaves.",
@@ -194,7 +196,7 @@ def check_namespace(item: Namespace) -> None:
 def check_worker(item: Worker) -> None:
     """Raise DeclarationError for a Worker with names, bindings or options that can never be right."""
     if not _is_id(item.id, WORKER_ID):
-        raise _wrong(
+        raise wrong_here(
             item.where,
             f"Worker id {item.id!r} must be 1 to 64 ASCII letters, digits, -, _ or ., "
             "beginning with a letter or digit.",
@@ -207,33 +209,33 @@ def check_worker(item: Worker) -> None:
     sources = [s for s in (item.script, item.entrypoint, item.modules or None) if s is not None]
     if len(sources) != 1:
         problem = "has no source" if not sources else "has more than one source"
-        raise _wrong(item.where, f"{what} {problem}; give exactly one of script, entrypoint or modules.")
+        raise wrong_here(item.where, f"{what} {problem}; give exactly one of script, entrypoint or modules.")
     for name in ("no_bundle", "find_additional_modules", "build"):
         if getattr(item, name) and item.entrypoint is None:
-            raise _wrong(item.where, f"{what}: {name} is about an entrypoint; give one, or leave {name} out.")
+            raise wrong_here(item.where, f"{what}: {name} is about an entrypoint; give one, or leave {name} out.")
     _check_bindings(item, what)
     wrong = [setting_problem(name, value) for name, value in item.options.value.items()]
     fields = [field for field in WORKER_FIELDS.values() if not field.setting]
     wrong += [field.fault(value) for field in fields if (value := field.of(item))]
     for fault in filter(None, wrong):
-        raise _wrong(item.where, f"{what}: {fault}")
+        raise wrong_here(item.where, f"{what}: {fault}")
 
 
 def _check_types(item: Declaration, fields: Mapping[str, Field], what: str) -> None:
     for field in fields.values():
         if not field.setting and field.takes != "bindings" and (problem := field.problem(field.of(item))):
-            raise _wrong(item.where, f"{what}: {problem}")
+            raise wrong_here(item.where, f"{what}: {problem}")
 
 
 def _check_bindings(item: Worker, what: str) -> None:
     for name, value in item.bindings.items():
         check_identifier(name, f"{what}: binding name", item.where)
         if isinstance(value, NamespaceBinding) and not STABLE_ID.fullmatch(value.stable_id):
-            raise _wrong(item.where, f"{what}: binding {name}: {value.stable_id!r} is no stable ID of a namespace.")
+            raise wrong_here(item.where, f"{what}: binding {name}: {value.stable_id!r} is no stable ID of a namespace.")
         if isinstance(value, Resource) and (problem := resource_problem(value)):
-            raise _wrong(item.where, f"{what}: binding {name}: {problem}")
+            raise wrong_here(item.where, f"{what}: binding {name}: {problem}")
         if isinstance(value, SharedBinding) and value.worker == item.id:
-            raise _wrong(
+            raise wrong_here(
                 item.where,
                 f"{what}: binding {name} is shared from the Worker itself; bind the namespace by its stable ID.",
             )
@@ -246,13 +248,13 @@ def _is_id(id_: object, form: re.Pattern[str]) -> bool:
 def check_identifier(name: str, what: str, where: Where | None) -> None:
     """Raise DeclarationError unless `name` is an ASCII JavaScript identifier that nothing else claims."""
     if not isinstance(name, str) or not IDENTIFIER.fullmatch(name):
-        raise _wrong(
+        raise wrong_here(
             where,
             f"{what} {name!r} must be an ASCII JavaScript identifier: letters, digits, _ or $, "
             "not beginning with a digit.",
         )
     if name in RESERVED:
-        raise _wrong(where, f"{what} {name!r} is reserved by JavaScript; choose another.")
+        raise wrong_here(where, f"{what} {name!r} is reserved by JavaScript; choose another.")
 
 
 def here(where: Where | None) -> str:
@@ -260,5 +262,8 @@ def here(where: Where | None) -> str:
     return "this cell" if where and where.run and not where.file else ""
 
 
-def _wrong(where: Where | None, message: str) -> DeclarationError:
-    return DeclarationError(message, line=where.cell_line if where else None, cell=here(where))
+def wrong_here(where: Where | None, message: str) -> DeclarationError:
+    """Return an error of a declaration, at its line of the cell that runs."""
+    error = DeclarationError(message, line=where.cell_line if where else None)
+    error.cell = here(where)
+    return error

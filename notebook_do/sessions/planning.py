@@ -72,7 +72,8 @@ class Planning:
                 return self.catalog.desired(self.session, self.stage, read=read, destroy=destroy)
         except DeclarationError as error:  # what an edited cell left behind is often the reason
             if error.unhosted and (said := unhosted(error.unhosted, self.catalog, self.state.load())):
-                raise DeclarationError(said, line=error.line, cell=error.cell) from None
+                error.message = said
+                raise
             if error.undeclared and (said := undeclared(error, self.state.load())):
                 error.message = said
             if not (left := self.catalog.left_over()):
@@ -80,7 +81,8 @@ class Planning:
             if isinstance(error, SourceError):
                 error.after = " ".join((error.after, *left))
                 raise
-            raise DeclarationError(f"{error.message} {' '.join(left)}", line=error.line, cell=error.cell) from None
+            error.message = f"{error.message} {' '.join(left)}"
+            raise
 
     def ask_missing(self, *, again: bool = False) -> None:
         """Ask for the secrets that a prompt gives and that were never set."""

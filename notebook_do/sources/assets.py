@@ -99,5 +99,6 @@ def _file(worker: Worker, root: Path, path: Path) -> AssetFile:
 
 
 def _wrong(worker: Worker, problem: str) -> SourceError:
-    line, cell = worker.where.of_error if worker.where else (None, "")
-    return SourceError(f"Worker {worker.id}: assets: {problem}", line=line, cell=cell)
+    error = SourceError(f"Worker {worker.id}: assets: {problem}")
+    error.line, error.cell = worker.where.of_error if worker.where else (None, "")
+    return error

@@ -95,9 +95,8 @@ def _path(base: Path) -> str:
 
 def _failed(build: BuildCommand, what: str, lines: tuple[str, ...]) -> SourceError:
     last = f": {lines[-1]}" if lines else ""
-    error = SourceError(
-        f"Worker {build.worker}: build command `{build.command}` {what}{last}", line=build.line, cell=build.cell
-    )
+    error = SourceError(f"Worker {build.worker}: build command `{build.command}` {what}{last}", line=build.line)
+    error.cell = build.cell
     error.excerpt = "\n".join(lines[-_SHOWN:])
     return error
 

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 def wrong(worker: Worker, message: str, *, line: int | None = None) -> SourceError:
     """Return an error of a Worker's source; without a line it is at the declaration."""
-    declared, cell = worker.where.of_error if worker.where else (None, "")
-    return SourceError(f"Worker {worker.id}: {message}", line=line or declared, cell=cell)
+    error = SourceError(f"Worker {worker.id}: {message}")
+    error.line, error.cell = worker.where.of_error if worker.where else (None, "")
+    error.line = line or error.line
+    return error
 
 
 def in_cell(worker: Worker, failed: BundleFailed, *, here: bool = False) -> SourceError:
