@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from notebook_do.cloudflare.telemetry import followed_request, missing_logs, query_events
 from notebook_do.errors import ApiError, CommandError, TargetError
@@ -40,12 +40,16 @@ _SINCE = re.compile(r"(\d+)\s*(s|m|h|d)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissingLines:
-    """Lines that are not there: between which moments, how many where that is known, and why, in words."""
+    """Lines that are not there: between which moments, how many where that is known, and why, in words.
+
+    `of` says what is counted: an event is all that one request logged.
+    """
 
     since: datetime
     until: datetime
     lost: int | None
     why: str
+    of: Literal["event", "line"] = "event"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ import contextlib
 import json
 import time
 from collections import deque
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -34,9 +35,12 @@ PROTOCOL = "trace-v1"
 _PING = 10.0
 _CLOSE = 0.5
 """Seconds to wait for the other side's goodbye: behind many lines that are not read any more it comes late."""
+_AT_ONCE = 0.2
+"""Seconds at most in which messages that are there are read before they are looked at."""
 _BEFORE_THE_END = 60.0
 """Seconds before a tail expires in which another one is begun."""
 _SAMPLED = "Cloudflare sent only a sample, because there were too many requests"
+_TOO_MANY = "more came than could be taken in time"
 _UNREAD = "what Cloudflare sent could not be read"
 _MOST_MISSING = 20
 """How often one reason is said apart; from then on it is one with the last of them."""
@@ -140,6 +144,24 @@ class LogTail:
     async def _read_on(self) -> None:
         while not self._waiting and not self.closed:
             await self._read()
+        # What is there already comes along: to go to and fro for each event takes longer than to read it.
+        ends = time.monotonic() + _AT_ONCE
+        while self._socket is not None and not self.closed and time.monotonic() < ends:
+            if not await self._read_at_once(self._socket):
+                return
+
+    async def _read_at_once(self, socket: ClientConnection) -> bool:
+        """Take a message in that is there; False where none is, or the connection ended, which the next read meets."""
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            async with asyncio.timeout(0):
+                message = await socket.recv()
+        except (TimeoutError, ConnectionClosed):
+            return False
+        self._take(message)
+        await asyncio.sleep(0)  # the next ones arrive
+        return True
 
     async def _open(self, connect_to: Callable[[], Any]) -> None:
         """Begin a tail and listen to it. Raises DurableError with what the API said, or TargetError."""
@@ -228,6 +250,11 @@ class LogTail:
 
     def _take_event(self, event: dict[str, Any]) -> None:
         about = event.get("event") or {}
+        if about.get("type") == "overload" and type(about.get("lost")) is int:
+            now = datetime.now(UTC)
+            again = bool(self.missing) and self.missing[-1].why == _TOO_MANY
+            self._miss(MissingLines(since=now, until=now, lost=about["lost"], why=_TOO_MANY, of="line"), goes_on=again)
+            return
         if about.get("type") in {"overload", "overload-stop"}:
             now = datetime.now(UTC)
             again = bool(self.missing) and self.missing[-1].why == _SAMPLED
@@ -251,7 +278,7 @@ class LogTail:
             return
         had = self.missing[same[-1]]
         lost = None if one.lost is None or had.lost is None else one.lost + had.lost
-        self.missing[same[-1]] = MissingLines(since=had.since, until=one.until, lost=lost, why=one.why)
+        self.missing[same[-1]] = replace(one, since=had.since, lost=lost)
 
     async def _forget(self, tail: dict[str, Any]) -> None:
         self._tail = {} if tail is self._tail else self._tail

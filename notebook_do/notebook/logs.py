@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from notebook_do.live.logs import LogsAsked
+    from notebook_do.live.logs import LogsAsked, MissingLines
     from notebook_do.live.tailing import LogTail
     from notebook_do.notebook.parsing import Call
     from notebook_do.notebook.views.blocks import Document
@@ -123,18 +123,25 @@ class TailPrint:
     """A live tail where no output can be replaced: each line is printed once."""
 
     def __init__(self, logs: FollowedLogs) -> None:
-        self._tail, self._missing, self._deployed = logs.tail, 0, 0
+        self._tail, self._deployed = logs.tail, 0
+        self._missing: list[MissingLines] = []
 
     def show(self, new: Sequence[LocatedRecord] = ()) -> None:
         """Print what is new."""
         tail = self._tail
         said = [
-            *missing_lines(tail.missing[self._missing :]),
+            *missing_lines(self._more_missing()),
             *version_lines(tail.worker, tail.deployed[self._deployed :]),
         ]
-        self._missing, self._deployed = len(tail.missing), len(tail.deployed)
+        self._deployed = len(tail.deployed)
         for document in (*((line,) for line in said), *map(_printed, new)):
             _print(document)
+
+    def _more_missing(self) -> list[MissingLines]:
+        """Return what is missing since the last look: also where it goes on, with the number that it is now."""
+        told, now = self._missing, list(self._tail.missing)
+        self._missing = now
+        return [one for at, one in enumerate(now) if at >= len(told) or one.lost != told[at].lost]
 
     def end(self) -> None:
         """Say why it is over, where nobody asked for it."""

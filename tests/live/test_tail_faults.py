@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import traceback
@@ -12,7 +13,13 @@ import pytest
 import notebook_do as nd
 from notebook_do.errors import TargetError
 from notebook_do.live import tailing
+from notebook_do.live.logs import asked_logs
 from notebook_do.live.tailing import LogTail
+from notebook_do.local.api.tails import Tails, _overload
+from notebook_do.notebook.following import FollowedLogs
+from notebook_do.notebook.logs import TailPrint
+from notebook_do.notebook.views.blocks import Line
+from notebook_do.notebook.views.logged import missing_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,6 +118,56 @@ def test_two_versions_that_answer_by_turns_are_one_deployment() -> None:
     assert len(tail.deployed) == 1
     tail._take(of_version("C"))
     assert len(tail.deployed) == 2
+
+
+def test_lines_that_a_slow_listener_does_not_take_are_counted() -> None:
+    """The local Cloudflare keeps a thousand events for it; of those that go it tells the lines, as does the view."""
+    tails = Tails()
+    made = tails.open("chat", [])
+    made.queue = asyncio.Queue(1000)
+    for n in range(1500):
+        line = {"timestamp": 0, "level": "log", "message": [n]}
+        tails.publish("chat", {"logs": [line, line], "exceptions": [], "event": {}})
+    assert made.left_out == 1000
+    tail = LogTail(lambda: None, "chat", "chat")
+    for _ in range(3):
+        tail._take(json.dumps(_overload(made.left_out)))
+    (missing,) = tail.missing
+    assert (missing.lost, missing.of) == (3000, "line")
+    (line,) = missing_lines(tail.missing)
+    assert isinstance(line, Line)
+    assert line.text.startswith("3,000 lines are missing ")
+
+
+def test_lines_that_go_on_missing_are_printed_with_their_number(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where no output can be replaced each further number is one more line, and what is told already is not."""
+    tail = LogTail(lambda: None, "chat", "chat")
+    printed = TailPrint(FollowedLogs(nd.session("chat"), tail, asked_logs()))
+    for lost in (5, 7):
+        tail._take(json.dumps(_overload(lost)))
+        printed.show()
+        printed.show()
+    said = capsys.readouterr().out
+    assert [said.count(f"{number} lines are missing") for number in (5, 12)] == [1, 1]
+
+
+def test_messages_that_are_there_are_read_together() -> None:
+    """A thousand small events a second and more are taken in one turn, not one by one."""
+
+    class Socket:
+        left = 500
+
+        async def recv(self) -> str:
+            if not self.left:
+                await asyncio.sleep(60)
+            self.left -= 1
+            return of_version("A", str(self.left))
+
+    tail = LogTail(lambda: None, "chat", "chat")
+    tail._socket = Socket()  # type: ignore[assignment]
+    first = tail.next(5)
+    assert first is not None
+    assert len(tail._waiting) > 50
 
 
 def test_what_is_missing_again_and_again_is_said_a_bounded_number_of_times() -> None:

@@ -43,7 +43,9 @@ class Tail:
     secret: str = field(repr=False)
     expires: datetime
     filters: list[dict[str, Any]]
-    queue: asyncio.Queue[str] | None = None
+    queue: asyncio.Queue[tuple[str, int]] | None = None
+    left_out: int = 0
+    """How many lines were dropped, because the listener is too slow, since it was told."""
 
     def to_json(self, port: int) -> dict[str, str]:
         """Return the tail as the API shows it."""
@@ -101,8 +103,8 @@ class Tails:
         for tail in list(self._tails.values()):
             if tail.script == script and tail.queue is not None and wanted(tail.filters, item):
                 if tail.queue.full():  # the oldest is dropped: a listener that is too slow must not hold up the island
-                    tail.queue.get_nowait()
-                tail.queue.put_nowait(json.dumps(item))
+                    tail.left_out += tail.queue.get_nowait()[1]
+                tail.queue.put_nowait((json.dumps(item), len(item.get("logs", ())) + len(item.get("exceptions", ()))))
 
     async def serve(self, websocket: WebSocket) -> None:
         """Send events to one listener until it leaves or the tail ends."""
@@ -111,7 +113,7 @@ class Tails:
             # Cloudflare asks for `trace-v1`, which wrangler names on every connection.
             await websocket.close(1002)
             return
-        tail.queue = asyncio.Queue(_BACKLOG)
+        tail.queue, tail.left_out = asyncio.Queue(_BACKLOG), 0
         if self.begins is not None:
             await self.begins()
         await websocket.accept(PROTOCOL)
@@ -125,13 +127,16 @@ class Tails:
         finally:
             sender.cancel()
 
-    async def _send(self, websocket: WebSocket, tail: Tail, queue: asyncio.Queue[str]) -> None:
+    async def _send(self, websocket: WebSocket, tail: Tail, queue: asyncio.Queue[tuple[str, int]]) -> None:
         while tail.id in self._tails:
             try:
                 # Looked up once a second: a tail that is deleted or expires wakes nobody.
-                text = await asyncio.wait_for(queue.get(), 1.0)
+                text, _ = await asyncio.wait_for(queue.get(), 1.0)
             except TimeoutError:
                 continue
+            if tail.left_out:
+                lost, tail.left_out = tail.left_out, 0
+                await websocket.send_text(json.dumps(_overload(lost)))
             await websocket.send_text(text)
         await websocket.close()
 
@@ -145,6 +150,18 @@ class Tails:
     def _expire(self) -> None:
         now = datetime.now(UTC)
         self._tails = {i: t for i, t in self._tails.items() if t.expires > now}
+
+
+def _overload(lost: int) -> dict[str, Any]:
+    """Make what Cloudflare sends where it leaves events out, with how many lines these were, which it does not tell."""
+    message = f"{lost} lines were left out, because more came than this listener took"
+    return {
+        "event": {"type": "overload", "message": message, "lost": lost},
+        "eventTimestamp": round(datetime.now(UTC).timestamp() * 1000),
+        "outcome": "ok",
+        "logs": [],
+        "exceptions": [],
+    }
 
 
 def wanted(filters: list[dict[str, Any]], item: dict[str, Any]) -> bool:

@@ -112,7 +112,7 @@ def missing_lines(missing: Sequence[MissingLines]) -> list[Block]:
 
 
 def _missing(one: MissingLines) -> str:
-    lost = f"{counted(one.lost, 'event is', 'events are')} missing" if one.lost else "Lines are missing"
+    lost = f"{counted(one.lost, f'{one.of} is', f'{one.of}s are')} missing" if one.lost else "Lines are missing"
     since, until = clock(one.since)[:8], clock(one.until)[:8]
     if one.since.date() != one.until.date():
         since, until = moment(one.since), moment(one.until)
