@@ -23,7 +23,7 @@ from notebook_do.notebook.views.hidden_cells import (
     hidden_cells,
     shown_parameter,
 )
-from notebook_do.notebook.views.stored import json_text, statement_text, stored_change, stored_value
+from notebook_do.notebook.views.stored import json_text, shown_row, statement_text, stored_change, stored_value
 from notebook_do.notebook.widgets.changes import ChangePanel
 
 if TYPE_CHECKING:
@@ -216,6 +216,9 @@ def test_what_is_computed_of_a_hidden_cell_is_hidden() -> None:
     assert secret.casefold() not in str([[one.before, one.what, one.op, one.params] for one in told.edits]).casefold()
     assert shown_parameter(secret, hidden_cells(change)) == BY_NAME
     assert shown_parameter("ada", hidden_cells(change)) == "ada"
+    columns = ("name", "token", "copy", "note")
+    assert shown_row(columns, ("ada", secret, f"to: {secret}", "plain")) == ("ada", secret, BY_NAME, "plain")
+    assert shown_row(columns, ("ada", "a", "a b", None)) == ("ada", "a", "a b", None)
 
 
 def test_a_part_without_a_secret_is_itself() -> None:

@@ -12,7 +12,7 @@ from notebook_do.display.formats import count, counted, minute, moment, short_ob
 from notebook_do.display.hiding import shown_json, shown_name
 from notebook_do.display.rich import code, joined, rich, strong
 from notebook_do.notebook.views.blocks import ROWS, Block, Document, Folded, Header, Line, Table, capped
-from notebook_do.notebook.views.stored import stored_value, value_text
+from notebook_do.notebook.views.stored import shown_row, stored_value, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -179,7 +179,10 @@ def _rows(table: PageTable) -> Folded:
     which = "the newest" if table.newest else "the first"
     summary = f"{table.name}: {which} {count(len(table.first))} of {counted(table.rows or 0, 'row')}"
     rows = tuple(
-        tuple(value_text(cell, name=name) for name, cell in zip(table.columns, row, strict=True)) for row in table.first
+        tuple(
+            value_text(cell, name=name) for name, cell in zip(table.columns, shown_row(table.columns, row), strict=True)
+        )
+        for row in table.first
     )
     return Folded(summary, (Table("", table.columns, rows),))
 
@@ -214,7 +217,7 @@ def page_as_shown(page: ObjectPage) -> ObjectPage:
     tables = tuple(
         replace(
             one,
-            first=tuple(tuple(map(shown_json, one.columns, row)) for row in one.first),
+            first=tuple(tuple(map(shown_json, one.columns, shown_row(one.columns, row))) for row in one.first),
         )
         for one in page.tables
     )

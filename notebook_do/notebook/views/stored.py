@@ -18,7 +18,7 @@ from notebook_do.model.changes import NOTHING, ObjectContents
 from notebook_do.notebook.views.blocks import Block, Document, Line, Row, Tone, capped
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from notebook_do.live.snapshots import Snapshot
     from notebook_do.model.changes import ObjectEdit
@@ -117,6 +117,18 @@ def is_of_hidden(value: Any, cells: Collection[str]) -> bool:
     text = value.casefold()
     pairs = (sorted((cell.casefold(), text), key=len) for cell in cells)
     return any(len(part) >= (_LONG_WORD if part.isalpha() else _PART) and part in whole for part, whole in pairs)
+
+
+def shown_row(columns: Sequence[str], row: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the cells of a row, with words for those that were computed of one that is hidden: a generated column."""
+    told = [cell for name, cell in zip(columns, row, strict=True) if isinstance(cell, str) and hidden(name, cell)]
+    if not told:
+        return tuple(row)
+    of_hidden = [isinstance(cell, str) and len(cell) >= _PART and is_of_hidden(cell, told) for cell in row]
+    return tuple(
+        BY_NAME if is_told and not hidden(name, cell) else cell
+        for name, cell, is_told in zip(columns, row, of_hidden, strict=True)
+    )
 
 
 # --- all that one object has stored, as a change shows it that replaces the whole
