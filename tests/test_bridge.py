@@ -108,7 +108,7 @@ def test_closing_ends_what_runs_with_its_clean_up() -> None:
 
     waiter = threading.Thread(target=wait)
     waiter.start()
-    begun.wait(10)
+    begun.wait(60)
     bridge.close()
     waiter.join(10)
     assert told == ["cleaned up", "went on"]

@@ -157,7 +157,7 @@ def test_tail(cloud: Any, project: Path, wrangler: Callable[..., str], node: Pat
         assert '"count"' in output.read_text(), output.read_text()
     finally:
         tail.kill()
-        tail.wait(10)
+        tail.wait(60)
 
 
 @pytest.mark.thorough

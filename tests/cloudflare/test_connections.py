@@ -208,13 +208,17 @@ def test_an_answer_that_comes_before_all_was_sent() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer("413 Payload Too Large", refused))
-        await writer.drain()
-        await asyncio.sleep(0.2)
+        await understood.wait()
         writer.close()
 
     async def ask() -> None:
         async with client_of(serve) as client:
-            await client.set_tags("w", ("x" * (1 << 22),))
+            try:
+                await client.set_tags("w", ("x" * (1 << 22),))
+            finally:
+                understood.set()
+
+    understood = asyncio.Event()
 
     with pytest.raises(ApiError, match="too large") as caught:
         asyncio.run(ask())

@@ -90,4 +90,4 @@ class Runner:
         """End it."""
         assert self.process.stdin
         self.process.stdin.close()
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=60)

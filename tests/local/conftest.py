@@ -106,7 +106,7 @@ class Stage:
 
     async def event(self, script: str, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Wait for an event of a Worker."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while not any(map(wanted, self.events[script])):
                 self._news.clear()
                 await self._news.wait()

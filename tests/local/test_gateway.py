@@ -121,7 +121,7 @@ def test_an_answer_streams_while_the_request_still_comes(play: Callable[..., Non
         stage.put("page", source)
         reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
         writer.write(f"POST / HTTP/1.1\r\nHost: {stage.host('page')}\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             writer.write(b"5\r\npiece\r\n")
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 200")
@@ -261,7 +261,7 @@ async def raw(stage: Any, text: str) -> int:
     """Send bytes to the port and give the status of the answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
     writer.write(text.encode())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         line = await reader.readline()
     writer.close()
     return int(line.split()[1])

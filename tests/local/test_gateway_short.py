@@ -79,7 +79,7 @@ class Line:
 
     async def answer(self) -> bytes:
         """Read one answer with a length, without the date."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             head = await self.reader.readuntil(b"\r\n\r\n")
             length = re.search(rb"content-length: (\d+)", head)
             return DATE.sub(b"", head) + (await self.reader.readexactly(int(length[1])) if length else b"")
@@ -140,7 +140,7 @@ def test_an_answer_in_pieces_is_gone_on_with(play: Callable[..., None], taken: l
         stage.put("page", MIRROR)
         async with connected(stage) as line:
             await line.say(request(stage, "/behind"))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 head = await line.reader.readuntil(b"\r\n\r\n")
                 assert b"transfer-encoding: chunked" in head.lower()
                 assert await line.reader.readexactly(8) == b"3\r\none\r\n"

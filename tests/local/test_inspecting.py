@@ -299,7 +299,7 @@ def test_an_endless_loop_is_unknown_and_ends_with_the_next_deploy(play: Callable
         assert (await ask(stage, "Plain", call("version")))[0]["ok"] == 1
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(ask(stage, "Plain", call("spin"), timeout=100), 1)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             await stage.deploy("w", source.replace("VERSION", "2"), namespaces=SPACE)
             assert (await ask(stage, "Plain", call("version")))[0]["ok"] == 2
 

@@ -50,12 +50,12 @@ class User:
         """End it in good order."""
         assert self.process.stdin is not None
         self.process.stdin.close()
-        assert self.process.wait(10) == 0
+        assert self.process.wait(60) == 0
 
     def kill(self) -> None:
         """End it as a crash does."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 @pytest.fixture
@@ -260,7 +260,7 @@ def test_the_foreground_serves_until_a_signal(data: Path, number: signal.Signals
     assert (target.pid, target.api) == (process.pid, api)
     target.release()
     process.send_signal(number)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert launch.status(data) is None
 
 
@@ -274,7 +274,7 @@ def test_a_second_foreground_keeps_company(data: Path) -> None:
     time.sleep(0.8)
     assert launch.status(data) == target
     process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert gone(Home(data))
 
 

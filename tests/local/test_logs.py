@@ -64,7 +64,7 @@ async def kept(stage: Any, script: str) -> list[dict[str, Any]]:
 
 async def until_kept(stage: Any, script: str, word: str) -> list[dict[str, Any]]:
     """Give what is kept of a Worker, once it has logged a word."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while word not in " ".join(lines_of(found := await kept(stage, script))):  # noqa: ASYNC110 - no event for it
             await asyncio.sleep(0.02)
     return found
@@ -155,7 +155,7 @@ def test_what_a_request_logged_so_far_is_known_before_its_end(play: Callable[...
         stage.put("rooms", ROOMS, **HOST)
         one = "d0d0" + "a" * 12
         asking = asyncio.create_task(stage.call("rooms", "/slow", headers={"notebook-do-request": one}))
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while not (found := await stage.runtime.events.followed.read(one, 0.05)).invocations:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         found = await stage.runtime.events.followed.read(one, 0.3)

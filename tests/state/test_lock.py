@@ -75,7 +75,7 @@ def test_f44_the_loser_is_told_who_holds_it(state: StateFile, holder: subprocess
 def test_f44_killed_holder_frees_it(state: StateFile, holder: subprocess.Popen[str]) -> None:
     """F44: when the holder is killed, the next deploy has the lock at once, without an unlock."""
     holder.kill()
-    holder.wait(timeout=10)
+    holder.wait(timeout=60)
     with state.lock() as mine:
         assert mine.pid == os.getpid()
 
@@ -95,7 +95,7 @@ def test_f47_a_child_process_does_not_inherit_it(state: StateFile) -> None:
     assert process.stdout
     child = int(process.stdout.readline())
     process.kill()
-    process.wait(timeout=10)
+    process.wait(timeout=60)
     try:
         with state.lock():
             pass
@@ -196,7 +196,7 @@ def test_f66_unlock_refuses_while_the_holder_lives(state: StateFile, holder: sub
 def test_f66_unlock_after_death(state: StateFile, holder: subprocess.Popen[str]) -> None:
     """F66: the note of a dead holder is cleared."""
     holder.kill()
-    holder.wait(timeout=10)
+    holder.wait(timeout=60)
     assert "its holder is gone" in state.unlock(holder.lock_id)  # type: ignore[attr-defined]
     assert state.holder() is None
 

@@ -33,6 +33,7 @@ OUTPUT_LINES = 200  # enough for one script's error
 OUTPUT_LINE = 4096
 _PR_SET_PDEATHSIG = 1
 _FILES = 1 << 16
+_END_SECONDS = 5
 _log = logging.getLogger(__name__)
 
 
@@ -120,6 +121,9 @@ class Unconfigured:
         finally:
             self.held.close()
         if not ready:
+            # It has ended by itself, or is about to: a kill in between would hide by what.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.process.ended.wait(), _END_SECONDS)
             await self.process.stop(0)
             if self.process.process.returncode == -signal.SIGXCPU:
                 raise TimeoutError
