@@ -52,7 +52,7 @@ export default {
 """
 STORED = {
     "null": None,
-    "undefined": [None],
+    "undefined": [{"$": "undefined"}],
     "true": True,
     "int": 42,
     "negative": -7,
@@ -64,7 +64,7 @@ STORED = {
     "words": ["NaN", "[circular]", {"$base64": "AQ=="}, {"undecoded": "no"}],
     "mark": {"$": "object", "v": [["$", "bytes"], ["v", "AQ=="]]},
     "half": "\ud83d",
-    "bigint": -(2**70),
+    "bigint": {"$": "bigint", "v": str(-(2**70))},
     "text": "héllo",
     "wide": "日本 🎉",
     "list": [1, [2, "three"], {"four": 4}],
@@ -80,7 +80,7 @@ STORED = {
     "view": {"$": "Uint16Array", "v": "AgD//w=="},
     "twice": [{"same": 1}, {"same": 1}],
     "bytes twice": [{"$": "Uint16Array", "v": "AQACAP//"}, {"$": "Uint16Array", "v": "AQACAP//"}],
-    "boxed": ["s", 7, True, 5],
+    "boxed": ["s", 7, True, {"$": "bigint", "v": "5"}],
     "error": {"$": "error", "name": "TypeError", "message": "went wrong", "stack": ANY},
     "after an error": [{"$": "error", "name": "Error", "message": "x", "stack": ANY}, "y"],
     "ring": {"$": "def", "n": 0, "v": {"name": "ring", "itself": {"$": "ref", "v": 0}}},
