@@ -43,8 +43,8 @@ _WOKEN = "On Cloudflare an object is read and changed through itself: it is woke
 _PAST = "This time is past: the alarm goes off as soon as it is set."
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXACT = 2**53
-_OF_ROWS = re.compile(r"\s*(?:INSERT|UPDATE|DELETE|REPLACE|WITH)\b", re.IGNORECASE)
-"""How a statement begins that changes rows or nothing; of others, such as ANALYZE, no row tells what they do."""
+_OF_ROWS = re.compile(r"\s*(?:INSERT|UPDATE|DELETE|REPLACE|WITH)\b(?!.*\bRETURNING\b)", re.IGNORECASE | re.DOTALL)
+"""What changes rows or nothing, and answers none; of others, such as ANALYZE, no row tells what they do."""
 _LONGEST_KEY = 2048
 """Bytes: what Cloudflare takes for a key."""
 
@@ -155,7 +155,8 @@ async def execute_edit(storage: ObjectStorage, name_or_id: str, sql: str, params
     op = {"op": "change", "sql": sql, "params": given, **count}
     checks = [{"sql": check["sql"], "params": check["params"]} for check in tried.expect]
     edit = _edit(one, tried.effect, tried.effect, op, checks, tried.rests_on)
-    none = not (tried.effect.rows or tried.effect.schema or tried.effect.varies)
+    # SQLite counts also rows that are not shown: those of sqlite_sequence, and those that a trigger took away again.
+    none = not (tried.count or tried.effect.rows or tried.effect.schema or tried.effect.varies)
     return replace(edit, params=canonical(given), noop=none and bool(_OF_ROWS.match(sql)))
 
 
@@ -185,7 +186,7 @@ async def set_alarm(place: ChangePlace, name_or_id: str, at: datetime | None) ->
     past = shown is not None and shown < datetime.now(UTC)
     notes = (_PAST,) if past else ()
     edit = _edit(one, one.alarm, shown, op, [{"alarm": True}], _of_alarm(one))
-    return _change(place, "alarm", "", replace(edit, noop=one.alarm == shown), notes)
+    return _change(place, "alarm", "", replace(edit, noop=one.alarm == shown and not past), notes)
 
 
 async def run_alarm(place: ChangePlace, name_or_id: str) -> ObjectChange:

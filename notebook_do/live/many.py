@@ -40,9 +40,10 @@ async def change_rows(place: ChangePlace, action: str, df: Any, named: str, args
         storage = storage_of(place.connection, client, place.recorded, place.stable_id, action)
         edits = await _edits(storage, action, rows)
     # Of a key that is not there nothing can be deleted.
-    kept = [edit for edit in edits if not (edit.noop or (action == "delete" and edit.before is NOTHING))]
-    _check_apart(action, kept)
-    kept = kept or [edit for edit in edits if edit.noop]  # a change that says so: a notebook that runs again goes on
+    possible = [edit for edit in edits if not (action == "delete" and edit.before is NOTHING)]
+    _check_apart(action, possible)  # what changes nothing now may do so behind another row
+    # Where all are done already, a change that says so: a notebook that runs again goes on.
+    kept = [edit for edit in possible if not edit.noop] or possible
     if not kept:
         raise NothingToChange(f"map: no row of the frame changes anything in {place.stable_id}.")
     unnamed, same = len(columns[0]) - len(rows), len(edits) - len(kept)

@@ -14,7 +14,7 @@ from notebook_do.live.far_storage import FarStorage
 from notebook_do.live.inventory import deployed_namespace
 from notebook_do.live.querying import BAD_STATEMENT, NO_OBJECT, absent_object, explained
 from notebook_do.live.stored import StoredValue, TakenObject, TriedStatement
-from notebook_do.model.changes import ObjectContents, RowChange, SchemaChange, StatementEffect
+from notebook_do.model.changes import NOTHING, ObjectContents, RowChange, SchemaChange, StatementEffect
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -50,9 +50,8 @@ class LocalStorage:
         found = await self._ask("value", name_or_id, key=key)
         if found is None:
             return None
-        return StoredValue(
-            value=decode(found["value"]), size=found["size"], digest=found["digest"], node=found["value"]
-        )
+        node = found["value"] if found["exact"] else NOTHING
+        return StoredValue(value=decode(found["value"]), size=found["size"], digest=found["digest"], node=node)
 
     async def values(self, name_or_id: str | None, prefix: str) -> list[Any]:
         """Return what `storage.put` stored in one object, or in all: a row a key."""

@@ -19,8 +19,8 @@ Form = Literal["file", "rows"]
 class StoredValue:
     """The value of one key; `digest` is that of the bytes that are stored.
 
-    `node` is the value in tagged JSON, exactly as it is stored; NOTHING where that is not told: of what an object
-    answers a Map and an object are one dict in Python.
+    `node` is the value in tagged JSON, NOTHING where that is not all of it: a hole in an array reads as null, and of
+    what an object answers a Map and an object are one dict in Python.
     """
 
     value: Any

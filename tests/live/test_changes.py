@@ -41,9 +41,21 @@ export class Room extends DurableObject {
   put(key, value) { return this.ctx.storage.put(key, value); }
   get(key) { return this.ctx.storage.get(key); }
   run(sql) { this.ctx.storage.sql.exec(sql); }
+  odd(kind) { return this.ctx.storage.put("odd", ODD[kind]()); }
   ring(at) { return this.ctx.storage.setAlarm(at); }
   alarm() { return this.ctx.storage.put("rang", true); }
 }
+const ODD = {
+  hole: () => [1, , 3],
+  sparse: () => { const made = []; made[9] = 1; return made; },
+  named: () => Object.assign([1], { length: 1, name: "x" }),
+  pattern: () => /a/g,
+  buffer: () => new ArrayBuffer(2),
+  clamped: () => new Uint8ClampedArray(2),
+  view: () => new DataView(new ArrayBuffer(2)),
+  part: () => new Uint8Array([1, 0, 0]).subarray(1),
+  twice: () => { const one = {}; return [one, one]; },
+};
 export class Plain {
   constructor(state) { this.state = state; }
   async fetch() { await this.state.storage.put("n", 1); return new Response("ok"); }
@@ -121,6 +133,64 @@ def test_what_is_there_already_is_no_change(session: nd.Session, stored: Any, sa
     room.call("put", "topic", other)
     with pytest.raises(StaleChange, match="key topic of kitchen moved"):
         session.apply(change)
+
+
+@pytest.mark.parametrize(
+    ("kind", "read"),
+    [
+        ("hole", [1, None, 3]),
+        ("sparse", [None] * 9 + [1]),
+        ("named", [1]),
+        ("pattern", "/a/"),
+        ("buffer", bytes(2)),
+        ("clamped", bytes(2)),
+        ("view", bytes(2)),
+        ("part", bytes(2)),
+        ("twice", [{}, {}]),
+    ],
+)
+def test_what_only_reads_like_the_value_is_changed(session: nd.Session, kind: str, read: Any) -> None:
+    """Where more is stored than Python is told, a put of what is told is sent; of what it stored the next is none."""
+    room = session.object("rooms", "kitchen")
+    room.call("odd", kind)
+    change = room.put("odd", read)
+    assert (change.before, change.noop) == (read, False)
+    assert session.apply(change).ok
+    assert room.put("odd", read).noop
+
+
+def test_a_statement_that_changes_what_no_row_shows_is_sent(session: nd.Session) -> None:
+    """The next number of a table, and a row that a trigger takes away: SQLite counts them. What answers is run."""
+    room = session.object("rooms", "kitchen")
+    for sql in (
+        "CREATE TABLE numbers (id INTEGER PRIMARY KEY AUTOINCREMENT, n)",
+        "CREATE TRIGGER away AFTER INSERT ON numbers BEGIN DELETE FROM numbers; END",
+    ):
+        room.call("run", sql)
+    for sql in ("INSERT INTO numbers (n) VALUES (1)", "UPDATE sqlite_sequence SET seq = 100"):
+        change = room.execute(sql)
+        assert (change.before.rows, change.noop) == ((), False)
+        assert session.apply(change).ok
+    assert room.query("SELECT seq FROM sqlite_sequence")["seq"].tolist() == [100]
+    assert not room.execute("DELETE FROM messages RETURNING *").noop
+
+
+def test_rows_of_a_map_that_would_follow_each_other_are_refused(session: nd.Session) -> None:
+    """A row that would change nothing now is not left out beside one after which it would."""
+    room = session.object("rooms", "kitchen")
+    room.post("ada")
+    room.call("put", "topic", 1)
+    df = pd.DataFrame(
+        {
+            "room": "kitchen",
+            "key": "topic",
+            "value": [2, 1],
+            "sql": ["DELETE FROM messages", "DELETE FROM messages WHERE author = 'bob'"],
+        }
+    )
+    for change, args in (("put", ["key", "value"]), ("execute", ["sql"])):
+        with pytest.raises(CommandError, match="map: there is more than one"):
+            session.map("rooms", df, object="room", change=change, args=args)
 
 
 def test_an_alarm_or_a_statement_that_changes_nothing_says_so(session: nd.Session) -> None:

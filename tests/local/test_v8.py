@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notebook_do.local.objects.v8 import DecodeError, beginning, decode
+from notebook_do.local.objects.v8 import DecodeError, beginning, decode, is_exact
 
 HEAD = b"\xff\x0f"
 TAGS = b"_0TF-IUNZcS\"^oAa;'DRB~Vyxnzs\\{$@:,r"
@@ -64,3 +64,26 @@ def test_the_beginning_of_an_object_is_read_where_the_rest_cannot_be() -> None:
     assert beginning(head + b'"\x01b!') == {"a": 1}
     assert beginning(b"\xff\x0fI\x02") == {}
     assert beginning(b"") == {}
+
+
+@pytest.mark.parametrize(
+    ("stored", "exact"),
+    [
+        (b'"\x01a', True),
+        (b's"\x01a', False),  # new String("a")
+        (b"T", True),
+        (b"y", False),  # new Boolean(true)
+        (b"A\x01I\x02$\x00\x01", True),
+        (b"A\x01-$\x00\x01", False),
+        (b"a\x01I\x00_@\x01\x01", True),
+        (b"a\x02I\x02_@\x01\x02", False),
+        (b'R"\x01a\x00', False),
+        (b"B\x01xVB\x00\x01\x00", True),
+        (b"B\x01x", False),
+        (b"!", False),
+    ],
+    ids=repr,
+)
+def test_only_what_is_told_whole_is_exact(stored: bytes, *, exact: bool) -> None:
+    """What reads like a plainer value, as a boxed text or a hole does, is told from that one."""
+    assert is_exact(HEAD + stored) is exact

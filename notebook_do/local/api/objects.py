@@ -20,6 +20,7 @@ from notebook_do.local.objects.pages import page
 from notebook_do.local.objects.stored import Bounds, ReadError, StoredObject, folder_of, values
 from notebook_do.local.objects.tags import of_cell
 from notebook_do.local.objects.trying import attempt
+from notebook_do.local.objects.v8 import is_exact
 from notebook_do.local.rules.refusals import refuse
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ async def get_page(request: Request) -> Response:
 
 
 async def get_value(request: Request) -> Response:
-    """Return the value of one `key`, with a digest of its bytes; null where there is none."""
+    """Return the value of one `key`, whether that is all of it, and a digest of its bytes; null where there is none."""
     _, path, _, body = await _one(request)
     key = body.get("key")
     if not isinstance(key, str):
@@ -53,7 +54,8 @@ async def get_value(request: Request) -> Response:
     if not found:
         return answer(None)
     ((_, value, held),) = found
-    return answer({"value": value, "size": len(held), "digest": hashlib.sha256(held).hexdigest()})
+    told = {"value": value, "exact": is_exact(held), "size": len(held)}
+    return answer({**told, "digest": hashlib.sha256(held).hexdigest()})
 
 
 async def try_statement(request: Request) -> Response:

@@ -6,6 +6,20 @@ import base64
 import math
 from typing import Any
 
+TYPED_ARRAYS = {
+    b"b": "Int8Array",
+    b"w": "Int16Array",
+    b"W": "Uint16Array",
+    b"d": "Int32Array",
+    b"D": "Uint32Array",
+    b"h": "Float16Array",
+    b"f": "Float32Array",
+    b"F": "Float64Array",
+    b"q": "BigInt64Array",
+    b"Q": "BigUint64Array",
+}
+"""V8's letter -> the typed array; those of single bytes without a sign, and a DataView, are bytes."""
+
 
 def tagged_bytes(held: bytes, kind: str = "bytes") -> dict[str, str]:
     """Write bytes, or what a typed array of this kind holds."""

@@ -1,9 +1,9 @@
 """Read a value as `storage.put` stores it: bytes in V8's serialization format -> JSON, in one of two forms.
 
-Tagged, nothing is lost: what JSON has no form for is an object with the key `$` (`{"$": "date", "v": 0}`), and so is an
-object of a user's that has this key. Plain, for what Cloudflare's own API shows of workflows, a Date is its ISO text, a
-Map a list of pairs, a Set a list, bytes `{"$base64": ...}`, `undefined` null, a BigInt a whole number, and an error its
-first line. The format is that of V8's `ValueSerializer`, versions 13 to 15.
+Tagged, what JSON has no form for is an object with the key `$` (`{"$": "date", "v": 0}`), and so is an object of a
+user's that has this key; `is_exact` says whether that is all that is stored. Plain, for what Cloudflare's own API shows
+of workflows, a Date is its ISO text, a Map a list of pairs, a Set a list, bytes `{"$base64": ...}`, `undefined` null, a
+BigInt a whole number, and an error its first line. The format is that of V8's `ValueSerializer`, versions 13 to 15.
 
 v8serialize 0.4.0 reads this format too and is not used: its import takes 247 ms, it is four times slower (an array of
 1,000 objects: 103 ms against 25 ms), and gives JavaScript's types, which would have to be converted once more.
@@ -17,7 +17,7 @@ import struct
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from notebook_do.local.objects.tags import tagged_bytes, unwritten
+from notebook_do.local.objects.tags import TYPED_ARRAYS, tagged_bytes, unwritten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +27,7 @@ _MOST_PARTS = 200_000
 _NATIVE_ERROR = 10
 """workerd's number of the one kind of its own that storage holds."""
 _WORDS: dict[bytes, Any] = {b"_": None, b"0": None, b"T": True, b"F": False, b"-": None}
+_EXACT = frozenset((b"_", b"0", b"T", b"F", b"I", b"N", b"Z", b'"', b"c", b"o", b"A", b"a", b";", b"'", b"D", b"B"))
 
 
 class DecodeError(ValueError):
@@ -44,6 +45,15 @@ def decode(stored: bytes, *, most: int = _MOST_PARTS) -> Any:
         raise DecodeError(f"it is nested too deep to be read here, at byte {reader.at}") from None
 
 
+def is_exact(stored: bytes) -> bool:
+    """Say whether the tagged form tells all of a stored value: not of a hole in an array, or a RegExp."""
+    reader = _ValueReader(stored, _MOST_PARTS, tagged=True)
+    with contextlib.suppress(DecodeError, IndexError, struct.error, UnicodeDecodeError, OverflowError, RecursionError):
+        reader.whole()
+        return reader.exact
+    return False
+
+
 def beginning(stored: bytes, *, most: int = _MOST_PARTS) -> dict[str, Any]:
     """Read a stored object, plain, as far as it can be read: all, or what comes before the first part that cannot."""
     reader, found = _ValueReader(stored, most, tagged=False), dict[str, Any]()
@@ -59,7 +69,7 @@ def beginning(stored: bytes, *, most: int = _MOST_PARTS) -> dict[str, Any]:
 class _ValueReader:
     def __init__(self, stored: bytes, most: int, *, tagged: bool) -> None:
         self.bytes, self.at, self.depth, self.parts, self.most = stored, 0, 0, 0, most
-        self.tagged = tagged
+        self.tagged, self.exact = tagged, True
         self.rings: set[int] = set()
         """The objects that hold themselves, by their numbers."""
         self.seen: list[Any] = []
@@ -122,6 +132,7 @@ class _ValueReader:
             raise DecodeError(f"it has more than {self.most:,} parts")
 
     def _of(self, tag: bytes) -> Any:
+        self.exact = self.exact and tag in _EXACT
         if tag == b"_" and self.tagged:
             return {"$": "undefined"}
         if tag in _WORDS:
@@ -177,9 +188,8 @@ class _ValueReader:
         number = self.varint()
         if number >= len(self.seen):
             raise DecodeError(f"it refers to object {number}, which has not begun")
-        if number not in self.sizes or (
-            self.tagged and number in self.rings
-        ):  # it has begun and not ended: it holds itself
+        # It has begun and not ended: it holds itself.
+        if number not in self.sizes or (self.tagged and number in self.rings):
             self.rings.add(number)
             return {"$": "ref", "v": number} if self.tagged else "[circular]"
         self.grow(self.sizes[number])  # a few bytes that double what is shown with each reference are bounded so
@@ -205,7 +215,8 @@ class _ValueReader:
     def dense(self) -> list[Any]:
         made: list[Any] = self.keep([])
         made.extend(self.value() for _ in range(self.varint()))
-        self.pairs(b"$")  # named properties of an array: rare, and no part of the list
+        named = self.pairs(b"$")  # properties of an array: rare, and no part of the list
+        self.exact = self.exact and not named
         self.varint(), self.varint()
         return made
 
@@ -214,7 +225,9 @@ class _ValueReader:
         length = self.varint()
         self.grow(length)  # before it is made: five bytes can ask for billions of holes
         made.extend([None] * length)
-        for key, item in self.pairs(b"@"):
+        pairs = self.pairs(b"@")
+        self.exact = self.exact and [key for key, _ in pairs] == list(range(length))  # no hole: V8 writes some so
+        for key, item in pairs:
             if isinstance(key, int) and key < length:
                 made[key] = item
         self.varint(), self.varint()
@@ -264,11 +277,13 @@ class _ValueReader:
         if self.bytes[self.at : self.at + 1] == b"V":  # a view on the buffer that was just read
             self.at += 1
             return self.view(held)
+        self.exact = False
         return made
 
     def view(self, held: bytes) -> Any:
-        kind = _ARRAYS.get(self.take(1), "bytes")
-        offset, length = self.varint(), self.varint()
+        tag, offset, length = self.take(1), self.varint(), self.varint()
+        kind = TYPED_ARRAYS.get(tag, "bytes")
+        self.exact = self.exact and length == len(held) and (tag in TYPED_ARRAYS or tag == b"B")
         self.varint()  # its flags, since version 14
         self.sizes[len(self.seen)] = 1
         return self.keep(self.held(kind, held[offset : offset + length]))
@@ -323,21 +338,6 @@ _READ: dict[bytes, Callable[[_ValueReader], Any]] = {
     b"s": lambda reader: reader.boxed(reader.value),
 }
 """V8's tag -> how what follows it is read."""
-
-
-_ARRAYS = {
-    b"b": "Int8Array",
-    b"w": "Int16Array",
-    b"W": "Uint16Array",
-    b"d": "Int32Array",
-    b"D": "Uint32Array",
-    b"h": "Float16Array",
-    b"f": "Float32Array",
-    b"F": "Float64Array",
-    b"q": "BigInt64Array",
-    b"Q": "BigUint64Array",
-}
-"""V8's letter -> the typed array; those of single bytes without a sign, and a DataView, are bytes."""
 
 
 def _date(milliseconds: float) -> str:
