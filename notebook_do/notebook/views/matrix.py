@@ -13,7 +13,7 @@ from notebook_do.display.rich import rich, strong
 from notebook_do.notebook.views.blocks import Block, Folded, Line, Tone, capped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from notebook_do.notebook.views.blocks import Edge
 
@@ -26,30 +26,36 @@ def matrix(edges: Sequence[Edge]) -> tuple[Block, ...]:
     """Return the tables, each with 6 targets at most; what one Worker alone reaches is a line below."""
     reaching = Counter(target for _, target in dict.fromkeys((e.worker, e.target) for e in edges))
     shared = [target for target, count in reaching.most_common() if count > 1]
-    workers = list(dict.fromkeys(e.worker for e in edges))
+    workers: dict[str, list[Edge]] = {}
+    by_target: dict[str, list[Edge]] = {}
+    for edge in edges:
+        workers.setdefault(edge.worker, []).append(edge)
+        by_target.setdefault(edge.target, []).append(edge)
+    tones = {worker: _tone(own) for worker, own in workers.items()}
     said = f"Who reaches what: {counted(len(workers), 'Worker')}, {counted(len(shared), 'shared target')} "
     caption = f"{said}(a cell names the bindings; + ~ - what this plan changes)"
     blocks: list[Block] = []
     for at in range(0, len(shared), _COLUMNS):
-        blocks += _table(caption if at == 0 else "", workers, shared[at : at + _COLUMNS], edges)
+        columns = {target: by_target[target] for target in shared[at : at + _COLUMNS]}
+        blocks += _table(caption if at == 0 else "", columns, tones)
     alone = [e for e in edges if reaching[e.target] == 1]
     names = [f"{short_resource(e.target)} ({', '.join(filter(None, (e.about, e.worker)))})" for e in alone]
     note = (Line(f"Reached by one Worker only: {listed(names, _ALONE)}.", small=True),) if names else ()
     return (*blocks, *note)
 
 
-def _table(caption: str, workers: Sequence[str], targets: Sequence[str], edges: Sequence[Edge]) -> Iterator[Block]:
+def _table(caption: str, columns: Mapping[str, Sequence[Edge]], tones_of: Mapping[str, Tone]) -> Iterator[Block]:
+    cells_of: dict[str, dict[str, list[str]]] = {}
+    for target, edges in columns.items():
+        for edge in edges:
+            cells_of.setdefault(edge.worker, {}).setdefault(target, []).append(_cell(edge))
     alike: dict[tuple[tuple[str, ...], Tone], list[str]] = {}
-    by_worker: dict[str, list[Edge]] = {worker: [] for worker in workers}
-    for edge in edges:
-        by_worker[edge.worker].append(edge)
-    for worker, own in by_worker.items():
-        cells = tuple(", ".join(_cell(e) for e in own if e.target == target) for target in targets)
-        if any(cells):
-            alike.setdefault((cells, _tone(own)), []).append(worker)
+    for worker, tone in tones_of.items():
+        if found := cells_of.get(worker):
+            alike.setdefault((tuple(", ".join(found.get(target, ())) for target in columns), tone), []).append(worker)
     rows = tuple((_names(names), *cells) for (cells, _), names in alike.items())
     tones = tuple(tone for _, tone in alike)
-    yield capped(caption, ("Worker", *map(short_resource, targets)), rows, tones=tones, rest="plan.bindings has all.")
+    yield capped(caption, ("Worker", *map(short_resource, columns)), rows, tones=tones, rest="plan.bindings has all.")
     for names in alike.values():
         if len(names) > 1:
             yield Folded(f"The {len(names)} alike: {names[0]} … {names[-1]}", (Line(", ".join(names)),))
