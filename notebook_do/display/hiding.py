@@ -28,10 +28,13 @@ PEM = r"-----BEGIN [A-Z0-9 ]*-----(?:[^-]*+(?:-(?!----)[^-]*+)*+-----END [A-Z0-9
 _SHAPES = re.compile(
     rf"(?s:{PEM})"
     r"|(?:(?<![\w-])eyJ[\w-]{6,}+|\beyJ[\w-]{6,1000}+)\.[\w-]{4,}(?:\.[\w-]*)?"  # a JWT: base64 of {"
-    r"|(?:\b[A-Za-z][A-Za-z0-9+.-]{0,30})?://[^\s/:@\"'`?#]*:(?!\$\{)[^\s/@\"'`]+@"
+    # Behind a port no password stands, and one may have an @ in it.
+    r"|(?:\b[A-Za-z][A-Za-z0-9+.-]{0,30})?://[^\s/:@\"'`?#]*:(?!\$\{|\d{1,5}[?#])[^\s/\"'`]+@"
+    r"|\bhooks\.slack\.com/services/[\w/-]{6,}|\bdiscord(?:app)?\.com/api/webhooks/\d+/[\w-]{6,}"
     r"|\b(?:sk|rk|whsec)_(?=[A-Za-z_]*\d|[A-Za-z0-9_]{16})\w{6,}|\bsk-[\w-]{16,}"
     r"|\bgh[pousr]_\w{6,}|\bgithub_pat_\w{6,}|\bglpat-[\w-]{6,}|\bxox[a-z]-[\w-]{6,}"
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{8,}|\bAIza[\w-]{20,}"
+    r"|\b(?:npm|hf|shp(?:at|ca|pa|ss)|do[op]_v1)_[A-Za-z0-9]{20,}|\bSG\.[\w-]{16,}\.[\w-]{16,}"
 )
 # A word of letters and digits alone, long enough to be no name: most keys of services without a prefix.
 _EDGES = r"\s\"'`=:,;()\[\]{}"
@@ -44,6 +47,8 @@ _NAME = r"[A-Za-z_][\w.-]{1,63}"
 # What code has written as `\n` ends a word as the line that it stands for does.
 _BEGINS = r"(?:(?<![\w.$\\-])|(?<=\\[nrt]))"
 _BARE = r"[^\s\"'`\\,;&<>(){}\[\]|]"
+_SENT = r"[^\s\"'`\\<${]{1,4000}+"
+_MORE_COOKIES = r"(?<=;)[ \t]{1,9}(?!(?i:path|domain|expires|max-age|samesite)=)(?=[^\s;=]{1,200}=)"
 
 
 def _within(quote: str, end: str = "") -> str:
@@ -52,13 +57,13 @@ def _within(quote: str, end: str = "") -> str:
 
 _GIVEN = re.compile(
     r"(?i:\b(?P<n9>(?:proxy-)?authorization|(?:set-)?cookie))[ \t]{0,9}:[ \t]{0,9}"
-    r"(?i:(?:bearer|basic|token)[ \t]{1,9})?(?P<v9>(?=\S*[\d=])[^\s\"'`\\<${]{1,4000}+)"
+    rf"(?i:(?:bearer|basic|token)[ \t]{{1,9}})?(?P<v9>(?=\S*[\d=]){_SENT}(?:{_MORE_COOKIES}{_SENT}){{0,99}}+)"
     rf"|{_BEGINS}(?<!--secret )(?P<n1>{_NAME})=(?P<v1>{_BARE}{{3,2000}}+)"  # TOKEN=... and ?token=...
     rf"|(?P<q2>\\{{0,7}}[\"'])(?P<n2>{_NAME})(?P=q2)\s{{0,9}}:\s{{0,9}}(?P=q2)(?P<v2>{_within('q2', '|$')})"  # of JSON
     rf"|{_BEGINS}(?P<n3>{_NAME})[ \t]{{0,9}}[=:][ \t]{{0,9}}(?P<q3>\\{{0,7}}[\"'])(?P<v3>{_within('q3')})"
-    rf"|(?:^|(?<=\\n))[ \t*#-]{{0,40}}(?P<n4>{_NAME}):[ \t]+(?P<v4>(?=\S*[^A-Za-z\s]){_BARE}{{3,2000}}+)"
-    r"(?=[ \t]*(?:$|\\[nr]))"  # a line of YAML
-    rf"|(?<![\w-])--(?!secret )(?P<n5>[a-z][a-z-]{{1,40}})[ ]+(?P<v5>(?=\S*\d){_BARE}{{4,2000}}+)"
+    rf"|(?:^|(?<=\\n)|(?<=[\"'`]))[ \t*#-]{{0,40}}(?P<n4>{_NAME}):[ \t]+(?P<v4>(?=\S*[^A-Za-z\s]){_BARE}{{3,2000}}+)"
+    r"(?=[ \t]*(?:$|\\|[\"'`]))"  # a line of YAML, or a header
+    rf"|(?<![\w-])--(?!secret[ =])(?P<n5>[a-z][a-z-]{{1,40}})(?:[ ]+|=)(?P<v5>(?=\S*\d){_BARE}{{4,2000}}+)"
     r"|\b(?i:bearer)[ ]+(?P<v6>(?=\S*\d)[\w.~+/=-]{6,}+)"
     r"|\b(?i:basic)[ ]+(?P<v7>(?=\S*\d|\S*[a-z][A-Z]\S*[a-z][A-Z])[\w+/=]{8,}+)"
     r"|://(?P<v8>(?=[^/@\s]*\d)[\w%~-]{16,200}+(?=:?@)|(?=[^/@\s]*\d)[\w%~-]{6,200}+(?=:@))",
@@ -98,7 +103,8 @@ def _instead_of(found: re.Match[str], part: str) -> str:
     """Return what is shown in place of the part that is a value; empty where it is shown."""
     value, name = found[part], found[f"n{part[1]}"] if part[1] in "123459" else ""
     is_query = found.string[found.start() - 1 : found.start()] in {"?", "&"}
-    if is_no_value(value) or (name and not _is_credential(name, is_query=is_query)):
+    is_number_of = value.isdigit() and name.lower().endswith("tokens")  # that a language model read
+    if is_no_value(value) or is_number_of or (name and not _is_credential(name, is_query=is_query)):
         return ""
     return by_name(value) if name else BY_SHAPE
 

@@ -38,6 +38,8 @@ PLANTED = (
     "xoxb-17653672481-19874698323-pdFZKVeTuE8sk7oOcHrzqqgy",
     "AKIAIOSFODNN7EXAMPLE",
     "Zm9vYmFyYmF6cXV4MTIzNDU2Nzg5MA",
+    "hooks.slack.com/services/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",
+    "npm_16C7e42F292c6912E7710c838347Ae178B4a",
 )
 """One of each shape."""
 
@@ -98,6 +100,9 @@ WITHIN = (
     "tool --api-token % --page 2",
     "authorization: token %",
     "Set-Cookie: sid=%; Path=/",
+    "Cookie: theme=dark; lang=en; session=%",
+    "tool --api-token=% --page 2",
+    "curl -H 'X-Api-Key: %' https://shop.example",
     "UPDATE members SET password = '%' WHERE name = 'ada'",
 )
 """Longer texts in which `%` is a secret, which has no shape of its own."""
@@ -134,7 +139,15 @@ def test_what_a_longer_text_gives_to_a_name_is_hidden(text: str) -> None:
     "text",
     [
         *("password: required", "token=${token}", "?token=<your token>", "API_TOKEN=YOUR_TOKEN", "token=your-token"),
-        *("token_type=bearer", "max_tokens=4096", "signature='(n),(n)->()'", "Invalid token: expired", "key=room1"),
+        *(
+            "token_type=bearer",
+            "max_tokens=4096",
+            "input_tokens=1500",
+            "http://localhost:8787?to=a@shop.example",
+            "signature='(n),(n)->()'",
+            "Invalid token: expired",
+            "key=room1",
+        ),
         *("--secret API_KEY=keyring", "--secret KEY2", "ssh://git@host.example/x", "Basic authentication", "page=2"),
         *("Bearer realm", "the token is read from env.TOKEN", "password=%s", "a 'Cookie:' header of 2 bytes", "x"),
     ],
@@ -348,3 +361,4 @@ def test_an_address_with_a_password_is_hidden_whatever_its_scheme() -> None:
     """Also one that is longer than any scheme is, or begins within a word."""
     for scheme in ("https", "a" * 40, "mongodb+srv", "1x", "jdbc:postgresql", "a-" * 40 + "b"):
         assert "hunter2pass" not in without_secrets(f"at {scheme}://admin:hunter2pass@db.example.org/shop")
+    assert without_secrets("mysql://ada:p@hunter2pass@db.example.org/shop").endswith("secretdb.example.org/shop")
