@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -219,6 +222,43 @@ def test_what_is_computed_of_a_hidden_cell_is_hidden() -> None:
     columns = ("name", "token", "copy", "note")
     assert shown_row(columns, ("ada", secret, f"to: {secret}", "plain")) == ("ada", secret, BY_NAME, "plain")
     assert shown_row(columns, ("ada", "a", "a b", None)) == ("ada", "a", "a b", None)
+
+
+def _of_rows(*rows: RowChange) -> ObjectChange:
+    effect = StatementEffect(rows=rows)
+    return ObjectChange(
+        action="execute",
+        what="UPDATE m SET token = NULL",
+        session="s",
+        stage="dev",
+        target="local",
+        stable_id="rooms",
+        namespace_id=NamespaceId("b" * 32),
+        class_name="Room",
+        edits=(ObjectEdit(object_id="a" * 64, name="k", what="", before=effect, after=effect, op="{}"),),
+    )
+
+
+def test_a_hidden_cell_that_is_emptied_is_told_from_one_that_is_replaced() -> None:
+    """Only of two hidden values no more is said than that they differ."""
+    for after, said in ((None, "hidden because of its name (9 characters) → null"), ("Grace2y8z", "hidden, changed")):
+        row = RowChange(table="m", kind="update", columns=("id", "token"), before=(1, "Hunter2x9"), after=(1, after))
+        assert f"token {said}" in " ".join(str(_of_rows(row)).split())
+
+
+def test_many_hidden_cells_are_looked_for_at_once() -> None:
+    """What they were made into is found among thousands of rows, and not by comparing each with each."""
+    row = RowChange(table="m", kind="insert", columns=("id", "name", "token", "head"), before=None, after=None)
+    made = [
+        replace(row, after=(at, f"name of {at:05}", token, f"Bearer {token}"))
+        for at in range(3_000)
+        for token in [hashlib.sha256(str(at).encode()).hexdigest()]
+    ]
+    began = time.process_time()
+    shown = str(change_as_shown(_of_rows(*made)).edits[0].before.rows[2_999].after)
+    assert time.process_time() - began < 5
+    assert shown.count("hidden") == 2
+    assert "name of 02999" in shown
 
 
 def test_a_part_without_a_secret_is_itself() -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from notebook_do.display.formats import count, counted, moment
-from notebook_do.display.hiding import BY_NAME, CHANGED, hidden, shown_name
+from notebook_do.display.hiding import BY_NAME, hidden, shown_name
 from notebook_do.display.rich import code, rich, strong
 from notebook_do.errors import StaleChange
 from notebook_do.model.changes import NOTHING
 from notebook_do.notebook.views.blocks import Block, Code, Document, Folded, Header, Line, Row, Table, Tone, capped
 from notebook_do.notebook.views.hidden_cells import hidden_cells
 from notebook_do.notebook.views.stored import (
-    is_of_hidden,
+    changed_cell,
     json_text,
+    shown_cell,
     statement_text,
     stored_change,
     stored_value,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from notebook_do.display.rich import Rich
     from notebook_do.live.applying import AppliedChange
     from notebook_do.model.changes import ObjectChange, ObjectEdit, RowChange, SchemaChange, StatementEffect
+    from notebook_do.notebook.views.stored import HiddenTexts
 
 _SHOWN = 20
 """How many objects a change of many shows; its frame has all."""
@@ -180,7 +182,7 @@ def _whole(edit: ObjectEdit) -> list[Block]:
     return found
 
 
-def _effects(effect: StatementEffect, hidden: tuple[str, ...]) -> list[Block]:
+def _effects(effect: StatementEffect, hidden: HiddenTexts) -> list[Block]:
     rows = _effect_rows(effect, hidden)
     if not rows:
         return [Line("No row would change.", Tone.SAME)]
@@ -194,38 +196,31 @@ def _effects(effect: StatementEffect, hidden: tuple[str, ...]) -> list[Block]:
     return [table]
 
 
-def _effect_rows(effect: StatementEffect, hidden: tuple[str, ...]) -> list[tuple[Tone, tuple[str, ...]]]:
+def _effect_rows(effect: StatementEffect, hidden: HiddenTexts) -> list[tuple[Tone, tuple[str, ...]]]:
     return [*map(_schema_row, effect.schema), *(_changed_row(row, hidden) for row in effect.rows)]
 
 
-def _changed_row(row: RowChange, hidden: tuple[str, ...]) -> tuple[Tone, tuple[str, ...]]:
+def _changed_row(row: RowChange, hidden: HiddenTexts) -> tuple[Tone, tuple[str, ...]]:
     return _TONES[row.kind], (row.kind, rich("row of ", strong(row.table)), _cells(row, hidden))
 
 
-def _cells(row: RowChange, hidden: tuple[str, ...]) -> str:
+def _cells(row: RowChange, hidden: HiddenTexts) -> str:
     before, after = row.before, row.after
     if before is None or after is None:
         return rich(*_listed(row.columns, before or after or (), hidden))
     changed = [at for at in range(len(row.columns)) if (type(before[at]), before[at]) != (type(after[at]), after[at])]
-    first = rich(f"{row.columns[0]} ", _cell(row.columns[0], before[0], hidden), ": ")
+    first = rich(f"{row.columns[0]} ", shown_cell(row.columns[0], before[0], hidden), ": ")
     parts: list[str] = [] if 0 in changed else [first]
     for at in changed:
-        is_told = any(is_of_hidden(cell[at], hidden) for cell in (before, after))
-        moved = rich(CHANGED) if is_told else stored_change(row.columns[at], before[at], after[at])
+        moved = changed_cell(row.columns[at], before[at], after[at], hidden)
         parts += [", " if at != changed[0] else "", f"{row.columns[at]} ", moved]
     return rich(*parts)
 
 
-def _cell(column: str, cell: Any, hidden: tuple[str, ...]) -> Rich:
-    """Return what is shown of a cell; one that was computed of a hidden one is hidden as that is."""
-    shown = stored_value(column, cell, quoted=True)
-    return rich(BY_NAME) if is_of_hidden(cell, hidden) and not shown.startswith("hidden ") else shown
-
-
-def _listed(columns: tuple[str, ...], cells: tuple[Any, ...], hidden: tuple[str, ...]) -> list[str]:
+def _listed(columns: tuple[str, ...], cells: tuple[Any, ...], hidden: HiddenTexts) -> list[str]:
     parts: list[str] = []
     for at, (column, cell) in enumerate(zip(columns, cells, strict=True)):
-        parts += [", " if at else "", f"{column} ", _cell(column, cell, hidden)]
+        parts += [", " if at else "", f"{column} ", shown_cell(column, cell, hidden)]
     return parts
 
 
@@ -258,9 +253,7 @@ def _many(change: ObjectChange) -> list[Block]:
     return [*statement, _table(rows), *last]
 
 
-def _statement_rows(
-    change: ObjectChange, edit: ObjectEdit, cells: tuple[str, ...]
-) -> list[tuple[Tone, tuple[str, ...]]]:
+def _statement_rows(change: ObjectChange, edit: ObjectEdit, cells: HiddenTexts) -> list[tuple[Tone, tuple[str, ...]]]:
     """Return what a statement does to one object of many, and the statement itself where each has its own."""
     own: list[tuple[Tone, tuple[str, ...]]] = (
         [] if change.what else [(Tone.SAME, ("statement", "", code(statement_text(edit.what, cells))))]
@@ -343,5 +336,5 @@ def _returned(applied: AppliedChange) -> list[Block]:
         return []
     # The object tells no names of these columns, but what was hidden above is hidden here.
     cells = hidden_cells(applied.change)
-    rows = tuple(tuple(BY_NAME if is_of_hidden(cell, cells) else value_text(cell) for cell in row) for row in result)
+    rows = tuple(tuple(BY_NAME if cells.tell(cell) else value_text(cell) for cell in row) for row in result)
     return [capped("What the statement returned", (), rows, rest="applied.results has all.")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from notebook_do.display.hiding import BY_NAME, shown_json, shown_name
 from notebook_do.display.hiding import hidden as is_hidden
 from notebook_do.model.changes import NOTHING, ObjectChange, StatementEffect
-from notebook_do.notebook.views.stored import is_of_hidden, statement_text
+from notebook_do.notebook.views.stored import HiddenTexts, statement_text
 
 if TYPE_CHECKING:
     from notebook_do.live.applying import AppliedChange
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 HELD = "hidden, because it holds what is hidden"
 
 
-def hidden_cells(change: ObjectChange) -> tuple[str, ...]:
+def hidden_cells(change: ObjectChange) -> HiddenTexts:
     """Return the texts that are hidden in the rows of a statement: they stand in it, and in its parameters, as well."""
     effects = [edit.before for edit in change.edits if isinstance(edit.before, StatementEffect)]
-    cells = {cell for effect in effects for row in effect.rows for cell in _texts(row)}
+    cells = HiddenTexts(cell for effect in effects for row in effect.rows for cell in _texts(row))
     # What such a cell was made of may stand in another one as well.
     given = [param for edit in change.edits if edit.params != HELD for param in json.loads(edit.params)]
-    return tuple(cells | {param for param in given if is_of_hidden(param, cells)})
+    return HiddenTexts(cells.texts | {param for param in given if cells.tell(param)})
 
 
 def _texts(row: RowChange) -> list[str]:
@@ -36,11 +36,11 @@ def _texts(row: RowChange) -> list[str]:
     ]
 
 
-def shown_parameter(value: Any, cells: tuple[str, ...]) -> Any:
+def shown_parameter(value: Any, cells: HiddenTexts) -> Any:
     """Return a parameter or a cell without a name, or in words why it is hidden."""
     if isinstance(value, list | tuple):
         return [shown_parameter(item, cells) for item in value]
-    return BY_NAME if is_of_hidden(value, cells) else shown_json("", value)
+    return BY_NAME if cells.tell(value) else shown_json("", value)
 
 
 def change_as_shown(change: ObjectChange) -> ObjectChange:
@@ -57,11 +57,11 @@ def applied_as_shown(applied: AppliedChange) -> AppliedChange:
     return replace(applied, change=change_as_shown(applied.change), results=results)
 
 
-def _what(what: str, action: str, cells: tuple[str, ...]) -> str:
+def _what(what: str, action: str, cells: HiddenTexts) -> str:
     return statement_text(what, cells) if action == "execute" else shown_name(what)
 
 
-def _edit_as_shown(edit: ObjectEdit, cells: tuple[str, ...]) -> ObjectEdit:
+def _edit_as_shown(edit: ObjectEdit, cells: HiddenTexts) -> ObjectEdit:
     is_statement = isinstance(edit.before, StatementEffect)
     before, after = (_side(edit.what, value, cells) for value in (edit.before, edit.after))
     what = _what(edit.what, "execute" if is_statement else "", cells)
@@ -71,7 +71,7 @@ def _edit_as_shown(edit: ObjectEdit, cells: tuple[str, ...]) -> ObjectEdit:
     return replace(edit, what=what, before=before, after=after, op=HELD, checks=HELD, params=HELD)
 
 
-def _side(name: str, value: Any, hidden: tuple[str, ...]) -> Any:
+def _side(name: str, value: Any, hidden: HiddenTexts) -> Any:
     if value is NOTHING:
         return value
     if not isinstance(value, StatementEffect):
@@ -81,12 +81,12 @@ def _side(name: str, value: Any, hidden: tuple[str, ...]) -> Any:
     return value if same else replace(value, rows=rows, schema=schema)
 
 
-def _row(row: RowChange, hidden: tuple[str, ...]) -> RowChange:
+def _row(row: RowChange, hidden: HiddenTexts) -> RowChange:
     before, after = (
         None
         if cells is None
         else tuple(
-            BY_NAME if is_of_hidden(cell, hidden) and not is_hidden(name, cell) else shown_json(name, cell)
+            BY_NAME if hidden.tell(cell) and not is_hidden(name, cell) else shown_json(name, cell)
             for name, cell in zip(row.columns, cells, strict=False)
         )
         for cells in (row.before, row.after)

@@ -18,7 +18,7 @@ from notebook_do.model.changes import NOTHING, ObjectContents
 from notebook_do.notebook.views.blocks import Block, Document, Line, Row, Tone, capped
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Iterable, Sequence
 
     from notebook_do.live.snapshots import Snapshot
     from notebook_do.model.changes import ObjectEdit
@@ -92,15 +92,15 @@ def _hexadecimal(value: bytes) -> str:
     return value[:_BYTES].hex(" ") + (" …" if len(value) > _BYTES else "")
 
 
-def statement_text(sql: str, cells: Collection[str] = ()) -> str:
+def statement_text(sql: str, cells: HiddenTexts | None = None) -> str:
     """Return a statement without what looks like a secret, and without the literals that are `cells`, which are hidden.
 
     Only rows tell that the second literal of an INSERT is a password.
     """
     shown = shown_name(shown_code(sql))
-    if not cells:
+    if cells is None:
         return shown
-    return _LITERAL.sub(lambda one: f"'{BY_NAME}'" if is_of_hidden(one[1].replace("''", "'"), cells) else one[0], shown)
+    return _LITERAL.sub(lambda one: f"'{BY_NAME}'" if cells.tell(one[1].replace("''", "'")) else one[0], shown)
 
 
 _LITERAL = re.compile(r"'((?:[^']|'')*+)'")
@@ -108,26 +108,58 @@ _PART, _LONG_WORD = 6, 12
 """Characters from which on a text that stands in another one is no chance; the more of a word of letters alone."""
 
 
-def is_of_hidden(value: Any, cells: Collection[str]) -> bool:
-    """Say whether a text is one that is hidden elsewhere, or was made of one or for one: `'Bearer ' || token`."""
-    if not isinstance(value, str):
-        return False
-    if value in cells:
-        return True
-    text = value.casefold()
-    pairs = (sorted((cell.casefold(), text), key=len) for cell in cells)
-    return any(len(part) >= (_LONG_WORD if part.isalpha() else _PART) and part in whole for part, whole in pairs)
+class HiddenTexts:
+    """Texts that are hidden, to find others that were made of one, or for one: `'Bearer ' || token`.
+
+    A statement may change thousands of rows, each with such a text: they are not looked through one by one.
+    """
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        """Take the texts."""
+        self.texts = frozenset(texts)
+        folded = {text.casefold() for text in self.texts}
+        self._all = "\0".join(folded)
+        # Of six characters of one, four begin at one of these places, and at one of the first three.
+        self._within = {text[at : at + 4] for text in folded for at in range(0, len(text) - 3, 3)}
+        self._by_beginning: dict[str, list[str]] = {}
+        for text in filter(_is_no_chance, folded):
+            self._by_beginning.setdefault(text[:_PART], []).append(text)
+
+    def tell(self, value: Any) -> bool:
+        """Say whether a value tells one of them: it is one, has one in it, or is a part of one."""
+        if not isinstance(value, str) or not self.texts or value in self.texts:
+            return isinstance(value, str) and value in self.texts
+        text = value.casefold()
+        if any(text[at : at + 4] in self._within for at in range(3)) and _is_no_chance(text) and text in self._all:
+            return True
+        begins = (text[at : at + _PART] for at in range(len(text) - _PART + 1))
+        return any(one in text for begin in begins for one in self._by_beginning.get(begin, ()))
+
+
+def _is_no_chance(part: str) -> bool:
+    return len(part) >= (_LONG_WORD if part.isalpha() else _PART)
+
+
+def shown_cell(column: str, cell: Any, texts: HiddenTexts) -> Rich:
+    """Return what is shown of a cell; one that was computed of a hidden one is hidden as that is."""
+    shown = stored_value(column, cell, quoted=True)
+    return rich(BY_NAME) if texts.tell(cell) and not shown.startswith("hidden ") else shown
+
+
+def changed_cell(column: str, before: Any, after: Any, texts: HiddenTexts) -> Rich:
+    """Return what is shown of a cell and of the one in its place."""
+    was, now = (shown_cell(column, cell, texts) for cell in (before, after))
+    if (was, now) == tuple(stored_value(column, cell, quoted=True) for cell in (before, after)):
+        return stored_change(column, before, after)
+    return rich(CHANGED) if was.startswith("hidden ") and now.startswith("hidden ") else rich(was, " → ", now)
 
 
 def shown_row(columns: Sequence[str], row: Sequence[Any]) -> tuple[Any, ...]:
     """Return the cells of a row, with words for those that were computed of one that is hidden: a generated column."""
-    told = [cell for name, cell in zip(columns, row, strict=True) if isinstance(cell, str) and hidden(name, cell)]
-    if not told:
-        return tuple(row)
-    of_hidden = [isinstance(cell, str) and len(cell) >= _PART and is_of_hidden(cell, told) for cell in row]
+    pairs = list(zip(columns, row, strict=True))
+    told = HiddenTexts(cell for name, cell in pairs if isinstance(cell, str) and hidden(name, cell))
     return tuple(
-        BY_NAME if is_told and not hidden(name, cell) else cell
-        for name, cell, is_told in zip(columns, row, of_hidden, strict=True)
+        BY_NAME if told.tell(cell) and len(cell) >= _PART and not hidden(name, cell) else cell for name, cell in pairs
     )
 
 
