@@ -126,7 +126,8 @@ def _time(when: str) -> datetime:
             "run for now and once."
         ) from None
     if at.tzinfo is None:
-        raise CommandError(f"%durable alarm: {when} has no time zone; write {when}Z for UTC, or {when}+01:00.")
+        written = at.isoformat(timespec="auto" if at.second or at.microsecond else "minutes")  # of a day alone, too
+        raise CommandError(f"%durable alarm: {when} has no time zone; write {written}Z for UTC, or {written}+01:00.")
     return at
 
 

@@ -451,6 +451,7 @@ def test_a_line_is_offered_that_does_what_was_shown_whatever_the_words(
     [
         ("alarm rooms kitchen tomorrow", "tomorrow is no time; write 2026-12-24T18:00Z, 5m for in 5 minutes"),
         ("alarm rooms kitchen 2026-12-24T18:00", "has no time zone; write 2026-12-24T18:00Z for UTC"),
+        ("alarm rooms kitchen 2026-12-24", "has no time zone; write 2026-12-24T00:00Z for UTC"),
         ("alarm rooms kitchen 999999999d", "999999999d from now is beyond the year 9999"),
         ("alarm rooms kitchen 5minutes", "5minutes is no time"),
         ("execute rooms kitchen", "write the statement once"),
