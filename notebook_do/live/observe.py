@@ -99,18 +99,22 @@ async def observe(  # noqa: PLR0913 - what is read, by kind
     """
     # Scripts first: namespaces belong to scripts, so an account without any needs no second request.
     live = await observe_scripts(client) if lists is None else lists.scripts
-    listed = await observe_namespaces(client) if live and namespaces else {}
-    observed = Observed(
-        account_id=client.account_id,
-        api_origin=client.origin,
-        scripts=tuple(live.values()),
-        namespaces=tuple(listed.values()),
+    observed = Observed(account_id=client.account_id, api_origin=client.origin, scripts=tuple(live.values()))
+    wanted_scripts = frozenset(live if scripts is None else scripts) if settings else frozenset()
+    observed, beside = await _all(
+        (
+            with_settings(client, observed, wanted_scripts, progress),
+            _with_namespaces(client, observed) if live and namespaces else _as_is(observed),
+        )
     )
-    if settings:
-        observed = await with_settings(client, observed, frozenset(live if scripts is None else scripts), progress)
+    observed = replace(observed, namespaces=beside.namespaces)
     observed = await with_counts(client, observed, frozenset(objects_of))
     wanted = tuple(triggers)
     return replace(observed, triggers=await read_triggers(client, wanted) if wanted else ())
+
+
+async def _with_namespaces(client: Client, observed: Observed) -> Observed:
+    return replace(observed, namespaces=tuple((await observe_namespaces(client)).values()))
 
 
 async def with_settings(
