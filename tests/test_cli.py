@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from notebook_do.cli import main
+from notebook_do.notebook.runbook import batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -355,6 +357,24 @@ nd.Worker("w", script="export default {}", bindings={"N": n})"""
     done = run("run", "n.ipynb", "--deploy")
     assert done.returncode == 3, done.stdout + done.stderr
     assert "PlanRefused" in done.stdout
+
+
+@pytest.mark.parametrize(("words", "hardly"), [((), True), (("--follow",), False)])
+def test_garbage_is_looked_for_in_a_live_tail_and_after_a_command(
+    words: tuple[str, ...], *, hardly: bool, home: Path, here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a process that ends soon does without."""
+    meanwhile: list[int] = []
+
+    def run(_: Any) -> tuple[str, int]:
+        meanwhile.append(gc.get_threshold()[0])
+        return "", 0
+
+    monkeypatch.setattr(batch, "run", run)
+    before = gc.get_threshold()
+    assert here("logs", str(home / "none.toml"), "chat", *words).returncode == 0
+    assert (meanwhile[0] > before[0]) is hardly
+    assert gc.get_threshold() == before
 
 
 @pytest.mark.thorough

@@ -180,12 +180,30 @@ def _add_verb(commands: Any, verb: Verb) -> None:
 
 def _verb(arguments: argparse.Namespace) -> int:
     """Use one verb of the magic on the declarations of a file, or import a project."""
-    from notebook_do.cli.parameters import value_of
+    # What is followed may go on for hours.
+    with contextlib.nullcontext() if "--follow" in arguments.words else _hardly_collected():
+        return _used(arguments)
 
-    # What is loaded is never garbage. To look for some in it took a seventh of the time of a deploy at 50,000 objects,
-    # and at the end, where Python looks through all there is, a fifth.
+
+@contextmanager
+def _hardly_collected() -> Iterator[None]:
+    """Look for garbage a thousand times less often, and not at the end.
+
+    What is loaded is never garbage. To look for some in it took a seventh of the time of a deploy at 50,000 objects,
+    and at the end, where Python looks through all there is, a fifth.
+    """
+    before = gc.get_threshold()
     gc.set_threshold(1_000_000)
     atexit.register(gc.freeze)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def _used(arguments: argparse.Namespace) -> int:
+    from notebook_do.cli.parameters import value_of
+
     with _httpx_without_its_own_command():
         from notebook_do.notebook.runbook import batch
 
