@@ -35,6 +35,7 @@ OPTIONS = ("usage_model", "limits", "placement", "annotations", "cache_options")
 """Versioned metadata that is kept and returned, and changes nothing here."""
 SETTINGS = ("logpush", "observability", "tags", "tail_consumers")
 """Metadata that belongs to the script and not to one version."""
+_USAGE_MODELS = ("standard", "bundled", "unbound")
 PART_TYPES = frozenset(("text_blob", "data_blob", "wasm_module"))
 """Bindings whose content is a part of the upload."""
 _OBJECTS = (
@@ -110,6 +111,8 @@ def check_modules(modules: Iterable[StoredModule], main: str) -> tuple[StoredMod
 def check_shape(metadata: Mapping[str, Any]) -> None:
     """Refuse values of the wrong JSON type, and what this Cloudflare does not have."""
     _check_types(metadata)
+    if metadata.get("usage_model") not in (None, *_USAGE_MODELS):
+        raise refuse("bad_field", where="usage_model", why=f"must be one of {', '.join(_USAGE_MODELS)}")
     if metadata.get("assets"):  # those of an upload were taken out before, with the session that they need
         raise refuse("assets")
     for container in metadata.get("containers") or []:  # its class runs, without `ctx.container`

@@ -243,3 +243,12 @@ def test_no_change_of_settings_is_a_failure_of_ours(lenient: Any, settings_: Any
     for send in sent:
         answer = send()
         assert answer.status_code == 200 or 400 <= answer.status_code < 500, (answer.text, settings_)
+
+
+@pytest.mark.parametrize("model", [{"": 0}, 1, "other", []])
+def test_a_usage_model_is_one_of_three(lenient: Any, model: Any) -> None:
+    """What is kept of an upload is what the lists of the account may hold."""
+    assert lenient.upload("usage", usage_model="bundled").status_code == 200
+    refused = lenient.upload("usage", usage_model=model)
+    assert refused.status_code == 400
+    assert "usage_model: must be one of standard, bundled, unbound" in refused.text
