@@ -10,13 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from notebook_do.errors import SourceError
 from notebook_do.model import ASSET_CHOICES, AssetFile, Json, StaticAssets, asset_hash
+from notebook_do.sources.cells import wrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
+    from notebook_do.errors import SourceError
     from notebook_do.model import Worker
 
 MOST_FILES = 20_000
@@ -99,6 +100,4 @@ def _file(worker: Worker, root: Path, path: Path) -> AssetFile:
 
 
 def _wrong(worker: Worker, problem: str) -> SourceError:
-    error = SourceError(f"Worker {worker.id}: assets: {problem}")
-    error.line, error.cell = worker.where.of_error if worker.where else (None, "")
-    return error
+    return wrong(worker, f"assets: {problem}")

@@ -198,17 +198,7 @@ def test_what_is_computed_of_a_hidden_cell_is_hidden() -> None:
     op, params = json.dumps({"op": "change", "sql": sql, "params": [secret]}), json.dumps([secret, "ada"])
     effect = StatementEffect(rows=rows)
     edit = ObjectEdit(object_id="a" * 64, name="k", what=sql, before=effect, after=effect, op=op, params=params)
-    change = ObjectChange(
-        action="execute",
-        what=sql,
-        session="s",
-        stage="dev",
-        target="local",
-        stable_id="rooms",
-        namespace_id=NamespaceId("b" * 32),
-        class_name="Room",
-        edits=(edit,),
-    )
+    change = _of_edit(edit, sql)
     applied = AppliedChange(change=change, at=datetime.now(UTC), results=([[f"<{secret}>", "plain"]],), errors=(None,))
     for one in (change, applied, change_as_shown(change), applied_as_shown(applied)):
         assert secret.casefold() not in str(one._repr_mimebundle_()).casefold()
@@ -226,16 +216,21 @@ def test_what_is_computed_of_a_hidden_cell_is_hidden() -> None:
 
 def _of_rows(*rows: RowChange) -> ObjectChange:
     effect = StatementEffect(rows=rows)
+    edit = ObjectEdit(object_id="a" * 64, name="k", what="", before=effect, after=effect, op="{}")
+    return _of_edit(edit, "UPDATE m SET token = NULL")
+
+
+def _of_edit(edit: ObjectEdit, sql: str) -> ObjectChange:
     return ObjectChange(
         action="execute",
-        what="UPDATE m SET token = NULL",
+        what=sql,
         session="s",
         stage="dev",
         target="local",
         stable_id="rooms",
         namespace_id=NamespaceId("b" * 32),
         class_name="Room",
-        edits=(ObjectEdit(object_id="a" * 64, name="k", what="", before=effect, after=effect, op="{}"),),
+        edits=(edit,),
     )
 
 
