@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -81,3 +82,10 @@ def thinned(*axes: Iterable[Any], of: int, always: Callable[..., bool] = lambda 
         runs = sum(place for place, _ in places) % of == 0 or always(*values)
         made.append(pytest.param(*values, marks=() if runs else pytest.mark.thorough))
     return made
+
+
+async def until(true: Callable[[], Any]) -> None:
+    """Wait until something is the case."""
+    async with asyncio.timeout(60):
+        while not true():  # noqa: ASYNC110 - no event for it
+            await asyncio.sleep(0.01)

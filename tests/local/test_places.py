@@ -7,6 +7,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
+from sharing import until
 from websockets.asyncio.client import connect
 
 from notebook_do.local.objects import stored
@@ -58,13 +59,6 @@ def counters(stage: Any, count: int) -> list[str]:
 def running(stage: Any) -> set[str]:
     """Name the Workers whose processes run and are not about to end."""
     return {name for name, island in stage.runtime._by_script.items() if not island.closing.is_set()}
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Wait until something is the case."""
-    async with asyncio.timeout(20):
-        while not true():  # noqa: ASYNC110 - no event for it
-            await asyncio.sleep(0.01)
 
 
 def test_the_least_recently_used_process_goes(play: Callable[..., None]) -> None:

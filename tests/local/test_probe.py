@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from odd_scripts import HELLO, ODD
 from sharing import thinned
 
 from notebook_do.local.runtime import probe as probe_module
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from notebook_do.local.runtime.spec import ProbeReport, RunnableWorker
-
-HELLO = 'export default { fetch() { return new Response("hello"); } };'
 
 
 @pytest.fixture
@@ -236,52 +235,6 @@ def test_a_probe_never_holds_a_secret(probed: Callable[..., ProbeReport]) -> Non
         bindings=(binding,),
     )
     assert report.default_handlers == ("fetch",)
-
-
-ODD = (
-    HELLO,
-    "export default {}",
-    "export default { fetch: 5 }",
-    "export default { fetch: {} }",
-    "export default { fetch() {}, scheduled: 'no' }",
-    "export default null",
-    "export default 5",
-    "export default undefined",
-    "export default [1]",
-    "export default function () {}",
-    "export default () => {}",
-    "export default class {}",
-    "export default class { fetch() {} }",
-    "export default Promise.resolve({ fetch() {} })",
-    "export const nothing = 1",
-    HELLO + "export const five = 5;",
-    HELLO + "export const text = 'text';",
-    HELLO + "export const none = null;",
-    HELLO + "export const other = { fetch: 7 };",
-    HELLO + "export const made = new (class { fetch() {} })();",
-    HELLO + "export async function* many() {}",
-    HELLO + "export const frozen = Object.freeze({});",
-    HELLO + "export const proxy = new Proxy({}, { get() { throw new Error('no'); } });",
-    HELLO + "export const trap = { get fetch() { throw new Error('trap'); } };",
-    HELLO + "export class Counter {}",
-    HELLO + "export class Counter extends Array {}",
-    HELLO + "export const Counter = class { static { throw new Error('static'); } };",
-    HELLO + "export const notebookDoDefault = 5;",
-    'import { WorkerEntrypoint } from "cloudflare:workers"; export default class extends WorkerEntrypoint {}',
-    'import { DurableObject } from "cloudflare:workers"; export default class extends DurableObject {}',
-    'import { env } from "cloudflare:workers"; env.TEXT.length; ' + HELLO,
-    'import { env } from "cloudflare:workers"; env.GONE.length; ' + HELLO,
-    'import { env } from "cloudflare:workers"; env.COUNTER.idFromName("a"); ' + HELLO,
-    "addEventListener('fetch', () => {})",
-    "await 1; " + HELLO,
-    "await fetch('http://example.com'); " + HELLO,
-    "setTimeout(() => {}, 1); " + HELLO,
-    "crypto.randomUUID(); " + HELLO,
-    "throw 5",
-    "export default {",
-    'import "./gone.js"; ' + HELLO,
-    'export * from "./index.js"; ' + HELLO,
-)
 
 
 @pytest.mark.parametrize("source", thinned(ODD, of=5))

@@ -469,3 +469,24 @@ def test_names_are_found_and_proved_by_their_ids(play: Callable[..., None]) -> N
             assert [one.name for one in await stage.runtime.objects(NS)] == [None]
 
     play(story, running=False)
+
+
+def test_a_change_does_not_wait_for_requests(play: Callable[..., None]) -> None:
+    """A change is answered while a request is inside, which ends as it began; the next one is the new code's."""
+    slow = 'export default { async fetch() { await scheduler.wait(500); return new Response("old"); } };'
+
+    async def story(stage: Any) -> None:
+        stage.put("page", slow)
+        assert await stage.text("page") == "old"
+        inside = asyncio.create_task(stage.text("page"))
+        first = stage.island("page")
+        async with asyncio.timeout(60):
+            while first.leases == 0:  # noqa: ASYNC110 - no event for it
+                await asyncio.sleep(0.01)
+        await stage.deploy("page", HELLO)
+        assert not inside.done()
+        assert first.closing.is_set()
+        assert await stage.text("page") == "hello"
+        assert await inside == "old"
+
+    play(story)

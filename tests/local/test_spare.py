@@ -1,4 +1,4 @@
-"""A workerd waits for the next start, two at most, and never longer than an island would."""
+"""A workerd waits for the next start, one at most, and never longer than an island would."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sharing import until
 
 from notebook_do.local.runtime.config import Layout, config_of
 from notebook_do.local.runtime.spare import Starter
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
     from notebook_do.local.runtime.workerd import Workerd
 
 HELLO = 'export default { fetch() { return new Response("hello"); } };'
-
-
-async def until(true: Callable[[], Any]) -> None:
-    """Wait until something is the case."""
-    async with asyncio.timeout(20):
-        while not true():  # noqa: ASYNC110 - no event for it
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -47,21 +41,16 @@ def starting(make_worker: Callable[..., RunnableWorker], tmp_path: Path) -> Call
     return start
 
 
-def waiting(starter: Starter) -> list[int]:
-    """Say which processes wait, the one that is taken first first."""
-    return [one.process.pid for one, _ in starter._waiting]
-
-
-async def both(starter: Starter) -> list[int]:
-    """Wait until two processes wait, and say which."""
-    await until(lambda: len(starter._waiting) == 2)
-    return waiting(starter)
+def waiting(starter: Starter) -> int:
+    """Say which process waits."""
+    assert starter._spare is not None
+    return starter._spare[0].process.pid
 
 
 def test_the_next_start_takes_the_process_that_waits(
     processes: Callable[[], set[int]], play: Callable[..., None]
 ) -> None:
-    """Nothing waits before the first start; after each two processes do, one starts next, and they have no place."""
+    """Nothing waits before the first start; after each one process does, is what starts next, and has no place."""
 
     async def story(stage: Any) -> None:
         before = processes()
@@ -71,8 +60,9 @@ def test_the_next_start_takes_the_process_that_waits(
         assert processes() == before
         for _ in range(3):
             assert await stage.text("page") == "hello"
-            next_one, later = await both(starter)
-            assert processes() == before | {stage.pid("page"), next_one, later}
+            await until(lambda: starter._spare)
+            next_one = waiting(starter)
+            assert processes() == before | {stage.pid("page"), next_one}
             assert stage.runtime._places.taken == 1
             await stage.island("page").retire(5)
             assert await stage.text("page") == "hello"
@@ -88,8 +78,8 @@ def test_a_trial_leaves_a_process_for_the_island(play: Callable[..., None]) -> N
         worker = stage.put("page", HELLO)
         await stage.runtime.trials.examine(worker)
         starter = stage.runtime._starter
-        await until(lambda: starter._waiting)
-        next_one = waiting(starter)[0]
+        await until(lambda: starter._spare)
+        next_one = waiting(starter)
         assert await stage.text("page") == "hello"
         assert stage.pid("page") == next_one
 
@@ -103,7 +93,7 @@ def test_nothing_waits_longer_than_an_island(processes: Callable[[], set[int]], 
         before = processes()
         stage.put("page", HELLO)
         assert await stage.text("page") == "hello"
-        await until(lambda: stage.runtime._starter._waiting)
+        await until(lambda: stage.runtime._starter._spare)
         await until(lambda: processes() == before)
         await until(lambda: not list((stage.data / "run").glob("config-*")))
         assert await stage.text("page") == "hello"
@@ -111,27 +101,28 @@ def test_nothing_waits_longer_than_an_island(processes: Callable[[], set[int]], 
     play(story, idle=0.3)
 
 
-def test_two_wait_at_most_and_none_is_made_during_a_start(
+def test_one_waits_at_most_and_none_is_made_during_a_start(
     processes: Callable[[], set[int]], workerd: Path, tmp_path: Path, starting: Callable[..., Any]
 ) -> None:
-    """Starts at once share those that wait, and the next are made after the last of them."""
+    """Starts at once share the one that waits, and the next is made after the last of them."""
 
     async def story() -> None:
         starter = Starter(workerd, tmp_path, idle=60)
         before = processes()
         running = [await starting(starter)]
-        taken = await both(starter)
+        await until(lambda: starter._spare)
+        taken = waiting(starter)
         slow = asyncio.create_task(starting(starter, "while (Date.now() < 0);" + HELLO))
         running += await asyncio.gather(*(starting(starter) for _ in range(3)))
         running.append(await slow)
-        assert {one.pid for one in running} >= set(taken)
-        later = await both(starter)
-        assert processes() == before | {one.pid for one in running} | set(later)
+        assert taken in {one.pid for one in running}
+        await until(lambda: starter._spare)
+        assert processes() == before | {one.pid for one in running} | {waiting(starter)}
         await starter.close()
         assert processes() == before | {one.pid for one in running}
         running.append(await starting(starter))  # the last requests of an island that ends
         await asyncio.sleep(0.05)
-        assert (list(starter._waiting), starter._making) == ([], None)
+        assert starter._spare is starter._making is None
         await asyncio.gather(*(one.stop(0) for one in running))
 
     asyncio.run(story())
@@ -139,17 +130,17 @@ def test_two_wait_at_most_and_none_is_made_during_a_start(
 
 @pytest.mark.parametrize("pause", [0.0, 0.1], ids=["not noticed yet", "noticed"])
 def test_one_that_died_is_replaced(workerd: Path, tmp_path: Path, starting: Callable[..., Any], pause: float) -> None:
-    """Where the processes that wait were killed, a start begins anew and nobody sees it."""
+    """Where the process that waits was killed, a start begins anew and nobody sees it."""
 
     async def story() -> None:
         starter = Starter(workerd, tmp_path, idle=60)
         running = [await starting(starter)]
-        dead = await both(starter)
-        for pid in dead:
-            os.kill(pid, signal.SIGKILL)
+        await until(lambda: starter._spare)
+        dead = waiting(starter)
+        os.kill(dead, signal.SIGKILL)
         await asyncio.sleep(pause)
         running.append(await starting(starter))
-        assert running[1].pid not in dead
+        assert running[1].pid != dead
         await starter.close()
         await asyncio.gather(*(one.stop(0) for one in running))
 
@@ -169,13 +160,14 @@ def test_one_of_another_program_is_not_used(
         starter = Starter(program, tmp_path, idle=60)
         running = [await starting(starter)]
         for change in (lambda: program.write_text(written + "# newer\n"), program.unlink):
-            old = await both(starter)
+            await until(lambda: starter._spare)
+            old = waiting(starter)
             change()
             running.append(await starting(starter))
-            assert running[-1].pid not in old
-            await until(lambda old=old: not processes() & set(old))
+            assert running[-1].pid != old
+            await until(lambda old=old: old not in processes())
         await asyncio.sleep(0.05)
-        assert not starter._waiting  # of what was found elsewhere nothing is kept
+        assert starter._spare is None  # of what was found elsewhere nothing is kept
         await starter.close()
         await asyncio.gather(*(one.stop(0) for one in running))
 
@@ -190,7 +182,8 @@ def test_one_that_waits_is_nobodys(workerd: Path, tmp_path: Path, starting: Call
         place.mkdir()
         starter = Starter(workerd, place, idle=60)
         first = await starting(starter)
-        pid, _ = await both(starter)
+        await until(lambda: starter._spare)
+        pid = waiting(starter)
         proc = Path(f"/proc/{pid}")
         assert (proc / "environ").read_bytes() == b""
         assert os.getsid(pid) == pid
@@ -219,9 +212,9 @@ def test_faults_and_limits_are_those_of_any_start(
             with pytest.raises(DidNotStart) as failed:
                 await starting(starter, "\n\nthrow new Error('boom');")
             said.append(str(failed.value))
-            await both(starter)
+            await until(lambda: starter._spare)
         assert said == ["Uncaught Error: boom\n  at index.js:3:7"] * 2
-        looping = waiting(starter)[0]
+        looping = waiting(starter)
         began = time.monotonic()
         with pytest.raises(TimeoutError):
             await starting(starter, "while (true) {}", timeout=0.5)

@@ -219,7 +219,7 @@ def test_bindings(play: Callable[..., None], site: Callable[..., StaticSite]) ->
 
 
 def test_directories(play: Callable[..., None], site: Callable[..., StaticSite]) -> None:
-    """Workers with the same files share a directory, which goes with the last of them; files are links, not copies."""
+    """Workers with the same files share a directory, which goes when no process serves from it; files are links."""
 
     async def story(stage: Any) -> None:
         root = stage.data / "sites"
@@ -233,7 +233,10 @@ def test_directories(play: Callable[..., None], site: Callable[..., StaticSite])
         await stage.deploy("site", WORKER)
         assert await stage.text("second", "/about.html") == "about.html"
         del stage.workers["second"]
+        last = stage.island("second")
         await stage.runtime.changed(["second"])
+        await last.gone.wait()  # it may still serve a request that is inside
+        await stage.runtime.changed([])
         assert list(root.iterdir()) == []
 
     play(story)

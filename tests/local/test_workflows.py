@@ -204,7 +204,7 @@ def test_a_step_that_a_kill_cut_short_is_tried_again_at_once(play: Callable[...,
     play(story, running=False, grace=0.1)
 
 
-def test_a_deploy_waits_for_a_step(play: Callable[..., None]) -> None:
+def test_what_a_deploy_replaces_waits_for_a_step(play: Callable[..., None]) -> None:
     """A step that runs while its Worker is deployed anew is waited for as a request is, and not tried a second time."""
 
     async def story(stage: Any) -> None:
@@ -213,7 +213,8 @@ def test_a_deploy_waits_for_a_step(play: Callable[..., None]) -> None:
         await until_kept(stage, "a", lambda one: "work-1" in {step["name"] for step in steps_of(one)})
         first = stage.island("flow")
         await stage.deploy("flow", FLOW + "// other\n", **HOST)
-        assert stage.island("flow") is not first
+        assert first.closing.is_set()
+        await first.gone.wait()
         assert (await until(stage, "a"))["output"]["work"] == 1
 
     play(story)

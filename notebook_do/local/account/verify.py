@@ -6,7 +6,7 @@ has come decides anew; where that makes another candidate than the one that was 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.local.account.account import new_hex_id, now
@@ -73,7 +73,7 @@ async def try_once(
 ) -> None:
     """Start a candidate away from all stored objects, unless it was started as just this before."""
     worker = _runnable(running, name, version, after)
-    if found is not None and found.tried is not None and _shape(found.tried) == _shape(worker):
+    if found is not None and found.tried is not None and found.tried.shape == worker.shape:
         return
     try:  # a probe lets pass what a start does not: a handler of a wrong type, a binding that leads nowhere
         await running.runtime.trials.check(worker)
@@ -158,15 +158,6 @@ def begun(running: RunningAccount, name: str, version: Version) -> tuple[Workflo
     """Return the workflows that a deployment of a version makes or changes; none where each must be put."""
     known = running.account.workflows.by_name
     return () if running.strict else tuple(after_upload(known, name, version, at=now(), new_id=new_hex_id))
-
-
-def _shape(worker: RunnableWorker) -> RunnableWorker:
-    """Return a Worker without what each decision makes anew: its version, and the ids of fresh namespaces."""
-    bindings = tuple({key: value for key, value in b.items() if key != "namespace_id"} for b in worker.bindings)
-    hosted = sorted(worker.namespaces, key=lambda n: n.class_name)
-    hosted = [replace(namespace, namespace_id="") for namespace in hosted]
-    flows = tuple(replace(workflow, workflow_id="") for workflow in worker.workflows)
-    return replace(worker, version="", bindings=bindings, namespaces=tuple(hosted), workflows=flows)
 
 
 def _same_program(one: ScriptCode, other: ScriptCode) -> bool:

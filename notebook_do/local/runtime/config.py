@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 SYSTEM_SCRIPT = Path(__file__).with_name("system.js")
 _EXTENSIONS = {"cloudflare-internal:email": "email.js", WRAPPED: "wrapped.js", UNSERVED: "unserved.js"}
 """The modules that are there beside workerd's own, by name."""
-_INTERNAL_DATE = "2026-10-01"  # fixed: what our own scripts do must not change with a Worker's date
+INTERNAL_DATE = "2026-10-01"  # fixed: what our own scripts do must not change with a Worker's date
 _NAMESPACE_ID = re.compile(r"[0-9a-f]{32}")
 _MODULE_FIELD = {
     "application/javascript+module": "esModule",
@@ -186,7 +186,7 @@ def system_service(bindings: Sequence[Struct] = (), *, beside: Sequence[Struct] 
     """Make the runtime's own Worker; `beside` are modules that it may import."""
     worker = {
         "modules": [{"name": "system.js", "esModule": SYSTEM_SCRIPT}, *beside],
-        "compatibilityDate": _INTERNAL_DATE,
+        "compatibilityDate": INTERNAL_DATE,
         # The first is for `scheduled` and `queue` of other Workers, the others are for `tailStream`.
         "compatibilityFlags": ["service_binding_extra_handlers", "streaming_tail_worker", "experimental"],
         "bindings": bindings,
@@ -280,7 +280,7 @@ def _stand_in(message: str) -> Struct:
     source = (
         f"export default {{ fetch() {{ return new Response({json.dumps(message + chr(10))}, {{ status: 500 }}); }} }};"
     )
-    return {"modules": [{"name": "stand-in.js", "esModule": source}], "compatibilityDate": _INTERNAL_DATE}
+    return {"modules": [{"name": "stand-in.js", "esModule": source}], "compatibilityDate": INTERNAL_DATE}
 
 
 def _namespace(namespace: HostedNamespace) -> Struct:

@@ -64,6 +64,17 @@ def neighbours(name: str, workers: Iterable[RunnableWorker]) -> tuple[RunnableWo
     return tuple(worker for worker in by_name.values() if worker.name in found)
 
 
+def is_stale(island: Island, touched: set[str], workers: Iterable[RunnableWorker]) -> bool:
+    """Say whether an island is another one now that the scripts `touched` changed and `workers` are deployed."""
+    if island.names & touched:
+        return True
+    try:  # one stands for all: a tie that is new or gone is a change of a neighbour's version or of the set
+        now = neighbours(next(iter(island.names)), workers)
+    except KeyError:
+        return True
+    return {worker.name: worker.version for worker in now} != {one.name: one.version for one in island.workers}
+
+
 class Lease:
     """The right to use one Worker's socket; `closing` is set before the island ends under it."""
 
@@ -254,12 +265,16 @@ class Island:
             self._places.over(self)
             self._when_over(self)
 
-    async def retire(self, grace: float) -> None:
-        """End the island: nobody new is let in, those inside have `grace` seconds. Safe to call again."""
+    def begin_end(self, grace: float) -> asyncio.Task[None]:
+        """Let nobody in from now on, and end the island; those inside have `grace` seconds. Safe to call again."""
         if self._end is None:
             self.closing.set()
             self._end = asyncio.create_task(self._wind_down(grace))
-        await asyncio.shield(self._end)
+        return self._end
+
+    async def retire(self, grace: float) -> None:
+        """End the island as `begin_end` does, and return when it is over."""
+        await asyncio.shield(self.begin_end(grace))
 
     async def _wind_down(self, grace: float) -> None:
         deadline = time.monotonic() + grace

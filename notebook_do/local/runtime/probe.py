@@ -1,9 +1,8 @@
 """Trials of an uploaded script: whether it starts as it would be deployed, and what it exports.
 
 A trial is a process of its own with an end in sight: workerd only warns about a class that is not exported and never
-gives up on an endless loop, and Cloudflare refuses both at upload. A resident process that loads one script after the
-other is not used, as one endless loop stops it for good. Nothing stored can be touched (memory only) and nothing
-reached (no network).
+gives up on an endless loop, and Cloudflare refuses both at upload. Only what is no more than an edit may pass without
+one (`loading`). Nothing stored can be touched (memory only) and nothing reached (no network).
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ from notebook_do.local.runtime.config import (
     system_service,
     worker_fields,
 )
+from notebook_do.local.runtime.loading import Loader
 from notebook_do.local.runtime.sites import make_sites
 from notebook_do.local.runtime.spec import Export, ProbeReport, RunnableWorker, ScriptInvalid
 from notebook_do.local.runtime.upstream import Upstream
@@ -44,12 +45,14 @@ if TYPE_CHECKING:
 
 PROBE_TIMEOUT = 5.0
 CHECK_TIMEOUT = 10.0
+IDLE = 60.0
 START_CPU_SECONDS = 2
 """Cloudflare gives a script 1 second of the processor to start (limits, "Worker startup time"); not all are as fast."""
 TIMED_OUT = "Script startup exceeded CPU time limit."
 """Cloudflare's text for 10021 where a script does not come to an end; where it waits for ever, it is wall time."""
 _TEMPLATE = Path(__file__).with_name("probe.js")
 _WRAPPER = "notebook-do-probe.js"
+_REMEMBERED = 1000
 
 
 class StartTimedOut(ScriptInvalid):
@@ -60,10 +63,11 @@ class Trials:
     """The trials of one data directory: a few at once, as many as there are cores.
 
     What they need on the disk lies in `folder`, which the next owner of a data directory empties, and static assets in
-    `sites`. `ready` returns when the runtime has started, and raises when it is closed.
+    `sites`. `ready` returns when the runtime has started, and raises when it is closed. A process that loads edits ends
+    after `idle` seconds without one.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a trial needs, and how long it may take
         self,
         start: Start,
         folder: Path,
@@ -71,9 +75,12 @@ class Trials:
         *,
         ready: Callable[[], Awaitable[None]],
         check_timeout: float = CHECK_TIMEOUT,
+        idle: float = IDLE,
     ) -> None:
         self._start, self._folder, self._sites, self._timeout = start, folder, sites, check_timeout
         self._ready = ready
+        self._loader = Loader(start, folder, idle=idle)
+        self._passed: OrderedDict[str, RunnableWorker] = OrderedDict()
         self.under_way: list[RunnableWorker] = []
         """The Workers that are tried now: their static assets may not be swept."""
         self._at_once = asyncio.Semaphore(max(2, os.cpu_count() or 2))
@@ -96,8 +103,23 @@ class Trials:
         """Boot a Worker as `check` does and ask it, in the same process, what it exports; raises ScriptInvalid.
 
         It passes nothing that `probe` or `check` refuses. Of what it refuses only these two can say which one does,
-        and in which words, but for a script that does not come to an end.
+        and in which words, but for a script that does not come to an end. Where only the code differs from what passed
+        before, loading it is enough.
         """
+        around = replace(worker.shape, modules=())
+        if self._passed.get(worker.name) == around:
+            began = time.monotonic()
+            if (found := await self._loader.load(worker, _wrapper(worker, again=True))) is not None:
+                return _report(found, time.monotonic() - began)
+        report = await self._started(worker)
+        self._passed[worker.name] = around
+        self._passed.move_to_end(worker.name)
+        if len(self._passed) > _REMEMBERED:
+            self._passed.popitem(last=False)
+        self._loader.soon()
+        return report
+
+    async def _started(self, worker: RunnableWorker) -> ProbeReport:
         async with self._place(worker) as layout:
             asked = layout.folder / "probe"
             config = examined_config(layout, _wrapper(worker, again=True), asked)
@@ -138,7 +160,7 @@ class Trials:
 
     async def close(self) -> None:
         """Wait until every process of a trial is gone."""
-        await asyncio.gather(*self._ends)
+        await asyncio.gather(self._loader.close(), *self._ends)
 
 
 @contextlib.asynccontextmanager

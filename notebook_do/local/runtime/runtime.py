@@ -25,7 +25,7 @@ from notebook_do.local.runtime.away import Away
 from notebook_do.local.runtime.bindings import SYSTEM, worker_service
 from notebook_do.local.runtime.config import Layout
 from notebook_do.local.runtime.events import Sink, WorkerEvents
-from notebook_do.local.runtime.island import Island, Lease, Retired, neighbours
+from notebook_do.local.runtime.island import Island, Lease, Retired, is_stale, neighbours
 from notebook_do.local.runtime.places import MOST, Places
 from notebook_do.local.runtime.probe import CHECK_TIMEOUT, Trials
 from notebook_do.local.runtime.sites import sweep_sites
@@ -99,7 +99,7 @@ class Runtime:
         self._closed = False
         self._starter = Starter(workerd, self._folder, idle=idle)
         start = self._starter.start
-        self.trials = Trials(start, self._folder, self._sites, ready=self.start, check_timeout=check_timeout)
+        self.trials = Trials(start, self._folder, self._sites, ready=self.start, check_timeout=check_timeout, idle=idle)
         with contextlib.suppress(RuntimeError):  # no loop yet: the first call of `start` does it
             self._started = asyncio.get_running_loop().create_task(self._start())
 
@@ -219,31 +219,29 @@ class Runtime:
     async def changed(self, names: Iterable[str]) -> None:
         """Replace the islands that these scripts were, or are now, part of; requests inside them finish first.
 
-        Those that ran are started again at once: a client that had a websocket there is about to come back.
+        They let nobody in from now on, and end behind this: the next request waits for that. They are started again at
+        once: a client that had a websocket there is about to come back.
         """
         await self.start()
         touched = set(names)
-        stale = [island for island in set(self._by_script.values()) if self._is_stale(island, touched)]
-        await asyncio.gather(*(island.retire(self._grace) for island in stale))
+        running = set(self._by_script.values())
+        for island in running:
+            if is_stale(island, touched, self._workers()):
+                island.begin_end(self._grace)
+                self._background(self._replace(island))
         deployed = {worker.name: worker for worker in self._workers()}
         for name in touched - deployed.keys():
             self.events.forget(name)
-        # Nothing that still runs serves from these.
-        await asyncio.to_thread(sweep_sites, self._sites, [*deployed.values(), *self.trials.under_way])
-        for name in {name for island in stale for name in island.names} & deployed.keys():
-            self._background(self._warm(name))
+        served = [worker for island in running for worker in island.workers]
+        await asyncio.to_thread(sweep_sites, self._sites, [*deployed.values(), *self.trials.under_way, *served])
         await self._wakes.plan(
             one for name in touched & deployed.keys() - self._by_script.keys() for one in deployed[name].stored
         )
 
-    def _is_stale(self, island: Island, touched: set[str]) -> bool:
-        if island.names & touched:
-            return True
-        try:  # one stands for all: a tie that is new or gone is a change of a neighbour's version or of the set
-            now = neighbours(next(iter(island.names)), self._workers())
-        except KeyError:
-            return True
-        return {worker.name: worker.version for worker in now} != {one.name: one.version for one in island.workers}
+    async def _replace(self, island: Island) -> None:
+        await island.retire(self._grace)
+        deployed = {worker.name for worker in self._workers()}
+        await asyncio.gather(*(self._warm(name) for name in island.names & deployed))
 
     async def forget(self, namespace_id: str) -> None:
         """Delete the objects of a namespace; the island that holds them ends first.

@@ -1,14 +1,13 @@
 """A workerd that is there before it is needed: it has loaded, and waits for its configuration.
 
-Loading is the larger part of a start, and the same for every Worker. Two processes wait at most, as an edit is tried in
-one and answers from another, and only after one was started: a local Cloudflare that nobody uses keeps none. They have
-no place of their own (`Places`), as they open nothing and run no script.
+Loading is the larger part of a start, and the same for every Worker. One process waits at most, and only after
+another was started: a local Cloudflare that nobody uses keeps none. It has no place of its own (`Places`), as it opens
+nothing and runs no script.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING
 
 from notebook_do.errors import TargetError
@@ -22,13 +21,11 @@ if TYPE_CHECKING:
     from notebook_do.local.runtime.capnp import Struct
     from notebook_do.local.runtime.workerd import Unconfigured, Workerd
 
-_MOST = 2
 _ASKED = 0.005
 _PAUSE = 0.1
 """Seconds: to make a process holds this one up for a few milliseconds, which what comes first would wait for.
 
-A trial is asked once, and an island's start follows it within tens of milliseconds; an island has requests. Where one
-more waits already, the next has time.
+A trial is asked once, and an island's start follows it within tens of milliseconds; an island has requests.
 """
 _Program = tuple[int, int, int]
 
@@ -37,12 +34,11 @@ class Starter:
     """Starts processes for one data directory; the next one is made when a start is over. Close it in the end."""
 
     def __init__(self, workerd: Path, folder: Path, *, idle: float) -> None:
-        """Take the program, the folder that all processes have a place in, and for how long they wait at most."""
+        """Take the program, the folder that all processes have a place in, and for how long one waits at most."""
         self._workerd, self._folder, self._idle = workerd, folder, idle
-        self._waiting: deque[tuple[Unconfigured, _Program]] = deque()
+        self._spare: tuple[Unconfigured, _Program] | None = None
         self._making: asyncio.Task[None] | None = None
-        self._next: asyncio.TimerHandle | None = None
-        self._end: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._starting = 0
         self._closed = False
         self._ends: set[asyncio.Task[None]] = set()
@@ -86,44 +82,47 @@ class Starter:
         return await self.start(config, sockets=sockets, timeout=timeout, cpu_seconds=cpu_seconds, pause=_PAUSE)
 
     async def _take(self) -> Unconfigured | None:
-        """Return a process that waits, if it is one of the program that is there now, and lives."""
-        if not self._waiting and self._making is not None:
+        """Return the process that waits, if it is one of the program that is there now, and lives."""
+        if self._making is not None:
             await asyncio.wait([self._making])
-        now = _program(self._workerd)
-        while self._waiting:
-            waiting, program = self._waiting.popleft()
-            if not waiting.process.ended.is_set() and program == now:
-                return waiting
-            self._aside(waiting.end())
+        if self._spare is None:
+            return None
+        (waiting, program), self._spare = self._spare, None
+        self._cancel()
+        if not waiting.process.ended.is_set() and program == _program(self._workerd):
+            return waiting
+        self._aside(waiting.end())
         return None
 
     def _soon(self, pause: float) -> None:
-        """Have the next one made, unless enough are there or a start is under way, which that would hold up."""
-        _cancel(self._next)
-        if len(self._waiting) < _MOST and self._making is None and not self._starting and not self._closed:
-            self._next = asyncio.get_running_loop().call_later(_PAUSE if self._waiting else pause, self._begin)
+        """Have the next one made, unless one is there or a start is under way, which that would hold up."""
+        if self._spare is None and self._making is None and not self._starting and not self._closed:
+            self._cancel()
+            self._timer = asyncio.get_running_loop().call_later(pause, self._begin)
 
     def _begin(self) -> None:
-        if self._making is None and not self._starting and not self._closed:
+        if not self._starting and not self._closed:
             self._making = asyncio.create_task(self._make())
 
     async def _make(self) -> None:
         try:
             # Of another program, which is found where this one is gone, nothing is kept: it is looked for every time.
-            if (program := _program(self._workerd)) is None:
-                return
-            self._waiting.append((await spawn_workerd(self._workerd, self._folder), program))
+            if (program := _program(self._workerd)) is not None:
+                self._spare = (await spawn_workerd(self._workerd, self._folder), program)
+                self._timer = asyncio.get_running_loop().call_later(self._idle, self._drop)
         except (TargetError, OSError):  # the next start meets the same, and says so to whoever waits for it
             return
         finally:
             self._making = None
-        _cancel(self._end)
-        self._end = asyncio.get_running_loop().call_later(self._idle, self._drop)
-        self._soon(_PAUSE)
 
     def _drop(self) -> None:
-        while self._waiting:
-            self._aside(self._waiting.popleft()[0].end())
+        if self._spare is not None:
+            (waiting, _), self._spare = self._spare, None
+            self._aside(waiting.end())
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _aside(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -133,17 +132,12 @@ class Starter:
     async def close(self) -> None:
         """Make no more, and return when none is left."""
         self._closed = True
-        _cancel(self._next)
+        self._cancel()
         if self._making is not None:
             await asyncio.wait([self._making])
-        _cancel(self._end)
+        self._cancel()
         self._drop()
         await asyncio.gather(*self._ends)
-
-
-def _cancel(timer: asyncio.TimerHandle | None) -> None:
-    if timer is not None:
-        timer.cancel()
 
 
 def _program(path: Path) -> _Program | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -101,6 +101,19 @@ class RunnableWorker:
     def stored(self) -> tuple[str, ...]:
         """Return the ids under which it keeps data: those of its namespaces and of its workflows."""
         return (*(one.namespace_id for one in self.namespaces), *(one.workflow_id for one in self.workflows))
+
+    @property
+    def shape(self) -> RunnableWorker:
+        """Return it without what each decision makes anew: its version, and the ids of what it keeps data under."""
+        bindings = tuple({key: value for key, value in b.items() if key != "namespace_id"} for b in self.bindings)
+        hosted = sorted(self.namespaces, key=lambda one: one.class_name)
+        return replace(
+            self,
+            version="",
+            bindings=bindings,
+            namespaces=tuple(replace(one, namespace_id="") for one in hosted),
+            workflows=tuple(replace(one, workflow_id="") for one in self.workflows),
+        )
 
     def hosts(self, stored_id: str) -> bool:
         """Say whether it keeps the data of a namespace or workflow."""

@@ -1,0 +1,152 @@
+"""Tries what is only an edit: a workerd that is there loads the new code, where a start would take most of the time.
+
+A script is loaded here once a Worker that differs in nothing but its code has passed a start of its own (`Trials`), and
+only what passes is believed. What does not, or not soon, is tried by a start of its own, which has workerd's words for
+it; so is code that needs more than plain values while it starts, as nothing else is bound here. Each script has its own
+isolate, reaches nothing and stores nothing. One that never ends takes the process with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from notebook_do.errors import TargetError
+from notebook_do.local.runtime.config import INTERNAL_DATE, document, listener, nowhere, service, worker_fields
+from notebook_do.local.runtime.upstream import Upstream
+from notebook_do.local.runtime.workerd import DidNotStart
+
+if TYPE_CHECKING:
+    from notebook_do.local.runtime.capnp import Struct
+    from notebook_do.local.runtime.spec import RunnableWorker
+    from notebook_do.local.runtime.workerd import Start, Workerd
+
+_SCRIPT = Path(__file__).with_name("loading.js")
+_SECONDS = 1.0
+"""Cloudflare's limit for a script to start."""
+_PAUSE = 0.3
+"""Seconds: what was just uploaded is asked for an answer next, which the start of this process would hold up."""
+_MOST = 200
+"""How many scripts a process loads: what V8 keeps of them is given back with its end."""
+_KINDS = {"esModule": "js", "commonJsModule": "cjs"}
+_VALUES = {"plain_text": "text", "secret_text": "text", "json": "json"}
+
+
+class Loader:
+    """At most one process, which ends when nothing was loaded for `idle` seconds. Close it in the end."""
+
+    def __init__(self, start: Start, folder: Path, *, idle: float) -> None:
+        """Take how a process is started, and the folder of its socket."""
+        self._start, self._socket, self._idle = start, folder / "loading", idle
+        self._running: Workerd | None = None
+        self._upstream: Upstream | None = None
+        self._loaded = 0
+        self._making: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ends: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def soon(self) -> None:
+        """Have the process made in a moment, unless it is there; where it is, it stays for `idle` seconds from now."""
+        if self._closed:
+            return
+        loop = asyncio.get_running_loop()
+        if self._running is not None:
+            self._still()
+            self._timer = loop.call_later(self._idle, self._drop)
+        elif self._timer is None and self._making is None:
+            self._timer = loop.call_later(_PAUSE, self._begin)
+
+    def _still(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _begin(self) -> None:
+        self._timer = None
+        self._making = asyncio.create_task(self._make())
+
+    async def _make(self) -> None:
+        worker = {
+            "modules": [{"name": _SCRIPT.name, "esModule": _SCRIPT}],
+            "compatibilityDate": INTERNAL_DATE,
+            "compatibilityFlags": ["experimental"],
+            "bindings": [{"name": "LOADER", "workerLoader": {}}],
+        }
+        config = document([nowhere(), service("loading", worker=worker)], [listener("loading", self._socket)])
+        self._socket.unlink(missing_ok=True)
+        try:
+            self._running = await self._start(config, sockets=["loading"])
+        except (DidNotStart, TimeoutError, TargetError, OSError):  # the next trial meets the same, and says so
+            return
+        finally:
+            self._making = None
+        self._upstream, self._loaded = Upstream(self._socket), 0
+        self.soon()
+
+    async def load(self, worker: RunnableWorker, wrapper: Struct) -> list[dict[str, Any]] | None:
+        """Return what `wrapper` answers before the modules of a Worker; None where a start of its own must tell."""
+        running, upstream = self._running, self._upstream
+        if running is None or upstream is None or any("part" in binding for binding in worker.bindings):
+            return None
+        try:
+            body = await asyncio.to_thread(_code, worker, wrapper)
+            async with asyncio.timeout(_SECONDS):
+                answer = await upstream.fetch("POST", "/", host="loading", body=body)
+        except (OSError, EOFError, TimeoutError):  # it died, or a script does not come to an end
+            if self._running is running:
+                self._drop()
+            return None
+        except ValueError:  # what cannot be handed over as it is: two modules of one name, a text of another encoding
+            return None
+        self._loaded += 1
+        if self._running is running:
+            self._drop() if self._loaded >= _MOST else self.soon()
+        found: list[dict[str, Any]] | None = json.loads(answer.body) if answer.status == 200 else None
+        return found
+
+    def _drop(self) -> None:
+        self._still()
+        running, upstream, self._running, self._upstream = self._running, self._upstream, None, None
+        if running is not None and upstream is not None:
+            upstream.close()
+            task = asyncio.create_task(running.stop(0))
+            self._ends.add(task)
+            task.add_done_callback(self._ends.discard)
+
+    async def close(self) -> None:
+        """Load no more, and return when the process is gone."""
+        self._closed = True
+        self._still()
+        if self._making is not None:
+            await asyncio.wait([self._making])
+        self._drop()
+        await asyncio.gather(*self._ends)
+
+
+def _code(worker: RunnableWorker, wrapper: Struct) -> bytes:
+    """Return what the process is sent: as the Worker is configured, in the words of a binding that loads code."""
+    fields = worker_fields(worker, before=[wrapper])
+    names = {module["name"] for module in fields["modules"]}
+    if len(names) < len(fields["modules"]):
+        raise ValueError("two modules have one name")
+    values = {b["name"]: b[_VALUES[b["type"]]] for b in worker.bindings if b["type"] in _VALUES}
+    code = {
+        "mainModule": wrapper["name"],
+        "modules": [_module(module) for module in fields["modules"]],
+        "compatibilityDate": fields["compatibilityDate"],
+        "compatibilityFlags": fields["compatibilityFlags"],
+        "env": values,
+    }
+    return json.dumps(code).encode()
+
+
+def _module(module: Struct) -> dict[str, str]:
+    (name, content), *_ = ((key, value) for key, value in module.items() if key != "name")
+    kind = _KINDS.get(name, name)
+    raw = content.read_bytes() if isinstance(content, Path) else content.encode()
+    text = base64.b64encode(raw).decode("ascii") if kind in ("wasm", "data") else raw.decode()
+    return {"name": module["name"], "kind": kind, "content": text}
