@@ -15,7 +15,7 @@ from sharing import thinned, until
 
 from notebook_do.local.runtime import loading, probe
 from notebook_do.local.runtime.probe import Trials
-from notebook_do.local.runtime.spec import ModuleFile, ScriptInvalid
+from notebook_do.local.runtime.spec import HostedWorkflow, ModuleFile, ScriptInvalid
 from notebook_do.local.runtime.workerd import start_workerd
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ BINDINGS = (
     {"type": "plain_text", "name": "TEXT", "text": "text"},
     {"type": "json", "name": "DATA", "json": {"a": [1]}},
     {"type": "durable_object_namespace", "name": "COUNTER", "class_name": "Counter"},
+    {"type": "kv_namespace", "name": "KV", "namespace_id": "a" * 32},
+    {"type": "version_metadata", "name": "META"},
+    {"type": "worker_loader", "name": "LOADER"},
+    {"type": "ai", "name": "AI"},
 )
 COUNTS = """
 import { DurableObject } from "cloudflare:workers";
@@ -118,6 +122,16 @@ MORE = (
     COUNTS + "export default { fetch() {}, queue() {}, scheduled() {} };",
     ENV + "if (env.DATA.a[0] !== 1) throw new Error('not given'); " + HELLO,
     ENV + "if (env.TEXT !== 'text') throw new Error('not given'); " + HELLO,
+    ENV + "export default env.COUNTER ? { fetch() {}, queue() {} } : { fetch() {} };",
+    ENV + "export default 'KV' in env ? { fetch() {}, queue() {} } : { fetch() {} };",
+    ENV + "for (const name of Object.keys(env)) if (name === 'COUNTER') throw new Error(name); " + HELLO,
+    ENV + "try { JSON.stringify({ ...env }); } catch {} " + HELLO,
+    ENV + "env.KV?.get('x'); " + HELLO,
+    ENV + "env.AI?.run('x'); " + HELLO,
+    ENV + "env.LOADER?.load({}); " + HELLO,
+    ENV + "if (env.META) throw new Error('there'); " + HELLO,
+    ENV + "try { env.KV.get('x'); } catch {} " + HELLO,
+    "const { env } = await import('cloudflare:' + 'workers'); env.KV?.get('x'); " + HELLO,
     "import 'cloudflare:email'; import 'cloudflare:sockets'; import 'node:assert'; " + HELLO,
     "globalThis.kept = (globalThis.kept ?? 0) + 1; if (kept > 1) throw new Error('shared'); " + HELLO,
     "let x = /(/; " + HELLO,
@@ -137,6 +151,50 @@ def test_only_what_a_start_passes_is_passed_and_with_its_report_or_its_words(
         await bench.begin()
         assert await bench.edit(source) == fresh
         assert await bench.edit(source) == fresh  # nothing stays of the one before
+
+    play(story)
+
+
+IMPORTS = 'import { WorkerEntrypoint, WorkflowEntrypoint } from "cloudflare:workers"; ' + HELLO
+API, FLOW = "class Api extends WorkerEntrypoint {} ", "class Flow extends WorkflowEntrypoint { run() {} } "
+
+
+@pytest.mark.parametrize(
+    ("rest", "words"),
+    [
+        (f"{API} export {FLOW}", "no such named entrypoint"),
+        (f"export {API} {FLOW}", "the Worker exports no such WorkflowEntrypoint"),
+        (f"export {API} export {FLOW.replace('Workflow', 'Worker')}", "the Worker exports no such WorkflowEntrypoint"),
+    ],
+    ids=["no entrypoint", "no workflow", "another kind"],
+)
+def test_what_a_worker_links_of_itself_must_be_there(play: Callable[..., None], rest: str, words: str) -> None:
+    """An entrypoint that it binds and a workflow that it runs: workerd looks for them when it starts for good."""
+    own = {"type": "service", "name": "SELF", "service": "page", "entrypoint": "Api"}
+    flow = HostedWorkflow(workflow_id="2" * 32, name="flow", class_name="Flow")
+    more = {"bindings": (*BINDINGS, own), "workflows": (flow,)}
+
+    async def story(bench: Bench) -> None:
+        whole = f"{IMPORTS} export {API} export {FLOW}"
+        await bench.trials.examine(bench.make("page", whole, **more))
+        await until(lambda: bench.loading is not None)
+        before = len(bench.started)
+        assert not isinstance(await bench.edit(whole + "//", **more), str)
+        assert len(bench.started) == before
+        assert words in str(await bench.edit(IMPORTS + rest, **more))
+
+    play(story)
+
+
+def test_large_code_is_started(play: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """To hand it over would take as long as a start."""
+    monkeypatch.setattr(loading, "_LARGEST", 10_000)
+
+    async def story(bench: Bench) -> None:
+        await bench.begin()
+        before = len(bench.started)
+        await bench.edit(COUNTS + HELLO + "/" * 10_000)
+        assert len(bench.started) == before + 1
 
     play(story)
 
@@ -219,9 +277,11 @@ def test_a_script_without_an_end_is_refused_and_takes_only_the_process_with_it(
         assert first is not None
         await until(first.ended.is_set)
         await until(lambda: bench.loading is not None)
-        before = len(bench.started)
+        second, before = bench.loading, len(bench.started)
         assert not isinstance(await bench.edit(COUNTS + HELLO + "///"), str)
         assert len(bench.started) == before
+        assert await bench.edit("while (true) {}") == probe.TIMED_OUT
+        await until(lambda: bench.loading is not None and bench.loading is not second)
 
     play(story)
 

@@ -259,6 +259,20 @@ def test_what_was_logged_last_outlives_a_deploy(play: Callable[..., None]) -> No
     play(story, listening=lambda: False)
 
 
+def test_a_deleted_worker_leaves_no_lines(play: Callable[..., None]) -> None:
+    """Not even those that its process had not handed over yet: another Worker of its name begins anew."""
+
+    async def story(stage: Any) -> None:
+        stage.put("rooms", ROOMS, **HOST)
+        await stage.text("rooms", "/one")
+        del stage.workers["rooms"]
+        await stage.runtime.changed(["rooms"])
+        assert stage.runtime._by_script == {}
+        assert await kept(stage, "rooms") == []
+
+    play(story, listening=lambda: False)
+
+
 def test_after_kill_9_what_was_kept_is_there_and_the_gap_is_said(play: Callable[..., None]) -> None:
     """A process that is killed takes no line along that was kept; that its last ones may be missing is said."""
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sqlite3
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -488,5 +489,66 @@ def test_a_change_does_not_wait_for_requests(play: Callable[..., None]) -> None:
         assert first.closing.is_set()
         assert await stage.text("page") == "hello"
         assert await inside == "old"
+
+    play(story)
+
+
+SLOW = 'export default { async fetch() { await scheduler.wait(700); return new Response("old"); } };'
+
+
+async def inside(stage: Any, name: str) -> asyncio.Task[Any]:
+    """Begin a slow request, and return when it is inside its process."""
+    request = asyncio.create_task(stage.call(name))
+    async with asyncio.timeout(60):
+        while not (island := stage.runtime._by_script.get(name)) or not island.in_use:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.01)
+    return request
+
+
+@pytest.mark.parametrize("who", ["a request", "the Worker itself"])
+def test_nothing_begins_after_the_close(play: Callable[..., None], processes: Callable[[], set[int]], who: str) -> None:
+    """Whoever waits for a process that ends, while all is closed, begins no other, which would hold up the close."""
+
+    async def story(stage: Any) -> None:
+        async with stage.running():
+            await stage.deploy("other", HELLO)
+            await stage.text("other")
+            await stage.deploy("page", SLOW)
+            slow = await inside(stage, "page")
+            if who == "a request":
+                await stage.deploy("page", HELLO)
+                waits = asyncio.create_task(stage.call("page"))
+            else:  # it has to run beside a Worker that is still busy
+                await stage.deploy("other", HELLO, bindings=({"type": "service", "name": "P", "service": "page"},))
+                waits = slow
+            await asyncio.sleep(0.1)
+            began = time.monotonic()
+        assert time.monotonic() - began < 20
+        assert processes() == set()
+        await asyncio.gather(slow, waits, return_exceptions=True)
+
+    play(story, running=False, idle=30)
+
+
+def test_an_end_that_fails_is_an_end(
+    play: Callable[..., None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where what is done before the end of a process fails, it ends all the same, and somebody is told."""
+
+    async def story(stage: Any) -> None:
+        await stage.deploy("page", SLOW)
+        assert await stage.text("page") == "old"
+        first = stage.island("page")
+
+        async def fails(_island: Any) -> None:
+            raise PermissionError("the disk")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(stage.runtime._places, "before_end", fails)
+            await stage.deploy("page", HELLO)
+            await first.gone.wait()
+        assert await stage.text("page") == "hello"
+        assert "work in the background failed" in caplog.text
+        assert "PermissionError: the disk" in caplog.text
 
     play(story)

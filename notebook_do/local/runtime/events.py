@@ -123,10 +123,12 @@ class WorkerEvents:
         now = time.monotonic()
         return any(now - self._asked[name] < _FOLLOWED_FOR for name in names if name in self._asked)
 
-    def forget(self, script_name: str) -> None:
-        """Drop what is kept of a Worker that is deleted: another one of its name begins anew."""
-        self._asked.pop(script_name, None)
-        self.logs.forget(script_name)
+    async def forget(self, script_names: Iterable[str]) -> None:
+        """Drop what is kept of Workers that are deleted, and have ended: others of their names begin anew."""
+        await self.logs.taken()
+        for name in script_names:
+            self._asked.pop(name, None)
+            self.logs.forget(name)
 
     async def settled(self) -> None:
         """Wait until all is kept that Workers have done so far."""

@@ -280,6 +280,20 @@ class Island:
         deadline = time.monotonic() + grace
         if self._boot is not None:
             await asyncio.wait([self._boot])  # a start cannot be taken back half way: its process would be nobody's
+        try:
+            await self._finish(grace, deadline)
+        finally:  # whatever failed: one that lets nobody in and does not end holds up all that come
+            for upstream in self._upstreams.values():
+                upstream.close()
+            if self.process is not None:
+                rest = max(0.05, deadline - time.monotonic())
+                await self.process.stop(min(rest, _AFTER_STREAMS) if self.streamed else rest)
+            else:
+                self._over(crashed=False)
+            await self.gone.wait()
+
+    async def _finish(self, grace: float, deadline: float) -> None:
+        """Wait for the requests that are inside, and take over what the end of the process would lose."""
         with contextlib.suppress(TimeoutError):
             self.settle()
             await asyncio.wait_for(self._settled.wait(), grace)
@@ -288,15 +302,8 @@ class Island:
             await asyncio.sleep(_LOOK_AGAIN)
         if not self.gone.is_set():
             await self.hurry_events()  # what waits to be handed over would end with the process
-        for upstream in self._upstreams.values():
-            upstream.close()
         if self.process is not None:
             await self._places.before_end(self)
-            rest = max(0.05, deadline - time.monotonic())
-            await self.process.stop(min(rest, _AFTER_STREAMS) if self.streamed else rest)
-        else:
-            self._over(crashed=False)
-        await self.gone.wait()
 
 
 _BAD_BINDING = re.compile(r'Worker "worker:(?P<worker>[^"]+)"\'s binding "(?P<binding>[^"]*)" (?P<what>.*)')

@@ -2,8 +2,8 @@
 
 A script is loaded here once a Worker that differs in nothing but its code has passed a start of its own (`Trials`), and
 only what passes is believed. What does not, or not soon, is tried by a start of its own, which has workerd's words for
-it; so is code that needs more than plain values while it starts, as nothing else is bound here. Each script has its own
-isolate, reaches nothing and stores nothing. One that never ends takes the process with it.
+it; so is code that looks at more than plain values while it starts, as nothing else is bound here. Each script has its
+own isolate, reaches nothing and stores nothing. One that never ends takes the process with it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import TargetError
+from notebook_do.local.runtime.bindings import bindings_of
 from notebook_do.local.runtime.config import INTERNAL_DATE, document, listener, nowhere, service, worker_fields
 from notebook_do.local.runtime.upstream import Upstream
 from notebook_do.local.runtime.workerd import DidNotStart
@@ -24,15 +25,27 @@ if TYPE_CHECKING:
     from notebook_do.local.runtime.spec import RunnableWorker
     from notebook_do.local.runtime.workerd import Start, Workerd
 
-_SCRIPT = Path(__file__).with_name("loading.js")
+_SCRIPT, _GUARD = (Path(__file__).with_name(name) for name in ("loading.js", "guard.js"))
+_MAIN = """
+import {{ wasRead }} from "{guard}";
+import wrapper from {wrapper};
+export * from {wrapper};
+export default {{
+  async fetch(request) {{
+    const answer = await wrapper.fetch(request);
+    return wasRead() ? new Response(null, {{ status: 500 }}) : answer;
+  }},
+}};
+"""
 _SECONDS = 1.0
 """Cloudflare's limit for a script to start."""
 _PAUSE = 0.3
 """Seconds: what was just uploaded is asked for an answer next, which the start of this process would hold up."""
 _MOST = 200
 """How many scripts a process loads: what V8 keeps of them is given back with its end."""
+_LARGEST = 4 << 20
+"""Bytes of code and values: what is larger takes about as long to hand over as a start."""
 _KINDS = {"esModule": "js", "commonJsModule": "cjs"}
-_VALUES = {"plain_text": "text", "secret_text": "text", "json": "json"}
 
 
 class Loader:
@@ -90,10 +103,12 @@ class Loader:
     async def load(self, worker: RunnableWorker, wrapper: Struct) -> list[dict[str, Any]] | None:
         """Return what `wrapper` answers before the modules of a Worker; None where a start of its own must tell."""
         running, upstream = self._running, self._upstream
-        if running is None or upstream is None or any("part" in binding for binding in worker.bindings):
+        if running is None or upstream is None:
             return None
         try:
             body = await asyncio.to_thread(_code, worker, wrapper)
+            if len(body) > _LARGEST:
+                return None
             async with asyncio.timeout(_SECONDS):
                 answer = await upstream.fetch("POST", "/", host="loading", body=body)
         except (OSError, EOFError, TimeoutError):  # it died, or a script does not come to an end
@@ -129,13 +144,23 @@ class Loader:
 
 def _code(worker: RunnableWorker, wrapper: Struct) -> bytes:
     """Return what the process is sent: as the Worker is configured, in the words of a binding that loads code."""
-    fields = worker_fields(worker, before=[wrapper])
+    values, others = {}, []
+    for binding in bindings_of(worker, {worker.name: worker}, {}):
+        if "json" in binding:
+            values[binding["name"]] = json.loads(binding["json"])
+        elif "text" in binding:
+            values[binding["name"]] = _text(binding["text"])
+        else:
+            others.append(binding["name"])
+    guard = _GUARD.read_text(encoding="utf-8").replace('["NOTEBOOK_DO_NAMES"]', json.dumps(others))
+    main = _MAIN.format(guard=_GUARD.name, wrapper=json.dumps(wrapper["name"]))
+    ours = [{"name": "notebook-do-loaded.js", "esModule": main}, {"name": _GUARD.name, "esModule": guard}, wrapper]
+    fields = worker_fields(worker, before=ours)
     names = {module["name"] for module in fields["modules"]}
     if len(names) < len(fields["modules"]):
         raise ValueError("two modules have one name")
-    values = {b["name"]: b[_VALUES[b["type"]]] for b in worker.bindings if b["type"] in _VALUES}
     code = {
-        "mainModule": wrapper["name"],
+        "mainModule": ours[0]["name"],
         "modules": [_module(module) for module in fields["modules"]],
         "compatibilityDate": fields["compatibilityDate"],
         "compatibilityFlags": fields["compatibilityFlags"],
@@ -147,6 +172,9 @@ def _code(worker: RunnableWorker, wrapper: Struct) -> bytes:
 def _module(module: Struct) -> dict[str, str]:
     (name, content), *_ = ((key, value) for key, value in module.items() if key != "name")
     kind = _KINDS.get(name, name)
-    raw = content.read_bytes() if isinstance(content, Path) else content.encode()
-    text = base64.b64encode(raw).decode("ascii") if kind in ("wasm", "data") else raw.decode()
+    text = base64.b64encode(content.read_bytes()).decode() if kind in ("wasm", "data") else _text(content)
     return {"name": module["name"], "kind": kind, "content": text}
+
+
+def _text(content: Path | str) -> str:
+    return content.read_bytes().decode() if isinstance(content, Path) else content

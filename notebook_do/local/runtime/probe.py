@@ -110,13 +110,17 @@ class Trials:
         if self._passed.get(worker.name) == around:
             began = time.monotonic()
             if (found := await self._loader.load(worker, _wrapper(worker, again=True))) is not None:
-                return _report(found, time.monotonic() - began)
-        report = await self._started(worker)
+                report = _report(found, time.monotonic() - began)
+                if _has_what_it_links(worker, report):
+                    return report
+        try:
+            report = await self._started(worker)
+        finally:
+            self._loader.soon()
         self._passed[worker.name] = around
         self._passed.move_to_end(worker.name)
         if len(self._passed) > _REMEMBERED:
             self._passed.popitem(last=False)
-        self._loader.soon()
         return report
 
     async def _started(self, worker: RunnableWorker) -> ProbeReport:
@@ -241,6 +245,14 @@ async def _ask(listening: Path) -> list[dict[str, Any]]:
         raise ScriptInvalid(answer.body.decode("utf-8", "replace"))
     found: list[dict[str, Any]] = json.loads(answer.body)
     return found
+
+
+def _has_what_it_links(worker: RunnableWorker, report: ProbeReport) -> bool:
+    """Say whether a Worker exports what it binds, or runs, of itself: workerd looks when it starts it for good."""
+    exports = {export.name: export.kind for export in report.exports}
+    entrypoints = (b.get("entrypoint") for b in worker.bindings if b.get("service") == worker.name)
+    flows = all(exports.get(flow.class_name) == "workflow" for flow in worker.workflows)
+    return flows and all(not entrypoint or entrypoint in exports for entrypoint in entrypoints)
 
 
 def _report(found: list[dict[str, Any]], startup: float) -> ProbeReport:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import shutil
 import sys
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from notebook_do.local.objects.stored import StoredObject
 
+_log = logging.getLogger(__name__)
 IDLE = 60.0
 GRACE = 5.0
 _STABLE = 2.0
@@ -131,10 +133,10 @@ class Runtime:
 
     @contextlib.asynccontextmanager
     async def _lease(self, script_name: str, service: str) -> AsyncIterator[Lease]:
-        await self.start()
         async with contextlib.AsyncExitStack() as stack:
             lease = None
             while lease is None:  # an island may end between being found and being entered
+                await self.start()  # each time: nothing may begin once all is closed
                 island = self._by_script.get(script_name) or await self._new_island(script_name)
                 if island is not None:
                     with contextlib.suppress(Retired):
@@ -219,8 +221,9 @@ class Runtime:
     async def changed(self, names: Iterable[str]) -> None:
         """Replace the islands that these scripts were, or are now, part of; requests inside them finish first.
 
-        They let nobody in from now on, and end behind this: the next request waits for that. They are started again at
-        once: a client that had a websocket there is about to come back.
+        They let nobody in from now on, and end behind this: the next request waits for that. Until then old code runs
+        the alarms that come due. They are started again at once: a client that had a websocket there is about to come
+        back. What belongs to a script that is deleted has ended when this returns.
         """
         await self.start()
         touched = set(names)
@@ -230,8 +233,9 @@ class Runtime:
                 island.begin_end(self._grace)
                 self._background(self._replace(island))
         deployed = {worker.name: worker for worker in self._workers()}
-        for name in touched - deployed.keys():
-            self.events.forget(name)
+        if gone := touched - deployed.keys():
+            await asyncio.gather(*(island.retire(self._grace) for island in running if island.names & gone))
+            await self.events.forget(gone)
         served = [worker for island in running for worker in island.workers]
         await asyncio.to_thread(sweep_sites, self._sites, [*deployed.values(), *self.trials.under_way, *served])
         await self._wakes.plan(
@@ -334,12 +338,12 @@ class Runtime:
             if descriptor is not None:
                 os.close(descriptor)
 
-    async def _quiet(self) -> None:
-        """Wait until nothing is being planned or started in the background."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-
     def _background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("work in the background failed", exc_info=error)
