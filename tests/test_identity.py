@@ -225,21 +225,28 @@ def test_import_takes_ids_not_classes(cloud: Path) -> None:
     assert session.plan().empty
 
 
-def test_workers_of_several_stages_are_imported_side_by_side(cloud: Path) -> None:
+@pytest.mark.parametrize(
+    "owners",
+    [[("first", "dev", "api"), ("first", "test", "api")], [("first", "dev", "api"), ("second", "dev", "other")]],
+    ids=["stages", "sessions"],
+)
+def test_workers_of_several_owners_are_imported_side_by_side(cloud: Path, owners: list[tuple[str, str, str]]) -> None:
     """Two marks that give one stable ID to two namespaces: each namespace has a stable ID of its own."""
-    for stage in ("dev", "test"):
-        session = nd.session("first", stage=stage)
-        declare(session, counter="Counter")
+    for name, stage, worker in owners:
+        session = nd.session(name, stage=stage)
+        declare(session, name=worker, counter="Counter")
         session.deploy(session.plan())
-        assert session.fetch("api", f"/COUNTER/{stage}").text == stage
+        assert session.fetch(worker, f"/COUNTER/{name}-{stage}").text == f"{name}-{stage}"
     both = nd.session("both")
     both.import_(from_account=True)
     recorded = {n.script_name: n for n in both.recorded().namespaces}
-    assert set(recorded) == {"api-dev", "api-test"}
+    assert set(recorded) == {f"{worker}-{stage}" for _, stage, worker in owners}
     assert len({n.stable_id for n in recorded.values()}) == 2
     assert {n.namespace_id: (n.script_name, n.class_name) for n in recorded.values()} == namespaces(both)
     assert both.plan().empty
-    assert [both.fetch(f"api-{stage}", "/COUNTER/lost").text for stage in ("dev", "test")] == ["dev", "test"]
+    assert [both.fetch(f"{worker}-{stage}", "/COUNTER/lost").text for _, stage, worker in owners] == [
+        f"{name}-{stage}" for name, stage, _ in owners
+    ]
 
 
 def test_two_imports_that_find_the_same_class_name(cloud: Path) -> None:

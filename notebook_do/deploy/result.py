@@ -206,7 +206,7 @@ def result_of(  # noqa: PLR0913 - a plan, and what came of it
         workers={w.id: w.script_name for w in recorded.workers},
         namespaces={n.stable_id: n.namespace_id for n in recorded.namespaces},
         requests=requests,
-        notes=(*plan.notes, *plan.lasting, *notes, *update_notes(done, plan.target, done=True)),
+        notes=(*plan.notes, *plan.lasting, *notes, *update_notes(done, plan.target)),
         plan=plan,
     )
 

@@ -18,8 +18,7 @@ from notebook_do.deploy.faults import SCRIPT_FAULTS
 from notebook_do.deploy.look import Overtaken, Sent, SharedLists, Uncertain, look, unclear, until_there
 from notebook_do.display.formats import short_namespace
 from notebook_do.errors import ApiError, DeployError
-from notebook_do.live.observe import observe, observe_namespaces, with_bindings
-from notebook_do.model import ClassBinding, ServiceBinding
+from notebook_do.live.observe import observe_namespaces, users_of
 from notebook_do.model.steps import (
     DeleteScript,
     MakeQueue,
@@ -32,12 +31,11 @@ from notebook_do.model.steps import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable
 
     from notebook_do.cloudflare.client import Client
     from notebook_do.cloudflare.wire import UploadForm
     from notebook_do.deploy.intents import Mutation
-    from notebook_do.model import NamespaceId, ScriptBinding
     from notebook_do.state.journal import Intent
 
 SENDS = 4
@@ -210,27 +208,10 @@ async def _check_only_its_own(client: Client, step: DeleteScript, refused: ApiEr
         raise DeployError(f"Worker {name} hosts namespace {since} since, which nobody agreed to lose; plan again.")
     if not hosted:  # then something else holds it, which only the refusal names
         raise refused
-    holders = [f"Worker {b}" for b in await _binders(client, name, hosted)]
+    holders = [f"Worker {user}" for user in await users_of(client, name, hosted)]
     holders += [f"queue {q}" for q in await consumed_queues(client, name)]
     if holders:
         raise DeployError(
             f"Worker {name} is still used by {', '.join(holders)}; deleting it would take that away too. Remove that "
             "first, then plan again."
         )
-
-
-async def _binders(client: Client, name: str, hosted: Collection[NamespaceId]) -> list[str]:
-    """Name the other scripts of the account whose settings bind a class of the script, or the script itself.
-
-    One request a script, several at a time; `references` would tell it in one, but no document describes that endpoint.
-    """
-    observed = await observe(client, scripts=(), settings=False, namespaces=False)
-    others = frozenset(s.name for s in observed.scripts) - {name}
-    read = (await with_bindings(client, observed, others)).scripts
-    return [s.name for s in read if s.name in others and any(_binds(b, name, hosted) for b in s.bindings or ())]
-
-
-def _binds(binding: ScriptBinding, name: str, hosted: Collection[NamespaceId]) -> bool:
-    if isinstance(binding, ClassBinding):
-        return binding.script_name == name or (binding.namespace_id is not None and binding.namespace_id in hosted)
-    return isinstance(binding.value, ServiceBinding) and binding.value.worker == name

@@ -25,14 +25,28 @@ from notebook_do.cloudflare.settings import (
 )
 from notebook_do.cloudflare.triggers import read_triggers
 from notebook_do.errors import ApiError, CommandError
-from notebook_do.model import Observed, ObservedBinders
+from notebook_do.model import (
+    ClassBinding,
+    Observed,
+    ObservedBinders,
+    Resource,
+    ServiceBinding,
+    ValueBinding,
+)
 from notebook_do.model.plain import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine, Iterable
 
     from notebook_do.cloudflare.client import Client
-    from notebook_do.model import NamespaceId, ObservedNamespace, ObservedObject, ObservedScript, Trigger
+    from notebook_do.model import (
+        NamespaceId,
+        ObservedNamespace,
+        ObservedObject,
+        ObservedScript,
+        ScriptBinding,
+        Trigger,
+    )
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -144,6 +158,38 @@ async def _with_bindings(client: Client, script: ObservedScript, limit: asyncio.
     async with limit:
         bindings, _, _ = wire.decode_settings(await client.script_settings(script.name), script.name)
     return replace(script, bindings=bindings)
+
+
+async def users_of(client: Client, name: str, hosted: Collection[NamespaceId]) -> list[str]:
+    """Name the other scripts that would lose something with script `name`, which hosts the namespaces `hosted`.
+
+    They bind it, a class or a workflow of it, or send their tail events to it. One request a script, several at a time;
+    `references` would tell most of it in one, but no document describes that endpoint.
+    """
+    limit = asyncio.Semaphore(AT_ONCE)
+
+    async def uses(other: str) -> bool:
+        async with limit:
+            raw = await client.script_settings(other)
+        tails = [one.get("service") for one in raw.get("tail_consumers") or ()]
+        bindings, _, _ = wire.decode_settings(raw, other)
+        return name in tails or any(_binds(binding, name, hosted) for binding in bindings)
+
+    observed = await observe(client, scripts=(), settings=False, namespaces=False)
+    others = [s.name for s in observed.scripts if s.name != name]
+    found = await _all(map(uses, others))
+    return [other for other, used in zip(others, found, strict=True) if used]
+
+
+def _binds(binding: ScriptBinding, name: str, hosted: Collection[NamespaceId]) -> bool:
+    match binding:
+        case ClassBinding():
+            return binding.script_name == name or (binding.namespace_id is not None and binding.namespace_id in hosted)
+        case ValueBinding(value=ServiceBinding(worker=worker)):
+            return worker == name
+        case ValueBinding(value=Resource(type="workflow", fields=fields)):
+            return bool(fields.value.get("script_name") == name)
+    return False
 
 
 async def with_counts(client: Client, observed: Observed, namespaces: Collection[NamespaceId]) -> Observed:

@@ -299,7 +299,8 @@ class Account:
                 script["tags"], script["modified_on"] = json.loads(body)["tags"], f"t{self.changes}"
                 return {"tags": script["tags"]}
             case "GET", "settings":
-                return {"bindings": script["bindings"], "compatibility_date": "2026-01-01"}
+                tails = {"tail_consumers": script["tail_consumers"]} if "tail_consumers" in script else {}
+                return {"bindings": script["bindings"], "compatibility_date": "2026-01-01", **tails}
             case "GET", "deployments":
                 live = [{"percentage": p} for p in script.get("split", (100,))]
                 newest, *older = script["deployments"]

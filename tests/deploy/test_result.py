@@ -12,6 +12,7 @@ from project import Project, worker_of
 from test_faults import Weather
 
 from notebook_do.deploy.run import deploy
+from notebook_do.notebook.views.documents import bundle
 from notebook_do.state.file import StateFile
 
 if TYPE_CHECKING:
@@ -72,3 +73,16 @@ def test_a_deploy_that_was_asked_to_stop_says_so_and_has_no_failure(tmp_path: Pa
     assert [one.started is None for one in result.outcomes if one.status == "not done"] == [True] * (
         len(result.outcomes) - sum(one.status == "done" for one in result.outcomes)
     )
+
+
+def test_a_deferred_update_is_said_of_the_result(tmp_path: Path) -> None:
+    """Issue 11.10: after a deploy to Cloudflare old code may answer for a while, and the result says for how long."""
+    result, _ = deployed(tmp_path)
+    later = (
+        "Code updates of one, two are deferred (code_update_strategy): after the deploy old code may answer for up to "
+        "300 s."
+    )
+    assert result.target == "cloudflare"
+    assert later in result.notes
+    for drawn in bundle(result).values():
+        assert "old code may answer for up to 300 s" in " ".join(drawn.split())

@@ -11,6 +11,7 @@ from account_model import Account, Clock, Refused, client_of
 from faults import envelope, respond
 from project import Project, worker_of
 
+from notebook_do.declare.cell import parse_cell
 from notebook_do.deploy.result import Event
 from notebook_do.errors import DeployError, DurableError
 from notebook_do.state.file import StateFile
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 HOST = worker_of("host", {"a": "A"}, crons=("0 * * * *",))
 PLAIN = worker_of("plain", {}, crons=("0 * * * *",))
+CONSUMER = parse_cell("", '[workers.takes]\nscript = "export default { queue() {} }"\nconsumes = {jobs = {}}\n')
 
 
 class NotYet:
@@ -42,16 +44,27 @@ class NotYet:
 
 
 @pytest.mark.parametrize("code", [10007, 10019, 11001])
-@pytest.mark.parametrize("path", ["POST .*/subdomain", "PUT .*/schedules", "GET .*/deployments"])
-def test_not_there_yet_is_waited_for(tmp_path: Path, path: str, code: int) -> None:
+@pytest.mark.parametrize(
+    ("path", "declared"),
+    [
+        ("POST .*/subdomain", PLAIN),
+        ("PUT .*/schedules", PLAIN),
+        ("GET .*/deployments", PLAIN),
+        ("PATCH .*/script-settings", HOST),
+        ("POST .*/consumers", CONSUMER),
+    ],
+)
+def test_not_there_yet_is_waited_for(tmp_path: Path, path: str, declared: tuple[Any, ...], code: int) -> None:
     """Issue 11.13: right after our own upload these refusals are waited out and shown; the deploy ends well."""
-    account, clock, events = Account(), Clock(), list[Event]()
+    account, clock, events = Account(consumers={"jobs": None}), Clock(), list[Event]()
     fault = NotYet(clock, path, code, 10)
-    project = Project(StateFile(tmp_path / "s" / "state.json"), lambda: client_of(account, fault, clock), PLAIN)
+    project = Project(StateFile(tmp_path / "s" / "state.json"), lambda: client_of(account, fault, clock), declared)
     plan = asyncio.run(project.plan())
     assert asyncio.run(project.deploy(plan, emit=events.append)).ok
-    assert account.scripts["plain"]["enabled"]
-    assert any("until Cloudflare knows Worker plain" in e.text for e in events if e.kind == "waiting")
+    (name,) = account.scripts
+    assert account.scripts[name]["enabled"]
+    assert declared is not CONSUMER or account.consumers["jobs"] is not None
+    assert any(f"until Cloudflare knows Worker {name}" in e.text for e in events if e.kind == "waiting")
     assert asyncio.run(project.plan()).empty
 
 
@@ -181,11 +194,8 @@ class Binds:
                     {"queue_id": "q", "queue_name": "jobs", "consumers": [{"type": "worker", "script": "host"}]}
                 ]
             else:
-                self.account.scripts["theirs"] = {
-                    **self.account.scripts["host"],
-                    "bindings": [self.binding],
-                    "tags": [],
-                }
+                uses = self.binding if "tail_consumers" in self.binding else {"bindings": [self.binding]}
+                self.account.scripts["theirs"] = {**self.account.scripts["host"], "bindings": [], "tags": [], **uses}
         return None
 
 
@@ -194,6 +204,11 @@ class Binds:
     [
         ({"type": "durable_object_namespace", "name": "N", "class_name": "A", "script_name": "host"}, "Worker theirs"),
         ({"type": "service", "name": "S", "service": "host"}, "Worker theirs"),
+        (
+            {"type": "workflow", "name": "W", "workflow_name": "w", "class_name": "Flow", "script_name": "host"},
+            "Worker theirs",
+        ),
+        ({"tail_consumers": [{"service": "host"}]}, "Worker theirs"),
         (None, "queue jobs"),
     ],
 )

@@ -36,12 +36,15 @@ ROOMS = {
     "plan": Room(
         modules=("notebook_do/plan/**/*.py",),
         tests=(
-            *_in("tests/plan", "whole_plans", "cases", "failures", "mark", "settings", "triggers", "assets", "entries"),
+            *_in(
+                "tests/plan", "whole_plans", "cases", "failures", "marks", "settings", "triggers", "assets", "entries"
+            ),
             *_in(
                 "tests/plan",
+                "entries",
                 "updates",
                 "plan_value",
-                "reading",
+                "readings",
                 "undecided",
                 "import_export",
                 "order",

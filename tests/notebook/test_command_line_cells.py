@@ -410,6 +410,12 @@ FAILS: dict[str, tuple[tuple[str | tuple[str, str], ...], str]] = {
     ),
     "fetch": ((OPEN, worker("a"), "nd.current().fetch('a').text"), "cell 3: session.fetch is refused here"),
     "import": ((OPEN, worker("a"), "nd.current().import_('x')"), "cell 3: session.import_"),
+    "import of a wrangler project": (
+        (OPEN, worker("a"), "nd.current().import_wrangler('.')"),
+        "cell 3: session.import_wrangler",
+    ),
+    "apply": ((OPEN, worker("a"), "nd.current().apply(None)"), "cell 3: session.apply"),
+    "map": ((OPEN, worker("a"), "nd.current().map('a', None, object='name', call='grow')"), "cell 3: session.map"),
     "state": ((OPEN, worker("a"), "nd.current().state.restore(1)"), "cell 3: session.state"),
     "export": ((OPEN, worker("a"), "nd.current().export_types()"), "cell 3: session.export_types"),
     "client of one's own": (

@@ -91,7 +91,7 @@ def plan_document(plan: Plan, *, offered: bool = False) -> Document:
         *_steps(plan),
         *_refused_changes(plan, own),
         *_kept_instead(plan, drift),
-        *(Line(note, small=True) for note in update_notes(plan.steps, plan.target, done=True)),
+        *(Line(note, small=True) for note in update_notes(plan.steps, plan.target)),
         *_last(plan, offered=offered),
     )
 

@@ -251,18 +251,18 @@ _NAMED = 3
 """How many Workers a note names; of more it says how many they are."""
 
 
-def update_notes(steps: Iterable[Step], target: Target, *, done: bool = False) -> tuple[str, ...]:
+def update_notes(steps: Iterable[Step], target: Target) -> tuple[str, ...]:
     """Return a sentence for each delay that uploads ask for; none for what is handed over at once.
 
     Cloudflare gives running objects their new code with a delay of up to `max_delay` seconds (code updates of Durable
-    Objects). On the local Cloudflare new code takes over at once, which is said of a plan, and of what is `done` only
-    where another delay than the default was asked for.
+    Objects). On the local Cloudflare new code takes over at once, which is said where another delay than the default
+    was asked for: what happens is not what was asked then.
     """
     delays: dict[float, set[str]] = {}
     for step in steps:
         strategy = step.options.value.get("code_update_strategy", {}) if isinstance(step, Upload) else {}
         delay = strategy.get("max_delay", UPDATE_DEFAULT["max_delay"])
-        silent = done and target == "local" and delay == UPDATE_DEFAULT["max_delay"]
+        silent = target == "local" and delay == UPDATE_DEFAULT["max_delay"]
         if strategy.get("mode") == "deferred" and delay and not silent:
             delays.setdefault(delay, set()).add(step.script_name if isinstance(step, Upload) else "")
     return tuple(_update_note(sorted(names), delay, target) for delay, names in sorted(delays.items()))

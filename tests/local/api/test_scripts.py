@@ -133,7 +133,8 @@ def test_a_service_target_is_not_deleted_either(server: Any, script: str) -> Non
     source = "export default { fetch(request, env) { return env.TARGET.fetch(request); } };"
     server.upload(caller, source, bindings=[{"type": "service", "name": "TARGET", "service": target}])
     assert server.call(caller).text == "hello"
-    assert server.http.delete(f"{server.scripts}/{target}").status_code == 400
+    refused = server.http.delete(f"{server.scripts}/{target}")
+    assert (refused.status_code, server.code_of(refused)) == (400, 10142)
     assert server.result(f"{server.scripts}/{target}/references")["services"]["incoming"][0]["service"] == caller
     assert server.result(f"{server.scripts}/{caller}/references")["services"]["outgoing"][0]["service"] == target
 
