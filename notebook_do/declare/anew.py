@@ -78,6 +78,6 @@ def _changed(kind: Kind, form: DeclaredIn, name: str, value: Any) -> str:
         case "toml":
             return rich("write ", code(f"{name} = {json.dumps(value)}"))
         case "python":
-            return rich("write ", code(f"{name}={json.dumps(value) if isinstance(value, str) else value!r}"))
+            return rich("write ", code(f"{name}={json.dumps(value) if isinstance(value, str) else repr(value)}"))
         case _:
             assert_never(form)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from book import Space as Cell
@@ -54,6 +55,9 @@ def _name_it(history: History, place: Place, effect: Effect) -> bool:
     if space is None:  # nothing of it is left to name
         history.log(f"    nothing is left of {effect.id}")
         return False
+    if any(other.namespace_id == space.id for id_, other in place.book.spaces.items() if id_ != effect.id):
+        del place.book.spaces[effect.id]  # it goes by another stable ID now
+        return True
     cell.namespace_id = space.id
     return True
 
@@ -63,9 +67,24 @@ def _renamed_from(history: History, place: Place, effect: Effect) -> bool:
     space = home(effect.value) or home(effect.id) or history.oracle.spaces.get(effect.namespace_id)
     if cell is None or space is None:
         return False
+    for other in place.book.spaces.values():
+        if other.renamed_from == effect.value:
+            other.renamed_from = None
     cell.renamed_from = effect.value
     place.book.spaces.pop(effect.value, None)
     history.oracle.grant(effect.id, space)
+    return True
+
+
+def _keep_both(history: History, place: Place, effect: Effect) -> bool:
+    """Let a namespace have no former name any more; the cell of that name runs again if it is another one."""
+    cell = _cell(place, effect)
+    if cell is None:
+        return False
+    both = own(history, place, effect.id), own(history, place, effect.value)
+    cell.renamed_from = None
+    if both[0] is not both[1]:
+        _run(history, place, replace(effect, id=effect.value))
     return True
 
 
@@ -291,6 +310,7 @@ _DOERS: dict[str, Any] = {
     "name_it": _name_it,
     "renamed_from": _renamed_from,
     "call_back": _call_back,
+    "keep_both": _keep_both,
     "new_id": _new_id,
     "unbind": _unbind,
     "run": _run,

@@ -269,7 +269,8 @@ class History:
             place.destroying.clear()
         again = [e for e in tried if e.kind not in {"again", "wait"}]
         chosen = [(r, reader.choose(r, again)) for r in refusals]
-        chosen.sort(key=lambda c: c[1] is None or reader.truth(c[1]) < 0)  # what he does not like is the last he does
+        # What is true is the first that he does, and what he does not like the last.
+        chosen.sort(key=lambda c: (c[1] is None, -reader.truth(c[1]) if c[1] else 0))
         for refusal, effect in chosen:
             said.append(f"{refusal['code']}: {refusal['message']} -> {effect.text if effect else 'no choice'}")
             if effect:

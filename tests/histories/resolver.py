@@ -6,6 +6,7 @@ choice names he does not do. A choice that is read here becomes an `Effect` on t
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -24,28 +25,33 @@ _READINGS: tuple[tuple[str, str], ...] = (
     (r"^allow it", "unprotect"),
     (
         (
-            r"under a stable ID of its own|declare the new one under another id|keep both, with|give this one a name|"
+            r"under a stable ID of its own|declare the new one under another id|give this one a name|"
             r"go on with the copy that|open a session of another name|declare it first|destroy Worker \S+ too|"
             r"deploy it with the tool|declare another class name|correct the cell of"
         ),
         "elsewhere",
     ),
+    (rf"keep both, with the cell of (?P<value>{_NAME}) as it was: .*namespace (?P<id>{_NAME})", "keep_both"),
+    (r"restore it outside", "elsewhere"),
+    (r"correct its namespace id", "name_it"),
     (r"under another stable ID", "new_id"),
     (r"it lives on under another id", "name_it"),
     (r"deploy the switch", "one_less"),
     (rf"rename it to (?P<value>\w+) on Worker (?P<script>{_NAME}) first", "rename_first"),
     (r"keep the recorded one|begin an empty namespace", "no_namespace_id"),
     (rf"no, keep (?P<id>{_NAME}) alone", "instead"),
+    # These have a line with all that is declared already, a former name too.
+    (rf"keep it where it is: .*namespace (?P<id>{_NAME}) .*--script (?P<value>{_NAME})", "script"),
+    (rf"move it .*: .*namespace (?P<id>{_NAME}) .*--transferred-from (?P<value>{_NAME})", "transferred_from"),
+    (rf"(?:^it is|^take it over as) .*namespace (?P<id>{_NAME}) .*--namespace-id (?P<value>{_ID})", "namespace_id"),
     (rf"%durable namespace (?P<id>{_NAME}) .*--renamed-from (?P<value>{_NAME})", "renamed_from"),
     (rf"%durable namespace (?P<id>{_NAME}) .*--transferred-from (?P<value>{_NAME})", "transferred_from"),
-    (rf"keep it where it is: .*namespace (?P<id>{_NAME}) .*--script (?P<value>{_NAME})", "script"),
-    (rf"(?:^it is|^take it over as) .*namespace (?P<id>{_NAME}) .*--namespace-id (?P<value>{_ID})", "namespace_id"),
     (rf"declare (?P<value>{_NAME}), and forget this one: %durable rm namespace (?P<id>{_NAME})", "call_back"),
     (r"take binding|without that binding", "unbind"),
     (rf"keep it, and do not destroy (?P<id>{_NAME})", "spare"),
     (r"take it over and deploy that, then destroy it", "adopt_first"),
     (r"take it over", "adopt"),
-    (r"--lifecycle exports", "exports"),
+    (r"--lifecycle exports|lifecycle ?= ?\"exports\"", "exports"),
     (rf"forget it first: %durable destroy (?P<id>{_NAME})", "destroy_alone"),
     (rf"then %durable destroy (?P<id>{_NAME})", "destroy"),
     (rf"%durable namespace (?P<id>{_NAME}) --class (?P<cls>\w+) --script (?P<script>{_NAME})", "declare"),
@@ -74,8 +80,35 @@ class Effect:
     namespace_id: str = ""
 
 
+_STATEMENT = re.compile(r"nd\.(DurableObjectNamespace|Worker)\(.*?\)(?=$|[\s;,.])")
+_VERBS = {"DurableObjectNamespace": "namespace", "Worker": "worker"}
+_FLAGS = {"class_name": "class", "script_name": "script"}
+
+
+def as_line(text: str) -> str:
+    """Write the statements of a choice as lines of the magic, which say the same."""
+    return _STATEMENT.sub(lambda found: _line(found[0], _VERBS[found[1]]), text)
+
+
+def _line(statement: str, verb: str) -> str:
+    call = ast.parse(statement, mode="eval").body
+    assert isinstance(call, ast.Call)
+    words = ["%durable", verb, *(str(ast.literal_eval(one)) for one in call.args)]
+    for keyword in call.keywords:
+        name = _FLAGS.get(str(keyword.arg), str(keyword.arg)).replace("_", "-")
+        match ast.literal_eval(keyword.value):
+            case False if name == "protect":
+                words.append("--unprotect")
+            case True:
+                words.append(f"--{name}")
+            case value:
+                words += [f"--{name}", str(value)]
+    return " ".join(words)
+
+
 def read(text: str, subject: str = "") -> Effect | None:
     """Read one choice; None when it is in no words that are known."""
+    text = as_line(text)
     for pattern, kind in _READINGS:
         if found := re.search(pattern, text):
             named = {k: v or "" for k, v in found.groupdict().items()}

@@ -72,6 +72,30 @@ def test_f02_class_and_stable_id_changed_together() -> None:
     assert "destroy counter" in choices
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("ids", [("count", "tally"), ("tally", "count")])
+def test_f02_two_stable_ids_do_not_take_over_from_one(form: str, ids: tuple[str, str]) -> None:
+    """F02: where two declarations are renamed from one, the namespace is that of one at most; never of both."""
+    book = counter_book(form)
+    before = book.namespace_id("counter")
+    book.catalog.forget("namespace", "counter")
+    classes = dict(zip(ids, ("Counter", "Tally"), strict=True))
+    for stable_id, class_name in classes.items():
+        book.cell(f"namespace {stable_id} --class {class_name} --renamed-from counter")
+    bound = " ".join(f"--bind {stable_id.upper()}={stable_id}" for stable_id in classes)
+    source = body(**{class_name: stable_id for stable_id, class_name in classes.items()})
+    book.cell(f"worker api {bound} --lifecycle {form} --no-url", source)
+    refusal = book.refused()["namespace-claimed"]
+    taken, other = sorted(classes)
+    assert (refusal.subject, f"already belongs to the stable ID {taken}" in refusal.message) == (other, True)
+    book.catalog.forget("namespace", other)
+    book.cell(f"namespace {other} --class {classes[other]}")
+    plan = book.plan()
+    assert not plan.refusals
+    book.deploy()
+    assert (book.namespace_id(taken), book.namespace_id(other) != before) == (before, True)
+
+
 def test_f03_missing_declaration_is_kept() -> None:
     """F03: a live namespace that nothing declares blocks the upload of its Worker; the refusal gives the cell."""
     book = Book()

@@ -136,6 +136,9 @@ def test_a_line_of_another_form_is_offered_in_that_form() -> None:
     )
     again = declared_again(namespace, {"renamed_from": "count"})
     assert again == 'nd.DurableObjectNamespace("counter", class_name="Counter", renamed_from="count")'
+    (worker,) = parse_cell("worker api", "export default {}", where=Where(file="a.py", line=3, form="python"))
+    assert declared_again(worker, {"lifecycle": "exports"}) == 'write lifecycle="exports" for Worker api (a.py:3)'
+    assert declared_again(worker, {"adopt": True}) == "write adopt=True for Worker api (a.py:3)"
     toml = Where(first="%%durable", form="toml")
     (namespace,) = parse_cell("", '[namespaces.counter]\nclass_name = "Counter"', where=toml)
     assert declared_again(namespace, {"script_name": "api"}) == (

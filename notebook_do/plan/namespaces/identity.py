@@ -65,6 +65,7 @@ def identify(
             if other != desired.stable_id and not renamed:
                 _refuse_claimed(desired, found.live, other, findings)
                 continue
+            owner[found.live.namespace_id] = desired.stable_id  # one name takes over from another, and no second one
         if found.live is not None and found.record is None:
             id_ = found.live.namespace_id
             text = say("namespace-unrecorded", stable_id=desired.stable_id, namespace_id=id_)
