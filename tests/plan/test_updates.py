@@ -46,7 +46,10 @@ def test_what_is_handed_over_at_once_needs_no_word(strategy: dict[str, Any]) -> 
 def test_a_delay_that_was_asked_for_is_said_on_the_local_target_too() -> None:
     """There it matters: what was asked for is not what happens here."""
     steps = planned("w", code_update_strategy={"mode": "deferred", "max_delay": 30}).steps
-    (said,) = update_notes(steps, "local")
-    assert "for up to 30 s; here new code answers at once." in said
+    here = (
+        "Code updates of w are deferred (code_update_strategy): on Cloudflare old code may answer for up to 30 s; "
+        "here new code answers at once."
+    )
+    assert update_notes(steps, "local") == (here,)
     many = planned(*(f"w{n}" for n in range(5))).steps
     assert "of 5 Workers are" in update_notes(many, "cloudflare")[0]
