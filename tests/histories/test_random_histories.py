@@ -31,6 +31,7 @@ def test_nothing_is_exchanged_or_lost_and_there_is_no_dead_end(bench: Bench, see
     assert not ended.verdict, "\n".join([*ended.lines, ended.verdict, again(ended, STEPS)])
     assert ended.count["settled"]
     assert ended.count["checks"]
+    assert ended.unread == []
 
 
 def test_an_exchange_by_another_tool_is_seen(bench: Bench) -> None:
@@ -61,5 +62,11 @@ def test_choices_are_read_as_they_are_printed() -> None:
     effect = read("run its cell: %durable namespace beta --class Room --script chat")
     assert effect is not None
     assert (effect.kind, effect.class_name, effect.script) == ("declare", "Room", "chat")
+    effect = read('keep it where it is: nd.DurableObjectNamespace("a", script_name="w1", renamed_from="b")')
+    assert effect is not None
+    assert (effect.kind, effect.id, effect.value) == ("script", "a", "w1")
+    effect = read('go on with exports: write lifecycle="exports" for Worker w3 (a.py:12)')
+    assert effect is not None
+    assert effect.kind == "exports"
     told = list(advice("changed. Go on with that copy; or bring this one up to date with %durable import w1; or plan"))
     assert [(e.kind, e.script) for e in told] == [("import", "w1")]
