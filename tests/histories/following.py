@@ -246,6 +246,12 @@ def _transferred_from(history: History, place: Place, effect: Effect) -> bool:
     return True
 
 
+def _move_first(history: History, place: Place, effect: Effect) -> bool:
+    """Move a namespace, and leave the destruction of the Worker that has it to a later plan."""
+    place.destroying -= {effect.script, f"worker:{effect.script}"}
+    return _transferred_from(history, place, effect)
+
+
 def _exports(history: History, place: Place, effect: Effect) -> bool:
     cell = _cell(place, effect)
     scripts = {effect.id} if effect.id in place.book.works else {cell.script, cell.transferred_from} if cell else set()
@@ -325,6 +331,7 @@ _DOERS: dict[str, Any] = {
     "script": _script,
     "one_less": _back,
     "transferred_from": _transferred_from,
+    "move_first": _move_first,
     "exports": _exports,
     "no_namespace_id": _no_namespace_id,
     "no_transfer": _no_transfer,

@@ -41,6 +41,13 @@ _READINGS: tuple[tuple[str, str], ...] = (
     (r"keep the recorded one|begin an empty namespace", "no_namespace_id"),
     (rf"no, keep (?P<id>{_NAME}) alone", "instead"),
     # These have a line with all that is declared already, a former name too.
+    (
+        (
+            rf"deploy its move first, then destroy (?P<script>{_NAME}): .*namespace (?P<id>{_NAME}) "
+            rf".*--transferred-from (?P<value>{_NAME})"
+        ),
+        "move_first",
+    ),
     (rf"keep it where it is: .*namespace (?P<id>{_NAME}) .*--script (?P<value>{_NAME})", "script"),
     (rf"move it .*: .*namespace (?P<id>{_NAME}) .*--transferred-from (?P<value>{_NAME})", "transferred_from"),
     (rf"(?:^it is|^take it over as) .*namespace (?P<id>{_NAME}) .*--namespace-id (?P<value>{_ID})", "namespace_id"),
