@@ -364,3 +364,34 @@ def test_import_of_a_managed_worker_that_was_changed_outside(cloud: Path) -> Non
         "beta": (ids["beta"], "A"),
     }
     assert [session.fetch("api", f"/{n}/lost").text for n in ("A", "B")] == ["beta", "alpha"]
+
+
+def test_an_import_keeps_the_form_of_a_worker_whose_classes_moved_away(cloud: Path) -> None:
+    """Nothing live shows it, and no Worker can leave `exports`: what was recorded of it stays known."""
+    session = nd.session("first")
+    alpha = nd.DurableObjectNamespace("alpha", class_name="A")
+    nd.Worker("api", script=source(alpha="A"), bindings={"ALPHA": alpha})
+    session.deploy(session.plan())
+    nd.DurableObjectNamespace("alpha", class_name="A", script_name="store", transferred_from="api")
+    nd.Worker("store", script=source(alpha="A"))
+    nd.Worker("api", script="export default { fetch() {} };")
+    session.deploy(session.plan())
+    assert scripts(session)["api-dev"].lifecycle is None
+    session.import_("api-dev")
+    beta = nd.DurableObjectNamespace("beta", class_name="B")
+    nd.Worker("api", script=source(beta="B"), bindings={"BETA": beta}, lifecycle="migrations")
+    assert [refusal.code for refusal in session.plan().refusals] == ["lifecycle-mix"]
+    nd.Worker("api", script=source(beta="B"), bindings={"BETA": beta}, lifecycle="exports")
+    assert session.deploy(session.plan()).ok
+
+
+def test_an_import_says_where_only_a_class_tells_what_a_namespace_is(cloud: Path) -> None:
+    """Without state file and mark the cells' classes are all there is; the import says that it goes by them."""
+    session, ids = used(cloud)
+    set_tags(session, "api-dev")
+    lose_the_state_file(session)
+    imported = session.import_("api-dev")
+    (said,) = (note for note in imported.notes if "api-dev" in note)
+    assert "neither its tags nor the state file tell which namespace is alpha, beta" in said
+    assert {n.stable_id: n.namespace_id for n in session.recorded().namespaces} == ids
+    assert not [note for note in session.import_("api-dev").notes if "neither its tags" in note]

@@ -245,5 +245,13 @@ def name_namespaces(
                 "names: compare its namespaces, and declare renamed_from= where one is meant."
             )
     # What is known by an id goes over what a cell says by its class.
-    known = {id_: i for i, id_ in declared.items() if id_ and i not in taken} | known
+    by_cell = {id_: i for i, id_ in declared.items() if id_ and i not in taken and id_ not in known}
+    for name in scripts:
+        by_class = sorted(i for i in by_cell.values() if places[i][0] == name and cells[i].namespace_id is None)
+        if by_class:
+            notes.append(
+                f"Worker {name}: neither its tags nor the state file tell which namespace is {', '.join(by_class)}; by "
+                "the class that the cell names it is the one shown here. Look at its objects before you deploy."
+            )
+    known = by_cell | known
     return StableIds(known=known, taken=frozenset(taken | cells.keys()), notes=tuple(notes))

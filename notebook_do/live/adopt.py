@@ -130,11 +130,8 @@ def adopted(recorded: Recorded, desired: Desired, observed: Observed) -> Recorde
     knows more, that is noted: this one is up to date with the Workers of `desired` only.
     """
     scripts = {s.name: s for s in observed.scripts}
-    moved = {w.script_name: w.moved for w in recorded.workers}
-    imported = {
-        w.id: replace(_worker_record(w, scripts[w.script_name]), moved=moved.get(w.script_name, ()))
-        for w in desired.workers
-    }
+    before = {w.script_name: w for w in recorded.workers}
+    imported = {w.id: _worker_record(w, scripts[w.script_name], before.get(w.script_name)) for w in desired.workers}
     others = {w.id: _noted(w, scripts.get(w.script_name), recorded) for w in recorded.workers}
     workers = others | imported  # in this order: what is live now replaces what was recorded
     live: dict[str, ObservedNamespace] = {n.namespace_id: n for n in observed.namespaces}
@@ -213,14 +210,18 @@ def _as_live(record: RecordedNamespace, live: ObservedNamespace | None, scripts:
     )
 
 
-def _worker_record(worker: DesiredWorker, live: ObservedScript) -> RecordedWorker:
-    """Return what a deploy of `worker` would have recorded, had it left the script as it is live."""
+def _worker_record(worker: DesiredWorker, live: ObservedScript, before: RecordedWorker | None) -> RecordedWorker:
+    """Return what a deploy of `worker` would have recorded, had it left the script as it is live.
+
+    Only what is recorded of it tells which earlier class names to repeat; and, while it hosts no class, its form, which
+    no script can leave.
+    """
     # Without secrets: who set them is not known, and what is not recorded as ours is never taken away.
     return RecordedWorker(
         id=worker.id,
         script_name=live.name,
         etag=live.etag,
-        lifecycle=live.lifecycle,
+        lifecycle=live.lifecycle or (before.lifecycle if before else None),
         migration_tag=live.migration_tag,
         content_digest=worker.content_digest,
         settings_digest=str(fingerprint(worker)),
@@ -228,6 +229,7 @@ def _worker_record(worker: DesiredWorker, live: ObservedScript) -> RecordedWorke
         settings=imported_settings(worker),
         modified_on=live.modified_on,
         op=op_of(live),
+        moved=before.moved if before else (),
     )
 
 

@@ -80,6 +80,13 @@ class Facts:
     secret_readings: Mapping[tuple[str, str], SecretReading]
     """What can be told of the declared secrets, by script name and binding."""
 
+    def script_named(self, name: str | None) -> str | None:
+        """Return the script of a Worker's name or id; one that is no longer declared is known by its record."""
+        if name is None or name in self.scripts:
+            return name
+        record = self.worker_records.get(name)
+        return record.script_name if record else name
+
 
 def gather(
     desired: Desired, recorded: Recorded, observed: Observed, secret_readings: Mapping[tuple[str, str], SecretReading]

@@ -312,6 +312,9 @@ SENTENCES: dict[str, Row] = {
     "renamed-from-unknown": Row(
         "namespace {stable_id}: renamed_from names {former}, which is not known here; {stable_id} begins empty."
     ),
+    "transferred-from-unknown": Row(
+        "namespace {stable_id}: what transferred_from moves from {source} is not known here; {stable_id} begins empty."
+    ),
     # Free plans have none (10097), and since July 2026 only accounts that have some get more (10099).
     "key-value-is-rare": Row(
         "namespace {stable_id}: Cloudflare takes new key-value namespaces from few accounts only; leave sqlite=False "

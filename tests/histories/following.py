@@ -196,8 +196,7 @@ def _adopt(history: History, place: Place, effect: Effect) -> bool:
     script = effect.id
     work = place.book.works.setdefault(script, Work())
     already, work.adopt = work.adopt, True
-    tags = (history.cloud.scripts().get(script) or {}).get("tags") or []
-    if not any(t.startswith("ndo:do:app:") for t in tags):
+    if not history.is_marked(script):
         for id_, cell in place.book.spaces.items():
             if cell.script == script and (space := history.oracle.at(script, cell.class_name)):
                 history.granted.add((id_, space.id))

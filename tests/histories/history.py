@@ -199,12 +199,17 @@ class History:
     def adopt_live(self, place: Place, *scripts: str, kill: dict[str, Any] | None = None) -> dict[str, Any]:
         """Import Workers; the cells it writes take the place of those of the same Workers."""
         self.oracle.look()
+        before = self.known_ids(place)
         found = self.ask(place, "import", kill=kill, workers=list(scripts))
         self.count["imports"] += 1
         if "namespaces" not in found:
             return found
         for space in found["namespaces"]:
             here = self.oracle.spaces[space["namespace_id"]]
+            if here.id not in before and not self.is_marked(space["script"]):
+                # Nothing tells what it was: as with a Worker that he adopts, he goes by the classes of his cells.
+                self.granted.add((space["id"], here.id))
+                self.oracle.grant(space["id"], here)
             own = self.oracle.home(space["id"])
             if own is not None and own is not here:
                 raise Verdict("exchanged", f"import gives {space['id']} to {here.id}; its own is {own.id}")
@@ -229,6 +234,16 @@ class History:
                     del book.spaces[id_]
             cell = Cell(script=slot[0], class_name=slot[1], namespace_id=space["namespace_id"])
             book.spaces[space["id"]] = cell
+
+    def is_marked(self, script: str) -> bool:
+        """Say whether a Worker bears a mark of the session."""
+        tags = (self.cloud.scripts().get(script) or {}).get("tags") or []
+        return any(tag.startswith("ndo:do:app:") for tag in tags)
+
+    @staticmethod
+    def known_ids(place: Place) -> str:
+        """Give all that the state files of a directory say."""
+        return "".join(path.read_text(errors="replace") for path in place.path.rglob("state.json"))
 
     # --- until it is settled
 

@@ -96,6 +96,19 @@ def test_f02_two_stable_ids_do_not_take_over_from_one(form: str, ids: tuple[str,
     assert (book.namespace_id(taken), book.namespace_id(other) != before) == (before, True)
 
 
+def test_f02_a_move_of_what_is_not_known_here_says_that_it_begins_empty() -> None:
+    """F02: whose objects are meant by a move is known by a stable ID only; the plan says that there are none."""
+    book = counter_book()
+    book.cell("namespace tally --class Tally --transferred-from api")
+    book.cell("worker store --bind TALLY=tally --no-url", body(Tally="tally"))
+    plan = book.plan()
+    assert [str(warning) for warning in plan.warnings] == [
+        "namespace tally: what transferred_from moves from api is not known here; tally begins empty."
+    ]
+    book.cell("namespace tally --class Tally --transferred-from gone")
+    assert not book.plan().warnings, "a first deploy elsewhere: there is nothing to move"
+
+
 def test_f03_missing_declaration_is_kept() -> None:
     """F03: a live namespace that nothing declares blocks the upload of its Worker; the refusal gives the cell."""
     book = Book()

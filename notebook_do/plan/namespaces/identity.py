@@ -153,6 +153,8 @@ class _Search:
             return None
         if desired.renamed_from and not adopted:
             self.findings.warn("renamed-from-unknown", stable_id=desired.stable_id, former=desired.renamed_from)
+        elif (source := self.facts.script_named(desired.transferred_from)) in self.facts.hosted and not adopted:
+            self.findings.warn("transferred-from-unknown", stable_id=desired.stable_id, source=source)
         return ResolvedNamespace(desired=desired, live=adopted, record=None)
 
     def _is_anothers(self, live: ObservedNamespace) -> bool:

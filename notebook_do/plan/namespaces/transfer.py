@@ -83,7 +83,7 @@ def _check_transfer(
     it. A switch to `exports` declares every class as it is now, so no transfer goes along with it.
     """
     desired = resolved.desired
-    if _script_named(desired.transferred_from, facts) != live.script_name:
+    if facts.script_named(desired.transferred_from) != live.script_name:
         _refuse_move(desired, live, findings)
         return
     here, there = ownerships.get(live.script_name), ownerships.get(desired.script_name)
@@ -106,14 +106,6 @@ def _check_transfer(
         findings.refuse("transfer-source-missing", desired.stable_id, where=desired.where, live=live)
     elif (here and here.converts) or (there and there.converts):
         findings.refuse("convert-first", desired.stable_id, where=desired.where, live=live, desired=desired)
-
-
-def _script_named(name: str | None, facts: Facts) -> str | None:
-    """Return the script of a Worker's name or id; a source that is no longer declared is known by its record."""
-    if name is None or name in facts.scripts:
-        return name
-    record = facts.worker_records.get(name)
-    return record.script_name if record else name
 
 
 def _refuse_move(desired: DesiredNamespace, live: ObservedNamespace, findings: Findings) -> None:
