@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from notebook_do.errors import TargetError
+from notebook_do.local.objects import stored
 from notebook_do.local.objects.stored import object_id, stored_objects
 from notebook_do.local.runtime.runtime import Runtime
 from notebook_do.local.runtime.spec import ScriptInvalid
@@ -552,3 +553,24 @@ def test_an_end_that_fails_is_an_end(
         assert "PermissionError: the disk" in caplog.text
 
     play(story)
+
+
+def test_a_start_that_failed_is_tried_again(play: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a disk refused once does not keep the local Cloudflare from all that comes later."""
+    swept, real = [], stored.sweep
+
+    def fails_once(storage: Path) -> None:
+        swept.append(storage)
+        if len(swept) == 1:
+            raise PermissionError("the disk")
+        real(storage)
+
+    monkeypatch.setattr(stored, "sweep", fails_once)
+
+    async def story(stage: Any) -> None:
+        stage.put("page", HELLO)
+        async with stage.running():
+            assert await stage.text("page") == "hello"
+        assert len(swept) == 2
+
+    play(story, running=False)

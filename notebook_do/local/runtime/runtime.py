@@ -109,18 +109,19 @@ class Runtime:
         """Begin to take events and to watch for alarms; every other method does this by itself."""
         if self._closed:
             raise TargetError("the local Cloudflare is being stopped; try again when it is up.")
-        if self._started is None:
-            self._started = asyncio.create_task(self._start())
-        await asyncio.shield(self._started)
+        started = self._started
+        if started is None or (started.done() and (started.cancelled() or started.exception())):
+            started = self._started = asyncio.create_task(self._start())
+        await asyncio.shield(started)
 
     async def _start(self) -> None:
-        await self.events.start()  # both before the first island, which would find nobody at their sockets
-        await self.services.start(self._folder / "resources", self.run_queue)
-        # What a killed runtime left half done; the lock says that nobody else is at it.
+        # What a killed runtime left half done; the lock says that nobody else is at it. It comes first, as it may fail.
         await asyncio.to_thread(stored.sweep, self.storage)
         await asyncio.to_thread(snapshots.finish, self.storage)
         await asyncio.to_thread(sweep_sites, self._sites)
-        await self._wakes.plan(one for worker in self._workers() for one in worker.stored)
+        await self.events.start()  # both before the first island, which would find nobody at their sockets
+        await self.services.start(self._folder / "resources", self.run_queue)
+        self._background(self._wakes.plan(one for worker in self._workers() for one in worker.stored))
 
     # --- requests ---------------------------------------------------------------------------------------------
 
