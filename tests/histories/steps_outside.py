@@ -40,6 +40,7 @@ def misfortune(history: History, rng: random.Random) -> str | None:
     if rng.random() < 0.3:  # so that the file which is put back is older than what is live
         history.declare(script, rng.choice(["K4", "K5", "K6"]))
         history.settle(history.here)
+    history.oracle.look()  # what a killed kernel sent may only be there by now
     if len(hosted) > 1 and rng.random() < 0.7:
         done = history.tool.swap(script, *rng.sample(hosted, 2), follow=rng.random() < 0.5)
     else:
