@@ -137,6 +137,7 @@ DAMAGED: dict[str, tuple[Any, str]] = {
     "truncated": (lambda b: b[: len(b) // 2], "line"),
     "duplicate key": (lambda b: b.replace(b'"tool":', b'"serial": 9,\n "tool":'), 'the key "serial" is there twice'),
     "escaped duplicate": (lambda b: b.replace(b'"tool":', b'"seri\\u0061l": 9,\n "tool":'), "is there twice (line"),
+    "nothing but a duplicate": (lambda _: b'{"schema": 1, "schema": 1}', 'the key "schema" is there twice'),
     "NaN": (lambda b: b.replace(b'"serial": 1', b'"serial": NaN'), "NaN"),
     "5,000 digits": (lambda b: b.replace(b'"serial": 1', b'"serial": ' + b"7" * 5000), "line"),
     "100,000 deep": (lambda _: b"[" * 100_000, "nested too deeply (line 1 column 65)"),
