@@ -87,7 +87,10 @@ ROOMS = {
             *("notebook_do/local/rules/*.py", "notebook_do/local/account/metadata.py"),
             "notebook_do/local/objects/stored.py",  # not process/ownership: what ends processes would end others
         ),
-        tests=_in("tests/local", "metadata", "rules", "bounds", "reconcile", "names", "account"),
+        tests=(
+            *_in("tests/local", "metadata", "rules", "bounds", "reconcile", "names", "account", "clock", "stored"),
+            "tests/model/test_crons.py",
+        ),
         beyond=_in("tests/local/api", "lifecycle", "scripts", "settings", "versions", "malformed", "contents"),
         share=3,
     ),
