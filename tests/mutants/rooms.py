@@ -56,6 +56,7 @@ ROOMS = {
                 "inspected",
                 "wording",
                 "unserved",
+                "behind",
             ),
             *_in("tests", "bindings", "carried_entries", "same_code", "shown_plans"),
             "tests/deploy/test_stored_plan.py",

@@ -9,7 +9,7 @@ import pytest
 from plan_world import Configuration, Place, World, declare, reach
 
 from notebook_do.model import Json, NamespaceId, Observed, ObservedBinders, ObservedScript
-from notebook_do.model.steps import Upload
+from notebook_do.model.steps import SetMark, Upload
 from notebook_do.plan.build import build_plan
 from notebook_do.plan.namespaces.binders import binders_to_read
 from notebook_do.plan.workers.lifecycle import binders_asked
@@ -224,3 +224,16 @@ def test_a_worker_whose_bindings_were_not_read_is_not_uploaded_for_that() -> Non
     unread = replace(observed, scripts=tuple(replace(s, bindings=None) for s in observed.scripts))
     given: dict[str, Any] = {"target": "local", "default_compatibility_date": "2026-01-01"}
     assert build_plan(declare(configuration), world.recorded, unread, **given).steps == ()
+
+
+@pytest.mark.parametrize(("others", "fits"), [(7, True), (10, False)])
+def test_a_mark_that_has_no_room_is_told_and_not_waited_for(others: int, *, fits: bool) -> None:
+    """Where ten tags of others leave no room, no later step puts the id of a new namespace into a mark of ours."""
+    world = reach({"a": A})
+    observed = world.observed()
+    tags = tuple(f"team:{n}" for n in range(others))
+    scripts = tuple(replace(s, tags=tags) if s.name == "w1" else s for s in observed.scripts)
+    given: dict[str, Any] = {"target": "local", "default_compatibility_date": "2026-01-01"}
+    plan = build_plan(declare({"a": A, "b": B}), world.recorded, replace(observed, scripts=scripts), **given)
+    assert [step.stable_ids for step in plan.steps if isinstance(step, SetMark)] == ([("b",)] if fits else [])
+    assert any("too many tags" in warning for warning in plan.warnings) != fits

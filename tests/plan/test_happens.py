@@ -24,6 +24,7 @@ from notebook_do.model import (
     StableId,
     ValueBinding,
 )
+from notebook_do.plan.build import build_plan
 from notebook_do.plan.code import CodeDiff, code_diff, replaced, text_diff, unread
 from notebook_do.plan.happens import (
     CalledNames,
@@ -35,6 +36,7 @@ from notebook_do.plan.happens import (
     setting_texts,
 )
 from notebook_do.plan.sentences import say
+from notebook_do.sources.bundle import reader
 
 KNOWN = CalledNames(workers={"api-dev": "api", "desk-dev": "desk"}, namespaces={"a" * 32: "counter"})
 KV = "3f2ae0c4" + "0" * 20 + "9d1b"
@@ -262,3 +264,28 @@ def test_code_is_read_where_it_is_replaced() -> None:
     assert replaced(book.plan()) == frozenset()
     book.cell("worker api --no-url", "export const other = 1;\n" + body())
     assert replaced(book.plan()) == {"api"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"modified_on": None}, "replaced outside"),
+        ({"modified_on": "2026-11-27T10:11:12Z"}, "uploaded 2026-11-27 10:11"),
+        (
+            {"modified_on": "2026-11-27T10:11:12Z", "last_deployed_from": "wrangler"},
+            "uploaded 2026-11-27 10:11 by wrangler",
+        ),
+        ({"modified_on": None, "last_deployed_from": "wrangler"}, "uploaded by wrangler"),
+    ],
+)
+def test_what_was_replaced_outside_says_when_and_by_what(facts: dict[str, Any], said: str) -> None:
+    """As far as Cloudflare tells it."""
+    book = Book()
+    book.cell("worker api --no-url", body())
+    book.deploy()
+    observed = book.world.observed()
+    scripts = tuple(replace(s, **{"etag": "theirs", "last_deployed_from": None, **facts}) for s in observed.scripts)
+    desired = book.catalog.desired("s", "production", read=reader())
+    given: dict[str, Any] = {"target": "local", "default_compatibility_date": "2026-01-01"}
+    plan = build_plan(desired, book.world.recorded, replace(observed, scripts=scripts), **given)
+    assert [str(c.happens) for c in plan.drift if c.field == "etag"] == [said]
