@@ -116,3 +116,9 @@ def test_resources_are_there_before_a_binding(tmp_path: Path) -> None:
             assert f"'{id_}'" in str(caught.value)
             assert ("is not valid" in str(caught.value)) == (type_ == "kv_namespace" and id_ != "b" * 32)
     directory.close()
+
+
+def test_a_refusal_is_said_by_its_messages() -> None:
+    """Whoever logs it or shows it to a person reads what was wrong, without codes and brackets."""
+    refused = Refused(400, [{"code": 10021, "message": "No such module."}, {"code": 1, "message": "Try again."}])
+    assert str(refused) == "No such module.; Try again."

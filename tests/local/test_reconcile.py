@@ -117,6 +117,15 @@ ACCEPTED: list[tuple[AccountFacts, str, dict[str, Any], dict[str, Any]]] = [
         {"transferred": [{"class": "A", "to": "other", "phase": "committed"}]},
     ),
     (
+        account(namespace("A"), scripts={"other": ScriptFacts(exports={"A": expecting("me")})}),
+        "A",
+        {"A": transferred("other")},
+        {
+            "transferred": [{"class": "A", "to": "other", "phase": "committed"}],
+            "info": [("A", "tombstone_class_still_in_code")],
+        },
+    ),
+    (
         account(namespace("X"), scripts={"me": ScriptFacts(exports={"X": expecting("other")})}),
         "X",
         {"X": expecting("other")},
