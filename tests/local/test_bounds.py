@@ -12,6 +12,7 @@ from notebook_do.local.rules.bounds import (
     check_services,
     check_tails,
     check_update_strategy,
+    check_workflow_classes,
 )
 from notebook_do.local.rules.crons import is_cron
 from notebook_do.local.rules.namespaces import exported_classes
@@ -116,6 +117,14 @@ def test_resources_are_there_before_a_binding(tmp_path: Path) -> None:
             assert f"'{id_}'" in str(caught.value)
             assert ("is not valid" in str(caught.value)) == (type_ == "kv_namespace" and id_ != "b" * 32)
     directory.close()
+
+
+def test_the_class_of_a_workflow_is_exported() -> None:
+    """Each workflow is looked for by its class, not by its own name."""
+    check_workflow_classes({"orders": "Orders"}, {"Orders", "Other"})
+    check_workflow_classes({}, ())
+    with pytest.raises(Refused, match="Gone"):
+        check_workflow_classes({"orders": "Orders", "late": "Gone"}, {"Orders", "late"})
 
 
 def test_a_refusal_is_said_by_its_messages() -> None:
