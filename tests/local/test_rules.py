@@ -220,6 +220,14 @@ def test_a_refusal_names_the_migration_that_was_asked_for(migration: str) -> Non
     assert error["message"].startswith(f"Cannot apply {migration}-class migration to class '{class_name}'")
 
 
+@pytest.mark.parametrize(("sent", "got"), [({"old_tag": "v0"}, "v0"), ({}, ""), ({"old_tag": None}, "")])
+def test_a_tag_that_is_not_the_current_one_is_named_beside_it(sent: dict[str, Any], got: str) -> None:
+    """What was sent and what is expected, also where nothing was sent."""
+    with pytest.raises(Refused) as refused:
+        run(TAGGED, {**sent, "new_tag": "v2"}, "A")
+    assert f'(got "{got}" when expected tag is "v1")' in str(refused.value)
+
+
 def test_kv_stays_open_for_accounts_that_have_it() -> None:
     """10099 is only for accounts without a key-value namespace."""
     facts = account(namespace("A", sqlite=False), switches=Switches(kv_closed=True))
