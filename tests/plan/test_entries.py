@@ -237,3 +237,14 @@ def test_a_mark_that_has_no_room_is_told_and_not_waited_for(others: int, *, fits
     plan = build_plan(declare({"a": A, "b": B}), world.recorded, replace(observed, scripts=scripts), **given)
     assert [step.stable_ids for step in plan.steps if isinstance(step, SetMark)] == ([("b",)] if fits else [])
     assert any("too many tags" in warning for warning in plan.warnings) != fits
+
+
+def test_a_namespace_that_arrives_passes_under_no_name_that_others_may_bind() -> None:
+    """It bears its name of before first, and is renamed after that: meanwhile it would be taken for another one."""
+    start, goal = {"a": A, "k": Place("w2", "A")}, {"a": B, "k": C}
+    world = reach(start)
+    go(world, {**start, "a": B})
+    refused = planned(world, goal, others=("x",), transfers={"k": "w2"})
+    assert {r.code for r in refused.refusals} == {"class-name-bound"}
+    assert "class A" in refused.refusals[0].message
+    assert not planned(world, goal, transfers={"k": "w2"}).refusals
