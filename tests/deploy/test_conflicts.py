@@ -57,7 +57,9 @@ class After:
 
 
 class Lagging:
-    """Shows the script list of before for four seconds after each upload."""
+    """Shows the script list of before for some seconds after each upload."""
+
+    seconds = 4.0
 
     def __init__(self, clock: Clock) -> None:
         self.clock, self.until, self.list = clock, 0.0, dict[str, Any]()
@@ -69,7 +71,7 @@ class Lagging:
                 return httpx.Response(200, json=self.list)
             self.list = deliver().json()
         elif request.method == "PUT":
-            self.until = self.clock.now + 4
+            self.until = self.clock.now + self.seconds
         return None
 
 
@@ -279,6 +281,22 @@ def test_an_upload_whose_tags_are_full_is_waited_for_too(tmp_path: Path) -> None
     (worker,) = project.state.load().workers
     assert worker.etag == account.scripts["plain"]["etag"]
     assert asyncio.run(project.plan()).empty
+
+
+def test_an_upload_that_the_list_never_shows_is_no_success(tmp_path: Path) -> None:
+    """Issue 13.2: accepted is not live: what the script list does not show in time stops the deploy, and is said."""
+    account, clock = Account(), Clock()
+    project = project_of(tmp_path, account, *plain("one"))
+    assert asyncio.run(project.run()).ok
+    lagging = Lagging(clock)
+    lagging.seconds = 10_000.0
+    project.declared = plain("two")
+    plan = asyncio.run(project.plan())
+    project.client = lambda: client_of(account, lagging, clock)
+    with pytest.raises(DurableError, match="was accepted, but the script list does not show it") as caught:
+        asyncio.run(project.deploy(plan))
+    assert isinstance(caught.value, DeployError)
+    assert [o.status for o in caught.value.result.outcomes] == ["uncertain"]
 
 
 # --- who came second

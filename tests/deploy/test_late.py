@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -98,6 +99,36 @@ def test_an_upload_that_is_not_seen_yet_is_not_known_yet(tmp_path: Path) -> None
     assert asyncio.run(project.deploy(made)).ok
     assert plan(project).empty
     assert len(account.migrations_applied) == 2
+
+
+def test_what_is_not_known_yet_says_since_when_and_until_when(tmp_path: Path) -> None:
+    """Issue 11.4: the time at which it was sent and the one at which it is decided, ten minutes later, in UTC."""
+    _, project, _ = interrupted(tmp_path, Late, declared=HOST)
+    (intent,) = project.state.journal.open_intents()
+    sent, decided = (
+        f"{datetime.fromtimestamp(at, UTC):%H:%M:%S} UTC" for at in (intent.sent_at, intent.sent_at + DECIDED_AFTER)
+    )
+    (left,) = plan(project).undecided
+    assert f"was sent at {sent}, and Cloudflare may still carry it out" in left.detail
+    assert f"at {decided} it is decided" in left.detail
+
+
+@pytest.mark.parametrize(("locking", "ended"), [("exclusive", "not done"), ("cas-only", "not known yet")])
+def test_a_local_cloudflare_decides_at_once_where_the_lock_keeps_others_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locking: Any, ended: str
+) -> None:
+    """It knows that nothing is under way; where the lock keeps nobody out, the sender may be about to send."""
+
+    async def settled(_client: Any) -> bool:
+        return True
+
+    account, project, _ = interrupted(tmp_path, Late, declared=HOST)
+    state = StateFile(project.state.path, locking=locking)
+    client = client_of(account)
+    monkeypatch.setattr(client, "origin", "local:0123")
+    monkeypatch.setattr(type(client), "settled", settled)
+    found = asyncio.run(recover(client=client, state=state, now=lambda: project.time))
+    assert [o.status for o in found] == [ended]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from faults import FAULTS
 from project import Project, worker_of
 from test_faults import Weather
 
+from notebook_do.deploy.result import DeployResult, Outcome
 from notebook_do.deploy.run import deploy
 from notebook_do.notebook.views.documents import bundle
 from notebook_do.state.file import StateFile
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from notebook_do.deploy.result import DeployResult, Event
+    from notebook_do.deploy.result import Event
 
 TWO = worker_of("one", {"a": "A"}) + worker_of("two", {"b": "B"})
 
@@ -51,6 +52,10 @@ def test_a_result_tells_when_each_step_began_and_ended_and_counts_by_verb(tmp_pa
     assert result.ended == datetime.fromtimestamp(clock.now, UTC)
     slow = next(one for one in result.outcomes if "two" in one.text)
     assert slow.seconds is not None
+    assert slow.started
+    assert slow.ended
+    assert result.seconds == clock.now - 1000
+    assert slow.seconds == (slow.ended - slow.started).total_seconds()
     assert slow.seconds >= 7, "the wait that Cloudflare asked for is part of the step"
     assert all(one.started and one.ended and one.started <= one.ended for one in result.outcomes)
     assert "plan" not in repr(result).replace("plan_digest", ""), "its code is no part of what is printed"
@@ -73,6 +78,20 @@ def test_a_deploy_that_was_asked_to_stop_says_so_and_has_no_failure(tmp_path: Pa
     assert [one.started is None for one in result.outcomes if one.status == "not done"] == [True] * (
         len(result.outcomes) - sum(one.status == "done" for one in result.outcomes)
     )
+    assert {one.seconds is None for one in result.outcomes if one.status == "not done"} == {True}
+    assert not deployed(tmp_path / "whole")[0].cancelled, "one that was not asked to stop"
+
+
+def test_what_was_not_begun_took_no_time() -> None:
+    """Neither a step that was not reached nor a deploy of which no time is known has a duration."""
+    assert Outcome(text="upload one", status="not done").seconds is None
+    assert Outcome(text="upload one", status="uncertain", started=datetime.fromtimestamp(1, UTC)).seconds is None
+    result = DeployResult(plan_digest="d")
+    assert result.seconds is None
+    result.started = datetime.fromtimestamp(1, UTC)
+    assert result.seconds is None
+    result.ended = datetime.fromtimestamp(3, UTC)
+    assert result.seconds == 2
 
 
 def test_a_deferred_update_is_said_of_the_result(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from account_model import Account, client_of, first_deploy, plan_of, uploading
 
+from notebook_do.credentials.vault import key_path
 from notebook_do.deploy.run import deploy
 from notebook_do.errors import ConsentRequired, CredentialError, DeployError, PlanRefused, SourceError, StalePlan
 from notebook_do.model import ClassBinding, NamespaceId, PlainText, Recorded, Secret, StableId, ValueBinding
@@ -198,6 +199,11 @@ def change_tag(account: Account, state: StateFile) -> None:
     account.scripts["w"]["migration_tag"] = "theirs"
 
 
+def change_later(account: Account, state: StateFile) -> None:
+    """Upload other code at a known time."""
+    account.scripts["w"] |= {"etag": "other", "modified_on": "2026-11-27T10:11:12.345678Z"}
+
+
 def drop_script(account: Account, state: StateFile) -> None:
     """Delete the Worker in the dashboard."""
     account._delete("w")
@@ -244,7 +250,8 @@ def delete(_recorded: Recorded, _observed: Any) -> Any:
     [
         (change_state, "serial 2 to 3", update),
         (change_code, "Worker w changed", update),
-        (change_tag, "Worker w changed outside", update),
+        (change_tag, r"Worker w changed outside\. Nothing was sent", update),
+        (change_later, r"Worker w changed outside, 2026-11-27 10:11:12 UTC\. Nothing was sent", update),
         (drop_script, "Worker w is gone", update),
         (rename_live, "Elsewhere", delete),
         (add_namespace, "namespace ffff…ffffffff is new", delete),
@@ -463,6 +470,35 @@ def test_events_of_a_deploy(state: StateFile) -> None:
         ("finished", 2, 2),
     ]
     assert events[-1].text == "2 done"
+
+
+def test_a_failure_is_told_when_it_happens(state: StateFile) -> None:
+    """The event of a failed step says which one and why; the error that is raised says the same."""
+    events: list[Event] = []
+    with pytest.raises(SourceError) as caught:
+        run(Account(), state, lambda r, o: five(1, r, o, chained=True), emit=events.append)
+    failed = [e for e in events if e.kind == "failed"]
+    assert [(e.index, e.total) for e in failed] == [(2, 5)]
+    assert failed[0].text == caught.value.result.outcomes[1].detail != ""
+
+
+def test_a_key_is_made_for_secrets_alone(state: StateFile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Before the first request of a plan that sets a secret: afterwards it could not be marked. No other makes one."""
+    monkeypatch.setenv("NOTEBOOK_DO_KEYS", str(tmp_path / "keys"))
+    monkeypatch.setenv("ONE", "canary-one")
+    account = Account()
+    assert run(account, state, first_deploy).ok
+    assert not key_path(state.load().lineage).exists()
+    there: list[bool] = []
+
+    def see(event: Event) -> None:
+        there.append(key_path(state.load().lineage).exists())
+
+    secret = ValueBinding(name="KEY", value=Secret(source="env", key="ONE"))
+    again = run(account, state, lambda r, o: (uploading(recorded=r, observed=o, bindings=(secret,)),), emit=see)
+    assert again.ok
+    assert there
+    assert all(there)
 
 
 def test_schedules(state: StateFile) -> None:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from notebook_do.local.rules.bounds import check_services, check_tails, check_update_strategy
+from notebook_do.local.rules.bounds import (
+    check_queues,
+    check_resources,
+    check_services,
+    check_tails,
+    check_update_strategy,
+    check_workflow_classes,
+)
 from notebook_do.local.rules.crons import is_cron
 from notebook_do.local.rules.namespaces import exported_classes
 from notebook_do.local.rules.refusals import Refused
 from notebook_do.local.rules.scenarios import detail_of
 from notebook_do.local.runtime.spec import Export, ProbeReport
+from notebook_do.local.services.assembly import Directory
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -79,3 +90,44 @@ def test_services_and_tails_are_workers_that_are_there() -> None:
             check_services("api", [*there, binding], {"web"})
     with pytest.raises(Refused):
         check_tails("api", [{"service": "web"}, {"service": "gone"}], {"web"})
+
+
+def test_queues_are_there_before_a_binding() -> None:
+    """A queue that was made; what is bound beside it is none of this rule's."""
+    there = [{"type": "queue", "name": "Q", "queue_name": "jobs"}, {"type": "plain_text", "name": "T"}]
+    check_queues(there, {"jobs"})
+    for bound in ({"queue_name": "gone"}, {}):
+        with pytest.raises(Refused, match=r"Queue '.*' not found"):
+            check_queues([*there, {"type": "queue", "name": "R", **bound}], {"jobs"})
+
+
+def test_resources_are_there_before_a_binding(tmp_path: Path) -> None:
+    """Each is looked for among those of its own kind; what can be no id of a KV namespace is refused by its form."""
+    directory, kv = Directory(tmp_path / "made.sqlite", lambda: 0.0), "0" * 31 + "a"
+    made = {"kv_namespace": ("namespace_id", kv), "r2_bucket": ("bucket_name", "files"), "d1": ("id", "d" * 8)}
+    for kind, (_, id_) in zip(("kv", "r2", "d1"), made.values(), strict=True):
+        directory.add(kind, id_, f"my-{kind}")  # type: ignore[arg-type]
+    there = [{"type": type_, "name": type_, key: id_} for type_, (key, id_) in made.items()]
+    check_resources([*there, {"type": "plain_text", "name": "T"}], directory)
+    wrong = {"kv_namespace": ["b" * 32, "files", ""], "r2_bucket": [kv, ""], "d1": ["files", kv]}
+    for type_, (key, _) in made.items():
+        for id_ in wrong[type_]:
+            with pytest.raises(Refused) as caught:
+                check_resources([*there, {"type": type_, "name": "B", key: id_}], directory)
+            assert f"'{id_}'" in str(caught.value)
+            assert ("is not valid" in str(caught.value)) == (type_ == "kv_namespace" and id_ != "b" * 32)
+    directory.close()
+
+
+def test_the_class_of_a_workflow_is_exported() -> None:
+    """Each workflow is looked for by its class, not by its own name."""
+    check_workflow_classes({"orders": "Orders"}, {"Orders", "Other"})
+    check_workflow_classes({}, ())
+    with pytest.raises(Refused, match="Gone"):
+        check_workflow_classes({"orders": "Orders", "late": "Gone"}, {"Orders", "late"})
+
+
+def test_a_refusal_is_said_by_its_messages() -> None:
+    """Whoever logs it or shows it to a person reads what was wrong, without codes and brackets."""
+    refused = Refused(400, [{"code": 10021, "message": "No such module."}, {"code": 1, "message": "Try again."}])
+    assert str(refused) == "No such module.; Try again."

@@ -117,6 +117,15 @@ ACCEPTED: list[tuple[AccountFacts, str, dict[str, Any], dict[str, Any]]] = [
         {"transferred": [{"class": "A", "to": "other", "phase": "committed"}]},
     ),
     (
+        account(namespace("A"), scripts={"other": ScriptFacts(exports={"A": expecting("me")})}),
+        "A",
+        {"A": transferred("other")},
+        {
+            "transferred": [{"class": "A", "to": "other", "phase": "committed"}],
+            "info": [("A", "tombstone_class_still_in_code")],
+        },
+    ),
+    (
         account(namespace("X"), scripts={"me": ScriptFacts(exports={"X": expecting("other")})}),
         "X",
         {"X": expecting("other")},
@@ -291,3 +300,14 @@ def test_workflow_entries_have_no_lifecycle() -> None:
     assert outcome(run(account(), "A", {"A": LIVE, "Flow": flow})) == {"created": ["A"]}
     with pytest.raises(Refused):
         run(account(), "", {"Flow": {**flow, "storage": "sqlite"}})
+
+
+@pytest.mark.parametrize("name", ["", "a b", "-a", "x" * 65])
+def test_a_workflow_without_a_name_of_its_form_is_refused(name: str) -> None:
+    """Of any other name the runtime would make a folder here."""
+    flow = {"type": "workflow", "name": name}
+    with pytest.raises(Refused) as refused:
+        run(account(), "A", {"A": LIVE, "Flow": flow})
+    (detail,) = refused.value.errors[0]["meta"]["details"]
+    assert detail["class"] == "Flow"
+    assert "`name` of 1 to 64 letters" in detail["message"]

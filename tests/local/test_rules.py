@@ -206,6 +206,28 @@ def test_a_rename_to_itself_is_refused() -> None:
         run(HOSTED, {"renamed_classes": [move("A", "A")]}, "A")
 
 
+@pytest.mark.parametrize("migration", ["new", "new-sqlite", "delete"])
+def test_a_refusal_names_the_migration_that_was_asked_for(migration: str) -> None:
+    """Cloudflare's name of it, and the class: of several migrations in one upload a person must find the wrong one."""
+    field, class_name = {
+        "new": ("new_classes", "A"),
+        "new-sqlite": ("new_sqlite_classes", "A"),
+        "delete": ("deleted_classes", "B"),
+    }[migration]
+    with pytest.raises(Refused) as refused:
+        run(HOSTED, {field: [class_name]}, "A")
+    (error,) = refused.value.errors
+    assert error["message"].startswith(f"Cannot apply {migration}-class migration to class '{class_name}'")
+
+
+@pytest.mark.parametrize(("sent", "got"), [({"old_tag": "v0"}, "v0"), ({}, ""), ({"old_tag": None}, "")])
+def test_a_tag_that_is_not_the_current_one_is_named_beside_it(sent: dict[str, Any], got: str) -> None:
+    """What was sent and what is expected, also where nothing was sent."""
+    with pytest.raises(Refused) as refused:
+        run(TAGGED, {**sent, "new_tag": "v2"}, "A")
+    assert f'(got "{got}" when expected tag is "v1")' in str(refused.value)
+
+
 def test_kv_stays_open_for_accounts_that_have_it() -> None:
     """10099 is only for accounts without a key-value namespace."""
     facts = account(namespace("A", sqlite=False), switches=Switches(kv_closed=True))

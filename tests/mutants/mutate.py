@@ -48,7 +48,7 @@ KEPT = ("notebook_do", "tests", "notebooks", "pyproject.toml", "README.md", "LIC
 PATIENCE = 5
 """A mutant never ends, and counts as killed, when its tests take so many times the processor time that they take
 without it, and 30 seconds, or when they only wait: so many times longer than they take right then without it."""
-FIRST, MOST = 16, 50
+FIRST, MOST = 16, 200
 """How many tests a mutant meets at first, where most end, and in all."""
 
 

@@ -26,11 +26,13 @@ ROOMS = {
     "state": Room(
         modules=("notebook_do/state/*.py",),
         tests=(
-            *_in("tests/state", "file", "disk", "refusals", "lock", "power", "fuzz"),
+            *_in(
+                "tests/state", "file", "disk", "refusals", "lock", "power", "fuzz", "observations", "sent", "inspectors"
+            ),
             "tests/deploy/test_record.py",
             "tests/test_journal.py",
         ),
-        beyond=_in("tests/state", "file"),
+        beyond=_in("tests/state", "file", "lock"),
         share=2,
     ),
     "plan": Room(
@@ -50,10 +52,16 @@ ROOMS = {
                 "order",
                 "orders",
                 "histories",
+                "happens",
+                "inspected",
+                "wording",
+                "unserved",
+                "behind",
             ),
+            *_in("tests", "bindings", "carried_entries", "same_code", "shown_plans"),
             "tests/deploy/test_stored_plan.py",
         ),
-        beyond=_in("tests/plan", "cases", "whole_plans"),
+        beyond=_in("tests/plan", "cases", "whole_plans", "triggers", "happens", "inspected", "wording"),
         share=4,
     ),
     "deploy": Room(
@@ -71,16 +79,19 @@ ROOMS = {
                 "late",
                 "interrupt",
             ),
-            *_in("tests/deploy", "two_clients", "cancel", "faults"),
+            *_in("tests/deploy", "two_clients", "cancel", "faults", "result", "observe", "waves", "queues", "recorded"),
         ),
         share=3,
     ),
     "local": Room(
         modules=(
             *("notebook_do/local/rules/*.py", "notebook_do/local/account/metadata.py"),
-            *("notebook_do/local/objects/stored.py", "notebook_do/local/process/ownership.py"),
+            "notebook_do/local/objects/stored.py",  # not process/ownership: what ends processes would end others
         ),
-        tests=_in("tests/local", "metadata", "rules", "bounds", "reconcile", "names", "ownership", "account"),
+        tests=(
+            *_in("tests/local", "metadata", "rules", "bounds", "reconcile", "names", "account", "clock", "stored"),
+            "tests/model/test_crons.py",
+        ),
         beyond=_in("tests/local/api", "lifecycle", "scripts", "settings", "versions", "malformed", "contents"),
         share=3,
     ),

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from plan_world import Configuration, Place, World, declare, reach
 
-from notebook_do.model import Json, NamespaceId, Observed, ObservedBinders
-from notebook_do.model.steps import Upload
+from notebook_do.model import Json, NamespaceId, Observed, ObservedBinders, ObservedScript
+from notebook_do.model.steps import SetMark, Upload
 from notebook_do.plan.build import build_plan
+from notebook_do.plan.namespaces.binders import binders_to_read
 from notebook_do.plan.workers.lifecycle import binders_asked
 
 if TYPE_CHECKING:
@@ -194,3 +195,56 @@ def test_ids_tell_and_not_names() -> None:
     world.recorded = replace(world.recorded, workers=(gone, *(w for w in world.recorded.workers if w.id != "w1")))
     assert told(go(world, {"a": B, "c": C})) == [[]]
     assert isinstance(world.observed(), Observed)
+
+
+def test_who_is_read_where_a_worker_is_deleted() -> None:
+    """Who binds its namespaces, and who calls it, which the list names both; everybody where it names no callers."""
+    world = reach({"a": A, "c": Place("w2", "C")})
+    desired = declare({"c": Place("w2", "C")}, scripts=("w2",), destroy=("worker:w1",), protect=False)
+    assert binders_to_read(world.plan(desired), world.observed()) == frozenset()
+    live = next(n.namespace_id for n in world.observed().namespaces if n.script_name == "w1")
+    told = ObservedBinders(pairs=((live, "binder"), (NamespaceId("f" * 32), "other")), callers=("caller",))
+
+    def read(binders: ObservedBinders) -> frozenset[str]:
+        observed = world.observed()
+        scripts = tuple(replace(s, binders=binders) if s.name == "w1" else s for s in observed.scripts)
+        others = tuple(ObservedScript(name=name) for name in ("binder", "caller", "other"))
+        return binders_to_read(world.plan(desired), replace(observed, scripts=(*scripts, *others)))
+
+    assert read(told) == {"binder", "caller"}
+    assert read(replace(told, callers=())) == {"binder"}
+    assert read(replace(told, callers=None)) == {"binder", "caller", "other"}
+
+
+def test_a_worker_whose_bindings_were_not_read_is_not_uploaded_for_that() -> None:
+    """An upload that may have to unbind a class is made where one of its classes is deleted, and nowhere else."""
+    configuration = {"a": A, "c": Place("w2", "C")}
+    world = reach(configuration)
+    observed = world.observed()
+    unread = replace(observed, scripts=tuple(replace(s, bindings=None) for s in observed.scripts))
+    given: dict[str, Any] = {"target": "local", "default_compatibility_date": "2026-01-01"}
+    assert build_plan(declare(configuration), world.recorded, unread, **given).steps == ()
+
+
+@pytest.mark.parametrize(("others", "fits"), [(7, True), (10, False)])
+def test_a_mark_that_has_no_room_is_told_and_not_waited_for(others: int, *, fits: bool) -> None:
+    """Where ten tags of others leave no room, no later step puts the id of a new namespace into a mark of ours."""
+    world = reach({"a": A})
+    observed = world.observed()
+    tags = tuple(f"team:{n}" for n in range(others))
+    scripts = tuple(replace(s, tags=tags) if s.name == "w1" else s for s in observed.scripts)
+    given: dict[str, Any] = {"target": "local", "default_compatibility_date": "2026-01-01"}
+    plan = build_plan(declare({"a": A, "b": B}), world.recorded, replace(observed, scripts=scripts), **given)
+    assert [step.stable_ids for step in plan.steps if isinstance(step, SetMark)] == ([("b",)] if fits else [])
+    assert any("too many tags" in warning for warning in plan.warnings) != fits
+
+
+def test_a_namespace_that_arrives_passes_under_no_name_that_others_may_bind() -> None:
+    """It bears its name of before first, and is renamed after that: meanwhile it would be taken for another one."""
+    start, goal = {"a": A, "k": Place("w2", "A")}, {"a": B, "k": C}
+    world = reach(start)
+    go(world, {**start, "a": B})
+    refused = planned(world, goal, others=("x",), transfers={"k": "w2"})
+    assert {r.code for r in refused.refusals} == {"class-name-bound"}
+    assert "class A" in refused.refusals[0].message
+    assert not planned(world, goal, transfers={"k": "w2"}).refusals

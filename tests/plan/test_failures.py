@@ -676,3 +676,24 @@ def test_only_the_last_upload_of_a_worker_counts_as_deployed() -> None:
     assert recorded["one"].settings_digest == "-.-.-"
     assert recorded["two"].content_digest is not None
     assert words(book.deploy()) == ["upload one", "note the id of b in the tags of Worker two"]
+
+
+def test_a_class_that_is_not_exported_is_looked_for_where_one_like_it_begins() -> None:
+    """The line of the class that is nearly called so, or was; without such a one that of the first export."""
+    book = Book()
+    lines = "export class Other {{}}\n// more\nexport class {} {{}}\nexport default {{}};\n"
+    book.cell("namespace counter --class Counter")
+
+    def said(class_name: str) -> str:
+        source = lines.format(class_name)
+        book.cell("worker api --bind COUNTER=counter --no-url", source)
+        (message,) = (r.message for r in book.plan().refusals if r.code == "class-not-exported")
+        return message
+
+    assert "(line 4 of the cell that begins" in said("Countr")
+    assert "(line 2 of the cell that begins" in said("Elephant")
+    book.cell("worker api --bind COUNTER=counter --no-url", body(Counter="counter"))
+    book.deploy()
+    book.cell("namespace counter --class Tally")
+    assert "is declared as Tally, and not renamed in" in (renamed := said("Counter"))
+    assert "(line 4 of the cell that begins" in renamed

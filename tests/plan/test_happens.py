@@ -6,10 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from plan_world import Book, body
 
 from notebook_do.display.rich import code, rich
 from notebook_do.model import (
+    BundledSource,
     ClassBinding,
+    DesiredWorker,
     Json,
     Module,
     ModuleKind,
@@ -21,7 +24,8 @@ from notebook_do.model import (
     StableId,
     ValueBinding,
 )
-from notebook_do.plan.code import CodeDiff, text_diff, unread
+from notebook_do.plan.build import build_plan
+from notebook_do.plan.code import CodeDiff, code_diff, replaced, text_diff, unread
 from notebook_do.plan.happens import (
     CalledNames,
     bound,
@@ -32,6 +36,7 @@ from notebook_do.plan.happens import (
     setting_texts,
 )
 from notebook_do.plan.sentences import say
+from notebook_do.sources.bundle import reader
 
 KNOWN = CalledNames(workers={"api-dev": "api", "desk-dev": "desk"}, namespaces={"a" * 32: "counter"})
 KV = "3f2ae0c4" + "0" * 20 + "9d1b"
@@ -211,8 +216,6 @@ def test_a_long_text_is_compared_at_once() -> None:
 
 def test_modules_are_paired_by_name_and_main_by_place() -> None:
     """A main module of another name is the same one; source maps are no code."""
-    from notebook_do.model import DesiredWorker
-    from notebook_do.plan.code import code_diff
 
     def module(name: str, text: str, kind: ModuleKind = ModuleKind.ESM) -> Module:
         return Module(name=name, content=text.encode(), kind=kind)
@@ -224,3 +227,65 @@ def test_modules_are_paired_by_name_and_main_by_place() -> None:
     assert [(m.name, m.added, m.removed) for m in found.modules] == [("index.js", 1, 1), ("b.js", 1, 0), ("c.js", 0, 1)]
     assert found.live_lines == 1
     assert unread(worker, "not now").words == "is replaced; what is live could not be read: not now"
+
+
+def test_the_sources_of_a_bundle_are_paired_and_those_that_differ_are_shown() -> None:
+    """By their paths, or their names where another tool has other paths; one of a package has its sizes alone."""
+
+    def source(name: str, text: str | None, size: int = 0, folder: str = "../") -> BundledSource:
+        mark = str(text) if text is not None else str(size)
+        return BundledSource(path=folder + name, name=name, text=text, size=size or len(text or ""), mark=mark)
+
+    was = (source("a.ts", "a\n"), source("b.ts", "b\n"), source("gone.ts", "g\n"), source("p/i.js", None, 7))
+    now = (source("a.ts", "a\n"), source("b.ts", "b\nc\n"), source("new.ts", "n\n"), source("p/i.js", None, 9))
+
+    def shown(was: tuple[BundledSource, ...]) -> list[tuple[Any, ...]]:
+        bundle = Module(name="index.js", content=b"x\n", kind=ModuleKind.ESM)
+        given: dict[str, Any] = {"main_module": "index.js", "modules": (bundle,), "bindings": (), "content_digest": ""}
+        worker = DesiredWorker(id="api", script_name="api-dev", source="file a.ts", bundled=True, sources=now, **given)
+        found = code_diff(worker, (replace(bundle, content=b"y\n"),), was, certain=True)
+        return [(m.name, m.added, m.removed, m.sizes) for m in found.modules if found.of_sources]
+
+    differ = [("b.ts", 1, 0, None), ("new.ts", 1, 0, None), ("p/i.js", 0, 0, (7, 9)), ("gone.ts", 0, 1, None)]
+    assert shown(was) == differ
+    assert shown(tuple(replace(one, path=f"src/{one.name}") for one in was)) == differ
+    assert shown(now) == []
+    assert shown((source("other.ts", "o\n"),)) == [], "nothing in common: not the same bundle"
+
+
+def test_code_is_read_where_it_is_replaced() -> None:
+    """Of a Worker that is live and gets other code; not of a new one, nor where other things change."""
+    book = Book()
+    book.cell("worker api --no-url", body())
+    assert replaced(book.plan()) == frozenset()
+    book.deploy()
+    book.cell("worker api --no-url --var A=1", body())
+    assert not book.plan().empty
+    assert replaced(book.plan()) == frozenset()
+    book.cell("worker api --no-url", "export const other = 1;\n" + body())
+    assert replaced(book.plan()) == {"api"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"modified_on": None}, "replaced outside"),
+        ({"modified_on": "2026-11-27T10:11:12Z"}, "uploaded 2026-11-27 10:11"),
+        (
+            {"modified_on": "2026-11-27T10:11:12Z", "last_deployed_from": "wrangler"},
+            "uploaded 2026-11-27 10:11 by wrangler",
+        ),
+        ({"modified_on": None, "last_deployed_from": "wrangler"}, "uploaded by wrangler"),
+    ],
+)
+def test_what_was_replaced_outside_says_when_and_by_what(facts: dict[str, Any], said: str) -> None:
+    """As far as Cloudflare tells it."""
+    book = Book()
+    book.cell("worker api --no-url", body())
+    book.deploy()
+    observed = book.world.observed()
+    scripts = tuple(replace(s, **{"etag": "theirs", "last_deployed_from": None, **facts}) for s in observed.scripts)
+    desired = book.catalog.desired("s", "production", read=reader())
+    given: dict[str, Any] = {"target": "local", "default_compatibility_date": "2026-01-01"}
+    plan = build_plan(desired, book.world.recorded, replace(observed, scripts=scripts), **given)
+    assert [str(c.happens) for c in plan.drift if c.field == "etag"] == [said]

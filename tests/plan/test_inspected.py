@@ -102,6 +102,15 @@ def test_looking_in_is_an_upload_of_the_host_that_is_shown() -> None:
     assert changes == {("code", "modules"), ("setting", "inspect")}
 
 
+def test_what_cannot_be_looked_into_is_refused_wherever_it_stands() -> None:
+    """Each namespace is asked by itself, also behind one that nobody wants to look into."""
+    book = FarBook(World())
+    book.cell("namespace lobby --class Lobby --script chat")
+    book.cell("namespace rooms --class Room --script far --inspect")
+    book.cell("worker chat --no-url --bind LOBBY=lobby", body(Lobby="lobby"))
+    assert {("inspect-not-hosted", "rooms")} <= {(r.code, r.subject) for r in book.plan().refusals}
+
+
 def test_taking_it_back_leaves_the_host_byte_equal() -> None:
     """Without `inspect` a plan deletes the inspector and uploads the host as it was, to the byte."""
     book = FarBook(World())

@@ -6,6 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plan_world import Book, body
 
+from notebook_do.model import NamespaceId, StableId, Storage
+from notebook_do.plan.facts import Slot
+from notebook_do.plan.namespaces.moves import NamespaceMove
 from notebook_do.plan.namespaces.order import order_of
 
 LOOSE = """
@@ -64,3 +67,15 @@ def test_what_should_come_first_does_where_nothing_is_in_a_circle() -> None:
     nodes = {name: set[str]() for name in "abz"}
     assert order_of(nodes, {"a": {"z"}, "z": {"b"}}) == ["b", "z", "a"]
     assert order_of(nodes, {"a": {"b"}, "b": {"a"}, "z": {"a"}}) == ["a", "b", "z"]
+
+
+def test_what_a_namespace_has_to_leave() -> None:
+    """The script where it is, when it goes to another one; not what is new, stays, or is to be deleted."""
+    one, same, other = Slot("w1", "A"), Slot("w1", "B"), Slot("w2", "A")
+
+    def leaves(at: Slot | None, goal: Slot | None) -> str | None:
+        given = {"stable_id": StableId("a"), "namespace_id": NamespaceId(""), "storage": Storage.SQLITE}
+        return NamespaceMove(at=at, goal=goal, **given).leaves  # type: ignore[arg-type]
+
+    assert leaves(one, other) == "w1"
+    assert [leaves(None, one), leaves(one, None), leaves(one, same), leaves(None, None)] == [None] * 4

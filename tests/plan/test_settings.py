@@ -141,3 +141,18 @@ def test_a_declared_table_keeps_the_live_keys_until_its_switch_turns() -> None:
         code_update_strategy=DEFAULT,
     )
     assert sent(turned)["observability"] == {"enabled": True}
+
+
+def test_a_tag_that_was_set_here_goes_with_its_declaration() -> None:
+    """The tags of others stay: an upload replaces the whole list."""
+    world = after(declared(tags=["team:a", "cost:7"]))
+    observed = world.observed()
+    (live,) = observed.scripts
+    live = replace(live, tags=("cost:7", "team:a", "theirs"), carried=Json({"code_update_strategy": DEFAULT}))
+    (changed,) = declared(tags=["team:a"]).workers
+    desired = replace(declared(), workers=(changed,))
+    given: dict[str, Any] = {"target": "local", "default_compatibility_date": "2026-01-01"}
+    plan = build_plan(desired, world.recorded, replace(observed, scripts=(live,)), **given)
+    (upload,) = (s for s in plan.steps if isinstance(s, Upload))
+    assert [tag for tag in upload.tags if not tag.startswith("ndo:")] == ["team:a", "theirs"]
+    assert [(c.before, c.after) for c in plan.changes if c.field == "tags"] == [("cost:7", "")]

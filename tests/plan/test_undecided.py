@@ -19,6 +19,8 @@ from notebook_do.model import (
     Observed,
     ObservedNamespace,
     ObservedScript,
+    ObservedTrigger,
+    Queue,
     Recorded,
     RecordedNamespace,
     RecordedWorker,
@@ -180,6 +182,18 @@ def test_what_is_linked_is_left_out(link: str, undecided: str) -> None:
     assert wanted_now.namespaces == ()
     waits = f"it waits for {undecided}, which it is linked with."
     assert {u.script_name: u.detail for u in left} == {n: "why" if n == undecided else waits for n in ("one", "two")}
+
+
+@pytest.mark.parametrize(("parent", "planned"), [(None, []), ("q", ["two"])])
+def test_a_producer_waits_for_the_consumer_that_makes_its_queue(parent: str | None, planned: list[str]) -> None:
+    """A queue that is not there is made with its consumer; to one that is there anybody may be bound."""
+    jobs = Trigger(kind="consumer", key="jobs")
+    desired = wanted(worker("one"), worker("two", JOBS=Queue("jobs")))
+    one, two = sorted(desired.workers, key=lambda w: w.id)
+    desired = replace(desired, workers=(replace(one, triggers=(jobs,)), two))
+    live = replace(LIVE, triggers=(ObservedTrigger(kind="consumer", key="jobs", parent=parent),))
+    now, *_ = set_aside(desired, NOTHING, live, {"one": "why"})
+    assert [w.id for w in now.workers] == planned
 
 
 def test_what_is_not_linked_is_planned() -> None:

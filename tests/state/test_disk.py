@@ -93,3 +93,17 @@ def test_every_missing_parent_is_private(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert [mode(p) for p in (tmp_path / "a", tmp_path / "a" / "b", tmp_path / "a" / "b" / "c")] == [0o700] * 3
+
+
+@pytest.mark.parametrize("synced", [True, False])
+def test_no_call_leaves_a_descriptor_open(tmp_path: Path, *, synced: bool) -> None:
+    """A kernel plans and deploys for days: what each write left open would use up what a process may have open."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    path = tmp_path / "journal"
+    disk.append(path, b"one\n")
+    disk.sync(path)
+    disk.sync_directory(tmp_path)
+    disk.replace(path, b"one\ntwo\n", synced=synced)
+    disk.cut(path, 4)
+    assert disk.read(path) == b"one\n"
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -16,6 +16,7 @@ from notebook_do.errors import StateCorrupt, StateError
 from notebook_do.model import (
     Json,
     MigrationTag,
+    MovedClass,
     NamespaceId,
     Recorded,
     RecordedNamespace,
@@ -136,6 +137,7 @@ DAMAGED: dict[str, tuple[Any, str]] = {
     "truncated": (lambda b: b[: len(b) // 2], "line"),
     "duplicate key": (lambda b: b.replace(b'"tool":', b'"serial": 9,\n "tool":'), 'the key "serial" is there twice'),
     "escaped duplicate": (lambda b: b.replace(b'"tool":', b'"seri\\u0061l": 9,\n "tool":'), "is there twice (line"),
+    "nothing but a duplicate": (lambda _: b'{"schema": 1, "schema": 1}', 'the key "schema" is there twice'),
     "NaN": (lambda b: b.replace(b'"serial": 1', b'"serial": NaN'), "NaN"),
     "5,000 digits": (lambda b: b.replace(b'"serial": 1', b'"serial": ' + b"7" * 5000), "line"),
     "100,000 deep": (lambda _: b"[" * 100_000, "nested too deeply (line 1 column 65)"),
@@ -375,6 +377,20 @@ def test_f57_an_old_file_put_back_by_hand_never_repeats_a_serial(path: Path) -> 
     assert {p: p.read_bytes() for p in kept} == kept
 
 
+def test_f57_both_lines_of_a_state_file_are_kept(path: Path) -> None:
+    """F57: a backup has its serial as name; where an older file was put back and went on, the other line has more."""
+    state = saved(path, times=2)
+    first = state.backup_directory / "1.json"
+    assert [p.name for p in state.backup_directory.iterdir()] == ["1.json"]
+    other = first.read_bytes() + b"\n"
+    path.write_bytes(other)
+    with state.lock():
+        state.save(state.load())
+    kept = {p.name: p.read_bytes() for p in state.backup_directory.iterdir()}
+    assert kept.pop("1.json") not in {other, b""}
+    assert list(kept.values()) == [other]
+
+
 def test_restore_of_a_damaged_file(path: Path) -> None:
     """From a corrupt file one command leads to a usable one; the damaged bytes are kept aside."""
     state = saved(path, times=2)
@@ -489,6 +505,30 @@ def test_the_triggers_of_a_worker_are_read_back(path: Path) -> None:
     with state.lock():
         state.save(replace(state.load(), **CONTENT | {"workers": (replace(worker, triggers=triggers),)}))
     assert StateFile(path).load().workers[0].triggers == triggers
+
+
+def test_what_became_of_the_classes_of_a_worker_is_read_back(path: Path) -> None:
+    """A class name that a namespace had, and whether it was renamed there or went to another Worker."""
+    moved = (
+        MovedClass(class_name="Old", namespace_id=NamespaceId("1" * 32), renamed_to="Counter"),
+        MovedClass(class_name="Gone", namespace_id=NamespaceId("3" * 32), to_script="other-dev"),
+    )
+    (worker,) = CONTENT["workers"]
+    state = StateFile(path)
+    with state.lock():
+        state.save(replace(state.load(), **CONTENT | {"workers": (replace(worker, moved=moved),)}))
+    assert StateFile(path).load().workers[0].moved == moved
+
+
+def test_the_journal_is_one_object(path: Path, tmp_path: Path) -> None:
+    """It is read once; where the state file is led elsewhere, the journal beside that one counts."""
+    state = saved(path)
+    journal = state.journal
+    assert state.journal is journal
+    elsewhere = saved(tmp_path / "elsewhere" / "state.json")
+    path.unlink()
+    path.symlink_to(elsewhere.path)
+    assert state.journal.path == elsewhere.journal.path != journal.path
 
 
 def test_git_is_told_which_files_are_this_machines(path: Path) -> None:

@@ -19,7 +19,7 @@ import pytest
 from notebook_do.errors import StateError, StateLocked
 from notebook_do.model import Recorded
 from notebook_do.state.file import StateFile
-from notebook_do.state.lock import hold
+from notebook_do.state.lock import hold, may_be_held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -220,6 +220,30 @@ def test_the_note_is_private_and_goes_away(state: StateFile) -> None:
     assert state.holder() is None
 
 
+def test_the_note_is_private_in_a_file_that_was_open_to_others(state: StateFile) -> None:
+    """A lock file that a careless copy made readable to all is private again before the note is in it."""
+    state.path.parent.mkdir(mode=0o700)
+    state.lock_path.touch(mode=0o644)
+    with state.lock():
+        assert state.lock_path.stat().st_mode & 0o777 == 0o600
+
+
+def test_whether_a_deploy_may_be_running(state: StateFile, holder: subprocess.Popen[str]) -> None:
+    """As far as the note tells: while its process lives; on another machine nobody can know, so it may."""
+    assert may_be_held(state.lock_path)
+    holder.kill()
+    holder.wait(timeout=60)
+    assert not may_be_held(state.lock_path)
+    with state.lock():
+        assert may_be_held(state.lock_path)
+        note = json.loads(state.lock_path.read_bytes())
+    assert not may_be_held(state.lock_path)
+    state.lock_path.write_text(json.dumps(note))
+    assert not may_be_held(state.lock_path), "this very process wrote it, and holds nothing"
+    state.lock_path.write_text(json.dumps(note | {"host": "another-host"}))
+    assert may_be_held(state.lock_path)
+
+
 def test_a_lock_file_that_is_a_link_is_refused(state: StateFile, tmp_path: Path) -> None:
     """S21: a planted link in the place of the lock is not followed."""
     victim = tmp_path / "victim"
@@ -364,7 +388,7 @@ def test_f53_a_probe_that_cannot_run_proves_nothing(state: StateFile, monkeypatc
     """F53: where no second process can be started, the lock is refused rather than believed, and let go of."""
     with monkeypatch.context() as patch:
         patch.setattr(sys, "executable", "/nowhere/python")
-        with pytest.raises(StateError, match="could not be tried out"), state.lock():
+        with pytest.raises(StateError, match=r"could not be tried out \(FileNotFoundError\)"), state.lock():
             pass
     with state.lock():
         pass
