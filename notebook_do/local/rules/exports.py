@@ -160,7 +160,8 @@ def _fault(name: str, entry: Any) -> str | None:
 
 def _fault_of_other(entry: Mapping[str, Any]) -> str | None:
     """Return what is wrong with an entry that is about no class."""
-    if entry["type"] == "workflow" and not WORKFLOW_NAME.match(str(entry.get("name"))):
+    name = entry.get("name")
+    if entry["type"] == "workflow" and not (isinstance(name, str) and WORKFLOW_NAME.match(name)):
         return "a workflow needs a `name` of 1 to 64 letters, digits, _ or -"
     extra = sorted(set(entry) - _OTHER_FIELDS[entry["type"]] - {"type", "state"})
     return f"`{extra[0]}` is not a field of a {entry['type']} export" if extra else None
