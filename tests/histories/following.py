@@ -253,6 +253,8 @@ def _move_first(history: History, place: Place, effect: Effect) -> bool:
 
 def _exports(history: History, place: Place, effect: Effect) -> bool:
     cell = _cell(place, effect)
+    if effect.script:  # one that is not declared here yet
+        place.book.works.setdefault(effect.script, Work())
     scripts = {effect.id} if effect.id in place.book.works else {cell.script, cell.transferred_from} if cell else set()
     for script in scripts & place.book.works.keys():
         place.book.works[script].lifecycle = "exports"

@@ -58,6 +58,7 @@ _READINGS: tuple[tuple[str, str], ...] = (
     (rf"keep it, and do not destroy (?P<id>{_NAME})", "spare"),
     (r"take it over and deploy that, then destroy it", "adopt_first"),
     (r"take it over", "adopt"),
+    (rf"declare lifecycle='exports' on Worker (?P<script>{_NAME})", "exports"),
     (r"--lifecycle exports|lifecycle ?= ?\"exports\"", "exports"),
     (rf"forget it first: %durable destroy (?P<id>{_NAME})", "destroy_alone"),
     (rf"then %durable destroy (?P<id>{_NAME})", "destroy"),
