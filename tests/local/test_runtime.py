@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sqlite3
@@ -570,6 +571,8 @@ def test_a_start_that_failed_is_tried_again(play: Callable[..., None], monkeypat
     async def story(stage: Any) -> None:
         stage.put("page", HELLO)
         async with stage.running():
+            with contextlib.suppress(PermissionError):  # unless it had failed before anybody asked
+                await stage.runtime.start()
             assert await stage.text("page") == "hello"
         assert len(swept) == 2
 

@@ -119,6 +119,8 @@ def lenient(server: Any) -> Iterator[Any]:
     api = type(server)(server.target)
     api.http.event_hooks = {"response": []}
     yield api
+    for script in ("malformed", "malformed-settings"):  # the tests of other files look at every answer
+        api.http.delete(f"{api.scripts}/{script}?force=true")
     api.http.close()
 
 
