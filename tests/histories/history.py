@@ -204,6 +204,7 @@ class History:
         self.count["imports"] += 1
         if "namespaces" not in found:
             return found
+        self.oracle.look()  # an upload of a killed kernel may have been admitted meanwhile
         for space in found["namespaces"]:
             here = self.oracle.spaces[space["namespace_id"]]
             if here.id not in before and not self.is_marked(space["script"]):
