@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from notebook_do.local.objects.stored import stored_objects
+from notebook_do.local.objects.stored import reading, stored_objects
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,3 +42,23 @@ def test_which_objects_hold_anything(tmp_path: Path, written: tuple[str, ...], *
             database.execute(statement)
     (one,) = stored_objects(tmp_path, SPACE)
     assert (one.id, one.has_stored_data) == (ID, holds)
+
+
+def test_a_file_that_is_removed_just_before_it_is_opened_is_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A namespace may be deleted while its alarms are read: there are none then, and all others keep theirs."""
+    folder = tmp_path / SPACE
+    folder.mkdir()
+    metadata = folder / "metadata.sqlite"
+    metadata.touch()
+    real = sqlite3.connect
+
+    def connect(*args: Any, **options: Any) -> sqlite3.Connection:
+        metadata.unlink(missing_ok=True)
+        return real(*args, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    with reading(metadata) as database:
+        assert database is None
+    assert not metadata.exists()

@@ -156,12 +156,14 @@ def _opened(path: Path) -> sqlite3.Connection | None:
     for left in reversed(range(_TRIES)):
         if not path.is_file():
             return None
-        # Not `immutable`, which would not see what is in the `-wal`: most of what workerd wrote lately.
-        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+        database = None
         try:
+            # Not `immutable`, which would not see what is in the `-wal`: most of what workerd wrote lately.
+            database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
             database.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
-        except sqlite3.OperationalError as error:
-            database.close()
+        except sqlite3.OperationalError as error:  # `connect` fails too, where the file was removed a moment ago
+            if database is not None:
+                database.close()
             if not left or error.sqlite_errorcode & 0xFF not in _PASSING:
                 raise
             time.sleep(_PAUSE)
