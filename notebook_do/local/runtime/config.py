@@ -30,7 +30,7 @@ from notebook_do.local.runtime.capnp import VOID, Struct, mentions, struct
 from notebook_do.local.runtime.edge import CF_HEADER
 from notebook_do.local.runtime.flags import not_honoured
 from notebook_do.local.runtime.inspecting import bindings_to_ask, modules_before, modules_to_ask
-from notebook_do.local.runtime.spec import HostedNamespace, ModuleFile, RunnableWorker, ScriptInvalid
+from notebook_do.local.runtime.spec import INTERNAL_DATE, HostedNamespace, ModuleFile, RunnableWorker, ScriptInvalid
 from notebook_do.local.runtime.workflows import DISK, engine_fields, engine_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 SYSTEM_SCRIPT = Path(__file__).with_name("system.js")
 _EXTENSIONS = {"cloudflare-internal:email": "email.js", WRAPPED: "wrapped.js", UNSERVED: "unserved.js"}
 """The modules that are there beside workerd's own, by name."""
-INTERNAL_DATE = "2026-10-01"  # fixed: what our own scripts do must not change with a Worker's date
 _NAMESPACE_ID = re.compile(r"[0-9a-f]{32}")
 _MODULE_FIELD = {
     "application/javascript+module": "esModule",

@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from notebook_do.errors import TargetError
 from notebook_do.local.runtime.bindings import bindings_of
-from notebook_do.local.runtime.config import INTERNAL_DATE, document, listener, nowhere, service, worker_fields
+from notebook_do.local.runtime.config import document, listener, nowhere, service, worker_fields
+from notebook_do.local.runtime.spec import INTERNAL_DATE
 from notebook_do.local.runtime.upstream import Upstream
 from notebook_do.local.runtime.workerd import DidNotStart
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from notebook_do.local.runtime.capnp import Struct
     from notebook_do.local.runtime.spec import RunnableWorker
     from notebook_do.local.runtime.workerd import Start, Workerd
@@ -51,15 +54,14 @@ _KINDS = {"esModule": "js", "commonJsModule": "cjs"}
 class Loader:
     """At most one process, which ends when nothing was loaded for `idle` seconds. Close it in the end."""
 
-    def __init__(self, start: Start, folder: Path, *, idle: float) -> None:
-        """Take how a process is started, and the folder of its socket."""
-        self._start, self._socket, self._idle = start, folder / "loading", idle
+    def __init__(self, start: Start, folder: Path, *, idle: float, end: Callable[[Workerd], None]) -> None:
+        """Take how a process is started, the folder of its socket, and what ends a process without waiting for it."""
+        self._start, self._socket, self._idle, self._end = start, folder / "loading", idle, end
         self._running: Workerd | None = None
         self._upstream: Upstream | None = None
         self._loaded = 0
         self._making: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._ends: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def soon(self) -> None:
@@ -128,18 +130,15 @@ class Loader:
         running, upstream, self._running, self._upstream = self._running, self._upstream, None, None
         if running is not None and upstream is not None:
             upstream.close()
-            task = asyncio.create_task(running.stop(0))
-            self._ends.add(task)
-            task.add_done_callback(self._ends.discard)
+            self._end(running)
 
     async def close(self) -> None:
-        """Load no more, and return when the process is gone."""
+        """Load no more; the process is about to end when this returns."""
         self._closed = True
         self._still()
         if self._making is not None:
             await asyncio.wait([self._making])
         self._drop()
-        await asyncio.gather(*self._ends)
 
 
 def _code(worker: RunnableWorker, wrapper: Struct) -> bytes:

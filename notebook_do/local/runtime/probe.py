@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 PROBE_TIMEOUT = 5.0
 CHECK_TIMEOUT = 10.0
 IDLE = 60.0
+"""Seconds for which a process stays that nobody uses."""
 START_CPU_SECONDS = 2
 """Cloudflare gives a script 1 second of the processor to start (limits, "Worker startup time"); not all are as fast."""
 TIMED_OUT = "Script startup exceeded CPU time limit."
@@ -79,7 +80,7 @@ class Trials:
     ) -> None:
         self._start, self._folder, self._sites, self._timeout = start, folder, sites, check_timeout
         self._ready = ready
-        self._loader = Loader(start, folder, idle=idle)
+        self._loader = Loader(start, folder, idle=idle, end=self.end_aside)
         self._passed: OrderedDict[str, RunnableWorker] = OrderedDict()
         self.under_way: list[RunnableWorker] = []
         """The Workers that are tried now: their static assets may not be swept."""
@@ -164,7 +165,8 @@ class Trials:
 
     async def close(self) -> None:
         """Wait until every process of a trial is gone."""
-        await asyncio.gather(self._loader.close(), *self._ends)
+        await self._loader.close()
+        await asyncio.gather(*self._ends)
 
 
 @contextlib.asynccontextmanager

@@ -28,7 +28,7 @@ from notebook_do.local.runtime.config import Layout
 from notebook_do.local.runtime.events import Sink, WorkerEvents
 from notebook_do.local.runtime.island import Island, Lease, Retired, is_stale, neighbours
 from notebook_do.local.runtime.places import MOST, Places
-from notebook_do.local.runtime.probe import CHECK_TIMEOUT, Trials
+from notebook_do.local.runtime.probe import CHECK_TIMEOUT, IDLE, Trials
 from notebook_do.local.runtime.sites import sweep_sites
 from notebook_do.local.runtime.spare import Starter
 from notebook_do.local.runtime.spec import RunnableWorker, ScriptInvalid, WorkflowRefusal
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from notebook_do.local.objects.stored import StoredObject
 
 _log = logging.getLogger(__name__)
-IDLE = 60.0
 GRACE = 5.0
 _STABLE = 2.0
 """Seconds of life after which a crash is no longer held against the next start."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 OLDEST_DATE = "2021-11-02"
 """The compatibility date of a script that names none, at Cloudflare as here."""
+INTERNAL_DATE = "2026-10-01"
+"""The compatibility date of our own scripts: what they do must not change with a Worker's date."""
 OBJECTS = "durable_object_namespace"
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from notebook_do.local.objects.instances import KEY
 from notebook_do.local.objects.stored import folder_of
 from notebook_do.local.runtime.bindings import engine_service, worker_service, workflow_api
+from notebook_do.local.runtime.spec import INTERNAL_DATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 DISK = "workflows"
 """The service of the folder of links."""
 _MODULE = "/workerd/workflows.js"
-_INTERNAL_DATE = "2026-10-01"  # as of the runtime's own Worker
 _PRESERVING = "2026-05-14"
 """Since this compatibility date the message of a NonRetryableError is kept; the engine knows only its own date."""
 _PRESERVE = "workflows_preserve_non_retryable_error_message"
@@ -45,7 +45,7 @@ def engine_fields(worker: RunnableWorker) -> Struct:
     limits = {one.name: limited for one in worker.workflows if (limited := _limits(one))}
     return {
         "modules": [{"name": "workflows.js", "bundled": _MODULE}],
-        "compatibilityDate": _INTERNAL_DATE,
+        "compatibilityDate": INTERNAL_DATE,
         "compatibilityFlags": ["experimental", *_flags(worker)],
         "bindings": [*instances, {"name": "WORKFLOWS", "json": json.dumps(limits)}],
         "durableObjectStorage": {"localDisk": DISK},  # it takes no other
