@@ -29,6 +29,7 @@ class Outbox {
   #pause;
   #texts = [];
   #since = 0;
+  #underWay = 0;
 
   constructor(path, pause) {
     this.#path = path;
@@ -74,7 +75,17 @@ class Outbox {
     if (!this.#texts.length) return undefined;
     const body = `[${this.#texts.join(",")}]`;
     this.#texts = [];
-    return post(env, this.#path, body);
+    this.#underWay += 1;
+    try {
+      return await post(env, this.#path, body);
+    } finally {
+      this.#underWay -= 1;
+    }
+  }
+
+  // Waits until what others sent has arrived; one that ended with its request is not waited for without end.
+  async arrived() {
+    for (let tries = 0; this.#underWay && tries < 100; tries += 1) await scheduler.wait(1);
   }
 }
 
@@ -319,6 +330,7 @@ export default {
     }
     if (hurry) {
       await flush(env);
+      await kept.arrived(); // what another request took along
       return new Response(null, { status: 204 });
     }
     if (workflow !== undefined) {
