@@ -10,7 +10,7 @@ import pytest
 
 import notebook_do as nd
 import notebook_do.sessions.opening as session_module
-from notebook_do.errors import PlanRefused
+from notebook_do.errors import DeployError, PlanRefused
 from notebook_do.model.steps import SetMark
 from notebook_do.plan.namespaces.marks import op_of, read_mark
 
@@ -383,6 +383,49 @@ def test_an_import_keeps_the_form_of_a_worker_whose_classes_moved_away(cloud: Pa
     assert [refusal.code for refusal in session.plan().refusals] == ["lifecycle-mix"]
     nd.Worker("api", script=source(beta="B"), bindings={"BETA": beta}, lifecycle="exports")
     assert session.deploy(session.plan()).ok
+
+
+def test_a_form_that_nothing_live_shows_is_told_by_the_refused_upload(cloud: Path) -> None:
+    """Another tool moved the last class of its Worker away: nothing shows that this one cannot go back to `migrations`.
+
+    The deploy says what to declare, then the plan which Worker is to be switched first, and the objects arrive.
+    """
+    session = nd.session("first")
+    declare(session, name="old", form="migrations", alpha="A")
+    session.deploy(session.plan())
+    assert session.fetch("old", "/ALPHA/alpha").text == "alpha"
+    new = {"type": "durable-object", "storage": "sqlite"}
+    gone = {"type": "durable-object", "state": "transferred", "transferred_to": "other"}
+    put(session, "new-dev", source(beta="B"), exports={"B": new})
+    put(
+        session,
+        "other",
+        source(beta="B"),
+        exports={"B": {**new, "state": "expecting-transfer", "transfer_from": "new-dev"}},
+    )
+    put(session, "new-dev", source(), exports={"B": gone})
+    assert scripts(session)["new-dev"].lifecycle is None
+
+    def declared(**form: Any) -> None:
+        alpha = nd.DurableObjectNamespace("alpha", class_name="A", script_name="new", transferred_from="old")
+        nd.Worker("new", script=source(alpha="A"), bindings={"ALPHA": alpha}, adopt=True, **form)
+        nd.Worker("old", script=source())
+
+    declared()
+    with pytest.raises(DeployError, match=r"declare lifecycle='exports' on Worker new .*, and plan again"):
+        session.deploy(session.plan())
+    declared(lifecycle="exports")
+    (refusal,) = session.plan().refusals
+    assert refusal.code == "mixed-lifecycle-transfer"
+    assert "switch of the one that uses migrations first" in refusal.choices[0]
+    nd.DurableObjectNamespace("alpha", class_name="A")
+    declare(session, name="old", form="exports", alpha="A")
+    nd.Worker("new", script=source(), adopt=True, lifecycle="exports")
+    session.deploy(session.plan())
+    declared(lifecycle="exports")
+    session.deploy(session.plan())
+    assert session.fetch("new", "/ALPHA/lost").text == "alpha"
+    assert session.plan().empty
 
 
 def test_an_import_says_where_only_a_class_tells_what_a_namespace_is(cloud: Path) -> None:

@@ -1,4 +1,4 @@
-"""Whose fault a refused upload is: of the script, on the line of its cell, of a queue that is not there, or nobody's.
+"""Whose fault a refused upload is, and what to do: of the script, on the line of its cell, of a queue, or of the form.
 
 The runtime counts lines from where the script begins; a cell has the magic above it.
 """
@@ -23,13 +23,16 @@ SCRIPT_FAULTS = frozenset({10021, 10070, 10061, 10064, 10068})
 _MISSING_CLASS = frozenset({"config_references_nonexistent_class", "config_export_not_in_code"})
 """The scenarios of 100402 (exports reconciliation) that are faults of the script: it does not export the class."""
 _ABSENT_QUEUE = 11000
+_TWO_FORMS = re.compile(r"\bexports\b.*\bmigrations\b|\bmigrations\b.*\bexports\b", re.DOTALL)
+"""In what Cloudflare says of `migrations` for a Worker that uses `exports`; its very words are emulated."""
 
 
 def with_line(error: DurableError, step: Step) -> DurableError:
     """Return the SourceError of an upload that was refused for what its script says, with the cell's line of it.
 
     The runtime counts lines from where the script begins. A refusal that need not name the queue (11000) gets the
-    queues that it can be about; any other error is returned as it is.
+    queues that it can be about. One of the form in which classes change gets the form to declare: reads show the form
+    of a Worker by its classes, so that no plan knows it where none is left. Any other error is returned as it is.
     """
     if not (isinstance(step, Upload) and isinstance(error, ApiError)):
         return error
@@ -37,6 +40,11 @@ def with_line(error: DurableError, step: Step) -> DurableError:
         return DeployError(
             f"{error} Worker {step.worker} sends to {', '.join(queues)}: declare the Worker that consumes it, or make "
             f"the queue (npx wrangler queues create {queues[0]}), and plan again."
+        )
+    if step.migration and step.migration.wire == "migrations" and _TWO_FORMS.search(error.message):
+        return DeployError(
+            f"{error} Nothing live shows that of a Worker without classes: declare lifecycle='exports' on Worker "
+            f"{step.worker} (`--lifecycle exports` in its cell), and plan again."
         )
     if error.code not in SCRIPT_FAULTS and not error.scenarios & _MISSING_CLASS:
         return error

@@ -8,13 +8,13 @@ import pytest
 
 from notebook_do.deploy.faults import SCRIPT_FAULTS, with_line
 from notebook_do.errors import ApiError, DeployError, SourceError
-from notebook_do.model import Json, Resource, ValueBinding
+from notebook_do.model import CreateClass, Json, Migration, Resource, StableId, Storage, ValueBinding
 from notebook_do.model.steps import DeleteScript, Upload
 
 
 def upload(**more: Any) -> Upload:
     """Make an upload whose script begins in the fourth line of its cell."""
-    given: dict[str, Any] = {"bindings": (), "line": 2, "body_line": 4, **more}
+    given: dict[str, Any] = {"bindings": (), "migration": None, "line": 2, "body_line": 4, **more}
     return Upload(
         worker="w",
         script_name="w-dev",
@@ -24,7 +24,6 @@ def upload(**more: Any) -> Upload:
         compatibility_flags=(),
         tags=(),
         creates=False,
-        migration=None,
         options=Json({}),
         **given,
     )
@@ -70,6 +69,24 @@ def test_a_queue_that_is_not_there_is_named() -> None:
     assert "Queue not found. [code 11000] Worker w sends to jobs, mails: declare the Worker" in named.message
     unbound = refused(11000)
     assert with_line(unbound, upload()) is unbound
+
+
+def test_a_worker_that_cannot_go_back_to_migrations_is_told_its_form() -> None:
+    """It is no fault of the script, whatever the code; what a script itself says of `exports` is one."""
+    migration = Migration(
+        wire="migrations",
+        class_migrations=(CreateClass(stable_id=StableId("a"), class_name="A", storage=Storage.SQLITE),),
+    )
+    said = "This Worker uses `exports`: `migrations` cannot be used."
+    told = with_line(refused(10021, said), upload(migration=migration))
+    assert type(told) is DeployError
+    assert told.message.endswith(
+        "Nothing live shows that of a Worker without classes: declare lifecycle='exports' on Worker w "
+        "(`--lifecycle exports` in its cell), and plan again."
+    )
+    own = refused(10021, "Uncaught ReferenceError: exports is not defined at index.js:1:1")
+    assert isinstance(with_line(own, upload(migration=migration)), SourceError)
+    assert isinstance(with_line(refused(10021, said), upload()), SourceError)
 
 
 def test_what_is_no_refusal_of_an_upload_stays_as_it_is() -> None:

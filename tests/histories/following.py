@@ -263,6 +263,14 @@ def _exports(history: History, place: Place, effect: Effect) -> bool:
     return bool(scripts)
 
 
+def _another_class(history: History, place: Place, effect: Effect) -> bool:
+    cell = _cell(place, effect)
+    free = place.book.free(cell.script) if cell else []
+    if cell and free:
+        cell.class_name = history.rng.choice(free)
+    return bool(free)
+
+
 def _no_namespace_id(history: History, place: Place, effect: Effect) -> bool:
     cell = _cell(place, effect)
     changed = cell is not None and cell.namespace_id is not None
@@ -334,6 +342,7 @@ _DOERS: dict[str, Any] = {
     "transferred_from": _transferred_from,
     "move_first": _move_first,
     "exports": _exports,
+    "another_class": _another_class,
     "no_namespace_id": _no_namespace_id,
     "no_transfer": _no_transfer,
     "rename_first": _rename_first,

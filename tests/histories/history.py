@@ -317,6 +317,9 @@ class History:
             if effect.kind == "wait" and turn > 1:
                 self.later(place)
                 return
+            if effect.kind == "exports":
+                place.book.works[effect.script].lifecycle = "exports"
+                return
         time.sleep(0.05 * turn)
 
     def later(self, place: Place) -> None:

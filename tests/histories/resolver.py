@@ -36,6 +36,7 @@ _READINGS: tuple[tuple[str, str], ...] = (
     (r"correct its namespace id", "name_it"),
     (r"under another stable ID", "new_id"),
     (r"it lives on under another id", "name_it"),
+    (rf"choose a class name for namespace (?P<id>{_NAME}) that was not in use", "another_class"),
     (r"deploy the switch", "one_less"),
     (rf"rename it to (?P<value>\w+) on Worker (?P<script>{_NAME}) first", "rename_first"),
     (r"keep the recorded one|begin an empty namespace", "no_namespace_id"),
@@ -216,4 +217,5 @@ class Reader:
 def advice(message: str) -> Iterable[Effect]:
     """Give what an error tells to do, in its own order."""
     parts = re.split(r"(?<=[;.:])\s+|\bor\b", message)
-    return [e for part in parts if (e := read(part)) is not None and e.kind in {"import", "wait", "again", "adopt"}]
+    heard = {"import", "wait", "again", "adopt", "exports"}
+    return [e for part in parts if (e := read(part)) is not None and e.kind in heard]
