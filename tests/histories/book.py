@@ -72,6 +72,11 @@ class Book:
         """Give the class names that nothing here has on a script."""
         return [c for c in CLASSES if (script, c) not in self.slots()]
 
+    def former(self, stable_id: str) -> str | None:
+        """Give the former stable ID that a cell names; what is declared itself is nobody's former one."""
+        former = self.spaces[stable_id].renamed_from
+        return None if former in self.spaces else former
+
     def tidy(self) -> None:
         """Give each namespace a class of its own: what two cells say of one class is an error before any plan."""
         taken: set[tuple[str, str]] = set()
@@ -88,7 +93,7 @@ class Book:
                 "class_name": s.class_name,
                 "script_name": s.script,
                 "namespace_id": s.namespace_id,
-                "renamed_from": s.renamed_from if s.renamed_from not in self.spaces else None,
+                "renamed_from": self.former(id_),
                 "transferred_from": s.transferred_from,
                 "protect": s.protect,
             }

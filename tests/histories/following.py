@@ -263,6 +263,14 @@ def _exports(history: History, place: Place, effect: Effect) -> bool:
     return bool(scripts)
 
 
+def _migrations(history: History, place: Place, effect: Effect) -> bool:
+    del history
+    work = place.book.works.get(effect.script)
+    if work:
+        work.lifecycle = "migrations"
+    return work is not None
+
+
 def _another_class(history: History, place: Place, effect: Effect) -> bool:
     cell = _cell(place, effect)
     free = place.book.free(cell.script) if cell else []
@@ -342,6 +350,7 @@ _DOERS: dict[str, Any] = {
     "transferred_from": _transferred_from,
     "move_first": _move_first,
     "exports": _exports,
+    "migrations": _migrations,
     "another_class": _another_class,
     "no_namespace_id": _no_namespace_id,
     "no_transfer": _no_transfer,

@@ -165,8 +165,9 @@ class History:
         for consent in plan["consents"]:
             if space := self.oracle.spaces.get(consent["namespace_id"]):
                 space.may_go = True
-        for id_, cell in place.book.spaces.items():
-            if cell.renamed_from and (space := self.oracle.home(cell.renamed_from)) and self.oracle.home(id_) is None:
+        for id_ in place.book.spaces:
+            former = place.book.former(id_)
+            if former and (space := self.oracle.home(former)) and self.oracle.home(id_) is None:
                 space.names.append(id_)  # the user's own explicit choice; until it is deployed both names are right
         other = threading.Thread(target=beside) if beside else None
         if other:

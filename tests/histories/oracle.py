@@ -48,6 +48,8 @@ class Oracle:
         self.live: dict[str, tuple[str, str]] = {}
         self.born_as: list[dict[tuple[str, str], str]] = []
         """(script, class) -> stable ID of each deploy that was begun, the last one last."""
+        self.beside: set[tuple[str, str]] = set()
+        """What another tool uploads while a deploy runs: a class that this one takes away it begins anew."""
 
     def home(self, stable_id: str) -> Space | None:
         """Give the live namespace of a stable ID."""
@@ -79,10 +81,14 @@ class Oracle:
             if id_ not in self.spaces:
                 stable_id = None if ".".join(slot) in done.split() else self._born_for(slot)
                 before = self.home(stable_id) if stable_id else None
+                if before is not None and slot in self.beside:
+                    stable_id = before = None
                 names = [stable_id] if stable_id else []
                 self.spaces[id_] = Space(id=id_, token=f"{self.token}-{len(self.spaces)}", names=names)
                 if before is not None:
-                    raise Verdict("exchanged", f"{stable_id} began anew as {id_}, its objects are in {before.id}")
+                    raise Verdict(
+                        "exchanged", f"{stable_id} began anew as {id_} ({'.'.join(slot)}), its own is {before.id}"
+                    )
         for space in self.spaces.values():
             if space.id not in self.live and not space.may_go:
                 raise Verdict("lost", f"namespace {space.id} of {space.names} is gone, nobody destroyed it")

@@ -61,6 +61,7 @@ _READINGS: tuple[tuple[str, str], ...] = (
     (r"take it over", "adopt"),
     (rf"declare lifecycle='exports' on Worker (?P<script>{_NAME})", "exports"),
     (r"--lifecycle exports|lifecycle ?= ?\"exports\"", "exports"),
+    (rf"lifecycle ?= ?\"migrations\" for Worker (?P<script>{_NAME})", "migrations"),
     (rf"forget it first: %durable destroy (?P<id>{_NAME})", "destroy_alone"),
     (rf"then %durable destroy (?P<id>{_NAME})", "destroy"),
     (rf"%durable namespace (?P<id>{_NAME}) --class (?P<cls>\w+) --script (?P<script>{_NAME})", "declare"),

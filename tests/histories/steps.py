@@ -112,7 +112,9 @@ def deploy_and_edit(history: History, rng: random.Random) -> str | None:
         time.sleep(delay)
         said.append(edit(script) if script in history.cloud.scripts() else None)
 
+    history.oracle.beside = {slot for slot in history.oracle.live.values() if slot[0] == script}
     done = history.deploy(place, plan, beside=beside)
+    history.oracle.beside.clear()
     place.destroying.clear()
     history.count["outside edits"] += any(said)
     return f"deploy {_said(plan)} beside {said}: {done.get('message', 'done')}"
