@@ -155,6 +155,41 @@ def test_only_what_a_start_passes_is_passed_and_with_its_report_or_its_words(
     play(story)
 
 
+@pytest.mark.parametrize("name", ["guard.js", "notebook-do-probe.js", "notebook-do-loaded.js", "probe.js"])
+def test_what_a_trial_has_beside_the_script_cannot_be_imported(play: Callable[..., None], name: str) -> None:
+    """A script that forgot a module of its own would pass, and not start where it is deployed."""
+
+    async def story(bench: Bench) -> None:
+        source = f"import './{name}'; {HELLO}"
+        assert f'No such module "{name}"' in str(await bench.edit(source))
+        await bench.begin()
+        assert f'No such module "{name}"' in str(await bench.edit(source))
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "Response.json = () => new Response('other');",
+        "globalThis.Response = class {};",
+        "Array.prototype.toJSON = Object.prototype.toJSON = () => 1;",
+        "JSON.stringify = () => 'other';",
+    ],
+)
+def test_a_script_may_change_what_is_global(play: Callable[..., None], change: str) -> None:
+    """Some old libraries do; what is asked of the script is answered all the same."""
+
+    async def story(bench: Bench) -> None:
+        for _ in range(2):
+            report = await bench.edit(f"{change} {HELLO}")
+            assert not isinstance(report, str)
+            assert report.default_handlers == ("fetch",)
+            await bench.begin()
+
+    play(story)
+
+
 IMPORTS = 'import { WorkerEntrypoint, WorkflowEntrypoint } from "cloudflare:workers"; ' + HELLO
 API, FLOW = "class Api extends WorkerEntrypoint {} ", "class Flow extends WorkflowEntrypoint { run() {} } "
 

@@ -532,6 +532,32 @@ def test_nothing_begins_after_the_close(play: Callable[..., None], processes: Ca
     play(story, running=False, idle=30)
 
 
+def test_a_close_ends_the_trials_that_are_under_way(
+    play: Callable[..., None], processes: Callable[[], set[int]]
+) -> None:
+    """Those that run and those that wait for their turn: nothing of them is left, and who waits is told."""
+
+    async def story(stage: Any) -> None:
+        trials = []
+        async with stage.running():
+            await stage.deploy("page", HELLO)
+            for name in ("a", "b", "c", "d"):
+                worker = stage.make(name, "while (true) {}")
+                trials += [
+                    asyncio.create_task(one(worker))
+                    for one in (stage.runtime.trials.examine, stage.runtime.trials.probe)
+                ]
+            trials.append(asyncio.create_task(stage.runtime.trials.check(stage.make("e", HELLO))))
+            await asyncio.sleep(0.15)
+            began = time.monotonic()
+        assert time.monotonic() - began < 2
+        assert processes() == set()
+        for error in await asyncio.gather(*trials, return_exceptions=True):
+            assert "is being stopped" in str(error)
+
+    play(story, running=False)
+
+
 def test_an_end_that_fails_is_an_end(
     play: Callable[..., None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sharing import until
 
+from notebook_do.errors import TargetError
 from notebook_do.local.runtime.config import Layout, config_of
 from notebook_do.local.runtime.spare import Starter
 from notebook_do.local.runtime.workerd import DidNotStart
@@ -119,11 +120,13 @@ def test_one_waits_at_most_and_none_is_made_during_a_start(
         await until(lambda: starter._spare)
         assert processes() == before | {one.pid for one in running} | {waiting(starter)}
         await starter.close()
-        assert processes() == before | {one.pid for one in running}
-        running.append(await starting(starter))  # the last requests of an island that ends
+        assert processes() == before  # what was started as well
+        assert all(one.ended.is_set() for one in running)
+        with pytest.raises(TargetError, match="is being stopped"):
+            await starting(starter)
         await asyncio.sleep(0.05)
         assert starter._spare is starter._making is None
-        await asyncio.gather(*(one.stop(0) for one in running))
+        assert processes() == before
 
     asyncio.run(story())
 

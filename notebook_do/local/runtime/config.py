@@ -115,13 +115,13 @@ def config_of(layout: Layout) -> Struct:
     return document(services, listening)
 
 
-def examined_config(layout: Layout, wrapper: Struct, socket: Path) -> Struct:
+def examined_config(layout: Layout, wrapper: Sequence[Struct], socket: Path) -> Struct:
     """Make a layout of one Worker that reaches nothing, with `wrapper` before its modules, which answers at `socket`.
 
     Raises ScriptInvalid as `config_of` does.
     """
     (worker,) = layout.workers
-    tried = _services_of(layout, worker, before=[wrapper])
+    tried = _services_of(layout, worker, before=wrapper)
     # The runtime's own Worker takes as long to start as the one that is tried: only where a binding leads to it.
     own = [system_service()] if mentions(tried, SYSTEM) else []
     services = [nowhere(), *own, *_disk_of_workflows(layout), *externals([worker], layout.folder / "none"), *tried]

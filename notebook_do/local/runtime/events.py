@@ -89,24 +89,27 @@ class EventServer:
 class WorkerEvents:
     """All that is told of what Workers do: kept in `logs`, and of the requests that are `followed`."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - where they come from, and to whom they go
+    def __init__(
         self,
         path: Path,
         data: Path,
         sink: Sink,
         wanted: Callable[[], bool],
         islands: Callable[[], Iterable[Island]],
-        workers: Callable[[], Iterable[RunnableWorker]],
     ) -> None:
         """Open what is kept in the data directory; `sink` and `wanted` as for `EventServer`."""
-        self._islands, self._workers = islands, workers
+        self._islands = islands
         self._asked: dict[str, float] = {}
-        self._stacks = Stacks(self._versions)
+        self._stacks = Stacks()
         self.logs, self.followed = LogStore(data / "logs.sqlite", self._seen), FollowedRequests(self._seen)
         self._server = EventServer(
             path, sink, wanted, seen=self._seen, kept=self.logs.take, followed=self.followed.take
         )
         self.path, self.start = path, self._server.start
+
+    def begin(self, workers: Iterable[RunnableWorker]) -> None:
+        """Take note of Workers that are about to run."""
+        self._stacks.know(workers)
 
     async def follow(self, script_name: str) -> None:
         """Have requests of a Worker followed from now on; one that runs is started anew, if nobody uses it now.
@@ -148,11 +151,6 @@ class WorkerEvents:
     def mapped(self, script_name: str, version: str, stack: str) -> str:
         """Return a stack whose frames name the sources of a version of a script. Reads files."""
         return self._stacks.mapped(script_name, version, stack)
-
-    def _versions(self, script_name: str) -> list[RunnableWorker]:
-        """List the versions of a script that run, or are deployed; asked by a thread of its own."""
-        running = [worker for island in list(self._islands()) for worker in island.workers]
-        return [worker for worker in (*running, *self._workers()) if worker.name == script_name]
 
     async def close(self) -> None:
         """Stop listening, and close what is kept."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from notebook_do.local.runtime.upstream import Upstream
 from notebook_do.local.runtime.workerd import DidNotStart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from notebook_do.local.runtime.capnp import Struct
     from notebook_do.local.runtime.spec import RunnableWorker
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 _SCRIPT, _GUARD = (Path(__file__).with_name(name) for name in ("loading.js", "guard.js"))
 _MAIN = """
-import {{ wasRead }} from "{guard}";
+import {{ wasRead }} from {guard};
 import wrapper from {wrapper};
 export * from {wrapper};
 export default {{
@@ -102,7 +103,7 @@ class Loader:
         self._upstream, self._loaded = Upstream(self._socket), 0
         self.soon()
 
-    async def load(self, worker: RunnableWorker, wrapper: Struct) -> list[dict[str, Any]] | None:
+    async def load(self, worker: RunnableWorker, wrapper: Sequence[Struct]) -> list[dict[str, Any]] | None:
         """Return what `wrapper` answers before the modules of a Worker; None where a start of its own must tell."""
         running, upstream = self._running, self._upstream
         if running is None or upstream is None:
@@ -113,16 +114,16 @@ class Loader:
                 return None
             async with asyncio.timeout(_SECONDS):
                 answer = await upstream.fetch("POST", "/", host="loading", body=body)
+            found: list[dict[str, Any]] | None = json.loads(answer.body) if answer.status == 200 else None
         except (OSError, EOFError, TimeoutError):  # it died, or a script does not come to an end
             if self._running is running:
                 self._drop()
             return None
-        except ValueError:  # what cannot be handed over as it is: two modules of one name, a text of another encoding
+        except ValueError:  # what cannot be handed over, or answered, as it is: two modules of one name, say
             return None
         self._loaded += 1
         if self._running is running:
             self._drop() if self._loaded >= _MOST else self.soon()
-        found: list[dict[str, Any]] | None = json.loads(answer.body) if answer.status == 200 else None
         return found
 
     def _drop(self) -> None:
@@ -141,7 +142,12 @@ class Loader:
         self._drop()
 
 
-def _code(worker: RunnableWorker, wrapper: Struct) -> bytes:
+def drawn_name() -> str:
+    """Return the name of a module of ours that no script can know, and import."""
+    return f"notebook-do-{secrets.token_hex(8)}.js"
+
+
+def _code(worker: RunnableWorker, wrapper: Sequence[Struct]) -> bytes:
     """Return what the process is sent: as the Worker is configured, in the words of a binding that loads code."""
     values, others = {}, []
     for binding in bindings_of(worker, {worker.name: worker}, {}):
@@ -152,8 +158,9 @@ def _code(worker: RunnableWorker, wrapper: Struct) -> bytes:
         else:
             others.append(binding["name"])
     guard = _GUARD.read_text(encoding="utf-8").replace('["NOTEBOOK_DO_NAMES"]', json.dumps(others))
-    main = _MAIN.format(guard=_GUARD.name, wrapper=json.dumps(wrapper["name"]))
-    ours = [{"name": "notebook-do-loaded.js", "esModule": main}, {"name": _GUARD.name, "esModule": guard}, wrapper]
+    name, guarding = (drawn_name() for _ in range(2))
+    main = _MAIN.format(guard=json.dumps(f"./{guarding}"), wrapper=json.dumps(f"./{wrapper[0]['name']}"))
+    ours = [{"name": name, "esModule": main}, {"name": guarding, "esModule": guard}, *wrapper]
     fields = worker_fields(worker, before=ours)
     names = {module["name"] for module in fields["modules"]}
     if len(names) < len(fields["modules"]):

@@ -31,7 +31,7 @@ from notebook_do.local.runtime.config import (
     system_service,
     worker_fields,
 )
-from notebook_do.local.runtime.loading import Loader
+from notebook_do.local.runtime.loading import Loader, drawn_name
 from notebook_do.local.runtime.sites import make_sites
 from notebook_do.local.runtime.spec import Export, ProbeReport, RunnableWorker, ScriptInvalid
 from notebook_do.local.runtime.upstream import Upstream
@@ -52,7 +52,8 @@ START_CPU_SECONDS = 2
 TIMED_OUT = "Script startup exceeded CPU time limit."
 """Cloudflare's text for 10021 where a script does not come to an end; where it waits for ever, it is wall time."""
 _TEMPLATE = Path(__file__).with_name("probe.js")
-_WRAPPER = "notebook-do-probe.js"
+_INTACT = "export const { Response } = globalThis;\nexport const { stringify } = JSON;\n"
+"""What the wrapper needs of the globals, evaluated before the script, which may change them."""
 _REMEMBERED = 1000
 
 
@@ -84,13 +85,14 @@ class Trials:
         self._passed: OrderedDict[str, RunnableWorker] = OrderedDict()
         self.under_way: list[RunnableWorker] = []
         """The Workers that are tried now: their static assets may not be swept."""
-        self._at_once = asyncio.Semaphore(max(2, os.cpu_count() or 2))
+        self._most = max(2, os.cpu_count() or 2)
+        self._at_once = asyncio.Semaphore(self._most)
         self._ends: set[asyncio.Task[None]] = set()
 
     async def probe(self, worker: RunnableWorker) -> ProbeReport:
         """Find out what a Worker exports, by loading it alone; raises ScriptInvalid."""
-        await self._ready()
         async with self._at_once:
+            await self._ready()
             return await probe(worker, self._start, folder=self._folder)
 
     async def check(self, worker: RunnableWorker) -> None:
@@ -144,8 +146,8 @@ class Trials:
     @contextlib.asynccontextmanager
     async def _place(self, worker: RunnableWorker) -> AsyncIterator[Layout]:
         """Wait for a turn, and make a folder for the sockets of a Worker that is tried alone."""
-        await self._ready()  # a runtime that starts removes all static assets
         async with self._at_once:
+            await self._ready()  # a runtime that starts removes all static assets
             sockets = Path(tempfile.mkdtemp(dir=self._folder, prefix=""))
             self.under_way.append(worker)
             try:
@@ -164,8 +166,12 @@ class Trials:
         task.add_done_callback(self._ends.discard)
 
     async def close(self) -> None:
-        """Wait until every process of a trial is gone."""
+        """Wait until every trial is over and its process gone; whoever waits for a turn finds the runtime closed."""
         await self._loader.close()
+        for _ in range(self._most):
+            await self._at_once.acquire()
+        for _ in range(self._most):
+            self._at_once.release()
         await asyncio.gather(*self._ends)
 
 
@@ -213,16 +219,19 @@ async def probe(
     return _report(found, startup)
 
 
-def _wrapper(worker: RunnableWorker, *, again: bool = False) -> Struct:
-    """Make the module that asks the main one; `again` it exports all that the main one does, as that runs behind it.
+def _wrapper(worker: RunnableWorker, *, again: bool = False) -> list[Struct]:
+    """Make the module that asks the main one, and the one it needs; the main one runs behind them.
 
-    A default export is exported under another name then: workerd checks it as it checks every export.
+    `again` all that the main one exports is exported: the default export under another name, as workerd checks it like
+    every other one. Their names are drawn: a script could import them here, and there is none where it is deployed.
     """
+    name, intact = (drawn_name() for _ in range(2))
     main = json.dumps(f"./{worker.main_module}")
     source = _TEMPLATE.read_text(encoding="utf-8").replace('"NOTEBOOK_DO_MAIN_MODULE"', main)
+    source = source.replace('"NOTEBOOK_DO_INTACT_MODULE"', json.dumps(f"./{intact}"))
     if again:
         source += f"export * from {main};\nexport const notebookDoDefault = main.default ?? {{}};\n"
-    return {"name": _WRAPPER, "esModule": source}
+    return [{"name": name, "esModule": source}, {"name": intact, "esModule": _INTACT}]
 
 
 def _probe_config(worker: RunnableWorker, listening: Path) -> Struct:
@@ -230,7 +239,7 @@ def _probe_config(worker: RunnableWorker, listening: Path) -> Struct:
     # Secrets are stand-ins too: a script that only has to be asked needs none.
     kinds = ("secret_text", "secret_key")
     bound = tuple({**b, "type": kinds[0], "text": "secret"} if b.get("type") in kinds else b for b in worker.bindings)
-    fields = worker_fields(worker, before=[_wrapper(worker)])
+    fields = worker_fields(worker, before=_wrapper(worker))
     bindings = list(bindings_of(replace(worker, bindings=bound), {}, {}))
     probed = service("probe", worker={**fields, "bindings": bindings})
     services = [nowhere(), system_service(), *externals([worker], listening.with_name("none")), probed]
@@ -245,7 +254,12 @@ async def _ask(listening: Path) -> list[dict[str, Any]]:
         upstream.close()
     if answer.status != 200:
         raise ScriptInvalid(answer.body.decode("utf-8", "replace"))
-    found: list[dict[str, Any]] = json.loads(answer.body)
+    try:
+        found: list[dict[str, Any]] = json.loads(answer.body)
+    except ValueError:
+        raise ScriptInvalid(
+            "what it exports cannot be read: it changes JavaScript's own objects at its start"
+        ) from None
     return found
 
 

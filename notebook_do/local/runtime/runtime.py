@@ -30,7 +30,7 @@ from notebook_do.local.runtime.island import Island, Lease, Retired, is_stale, n
 from notebook_do.local.runtime.places import MOST, Places
 from notebook_do.local.runtime.probe import CHECK_TIMEOUT, IDLE, Trials
 from notebook_do.local.runtime.sites import sweep_sites
-from notebook_do.local.runtime.spare import Starter
+from notebook_do.local.runtime.spare import STOPPING, Starter
 from notebook_do.local.runtime.spec import RunnableWorker, ScriptInvalid, WorkflowRefusal
 from notebook_do.local.runtime.wakes import Wakes, take_up
 from notebook_do.local.services.assembly import Services
@@ -81,7 +81,7 @@ class Runtime:
         self._workers, self._grace = workers, grace
         self._places = Places(self.storage, most=most, idle=idle, grace=grace, background=self._background)
         self._by_script: dict[str, Island] = {}
-        self.events = WorkerEvents(self._folder / "events", data, events, listening, self._by_script.values, workers)
+        self.events = WorkerEvents(self._folder / "events", data, events, listening, self._by_script.values)
         self.services = Services(data / "services")
         self.names, self._sites = ObjectNames(data / "names"), data / "sites"
         self._plan = Layout(
@@ -107,7 +107,7 @@ class Runtime:
     async def start(self) -> None:
         """Begin to take events and to watch for alarms; every other method does this by itself."""
         if self._closed:
-            raise TargetError("the local Cloudflare is being stopped; try again when it is up.")
+            raise TargetError(STOPPING)
         started = self._started
         if started is None or (started.done() and (started.cancelled() or started.exception())):
             started = self._started = asyncio.create_task(self._start())
@@ -173,6 +173,7 @@ class Runtime:
         if wait > 0:
             await asyncio.sleep(wait)
             return None
+        self.events.begin(island.workers)
         self._by_script.update(dict.fromkeys(island.names, island))
         self._background(self._places.end_when_idle(island))
         self._background(self._places.follow(island))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from notebook_do.local.runtime.capnp import Struct
     from notebook_do.local.runtime.workerd import Unconfigured, Workerd
 
+STOPPING = "the local Cloudflare is being stopped; try again when it is up."
 _ASKED = 0.005
 _PAUSE = 0.1
 """Seconds: to make a process holds this one up for a few milliseconds, which what comes first would wait for.
@@ -31,7 +32,10 @@ _Program = tuple[int, int, int]
 
 
 class Starter:
-    """Starts processes for one data directory; the next one is made when a start is over. Close it in the end."""
+    """Starts processes for one data directory; the next one is made when a start is over. Close it in the end.
+
+    Then whatever it started has ended: a trial, say, that nobody waits for any more.
+    """
 
     def __init__(self, workerd: Path, folder: Path, *, idle: float) -> None:
         """Take the program, the folder that all processes have a place in, and for how long one waits at most."""
@@ -41,6 +45,7 @@ class Starter:
         self._timer: asyncio.TimerHandle | None = None
         self._starting = 0
         self._closed = False
+        self._running: set[Workerd] = set()
         self._ends: set[asyncio.Task[None]] = set()
 
     async def start(
@@ -59,16 +64,30 @@ class Starter:
         try:
             if (waiting := await self._take()) is not None:
                 try:
-                    return await waiting.run(message, wanted, timeout, cpu_seconds)
+                    return await self._run(waiting, message, wanted, timeout, cpu_seconds)
                 except DidNotStart as error:
                     if error.lines:
                         raise
                     # It died without a word, between being looked at and being sent anything: it was not the script.
             fresh = await spawn_workerd(self._workerd, self._folder)
-            return await fresh.run(message, wanted, timeout, cpu_seconds)
+            return await self._run(fresh, message, wanted, timeout, cpu_seconds)
         finally:
             self._starting -= 1
             self._soon(pause)
+
+    async def _run(
+        self, made: Unconfigured, message: bytes, sockets: set[str], seconds: float, cpu_seconds: int | None
+    ) -> Workerd:
+        if self._closed:
+            await made.end()
+            raise TargetError(STOPPING)
+        self._running = {one for one in self._running if not one.ended.is_set()} | {made.process}
+        try:
+            return await made.run(message, sockets, seconds, cpu_seconds)
+        except DidNotStart:
+            if self._closed:  # it was killed, whatever it has said
+                raise TargetError(STOPPING) from None
+            raise
 
     async def start_island(
         self,
@@ -137,7 +156,7 @@ class Starter:
             await asyncio.wait([self._making])
         self._cancel()
         self._drop()
-        await asyncio.gather(*self._ends)
+        await asyncio.gather(*self._ends, *(one.stop(0) for one in self._running))
 
 
 def _program(path: Path) -> _Program | None:

@@ -5,18 +5,18 @@ A frame that the map says nothing of stays as it is, and so does every stack of 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from notebook_do.local.runtime.spec import RunnableWorker
+    from collections.abc import Iterable
 
-Versions = Callable[[str], Iterable["RunnableWorker"]]
-"""Gives the versions of a script that run, or are deployed."""
+    from notebook_do.local.runtime.spec import ModuleFile, RunnableWorker
+
 _FRAME = re.compile(
     r"(?P<before>\(|at )(?P<module>[^\s()]+?):(?P<line>\d+):(?P<column>\d+)(?P<after>\)?)$", re.MULTILINE
 )
@@ -25,6 +25,7 @@ _BUNDLE = "file:///bundle/"
 """What workerd puts before the name of a module that another one imports; its main module has none."""
 _MAP = "application/source-map"
 _KEPT = 16
+_KNOWN = 1000
 _LARGEST = 32 << 20
 
 
@@ -82,12 +83,21 @@ def _numbers(piece: str) -> list[int]:
 
 
 class Stacks:
-    """The source maps of the versions that run, read when an exception needs them."""
+    """The source maps of the versions that ran, read when an exception needs them; any thread may ask."""
 
-    def __init__(self, versions: Versions) -> None:
-        """Read nothing yet."""
-        self._versions = versions
+    def __init__(self) -> None:
+        """Know of no version yet."""
+        self._known: OrderedDict[tuple[str, str], dict[str, ModuleFile]] = OrderedDict()
         self._maps: OrderedDict[tuple[str, str, str], SourceMap | None] = OrderedDict()
+
+    def know(self, workers: Iterable[RunnableWorker]) -> None:
+        """Take note of versions that are about to run. What they threw may be told when they do so no more."""
+        for worker in workers:
+            if maps := {one.name: one for one in worker.modules if one.content_type.startswith(_MAP)}:
+                self._known[worker.name, worker.version] = maps
+                self._known.move_to_end((worker.name, worker.version))
+        while len(self._known) > _KNOWN:
+            self._known.popitem(last=False)
 
     def mapped(self, script: str, version: str, stack: str) -> str:
         """Return a stack whose frames name the sources of the version."""
@@ -106,19 +116,21 @@ class Stacks:
 
     def _map(self, script: str, version: str, module: str) -> SourceMap | None:
         key = (script, version, module)
-        if key not in self._maps:
-            worker = next((one for one in self._versions(script) if one.version == version), None)
-            self._maps[key] = _read(worker, module) if worker else None
+        try:
+            return self._maps[key]
+        except KeyError:
+            found = _read(self._known.get((script, version), {}).get(f"{module}.map"))
+        self._maps[key] = found
+        with contextlib.suppress(KeyError):  # another thread was there meanwhile
             while len(self._maps) > _KEPT:
                 self._maps.popitem(last=False)
-        return self._maps[key]
+        return found
 
 
-def _read(worker: RunnableWorker, module: str) -> SourceMap | None:
-    for one in worker.modules:
-        if one.content_type.startswith(_MAP) and one.name == f"{module}.map" and one.path.stat().st_size < _LARGEST:
-            try:
-                return SourceMap(one.path.read_bytes())
-            except (ValueError, KeyError, TypeError, AttributeError):
-                return None  # somebody's own map: the stack stays as it is
+def _read(module: ModuleFile | None) -> SourceMap | None:
+    try:
+        if module is not None and module.path.stat().st_size < _LARGEST:
+            return SourceMap(module.path.read_bytes())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass  # a version that is not kept any more, or somebody's own map: the stack stays as it is
     return None

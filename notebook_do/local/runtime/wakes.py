@@ -35,14 +35,14 @@ class Wakes:
 
     async def plan(self, namespaces: Iterable[str]) -> None:
         """Set a timer for each namespace whose next alarm would otherwise find its process asleep."""
-        for namespace, due in (await asyncio.to_thread(self._due, list(namespaces))).items():
+        flows = {one.workflow_id for worker in self._workers() for one in worker.workflows}
+        for namespace, due in (await asyncio.to_thread(self._due, list(namespaces), flows)).items():
             self.drop(namespace)  # only the soonest alarm counts: the others are read again when the process is over
             if due is not None and not self._closed:
                 later = asyncio.get_running_loop().call_later
                 self.timers[namespace] = later(max(0.0, due - time.time()), self._ring, namespace)
 
-    def _due(self, namespaces: list[str]) -> dict[str, float | None]:
-        flows = {one.workflow_id for worker in self._workers() for one in worker.workflows}
+    def _due(self, namespaces: list[str], flows: set[str]) -> dict[str, float | None]:
         cut_short = {one for one in namespaces if one in flows and any(at_work(self._storage, one))}
         return {one: 0.0 if one in cut_short else stored.next_alarm(self._storage, [one]) for one in namespaces}
 

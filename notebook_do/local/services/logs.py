@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+_log = logging.getLogger(__name__)
 MOST_EVENTS = 10_000
 """How many events of one script are kept."""
 MOST_BYTES = 64 << 20
@@ -79,6 +81,11 @@ class KeptEvents:
     missing: tuple[MissingEvents, ...] = ()
 
 
+def _said(done: Future[None]) -> None:
+    if (error := done.exception()) is not None:
+        _log.error("events could not be kept", exc_info=error)
+
+
 class LogStore:
     """The kept events of all scripts of one data directory."""
 
@@ -110,7 +117,7 @@ class LogStore:
 
     def take(self, body: bytes) -> None:
         """Keep what one message holds, soon, by a thread of its own."""
-        self._thread.submit(lambda: self.keep(json.loads(body)))
+        self._thread.submit(lambda: self.keep(json.loads(body))).add_done_callback(_said)
 
     async def taken(self) -> None:
         """Wait until all is kept that was taken before."""
