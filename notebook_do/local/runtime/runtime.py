@@ -30,7 +30,7 @@ from notebook_do.local.runtime.island import Island, Lease, Retired, is_stale, n
 from notebook_do.local.runtime.places import MOST, Places
 from notebook_do.local.runtime.probe import CHECK_TIMEOUT, IDLE, Trials
 from notebook_do.local.runtime.sites import sweep_sites
-from notebook_do.local.runtime.spare import STOPPING, Starter
+from notebook_do.local.runtime.spare import Starter, stopping
 from notebook_do.local.runtime.spec import RunnableWorker, ScriptInvalid, WorkflowRefusal
 from notebook_do.local.runtime.wakes import Wakes, take_up
 from notebook_do.local.services.assembly import Services
@@ -107,7 +107,7 @@ class Runtime:
     async def start(self) -> None:
         """Begin to take events and to watch for alarms; every other method does this by itself."""
         if self._closed:
-            raise TargetError(STOPPING)
+            raise stopping()
         started = self._started
         if started is None or (started.done() and (started.cancelled() or started.exception())):
             started = self._started = asyncio.create_task(self._start())

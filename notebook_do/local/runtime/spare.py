@@ -11,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from notebook_do.errors import TargetError
-from notebook_do.local.runtime.workerd import DidNotStart, message_of, spawn_workerd
+from notebook_do.local.runtime.workerd import DidNotStart, RuntimeMissing, message_of, spawn_workerd
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from notebook_do.local.runtime.capnp import Struct
     from notebook_do.local.runtime.workerd import Unconfigured, Workerd
 
-STOPPING = "the local Cloudflare is being stopped; try again when it is up."
 _ASKED = 0.005
 _PAUSE = 0.1
 """Seconds: to make a process holds this one up for a few milliseconds, which what comes first would wait for.
@@ -29,6 +28,11 @@ _PAUSE = 0.1
 A trial is asked once, and an island's start follows it within tens of milliseconds; an island has requests.
 """
 _Program = tuple[int, int, int]
+
+
+def stopping() -> RuntimeMissing:
+    """Return the error of whoever wants a process while all are ended for good."""
+    return RuntimeMissing("the local Cloudflare is being stopped; try again when it is up.")
 
 
 class Starter:
@@ -80,13 +84,13 @@ class Starter:
     ) -> Workerd:
         if self._closed:
             await made.end()
-            raise TargetError(STOPPING)
+            raise stopping()
         self._running = {one for one in self._running if not one.ended.is_set()} | {made.process}
         try:
             return await made.run(message, sockets, seconds, cpu_seconds)
         except DidNotStart:
             if self._closed:  # it was killed, whatever it has said
-                raise TargetError(STOPPING) from None
+                raise stopping() from None
             raise
 
     async def start_island(

@@ -47,7 +47,7 @@ class DidNotStart(Exception):  # noqa: N818 - what happened, not whose error it 
 
 
 class RuntimeMissing(TargetError):  # noqa: N818 - what is the case
-    """There is no workerd where it was, and none could be fetched; `message` says so in one line."""
+    """There is no workerd where it was, and none could be fetched; or all is being closed. `message` says which."""
 
 
 class Workerd:
