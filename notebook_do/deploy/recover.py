@@ -14,10 +14,10 @@ import math
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from notebook_do.cloudflare.answer import NoAnswer
-from notebook_do.deploy.look import Mismatched, Overtaken, SharedLists, Uncertain, look, verify
+from notebook_do.deploy.look import Mismatched, Overtaken, SharedLists, Uncertain, look, unclear, verify
 from notebook_do.deploy.record import Recording, after_done, done_of, missing, unclaimed
 from notebook_do.deploy.result import Outcome
 from notebook_do.errors import ApiError
@@ -166,7 +166,35 @@ async def _verified(lists: SharedLists, intent: Intent) -> Mapping[NamespaceId, 
     seen = (await verify(lists, [intent]))[intent.op]
     if isinstance(seen, Uncertain):
         raise seen
+    if await _was_changed_since(lists.client, intent):
+        raise Overtaken(
+            f"this happened, and somebody else changed Worker {intent.script_name} after it: {intent.summary}. Class "
+            "names do not tell any more which of its new namespaces is which; plan again, and compare the ids."
+        )
     return seen
+
+
+async def _was_changed_since(client: Client, intent: Intent) -> bool:
+    """Say whether class names may tell the namespaces that an upload created wrongly: somebody uploaded after it.
+
+    Tags stay in such an upload, and whoever swaps two new classes swaps them for us: nothing else tells these apart.
+    """
+    if sum(not one.namespace_id for one in intent.namespace_records) < 2:
+        return False
+    try:
+        deployments = await client.list_deployments(intent.script_name)
+    except (ApiError, NoAnswer) as error:
+        raise unclear(intent, error) from None
+    since = [one for one in deployments if not intent.existed or _is_after(one, intent.modified_on)]
+    return len(since) > 1  # one is its own
+
+
+def _is_after(deployment: Any, moment: str | None) -> bool:
+    """Say whether a deployment began after a moment; what cannot be read may have."""
+    try:
+        return datetime.fromisoformat(deployment["created_on"]) > datetime.fromisoformat(moment or "")
+    except (KeyError, TypeError, ValueError):
+        return True
 
 
 def _undone(journal: Journal, intent: Intent, overtaken: Uncertain | None, now: float) -> Outcome:
@@ -219,7 +247,7 @@ async def _record_late(client: Client, state: StateFile, intent: Intent, script:
     """Record a late upload as done; None where its namespaces are not as it left them: somebody went on from there."""
     recorded = state.load(account_id=client.account_id, api_origin=client.origin)
     live = await observe_namespaces(client) if intent.namespace_records else {}
-    if missing(intent, live):
+    if missing(intent, live) or await _was_changed_since(client, intent):
         return None
     # The state file may have gone on since: what it records by now keeps its stable IDs and namespaces.
     fitting = replace(intent, namespace_records=unclaimed(recorded, intent, live))

@@ -13,6 +13,7 @@ import email.policy
 import hashlib
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -142,6 +143,10 @@ class Account:
             raise Refused(10007, "This Worker does not exist on your account.", 404)
         return self.scripts[name]
 
+    def moment(self) -> str:
+        """Give the time of the last change: a second each."""
+        return datetime.fromtimestamp(1_767_225_600 + self.changes, UTC).isoformat()
+
     def _listed(self, name: str) -> dict[str, Any]:
         script = self.scripts[name]
         return {
@@ -172,7 +177,7 @@ class Account:
         self.scripts[name] = {
             "etag": digest,
             "tags": metadata.get("tags", []),
-            "modified_on": f"t{self.changes}",
+            "modified_on": self.moment(),
             "migration_tag": (migration or {}).get("new_tag") or (before or {}).get("migration_tag"),
             "bindings": metadata["bindings"],
             "exports": {k: e for k, e in metadata.get("exports", {}).items() if e.get("state", "created") == "created"},
@@ -183,7 +188,7 @@ class Account:
                     "id": f"d{self.changes}",
                     "source": "api",
                     "author_email": self.author,
-                    "created_on": f"t{self.changes}",
+                    "created_on": self.moment(),
                 },
                 *(before or {}).get("deployments", []),
             ],
@@ -296,7 +301,7 @@ class Account:
         match method, what:
             case "PATCH", "script-settings":
                 self.changes += 1
-                script["tags"], script["modified_on"] = json.loads(body)["tags"], f"t{self.changes}"
+                script["tags"], script["modified_on"] = json.loads(body)["tags"], self.moment()
                 return {"tags": script["tags"]}
             case "GET", "settings":
                 tails = {"tail_consumers": script["tail_consumers"]} if "tail_consumers" in script else {}

@@ -156,7 +156,7 @@ def test_our_own_steps_are_nobody_elses(tmp_path: Path) -> None:
         if request.method != "GET" and request.url.path.endswith(("subdomain", "schedules")):
             response = deliver()
             account.changes += 1
-            account.scripts["host"].update(etag=f"e{account.changes}", modified_on=f"t{account.changes}")
+            account.scripts["host"].update(etag=f"e{account.changes}", modified_on=account.moment())
             return response
         return None
 

@@ -225,6 +225,51 @@ def test_somebody_elses_change_makes_it_uncertain_and_it_is_still_recognised(tmp
     assert [o.status for o in project.found] == ["uncertain", "done"]
 
 
+def swapped(account: Account, *names: str) -> None:
+    """Swap two classes of `host`, as another tool does by an upload that leaves the tags."""
+    first, second = (next(n for n in account.namespaces.values() if n["class"] == name) for name in names)
+    first["class"], second["class"] = second["class"], first["class"]
+    account.changes += 1
+    host = account.scripts["host"]
+    host["modified_on"] = account.moment()
+    host["deployments"].insert(0, {"id": "theirs", "source": "api", "created_on": account.moment()})
+
+
+@pytest.mark.parametrize("form", ["exports", "migrations"])
+@pytest.mark.parametrize("before", [{}, {"a": "A"}], ids=["new", "there"])
+@pytest.mark.parametrize("patience", [1.0, DECIDED_AFTER], ids=["open", "given up"])
+def test_new_classes_that_were_swapped_before_a_look_are_asked_about(
+    tmp_path: Path, form: str, before: dict[str, str], patience: float
+) -> None:
+    """Issue 11.1: after somebody else's upload no class name tells which of two new namespaces is whose."""
+    first = [worker_of("host", before, lifecycle=form)] if before else []
+    declared = worker_of("host", {"a": "A", "b": "B", "c": "C"}, lifecycle=form)
+    account, project, held = interrupted(tmp_path, Late, *first, declared=declared)
+    project.patience = patience
+    plan(project)
+    held.commit()
+    swapped(account, "B", "C")
+    made = plan(project)
+    assert {n.stable_id for n in project.state.load().namespaces} <= {"a"}
+    assert {refusal.code for refusal in made.refusals} == {"identity-unknown"}
+    assert {refusal.subject for refusal in made.refusals} >= {"b", "c"}
+
+
+@pytest.mark.parametrize("before", [(), (HOST,)], ids=["new", "there"])
+def test_new_classes_that_nobody_touched_are_recorded_at_the_next_look(tmp_path: Path, before: Any) -> None:
+    """Also several of one upload, whether the Worker was there before or not."""
+    account, project, held = interrupted(
+        tmp_path, Late, *before, declared=worker_of("host", {"a": "A", "b": "B", "c": "C"})
+    )
+    held.commit()
+    plan(project)
+    named = {n.stable_id: n.namespace_id for n in project.state.load().namespaces}
+    assert named == {
+        stable_id: next(i for i, n in account.namespaces.items() if n["class"] == stable_id.upper())
+        for stable_id in "abc"
+    }
+
+
 def test_a_later_upload_of_ours_decides(tmp_path: Path) -> None:
     """Issue 11.4: once a later upload of ours to the script was answered, the earlier one is not done at any time."""
     _, project, _ = interrupted(tmp_path, Late, HOST, declared=worker_of("host", {"a": "A"}, note="new"))

@@ -162,6 +162,7 @@ class History:
         """Press Deploy; whatever happens, nothing may be lost, and success must be true."""
         self.count["deploys"] += 1
         self.oracle.beginning(place.book.slots())
+        self.oracle.told = self.known_ids(place)
         for consent in plan["consents"]:
             if space := self.oracle.spaces.get(consent["namespace_id"]):
                 space.may_go = True

@@ -34,6 +34,8 @@ class Space:
     token: str
     names: list[str] = field(default_factory=list)
     """The stable IDs that it was born for or explicitly given, the last one last; none where another tool made it."""
+    former: set[str] = field(default_factory=set)
+    """Those of `names` that a deploy replaced: where no state file tells of it, another namespace may begin so."""
     written: bool = False
     may_go: bool = False
     """Somebody asked for its destruction."""
@@ -48,6 +50,8 @@ class Oracle:
         self.live: dict[str, tuple[str, str]] = {}
         self.born_as: list[dict[tuple[str, str], str]] = []
         """(script, class) -> stable ID of each deploy that was begun, the last one last."""
+        self.told = ""
+        """What the state files of the directory hold that deploys."""
         self.beside: set[tuple[str, str]] = set()
         """What another tool uploads while a deploy runs: a class that this one takes away it begins anew."""
 
@@ -83,6 +87,9 @@ class Oracle:
                 before = self.home(stable_id) if stable_id else None
                 if before is not None and slot in self.beside:
                     stable_id = before = None
+                if before is not None and stable_id in before.former and before.id not in self.told:
+                    before.names.remove(stable_id)
+                    before = None
                 names = [stable_id] if stable_id else []
                 self.spaces[id_] = Space(id=id_, token=f"{self.token}-{len(self.spaces)}", names=names)
                 if before is not None:
@@ -123,6 +130,7 @@ class Oracle:
         """Let a stable ID reach its own objects and no others; `granted` are namespace ids the user chose for it."""
         here = self.reach(stable_id, script, binding)
         if stable_id in here.names:
+            here.former = {*here.names} - {stable_id}
             return
         if here.id in granted:
             self.grant(stable_id, here)
