@@ -110,7 +110,9 @@ def test_f58_a_copied_notebook(remote: Path, monkeypatch: pytest.MonkeyPatch) ->
     plan = session.plan()
     assert plan.empty
     (told,) = (w for w in plan.warnings if "deployed this session last" in w)
-    assert told.endswith("one.ipynb deployed this session last (2026-01-01 00:00). Both notebooks deploy the same Workers.")
+    assert told.endswith(
+        "one.ipynb deployed this session last (2026-01-01 00:00). Both notebooks deploy the same Workers."
+    )
     assert not any("deployed this session last" in w for w in session.plan().warnings), "once a kernel"
 
 
