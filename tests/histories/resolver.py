@@ -185,7 +185,7 @@ class Reader:
             case "name_it":
                 return 2 if home(effect.id) else 1
             case _:
-                return {"again": 0, "elsewhere": -2}.get(effect.kind, 1)
+                return {"again": 0, "migrations": 0, "elsewhere": -2}.get(effect.kind, 1)
 
     def _renames(self, effect: Effect) -> int:
         space = self.oracle.spaces.get(effect.namespace_id)
