@@ -14,13 +14,14 @@ import math
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from notebook_do.cloudflare.answer import NoAnswer
-from notebook_do.deploy.look import Mismatched, Overtaken, SharedLists, Uncertain, look, unclear, verify
+from notebook_do.cloudflare.settings import decode_deployments
+from notebook_do.deploy.look import Mismatched, Overtaken, SharedLists, Uncertain, look, unclear, until_there, verify
 from notebook_do.deploy.record import Recording, after_done, done_of, missing, unclaimed
 from notebook_do.deploy.result import Outcome
-from notebook_do.errors import ApiError
+from notebook_do.errors import ApiError, DeployError
 from notebook_do.live.observe import observe_namespaces, observe_scripts
 from notebook_do.plan.namespaces.marks import op_of
 from notebook_do.state.journal import superseded
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from notebook_do.cloudflare.client import Client
-    from notebook_do.model import NamespaceId, ObservedNamespace, ObservedScript, Recorded
+    from notebook_do.model import NamespaceId, ObservedDeployment, ObservedNamespace, ObservedScript, Recorded
     from notebook_do.state.file import StateFile
     from notebook_do.state.journal import Attempt, Done, Intent, Journal
 
@@ -182,18 +183,21 @@ async def _was_changed_since(client: Client, intent: Intent) -> bool:
     if sum(not one.namespace_id for one in intent.namespace_records) < 2:
         return False
     try:
-        deployments = await client.list_deployments(intent.script_name)
-    except (ApiError, NoAnswer) as error:
+        name = intent.script_name
+        deployments = decode_deployments(
+            await until_there(client, name, lambda: client.list_deployments(name), fresh=True)
+        )
+    except (ApiError, NoAnswer, DeployError) as error:
         raise unclear(intent, error) from None
     since = [one for one in deployments if not intent.existed or _is_after(one, intent.modified_on)]
     return len(since) > 1  # one is its own
 
 
-def _is_after(deployment: Any, moment: str | None) -> bool:
+def _is_after(deployment: ObservedDeployment, moment: str | None) -> bool:
     """Say whether a deployment began after a moment; what cannot be read may have."""
     try:
-        return datetime.fromisoformat(deployment["created_on"]) > datetime.fromisoformat(moment or "")
-    except (KeyError, TypeError, ValueError):
+        return datetime.fromisoformat(deployment.created_on or "") > datetime.fromisoformat(moment or "")
+    except (TypeError, ValueError):
         return True
 
 

@@ -37,6 +37,17 @@ def readings(script: ObservedScript, *workers: RecordedWorker, spaces: tuple[Rec
     )
 
 
+def recorded_as(stable_id: str, namespace_id: str, script: str, class_name: str) -> RecordedNamespace:
+    """Record a namespace; with an empty id it is known by its class alone."""
+    return RecordedNamespace(
+        stable_id=StableId(stable_id),
+        namespace_id=NamespaceId(namespace_id),
+        script_name=script,
+        class_name=class_name,
+        storage=Storage.SQLITE,
+    )
+
+
 def test_what_the_tags_of_a_script_say_of_each_namespace() -> None:
     """A mark is believed by its ids, whoever set it; Alchemy's tags name classes; one that is not live says none."""
     marked = replace(LIVE, tags=(f"ndo:do:other:dev:a=Old@{TWO[:12]};b=A@{ONE[:12]}",))
@@ -68,13 +79,7 @@ def test_a_class_name_is_believed_while_nobody_changed_the_script() -> None:
 def test_what_the_state_file_knows_by_its_id_is_no_rival() -> None:
     """Where the other class of a changed script is known by its id, one namespace and one class name are left."""
     marked = replace(LIVE, tags=("ndo:do:s:dev:a=A;b=B",))
-    known = RecordedNamespace(
-        stable_id=StableId("b"),
-        namespace_id=NamespaceId(TWO),
-        script_name="api",
-        class_name="B",
-        storage=Storage.SQLITE,
-    )
+    known = recorded_as("b", TWO, "api", "B")
     said = readings(marked, spaces=(known,)).marked("a", "api")
     assert said
     assert said.live
@@ -110,13 +115,7 @@ def test_what_a_foreign_class_must_be_is_said_first_of_all_by_the_user(mark: str
     book.cell(f"namespace alpha --class A --script far {f'--namespace-id {declared}' if declared else ''}")
     book.cell("worker web --bind A=alpha --no-url", "export default {};\n")
     desired = book.catalog.desired("s", "production", read=reader())
-    known = RecordedNamespace(
-        stable_id=StableId("alpha"),
-        namespace_id=NamespaceId(recorded),
-        script_name="far",
-        class_name="A",
-        storage=Storage.SQLITE,
-    )
+    known = recorded_as("alpha", recorded, "far", "A")
 
     def refused(id_: str) -> set[str]:
         there = ObservedNamespace(
