@@ -317,8 +317,8 @@ class Delivery:
         except LookupError:
             # Nobody is there: the messages wait, and none of them has used up an attempt. Not delivered at once again,
             # which would be a busy loop until somebody deploys.
-            await asyncio.to_thread(self._queues.give_back, batch)
             self._not_before[consumer.queue] = self._queues.clock() + _UNDEPLOYED_SECONDS
+            await asyncio.to_thread(self._queues.give_back, batch)
             return
         except Exception as error:  # noqa: BLE001 - whatever keeps the Worker from taking it is a failed attempt
             _log.warning("queue %s: Worker %s did not take the batch: %s", consumer.queue, consumer.script, error)
