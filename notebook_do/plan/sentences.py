@@ -283,7 +283,7 @@ SENTENCES: dict[str, Row] = {
         changed="was changed",
     ),
     "queue-made": Row("Queue {queue} is made."),
-    "crons-replaced": Row("The cron triggers of {script} are replaced."),
+    "crons": Row("The cron triggers of {script} are {reason}.", set="set", replaced="replaced"),
     "cron-removed": Row("Cron trigger {crons} of {script}, set from here and no longer declared, is removed."),
     "cron-kept": Row("Cron trigger {cron} of {script}, which is not declared here, is kept."),
     # --- namespaces

@@ -11,6 +11,7 @@ from plan_world import World, declare
 from notebook_do.model import Desired, Json, Observed
 from notebook_do.model.steps import SetSchedules, Upload
 from notebook_do.plan.build import build_plan
+from notebook_do.plan.plan import Action
 
 if TYPE_CHECKING:
     from notebook_do.plan.plan import Plan
@@ -122,6 +123,23 @@ def test_cron_triggers_go_by_name_and_only_ours() -> None:
     assert (step.crons, step.kept) == (("1 * * * *",), ("1 * * * *",))
     (row,) = (c for c in plan.changes if c.kind == "cron")
     assert "Cron trigger 0 * * * * of w, set from here and no longer declared, is removed." in row.detail
+
+
+@pytest.mark.parametrize(
+    ("wanted", "live", "action", "word"),
+    [
+        (("1 * * * *",), (), Action.CREATE, "are set"),
+        (("1 * * * *",), ("0 * * * *",), Action.UPDATE, "are replaced"),
+        ((), ("0 * * * *",), Action.DELETE, "is removed"),
+    ],
+)
+def test_the_row_of_cron_triggers_says_whether_there_are_any(
+    wanted: tuple[str, ...], live: tuple[str, ...], action: Action, word: str
+) -> None:
+    """The first ones are created, the last ones deleted; only where some were and some will be it is an update."""
+    world = after(declared(crons=live))
+    (row,) = (c for c in planned(world, declared(crons=wanted), crons=live).changes if c.kind == "cron")
+    assert (row.action, word in row.detail) == (action, True)
 
 
 def test_a_declared_table_keeps_the_live_keys_until_its_switch_turns() -> None:

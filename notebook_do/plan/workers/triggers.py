@@ -227,17 +227,17 @@ def lost_crons(ownership: Ownership, before: Fingerprint) -> frozenset[str]:
 def cron_change(ownership: Ownership, before: Fingerprint) -> Change:
     """Return the row of cron triggers that change, which names those that are removed."""
     worker = ownership.worker
-    live, wanted = (ownership.live.crons or ()) if ownership.live else (), wanted_crons(ownership, before)
-    gone = ", ".join(cron for cron in live if cron not in wanted)
+    read = ownership.live.crons if ownership.live else ()
+    live, wanted = read or (), wanted_crons(ownership, before)
+    action = Action.CREATE if read == () else Action.UPDATE if wanted else Action.DELETE
     if not worker.crons:
-        detail = say("cron-removed", crons=gone, script=worker.script_name)
+        detail = say("cron-removed", crons=", ".join(c for c in live if c not in wanted), script=worker.script_name)
     else:
-        detail = say("crons-replaced", script=worker.script_name)
+        detail = say("crons", "set" if read == () else "replaced", script=worker.script_name)
         if crons_part(worker.crons) == before.crons:
             detail += f" {say('changed-outside', 'several')}"
     shown = {"before": ", ".join(live), "after": ", ".join(wanted)}
-    happens = lists_change(live, wanted)
-    return _cron_row(ownership, Action.UPDATE, detail, happens=happens, **shown)
+    return _cron_row(ownership, action, detail, happens=lists_change(live, wanted), **shown)
 
 
 def kept_cron_rows(ownership: Ownership, before: Fingerprint) -> list[Change]:
