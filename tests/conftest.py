@@ -8,6 +8,7 @@ import functools
 import gc
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,9 @@ _transports.create_ssl_context = functools.cache(_transports.create_ssl_context)
 
 # Nothing that is collected goes before the end; `pytest_collection_finish` lets the collector begin.
 gc.disable()
+# A script that starts the tests in its background lets them ignore Ctrl-C, and so would all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # A deploy waits for the disk dozens of times: 5 ms each on a common one, and a whole run makes a gigabyte of files.
 MEMORY = Path("/dev/shm")
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 6 << 30:
