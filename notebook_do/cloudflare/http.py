@@ -35,8 +35,8 @@ _HEADERS = {
 _MOST = 100
 """How many requests are under way at once; the others wait for their turn."""
 KEPT_SECONDS = 2.0
-"""How long a connection that nobody uses may be used again: well below the five seconds after which uvicorn closes it,
-as a request that meets that end may have been lost, and a mutation is not repeated."""
+"""How long a connection that nobody uses may be used again: well below the time after which a server closes it, as a
+request that meets that end may have been lost, and a mutation is not repeated."""
 
 
 def open_http(base_url: str, proxy: str | None) -> httpx.AsyncBaseTransport:

@@ -15,6 +15,7 @@ import pytest
 from notebook_do.errors import TargetError
 from notebook_do.local.objects import stored
 from notebook_do.local.objects.stored import object_id, stored_objects
+from notebook_do.local.objects.written import Written
 from notebook_do.local.runtime.runtime import Runtime
 from notebook_do.local.runtime.spec import ScriptInvalid
 
@@ -365,7 +366,7 @@ def test_a_name_is_shown_while_an_alarm_is_set(play: Callable[..., None]) -> Non
     async def story(stage: Any) -> None:
         stage.put("counter", source, **HOST)
         await stage.text("counter", "/touch")
-        (one,) = stored_objects(stage.data / "objects", NS)
+        (one,) = stored_objects(stage.data / "objects", NS, Written())
         assert (one.id, one.name, one.has_stored_data) == (ID_OF_A, "a", True)
 
     play(story)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from notebook_do.local.objects.stored import reading, stored_objects
+from notebook_do.local.objects.written import Written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +42,7 @@ def test_which_objects_hold_anything(tmp_path: Path, written: tuple[str, ...], *
         database.execute("PRAGMA user_version = 1")
         for statement in written:
             database.execute(statement)
-    (one,) = stored_objects(tmp_path, SPACE)
+    (one,) = stored_objects(tmp_path, SPACE, Written())
     assert (one.id, one.has_stored_data) == (ID, holds)
 
 
@@ -62,3 +64,22 @@ def test_a_file_that_is_removed_just_before_it_is_opened_is_no_file(
     with reading(metadata) as database:
         assert database is None
     assert not metadata.exists()
+
+
+def test_an_object_that_is_closed_while_it_is_listed_keeps_its_last_write(tmp_path: Path) -> None:
+    """The end of a process may come between a look and the listing; the file says then when it was closed."""
+    path = tmp_path / f"{ID}.sqlite"
+    database = sqlite3.connect(path)
+    for statement in ("PRAGMA journal_mode = WAL", KV, "INSERT INTO _cf_KV VALUES ('n', x'01')"):
+        database.execute(statement)
+    database.commit()
+    os.utime(path.with_name(path.name + "-wal"), (1_000, 1_000))
+    os.utime(path, (900, 900))
+    written = Written()
+    written.look([tmp_path])
+    assert written.last(path) == 1_000
+    database.close()
+    assert path.stat().st_mtime > 1_000
+    assert written.last(path) == 1_000
+    written.look([tmp_path])
+    assert written.last(path) == path.stat().st_mtime == 1_000

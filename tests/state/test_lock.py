@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 from pathlib import Path
@@ -151,7 +152,7 @@ def test_f53_locks_that_are_none(
         pass
 
 
-def test_f52_read_only_directory(state: StateFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_f52_read_only_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     """F52: where nothing can be written, the lock already says so, and names another way; reading still works."""
     code = """
         import os, sys
@@ -169,12 +170,11 @@ def test_f52_read_only_directory(state: StateFile, monkeypatch: pytest.MonkeyPat
     if os.getuid() != 0:
         pytest.skip("needs root to become somebody else")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    place = state.path.parent.parent
-    place.mkdir(exist_ok=True)
-    for parent in (place, *place.parents[:-2]):
-        parent.chmod(parent.stat().st_mode | 0o055)
-    process = python(code, str(place / "new" / "state.json"))
-    told, _ = process.communicate(timeout=20)
+    # Not below `tmp_path`: pytest lets nobody else in, and does so again whenever it is started.
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        process = python(code, str(Path(place, "new", "state.json")))
+        told, _ = process.communicate(timeout=60)
     assert told.startswith("0\n")
     assert "Permission denied" in told
     assert "--state PATH" in told

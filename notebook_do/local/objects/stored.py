@@ -23,12 +23,12 @@ from uuid import uuid4
 
 from notebook_do.local.objects import v8
 from notebook_do.local.objects.tags import cell
-from notebook_do.local.objects.written import last_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from notebook_do.local.objects.written import Written
 
 _NAMESPACE_ID = re.compile(r"[0-9a-f]{32}")
 _OBJECT_FILE = re.compile(r"([0-9a-f]{64})\.sqlite")
@@ -65,22 +65,23 @@ def folder_of(storage: Path, namespace_id: str) -> Path:
     return storage / namespace_id
 
 
-def stored_objects(
-    storage: Path, namespace_id: str, *, after: str = "", most: int | None = None, only: str = ""
+def stored_objects(  # noqa: PLR0913 - where, and which part of it
+    storage: Path, namespace_id: str, written: Written, *, after: str = "", most: int | None = None, only: str = ""
 ) -> list[StoredObject]:
     """List the objects of a namespace by id, behind `after`, with the names that workerd keeps: those of set alarms.
 
     Only the files of those that are listed are opened; `only` is the id of the one that is wanted.
     """
+    written.look([folder_of(storage, namespace_id)])
     folder = folder_of(storage, namespace_id)
     names = (f"{only}.sqlite",) if only else (path.name for path in folder.glob("*.sqlite"))
     files = {match[1]: folder / name for name in names if (match := _OBJECT_FILE.fullmatch(name))}
     set_ = {alarm.object_id: alarm for alarm in alarms(storage, namespace_id)}
     chosen = sorted(found for found in files if found > after)[:most]
-    return [one for id_ in chosen if (one := _looked(files[id_], set_.get(id_))) is not None]
+    return [one for id_ in chosen if (one := _looked(files[id_], set_.get(id_), written)) is not None]
 
 
-def _looked(path: Path, alarm: Alarm | None) -> StoredObject | None:
+def _looked(path: Path, alarm: Alarm | None, written: Written) -> StoredObject | None:
     """Look at one object; None where its file is gone."""
     with contextlib.suppress(FileNotFoundError), reading(path) as database:
         if database is None:
@@ -92,7 +93,7 @@ def _looked(path: Path, alarm: Alarm | None) -> StoredObject | None:
             has_stored_data=_has_data(database),
             name=None if alarm is None else alarm.name,
             size=pages * size,
-            last_write=last_write(path),
+            last_write=written.last(path),
             alarm=None if alarm is None else alarm.at,
         )
     return None

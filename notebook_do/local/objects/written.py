@@ -47,14 +47,16 @@ class Written:
             _set(path, self._said.pop(path))
         self._said |= now
 
-
-def last_write(path: Path) -> float:
-    """Return when the object with this file was last written, as Unix time. Raises OSError where it is gone."""
-    # An empty `-wal` only says that somebody opened the file.
-    with contextlib.suppress(FileNotFoundError):
-        for at in _written(path, path.with_name(path.name + _WAL).stat()).values():
-            return at / 1e9
-    return path.stat().st_mtime
+    def last(self, path: Path) -> float:
+        """Return when the object with this file was last written, as Unix time. Raises OSError where it is gone."""
+        # An empty `-wal` only says that somebody opened the file.
+        with contextlib.suppress(FileNotFoundError):
+            for at in _written(path, path.with_name(path.name + _WAL).stat()).values():
+                return at / 1e9
+        with self._looking:  # closed since the last look: the file is not put right yet
+            said = self._said.get(path)
+        at = path.stat().st_mtime_ns
+        return min(at, at if said is None else said) / 1e9
 
 
 def _written(path: Path, wal: os.stat_result) -> dict[Path, int]:

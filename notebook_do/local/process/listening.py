@@ -314,6 +314,7 @@ def server_of(
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=3,
+        timeout_keep_alive=65,  # uvicorn's 5 s are httpx's own: a request on a kept connection would meet its end
         h11_max_incomplete_event_size=HEADER_BYTES,
     )
     return Server(config)

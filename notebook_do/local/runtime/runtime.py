@@ -287,8 +287,8 @@ class Runtime:
         tied = [worker for host in hosts for worker in neighbours(host, self._workers())]
 
         def look() -> list[StoredObject]:
-            self._places.written.look([stored.folder_of(self.storage, namespace_id)])
-            found = stored.stored_objects(self.storage, namespace_id, after=after, most=most, only=only)
+            written = self._places.written
+            found = stored.stored_objects(self.storage, namespace_id, written, after=after, most=most, only=only)
             unnamed = [one.id for one in found if one.name is None]
             names = self.names.find(namespace_id, unnamed, tied) if unnamed else {}
             return [replace(one, name=one.name or names.get(one.id)) for one in found]
