@@ -324,13 +324,13 @@ class Runtime:
     async def close(self) -> None:
         """End every island, after the requests inside, and release the data directory."""
         self._closed = True
+        await asyncio.gather(*filter(None, [self._started]), return_exceptions=True)  # it opens what is closed here
         await self.services.stop_delivery()  # before the islands: a batch would start one again
         self._wakes.close()
         await asyncio.gather(*(island.retire(self._grace) for island in set(self._by_script.values())))
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(self.trials.close(), self._starter.close())
-        # After the islands, whose last requests still use bindings and report events.
-        await self.events.close()
+        await self.events.close()  # after the islands, whose last requests still report events and use bindings
         await self.services.close()
         shutil.rmtree(self._folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # only the link of a short folder is left (`fresh_folder`)
