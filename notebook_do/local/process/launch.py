@@ -147,9 +147,9 @@ def run_foreground(  # noqa: PLR0913 - the facts of one server
         asyncio.run(serve(home.data, **ports, strict=strict, crons=crons, announce=announce))
         return
     _check_asked(target, api_port, workers_port, strict=strict, crons=crons)
-    if announce:
-        announce(target)
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt):  # from the first word on: who reads it may end this at once
+        if announce:
+            announce(target)
         while home.is_served():
             time.sleep(0.5)
     target.release()

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 _AFTER_STREAMS = 0.5
 """Seconds for SIGTERM: once a websocket was open workerd may never end by itself, even when that is closed."""
 _LOOK_AGAIN = 0.05
-_TOLD = 1.0
-"""Seconds for the runtime's own Worker to take notice of something: it has nothing else to wait for."""
+_TOLD = 3.0
+"""Seconds for the runtime's own Worker to take notice of something: only a busy machine or a loop makes it wait."""
 
 
 class Retired(Exception):  # noqa: N818 - what happened, not whose error it is

@@ -5,6 +5,8 @@ import { WorkerEntrypoint } from "cloudflare:workers";
 // Events wait a few milliseconds for company: under load one message carries those of many requests.
 const COMPANY = 5;
 const OVERDUE = 1000;
+// A message that takes longer may have ended with the request that sent it.
+const UNDER_WAY = 3000;
 // The answer to a message that nobody listened to. From then on events are dropped, until somebody listens again.
 const NOBODY = 205;
 // What is kept for later waits longer. A request is never held up by it; beyond this much in one message the rest is
@@ -29,7 +31,7 @@ class Outbox {
   #pause;
   #texts = [];
   #since = 0;
-  #underWay = 0;
+  #underWay = new Set();
 
   constructor(path, pause) {
     this.#path = path;
@@ -75,17 +77,21 @@ class Outbox {
     if (!this.#texts.length) return undefined;
     const body = `[${this.#texts.join(",")}]`;
     this.#texts = [];
-    this.#underWay += 1;
+    const message = { since: Date.now() };
+    this.#underWay.add(message);
     try {
       return await post(env, this.#path, body);
     } finally {
-      this.#underWay -= 1;
+      this.#underWay.delete(message);
     }
   }
 
-  // Waits until what others sent has arrived; one that ended with its request is not waited for without end.
+  // Waits until what others sent has arrived.
   async arrived() {
-    for (let tries = 0; this.#underWay && tries < 100; tries += 1) await scheduler.wait(1);
+    while (this.#underWay.size) {
+      await scheduler.wait(1);
+      for (const one of this.#underWay) if (Date.now() - one.since > UNDER_WAY) this.#underWay.delete(one);
+    }
   }
 }
 
@@ -96,6 +102,7 @@ let heard = 0;
 async function report(items, { script, version }, env) {
   live.push(JSON.stringify({ script, version, items }));
   if (!(await live.turn())) return;
+  await live.arrived(); // two that are under way may arrive in another order
   const before = heard;
   const status = await live.send(env);
   // Somebody may have begun to listen while the answer was under way.
