@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from sharing import until
 
 from notebook_do.local.process.listening import PATIENCE, bind
 from notebook_do.local.process.workers_port import workers_server
@@ -20,7 +21,8 @@ from notebook_do.toolchain import find_workerd
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
-STORY_TIMEOUT = 60
+STORY_TIMEOUT = 300
+"""Seconds after which a story hangs: none takes a tenth of it, on a busy machine either."""
 
 
 @pytest.fixture(scope="session")
@@ -95,6 +97,16 @@ class Stage:
     def island(self, name: str) -> Any:
         """Give the island that runs a Worker now."""
         return self.runtime._by_script[name]
+
+    async def over(self, name: str) -> None:
+        """Wait until no process runs a Worker: one that had nothing to do may be gone already."""
+        if (island := self.runtime._by_script.get(name)) is not None:
+            await island.gone.wait()
+
+    async def in_use(self, name: str) -> Any:
+        """Wait until a request is inside the process of a Worker; give the island."""
+        await until(lambda: (one := self.runtime._by_script.get(name)) and one.in_use and one.process)
+        return self.island(name)
 
     def pid(self, name: str) -> int:
         """Say which process runs a Worker."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sharing import until
 
 from notebook_do.local.process.clock import Clock
 from notebook_do.local.rules.crons import is_cron, is_due
@@ -121,6 +122,7 @@ def test_the_clock_runs_what_is_due_once_a_minute(play: Callable[..., None], cap
         await time.turn(at(3))
         failed = await stage.logged("timer", f"*/3 * * * * at {at(3) * 1000:.0f}")
         assert (failed["outcome"], failed["exceptions"][0]["message"]) == ("exception", "bad minute")
+        await until(lambda: "*/3 * * * * of Worker timer" in caplog.text)
         triggers[:] = [("timer", "*/4 * * * *")]  # as a deploy sets them
         await time.turn(at(60))  # the machine slept
         await stage.logged("timer", f"*/4 * * * * at {at(60) * 1000:.0f}")

@@ -114,7 +114,7 @@ def test_a_slow_body_and_a_slow_answer_are_left_alone(play: Callable[..., None])
     const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
     export default { async fetch(request) {
       const path = new URL(request.url).pathname;
-      if (path === "/think") { await sleep(2000); return new Response("thought"); }
+      if (path === "/think") { await sleep(3500); return new Response("thought"); }
       if (path === "/body") return new Response(await request.text());
       if (path === "/echo") return new Response(request.body);
       const [client, server] = Object.values(new WebSocketPair());
@@ -125,7 +125,7 @@ def test_a_slow_body_and_a_slow_answer_are_left_alone(play: Callable[..., None])
     """
 
     async def drops() -> Any:
-        for _ in range(8):
+        for _ in range(14):
             yield b"x"
             await asyncio.sleep(0.25)
 
@@ -136,7 +136,7 @@ def test_a_slow_body_and_a_slow_answer_are_left_alone(play: Callable[..., None])
         )
         writer.write(f"{head}\r\n1\r\na\r\n".encode())
         await reader.readuntil(b"1\r\na\r\n")
-        await asyncio.sleep(2)  # the answer has begun: both sides may wait as long as they like
+        await asyncio.sleep(3.5)  # the answer has begun: both sides may wait as long as they like
         writer.write(b"1\r\nb\r\n0\r\n\r\n")
         return await reader.read()
 
@@ -145,19 +145,20 @@ def test_a_slow_body_and_a_slow_answer_are_left_alone(play: Callable[..., None])
 
         uri = f"ws://{stage.host('page')}/socket"
         async with connect(uri, host="127.0.0.1", port=stage.port, proxy=None) as sock:
-            await asyncio.sleep(2)
+            await asyncio.sleep(3.5)
             await sock.send("still here")
             return await sock.recv()
 
     async def story(stage: Any) -> None:
         stage.put("page", source)
+        await stage.text("page", "/body")  # its process starts
         thought, body, echo, said = await asyncio.gather(
             stage.text("page", "/think"),
             stage.text("page", "/body", method="POST", content=drops()),
             echoed(stage),
             spoken(stage),
         )
-        assert (thought, body, said) == ("thought", "x" * 8, "still here")
+        assert (thought, body, said) == ("thought", "x" * 14, "still here")
         assert echo.startswith(b"1\r\nb\r\n")
 
-    play(story, patience=0.2)
+    play(story, patience=0.5)  # for bodies six times as much

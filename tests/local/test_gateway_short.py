@@ -15,19 +15,26 @@ import h11
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sharing import until
 
 from notebook_do.local.gateway import short
 from notebook_do.local.gateway.short import short_request
+from notebook_do.local.runtime import upstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MIRROR = """
-export default { async fetch(request) {
+export default { async fetch(request, env) {
   const path = new URL(request.url).pathname;
   const wait = (ms) => new Promise((done) => setTimeout(done, ms));
   console.log(path);
-  if (path === "/late") { await wait(700); console.log("waited"); return new Response("late"); }
+  if (path === "/late") { await wait(700); return new Response("late"); }
+  if (path === "/never") {
+    await (await env.BELL.fetch(request.url)).text();
+    await wait(600000);
+    console.log("waited");
+  }
   if (path === "/behind") {
     const { readable, writable } = new TransformStream();
     (async () => {
@@ -45,6 +52,8 @@ export default { async fetch(request) {
   return Response.json([request.method, request.url, headers, await request.text()]);
 } };
 """
+HELLO = 'export default { fetch() { return new Response("hello"); } };'
+BELL = {"type": "service", "name": "BELL", "service": "bell"}
 DATE = re.compile(rb"\r\ndate: [^\r]*")
 
 
@@ -61,6 +70,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
         return begun
 
     monkeypatch.setattr(short.ShortWay, "begin", noted)
+    monkeypatch.setattr(upstream, "_KEEP", 600.0)  # a connection that waited longer is not used again
     return found
 
 
@@ -98,6 +108,13 @@ def request(stage: Any, path: str, *lines: str, method: str = "GET", body: bytes
     """Write one request."""
     head = "\r\n".join((f"{method} {path} HTTP/1.1", f"Host: {stage.host('page')}", *lines))
     return f"{head}\r\n\r\n".encode() + body
+
+
+async def inside_for_ever(stage: Any, line: Line) -> Any:
+    """Send a request that is never answered; give the island once it is inside of the Worker."""
+    await line.say(request(stage, "/never"))
+    await stage.event("bell", bool)
+    return stage.island("page")
 
 
 def test_a_plain_request_goes_the_short_way_and_is_the_same(
@@ -178,19 +195,17 @@ def test_a_client_that_leaves_the_short_way_ends_its_work(play: Callable[..., No
     """The connection to the Worker is closed and the island is free, as on the usual way."""
 
     async def story(stage: Any) -> None:
-        stage.put("page", MIRROR)
+        stage.put("bell", HELLO)
+        stage.put("page", MIRROR, bindings=(BELL,))
         async with connected(stage) as line:
-            await line.say(request(stage, "/late"))
-            await asyncio.sleep(0.2)
-            assert stage.island("page").quiet_for() == 0
+            island = await inside_for_ever(stage, line)
+            assert island.quiet_for() == 0
             line.writer.transport.abort()
-            await asyncio.sleep(0.2)
-            assert stage.island("page").leases == 0
-        await asyncio.sleep(0.6)
+            await until(lambda: not island.in_use)
         assert await stage.text("page", "/after")
-        await stage.logged("page", "/after")
-        assert not any("waited" in log["message"] for item in stage.events["page"] for log in item["logs"])
-        assert b"/late" in taken
+        left = await stage.event("page", lambda item: item["event"]["request"]["url"].endswith("/never"))
+        assert [log["message"] for log in left["logs"]] == [["/never"]]
+        assert b"/never" in taken
 
     play(story)
 
@@ -199,11 +214,10 @@ def test_a_runtime_that_ends_under_the_short_way_is_one_line(play: Callable[...,
     """A request inside when workerd is killed gets 502 and one line, and the connection goes on."""
 
     async def story(stage: Any) -> None:
-        stage.put("page", MIRROR)
+        stage.put("bell", HELLO)
+        stage.put("page", MIRROR, bindings=(BELL,))
         async with connected(stage) as line:
-            await line.say(request(stage, "/late"))
-            await asyncio.sleep(0.2)
-            island = stage.island("page")
+            island = await inside_for_ever(stage, line)
             os.kill(island.process.pid, signal.SIGKILL)
             answer = await line.answer()
             await island.gone.wait()
@@ -211,7 +225,7 @@ def test_a_runtime_that_ends_under_the_short_way_is_one_line(play: Callable[...,
             assert answer.endswith(b'Worker "page": the runtime ended while it was answering; try again.\n')
             await line.say(request(stage, "/again"))
             assert b"/again" in await line.answer()
-        assert b"/late" in taken
+        assert b"/never" in taken
 
     play(story)
 
@@ -231,7 +245,7 @@ def test_a_deploy_waits_for_the_short_way(play: Callable[..., None], taken: list
             await swap
         assert taken.count(b"/late") >= 1
 
-    play(story)
+    play(story, grace=60)
 
 
 def test_a_quiet_connection_is_closed_after_the_short_way(play: Callable[..., None]) -> None:
@@ -242,7 +256,7 @@ def test_a_quiet_connection_is_closed_after_the_short_way(play: Callable[..., No
         async with connected(stage) as line:
             await line.say(request(stage, "/a"))
             await line.answer()
-            async with asyncio.timeout(30):  # without the `keep` below it is more than a minute
+            async with asyncio.timeout(60):  # without the `keep` below it is longer
                 assert await line.reader.read() == b""
 
     play(story, keep=1)

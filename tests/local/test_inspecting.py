@@ -54,7 +54,7 @@ BINDINGS = tuple({"type": "durable_object_namespace", "name": name, "class_name"
 async def ask(stage: Stage, class_name: str, *ops: dict[str, Any], name: str = "a", **more: Any) -> list[Any]:
     """Ask an object as the API does."""
     made = [{"object": {"name": name}, **op} for op in ops]
-    body = json.dumps({"ops": made, "timeout": 5000, "atOnce": 8, **more}).encode()
+    body = json.dumps({"ops": made, "timeout": 60_000, "atOnce": 8, **more}).encode()
     namespace = SPACES.get(class_name, class_name)
     found: list[Any] = json.loads(await ask_objects(stage.runtime, "w", namespace, body))
     return found
@@ -182,7 +182,7 @@ def test_sockets_and_alarms_are_undisturbed(play: Callable[..., None]) -> None:
             await socket.send("two")
             second = str(await socket.recv())
         assert first.removeprefix("echo one ") == second.removeprefix("echo two ") == str(born["ok"])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await ask(stage, "Plain", call("rang")))[0]["ok"] is not True:  # noqa: ASYNC110 - only it knows
                 await asyncio.sleep(0.02)
 
@@ -196,12 +196,12 @@ def test_a_call_under_way_ends_before_new_code_is_there(play: Callable[..., None
         await deploy(stage, 1)
         await ask(stage, "Plain", call("when"))
         under_way = asyncio.create_task(ask(stage, "Plain", call("slow", 400)))
-        await asyncio.sleep(0.1)
+        await stage.in_use("w")
         await deploy(stage, 2)
         assert (await under_way)[0]["ok"] == 1
         assert (await ask(stage, "Plain", call("slow", 0)))[0]["ok"] == 2
 
-    play(story)
+    play(story, grace=60)
 
 
 def test_an_island_that_ends_under_a_call_leaves_it_unknown(play: Callable[..., None]) -> None:
@@ -210,9 +210,9 @@ def test_an_island_that_ends_under_a_call_leaves_it_unknown(play: Callable[..., 
     async def story(stage: Stage) -> None:
         await deploy(stage, 1)
         await ask(stage, "Plain", call("when"))
-        under_way = asyncio.create_task(ask(stage, "Plain", call("slow", 20_000)))
-        await asyncio.sleep(0.2)
-        island = stage.island("w")
+        under_way = asyncio.create_task(ask(stage, "Plain", call("slow", 600_000)))
+        island = await stage.in_use("w")
+        await asyncio.sleep(0.2)  # it is inside of the object by then, most likely
         os.kill(stage.pid("w"), signal.SIGKILL)
         with pytest.raises((OSError, EOFError)):
             await under_way

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import subprocess
@@ -18,22 +19,30 @@ from notebook_do.local.process.ownership import fresh_folder, locked, reap
 
 def sleeper(*words: str) -> subprocess.Popen[bytes]:
     """Start a process with these words on its command line."""
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", *words])
-    deadline = time.monotonic() + 20
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", *words])
+    deadline = time.monotonic() + 60
     while words[-1].encode() not in Path(f"/proc/{process.pid}/cmdline").read_bytes():
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return process
 
 
+def descriptors_of(path: Path) -> list[int]:
+    """List the descriptors that this process has of a file; others of its threads open and close what they like."""
+    found = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found += [int(descriptor.name)] * (descriptor.readlink() == path)
+    return found
+
+
 def test_a_second_owner_is_refused(tmp_path: Path) -> None:
     """The lock is another one's until it is let go; the file is private, and no descriptor is left of a refusal."""
     lock = locked(tmp_path / "lock", tmp_path)
     assert stat.S_IMODE((tmp_path / "lock").stat().st_mode) == 0o600
-    before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(TargetError, match=rf"another process runs the local Cloudflare of {tmp_path}"):
         locked(tmp_path / "lock", tmp_path)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert descriptors_of(tmp_path / "lock") == [lock]
     os.close(lock)
     os.close(locked(tmp_path / "lock", tmp_path))
 

@@ -46,7 +46,7 @@ def program(cloud: Path) -> Callable[..., Running]:
     return lambda name, **bindings: Running(name, bindings)
 
 
-def until(found: Callable[[], Any], seconds: float = 10) -> Any:
+def until(found: Callable[[], Any], seconds: float = 60) -> Any:
     """Ask again until the answer is true, for a bounded time; gives the answer."""
     deadline = time.monotonic() + seconds
     while not (answer := found()) and time.monotonic() < deadline:
@@ -105,11 +105,11 @@ def test_websocket_chat(program: Callable[..., Running]) -> None:
     with ExitStack() as stack:
         ada, grace = enter(stack, "ada"), enter(stack, "grace")
         ada.send("hello")
-        assert [one.recv(timeout=10) for one in (ada, grace)] == ["ada: hello"] * 2
+        assert [one.recv(timeout=60) for one in (ada, grace)] == ["ada: hello"] * 2
         grace.send("hi")
-        assert [one.recv(timeout=10) for one in (ada, grace)] == ["grace: hi"] * 2
+        assert [one.recv(timeout=60) for one in (ada, grace)] == ["grace: hi"] * 2
         grace.close()
-        assert ada.recv(timeout=10) == "grace left"
+        assert ada.recv(timeout=60) == "grace left"
 
 
 def test_time_to_live(program: Callable[..., Running]) -> None:

@@ -280,7 +280,7 @@ def test_a_worker_cannot_reach_the_network_around(play: Callable[..., None]) -> 
         stage.put("page", source)
         await stage.call("page")  # its process starts
         for address in AROUND:
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(60):  # a connection that nobody answers takes two minutes
                 assert await stage.text("page", method="POST", content=f"http://{address}/") == "refused", address
 
     play(story)
@@ -332,7 +332,7 @@ def test_workerd_dies_with_its_parent(
         parent.kill()
     waiting = select.poll()
     waiting.register(handle, select.POLLIN)
-    assert waiting.poll(5000), "workerd outlived its parent"
+    assert waiting.poll(60_000), "workerd outlived its parent"
     os.close(handle)
 
 
@@ -360,4 +360,4 @@ def test_an_orphan_is_ended_before_its_directory_is_used(
             assert await stage.text("page") == "hello"
 
         play(story)
-        assert orphan.wait(5) == -signal.SIGKILL
+        assert orphan.wait(60) == -signal.SIGKILL

@@ -37,7 +37,7 @@ def test_no_acknowledged_upload_is_lost(tmp_path: Path, make_api: Any, rounds: i
     """Uploads run while the server is killed at random moments; after each restart the account is sound."""
     data = tmp_path / "data"
     acknowledged: dict[str, int] = {}
-    tried = 0
+    names, tried = [f"w{number}" for number in range(NAMES)], 0
     rng = random.Random(7)
     for _ in range(rounds):
         with make_api(data) as api:
@@ -48,7 +48,7 @@ def test_no_acknowledged_upload_is_lost(tmp_path: Path, make_api: Any, rounds: i
                 tried += 1
                 if tried == first + UNHARMED:
                     killer.start()
-                name = f"w{tried % NAMES}"
+                name = next((one for one in names if one not in acknowledged), names[tried % NAMES])
                 known = name in acknowledged
                 migrations = {} if known else {"migrations": {"new_sqlite_classes": ["Counter"]}}
                 try:
@@ -137,7 +137,7 @@ def test_a_stopped_client_leaves_nothing(own_server: Any) -> None:
             f"{own_server.scripts}/half", content=half(), headers={"Content-Type": "multipart/form-data; boundary=b"}
         )
     incoming = own_server.target.data / "incoming"
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while list(incoming.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not list(incoming.iterdir())

@@ -43,7 +43,7 @@ def port_of(server: Any) -> int:
 
 def raw(server: Any, lines: Iterable[str], *, body: bytes = b"") -> bytes:
     """Send bytes as they are and give everything that comes back."""
-    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=60) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
         connection.shutdown(socket.SHUT_WR)
         received = b""

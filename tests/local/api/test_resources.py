@@ -140,7 +140,7 @@ def test_wrangler_deploys_a_worker_with_resources(own_server: Any, tmp_path: Pat
         )
         assert done.returncode == 0, done.stdout + done.stderr
     assert api.call("bound").json() == ["b", 1, True]
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while (seen := api.call("bound", "/seen").text) == "":
         assert time.monotonic() < deadline
     assert seen == "job"

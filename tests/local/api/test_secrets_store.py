@@ -103,7 +103,7 @@ def test_what_was_sent_is_listed(server: Any, script: str) -> None:
     assert server.upload(script, SENDER, bindings=bindings).status_code == 200
     assert server.call(script).text == "sent"
     sent = f"{server.account}/local/sent"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (points := server.result(f"{sent}?type=analytics_engine&name={script}-hits")):
         assert time.monotonic() < deadline
     assert [one["item"] for one in points] == [{"index1": "page", "double1": 3}]

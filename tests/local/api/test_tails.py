@@ -30,7 +30,7 @@ def listen(tail: Any, **more: Any) -> ClientConnection:
 
 def events(connection: ClientConnection, count: int) -> list[Any]:
     """Receive some events."""
-    return [json.loads(connection.recv(timeout=10)) for _ in range(count)]
+    return [json.loads(connection.recv(timeout=60)) for _ in range(count)]
 
 
 def test_logs_and_exceptions_arrive(server: Any, script: str) -> None:
@@ -97,7 +97,7 @@ def test_a_deleted_tail_ends(server: Any, script: str) -> None:
         url = f"{server.scripts}/{script}/tails/{tail['id']}"
         assert server.http.delete(url).status_code == 200
         with pytest.raises(WebSocketException):
-            connection.recv(timeout=10)
+            connection.recv(timeout=60)
         assert server.http.delete(url).status_code == 404
     with pytest.raises(InvalidStatus):
         listen(tail)

@@ -19,7 +19,12 @@ export class Flow extends WorkflowEntrypoint {
       });
     }
     if (payload.fatal) await step.do("fatal", async () => { throw new NonRetryableError("never again"); });
-    if (payload.work) told.work = await step.do("work", async ({ attempt }) => { await pause(payload.work); return attempt; });
+    if (payload.work) {
+      told.work = await step.do("work", async ({ attempt }) => {
+        await pause(attempt === 1 && payload.cut ? 600_000 : payload.work); // only a kill ends it
+        return attempt;
+      });
+    }
     if (payload.nap) await step.sleep("nap", payload.nap);
     if (payload.until) await step.sleepUntil("until", new Date(payload.until));
     if (payload.wait) {
