@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from sharing import until
 
+from notebook_do.local.runtime import events
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
+
+    import pytest
 
 LOGS = 'export default { fetch(request) { console.log(new URL(request.url).pathname); return new Response("ok"); } };'
 
@@ -46,6 +50,27 @@ def test_events_are_reported_while_somebody_listens(play: Callable[..., None]) -
         assert seen == [f"/{number}" for number in range(20)]
 
     play(story, listening=listening)
+
+
+def test_events_come_in_their_order(play: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever listens hears of a request before the next one, although receiving the first took longer."""
+    real, delays = events.read_body, iter([0.5, 0.4, 0.3, 0.2])
+
+    async def late(reader: asyncio.StreamReader, length: int) -> AsyncIterator[tuple[bytes, bool]]:
+        async for piece in real(reader, length):
+            yield piece
+        await asyncio.sleep(next(delays, 0))
+
+    async def story(stage: Any) -> None:
+        stage.put("page", LOGS)
+        for number in range(20):
+            await stage.text("page", f"/{number}")
+        await stage.logged("page", "/19")
+        seen = [log["message"][0] for item in stage.events["page"] for log in item["logs"]]
+        assert seen == [f"/{number}" for number in range(20)]
+
+    monkeypatch.setattr(events, "read_body", late)
+    play(story)
 
 
 def test_a_listener_that_comes_while_nobody_is_told_is_not_missed(play: Callable[..., None]) -> None:

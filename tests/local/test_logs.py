@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from websockets.asyncio.client import connect
 
 from notebook_do.local.api.telemetry import trigger_of
+from notebook_do.local.runtime import events
 from notebook_do.local.runtime.stacks import SourceMap
 from notebook_do.local.services import logs as store
 from notebook_do.local.services.logs import LogStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     import pytest
@@ -85,6 +86,29 @@ def test_events_are_kept_when_nobody_listens_and_after_a_restart(play: Callable[
     play(story, running=False, listening=lambda: False)
 
 
+def test_lines_that_are_being_handed_over_are_waited_for(
+    play: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long a busy machine takes to receive them, within reason: whoever reads meanwhile has them."""
+    real, under_way = events.read_body, asyncio.Event()
+
+    async def late(reader: asyncio.StreamReader, length: int) -> AsyncIterator[tuple[bytes, bool]]:
+        async for piece, more in real(reader, length):
+            yield piece, more
+            if b'"items"' not in piece:  # which has what is told to who listens
+                under_way.set()
+                await asyncio.sleep(0.7)
+
+    async def story(stage: Any) -> None:
+        stage.put("rooms", ROOMS, **HOST)
+        await stage.text("rooms", "/own")
+        await under_way.wait()
+        assert sorted(lines_of(await kept(stage, "rooms"))) == ["leaf own", "say own", "top own"]
+
+    monkeypatch.setattr(events, "read_body", late)
+    play(story, listening=lambda: False)
+
+
 def test_headers_and_queries_are_not_kept(play: Callable[..., None]) -> None:
     """What a request carries in its headers and query is on no disk: only its method, path and ray are."""
 
@@ -108,7 +132,7 @@ async def followed_at_once(stage: Any, words: list[str]) -> list[Any]:
         ),
         *(stage.text("rooms", f"/own-beside{n}") for n in range(8)),
     )
-    found = [await stage.runtime.events.followed.read(one, 10) for one in ids]
+    found = [await stage.runtime.events.followed.read(one, 60) for one in ids]
     assert all(one.complete for one in found)
     return found
 
@@ -155,12 +179,13 @@ def test_what_a_request_logged_so_far_is_known_before_its_end(play: Callable[...
         stage.put("rooms", ROOMS, **HOST)
         one = "d0d0" + "a" * 12
         asking = asyncio.create_task(stage.call("rooms", "/slow", headers={"notebook-do-request": one}))
+        followed = stage.runtime.events.followed
         async with asyncio.timeout(60):
-            while not (found := await stage.runtime.events.followed.read(one, 0.05)).invocations:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
-        found = await stage.runtime.events.followed.read(one, 0.3)
+            while not lines_of(followed.events(await followed.read(one, 0.05))):
+                pass
+        found = await followed.read(one, 0.3)
         assert not found.complete
-        assert lines_of(stage.runtime.events.followed.events(found)) == ["top slow"]
+        assert lines_of(followed.events(found)) == ["top slow"]
         asking.cancel()
 
     play(story)
@@ -173,7 +198,7 @@ def test_an_exception_of_an_object_has_its_own_stack(play: Callable[..., None]) 
         stage.put("rooms", ROOMS, **HOST)
         one = "d0d0" + "b" * 12
         await stage.call("rooms", "/fails", headers={"notebook-do-request": one})
-        found = await stage.runtime.events.followed.read(one, 10)
+        found = await stage.runtime.events.followed.read(one, 60)
         thrown = [(each.entrypoint, error) for each in found.invocations.values() for error in each.exceptions]
         assert {where: error["message"] for where, error in thrown} == {None: "no such room", "Room": "no such room"}
         assert "at Room.fetch (index.js:11:" in next(error["stack"] for where, error in thrown if where == "Room")

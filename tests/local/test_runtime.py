@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sqlite3
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -528,6 +529,20 @@ def test_nothing_begins_after_the_close(play: Callable[..., None], processes: Ca
         await asyncio.gather(slow, waits, return_exceptions=True)
 
     play(story, running=False, idle=3600)  # which a process that began would hold up the close for
+
+
+def test_a_close_waits_for_a_start_under_way(play: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would listen, and hand over messages, behind the end."""
+    real = stored.sweep
+    monkeypatch.setattr(stored, "sweep", lambda storage: (time.sleep(0.3), real(storage)))
+
+    async def story(stage: Any) -> None:
+        async with stage.running():
+            pass
+        assert stage.runtime._started.done()
+        assert not stage.runtime.services._server._server.is_serving()
+
+    play(story, running=False)
 
 
 def test_a_close_ends_the_trials_that_are_under_way(

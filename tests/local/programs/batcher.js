@@ -5,7 +5,7 @@ export class Program extends DurableObject {
   async add(item) {
     const waiting = (await this.ctx.storage.get("waiting")) ?? [];
     await this.ctx.storage.put("waiting", [...waiting, item]);
-    if ((await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(Date.now() + 500);
+    if ((await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(Date.now() + 2000);
     return waiting.length + 1;
   }
   async alarm() {

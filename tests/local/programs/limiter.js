@@ -2,7 +2,7 @@
 import { DurableObject } from "cloudflare:workers";
 
 const CAPACITY = 3;
-const MILLISECONDS_PER_TOKEN = 700;
+const MILLISECONDS_PER_TOKEN = 3000;
 
 export class Program extends DurableObject {
   tokens = CAPACITY;
