@@ -243,11 +243,14 @@ function tailStream(onset, env, ctx) {
 // told of to nobody: then the mark that a call from a notebook logs first says whose the call is (`inspecting.py`).
 function undecided(onset, env, ctx) {
   const { traceId } = onset.spanContext;
+  const object = onset.event.durableObjectId;
   let waiting = [];
+  let mixed = false;
   let told;
+  if (object) share(object, () => (mixed = true)); // noticed now: the other call may be over when this is decided
   const decide = (root) => {
     const ray = traces.get(traceId);
-    if (ray) told = follow(ray, onset, env, ctx, root);
+    if (ray) told = follow(ray, onset, env, ctx, root, mixed);
     if (ray === undefined && waiting.length < MOST_WAITING) return;
     for (const event of told ? waiting : []) told(event);
     waiting = [];
@@ -269,7 +272,7 @@ function undecided(onset, env, ctx) {
   };
 }
 
-function follow(ray, onset, env, ctx, root = onset.spanContext.spanId === undefined) {
+function follow(ray, onset, env, ctx, root = onset.spanContext.spanId === undefined, mixed = false) {
   const { script, version } = ctx.props;
   const invocation = onset.invocationId;
   const tell = (timestamp, event) => {
@@ -281,7 +284,9 @@ function follow(ray, onset, env, ctx, root = onset.spanContext.spanId === undefi
   const own = info?.headers?.find(({ name }) => name === "x-notebook-do")?.value;
   const about = { type, method, url: url?.split("?", 1)[0], own, scheduledTime, cron, queueName, batchSize };
   tell(onset.timestamp, { type: "onset", root, entrypoint, object, info: about });
-  if (object) share(object, () => tell(onset.timestamp, { type: "shared" }));
+  const shared = () => tell(onset.timestamp, { type: "shared" });
+  if (mixed) shared();
+  else if (object) share(object, shared);
   return ({ timestamp, event, spanContext: { spanId } }) => {
     if (TOLD.has(event.type)) tell(timestamp, event);
     // Those of its own span: what it calls has a span with the same attribute.
