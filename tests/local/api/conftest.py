@@ -172,19 +172,19 @@ def make_api() -> Callable[..., contextlib.AbstractContextManager[Api]]:
     return _api
 
 
+UNHURRIED = """
+from notebook_do.local.runtime import probe
+probe.START_CPU_SECONDS = probe.PROBE_TIMEOUT = probe.CHECK_TIMEOUT = 3600
+from notebook_do.local.process.server import main
+main()
+"""
+
+
 @contextlib.contextmanager
-def _impatient_api(data: Path, *, patience: float) -> Iterator[Api]:
-    command = [
-        sys.executable,
-        "-m",
-        "notebook_do.local.process.server",
-        "--data",
-        str(data),
-        "--patience",
-        str(patience),
-    ]
+def _odd_api(data: Path, *words: str) -> Iterator[Api]:
     ready, told = os.pipe()
-    with subprocess.Popen([*command, "--ready-fd", str(told)], pass_fds=[told]) as process:
+    command = [sys.executable, *words, "--data", str(data), "--ready-fd", str(told)]
+    with subprocess.Popen(command, pass_fds=[told]) as process:
         os.close(told)
         with os.fdopen(ready) as said:
             assert json.loads(said.readline())["pid"] == process.pid
@@ -199,7 +199,14 @@ def _impatient_api(data: Path, *, patience: float) -> Iterator[Api]:
 @pytest.fixture
 def impatient_api() -> Callable[..., contextlib.AbstractContextManager[Api]]:
     """Give a maker of servers that wait only as long as they are told for a silent client."""
-    return _impatient_api
+    module = ("-m", "notebook_do.local.process.server")
+    return lambda data, patience: _odd_api(data, *module, "--patience", str(patience))
+
+
+@pytest.fixture
+def unhurried_api() -> Callable[..., contextlib.AbstractContextManager[Api]]:
+    """Give a maker of servers that give a script an hour to start."""
+    return lambda data: _odd_api(data, "-c", UNHURRIED)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -42,16 +43,26 @@ def put(api: Any, name: str, source: str, text: str = "") -> httpx.Response:
     return httpx.put(f"{api.target.api}{api.scripts}/{name}", files=files, headers=headers, timeout=60, trust_env=False)
 
 
-def test_an_upload_that_never_starts_keeps_no_other_waiting(own_server: Any) -> None:
-    """While one upload is verified that will be refused for its time, another one is uploaded and called."""
-    with ThreadPoolExecutor(1) as aside:
-        endless = aside.submit(put, own_server, "endless", ENDLESS)
-        assert put(own_server, "page", own_server.plain).status_code == 200
-        assert own_server.call("page").text == "hello"
-        assert not endless.done()
-        refused = endless.result()
+def test_an_upload_that_never_starts_is_refused_for_its_time(own_server: Any) -> None:
+    """By whichever limit a busy machine meets."""
+    refused = put(own_server, "endless", ENDLESS)
     assert own_server.code_of(refused) == 10021
     assert "CPU time limit" in refused.text
+
+
+def test_an_upload_that_never_starts_keeps_no_other_waiting(unhurried_api: Callable[..., Any], tmp_path: Path) -> None:
+    """While one upload is verified that does not come to an end, another one is uploaded and called."""
+    run = tmp_path / "data" / "run"
+    with ThreadPoolExecutor(1) as aside:
+        with unhurried_api(tmp_path / "data") as server:
+            endless = aside.submit(put, server, "endless", ENDLESS)
+            while not [path for path in run.iterdir() if path.is_dir()]:  # the folder of its trial
+                assert not endless.done()
+            assert put(server, "page", server.plain).status_code == 200
+            assert server.call("page").text == "hello"
+            assert not endless.done()
+        with contextlib.suppress(httpx.HTTPError):  # the server is ended
+            assert endless.result().status_code != 200
 
 
 @pytest.mark.thorough
