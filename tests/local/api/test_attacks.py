@@ -192,7 +192,7 @@ def test_header_bombs_are_cut_off(server: Any) -> None:
 
 def test_a_client_that_trickles_is_dropped(tmp_path: Path, impatient_api: Any) -> None:
     """Slowloris: headers and bodies that do not arrive in time end the connection; others are served meanwhile."""
-    with impatient_api(tmp_path / "data", patience=0.5) as server:
+    with impatient_api(tmp_path / "data", patience=1.5) as server:
         port = int(server.target.api.split(":")[2].split("/")[0])
         head = f"PUT /client/v4{server.scripts}/slow HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
         token = f"Authorization: Bearer {server.target.token()}\r\n"
