@@ -262,6 +262,21 @@ def test_a_quiet_connection_is_closed_after_the_short_way(play: Callable[..., No
     play(story, keep=1)
 
 
+def test_a_kept_connection_outlives_the_deadline_of_a_head(play: Callable[..., None], taken: list[bytes]) -> None:
+    """Silent between two requests, a client has the time of a kept connection, and not that of half a head."""
+
+    async def story(stage: Any) -> None:
+        stage.put("page", MIRROR)
+        async with connected(stage) as line:
+            for path in ("/one", "/two"):
+                await line.say(request(stage, path))
+                assert path.encode() in await line.answer()
+                await asyncio.sleep(2.5)
+        assert taken[0] == b"/one"
+
+    play(story, patience=1.0)
+
+
 def read_by_h11(data: bytes) -> list[Any]:
     """Read bytes as the usual way does; give its events up to the first that is none."""
     reader = h11.Connection(h11.SERVER)

@@ -31,6 +31,7 @@ class _Connection(HttpConnection):
     _begun: Begun | None = None
     _held = b""
     _ending = False
+    _answered_one = False
 
     def data_received(self, data: bytes) -> None:
         """Send a request the short way where it can go it; what arrives meanwhile waits for its answer."""
@@ -73,6 +74,7 @@ class _Connection(HttpConnection):
         if self._ending:
             self._wire.close()
             return
+        self._answered_one = True
         self._head_since = self.loop.time()
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
@@ -108,4 +110,6 @@ class _Connection(HttpConnection):
             super().shutdown()
 
     def _time_left(self) -> float:
-        return self.patience if self._begun is not None else super()._time_left()
+        # One that is kept ends by uvicorn's own timer, as on the usual way: h11 knows of no request before.
+        kept = self._answered_one and self._between_requests()
+        return self.patience if kept or self._begun is not None else super()._time_left()
