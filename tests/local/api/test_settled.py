@@ -104,4 +104,4 @@ def test_idle_connections_and_reads_hold_nothing_back(asked: Any) -> None:
     """A client that keeps its connection, or has not said anything yet, is waited for in no way."""
     asked.upload("one")
     with connected(asked), connected(asked):
-        settled(asked)
+        assert settled(asked)["settled"] is True
