@@ -47,11 +47,15 @@ class Bridge:
             tasks[0].add_done_callback(lambda _: ended.set())
 
         def stop() -> None:
-            tasks[0].cancel()
+            if tasks:
+                tasks[0].cancel()
+            else:  # interrupted before it was handed over
+                coroutine.close()
+                ended.set()
 
         # Not run_coroutine_threadsafe: its future reports a cancellation at once, before the coroutine has cleaned up.
-        loop.call_soon_threadsafe(start)
         try:
+            loop.call_soon_threadsafe(start)  # in here: an interrupt in the moment after it must stop the coroutine too
             ended.wait()
         except BaseException:  # let it finish its own clean-up (journal, lock) before the caller goes on
             loop.call_soon_threadsafe(stop)

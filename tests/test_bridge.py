@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import signal
 import threading
 import warnings
@@ -16,7 +17,7 @@ import notebook_do.bridge as room
 from notebook_do.errors import CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from notebook_do.bridge import AsyncMode
 
@@ -87,6 +88,37 @@ def test_an_interrupt_lets_the_coroutine_clean_up_first(bridge: room.Bridge) -> 
     assert ended == [True, True]
 
 
+@pytest.mark.parametrize("handed_over", [False, True])
+def test_an_interrupt_before_the_wait_begins_stops_the_coroutine_too(
+    monkeypatch: pytest.MonkeyPatch, *, handed_over: bool
+) -> None:
+    """SIGINT in the moment in which a coroutine is handed over: it does not run on behind its caller's back."""
+    bridge, told = room.Bridge(), []
+    loop = bridge.loop()
+    hand_over = loop.call_soon_threadsafe
+
+    def interrupted(call: Callable[[], None]) -> None:
+        monkeypatch.undo()
+        if handed_over:
+            hand_over(call)
+        raise KeyboardInterrupt
+
+    async def slow() -> None:
+        told.append("begun")
+        try:
+            await asyncio.sleep(30)
+        finally:
+            told.append("cleaned up")
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", interrupted)
+    coroutine = slow()
+    with pytest.raises(KeyboardInterrupt):
+        bridge.run(coroutine)
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+    assert told in ([], ["begun", "cleaned up"] if handed_over else [])
+    bridge.close()
+
+
 def test_closing_ends_what_runs_with_its_clean_up() -> None:
     """A coroutine that a thread waits for is cancelled, cleans up, and its waiter goes on; the next use starts anew."""
     bridge = room.Bridge()
@@ -110,7 +142,7 @@ def test_closing_ends_what_runs_with_its_clean_up() -> None:
     waiter.start()
     begun.wait(60)
     bridge.close()
-    waiter.join(10)
+    waiter.join(60)
     assert told == ["cleaned up", "went on"]
     assert bridge.run(_answer()) == 42
     bridge.close()
