@@ -254,6 +254,7 @@ async def remove(cloud: Cloud, name: str, *, force: bool) -> None:
         queues.abandon(queue)
     gone = cloud.account.delete_script(name)
     cloud.zones.forget(name)
+    cloud.tails.forget(name)
     await cloud.runtime.changed(sorted({name} | binders | callers))
     await forget(cloud, gone)
 

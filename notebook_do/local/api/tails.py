@@ -94,6 +94,16 @@ class Tails:
             raise refuse("no_tail", id=tail_id[:64])
         del self._tails[tail_id]
 
+    def forget(self, script: str) -> None:
+        """Let go of the tails of a script that is deleted: another one of its name is none of their business.
+
+        Who listens is told nothing of it, and by nobody.
+        """
+        for tail in self.of(script):
+            tail.script = ""
+            if tail.queue is None:
+                del self._tails[tail.id]
+
     def opens(self, path: str) -> bool:
         """Say whether a websocket path is that of an open tail."""
         return self._find(path) is not None
@@ -126,6 +136,8 @@ class Tails:
             tail.queue = None
         finally:
             sender.cancel()
+            if not tail.script:
+                self._tails.pop(tail.id, None)
 
     async def _send(self, websocket: WebSocket, tail: Tail, queue: asyncio.Queue[tuple[str, int]]) -> None:
         while tail.id in self._tails:
