@@ -38,7 +38,7 @@ def thrown(session: nd.Session, worker: str) -> LocatedStack:
     """Send a request that fails; give the stack of its exception."""
     answer = session.fetch(worker, "/x", follow=True)
     assert answer.status_code == 500
-    _, records = session.request_logs(str(request_id_of(answer)), wait=10)
+    _, records = session.request_logs(str(request_id_of(answer)), wait=50)
     (found,) = (one for one in records if one.record.exception)
     assert found.stack
     return found.stack

@@ -48,7 +48,7 @@ def ask(path: str, shared_data: Path) -> int:
 def test_past_logs_come_by_telemetry(far: nd.Session, shared_data: Path) -> None:
     """The frame is the same as on the local target; of missing lines nothing is told."""
     assert ask("/list", shared_data) == 200
-    found = until(lambda: far.logs("far"), "slow query")
+    found = until(lambda: far.logs("far"), "room /list", "slow query")
     assert {name: str(dtype) for name, dtype in found.dtypes.items()} == COLUMNS
     assert found.message.tolist() == ["room /list", "2 rows", 'slow query: {"ms": 26}']
     assert found.entrypoint.tolist() == ["GET /list", "Room.list", "Room.list"]
@@ -60,7 +60,7 @@ def test_live_logs_come_by_a_tail(far: nd.Session, shared_data: Path) -> None:
     """A tail yields the same records, but that objects have ids alone."""
     with far.tail("far") as tail:
         assert ask("/list", shared_data) == 200
-        found = [tail.next(10) for _ in range(3)]
+        found = [tail.next(60) for _ in range(3)]
     assert sorted(one.message for one in found if one) == ["2 rows", "room /list", 'slow query: {"ms": 26}']
     (object_id,) = {one.object for one in found if one and one.object}
     assert len(object_id) == 64
