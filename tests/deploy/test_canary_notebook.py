@@ -109,6 +109,7 @@ def book(own_cloud: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         timeout=60,
         allow_errors=True,
         store_widget_state=True,
+        coalesce_streams=True,
         resources={"metadata": {"path": str(own_cloud)}},
     )
     client.execute()

@@ -200,7 +200,8 @@ def test_a_kernel_asks_for_the_token_where_it_can(remote: Path, monkeypatch: pyt
         client.input(TOKEN)
 
     def show(message: dict[str, Any]) -> None:
-        shown.append(str(message["content"]))
+        content = message["content"]
+        shown.append(content["text"] if message["msg_type"] == "stream" else str(content))  # which comes in pieces
 
     try:
         client.start_channels()

@@ -185,7 +185,7 @@ def test_no_answer_in_time_is_unknown_and_not_repeated(chat: nd.Session) -> None
     room = chat.object("rooms", "kitchen")
     with pytest.raises(TargetError, match=r"no answer in 0.2 s: whether it was done is not known, and it was not"):
         room.slow(600, timeout=0.2)
-    assert room.slow(600, timeout=5) <= 2
+    assert room.slow(600, timeout=50) <= 2
     for wrong in (0, -1, "5", True, float("inf"), float("nan")):
         with pytest.raises(CommandError, match="timeout: seconds from"):
             room.list(timeout=wrong)

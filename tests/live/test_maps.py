@@ -128,17 +128,18 @@ def test_results_of_any_kind_stand_in_their_rows(counting: nd.Session) -> None:
 
 def test_as_many_objects_are_called_at_a_time_as_asked(counting: nd.Session) -> None:
     """`concurrency` holds over more rows than one request has."""
-    df = pd.DataFrame({"user": [f"u{n}" for n in range(50)], "ms": 5}).rename(columns={"ms": "wait"})
+    df = pd.DataFrame({"user": [f"u{n}" for n in range(50)], "ms": 50}).rename(columns={"ms": "wait"})
     found = counting.map("counter", df, object="user", call="slow", args=["wait"], concurrency=3)
     assert found.result.max() == 3
 
 
 def test_a_time_out_is_unknown_and_not_repeated(counting: nd.Session) -> None:
     """Only the row that had no answer says so, and it was called once."""
-    df = pd.DataFrame({"user": ["a", "b"], "wait": [1500, 0]})
-    found = counting.map("counter", df, object="user", call="slow", args=["wait"], timeout=0.5)
+    counting.object("counter", "b").slow(0)  # it is awake: of the time-out nothing is left to the disk
+    df = pd.DataFrame({"user": ["a", "b"], "wait": [12_000, 0]})
+    found = counting.map("counter", df, object="user", call="slow", args=["wait"], timeout=4)
     assert found.error.fillna("").tolist() == [
-        "no answer in 0.5 s: whether it was done is not known, and it was not repeated",
+        "no answer in 4 s: whether it was done is not known, and it was not repeated",
         "",
     ]
 

@@ -13,6 +13,7 @@ from traitlets.config import Config
 from notebook_do.model import Json, NamespaceId, StableId
 from notebook_do.model.steps import SetUrl, Upload
 from notebook_do.plan.plan import Action, Baseline, Change, Consent, Plan, Refusal
+from notebook_do.sessions.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,6 +135,12 @@ def refused(make_plan: Callable[..., Plan]) -> Plan:
             ),
         )
     )
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the lines of a request or a call waited for until they are there: on a busy machine that is no second."""
+    monkeypatch.setitem(Session.request_logs.__kwdefaults__, "wait", 50.0)
 
 
 @pytest.fixture

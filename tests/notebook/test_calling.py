@@ -34,7 +34,7 @@ export default { async fetch() { await scheduler.wait(2000); return new Response
 
 
 @pytest.fixture
-def chat(cloud: Path, ip: InteractiveShell) -> InteractiveShell:
+def chat(cloud: Path, ip: InteractiveShell, patient: None) -> InteractiveShell:
     """Deploy a Worker in a shell, and talk in one room."""
     del cloud
     session = nd.session("chat")
@@ -142,7 +142,7 @@ def test_objects_and_methods_are_completed_without_a_request(chat: InteractiveSh
 def test_a_frame_is_mapped_by_a_line_and_by_a_cell(chat: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
     """`%durable map` and `%%durable map` call for each row of the frame that a variable holds, and give the result."""
     chat.user_ns["df"] = pd.DataFrame({"room": ["a", "b"], "author": ["ada", "bob"], "text": ["x", "y"]})
-    line = "map rooms df --object room --call post --args author,text --concurrency 2 --timeout 5"
+    line = "map rooms df --object room --call post --args author,text --concurrency 2 --timeout 50"
     found = shown(chat, line)
     assert found.result.tolist() == [1, 1]
     assert chat.run_cell_magic("durable", line, "\n").result.tolist() == [2, 2]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import notebook_do as nd
 from notebook_do.bridge import bridge
 from notebook_do.errors import TargetError
 
@@ -68,7 +69,7 @@ def png(width: int, height: int) -> bytes:
 
 
 @pytest.fixture
-def chat(cloud: Path, ip: InteractiveShell) -> InteractiveShell:
+def chat(cloud: Path, ip: InteractiveShell, patient: None) -> InteractiveShell:
     """Declare and deploy the Worker from cells."""
     del cloud
     for cell in (
@@ -184,7 +185,9 @@ def test_what_a_terminal_would_obey_is_escaped(chat: InteractiveShell) -> None:
     assert not {"\x1b", "\u202e"} & set(text + html)
 
 
-def test_a_worker_that_is_not_live_has_no_lines_that_come_later(chat: InteractiveShell) -> None:
+def test_a_worker_that_is_not_live_has_no_lines_that_come_later(
+    chat: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its 404 is nobody's answer: what is to be done is said, and no line is promised; its own 404 has its lines."""
     own, _ = shown(chat, "%durable fetch chat /none")
     assert "404 Not Found" in own
@@ -196,6 +199,7 @@ def test_a_worker_that_is_not_live_has_no_lines_that_come_later(chat: Interactiv
             await client.delete_script("chat-dev", force=True)
 
     bridge.run(gone())
+    monkeypatch.setitem(nd.Session.request_logs.__kwdefaults__, "wait", 0.1)  # nothing will come
     text, _ = shown(chat, "%durable fetch chat /none")
     assert "404 Not Found" in text
     assert "Worker chat is not live any more, so it logged nothing. To deploy it again: %durable deploy" in text
@@ -204,12 +208,13 @@ def test_a_worker_that_is_not_live_has_no_lines_that_come_later(chat: Interactiv
 
 def test_no_answer_shows_what_was_logged_until_then(chat: InteractiveShell) -> None:
     """The error of a request without an answer has its lines so far below it, and how to wait longer."""
-    result = chat.run_cell("%durable fetch chat /slow --timeout 1.5")
+    shown(chat, "%durable fetch chat /none")  # the first request that is followed starts the Worker anew
+    result = chat.run_cell("%durable fetch chat /slow --timeout 4")
     assert isinstance(result.error_in_exec, TargetError)
     lines = result.error_in_exec._render_traceback_()
-    assert "has not answered in 1.5 s" in lines[0]
+    assert "has not answered in 4 s" in lines[0]
     below = "\n".join(lines[1:])
     assert "The Worker may still be working." in below
     assert "1 log line of this request so far" in below
     assert "begins the long job" in below
-    assert "Longer: --timeout 6. What it logs meanwhile: %durable logs chat --follow" in below
+    assert "Longer: --timeout 16. What it logs meanwhile: %durable logs chat --follow" in below

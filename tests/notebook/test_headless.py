@@ -53,6 +53,7 @@ def execute(home: Path, *cells: str) -> Any:
         timeout=60,
         resources={"metadata": {"path": str(home)}},
         store_widget_state=True,
+        coalesce_streams=True,
         kernel_name="python3",
     )
     try:
