@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import _thread
 import asyncio
+import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -193,18 +194,20 @@ def test_an_interrupted_map_keeps_what_it_came_to(counting: nd.Session, monkeypa
     async def noted(self: Client, *given: Any) -> Any:
         asked.append(given)
         if len(asked) == 2:
-            asyncio.get_running_loop().call_later(0.2, _thread.interrupt_main)
+            main = threading.main_thread().ident  # a real signal: one that is simulated ends no wait
+            asyncio.get_running_loop().call_later(0.2, signal.pthread_kill, main, signal.SIGINT)
         return await ask(self, *given)
 
     monkeypatch.setattr(Client, "ask_objects", noted)
-    df = pd.DataFrame({"user": [f"u{n}" for n in range(120)], "wait": [0] * 40 + [300] * 80})
+    df = pd.DataFrame({"user": [f"u{n}" for n in range(120)], "wait": [0] * 40 + [500] * 80})
     with pytest.raises(Interrupted, match=r"the map was stopped after \d+ of 120 rows; .* stopped_map of the session"):
         counting.map("counter", df, object="user", call="slow", args=["wait"], concurrency=4)
     kept = counting.stopped_map
     assert kept is not None
     assert kept.error[:40].isna().all()
-    assert kept.error[40:80].str.startswith("the map was stopped while it was under way: whether it was done").all()
-    assert (kept.error[80:] == "it was not called: the map was stopped before").all()
+    under_way = kept.error[40:80].fillna("").str
+    assert under_way.startswith("the map was stopped while it was under way: whether it was done").all()
+    assert kept.error[80:].tolist() == ["it was not called: the map was stopped before"] * 40
 
 
 def test_a_map_that_loses_its_target_tells_what_was_done(counting: nd.Session, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +224,7 @@ def test_a_map_that_loses_its_target_tells_what_was_done(counting: nd.Session, m
     df = pd.DataFrame({"user": [f"u{n}" for n in range(100)]})
     found = counting.map("counter", df, object="user", call="count")
     assert found.result[:40].tolist() == [1] * 40
-    assert (found.error[40:] == "it was not called: the network is gone").all()
+    assert found.error[40:].tolist() == ["it was not called: the network is gone"] * 60
 
 
 def test_the_view_begins_with_the_failures(counting: nd.Session) -> None:
