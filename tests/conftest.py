@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+import httpx._config
 import httpx._transports.default as _transports
 import platformdirs
 import pytest
@@ -35,6 +36,9 @@ from sharing import empty
 sys.modules.setdefault("rfc3987_syntax", None)
 # The store of certificates takes 25 ms to load, once for each client that a test makes of the local Cloudflare.
 _transports.create_ssl_context = functools.cache(_transports.create_ssl_context)
+# Where a test names no time httpx waits for five seconds, which a start of a Worker may take on a busy machine.
+for _phase in ("connect", "read", "write", "pool"):
+    setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, _phase, 60.0)
 
 # Nothing that is collected goes before the end; `pytest_collection_finish` lets the collector begin.
 gc.disable()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -13,7 +15,6 @@ from notebook_do.local.process import launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
 COUNTER = """
 import { DurableObject } from "cloudflare:workers";
@@ -82,6 +83,15 @@ def thinned(*axes: Iterable[Any], of: int, always: Callable[..., bool] = lambda 
         runs = sum(place for place, _ in places) % of == 0 or always(*values)
         made.append(pytest.param(*values, marks=() if runs else pytest.mark.thorough))
     return made
+
+
+def open_below(folder: Path) -> list[str]:
+    """List the files of a folder that this process has open: of all others another test's thread may close some."""
+    found = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.append(str(descriptor.readlink()))
+    return sorted(place for place in found if place.startswith(f"{folder}/"))
 
 
 async def until(true: Callable[[], Any]) -> None:

@@ -208,7 +208,7 @@ def test_s26_proxies_of_the_environment_get_nothing(monkeypatch: pytest.MonkeyPa
                 return await one.list_scripts()
 
         assert asyncio.run(call()) == []
-        served.join(timeout=10)
+        served.join(timeout=60)
         proxy.settimeout(0)
         with pytest.raises(BlockingIOError):
             proxy.accept()

@@ -69,6 +69,13 @@ class Counting:
         writer.close()
 
 
+@pytest.fixture
+def long_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have connections kept for longer than any pause of a busy machine."""
+    monkeypatch.setattr("notebook_do.cloudflare.http.KEPT_SECONDS", 600.0)
+
+
+@pytest.mark.usefixtures("long_kept")
 def test_connections_are_kept() -> None:
     """Requests one after the other go over one connection; eight at a time take eight, again and again."""
     serve = Counting()
@@ -86,6 +93,7 @@ def test_connections_are_kept() -> None:
     assert sum(serve.carried) == 35
 
 
+@pytest.mark.usefixtures("long_kept")
 def test_a_deploy_goes_on_with_the_connections_of_its_plan() -> None:
     """One operation after the other, or two at once, share connections; each request has one for itself."""
     serve = Counting()
@@ -115,7 +123,7 @@ def test_connections_that_nobody_uses_are_closed(monkeypatch: pytest.MonkeyPatch
         async with served(counted) as new:
             async with new() as client:
                 await client.get_account()
-            await asyncio.wait_for(ended.acquire(), 10)
+            await asyncio.wait_for(ended.acquire(), 60)
             async with new() as client:
                 await client.get_account()
 
@@ -142,7 +150,7 @@ def test_connections_end_with_their_loop() -> None:
     serving = threading.Thread(target=serve)
     serving.start()
     asyncio.run(ask())
-    serving.join(10)
+    serving.join(60)
     assert then == [b""]
 
 
@@ -164,21 +172,28 @@ def test_what_is_cancelled_spoils_no_connection() -> None:
     """The answer to a request that was given up is never taken for that of the next one."""
     places: list[int] = []
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        places.append(len(places))
-        place = places[-1]
-        while await reader.read(1 << 16):
-            await asyncio.sleep(0.1 if place == 0 else 0)
-            writer.write(answer(body=YES.replace(b'"a"', b'"%d"' % place)))
-
     async def ask() -> Any:
+        asked, given_up, answered = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            places.append(len(places))
+            place = places[-1]
+            while await reader.read(1 << 16):
+                asked.set()
+                if place == 0:
+                    await given_up.wait()
+                writer.write(answer(body=YES.replace(b'"a"', b'"%d"' % place)))
+                answered.set()
+
         async with client_of(serve) as client:
             first = asyncio.ensure_future(client.get_account())
-            await asyncio.sleep(0.02)
+            await asked.wait()
             first.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await first
-            await asyncio.sleep(0.15)
+            given_up.set()
+            await answered.wait()
+            await asyncio.sleep(0.05)  # on a connection that was kept the answer would have come
             return await client.get_account()
 
     assert asyncio.run(ask()) == {"id": "1"}

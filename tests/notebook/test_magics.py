@@ -147,8 +147,9 @@ def test_unloading_leaves_nothing_behind(own_cloud: Path, monkeypatch: pytest.Mo
     run(ip, "%durable plan --quiet")
     assert "notebook-do" in of_shell(ip, older)["threads"]
     extensions.unload_extension("notebook_do")
-    (reaper,) = (t for t in threading.enumerate() if t.name == "notebook-do-local" and t not in older)
-    reaper.join(60)  # the local server that this process started ends, because it was its last user
+    for reaper in [t for t in threading.enumerate() if t.name == "notebook-do-local" and t not in older]:
+        reaper.join(60)
+    assert launch.status() is None, "the local server that this process started ends: it was its last user"
     assert of_shell(ip, older) == before
     extensions.load_extension("notebook_do")
     assert not run(ip, "p = %durable plan\np").empty, "the session kept its declarations"

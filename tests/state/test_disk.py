@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from sharing import open_below
 
 from notebook_do.errors import StateError
 from notebook_do.state import disk
@@ -98,7 +99,6 @@ def test_every_missing_parent_is_private(tmp_path: Path) -> None:
 @pytest.mark.parametrize("synced", [True, False])
 def test_no_call_leaves_a_descriptor_open(tmp_path: Path, *, synced: bool) -> None:
     """A kernel plans and deploys for days: what each write left open would use up what a process may have open."""
-    before = len(list(Path("/proc/self/fd").iterdir()))
     path = tmp_path / "journal"
     disk.append(path, b"one\n")
     disk.sync(path)
@@ -106,4 +106,4 @@ def test_no_call_leaves_a_descriptor_open(tmp_path: Path, *, synced: bool) -> No
     disk.replace(path, b"one\ntwo\n", synced=synced)
     disk.cut(path, 4)
     assert disk.read(path) == b"one\n"
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert open_below(tmp_path) == []
