@@ -69,7 +69,7 @@ def test_start_status_stop(own_cloud: Path) -> None:
         facts["api"] + "/user/tokens/verify",
         headers={"Authorization": f"Bearer {facts['env']['CLOUDFLARE_API_TOKEN']}"},
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         assert json.load(answer)["success"] is True
     assert run("local", "stop").returncode == 0
     assert run("local", "status").returncode == 1
@@ -97,7 +97,7 @@ def test_foreground_ends_with_the_terminal(own_cloud: Path) -> None:
         assert process.stdout is not None
         facts = json.loads(process.stdout.readline())
         process.send_signal(signal.SIGINT)
-        process.wait(timeout=30)
+        process.wait(timeout=60)
     assert run("local", "status").returncode == 1
     assert facts["pid"] == process.pid
 

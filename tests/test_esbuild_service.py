@@ -116,6 +116,6 @@ def test_it_ends_with_whom_it_works_for(folder: Path, end: str) -> None:
     assert ours == again != childs
     for pid in (ours, childs):
         try:
-            psutil.Process(pid).wait(5)
+            psutil.Process(pid).wait(60)
         except psutil.NoSuchProcess:
             continue

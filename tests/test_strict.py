@@ -157,7 +157,7 @@ def test_a_queue_is_made_before_the_upload_that_sends_to_it(own_cloud: Path, apa
     assert session.deploy(plan).ok
     assert session.plan().empty
     session.fetch("front", "/", method="POST", content=b"hello")
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while (got := session.fetch("back" if apart else "front").json()) == [] and time.monotonic() < until:
         time.sleep(0.02)
     assert got == ["hello"]

@@ -26,7 +26,7 @@ def declare(source: str = FLOW, worker: str = "api", **flow: Any) -> nd.Plan:
 
 def ended(worker: Any, id_: str) -> dict[str, Any]:
     """Ask a Worker for the status of an instance until it has ended."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         found: dict[str, Any] = worker.fetch(f"/status?id={id_}").json()
         if found["status"] in {"complete", "errored", "terminated"}:

@@ -150,7 +150,7 @@ def test_tail(cloud: Any, project: Path, wrangler: Callable[..., str], node: Pat
         )
     try:
         # Until wrangler listens it sees no request: so there are several.
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while '"count"' not in output.read_text() and time.monotonic() < deadline and tail.poll() is None:
             cloud.call("counter")
             time.sleep(0.2)

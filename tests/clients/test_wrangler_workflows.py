@@ -39,7 +39,7 @@ def wrangler(cloud: Any, project: Path, node: Path, node_packages: Path) -> Call
 
 def until(cloud: Any, id_: str, status: str) -> Any:
     """Read an instance until it has a status."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while (found := cloud.get(f"/workflows/orders/instances/{id_}"))["status"] != status:
         assert time.monotonic() < deadline, found
         time.sleep(0.05)

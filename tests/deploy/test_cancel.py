@@ -106,7 +106,7 @@ def press(session: OnModel, see: Callable[[DeployPanel, str], None]) -> DeployPa
     panel.button.click()
     for thread in threading.enumerate():
         if thread.name == "notebook-do-deploy":
-            thread.join(30)
+            thread.join(60)
     return panel
 
 

@@ -122,7 +122,7 @@ def killed_while_uploading(target: LocalTarget, gate: Gate, state: Path) -> None
     process = subprocess.Popen([sys.executable, "-c", code])
     assert gate.taken.wait(60)
     process.kill()
-    process.wait(30)
+    process.wait(60)
 
 
 def test_killed_while_its_upload_is_admitted(target: LocalTarget, gate: Gate, tmp_path: Path) -> None:  # noqa: F811

@@ -191,7 +191,7 @@ def test_a_kernel_asks_for_the_token_where_it_can(remote: Path, monkeypatch: pyt
     monkeypatch.setenv("IPYTHONDIR", str(remote / "ipython"))
     prompts: list[dict[str, Any]] = []
     shown: list[str] = []
-    manager = KernelManager(kernel_name="python3")
+    manager = KernelManager(kernel_name="python3", transport="ipc")  # no port that another may take
     manager.start_kernel(cwd=str(remote))
     client = manager.blocking_client()
 

@@ -154,14 +154,17 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"{len(list(folder.glob('*.png')))} screenshots, light and dark: {folder}")
 
 
-def _free_port() -> int:
+@contextmanager
+def _own_port() -> Iterator[int]:
+    """Give a port on which one server can listen: until it does nobody else is given it, and it takes seconds."""
     with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server's own socket has it
         held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
+        yield int(held.getsockname()[1])
 
 
 def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while time.monotonic() < end and process.poll() is None:
         try:
             if httpx.get(url, timeout=2, trust_env=False).status_code == 200:
@@ -209,7 +212,7 @@ def _server(home: Path, port: int, token: str, variables: dict[str, str]) -> Ite
         finally:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(20)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
 
@@ -217,9 +220,12 @@ def _server(home: Path, port: int, token: str, variables: dict[str, str]) -> Ite
 @pytest.fixture(scope="session")
 def jupyter(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int, str]]:
     """Run a JupyterLab on the local Cloudflare of all tests; gives its directory, port and token."""
-    home, port, token = tmp_path_factory.mktemp("lab"), _free_port(), secrets.token_hex(16)
-    keys = tmp_path_factory.getbasetemp() / "keys"
-    with _server(home, port, token, {"NOTEBOOK_DO_DATA": str(shared_data), "NOTEBOOK_DO_KEYS": str(keys)}):
+    home, token = tmp_path_factory.mktemp("lab"), secrets.token_hex(16)
+    variables = {
+        "NOTEBOOK_DO_DATA": str(shared_data),
+        "NOTEBOOK_DO_KEYS": str(tmp_path_factory.getbasetemp() / "keys"),
+    }
+    with _own_port() as port, _server(home, port, token, variables):
         yield home, port, token
 
 

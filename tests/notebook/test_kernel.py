@@ -56,7 +56,8 @@ class Kernel:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.manager = KernelManager(kernel_name="python3")
+        # Not by TCP: of the ports that are chosen for a kernel others may have one before it starts to listen.
+        self.manager = KernelManager(kernel_name="python3", transport="ipc")
         with (directory / "kernel-errors").open("ab") as errors:
             self.manager.start_kernel(cwd=str(directory), stderr=errors)
         self.updates: list[dict[str, Any]] = []
