@@ -85,6 +85,15 @@ def thinned(*axes: Iterable[Any], of: int, always: Callable[..., bool] = lambda 
     return made
 
 
+def kept_in(data: Path) -> list[Path]:
+    """List the files of a data directory, but for those of its users, which must not be opened in here.
+
+    A user is known by a record lock, and that ends with the first descriptor of the file that its process closes: the
+    local Cloudflare of all tests would think itself unused, and end while one of them uses it.
+    """
+    return [path for path in data.rglob("*") if path.is_file() and data / "users" not in path.parents]
+
+
 def open_below(folder: Path) -> list[str]:
     """List the files of a folder that this process has open: of all others another test's thread may close some."""
     found = []

@@ -12,6 +12,7 @@ import nbformat
 import pytest
 from canary import hits
 from nbclient import NotebookClient
+from sharing import kept_in
 
 from notebook_do.local.process import launch
 
@@ -141,8 +142,8 @@ def test_s01_s02_s08_a_saved_notebook_holds_no_secret(book: Path, keys: Path) ->
     for path in (*kept, *(p for p in keys.rglob("*") if p.is_file())):
         assert hits(path.read_bytes(), secrets) == [], path
 
-    for path in (home / "local-data").rglob("*"):
-        if path.is_file() and hits(path.read_bytes(), secrets):
+    for path in kept_in(home / "local-data"):
+        if hits(path.read_bytes(), secrets):
             assert path.suffix != ".log", path
             assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
             assert stat.S_IMODE(path.parent.stat().st_mode) & 0o077 == 0, path.parent
