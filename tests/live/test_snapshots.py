@@ -131,6 +131,7 @@ def test_a_restored_alarm_rings(session: nd.Session, cloud: Path) -> None:
     session.apply(change, confirm=change.phrase or "")
     _until(lambda: "rang" in room.values()["key"].tolist())
     _until(lambda: room.alarm() is None)  # it is gone when alarm() has come to its end
+    assert room.values()["key"].tolist().count("rang") == 1
 
 
 def test_a_snapshot_of_another_object_is_refused_or_said(session: nd.Session, cloud: Path) -> None:
