@@ -1,4 +1,4 @@
-"""What lets tests share a local Cloudflare, and enumerate less by default."""
+"""What lets tests share a local Cloudflare, and enumerate less by default; what those of several directories call."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from notebook_do.local.process import launch
+from notebook_do.model import NamespaceId, RecordedNamespace, StableId, Storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -83,6 +84,17 @@ def thinned(*axes: Iterable[Any], of: int, always: Callable[..., bool] = lambda 
         runs = sum(place for place, _ in places) % of == 0 or always(*values)
         made.append(pytest.param(*values, marks=() if runs else pytest.mark.thorough))
     return made
+
+
+def space(stable_id: str, id_: str, class_name: str = "A", script: str = "w") -> RecordedNamespace:
+    """Record a namespace; with an empty id it is known by its class alone."""
+    return RecordedNamespace(
+        stable_id=StableId(stable_id),
+        namespace_id=NamespaceId(id_),
+        script_name=script,
+        class_name=class_name,
+        storage=Storage.SQLITE,
+    )
 
 
 def kept_in(data: Path) -> list[Path]:

@@ -229,7 +229,7 @@ def state(call: Call) -> Shown:
         case "unlock":
             if not o.value:
                 holder = file.holder()
-                text = f"Held: {holder}" if holder else "Nobody holds the lock."
+                text = f"The lock is held by {holder}." if holder else "Nobody holds the lock."
                 return View((Line(text),), data={"holder": holder})
             released = file.unlock(o.value)
             return View((Line(released),), data={"released": released})

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sharing import space
 
 from notebook_do.deploy.before import check_decided, verified_afterwards
 from notebook_do.deploy.intents import intent_of, judge, with_marks, with_own_tags
@@ -246,17 +247,6 @@ def test_what_live_facts_say_of_a_deletion() -> None:
 
 
 # --- what the state file holds afterwards
-
-
-def space(stable_id: str, id_: str, class_name: str = "A", script: str = "w") -> RecordedNamespace:
-    """Make a record."""
-    return RecordedNamespace(
-        stable_id=StableId(stable_id),
-        namespace_id=NamespaceId(id_),
-        script_name=script,
-        class_name=class_name,
-        storage=Storage.SQLITE,
-    )
 
 
 def there(*spaces: RecordedNamespace) -> dict[NamespaceId, ObservedNamespace]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import subprocess
@@ -12,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from sharing import open_below
 
 from notebook_do.errors import TargetError
 from notebook_do.local.process.ownership import fresh_folder, locked, reap
@@ -27,22 +27,13 @@ def sleeper(*words: str) -> subprocess.Popen[bytes]:
     return process
 
 
-def descriptors_of(path: Path) -> list[int]:
-    """List the descriptors that this process has of a file; others of its threads open and close what they like."""
-    found = []
-    for descriptor in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):
-            found += [int(descriptor.name)] * (descriptor.readlink() == path)
-    return found
-
-
 def test_a_second_owner_is_refused(tmp_path: Path) -> None:
     """The lock is another one's until it is let go; the file is private, and no descriptor is left of a refusal."""
     lock = locked(tmp_path / "lock", tmp_path)
     assert stat.S_IMODE((tmp_path / "lock").stat().st_mode) == 0o600
     with pytest.raises(TargetError, match=rf"another process runs the local Cloudflare of {tmp_path}"):
         locked(tmp_path / "lock", tmp_path)
-    assert descriptors_of(tmp_path / "lock") == [lock]
+    assert open_below(tmp_path) == [str(tmp_path / "lock")]
     os.close(lock)
     os.close(locked(tmp_path / "lock", tmp_path))
 

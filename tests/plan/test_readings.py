@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from plan_world import Book
+from sharing import space
 
 from notebook_do.model import (
     NamespaceId,
@@ -14,7 +15,6 @@ from notebook_do.model import (
     Recorded,
     RecordedNamespace,
     RecordedWorker,
-    StableId,
     Storage,
 )
 from notebook_do.plan.build import build_plan
@@ -34,17 +34,6 @@ def readings(script: ObservedScript, *workers: RecordedWorker, spaces: tuple[Rec
     )
     return Readings(
         {"api": script}, hosted, Recorded(lineage="f" * 32, workers=workers, namespaces=spaces), ("s", "dev")
-    )
-
-
-def recorded_as(stable_id: str, namespace_id: str, script: str, class_name: str) -> RecordedNamespace:
-    """Record a namespace; with an empty id it is known by its class alone."""
-    return RecordedNamespace(
-        stable_id=StableId(stable_id),
-        namespace_id=NamespaceId(namespace_id),
-        script_name=script,
-        class_name=class_name,
-        storage=Storage.SQLITE,
     )
 
 
@@ -79,7 +68,7 @@ def test_a_class_name_is_believed_while_nobody_changed_the_script() -> None:
 def test_what_the_state_file_knows_by_its_id_is_no_rival() -> None:
     """Where the other class of a changed script is known by its id, one namespace and one class name are left."""
     marked = replace(LIVE, tags=("ndo:do:s:dev:a=A;b=B",))
-    known = recorded_as("b", TWO, "api", "B")
+    known = space("b", TWO, "B", "api")
     said = readings(marked, spaces=(known,)).marked("a", "api")
     assert said
     assert said.live
@@ -115,7 +104,7 @@ def test_what_a_foreign_class_must_be_is_said_first_of_all_by_the_user(mark: str
     book.cell(f"namespace alpha --class A --script far {f'--namespace-id {declared}' if declared else ''}")
     book.cell("worker web --bind A=alpha --no-url", "export default {};\n")
     desired = book.catalog.desired("s", "production", read=reader())
-    known = recorded_as("alpha", recorded, "far", "A")
+    known = space("alpha", recorded, "A", "far")
 
     def refused(id_: str) -> set[str]:
         there = ObservedNamespace(

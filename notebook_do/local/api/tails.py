@@ -97,7 +97,7 @@ class Tails:
     def forget(self, script: str) -> None:
         """Let go of the tails of a script that is deleted: another one of its name is none of their business.
 
-        Who listens is told nothing of it, and by nobody.
+        A listener stays connected, and hears nothing more: its connection did not break.
         """
         for tail in self.of(script):
             tail.script = ""

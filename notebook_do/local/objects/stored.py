@@ -72,8 +72,8 @@ def stored_objects(  # noqa: PLR0913 - where, and which part of it
 
     Only the files of those that are listed are opened; `only` is the id of the one that is wanted.
     """
-    written.look([folder_of(storage, namespace_id)])
     folder = folder_of(storage, namespace_id)
+    written.look([folder])
     names = (f"{only}.sqlite",) if only else (path.name for path in folder.glob("*.sqlite"))
     files = {match[1]: folder / name for name in names if (match := _OBJECT_FILE.fullmatch(name))}
     set_ = {alarm.object_id: alarm for alarm in alarms(storage, namespace_id)}

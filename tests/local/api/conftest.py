@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +126,13 @@ class Api:
         """Give the first error's code of a refusal."""
         assert answer.status_code != 200, answer.text
         return int(answer.json()["errors"][0]["code"])
+
+    def incoming(self) -> list[str]:
+        """Give what stays of uploads that came to nothing: a client can be told before it is removed."""
+        folder, deadline = self.target.data / "incoming", time.monotonic() + 60
+        while (left := [path.name for path in folder.iterdir()]) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return left
 
     def upload(self, name: str, source: str = PLAIN, *, url: str = "", **metadata: Any) -> httpx.Response:
         """Upload a script of one module; `url` adds to its path, as `?force=true` or `/content`."""

@@ -9,7 +9,6 @@ import shutil
 import signal
 import sqlite3
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -136,11 +135,7 @@ def test_a_stopped_client_leaves_nothing(own_server: Any) -> None:
         own_server.http.put(
             f"{own_server.scripts}/half", content=half(), headers={"Content-Type": "multipart/form-data; boundary=b"}
         )
-    incoming = own_server.target.data / "incoming"
-    deadline = time.monotonic() + 60
-    while list(incoming.iterdir()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not list(incoming.iterdir())
+    assert own_server.incoming() == []
     assert own_server.result(own_server.scripts) == []
 
 
